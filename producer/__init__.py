@@ -1,0 +1,1 @@
+"""Asking and reading: the command line, data sets, reports. Never imports torch."""

@@ -1,0 +1,5 @@
+"""``python -m producer`` is ``analyze``."""
+
+from producer.cli.main import main
+
+main()

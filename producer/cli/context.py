@@ -1,0 +1,100 @@
+"""What every verb needs, made when it is first asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from shared.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from shared.broker import Broker
+    from shared.database import Database
+    from shared.ledger import Ledger
+    from shared.store import Store
+
+
+class App:
+    """Settings, database, broker and store of one command."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = dict(options)
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load_settings(self.options)
+
+    @cached_property
+    def database(self) -> Database:
+        from shared.schema import open_database
+
+        return open_database(self.settings.resolved_database_url)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        from shared.ledger import Ledger
+
+        return Ledger(self.database, self.settings.lease_seconds)
+
+    @cached_property
+    def broker(self) -> Broker:
+        from shared.broker import broker_for
+
+        return broker_for(self.settings)
+
+    @cached_property
+    def store(self) -> Store:
+        from shared.store import Store
+
+        return Store(self.settings.resolved_store)
+
+    @cached_property
+    def talk(self) -> Console:
+        """For people: on stderr."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    @cached_property
+    def out(self) -> Console:
+        """For data: on stdout; as wide as it needs when it is no terminal."""
+        import sys
+
+        from rich.console import Console
+
+        return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+
+
+pass_app = click.make_pass_decorator(App)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_json(value: Any) -> None:
+    """Data for programs, on stdout."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+class Numbers(click.ParamType):
+    """``0-15,40`` -> sorted numbers."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[int]:
+        if isinstance(value, list):
+            return value
+        numbers: set[int] = set()
+        for part in str(value).split(","):
+            first, dash, last = part.strip().partition("-")
+            if not first.isdecimal() or (dash and not last.isdecimal()):
+                self.fail(f"'{value}' is not like 0-15,40", param, ctx)
+            start, stop = int(first), int(last) if dash else int(first)
+            if stop < start or stop - start > 100_000:
+                self.fail(f"'{part.strip()}' is not a range", param, ctx)
+            numbers.update(range(start, stop + 1))
+        return sorted(numbers)

@@ -1,0 +1,97 @@
+"""``analyze``: the root of the command line. Each verb's module is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.cli.context import App
+from shared.errors import UnitscopeError
+
+# verb -> (module, attribute); in the order of the help text.
+VERBS = {
+    "submit": ("producer.cli.submit", "submit"),
+    "ls": ("producer.cli.jobs", "ls"),
+    "status": ("producer.cli.jobs", "status"),
+    "watch": ("producer.cli.jobs", "watch"),
+    "logs": ("producer.cli.jobs", "logs"),
+    "cancel": ("producer.cli.jobs", "cancel"),
+    "retry": ("producer.cli.jobs", "retry"),
+    "results": ("producer.cli.results", "results"),
+    "query": ("producer.cli.query", "query"),
+    "dataset": ("producer.cli.dataset", "dataset"),
+    "network": ("producer.cli.network", "network"),
+    "worker": ("producer.cli.services", "worker"),
+    "up": ("producer.cli.services", "up"),
+    "demo": ("producer.cli.demo", "demo"),
+    "db": ("producer.cli.db", "db"),
+    "doctor": ("producer.cli.doctor", "doctor"),
+}
+
+
+class LazyGroup(click.Group):
+    """Shows all verbs, imports the one that is asked for: ``analyze --help`` starts at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, attribute = VERBS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done, 1 the job failed, 2 usage, 3 database or broker out of reach, "
+    "4 no such thing, 5 schema out of date, 130 interrupted.",
+)
+@click.option("--home", type=click.Path(path_type=Path), help="Home folder.  [ANALYZE_HOME]")
+@click.option("--database-url", help="SQLAlchemy URL of the database.  [ANALYZE_DATABASE_URL]")
+@click.option("--redis-url", help="URL of the Redis server.  [ANALYZE_REDIS_URL]")
+@click.option("--store", type=click.Path(path_type=Path), help="Root of the artifact store.  [ANALYZE_STORE]")
+@click.version_option(package_name="unitscope", prog_name="analyze")
+@click.pass_context
+def cli(ctx: click.Context, **options: Any) -> None:
+    """Show, for every unit of a convolutional network and a whole data set, what makes it fire.
+
+    \b
+    analyze dataset add voc --root VOCdevkit     register a data set
+    analyze up                                   run what computes, in another terminal
+    analyze submit train --dataset voc           train a network on it
+    analyze submit --layer 5 --dataset voc       what fires the units of layer 5?
+    """
+    ctx.obj = App(options)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line: errors become one line and an exit code, never a traceback."""
+    try:
+        code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
+        sys.stdout.flush()
+    except UnitscopeError as error:
+        click.secho(f"analyze: {error}", fg="red", err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("analyze: interrupted", err=True)
+        code = 130
+    except BrokenPipeError:  # the reader of our output has seen enough: analyze results 3 | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

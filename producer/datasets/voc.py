@@ -1,0 +1,236 @@
+"""PASCAL VOC: objects cut out by their boxes (as the replications do), or whole images.
+
+Boxes of the standard count pixels from 1 and include their last row and column.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+import xmltodict
+
+from producer.datasets.scan import BrokenFile, ScannedFile, fingerprint, scan_files
+from shared.catalogue import FoundDataset, FoundImage, Problem
+from shared.errors import NoDatasetThere
+
+VOC_CLASSES = ["aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"]
+YEARS = ("2007", "2012")
+LARGEST_ANNOTATION = 2**20  # bytes
+ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class _Object:
+    number: int
+    name: str
+    box: tuple[int, int, int, int]  # from 0, right and bottom exclusive
+
+
+class _BadAnnotation(Exception):
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def read_voc(
+    root: Path,
+    *,
+    kind: str = "voc",
+    years: tuple[str, ...] | None = None,
+    splits: tuple[str, ...] | None = None,
+    whole: bool = False,
+    difficult: bool = False,
+    classes: tuple[str, ...] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> FoundDataset:
+    """Read a VOC data set.
+
+    Parameters
+    ----------
+    root
+        ``VOCdevkit``, the folder that holds it, or a year's folder (``VOC2007``).
+    years, splits
+        which to take: all that are there when None. A split is a list in ``ImageSets/Main``.
+    whole
+        images as a whole instead of objects; the class is that of the largest object.
+    difficult
+        take objects marked difficult too.
+    classes
+        names in the order of their indices: the 20 of VOC, unless given.
+    progress
+        called with (files read, files in all).
+
+    Raises
+    ------
+    NoDatasetThere
+        ``root`` has no such year or list. Anything wrong with a single image or object is a problem instead.
+    """
+    base, folders = _year_folders(root, years)
+    names = list(classes or VOC_CLASSES)
+    found = FoundDataset(
+        kind, str(base), {"years": [f.name[3:] for f in folders], "whole": whole, "difficult": difficult}, names
+    )
+    members = _split_members(base, folders, splits, found)
+    found.options["splits"] = sorted(
+        {split for listed in members.values() for split in listed[1]} | set(splits or ())
+    )
+    annotated: dict[str, tuple[str, list[_Object]]] = {}
+    for annotation, (year_folder, _) in members.items():
+        try:
+            annotated[annotation] = _read_annotation(base, annotation, year_folder, difficult)
+        except _BadAnnotation as bad:
+            found.problems.append(Problem(annotation, 0, bad.reason, bad.detail))
+    files = sorted({path for path, _ in annotated.values()})
+    done = iter(range(1, len(files) + 1))
+    scanned = scan_files(base, files, lambda _: progress(next(done), len(files)))
+    for annotation, (path, objects) in annotated.items():
+        image = scanned[path]
+        if isinstance(image, BrokenFile):
+            found.problems.append(Problem(path, 0, image.reason, image.detail))
+        else:
+            usable = _usable(found, path, image, objects)
+            _add(found, path, image, usable, tuple(sorted(members[annotation][1])), whole)
+    found.fingerprint = fingerprint(found)
+    return found
+
+
+def _year_folders(root: Path, years: tuple[str, ...] | None) -> tuple[Path, list[Path]]:
+    """(VOCdevkit, its years' folders)."""
+    root = root.resolve()
+    wanted = [f"VOC{year}" for year in years or YEARS]
+    for base in (root, root / "VOCdevkit", root.parent):
+        if base == root.parent and root.name not in wanted:
+            continue
+        folders = [base / name for name in wanted if (base / name / "Annotations").is_dir()]
+        if base == root.parent:
+            folders = [folder for folder in folders if folder.name == root.name]
+        if folders and (years is None or len(folders) == len(wanted)):
+            return base, folders
+    raise NoDatasetThere(root=root, kind="voc", reason=f"there is no {' or '.join(wanted)} with Annotations")
+
+
+def _split_members(
+    base: Path, folders: list[Path], splits: tuple[str, ...] | None, found: FoundDataset
+) -> dict[str, tuple[Path, set[str]]]:
+    """Annotation path (relative to ``base``) -> (the year's folder, its splits), in the order of the paths."""
+    members: dict[str, tuple[Path, set[str]]] = {}
+    for folder in folders:
+        lists = folder / "ImageSets" / "Main"
+        # Lists per class (aeroplane_train.txt) repeat the others with a flag: only if asked for.
+        names = splits or sorted(p.stem for p in lists.glob("*.txt") if "_" not in p.stem)
+        if not names:
+            raise NoDatasetThere(root=base, kind="voc", reason=f"{lists} has no split list")
+        for split in names:
+            file = lists / f"{split}.txt"
+            if not ID.fullmatch(split) or not file.is_file():
+                raise NoDatasetThere(root=base, kind="voc", reason=f"there is no split list {file}")
+            for image_id in _listed(file):
+                if not ID.fullmatch(image_id):
+                    found.problems.append(Problem(str(file.relative_to(base)), 0, "bad image id", image_id[:200]))
+                    continue
+                annotation = f"{folder.name}/Annotations/{image_id}.xml"
+                members.setdefault(annotation, (folder, set()))[1].add(split)
+    return dict(sorted(members.items()))
+
+
+def _listed(file: Path) -> Iterator[str]:
+    """The ids of a split list; in a list per class only those flagged 1."""
+    for line in file.read_text(errors="replace").splitlines():
+        fields = line.split()
+        if fields and (len(fields) == 1 or fields[1] == "1"):
+            yield fields[0]
+
+
+def _read_annotation(base: Path, annotation: str, year_folder: Path, difficult: bool) -> tuple[str, list[_Object]]:
+    """The image's path (relative to ``base``) and the objects of an annotation."""
+    file = base / annotation
+    if not file.is_file():
+        raise _BadAnnotation("missing annotation", annotation)
+    if file.stat().st_size > LARGEST_ANNOTATION:
+        raise _BadAnnotation("broken annotation", f"{file.stat().st_size} bytes are too many")
+    try:
+        # Entities are refused by xmltodict; one object parses to a dict, several to a list.
+        parsed = xmltodict.parse(file.read_bytes(), force_list=("object",))
+    except (ExpatError, ValueError, RecursionError, LookupError) as error:
+        raise _BadAnnotation("broken annotation", str(error)) from error
+    content = parsed.get("annotation")
+    if not isinstance(content, dict):
+        raise _BadAnnotation("broken annotation", "there is no <annotation>")
+    filename = content.get("filename") or f"{file.stem}.jpg"
+    if not isinstance(filename, str) or PurePosixPath(filename).name != filename or "\\" in filename:
+        raise _BadAnnotation("path outside the data set", str(filename)[:200])
+    objects = content.get("object") or []
+    read = [
+        _read_object(number, item)
+        for number, item in enumerate(objects, start=1)
+        if difficult or not isinstance(item, dict) or str(item.get("difficult", "0")).strip() != "1"
+    ]
+    return f"{year_folder.name}/JPEGImages/{filename}", read
+
+
+def _read_object(number: int, item: Any) -> _Object:
+    """An object with its box as it stands; whether the box is any good is seen with the image's size."""
+    if not isinstance(item, dict) or not isinstance(item.get("name"), str):
+        return _Object(number, "", (0, 0, 0, 0))
+    box = item.get("bndbox")
+    try:
+        corners = [float(box[side]) for side in ("xmin", "ymin", "xmax", "ymax")]  # type: ignore[index]
+        if not all(math.isfinite(corner) and abs(corner) < 1e9 for corner in corners):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        return _Object(number, item["name"], (0, 0, -1, -1))
+    xmin, ymin, xmax, ymax = (round(corner) for corner in corners)
+    return _Object(number, item["name"], (xmin - 1, ymin - 1, xmax, ymax))
+
+
+def _usable(found: FoundDataset, path: str, image: ScannedFile, objects: list[_Object]) -> list[_Object]:
+    """The objects that have a known class and a box with area inside the image; the others are problems."""
+    usable = []
+    for item in objects:
+        left, top, right, bottom = item.box
+        if item.name not in found.class_names:
+            problem = ("unknown class", item.name[:200])
+        elif (right, bottom) == (-1, -1):
+            problem = ("box is no box", "not four numbers")
+        elif right <= left or bottom <= top:
+            problem = ("box without area", f"{item.box}")
+        elif left < 0 or top < 0 or right > image.width or bottom > image.height:
+            problem = ("box outside the image", f"{item.box} in {image.width} x {image.height}")
+        else:
+            usable.append(item)
+            continue
+        found.problems.append(Problem(path, item.number, *problem))
+    return usable
+
+
+def _add(
+    found: FoundDataset,
+    path: str,
+    image: ScannedFile,
+    objects: list[_Object],
+    splits: tuple[str, ...],
+    whole: bool,
+) -> None:
+    if whole and objects:
+        largest = max(objects, key=lambda o: (o.box[2] - o.box[0]) * (o.box[3] - o.box[1]))
+        objects = [_Object(0, largest.name, (0, 0, image.width, image.height))]
+    for item in objects:
+        found.images.append(
+            FoundImage(
+                path=path,
+                object_number=item.number,
+                class_index=found.class_names.index(item.name),
+                class_name=item.name,
+                width=image.width,
+                height=image.height,
+                box=None if whole else item.box,
+                sha256=image.sha256,
+                splits=splits,
+            )
+        )

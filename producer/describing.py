@@ -1,0 +1,67 @@
+"""Asking the worker's code about a network, in a process of its own: torch stays out of this one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared import errors
+from shared.catalogue import known_network, remember_network
+from shared.database import Database
+from shared.networks import NetworkDescription, NetworkSpecification
+from shared.settings import Settings
+
+
+@dataclass(frozen=True)
+class TakenWeights:
+    """Weights that were checked against a network and put into the artifact store."""
+
+    path: str
+    sha256: str
+
+
+def describe(database: Database, specification: NetworkSpecification, settings: Settings) -> NetworkDescription:
+    """A network's layers, from the database if somebody asked before.
+
+    Raises
+    ------
+    NoSuchNetwork, UsageError
+    """
+    known = known_network(database, specification)
+    if known:
+        return known
+    return _ask(database, specification, settings, [])[0]
+
+
+def describe_with_weights(
+    database: Database, specification: NetworkSpecification, weights: Path, settings: Settings
+) -> tuple[NetworkDescription, TakenWeights]:
+    """A network's layers, and its weights, checked and put into the store.
+
+    Raises
+    ------
+    NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, StoreFull
+    """
+    options = ["--weights", str(weights.absolute()), "--store", str(settings.resolved_store)]
+    description, answer = _ask(database, specification, settings, options)
+    return description, TakenWeights(**answer["weights"])
+
+
+def _ask(
+    database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
+) -> tuple[NetworkDescription, dict[str, dict[str, str]]]:
+    command = [sys.executable, "-m", "worker.describe", specification.model_dump_json(), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no word"]
+        raise errors.UnitscopeError(reason=f"the network could not be described ({reason[0]})") from None
+    if "error" in answer:
+        raise getattr(errors, answer["error"])(**answer["details"])
+    description = NetworkDescription.model_validate(answer["network"])
+    remember_network(database, description)
+    return description, answer

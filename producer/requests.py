@@ -1,0 +1,170 @@
+"""From what a person asked to a job specification: every name is looked up, every mistake said, before a job is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from producer.describing import describe, describe_with_weights
+from shared.catalogue import find_dataset, split_size, split_sizes
+from shared.database import Database
+from shared.errors import NoSuchRun, NoSuchUnit, NoTrainedNetwork, UsageError
+from shared.models import Checkpoint, CheckpointKind, Dataset, Job, JobState, Network, TrainingRun
+from shared.networks import NetworkDescription, NetworkSpecification
+from shared.settings import Settings
+from shared.specifications import SearchedLayerSpecification, Top9Specification, TrainSpecification
+
+IMAGE_SIZES = {"zfnet": 227, "alexnet": 227, "inception_v3": 299}  # the others: 224
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """Where a search's network comes from."""
+
+    description: NetworkDescription
+    path: str
+    sha256: str
+    training_job_id: int | None
+
+
+def training_request(
+    database: Database,
+    settings: Settings,
+    *,
+    network: str,
+    dataset: str,
+    fc: int | None,
+    size: int | None,
+    **recipe: Any,
+) -> TrainSpecification:
+    """The specification of a training run; ``recipe`` are fields of ``TrainSpecification``.
+
+    Raises
+    ------
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, UsageError
+    """
+    given = {name: value for name, value in recipe.items() if value is not None}
+    with database.read() as session:
+        found = find_dataset(session, dataset)
+        splits = {
+            phase: given.get(f"{phase}_split", TrainSpecification.model_fields[f"{phase}_split"].default)
+            for phase in ("train", "val")
+        }
+        counts = {f"{phase}_count": split_size(session, found, split) for phase, split in splits.items()}
+    specification = network_specification(network, len(found.class_names), size, fc)
+    describe(database, specification, settings)
+    return TrainSpecification(
+        dataset_id=found.id,
+        dataset_fingerprint=found.fingerprint,
+        network=specification,
+        **counts,
+        **given,
+    )
+
+
+def network_specification(name: str, classes: int, size: int | None, fc: int | None) -> NetworkSpecification:
+    """A network with the input size its recipe has, unless another is given."""
+    return NetworkSpecification(name=name, classes=classes, image_size=size or IMAGE_SIZES.get(name, 224), fc=fc)
+
+
+def note_training_run(specification: TrainSpecification, session: Session, job_id: int) -> None:
+    """The row of a new training run."""
+    session.add(
+        TrainingRun(
+            job_id=job_id,
+            dataset_id=specification.dataset_id,
+            network_key=specification.network.key(),
+            network=specification.network.name,
+            epochs=specification.epochs,
+        )
+    )
+
+
+def search_request(
+    database: Database,
+    settings: Settings,
+    *,
+    dataset: str,
+    layers: Sequence[str],
+    units: Sequence[int] | None,
+    split: str | None,
+    top: int,
+    shards: int,
+    run: int | None,
+    weights: Path | None,
+    network: str | None,
+    classes: int | None,
+    fc: int | None,
+    size: int | None,
+) -> Top9Specification:
+    """The specification of a top-9 search.
+
+    Raises
+    ------
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer, NotAConvolution,
+    AmbiguousLayer, NoSuchUnit, and what reading weights raises
+    """
+    with database.read() as session:
+        found = find_dataset(session, dataset)
+        split = split or _default_split(session, found)
+        count = split_size(session, found, split)
+        chosen = None if weights else _from_run(session, found, run)
+    if weights:
+        wanted = network_specification(network or "zfnet", classes or len(found.class_names), size, fc)
+        description, taken = describe_with_weights(database, wanted, weights, settings)
+        chosen = _Weights(description, taken.path, taken.sha256, None)
+    assert chosen is not None  # noqa: S101 - one of the two branches gave it
+    searched: dict[str, SearchedLayerSpecification] = {}
+    for name in layers:
+        layer = chosen.description.find_convolution(name)
+        wrong = [unit for unit in units or () if unit >= layer.units]
+        if wrong:
+            raise NoSuchUnit(layer=name, unit=wrong[0], last=layer.units - 1)
+        searched[layer.path] = SearchedLayerSpecification(
+            layer=layer.name or layer.path, path=layer.path, units=list(units or range(layer.units))
+        )
+    order = [layer.path for layer in chosen.description.layers]
+    return Top9Specification(
+        dataset_id=found.id,
+        dataset_fingerprint=found.fingerprint,
+        split=split,
+        image_count=count,
+        network=chosen.description.specification,
+        weights_sha256=chosen.sha256,
+        weights_path=chosen.path,
+        training_job_id=chosen.training_job_id,
+        layers=[searched[path] for path in sorted(searched, key=order.index)],
+        top=top,
+        shards=shards,
+    )
+
+
+def _default_split(session: Session, dataset: Dataset) -> str:
+    """``val`` where there is one, as in the paper's figure; else the first."""
+    splits = list(split_sizes(session, dataset))
+    return "val" if "val" in splits or not splits else splits[0]
+
+
+def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> _Weights:
+    """The best weights of a training run: the newest finished one on the data set, unless one is named."""
+    query = select(TrainingRun, Job.state).join(Job, Job.id == TrainingRun.job_id)
+    if job_id is not None:
+        row = session.execute(query.where(TrainingRun.job_id == job_id)).one_or_none()
+        if row is None or row.state != JobState.DONE:
+            raise NoSuchRun(job_id=job_id, state="finished " if row else "")
+    else:
+        newest = query.where(TrainingRun.dataset_id == dataset.id, Job.state == JobState.DONE)
+        row = session.execute(newest.order_by(Job.finished_at.desc(), Job.id.desc()).limit(1)).one_or_none()
+        if row is None:
+            raise NoTrainedNetwork(dataset=dataset.name)
+    training_run = row[0]
+    description = NetworkDescription.model_validate(session.get_one(Network, training_run.network_key).description)
+    best = session.get(Checkpoint, (training_run.job_id, CheckpointKind.BEST))
+    if best is None:
+        raise UsageError(reason=f"Training run {training_run.job_id} has no best weights.")
+    return _Weights(description, best.path, best.sha256, training_run.job_id)

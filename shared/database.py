@@ -1,0 +1,122 @@
+"""The connection to the database: SQLite or PostgreSQL, the same for all that comes after.
+
+A ``Database`` belongs to the process that made it: pooled connections must not cross a fork.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Float, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.functions import GenericFunction
+
+from shared.errors import DatabaseOutOfReach
+from shared.settings import redacted
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+class database_now(GenericFunction[float]):
+    """Seconds since 1970 by the database's own clock: a worker's clock may be wrong."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(database_now, "sqlite")
+def _now_sqlite(element: database_now, compiler: Any, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(database_now, "postgresql")
+def _now_postgresql(element: database_now, compiler: Any, **options: Any) -> str:
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+class Database:
+    """Sessions on one database, for reading or for writing."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.url.drivername == "postgresql":
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.engine = self._engine()
+        self._reading = self.engine.execution_options(read_only=True)
+
+    def __str__(self) -> str:
+        return redacted(self.url.render_as_string(hide_password=False))
+
+    def _engine(self) -> Engine:
+        if self.is_sqlite:
+            if self.url.database and self.url.database != ":memory:":
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+            return engine
+        return create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading: on SQLite it waits for no writer.
+
+        Raises
+        ------
+        DatabaseOutOfReach
+            the database doesn't answer, or the file can't be read.
+        """
+        with self._explained(), Session(self._reading, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session in one transaction: committed at the end, rolled back by an exception.
+
+        Raises
+        ------
+        DatabaseOutOfReach
+            the database doesn't answer, or can't be written.
+        """
+        with self._explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
+            raise
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self.engine.dispose()
+
+
+def first_line(error: DBAPIError) -> str:
+    """The driver's own words, without the statement."""
+    return str(error.orig).strip().splitlines()[0].strip()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    for pragma in ("journal_mode=WAL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT if another one wrote
+    # in between, whatever the timeout: so a writing transaction takes the write lock from the start.
+    read_only = connection.get_execution_options().get("read_only")
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

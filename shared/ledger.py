@@ -1,0 +1,504 @@
+"""The ledger: every transition of jobs and shards, each one transaction.
+
+The database is the record of work; a message is a hint that carries a shard's id. Messages may come twice,
+late or never: a claim is what gives a shard to a worker, and only the claim's token lets it write.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.database import Database, database_now
+from shared.errors import JobStateConflict, NoSuchJob
+from shared.models import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState, Worker, utc_now
+from shared.specifications import Specification
+
+MAX_ATTEMPTS = 3
+WORKER_ALIVE_SECONDS = 30.0
+
+
+class LeaseLost(Exception):
+    """Another worker has the shard by now, or its job is over: nothing may be written."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A shard that a worker holds, for as long as it extends the lease."""
+
+    shard_id: int
+    job_id: int
+    kind: str
+    specification: dict[str, Any]
+    stage_name: str
+    payload: dict[str, Any]
+    attempt: int
+    work_total: int
+    token: str
+
+
+class Ledger:
+    """Transitions on one database. ``lease_seconds`` is how long a silent worker keeps its shard."""
+
+    def __init__(self, database: Database, lease_seconds: float = 30.0) -> None:
+        self.database = database
+        self.lease_seconds = lease_seconds
+
+    # --- asking ---
+
+    def submit(
+        self,
+        specification: Specification,
+        *,
+        force: bool = False,
+        also: Callable[[Session, int], None] | None = None,
+    ) -> tuple[int, bool]:
+        """Record a job with all its shards; the same specification again gives the job that exists.
+
+        ``also(session, job_id)`` writes what belongs to a new job, in the same transaction.
+        Returns the job's id and whether it is new.
+        """
+        key = specification.key()
+        while True:
+            with self.database.read() as session:
+                newest = session.scalars(
+                    select(Job).where(Job.key == key).order_by(Job.generation.desc()).limit(1)
+                ).first()
+            if newest and not force:
+                return newest.id, False
+            try:
+                return self._insert_job(specification, newest.generation + 1 if newest else 0, also), True
+            except IntegrityError:  # somebody submitted the same a moment ago
+                with self.database.read() as session:
+                    if not session.scalar(
+                        select(
+                            exists().where(Job.key == key, Job.generation > (newest.generation if newest else -1))
+                        )
+                    ):
+                        raise
+
+    def _insert_job(
+        self, specification: Specification, generation: int, also: Callable[[Session, int], None] | None
+    ) -> int:
+        planned = specification.plan()
+        stages = list(dict.fromkeys(shard.stage for shard in planned))
+        with self.database.write() as session:
+            job = Job(
+                kind=specification.kind,
+                key=specification.key(),
+                generation=generation,
+                specification=specification.model_dump(mode="json"),
+                dataset_id=specification.dataset_id,
+                shards_total=len(planned),
+                shards_left=len(planned),
+            )
+            session.add(job)
+            session.flush()
+            session.execute(
+                insert(Shard),
+                [
+                    {
+                        "job_id": job.id,
+                        "stage": stages.index(shard.stage),
+                        "stage_name": shard.stage,
+                        "number": number,
+                        "queue": shard.queue,
+                        "payload": shard.payload,
+                        "state": ShardState.QUEUED if shard.stage == stages[0] else ShardState.WAITING,
+                        "work_total": shard.work,
+                    }
+                    for number, shard in enumerate(planned)
+                ],
+            )
+            if also:
+                also(session, job.id)
+            _log(session, job.id, None, "info", f"submitted: {len(planned)} shards")
+            return job.id
+
+    # --- doing ---
+
+    def claim(self, shard_id: int, worker: str) -> Claim | None:
+        """Give the shard to ``worker``, unless somebody holds it, it is over, or has had its attempts.
+
+        One conditional UPDATE: it raises the attempt counter and sets lease and token.
+        """
+        token = secrets.token_hex(16)
+        with self.database.write() as session:
+            job_id = session.scalar(select(Shard.job_id).where(Shard.id == shard_id))
+            if job_id is None:
+                return None
+            job = self._lock_job(session, job_id)
+            if job.state not in ACTIVE_JOBS or job.cancel_requested:
+                return None
+            expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
+            row = session.execute(
+                update(Shard)
+                .where(
+                    Shard.id == shard_id,
+                    or_(Shard.state == ShardState.QUEUED, expired),
+                    Shard.attempt < MAX_ATTEMPTS,
+                )
+                .values(
+                    state=ShardState.RUNNING,
+                    attempt=Shard.attempt + 1,
+                    token=token,
+                    lease_until=database_now() + self.lease_seconds,
+                    worker=worker,
+                    work_done=0,
+                    started_at=utc_now(),
+                    finished_at=None,
+                    error=None,
+                )
+                .returning(Shard.stage_name, Shard.payload, Shard.attempt, Shard.work_total)
+                .execution_options(synchronize_session=False)
+            ).one_or_none()
+            if row is None:
+                return None
+            job.state = JobState.RUNNING
+            job.started_at = job.started_at or utc_now()
+            _log(
+                session,
+                job.id,
+                shard_id,
+                "info",
+                f"{row.stage_name}: attempt {row.attempt} begins on {worker}",
+            )
+            return Claim(
+                shard_id,
+                job.id,
+                job.kind,
+                job.specification,
+                row.stage_name,
+                row.payload,
+                row.attempt,
+                row.work_total,
+                token,
+            )
+
+    def heartbeat(self, claim: Claim, work_done: int) -> bool:
+        """Extend the lease and note the progress; returns whether the job is to be cancelled.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        with self.database.write() as session:
+            self._fence(
+                session,
+                claim,
+                lease_until=database_now() + self.lease_seconds,
+                work_done=min(work_done, claim.work_total),
+            )
+            return bool(session.scalar(select(Job.cancel_requested).where(Job.id == claim.job_id)))
+
+    def record(self, claim: Claim, write: Callable[[Session], None]) -> None:
+        """Write something on the way (an epoch, a checkpoint), only while the claim holds.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        with self.database.write() as session:
+            self._fence(session, claim, lease_until=database_now() + self.lease_seconds)
+            write(session)
+
+    def complete(
+        self,
+        claim: Claim,
+        write: Callable[[Session], None] | None = None,
+        result_path: str | None = None,
+    ) -> None:
+        """Write the results, mark the shard done and count it off its job, in one transaction.
+
+        The stage's last shard opens the next stage; the job's last shard ends the job.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        with self.database.write() as session:
+            job = self._lock_job(session, claim.job_id)
+            self._fence(
+                session,
+                claim,
+                state=ShardState.DONE,
+                token=None,
+                lease_until=None,
+                work_done=claim.work_total,
+                result_path=result_path,
+                finished_at=utc_now(),
+            )
+            if write:
+                write(session)
+            job.shards_left -= 1
+            _log(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: done")
+            if job.shards_left == 0:
+                job.state = JobState.DONE
+                job.finished_at = utc_now()
+                _log(session, job.id, None, "info", "job done")
+                return
+            session.flush()
+            self._open_next_stage(session, job)
+
+    def _open_next_stage(self, session: Session, job: Job) -> None:
+        unfinished = session.scalar(
+            select(func.min(Shard.stage)).where(Shard.job_id == job.id, Shard.state != ShardState.DONE)
+        )
+        if unfinished is not None and unfinished > job.stage:
+            job.stage = unfinished
+            session.execute(
+                update(Shard)
+                .where(Shard.job_id == job.id, Shard.stage == unfinished, Shard.state == ShardState.WAITING)
+                .values(state=ShardState.QUEUED)
+            )
+
+    def fail(self, claim: Claim, error: str, *, again: bool) -> None:
+        """The attempt failed: queue the shard again if ``again`` and attempts are left, else fail the job.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        with self.database.write() as session:
+            job = self._lock_job(session, claim.job_id)
+            retried = again and claim.attempt < MAX_ATTEMPTS and not job.cancel_requested
+            self._fence(
+                session,
+                claim,
+                state=ShardState.QUEUED if retried else ShardState.FAILED,
+                token=None,
+                lease_until=None,
+                sent_at=None,
+                error=error,
+                finished_at=None if retried else utc_now(),
+            )
+            _log(session, job.id, claim.shard_id, "warning" if retried else "error", error)
+            if not retried:
+                self._end_job(session, job, JobState.FAILED, error)
+
+    def confirm_cancelled(self, claim: Claim) -> None:
+        """The worker has stopped on a cancel request.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        with self.database.write() as session:
+            job = self._lock_job(session, claim.job_id)
+            self._fence(
+                session,
+                claim,
+                state=ShardState.CANCELLED,
+                token=None,
+                lease_until=None,
+                finished_at=utc_now(),
+            )
+            self._end_if_cancelled(session, job)
+
+    def _fence(self, session: Session, claim: Claim, **values: Any) -> None:
+        """Change the shard's row, only with the claim's token."""
+        changed = session.execute(
+            update(Shard)
+            .where(Shard.id == claim.shard_id, Shard.token == claim.token, Shard.state == ShardState.RUNNING)
+            .values(**values)
+            .returning(Shard.id)
+            .execution_options(synchronize_session=False)
+        ).first()
+        if changed is None:
+            raise LeaseLost(f"shard {claim.shard_id}, attempt {claim.attempt}")
+
+    # --- stopping and trying again ---
+
+    def cancel(self, job_id: int) -> str:
+        """Ask that the job stop; returns its state: ``running`` while a worker still has to notice.
+
+        Raises
+        ------
+        NoSuchJob, JobStateConflict
+        """
+        with self.database.write() as session:
+            job = self._lock_job(session, job_id)
+            if job.state == JobState.CANCELLED:
+                return job.state
+            if job.state not in ACTIVE_JOBS:
+                raise JobStateConflict(job_id=job_id, state=job.state, action="cancelled")
+            job.cancel_requested = True
+            _log(session, job_id, None, "info", "cancel requested")
+            self._stop_idle_shards(session, job_id)
+            self._end_if_cancelled(session, job)
+            return job.state
+
+    def retry(self, job_id: int) -> None:
+        """Queue again what a failed or cancelled job has not done; done shards stay done.
+
+        Raises
+        ------
+        NoSuchJob, JobStateConflict
+        """
+        with self.database.write() as session:
+            job = self._lock_job(session, job_id)
+            if job.state not in (JobState.FAILED, JobState.CANCELLED):
+                raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
+            unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
+            stage = session.scalar(select(func.min(Shard.stage)).where(unfinished))
+            fresh = {"attempt": 0, "token": None, "lease_until": None, "sent_at": None, "error": None}
+            session.execute(update(Shard).where(unfinished).values(state=ShardState.WAITING, **fresh))
+            session.execute(update(Shard).where(unfinished, Shard.stage == stage).values(state=ShardState.QUEUED))
+            job.stage = stage or 0
+            job.state = JobState.QUEUED
+            job.cancel_requested = False
+            job.error = job.finished_at = None
+            _log(session, job_id, None, "info", "retry requested")
+
+    @staticmethod
+    def _lock_job(session: Session, job_id: int) -> Job:
+        """The job's row, locked: always before its shards' rows, so that no two transitions deadlock, and two
+        last shards of a stage can't pass each other unseen. NO KEY: rows that refer to it may be inserted."""
+        locked = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
+        job = session.scalars(locked).one_or_none()
+        if job is None:
+            raise NoSuchJob(job_id=job_id)
+        return job
+
+    def _end_job(self, session: Session, job: Job, state: JobState, error: str | None) -> None:
+        job.state = state
+        job.error = error
+        job.finished_at = utc_now()
+        self._stop_idle_shards(session, job.id)
+        # Shards still running lose their claim: their workers notice at the next heartbeat.
+        session.execute(
+            update(Shard)
+            .where(Shard.job_id == job.id, Shard.state == ShardState.RUNNING)
+            .values(state=ShardState.CANCELLED, token=None, lease_until=None, finished_at=utc_now())
+        )
+        _log(session, job.id, None, "error" if error else "info", f"job {state}")
+
+    @staticmethod
+    def _stop_idle_shards(session: Session, job_id: int) -> None:
+        session.execute(
+            update(Shard)
+            .where(Shard.job_id == job_id, Shard.state.in_((ShardState.WAITING, ShardState.QUEUED)))
+            .values(state=ShardState.CANCELLED, finished_at=utc_now())
+        )
+
+    def _end_if_cancelled(self, session: Session, job: Job) -> None:
+        session.flush()
+        running = exists().where(Shard.job_id == job.id, Shard.state == ShardState.RUNNING)
+        if job.cancel_requested and not session.scalar(select(running)):
+            self._end_job(session, job, JobState.CANCELLED, None)
+
+    # --- looking after ---
+
+    def sweep(self) -> int:
+        """Take back the shards whose lease has run out; returns how many.
+
+        One that has had its attempts fails, with its job. Any number of sweepers may run at once.
+        """
+        swept = 0
+        expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
+        with self.database.read() as session:
+            jobs = session.scalars(select(Shard.job_id).where(expired).distinct()).all()
+        for job_id in jobs:
+            with self.database.write() as session:
+                job = self._lock_job(session, job_id)
+                for shard in session.scalars(
+                    select(Shard).where(expired, Shard.job_id == job_id).with_for_update()
+                ).all():
+                    swept += 1
+                    self._take_back(session, job, shard)
+        return swept
+
+    def _take_back(self, session: Session, job: Job, shard: Shard) -> None:
+        lost = f"worker {shard.worker} fell silent in attempt {shard.attempt} of {MAX_ATTEMPTS}"
+        _log(session, job.id, shard.id, "warning", f"{shard.stage_name}: {lost}")
+        shard.token = shard.lease_until = shard.sent_at = None
+        if job.cancel_requested:
+            shard.state = ShardState.CANCELLED
+            self._end_if_cancelled(session, job)
+        elif shard.attempt >= MAX_ATTEMPTS:
+            shard.state = ShardState.FAILED
+            shard.error = lost
+            session.flush()
+            self._end_job(session, job, JobState.FAILED, f"Shard {shard.number} ({shard.stage_name}): {lost}.")
+        else:
+            shard.state = ShardState.QUEUED
+            session.flush()
+
+    def take_unsent(self, limit: int = 1000) -> Sequence[tuple[int, str]]:
+        """(shard id, queue) of queued shards no message was sent for, now marked as sent."""
+        with self.database.write() as session:
+            due = (
+                select(Shard.id)
+                .where(Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None))
+                .order_by(Shard.id)
+                .limit(limit)
+                .with_for_update(skip_locked=True)
+            )
+            rows = session.execute(
+                update(Shard)
+                .where(Shard.id.in_(due.scalar_subquery()))
+                .values(sent_at=database_now())
+                .returning(Shard.id, Shard.queue)
+                .execution_options(synchronize_session=False)
+            ).all()
+        return sorted((row.id, row.queue) for row in rows)
+
+    def mark_unsent(self, shard_ids: Sequence[int]) -> None:
+        """These messages were not sent after all."""
+        with self.database.write() as session:
+            session.execute(
+                update(Shard).where(Shard.id.in_(shard_ids), Shard.state == ShardState.QUEUED).values(sent_at=None)
+            )
+
+    def mark_lost(self, queue: str, seconds: float) -> int:
+        """The queue is empty: what was sent to it ``seconds`` ago and isn't claimed needs another message."""
+        with self.database.write() as session:
+            lost = session.execute(
+                update(Shard)
+                .where(
+                    Shard.state == ShardState.QUEUED,
+                    Shard.queue == queue,
+                    Shard.sent_at < database_now() - seconds,
+                )
+                .values(sent_at=None)
+                .returning(Shard.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+            return len(lost)
+
+    # --- workers ---
+
+    def worker_seen(self, name: str, device: str, queues: Sequence[str], pid: int) -> None:
+        """Note that a worker process is alive."""
+        with self.database.write() as session:
+            worker = session.get(Worker, name) or Worker(name=name)
+            worker.device, worker.queues, worker.pid = device, list(queues), pid
+            worker.seen_at = session.scalars(select(database_now())).one()
+            session.add(worker)
+
+    def worker_gone(self, name: str) -> None:
+        """Note that a worker process has ended."""
+        with self.database.write() as session:
+            session.execute(delete(Worker).where(Worker.name == name))
+
+    def live_workers(self) -> Sequence[Worker]:
+        """The worker processes seen a short time ago."""
+        with self.database.read() as session:
+            recent = Worker.seen_at > database_now() - WORKER_ALIVE_SECONDS
+            return session.scalars(select(Worker).where(recent).order_by(Worker.name)).all()
+
+
+def _log(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:
+    session.add(Event(job_id=job_id, shard_id=shard_id, level=level, message=message))
+
+
+def log(database: Database, job_id: int, shard_id: int | None, level: str, message: str) -> None:
+    """Add a line to a job's log."""
+    with database.write() as session:
+        _log(session, job_id, shard_id, level, message)

@@ -1,0 +1,91 @@
+"""What a network looks like, without torch: so that the command line can check a request at once.
+
+The worker works a description out (``python -m worker.describe``); it is kept in the table ``networks``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution
+
+SHOWN_CHOICES = 30
+
+
+class NetworkSpecification(BaseModel):
+    """A network to be built, without its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(max_length=100)
+    classes: int = Field(ge=1, le=100_000)
+    image_size: int = Field(ge=16, le=4096, description="height and width of the input, in pixels")
+    fc: int | None = Field(default=None, ge=1, le=65_536, description="width of the fully connected layers")
+
+    def key(self) -> str:
+        """The identity of the description."""
+        return hashlib.sha256(f"description 1 {self.model_dump_json()}".encode()).hexdigest()
+
+
+class LayerDescription(BaseModel):
+    """One layer of a network that has weights or changes the map's size."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str  # the module's path: features.10
+    name: str | None  # as people say it: conv5
+    kind: str  # the module's class: Conv2d
+    output_shape: tuple[int, ...]  # without the batch: (channels, rows, columns)
+    parameters: int
+    # Receptive field in pixels of the input, None where a unit sees all of it or more than can be said.
+    receptive_field: int | None
+    stride: int | None  # between the fields of neighbouring units
+    start: int | None  # the first row and column of the field of the map's first unit; negative in the padding
+
+    @property
+    def units(self) -> int:
+        return self.output_shape[0]
+
+
+class NetworkDescription(BaseModel):
+    """A network's layers in the order in which they run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    specification: NetworkSpecification
+    chain: bool  # every layer takes the output of the one before: counting its convolutions means something
+    layers: list[LayerDescription]
+    parameters: int
+    bytes: int  # of parameters and buffers
+
+    def convolutions(self) -> list[LayerDescription]:
+        return [layer for layer in self.layers if layer.kind == "Conv2d"]
+
+    def find_convolution(self, wanted: str) -> LayerDescription:
+        """The convolution called ``wanted``: ``5`` or ``conv5`` for the fifth, or a module path.
+
+        Raises
+        ------
+        NoSuchLayer, NotAConvolution, AmbiguousLayer
+        """
+        network = self.specification.name
+        choices = self._choices()
+        for layer in self.layers:
+            if wanted in (layer.path, layer.name):
+                if layer.kind != "Conv2d":
+                    raise NotAConvolution(layer=wanted, network=network, kind=layer.kind, choices=choices)
+                return layer
+        if wanted.isdigit():
+            if not self.chain:
+                raise AmbiguousLayer(network=network, layer=wanted, choices=choices)
+            position = int(wanted)
+            if 1 <= position <= len(self.convolutions()):
+                return self.convolutions()[position - 1]
+        raise NoSuchLayer(network=network, layer=wanted, choices=choices)
+
+    def _choices(self) -> str:
+        said = [f"{c.name} ({c.path})" if c.name else c.path for c in self.convolutions()]
+        more = [f"and {len(said) - SHOWN_CHOICES} more"] if len(said) > SHOWN_CHOICES else []
+        return ", ".join(said[:SHOWN_CHOICES] + more)

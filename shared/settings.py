@@ -1,0 +1,148 @@
+"""Settings: defaults < TOML file < ``ANALYZE_*`` environment < options of the command line."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy import make_url
+
+from shared.errors import BadSettings
+
+CONFIG_NAME = "config.toml"
+
+
+class Settings(BaseSettings):
+    """All settings. Each can stand in ``config.toml``, or as ``ANALYZE_<NAME>`` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ANALYZE_", extra="forbid", frozen=True)
+
+    home: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("unitscope"),
+        description="folder with the SQLite file, the artifact store, generated data sets and the private Redis",
+    )
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL; without it, a SQLite file in the home folder"
+    )
+    redis_url: str | None = Field(
+        default=None, description="URL of a Redis server; without it, a private one that `analyze up` starts"
+    )
+    store: Path | None = Field(
+        default=None, description="root of the artifact store; without it, `store` in the home folder"
+    )
+    lease_seconds: float = Field(
+        default=30, gt=0, description="a shard whose worker is silent for so long is given to another"
+    )
+    heartbeat_seconds: float = Field(default=3, gt=0, description="how often a worker extends its lease")
+    sweep_seconds: float = Field(default=5, gt=0, description="how often lost shards are looked for")
+    resend_seconds: float = Field(
+        default=30, gt=0, description="a message unseen for so long, its queue being empty, is sent again"
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="threads of a worker process; without it, all cores"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options, then the environment, then the TOML file of the home folder they name."""
+        home = init_settings().get("home") or env_settings().get("home")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file(home))
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'unitscope.sqlite3'}"
+
+    @property
+    def resolved_store(self) -> Path:
+        """The artifact store's root in force."""
+        return self.store or self.home / "store"
+
+    @property
+    def uses_private_redis(self) -> bool:
+        """Whether Redis is the private one of the home folder."""
+        return self.redis_url is None
+
+
+def config_file(home: str | Path | None) -> Path:
+    """Where the TOML file is: ``ANALYZE_CONFIG``, or ``config.toml`` in the home folder."""
+    if explicit := os.environ.get("ANALYZE_CONFIG"):
+        return Path(explicit)
+    return Path(home or platformdirs.user_data_path("unitscope")) / CONFIG_NAME
+
+
+def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings; ``options`` are those given on the command line.
+
+    Raises
+    ------
+    BadSettings
+        a value is wrong, a name unknown, or the TOML file can't be parsed.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    try:
+        settings = Settings(**given)
+        make_url(settings.resolved_database_url)
+    except ValidationError as error:
+        reasons = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise BadSettings(reason="; ".join(reasons)) from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(reason=f"{config_file(given.get('home'))}: {error}") from None
+    except Exception as error:  # make_url: the type of its error is not public
+        raise BadSettings(reason=str(error)) from None
+    # A relative path means the folder of the command that was typed, for the workers it starts too.
+    return settings.model_copy(
+        update={
+            "home": settings.home.expanduser().absolute(),
+            "store": settings.store.expanduser().absolute() if settings.store else None,
+        }
+    )
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as ``ANALYZE_*`` variables: how a program that we start is told of them."""
+    values = settings.model_dump(exclude_none=True)
+    return {f"ANALYZE_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def origins(options: Mapping[str, Any]) -> dict[str, str]:
+    """Where each setting's value comes from: ``option``, ``environment``, ``file`` or ``default``."""
+    path = config_file(options.get("home") or os.environ.get("ANALYZE_HOME"))
+    in_file = tomllib.loads(path.read_text()) if path.is_file() else {}
+    result = {}
+    for name in Settings.model_fields:
+        if options.get(name) is not None:
+            result[name] = "option"
+        elif f"ANALYZE_{name.upper()}" in os.environ:
+            result[name] = "environment"
+        elif name in in_file:
+            result[name] = str(path)
+        else:
+            result[name] = "default"
+    return result
+
+
+def redacted(url: str) -> str:
+    """A URL without its password, to be shown."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except Exception:
+        return url.rsplit("@", 1)[-1]

@@ -1,0 +1,32 @@
+"""Job specifications: what can be asked for. A new kind is a module here, one in ``worker/kinds`` and a line below."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.specifications.base import ANALYSIS, CPU, QUEUES, TRAINING, PlannedShard, Specification, cut
+from shared.specifications.top9 import SearchedLayerSpecification, Top9Specification
+from shared.specifications.train import TrainSpecification
+
+KINDS: dict[str, type[Specification]] = {kind.kind: kind for kind in (Top9Specification, TrainSpecification)}
+
+
+def parse(kind: str, specification: dict[str, Any]) -> Specification:
+    """The specification that a job row holds."""
+    return KINDS[kind].model_validate(specification)
+
+
+__all__ = [
+    "ANALYSIS",
+    "CPU",
+    "KINDS",
+    "QUEUES",
+    "TRAINING",
+    "PlannedShard",
+    "SearchedLayerSpecification",
+    "Specification",
+    "Top9Specification",
+    "TrainSpecification",
+    "cut",
+    "parse",
+]

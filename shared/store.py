@@ -1,0 +1,110 @@
+"""The artifact store: files named by the SHA-256 of their content.
+
+The same content written twice is one file, a file that has its name is whole, and nobody ever sees half of one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.errors import ArtifactMissing, StoreFull, StoreNotWritable
+
+NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What the store says of a file it took."""
+
+    path: str  # relative to the store's root
+    sha256: str
+    bytes: int
+
+
+class Store:
+    """Files below ``root``, in folders of the first two digits of their name."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, content: bytes, suffix: str) -> StoredFile:
+        """Keep ``content`` as a file ending in ``suffix`` (``.png``).
+
+        Raises
+        ------
+        StoreFull, StoreNotWritable
+        """
+        return self.write(suffix, lambda file: file.write(content))
+
+    def write(self, suffix: str, writer: Callable[[BinaryIO], object]) -> StoredFile:
+        """Keep what ``writer`` writes: to a temporary file, fsync, then renamed to its name.
+
+        Raises
+        ------
+        StoreFull, StoreNotWritable
+        """
+        temporary = None
+        try:
+            incoming = self.root / "incoming"
+            incoming.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
+                temporary = Path(file.name)
+                writer(file)
+                file.flush()
+                os.fsync(file.fileno())
+                size = file.tell()
+            with temporary.open("rb") as written:
+                sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+            path = f"{sha256[:2]}/{sha256}{suffix}"
+            self._place(temporary, self.root / path)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise StoreFull(root=self.root, reason=error.strerror) from error
+            raise StoreNotWritable(root=self.root, reason=error.strerror or error) from error
+        finally:
+            if temporary is not None:
+                temporary.unlink(missing_ok=True)
+        return StoredFile(path, sha256, size)
+
+    def _place(self, temporary: Path, target: Path) -> None:
+        if target.exists():
+            return
+        if not target.parent.exists():
+            target.parent.mkdir(exist_ok=True)
+            _fsync_folder(self.root)
+        temporary.rename(target)
+        _fsync_folder(target.parent)
+
+    def locate(self, path: str) -> Path:
+        """The file of an artifact's path.
+
+        Raises
+        ------
+        ArtifactMissing
+            it isn't there, or the path is none of an artifact.
+        """
+        file = self.root / path
+        if not NAME.fullmatch(path) or not file.is_file():
+            raise ArtifactMissing(path=path, root=self.root)
+        return file
+
+    def remove(self, path: str) -> None:
+        """Remove an artifact that nothing refers to any more."""
+        if NAME.fullmatch(path):
+            (self.root / path).unlink(missing_ok=True)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

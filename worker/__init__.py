@@ -1,0 +1,1 @@
+"""Answering: the Celery application, the job kinds and the vision code."""

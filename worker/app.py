@@ -1,0 +1,44 @@
+"""The Celery application. The parent process imports no torch: only its one child computes.
+
+Delivery is at least once, and the ledger is what decides: see ``shared.ledger``.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Queue
+
+from shared.broker import TASK, broker_for
+from shared.settings import load_settings
+from shared.specifications import QUEUES
+
+settings = load_settings()
+
+app: Celery = broker_for(settings).celery
+app.set_current()
+app.conf.update(
+    task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+    task_default_queue=QUEUES[0],
+    # Acknowledged at the end, one at a time: a worker that computes holds no other shard's message back.
+    task_acks_late=True,
+    worker_prefetch_multiplier=1,
+    worker_concurrency=1,
+    # True, Celery 6's default, loses the task in flight when Redis restarts.
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        **app.conf.broker_transport_options,
+        "visibility_timeout": 3600,  # a second delivery is ignored, so this may be short of a training run
+    },
+    worker_hijack_root_logger=False,
+    worker_send_task_events=False,
+    task_send_sent_event=False,
+)
+
+
+@app.task(name=TASK, ignore_result=True)
+def run_shard(shard_id: object) -> None:
+    """Claim the shard and do it; whatever the message says beyond the id isn't looked at."""
+    from worker.runner import run  # torch comes with it: only into the child
+
+    run(shard_id, settings)

@@ -1,0 +1,10 @@
+"""The job kinds: a module each, with a function for every stage of its plan."""
+
+# (kind, stage) -> "module:function", imported only in the process that computes.
+STAGES = {
+    ("top9", "search"): "worker.kinds.top9:search",
+    ("top9", "select"): "worker.kinds.top9:select",
+    ("top9", "project"): "worker.kinds.top9:project",
+    ("top9", "finish"): "worker.kinds.top9:finish",
+    ("train", "train"): "worker.kinds.train:train",
+}

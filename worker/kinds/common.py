@@ -1,0 +1,87 @@
+"""What the job kinds share: images from the database, networks with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from torch import nn
+
+from shared.errors import NoUsableImage
+from shared.models import Artifact, Dataset, Image, ImageSplit
+from shared.networks import NetworkSpecification
+from shared.store import StoredFile
+from worker.runner import ShardContext
+from worker.vision import networks
+from worker.vision.images import ImageSource, Skipped
+from worker.vision.weights import load_weights, read_weights
+
+
+def split_sources(context: ShardContext, split: str, start: int = 0, stop: int | None = None) -> list[ImageSource]:
+    """The images ``start`` to ``stop`` of a split, in ascending order of their ids."""
+    dataset_id = context.specification.dataset_id
+    query = (
+        select(Image)
+        .join(ImageSplit, ImageSplit.image_id == Image.id)
+        .where(ImageSplit.dataset_id == dataset_id, ImageSplit.split == split)
+        .order_by(Image.id)
+        .offset(start)
+        .limit(None if stop is None else stop - start)
+    )
+    return _sources(context, dataset_id, query)
+
+
+def sources_by_id(context: ShardContext, image_ids: Sequence[int]) -> dict[int, ImageSource]:
+    """Images by their ids."""
+    query = select(Image).where(Image.id.in_(image_ids))
+    return {source.id: source for source in _sources(context, context.specification.dataset_id, query)}
+
+
+def _sources(context: ShardContext, dataset_id: int, query: object) -> list[ImageSource]:
+    with context.database.read() as session:
+        root = Path(session.get_one(Dataset, dataset_id).root)
+        images = session.scalars(query).all()  # type: ignore[call-overload]
+    return [
+        ImageSource(image.id, root / image.path, image.class_index, image.box, image.sha256) for image in images
+    ]
+
+
+def build(specification: NetworkSpecification) -> nn.Module:
+    """The network, with initial weights."""
+    return networks.build(specification.name, specification.classes, specification.image_size, specification.fc)
+
+
+def trained(context: ShardContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
+    """The network with weights of the artifact store, for evaluation, on the context's device."""
+    model = build(specification)
+    file = context.store.locate(weights_path)
+    load_weights(model, read_weights(file), specification.name, file)
+    return model.eval().to(context.device)
+
+
+def report_skipped(context: ShardContext, skipped: Sequence[Skipped], read: int) -> None:
+    """Say in the job's log which images were left out.
+
+    Raises
+    ------
+    NoUsableImage
+        none could be read.
+    """
+    for item in skipped:
+        context.log("warning", f"image {item.source.id} ({item.source.path}) left out: {item.reason}")
+    if skipped and not read:
+        root = skipped[0].source.path.parent
+        raise NoUsableImage(count=len(skipped), reason=skipped[0].reason, root=root)
+
+
+def keep(session: Session, job_id: int, files: Sequence[StoredFile]) -> None:
+    """Register files of the store; one that another job made first is known already."""
+    by_path = {file.path: file for file in files}
+    known = set(session.scalars(select(Artifact.path).where(Artifact.path.in_(by_path))))
+    session.add_all(
+        Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=job_id)
+        for path, file in by_path.items()
+        if path not in known
+    )

@@ -1,0 +1,296 @@
+"""The top-9 search: *search* shards of images, *select* the winners, *project* shards of units, *finish*."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from sqlalchemy import func
+from sqlalchemy import select as sql_select
+from sqlalchemy.orm import Session
+
+from shared.errors import ProjectionCheckFailed
+from shared.models import Dataset, Job, SearchedLayer, SearchedUnit, Shard, TopActivation
+from shared.specifications import Top9Specification
+from shared.specifications.top9 import SEARCH_BATCH, SearchedLayerSpecification
+from shared.store import StoredFile
+from worker.kinds.common import keep, report_skipped, sources_by_id, split_sources, trained
+from worker.runner import ShardContext
+from worker.vision import pictures
+from worker.vision.deconvnet import Deconvnet, why_wrong
+from worker.vision.geometry import Geometry, trace
+from worker.vision.images import ImageSource, Skipped, batches, read_image, to_input
+from worker.vision.search import NO_IMAGE, TopActivations
+from worker.vision.search import search as search_images
+
+SHEET_COLUMNS = 8
+FIELDS = ("activation", "image", "row", "col")
+
+
+def search(context: ShardContext) -> None:
+    """A shard of images: the best of each unit, as a partial result in the store."""
+    specification = cast(Top9Specification, context.specification)
+    model = trained(context, specification.network, specification.weights_path)
+    model = model.to(memory_format=torch.channels_last)
+    sources = split_sources(context, specification.split, context.payload["start"], context.payload["stop"])
+    skipped: list[Skipped] = []
+    found = search_images(
+        model,
+        {layer.path: layer.units for layer in specification.layers},
+        batches(sources, SEARCH_BATCH, specification.network.image_size, pad=True, skipped=skipped),
+        specification.top,
+        context.device,
+        context.progress,
+    )
+    report_skipped(context, skipped, len(sources) - len(skipped))
+    partial = _store_partial(context, specification, found, len(skipped))
+    context.complete(lambda session: keep(session, context.claim.job_id, [partial]), partial.path)
+
+
+def _store_partial(
+    context: ShardContext, specification: Top9Specification, found: dict[str, TopActivations], skipped: int
+) -> StoredFile:
+    arrays = {
+        f"{number}.{name}": getattr(found[layer.path], name)
+        for number, layer in enumerate(specification.layers)
+        for name in FIELDS
+    }
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, skipped=np.int64(skipped), **arrays)
+    return context.store.put(file.getvalue(), ".npz")
+
+
+def _load_partial(
+    context: ShardContext, specification: Top9Specification, path: str
+) -> tuple[dict[str, TopActivations], int]:
+    with np.load(context.store.locate(path), allow_pickle=False) as arrays:
+        found = {
+            layer.path: TopActivations(*(arrays[f"{number}.{name}"] for name in FIELDS))
+            for number, layer in enumerate(specification.layers)
+        }
+        return found, int(arrays["skipped"])
+
+
+def _results_of(context: ShardContext, stage: str) -> list[str]:
+    with context.database.read() as session:
+        query = sql_select(Shard.result_path).where(
+            Shard.job_id == context.claim.job_id, Shard.stage_name == stage
+        )
+        return [path for path in session.scalars(query.order_by(Shard.number)) if path]
+
+
+def select(context: ShardContext) -> None:
+    """Merge the partial results: the winners of every unit; dead units are recorded."""
+    specification = cast(Top9Specification, context.specification)
+    winners = {
+        layer.path: TopActivations.empty(len(layer.units), specification.top) for layer in specification.layers
+    }
+    skipped = 0
+    for path in _results_of(context, "search"):
+        found, left_out = _load_partial(context, specification, path)
+        winners = {path: winners[path].merged(found[path]) for path in winners}
+        skipped += left_out
+    result = _store_partial(context, specification, winners, skipped)
+
+    def write(session: Session) -> None:
+        keep(session, context.claim.job_id, [result])
+        for layer in specification.layers:
+            row = SearchedLayer(job_id=context.claim.job_id, layer=layer.layer, layer_path=layer.path)
+            session.add(row)
+            session.flush()
+            session.add_all(
+                SearchedUnit(layer_id=row.id, unit=unit, dead=bool(dead))
+                for unit, dead in zip(layer.units, winners[layer.path].dead, strict=True)
+            )
+
+    context.complete(write, result.path)
+
+
+@dataclass(frozen=True)
+class _Projected:
+    """A unit's pictures and rows."""
+
+    unit: int
+    patches: StoredFile
+    projections: StoredFile
+    rows: list[dict[str, object]]
+    files: list[StoredFile]
+
+
+def project(context: ShardContext) -> None:
+    """A shard of units of one layer: patch and projection of every winner, each checked, and the mosaics."""
+    specification = cast(Top9Specification, context.specification)
+    layer = specification.layers[context.payload["layer"]]
+    winners = _load_partial(context, specification, _results_of(context, "select")[0])[0][layer.path]
+    network = specification.network
+    model = trained(context, network, specification.weights_path)
+    traced = {t.path: t.geometry for t in trace(model, network.image_size).layers}
+    deconvnet = Deconvnet(model, layer.path)
+    places = {unit: layer.units.index(unit) for unit in context.payload["units"]}
+    chosen = winners.image[list(places.values())]
+    sources = sources_by_id(context, [int(i) for i in np.unique(chosen[chosen != NO_IMAGE])])
+    projected: list[_Projected] = []
+    for unit, place in places.items():
+        if not winners.dead[place]:
+            projected.append(
+                _project_unit(
+                    context,
+                    specification,
+                    layer,
+                    deconvnet,
+                    traced[layer.path],
+                    unit,
+                    place,
+                    winners,
+                    sources,
+                )
+            )
+        context.progress()
+
+    def write(session: Session) -> None:
+        layer_id = session.scalars(
+            sql_select(SearchedLayer.id).where(
+                SearchedLayer.job_id == context.claim.job_id, SearchedLayer.layer_path == layer.path
+            )
+        ).one()
+        keep(session, context.claim.job_id, [file for p in projected for file in p.files])
+        for p in projected:
+            row = session.get_one(SearchedUnit, (layer_id, p.unit))
+            row.patches_path, row.projections_path = p.patches.path, p.projections.path
+            session.add_all(TopActivation(layer_id=layer_id, unit=p.unit, **row) for row in p.rows)
+
+    context.complete(write)
+
+
+def _project_unit(
+    context: ShardContext,
+    specification: Top9Specification,
+    layer: SearchedLayerSpecification,
+    deconvnet: Deconvnet,
+    geometry: Geometry | None,
+    unit: int,
+    place: int,
+    winners: TopActivations,
+    sources: dict[int, ImageSource],
+) -> _Projected:
+    count = int((winners.image[place] != NO_IMAGE).sum())
+    images = [sources[int(winners.image[place, rank])] for rank in range(count)]
+    size = specification.network.image_size
+    # Always as many rows: the last bits of a projection must not depend on how many images a unit has.
+    pixels = np.zeros((specification.top, size, size, 3), np.uint8)
+    for rank, source in enumerate(images):
+        pixels[rank] = read_image(source, size)
+    rows, cols = (
+        torch.from_numpy(a[place].astype(np.int64)).to(context.device) for a in (winners.row, winners.col)
+    )
+    projections, activations = deconvnet.project(
+        to_input(torch.from_numpy(pixels).permute(0, 3, 1, 2), context.device),
+        torch.full((specification.top,), unit, device=context.device),
+        rows,
+        cols,
+    )
+    projections = projections.contiguous().cpu()
+    patches_drawn, projections_drawn, results, files = [], [], [], []
+    for rank, source in enumerate(images):
+        recorded = float(winners.activation[place, rank])
+        row, col = int(winners.row[place, rank]), int(winners.col[place, rank])
+        window = geometry.window(row, col) if geometry else None
+        wrong = why_wrong(projections[rank], float(activations[rank]), recorded, window)
+        if wrong:
+            raise ProjectionCheckFailed(unit=unit, layer=layer.layer, image=source.path, reason=wrong)
+        drawn, scale = pictures.draw_projection(projections[rank].numpy())
+        patches_drawn.append(pictures.cut(pixels[rank], window))
+        projections_drawn.append(pictures.cut(drawn, window))
+        patch, projection = (
+            context.store.put(pictures.png(p[-1]), ".png") for p in (patches_drawn, projections_drawn)
+        )
+        files += [patch, projection]
+        results.append(
+            {
+                "rank": rank + 1,
+                "activation": recorded,
+                "image_id": source.id,
+                "row": row,
+                "col": col,
+                "patch_path": patch.path,
+                "projection_path": projection.path,
+                "projection_scale": scale,
+            }
+        )
+    mosaics = [
+        context.store.put(pictures.png(_mosaic(drawn, specification.top)), ".png")
+        for drawn in (patches_drawn, projections_drawn)
+    ]
+    return _Projected(unit, *mosaics, results, files + mosaics)
+
+
+def _mosaic(drawn: list[np.ndarray], top: int) -> np.ndarray:
+    """The pictures of one unit, best first, as square as may be: 3 x 3 for nine."""
+    cell = pictures.mosaic_cell(drawn[0].shape[0])
+    missing = [pictures.empty(cell)] * (top - len(drawn))
+    return pictures.mosaic(drawn + missing, int(np.ceil(np.sqrt(top))), cell)
+
+
+def finish(context: ShardContext) -> None:
+    """The contact sheet of every layer, and the job's summary."""
+    specification = cast(Top9Specification, context.specification)
+    with context.database.read() as session:
+        dataset = session.get_one(Dataset, specification.dataset_id).name
+        layers = session.scalars(
+            sql_select(SearchedLayer)
+            .where(SearchedLayer.job_id == context.claim.job_id)
+            .order_by(SearchedLayer.id)
+        ).all()
+        rows = session.execute(
+            sql_select(TopActivation.layer_id, func.count())
+            .where(TopActivation.layer_id.in_([layer.id for layer in layers]))
+            .group_by(TopActivation.layer_id)
+        ).all()
+    skipped = _load_partial(context, specification, _results_of(context, "select")[0])[1]
+    summary = {"images": specification.image_count - skipped, "images_left_out": skipped, "layers": []}
+    sheets: dict[int, StoredFile] = {}
+    counts = {layer_id: count for layer_id, count in rows}
+    for layer in layers:
+        units = _units(context, layer.id)
+        live = [(unit.unit, *_mosaics(context, unit)) for unit in units if not unit.dead]
+        title = (
+            f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
+            f"top {specification.top} of {len(live)} units, projections beside image patches"
+        )
+        sheets[layer.id] = context.store.put(
+            pictures.jpeg(pictures.contact_sheet(live, title, SHEET_COLUMNS)), ".jpg"
+        )
+        summary["layers"].append(
+            {
+                "layer": layer.layer,
+                "units": len(units),
+                "dead": len(units) - len(live),
+                "rows": counts.get(layer.id, 0),
+            }
+        )
+        context.progress()
+
+    def write(session: Session) -> None:
+        keep(session, context.claim.job_id, list(sheets.values()))
+        for layer_id, sheet in sheets.items():
+            session.get_one(SearchedLayer, layer_id).contact_sheet_path = sheet.path
+        session.get_one(Job, context.claim.job_id).summary = summary
+
+    context.complete(write)
+
+
+def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
+    with context.database.read() as session:
+        query = sql_select(SearchedUnit).where(SearchedUnit.layer_id == layer_id)
+        return list(session.scalars(query.order_by(SearchedUnit.unit)))
+
+
+def _mosaics(context: ShardContext, unit: SearchedUnit) -> list[np.ndarray]:
+    """Projections, then patches."""
+    from PIL import Image
+
+    files = [context.store.locate(path or "") for path in (unit.projections_path, unit.patches_path)]
+    return [np.asarray(Image.open(file).convert("RGB")) for file in files]

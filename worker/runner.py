@@ -1,0 +1,156 @@
+"""One shard, from its claim to its end: with a heartbeat beside the work, and every outcome in the ledger."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import socket
+import threading
+import traceback
+from collections.abc import Callable
+from functools import cache
+from types import TracebackType
+
+import torch
+from sqlalchemy.orm import Session
+
+from shared.broker import broker_for, dispatch
+from shared.database import Database
+from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach, UnitscopeError
+from shared.ledger import Claim, LeaseLost, Ledger, log
+from shared.schema import open_database
+from shared.settings import Settings
+from shared.specifications import Specification, parse
+from shared.store import Store
+from worker.kinds import STAGES
+
+logger = logging.getLogger(__name__)
+
+
+class Cancelled(Exception):
+    """Somebody asked that the job stop."""
+
+
+class ShardContext:
+    """What a stage's code gets: the request, the stores, and ways to tell and to be told."""
+
+    def __init__(self, claim: Claim, ledger: Ledger, store: Store, device: str) -> None:
+        self.claim = claim
+        self.specification: Specification = parse(claim.kind, claim.specification)
+        self.payload = claim.payload
+        self.database: Database = ledger.database
+        self.store = store
+        self.device = torch.device(device)
+        self._ledger = ledger
+        self.work_done = 0
+        self.cancel_requested = threading.Event()
+        self.lease_lost = threading.Event()
+
+    def progress(self, work: int = 1) -> None:
+        """So much more work is done. Call it after every batch: it also stops work that nobody wants any more.
+
+        Raises
+        ------
+        Cancelled, LeaseLost
+        """
+        self.work_done += work
+        if self.lease_lost.is_set():
+            raise LeaseLost(f"shard {self.claim.shard_id}")
+        if self.cancel_requested.is_set():
+            raise Cancelled
+
+    def record(self, write: Callable[[Session], None]) -> None:
+        """Write to the database on the way, while the lease holds (raises ``LeaseLost``)."""
+        self._ledger.record(self.claim, write)
+
+    def complete(self, write: Callable[[Session], None] | None = None, result_path: str | None = None) -> None:
+        """End the shard with its results, in one transaction (raises ``LeaseLost``)."""
+        self._ledger.complete(self.claim, write, result_path)
+
+    def log(self, level: str, message: str) -> None:
+        """Add a line to the job's log."""
+        log(self.database, self.claim.job_id, self.claim.shard_id, level, message)
+
+
+class _Heartbeat:
+    """A thread that extends the lease and brings back cancel requests while the work goes on."""
+
+    def __init__(self, context: ShardContext, ledger: Ledger, seconds: float) -> None:
+        self.context, self.ledger, self.seconds = context, ledger, seconds
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopped.set()
+        self.thread.join()
+
+    def _beat(self) -> None:
+        while not self.stopped.wait(self.seconds):
+            try:
+                if self.ledger.heartbeat(self.context.claim, self.context.work_done):
+                    self.context.cancel_requested.set()
+            except LeaseLost:
+                self.context.lease_lost.set()
+                return
+            except DatabaseOutOfReach as error:  # it may come back before the lease runs out
+                logger.warning("heartbeat: %s", error)
+
+
+@cache
+def _ledger(url: str, lease_seconds: float) -> Ledger:
+    """One ledger a process, made in the process that uses it."""
+    return Ledger(open_database(url), lease_seconds)
+
+
+def worker_name() -> str:
+    """Who claims: the name the supervisor gave, or host and process."""
+    return os.environ.get("ANALYZE_WORKER_NAME") or f"{socket.gethostname()}:{os.getpid()}"
+
+
+def run(shard_id: object, settings: Settings, device: str | None = None) -> None:
+    """Do the shard if it can be claimed; every way in which that can end is written down."""
+    if not isinstance(shard_id, int) or isinstance(shard_id, bool) or not 0 < shard_id < 2**63:
+        logger.warning("a message without a shard's id is ignored")
+        return
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
+    claim = ledger.claim(shard_id, worker_name())
+    if claim is None:
+        logger.info("shard %d is not to be had", shard_id)
+        return
+    logger.info("job %d, shard %d (%s), attempt %d", claim.job_id, shard_id, claim.stage_name, claim.attempt)
+    try:
+        _work(claim, ledger, settings, device or os.environ.get("ANALYZE_DEVICE") or "cpu")
+    except LeaseLost as error:
+        logger.warning("lease lost, nothing written: %s", error)
+    try:
+        dispatch(ledger, broker_for(settings))
+    except BrokerOutOfReach as error:  # a sweeper sends the next stage later
+        logger.warning("%s", error)
+
+
+def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None:
+    stage = STAGES[claim.kind, claim.stage_name]
+    try:
+        context = ShardContext(claim, ledger, Store(settings.resolved_store), device)
+        module, function = stage.split(":")
+        with _Heartbeat(context, ledger, settings.heartbeat_seconds):
+            getattr(importlib.import_module(module), function)(context)
+    except (LeaseLost, Cancelled) as stopped:
+        if isinstance(stopped, LeaseLost):
+            raise
+        ledger.confirm_cancelled(claim)
+    except OutOfReach as error:  # the database was away: the lease runs out, and a sweeper gives it to another
+        logger.warning("%s", error)
+    except UnitscopeError as error:  # known, and the same every time
+        ledger.fail(claim, str(error), again=False)
+    except Exception:
+        logger.exception("shard %d", claim.shard_id)
+        ledger.fail(claim, traceback.format_exc(limit=-12), again=True)

@@ -1,0 +1,198 @@
+"""The deconvnet: one unit's activation at one place, taken back to pixels (paper, section 2.1).
+
+Unpooling with the switches of the forward pass, rectification and transposed filters are the backward pass of the
+network with one change: a ReLU passes back ``clamp(gradient, min=0)`` and applies no mask of its forward pass.
+Where pooling windows overlap, several share a switch, and the backward pass accumulates them. Contrast
+normalisation passes everything back unchanged; batch normalisation scales, as if folded into its convolution.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from shared.errors import FunctionalActivation
+from worker.vision.geometry import Window
+from worker.vision.search import observe
+
+FUNCTIONAL_ACTIVATIONS = {
+    getattr(place, name)
+    for place in (F, torch, torch.Tensor)
+    for name in ("relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "threshold")
+    if hasattr(place, name)
+}
+
+
+class _Rectify(torch.autograd.Function):
+    """ReLU forward; backward it rectifies what comes back, whatever went forward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, ceiling: float | None) -> torch.Tensor:
+        return x.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+        return gradient.clamp(min=0), None
+
+
+class DeconvReLU(nn.Module):
+    """Takes the place of ``nn.ReLU``, and of ``nn.ReLU6`` with its ``ceiling``."""
+
+    def __init__(self, ceiling: float | None = None) -> None:
+        super().__init__()
+        self.ceiling = ceiling
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _Rectify.apply(x, self.ceiling)
+
+
+class _Normalise(torch.autograd.Function):
+    """Contrast normalisation forward, identity backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
+        return F.local_response_norm(x, size, alpha, beta, k)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:  # type: ignore[override]
+        return gradient, None, None, None, None
+
+
+class DeconvLocalResponseNorm(nn.Module):
+    """Takes the place of ``nn.LocalResponseNorm``."""
+
+    def __init__(self, norm: nn.LocalResponseNorm) -> None:
+        super().__init__()
+        self.constants = (norm.size, norm.alpha, norm.beta, norm.k)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _Normalise.apply(x, *self.constants)
+
+
+class Deconvnet:
+    """The deconvnet of a network, which itself stays as it is.
+
+    Parameters
+    ----------
+    model
+        the network; a copy of it is changed and put into evaluation mode.
+    layer
+        module path of the convolution whose units are projected.
+
+    Raises
+    ------
+    FunctionalActivation
+        a ReLU before the layer is a function call, not a module: its backward pass can't be replaced.
+        (Found at the first projection.)
+    """
+
+    def __init__(self, model: nn.Module, layer: str) -> None:
+        self.model = _deconvolutional(copy.deepcopy(model).eval()).requires_grad_(False)
+        self.layer = layer
+        self._checked = False
+
+    def project(
+        self, images: torch.Tensor, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Project one unit's activation at one place of each image.
+
+        Parameters
+        ----------
+        images
+            float32 [N, 3, H, W], the network's input.
+        units, rows, cols
+            int64 [N]: which unit, and where in its map.
+
+        Returns
+        -------
+        projections
+            float32 [N, 3, H, W]: no bias added, not rectified.
+        activations
+            float32 [N]: the activations that were projected.
+        """
+        with torch.enable_grad():
+            images = images.detach().requires_grad_(True)
+            maps = self._forward(images)
+            each = torch.arange(len(images), device=images.device)
+            activations = maps[each, units, rows, cols].detach()
+            seed = torch.zeros_like(maps)
+            seed[each, units, rows, cols] = activations
+            (projections,) = torch.autograd.grad(maps, images, seed)
+        return projections, activations
+
+    def _forward(self, images: torch.Tensor) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+        if self._checked:
+            observe(self.model, {self.layer: seen.append}, images)
+        else:
+            with _RefuseFunctionalActivations(self.model):
+                observe(self.model, {self.layer: seen.append}, images)
+            self._checked = True
+        return seen[0]
+
+
+def _deconvolutional(module: nn.Module) -> nn.Module:
+    """Replace every ReLU and every contrast normalisation inside ``module``."""
+    if isinstance(module, nn.ReLU6):
+        return DeconvReLU(6.0)
+    if isinstance(module, nn.ReLU):
+        return DeconvReLU()
+    if isinstance(module, nn.LocalResponseNorm):
+        return DeconvLocalResponseNorm(module)
+    for name, child in module.named_children():
+        setattr(module, name, _deconvolutional(child))
+    return module
+
+
+class _RefuseFunctionalActivations(TorchFunctionMode):
+    """Notices an activation that is called as a function, and the module that does it."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.running: list[str] = []
+        self.handles = []
+        for path, module in model.named_modules():
+            self.handles.append(module.register_forward_pre_hook(self._enter(path or type(model).__name__)))
+            self.handles.append(module.register_forward_hook(self._leave))
+
+    def _enter(self, path: str) -> Any:
+        return lambda module, inputs: self.running.append(path)
+
+    def _leave(self, module: nn.Module, inputs: object, output: object) -> None:
+        self.running.pop()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in FUNCTIONAL_ACTIVATIONS:
+            raise FunctionalActivation(module=self.running[-1], function=func.__name__)
+        return func(*args, **(kwargs or {}))
+
+    def __exit__(self, *exception: Any) -> None:
+        for handle in self.handles:
+            handle.remove()
+        super().__exit__(*exception)
+
+
+def why_wrong(projection: torch.Tensor, activation: float, recorded: float, window: Window | None) -> str | None:
+    """What is wrong with a projection [3, H, W], None if nothing.
+
+    It must come from the activation that was recorded (to float32 rounding: the batch has another shape than
+    the search's), lie inside the unit's receptive field, and not be all zero.
+    """
+    if abs(activation - recorded) > 1e-4 * abs(recorded) + 1e-6:
+        return f"its activation is {activation!r} now, {recorded!r} was recorded"
+    if not torch.isfinite(projection).all():
+        return "it has values that are not finite"
+    if not projection.any():
+        return "it is all zero"
+    if window is not None:
+        top, left, bottom, right = window
+        outside = projection.clone()
+        outside[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 0
+        if outside.any():
+            return f"it reaches outside the receptive field (rows {top}-{bottom - 1}, columns {left}-{right - 1})"
+    return None
