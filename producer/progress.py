@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.database import Database
 from shared.errors import NoSuchJob
-from shared.models import Dataset, Job, Shard, ShardState, utc_now
+from shared.models import Dataset, Event, Job, Shard, ShardState, utc_now
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,59 @@ def _stage(name: str, rows: Sequence[Any]) -> StageProgress:
 
 def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
+
+
+def list_jobs(database: Database, kind: str | None, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest jobs first, in one query."""
+    query = select(Job, Dataset.name).join(Dataset, Dataset.id == Job.dataset_id)
+    if kind:
+        query = query.where(Job.kind == kind)
+    if state:
+        query = query.where(Job.state == state)
+    with database.read() as session:
+        rows = session.execute(query.order_by(Job.id.desc()).limit(limit)).all()
+    return [
+        {
+            "id": job.id,
+            "kind": job.kind,
+            "what": describe_job(job.kind, job.specification),
+            "dataset": dataset,
+            "state": job.state,
+            "shards_total": job.shards_total,
+            "shards_left": job.shards_left,
+            "created_at": job.created_at,
+            "finished_at": job.finished_at,
+            "error": job.error,
+        }
+        for job, dataset in rows
+    ]
+
+
+def describe_job(kind: str, specification: dict[str, Any]) -> str:
+    """A job in a few words."""
+    network = specification["network"]["name"]
+    if kind == "train":
+        return f"train {network}, {specification['epochs']} epochs"
+    layers = ", ".join(layer["layer"] for layer in specification["layers"])
+    return f"top {specification['top']} of {network} {layers}, {specification['split']}"
+
+
+def job_events(database: Database, job_id: int, after: int = 0) -> list[dict[str, Any]]:
+    """What happened to a job since the event ``after``, in order."""
+    with database.read() as session:
+        rows = session.execute(
+            select(Event, Shard.number)
+            .outerjoin(Shard, Shard.id == Event.shard_id)
+            .where(Event.job_id == job_id, Event.id > after)
+            .order_by(Event.id)
+        ).all()
+    return [
+        {
+            "id": event.id,
+            "at": event.at,
+            "level": event.level,
+            "shard": number,
+            "message": event.message,
+        }
+        for event, number in rows
+    ]

@@ -1,4 +1,4 @@
-"""From what a person asked to a job specification: every name is looked up, every mistake said, before a job is made."""
+"""From what a person asked to a job specification: every mistake is said before a job is made."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Broker:
         BrokerOutOfReach
         """
         try:
-            return int(self.redis.llen(queue))  # type: ignore[arg-type]
+            return int(self.redis.llen(queue))
         except (RedisError, OSError) as error:
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from filelock import FileLock
+from sqlalchemy import inspect, text
 
 from shared.database import Database
 from shared.errors import SchemaTooNew, SchemaTooOld
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+NEWEST_REVISION = "0001"  # as the newest migration says; Alembic itself is imported only to upgrade
 
 
 def open_database(url: str) -> Database:
@@ -26,7 +29,7 @@ def open_database(url: str) -> Database:
     DatabaseOutOfReach, SchemaTooOld, SchemaTooNew
     """
     database = Database(url)
-    if current_revision(database) == newest_revision():
+    if current_revision(database) == NEWEST_REVISION:
         return database
     if database.is_sqlite and not _is_newer(database):
         upgrade(database)
@@ -37,10 +40,10 @@ def open_database(url: str) -> Database:
 def check(database: Database) -> None:
     """Raise ``SchemaTooOld`` or ``SchemaTooNew`` unless the schema is the newest one."""
     found = current_revision(database)
-    if found == newest_revision():
+    if found == NEWEST_REVISION:
         return
     error = SchemaTooNew if _is_newer(database) else SchemaTooOld
-    raise error(url=database, found=found or "none", needed=newest_revision())
+    raise error(url=database, found=found or "none", needed=NEWEST_REVISION)
 
 
 def upgrade(database: Database) -> None:
@@ -61,6 +64,8 @@ def upgrade(database: Database) -> None:
 
 
 def _run_upgrade(database: Database) -> None:
+    from alembic import command
+
     config = _config()
     with database.write() as session:
         config.attributes["connection"] = session.connection()
@@ -70,24 +75,23 @@ def _run_upgrade(database: Database) -> None:
 def current_revision(database: Database) -> str | None:
     """The schema's version in the database, None for an empty one."""
     with database.read() as session:
-        return MigrationContext.configure(session.connection()).get_current_revision()
-
-
-def newest_revision() -> str:
-    """The schema's version this program needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:  # the package is broken
-        raise RuntimeError("the package 'migrations' has no revision")
-    return head
+        if not inspect(session.connection()).has_table("alembic_version"):
+            return None
+        found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
 
 
 def _is_newer(database: Database) -> bool:
+    from alembic.script import ScriptDirectory
+
     found = current_revision(database)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     return found is not None and found not in known
 
 
 def _config() -> Config:
+    from alembic.config import Config
+
     spec = importlib.util.find_spec("migrations")
     if spec is None or spec.origin is None:
         raise RuntimeError("the package 'migrations' is not installed")

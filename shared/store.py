@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from shared.errors import ArtifactMissing, StoreFull, StoreNotWritable
 
@@ -44,7 +44,7 @@ class Store:
         """
         return self.write(suffix, lambda file: file.write(content))
 
-    def write(self, suffix: str, writer: Callable[[BinaryIO], object]) -> StoredFile:
+    def write(self, suffix: str, writer: Callable[[IO[bytes]], object]) -> StoredFile:
         """Keep what ``writer`` writes: to a temporary file, fsync, then renamed to its name.
 
         Raises

@@ -84,7 +84,9 @@ def upgrade() -> None:
         sa.Column("box_bottom", sa.Integer(), nullable=True),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.CheckConstraint(
-            "(box_left IS NULL AND box_top IS NULL AND box_right IS NULL AND box_bottom IS NULL) OR (box_left >= 0 AND box_top >= 0 AND box_left < box_right AND box_top < box_bottom AND box_right <= width AND box_bottom <= height)",
+            "(box_left IS NULL AND box_top IS NULL AND box_right IS NULL AND box_bottom IS NULL) OR "
+            "(box_left >= 0 AND box_top >= 0 AND box_left < box_right AND box_top < box_bottom "
+            "AND box_right <= width AND box_bottom <= height)",
             name=op.f("ck_images_box"),
         ),
         sa.CheckConstraint("width > 0 AND height > 0", name=op.f("ck_images_size")),
@@ -131,9 +133,7 @@ def upgrade() -> None:
         sa.Column("bytes", sa.Integer(), nullable=False),
         sa.Column("job_id", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_artifacts_job_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_artifacts_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("path", name=op.f("pk_artifacts")),
     )
     op.create_index(op.f("ix_artifacts_job_id"), "artifacts", ["job_id"], unique=False)
@@ -146,9 +146,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("bytes", sa.Integer(), nullable=False),
         sa.CheckConstraint("kind IN ('state', 'best', 'last')", name=op.f("ck_checkpoints_kind")),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_checkpoints_job_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_checkpoints_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", "kind", name=op.f("pk_checkpoints")),
     )
     op.create_table(
@@ -243,9 +241,7 @@ def upgrade() -> None:
         sa.Column("best_accuracy", sa.Double(), nullable=True),
         sa.Column("curves_path", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["dataset_id"], ["datasets.id"], name=op.f("fk_training_runs_dataset_id")),
-        sa.ForeignKeyConstraint(
-            ["job_id"], ["jobs.id"], name=op.f("fk_training_runs_job_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_training_runs_job_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["network_key"], ["networks.key"], name=op.f("fk_training_runs_network_key")),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_training_runs")),
     )
@@ -259,9 +255,7 @@ def upgrade() -> None:
         sa.Column("level", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_events_job_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(
-            ["shard_id"], ["shards.id"], name=op.f("fk_events_shard_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["shard_id"], ["shards.id"], name=op.f("fk_events_shard_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
     op.create_index(op.f("ix_events_job_id"), "events", ["job_id"], unique=False)
@@ -300,8 +294,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("layer_id", "unit", "rank", name=op.f("pk_top_activation_rows")),
     )
-    op.create_index(
-        op.f("ix_top_activation_rows_image_id"), "top_activation_rows", ["image_id"], unique=False
-    )
+    op.create_index(op.f("ix_top_activation_rows_image_id"), "top_activation_rows", ["image_id"], unique=False)
     op.execute(TOP_ACTIVATIONS)
     op.execute(UNITS)

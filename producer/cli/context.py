@@ -80,7 +80,7 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str))
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[list[int]]):
     """``0-15,40`` -> sorted numbers."""
 
     name = "numbers"

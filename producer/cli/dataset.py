@@ -51,7 +51,7 @@ def dataset() -> None:
     "--seed", type=click.IntRange(0, 2**63 - 1), help="shapes: another seed gives other images.  [default: 0]"
 )
 @pass_app
-def add(app: App, kind: str, root: Path | None, name: str | None, **options: Any) -> None:
+def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: Any) -> None:
     """Register a data set.
 
     \b
@@ -63,7 +63,7 @@ def add(app: App, kind: str, root: Path | None, name: str | None, **options: Any
 
     _refuse_foreign_options(kind, options)
     found = _read(app, kind, root, name or kind, options)
-    dataset_id, new = register(app.database, name or kind, found)
+    _, new = register(app.database, name or kind, found)
     app.talk.print(
         f"{'Registered' if new else 'Registered before:'} {name or kind}: {len(found.images)} images of "
         f"{len(found.class_names)} classes, {len(found.problems)} left out "
@@ -164,9 +164,7 @@ def ls(app: App, as_json: bool) -> None:
     with app.database.read() as session:
         datasets = session.scalars(select(Dataset).order_by(Dataset.name)).all()
         for column in (Image.dataset_id, DatasetProblem.dataset_id):
-            counts[column.class_] = {
-                i: n for i, n in session.execute(select(column, func.count()).group_by(column))
-            }
+            counts[column.class_] = dict(session.execute(select(column, func.count()).group_by(column)))
     rows = [
         {
             "name": d.name,

@@ -61,7 +61,7 @@ class LazyGroup(click.Group):
 @click.option("--store", type=click.Path(path_type=Path), help="Root of the artifact store.  [ANALYZE_STORE]")
 @click.version_option(package_name="unitscope", prog_name="analyze")
 @click.pass_context
-def cli(ctx: click.Context, **options: Any) -> None:
+def cli(ctx: click.Context, /, **options: Any) -> None:
     """Show, for every unit of a convolutional network and a whole data set, what makes it fire.
 
     \b

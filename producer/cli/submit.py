@@ -77,7 +77,7 @@ network_options = (
 @network_options[1]
 @job_options
 @pass_app
-def top9(app: App, layers: tuple[str, ...], wait: bool, force: bool, **options: Any) -> None:
+def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **options: Any) -> None:
     """The images that fire each unit most, projected back to pixels."""
     from producer.requests import search_request
 
@@ -138,7 +138,7 @@ def _layer_names(value: str) -> list[str]:
 @network_options[1]
 @job_options
 @pass_app
-def train(app: App, wait: bool, force: bool, **options: Any) -> None:
+def train(app: App, /, wait: bool, force: bool, **options: Any) -> None:
     """Train a network; the defaults are the replications' recipe."""
     from producer.requests import note_training_run, training_request
 
@@ -179,7 +179,8 @@ def _say_if_nobody_works(app: App, specification: Specification) -> None:
     if not needed <= served:
         queues = ", ".join(sorted(needed - served))
         app.talk.print(
-            f"[yellow]No worker is running[/] for: {queues}. The job waits; `analyze up` or `analyze worker` starts one."
+            f"[yellow]No worker is running[/] for: {queues}. "
+            "The job waits; `analyze up` or `analyze worker` starts one."
         )
 
 

@@ -94,7 +94,7 @@ def generate(
     """
     if images < 2 or seed < 0:
         raise ValueError(f"images must be at least 2 and seed at least 0, not {images} and {seed}")
-    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise FileExistsError(f"{root} exists and is not an empty folder")
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as unfinished:
@@ -151,10 +151,11 @@ def _ground(height: int, width: int, rng: Rng) -> Floats:
     clouds = _clouds(height, width, 5, rng) + _clouds(height, width, 14, rng) / 2
     down, right = rng.uniform(-1, 1, 2)
     slope = np.add.outer(np.linspace(-down, down, height), np.linspace(-right, right, width))
-    strength = rng.uniform(6, 14, 3)  # unlike in the three channels: the tint changes with the brightness
-    grain = 2.5 * rng.standard_normal((height, width), np.float32)
-    tone = _random_colour(_GROUND, rng) + rng.uniform(-10, 10)
-    return (tone + (clouds + slope)[..., None] * strength + grain[..., None]).astype(np.float32)
+    light = (clouds + slope).astype(np.float32)
+    strength = rng.uniform(6, 14, 3).astype(np.float32)  # unlike in the three channels, so the tint varies
+    grain = np.float32(2.5) * rng.standard_normal((height, width), np.float32)
+    tone = _random_colour(_GROUND, rng) + np.float32(rng.uniform(-10, 10))
+    return np.stack([tone[k] + light * strength[k] + grain for k in range(3)], axis=2)
 
 
 def _clouds(height: int, width: int, cells: int, rng: Rng) -> Floats:
@@ -180,14 +181,10 @@ def _draw_masks(corners: Floats, size: float, degrees: float) -> tuple[Bytes, By
     turned = corners @ np.array([[cos, sin], [-sin, cos]])
     turned -= turned.min(axis=0)
     points = (turned * (size / turned.max()) + 1) * _OVERSAMPLING
-    side = (int(np.ceil(size)) + 2) * _OVERSAMPLING
-    fine = Image.new("RGB", (side, side))  # the three channels hold the three masks
-    ImageDraw.Draw(fine).polygon(
-        [(x, y) for x, y in points.tolist()],
-        fill=(255, 255, 0),
-        outline=(255, 0, 255),
-        width=_RIM * _OVERSAMPLING,
-    )
+    side, rim_width = (int(np.ceil(size)) + 2) * _OVERSAMPLING, _RIM * _OVERSAMPLING
+    fine = Image.new("RGB", (side, side))  # its three channels hold the three masks
+    draw = ImageDraw.Draw(fine)
+    draw.polygon(points.ravel().tolist(), fill=(255, 255, 0), outline=(255, 0, 255), width=rim_width)
     masks = fine.reduce(_OVERSAMPLING)
     whole, inside, rim = masks.crop(masks.getbbox()).split()
     return np.asarray(whole), np.asarray(inside), np.asarray(rim)
@@ -199,7 +196,7 @@ def _corners(shape: str) -> Floats:
         return np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
     if shape == "cross":  # its arms are wide, since narrow ones would hide the texture
         steps = [(1, 0), (2, 0), (2, 1), (3, 1), (3, 2), (2, 2), (2, 3), (1, 3), (1, 2), (0, 2), (0, 1), (1, 1)]
-        return np.array([0, 0.32, 0.68, 1], np.float32)[np.array(steps)]
+        return np.take(np.array([0, 0.32, 0.68, 1], np.float32), steps)
     radii = {"circle": np.ones(120), "triangle": np.ones(3), "star": np.tile([1, 0.48], 5)}[shape]
     angles = np.arange(len(radii)) * (2 * np.pi / len(radii))
     return np.stack([radii * np.sin(angles), -radii * np.cos(angles)], axis=1).astype(np.float32)
@@ -233,7 +230,7 @@ def _dots(across: Floats, along: Floats, pitch: float) -> Floats:
 
 def _soft(depth: ArrayLike) -> Floats:
     """The share of a pixel that lies inside an edge when its middle is ``depth`` pixels inside."""
-    return np.clip(np.asarray(depth, np.float32) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip(np.add(depth, 0.5), 0, 1), np.float32)
 
 
 def _random_colour(palette: Sequence[str], rng: Rng) -> Floats:
@@ -276,7 +273,11 @@ _ANNOTATION = """<annotation>
 \t<folder>VOC2007</folder>
 \t<filename>{0}</filename>
 \t<source><database>Drawn shapes</database></source>
-\t<size><width>{2}</width><height>{1}</height><depth>{3}</depth></size>
+\t<size>
+\t\t<width>{2}</width>
+\t\t<height>{1}</height>
+\t\t<depth>{3}</depth>
+\t</size>
 \t<segmented>0</segmented>
 {4}</annotation>
 """
@@ -286,6 +287,11 @@ _OBJECT = """\t<object>
 \t\t<pose>Unspecified</pose>
 \t\t<truncated>0</truncated>
 \t\t<difficult>0</difficult>
-\t\t<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>
+\t\t<bndbox>
+\t\t\t<xmin>{}</xmin>
+\t\t\t<ymin>{}</ymin>
+\t\t\t<xmax>{}</xmax>
+\t\t\t<ymax>{}</ymax>
+\t\t</bndbox>
 \t</object>
 """

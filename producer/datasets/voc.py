@@ -19,7 +19,28 @@ from producer.datasets.scan import BrokenFile, ScannedFile, fingerprint, scan_fi
 from shared.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
 
-VOC_CLASSES = ["aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"]
+VOC_CLASSES = [
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+]
 YEARS = ("2007", "2012")
 LARGEST_ANNOTATION = 2**20  # bytes
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")

@@ -1,4 +1,7 @@
-"""Job specifications: what can be asked for. A new kind is a module here, one in ``worker/kinds`` and a line below."""
+"""Job specifications: what can be asked for.
+
+A new kind is a module here, one in ``worker/kinds``, and a line in ``KINDS`` and in the worker's ``STAGES``.
+"""
 
 from __future__ import annotations
 

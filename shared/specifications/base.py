@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple
@@ -53,4 +54,4 @@ def cut(count: int, pieces: int) -> list[tuple[int, int]]:
     """Cut range(count) into at most ``pieces`` ranges (start, stop) of nearly equal length, none empty."""
     pieces = max(1, min(pieces, count))
     bounds = [count * piece // pieces for piece in range(pieces + 1)]
-    return list(zip(bounds, bounds[1:], strict=False))
+    return list(itertools.pairwise(bounds))

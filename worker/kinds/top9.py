@@ -252,7 +252,7 @@ def finish(context: ShardContext) -> None:
     skipped = _load_partial(context, specification, _results_of(context, "select")[0])[1]
     summary = {"images": specification.image_count - skipped, "images_left_out": skipped, "layers": []}
     sheets: dict[int, StoredFile] = {}
-    counts = {layer_id: count for layer_id, count in rows}
+    counts = dict(rows)
     for layer in layers:
         units = _units(context, layer.id)
         live = [(unit.unit, *_mosaics(context, unit)) for unit in units if not unit.dead]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import safetensors.torch
 import torch
@@ -83,7 +83,7 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
     model.load_state_dict(weights)
 
 
-def weights_writer(weights: Weights) -> Callable[[BinaryIO], object]:
+def weights_writer(weights: Weights) -> Callable[[IO[bytes]], object]:
     """What writes ``weights`` to an open file as safetensors, with names in a fixed order."""
     ordered = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
     return lambda file: file.write(safetensors.torch.save(ordered))

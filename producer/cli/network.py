@@ -1,0 +1,53 @@
+"""``analyze network``: look at networks."""
+
+from __future__ import annotations
+
+import click
+
+from producer.cli.context import App, json_option, pass_app, print_json
+
+CLASSES = 1000
+
+
+@click.group()
+def network() -> None:
+    """Look at networks."""
+
+
+@network.command()
+@click.argument("name")
+@click.option("--classes", default=CLASSES, show_default=True, type=click.IntRange(1, 100_000))
+@click.option(
+    "--size", type=click.IntRange(16, 4096), help="Height and width of the input.  [default: the network's]"
+)
+@click.option("--fc", type=click.IntRange(1, 65536), help="Width of the fully connected layers of a ZFNet.")
+@json_option
+@pass_app
+def show(app: App, name: str, classes: int, size: int | None, fc: int | None, as_json: bool) -> None:
+    """Show a network's layers: output shape, receptive field, stride, parameters; totals and size."""
+    from rich.table import Table
+
+    from producer.describing import describe
+    from producer.requests import network_specification
+
+    description = describe(app.database, network_specification(name, classes, size, fc), app.settings)
+    if as_json:
+        print_json(description.model_dump(mode="json"))
+        return
+    pixels = description.specification.image_size
+    app.out.print(f"{name}: {classes} classes, input 3 x {pixels} x {pixels}")
+    table = Table("layer", "module", "kind", box=None)
+    for heading in ("output", "receptive field", "stride", "parameters"):
+        table.add_column(heading, justify="right")
+    for layer in description.layers:
+        table.add_row(
+            layer.name or "",
+            layer.path,
+            layer.kind,
+            " x ".join(map(str, layer.output_shape)),
+            f"{layer.receptive_field} px" if layer.receptive_field else "image",
+            f"{layer.stride} px" if layer.stride else "",
+            f"{layer.parameters:,}" if layer.parameters else "",
+        )
+    app.out.print(table)
+    app.out.print(f"{description.parameters:,} parameters; {description.bytes / 2**20:.2f} MB with buffers")

@@ -1,0 +1,101 @@
+"""One query of a stranger, on a connection that can only read, with limits of rows and time."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from shared.database import Database
+from shared.errors import DatabaseOutOfReach, QueryFailed
+
+SQLITE_ALLOWED = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_RECURSIVE,
+}
+SQLITE_REFUSED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
+LARGEST_VALUE = 10_000_000  # bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``cut``: there were more rows than the limit."""
+
+    columns: list[str]
+    rows: Sequence[Sequence[Any]]
+    cut: bool
+
+
+def run_query(database: Database, sql: str, *, limit: int, seconds: float) -> Answer:
+    """Run one statement that reads.
+
+    Raises
+    ------
+    QueryFailed
+        it writes, is wrong, is more than one statement, or takes too long.
+    DatabaseOutOfReach
+    """
+    if database.is_sqlite:
+        return _query_sqlite(database, sql, limit, seconds)
+    return _query_postgresql(database, sql, limit, seconds)
+
+
+def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> Answer:
+    def authorize(action: int, first: str | None, second: str | None, *rest: object) -> int:
+        if action in SQLITE_ALLOWED:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_FUNCTION and second not in SQLITE_REFUSED_FUNCTIONS:
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_DENY
+
+    uri = f"file:{quote(database.url.database or '')}?mode=ro"
+    try:
+        connection = sqlite3.connect(uri, uri=True)
+    except sqlite3.Error as error:
+        raise DatabaseOutOfReach(url=database, reason=error) from error
+    try:
+        deadline = time.monotonic() + seconds
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.set_authorizer(authorize)
+        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
+        cursor = connection.execute(sql)
+        if cursor.description is None:
+            raise QueryFailed(reason="It gives no rows.")
+        rows = cursor.fetchmany(limit + 1)
+        return Answer([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+        reason = f"it took more than {seconds:g} s" if "interrupted" in str(error) else str(error)
+        raise QueryFailed(reason=reason) from error
+    finally:
+        connection.close()
+
+
+def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) -> Answer:
+    url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        connection = psycopg.connect(url, autocommit=False, connect_timeout=10)
+    except psycopg.Error as error:
+        raise DatabaseOutOfReach(url=database, reason=str(error).strip().splitlines()[0]) from error
+    try:
+        connection.read_only = True
+        connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+        # A server-side cursor takes one SELECT and nothing else: no COPY, no second statement, no SET.
+        with connection.cursor(name="query") as cursor:
+            cursor.execute(sql)
+            rows = cursor.fetchmany(limit + 1)
+            columns = [column.name for column in cursor.description or ()]
+            return Answer(columns, rows[:limit], len(rows) > limit)
+    except psycopg.errors.QueryCanceled as error:
+        raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
+    except psycopg.Error as error:
+        raise QueryFailed(reason=str(error).strip().splitlines()[0]) from error
+    finally:
+        connection.rollback()
+        connection.close()

@@ -1,0 +1,88 @@
+"""One HTML page of a top-9 search that opens by double click: its pictures are inside it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+from sqlalchemy import select
+
+from producer.progress import describe_job
+from producer.reading import best_units, search_job
+from shared.database import Database
+from shared.errors import JobStateConflict, StoreNotWritable
+from shared.models import Dataset, JobState, SearchedLayer, TrainingRun
+from shared.specifications import Top9Specification
+from shared.store import Store
+
+BEST_UNITS = 12
+
+
+def write_report(database: Database, store: Store, job_id: int, page: Path) -> None:
+    """Write the page: the best units, the contact sheet of every layer, and where it all comes from.
+
+    Raises
+    ------
+    NoSuchJob, UsageError, JobStateConflict
+        there is no such search, or it is not done.
+    ArtifactMissing, StoreNotWritable
+    """
+    content = _render(database, store, job_id)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=page.parent, suffix=".part", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(content)
+        os.chmod(file.name, 0o644)
+        Path(file.name).replace(page)
+    except OSError as error:
+        raise StoreNotWritable(root=page.parent, reason=error.strerror or error) from error
+
+
+def _render(database: Database, store: Store, job_id: int) -> str:
+    with database.read() as session:
+        job = search_job(session, job_id)
+        if job.state != JobState.DONE:
+            raise JobStateConflict(job_id=job_id, state=job.state, action="reported before it is done")
+        dataset = session.get_one(Dataset, job.dataset_id)
+        specification = Top9Specification.model_validate(job.specification)
+        run = session.get(TrainingRun, specification.training_job_id) if specification.training_job_id else None
+        layers = session.scalars(
+            select(SearchedLayer).where(SearchedLayer.job_id == job_id).order_by(SearchedLayer.id)
+        ).all()
+    numbers = {layer["layer"]: layer for layer in (job.summary or {}).get("layers", [])}
+    sheets = [
+        {"name": layer.layer, "picture": _inline(store, layer.contact_sheet_path), **numbers.get(layer.layer, {})}
+        for layer in layers
+    ]
+    environment = Environment(loader=PackageLoader("producer"), autoescape=select_autoescape())
+    return environment.get_template("report.html.j2").render(
+        title=describe_job(job.kind, job.specification),
+        job=job,
+        dataset=dataset,
+        specification=specification,
+        run=run,
+        sheets=sheets,
+        best=[_shown(store, vars(unit)) for unit in best_units(database, job_id, BEST_UNITS)],
+    )
+
+
+def _shown(store: Store, unit: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **unit,
+        "patches": _inline(store, unit["patches_path"]),
+        "projections": _inline(store, unit["projections_path"]),
+    }
+
+
+def _inline(store: Store, path: str | None) -> str:
+    """A picture of the store as a data URL."""
+    if path is None:
+        return ""
+    kind = {".png": "image/png", ".jpg": "image/jpeg"}[Path(path).suffix]
+    return f"data:{kind};base64,{base64.b64encode(store.locate(path).read_bytes()).decode()}"
