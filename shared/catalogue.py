@@ -149,7 +149,7 @@ def split_sizes(session: Session, dataset: Dataset) -> dict[str, int]:
         .order_by(ImageSplit.split)
     )
     known = dict.fromkeys(dataset.options.get("splits", []), 0)
-    return {**known, **dict(rows)}
+    return {**known, **dict(rows.tuples().all())}
 
 
 def split_size(session: Session, dataset: Dataset, split: str) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -75,13 +75,16 @@ class Store:
         return StoredFile(path, sha256, size)
 
     def _place(self, temporary: Path, target: Path) -> None:
-        if target.exists():
-            return
-        if not target.parent.exists():
+        if not target.exists():
             target.parent.mkdir(exist_ok=True)
-            _fsync_folder(self.root)
-        temporary.rename(target)
-        _fsync_folder(target.parent)
+            temporary.rename(target)
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """See that the names of these files, too, outlive a power cut. Call it before a row refers to them: once
+        for many files, since it costs a write to the disk for every folder."""
+        folders = {(self.root / path).parent for path in paths}
+        for folder in sorted(folders | {self.root} if folders else folders):
+            _fsync_folder(folder)
 
     def locate(self, path: str) -> Path:
         """The file of an artifact's path.

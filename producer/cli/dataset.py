@@ -164,7 +164,8 @@ def ls(app: App, as_json: bool) -> None:
     with app.database.read() as session:
         datasets = session.scalars(select(Dataset).order_by(Dataset.name)).all()
         for column in (Image.dataset_id, DatasetProblem.dataset_id):
-            counts[column.class_] = dict(session.execute(select(column, func.count()).group_by(column)))
+            grouped = session.execute(select(column, func.count()).group_by(column))
+            counts[column.class_] = dict(grouped.tuples().all())
     rows = [
         {
             "name": d.name,

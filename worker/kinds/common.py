@@ -76,12 +76,13 @@ def report_skipped(context: ShardContext, skipped: Sequence[Skipped], read: int)
         raise NoUsableImage(count=len(skipped), reason=skipped[0].reason, root=root)
 
 
-def keep(session: Session, job_id: int, files: Sequence[StoredFile]) -> None:
+def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
     """Register files of the store; one that another job made first is known already."""
+    context.store.settle(file.path for file in files)
     by_path = {file.path: file for file in files}
     known = set(session.scalars(select(Artifact.path).where(Artifact.path.in_(by_path))))
     session.add_all(
-        Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=job_id)
+        Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=context.claim.job_id)
         for path, file in by_path.items()
         if path not in known
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,6 +28,7 @@ from worker.vision.search import NO_IMAGE, TopActivations
 from worker.vision.search import search as search_images
 
 SHEET_COLUMNS = 8
+WRITERS = 4
 FIELDS = ("activation", "image", "row", "col")
 
 
@@ -47,7 +49,7 @@ def search(context: ShardContext) -> None:
     )
     report_skipped(context, skipped, len(sources) - len(skipped))
     partial = _store_partial(context, specification, found, len(skipped))
-    context.complete(lambda session: keep(session, context.claim.job_id, [partial]), partial.path)
+    context.complete(lambda session: keep(context, session, [partial]), partial.path)
 
 
 def _store_partial(
@@ -96,7 +98,7 @@ def select(context: ShardContext) -> None:
     result = _store_partial(context, specification, winners, skipped)
 
     def write(session: Session) -> None:
-        keep(session, context.claim.job_id, [result])
+        keep(context, session, [result])
         for layer in specification.layers:
             row = SearchedLayer(job_id=context.claim.job_id, layer=layer.layer, layer_path=layer.path)
             session.add(row)
@@ -156,7 +158,7 @@ def project(context: ShardContext) -> None:
                 SearchedLayer.job_id == context.claim.job_id, SearchedLayer.layer_path == layer.path
             )
         ).one()
-        keep(session, context.claim.job_id, [file for p in projected for file in p.files])
+        keep(context, session, [file for p in projected for file in p.files])
         for p in projected:
             row = session.get_one(SearchedUnit, (layer_id, p.unit))
             row.patches_path, row.projections_path = p.patches.path, p.projections.path
@@ -192,39 +194,36 @@ def _project_unit(
         rows,
         cols,
     )
-    projections = projections.contiguous().cpu()
-    patches_drawn, projections_drawn, results, files = [], [], [], []
+    projected = projections.cpu().numpy()
+    windows, rows_found, drawn = [], [], []
     for rank, source in enumerate(images):
         recorded = float(winners.activation[place, rank])
         row, col = int(winners.row[place, rank]), int(winners.col[place, rank])
         window = geometry.window(row, col) if geometry else None
-        wrong = why_wrong(projections[rank], float(activations[rank]), recorded, window)
+        wrong = why_wrong(projected[rank], float(activations[rank]), recorded, window)
         if wrong:
             raise ProjectionCheckFailed(unit=unit, layer=layer.layer, image=source.path, reason=wrong)
-        drawn, scale = pictures.draw_projection(projections[rank].numpy())
-        patches_drawn.append(pictures.cut(pixels[rank], window))
-        projections_drawn.append(pictures.cut(drawn, window))
-        patch, projection = (
-            context.store.put(pictures.png(p[-1]), ".png") for p in (patches_drawn, projections_drawn)
-        )
-        files += [patch, projection]
-        results.append(
+        picture, scale = pictures.draw_projection(projected[rank])
+        drawn.append(pictures.cut(picture, window))
+        windows.append(window)
+        rows_found.append(
             {
                 "rank": rank + 1,
                 "activation": recorded,
                 "image_id": source.id,
                 "row": row,
                 "col": col,
-                "patch_path": patch.path,
-                "projection_path": projection.path,
                 "projection_scale": scale,
             }
         )
-    mosaics = [
-        context.store.put(pictures.png(_mosaic(drawn, specification.top)), ".png")
-        for drawn in (patches_drawn, projections_drawn)
-    ]
-    return _Projected(unit, *mosaics, results, files + mosaics)
+    patches = [pictures.cut(pixels[rank], window) for rank, window in enumerate(windows)]
+    mosaics = [_mosaic(patches, specification.top), _mosaic(drawn, specification.top)]
+    # Encoding and writing let go of the GIL.
+    with ThreadPoolExecutor(WRITERS) as pool:
+        files = list(pool.map(lambda p: context.store.put(pictures.png(p), ".png"), patches + drawn + mosaics))
+    for row_found, patch, projection in zip(rows_found, files, files[count:], strict=False):
+        row_found |= {"patch_path": patch.path, "projection_path": projection.path}
+    return _Projected(unit, files[-2], files[-1], rows_found, files)
 
 
 def _mosaic(drawn: list[np.ndarray], top: int) -> np.ndarray:
@@ -245,14 +244,14 @@ def finish(context: ShardContext) -> None:
             .order_by(SearchedLayer.id)
         ).all()
         rows = session.execute(
-            sql_select(TopActivation.layer_id, func.count())
+            sql_select(TopActivation.layer_id, func.count().label("rows"))
             .where(TopActivation.layer_id.in_([layer.id for layer in layers]))
             .group_by(TopActivation.layer_id)
         ).all()
     skipped = _load_partial(context, specification, _results_of(context, "select")[0])[1]
     summary = {"images": specification.image_count - skipped, "images_left_out": skipped, "layers": []}
     sheets: dict[int, StoredFile] = {}
-    counts = dict(rows)
+    counts = {row.layer_id: row.rows for row in rows}
     for layer in layers:
         units = _units(context, layer.id)
         live = [(unit.unit, *_mosaics(context, unit)) for unit in units if not unit.dead]
@@ -274,7 +273,7 @@ def finish(context: ShardContext) -> None:
         context.progress()
 
     def write(session: Session) -> None:
-        keep(session, context.claim.job_id, list(sheets.values()))
+        keep(context, session, list(sheets.values()))
         for layer_id, sheet in sheets.items():
             session.get_one(SearchedLayer, layer_id).contact_sheet_path = sheet.path
         session.get_one(Job, context.claim.job_id).summary = summary

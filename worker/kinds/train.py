@@ -118,7 +118,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
             training_run = session.get_one(TrainingRun, run.job_id)
             training_run.best_epoch, training_run.best_accuracy = epoch, checked.accuracy
         for kind, file in files.items():
-            replaced.extend(_keep_checkpoint(session, run.job_id, kind, epoch, file))
+            replaced.extend(_keep_checkpoint(run.context, session, kind, epoch, file))
 
     run.context.record(write)
     for path in replaced:
@@ -132,17 +132,20 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
 
 
 def _keep_checkpoint(
-    session: Session, job_id: int, kind: CheckpointKind, epoch: int, file: StoredFile
+    context: ShardContext, session: Session, kind: CheckpointKind, epoch: int, file: StoredFile
 ) -> list[str]:
     """Point the run's checkpoint of this kind to ``file``; returns paths that nothing refers to any more."""
+    job_id = context.claim.job_id
     checkpoint = session.get(Checkpoint, (job_id, kind)) or Checkpoint(job_id=job_id, kind=kind)
     before = checkpoint.path
     checkpoint.epoch, checkpoint.path = epoch, file.path
     checkpoint.sha256, checkpoint.bytes = file.sha256, file.bytes
     session.add(checkpoint)
     session.flush()
-    if kind != CheckpointKind.STATE:
-        keep(session, job_id, [file])
+    if kind == CheckpointKind.STATE:
+        context.store.settle([file.path])
+    else:
+        keep(context, session, [file])
     if before is None or session.scalars(select(Checkpoint).where(Checkpoint.path == before)).first():
         return []
     return [before] if kind == CheckpointKind.STATE else []
@@ -160,7 +163,7 @@ def _finish(run: _Run) -> None:
     )
 
     def write(session: Session) -> None:
-        keep(session, run.job_id, [curves])
+        keep(run.context, session, [curves])
         session.get_one(TrainingRun, run.job_id).curves_path = curves.path
         session.execute(
             delete(Checkpoint).where(Checkpoint.job_id == run.job_id, Checkpoint.kind == CheckpointKind.STATE)

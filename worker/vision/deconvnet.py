@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,6 +20,8 @@ from torch.overrides import TorchFunctionMode
 from shared.errors import FunctionalActivation
 from worker.vision.geometry import Window
 from worker.vision.search import observe
+
+RECOMPUTED_TOLERANCE = 1e-4  # relative
 
 FUNCTIONAL_ACTIVATIONS = {
     getattr(place, name)
@@ -177,22 +180,21 @@ class _RefuseFunctionalActivations(TorchFunctionMode):
         super().__exit__(*exception)
 
 
-def why_wrong(projection: torch.Tensor, activation: float, recorded: float, window: Window | None) -> str | None:
+def why_wrong(projection: np.ndarray, activation: float, recorded: float, window: Window | None) -> str | None:
     """What is wrong with a projection [3, H, W], None if nothing.
 
     It must come from the activation that was recorded (to float32 rounding: the batch has another shape than
     the search's), lie inside the unit's receptive field, and not be all zero.
     """
-    if abs(activation - recorded) > 1e-4 * abs(recorded) + 1e-6:
+    if abs(activation - recorded) > RECOMPUTED_TOLERANCE * abs(recorded) + 1e-6:
         return f"its activation is {activation!r} now, {recorded!r} was recorded"
-    if not torch.isfinite(projection).all():
+    if not np.isfinite(projection).all():
         return "it has values that are not finite"
-    if not projection.any():
+    if not (nonzero := np.count_nonzero(projection)):
         return "it is all zero"
     if window is not None:
         top, left, bottom, right = window
-        outside = projection.clone()
-        outside[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = 0
-        if outside.any():
+        inside = projection[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
+        if np.count_nonzero(inside) != nonzero:
             return f"it reaches outside the receptive field (rows {top}-{bottom - 1}, columns {left}-{right - 1})"
     return None

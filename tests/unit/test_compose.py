@@ -1,0 +1,208 @@
+"""The Compose file, the Dockerfile and .dockerignore: no Docker here, so they are read and checked by rules."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from producer.cli.main import cli
+from producer.supervisor import STOP_SECONDS, parse_devices
+from shared.settings import Settings
+from shared.specifications import QUEUES
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+END_BY_THEMSELVES = {"migrate", "cli"}
+
+FILE: dict[str, Any] = YAML(typ="safe").load(COMPOSE)
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "unitscope"}
+
+
+def check_schema(file: Path) -> subprocess.CompletedProcess[str]:
+    """Check a file against the Compose specification's own schema, which check-jsonschema carries."""
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_compose_file_fits_the_schema() -> None:
+    done = check_schema(COMPOSE)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("healthcheck:", "healthchek:"), ("restart: unless-stopped", "restart: [always]")]
+)
+def test_schema_check_refuses_a_broken_file(right: str, wrong: str, tmp_path: Path) -> None:
+    broken = tmp_path / "docker-compose.yml"
+    broken.write_text(COMPOSE.read_text().replace(right, wrong))
+    done = check_schema(broken)
+    assert done.returncode == 1
+    assert "Schema validation errors" in done.stdout
+
+
+# --- Services ------------------------------------------------------------------------------------
+
+
+def test_no_service_publishes_a_port() -> None:
+    assert [name for name, service in SERVICES.items() if "ports" in service or "network_mode" in service] == []
+
+
+def test_redis_needs_a_password_and_keeps_its_queues() -> None:
+    redis = SERVICES["redis"]
+    assert redis["configs"][0]["target"] == redis["command"][1]
+    lines = FILE["configs"][redis["configs"][0]["source"]]["content"].splitlines()
+    options = dict(line.split(" ", 1) for line in lines if not line.startswith("#"))
+    assert options["requirepass"].startswith("${REDIS_PASSWORD:?")
+    assert options["appendonly"] == "yes"
+    assert f"redis:{options['dir']}" in redis["volumes"]
+
+
+def test_passwords_are_required_and_not_among_arguments() -> None:
+    for variable in re.findall(r"\$\{(\w+_PASSWORD[^}]*)\}", COMPOSE.read_text()):
+        assert re.fullmatch(r"\w+_PASSWORD:\?.+", variable)
+    for service in SERVICES.values():
+        arguments = [service.get("command"), service.get("entrypoint"), service.get("healthcheck")]
+        assert "PASSWORD" not in str(arguments)
+    assert "REDISCLI_AUTH" in SERVICES["redis"]["environment"]
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - END_BY_THEMSELVES))
+def test_long_running_service_is_watched_and_restarted(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", sorted(OURS.keys() - {"migrate"}))
+def test_ours_start_when_schema_and_servers_are_ready(name: str) -> None:
+    conditions = {other: wanted["condition"] for other, wanted in OURS[name]["depends_on"].items()}
+    assert conditions == {
+        "migrate": "service_completed_successfully",
+        "redis": "service_healthy",
+        "postgres": "service_healthy",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_ours_have_settings_that_exist_and_the_same_folders(name: str) -> None:
+    known = {f"ANALYZE_{setting.upper()}" for setting in Settings.model_fields}
+    assert OURS[name]["environment"].keys() <= known
+    assert OURS[name]["volumes"] == ["data:/data", "${DATASETS:-./datasets}:/datasets:ro"]
+
+
+def test_gpu_worker_reserves_devices() -> None:
+    (device,) = SERVICES["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["count"]) == ("nvidia", "all")
+    assert "gpu" in device["capabilities"]
+    assert "utility" in device["capabilities"]  # nvidia-smi
+    assert SERVICES["worker-gpu"]["profiles"] == ["gpu"]
+
+
+def test_workers_are_given_time_to_stop() -> None:
+    for name in ("worker-gpu", "worker-cpu"):
+        assert float(SERVICES[name]["stop_grace_period"].removesuffix("s")) > STOP_SECONDS
+
+
+def test_postgres_volume_is_where_version_18_wants_it() -> None:
+    assert SERVICES["postgres"]["image"] == "postgres:18"
+    assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
+
+
+def test_one_service_builds_the_image() -> None:
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+    assert {service["pull_policy"] for service in OURS.values()} == {"never"}
+
+
+# --- Commands ------------------------------------------------------------------------------------
+
+
+def with_defaults(argument: str) -> str:
+    """``${NAME:-default}`` -> ``default``."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", argument)
+
+
+def analyze_commands() -> dict[str, list[str]]:
+    """Where it stands -> the arguments of each ``analyze``, those of the comments too."""
+    commands = {}
+    for name, service in OURS.items():
+        commands[name] = [with_defaults(argument) for argument in service["command"]]
+        if "healthcheck" in service:
+            kind, program, *arguments = service["healthcheck"]["test"]
+            assert (kind, program) == ("CMD", "analyze")
+            commands[f"{name} healthcheck"] = arguments
+    for line in re.findall(r"# +docker compose run --rm cli (.*)", COMPOSE.read_text()):
+        commands[line] = shlex.split(line)
+    return commands
+
+
+def run_parser(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> str | None:
+    """What the command line has against these arguments; nothing is run."""
+    monkeypatch.setattr(click.Command, "invoke", lambda command, context: None)
+    result = CliRunner().invoke(cli, arguments)
+    return result.output + str(result.exception) if result.exit_code else None
+
+
+@pytest.mark.parametrize("where", analyze_commands())
+def test_every_command_exists(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_parser(monkeypatch, analyze_commands()[where]) is None
+
+
+@pytest.mark.parametrize("name", ["worker-gpu", "worker-cpu"])
+def test_worker_names_devices_and_queues_that_exist(name: str) -> None:
+    arguments = analyze_commands()[name]
+    options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    assert parse_devices(options["--devices"])
+    assert set(options["--queues"].split(",")) <= set(QUEUES)
+
+
+@pytest.mark.parametrize("wrong", ["wrk --devices all", "worker --device-list all", "db up", "doctor --silent"])
+def test_command_check_refuses_what_does_not_exist(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "No such" in (run_parser(monkeypatch, wrong.split()) or "")
+
+
+# --- Dockerfile ----------------------------------------------------------------------------------
+
+
+def copied() -> set[str]:
+    """What the Dockerfile copies from the repository."""
+    lines = re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE)
+    return {source for line in lines for source in line.split()}
+
+
+def test_dockerfile_copies_every_package_and_what_the_build_needs() -> None:
+    packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
+    assert packages == {"producer", "shared", "worker", "migrations"}
+    assert copied() == packages | {"pyproject.toml", "constraints.txt", "README.md"}
+    assert [name for name in copied() if not (ROOT / name).exists()] == []
+
+
+def test_dockerfile_installs_under_the_constraints() -> None:
+    installs = re.findall(r"pip install (.*)$", DOCKERFILE, re.MULTILINE)
+    assert installs[0] == "--constraint constraints.txt ."
+    assert all("--no-deps" in install for install in installs[1:])  # else it would upgrade what is pinned
+
+
+def test_image_is_analyze_without_root() -> None:
+    assert 'ENTRYPOINT ["analyze"]' in DOCKERFILE
+    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
+    assert DOCKERFILE.index("\nUSER unitscope") < DOCKERFILE.index("\nENTRYPOINT")
+    assert [name for name, service in OURS.items() if "entrypoint" in service or "user" in service] == []
+
+
+def test_dockerignore_lets_in_only_what_is_copied() -> None:
+    """Above all neither .git nor .venv nor .env."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    assert patterns[0] == "*"
+    assert {pattern[1:] for pattern in patterns if pattern.startswith("!")} == copied()
+    assert "**/__pycache__" in patterns
