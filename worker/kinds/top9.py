@@ -195,12 +195,13 @@ def _project_unit(
         cols,
     )
     projected = projections.cpu().numpy()
+    largest = float(winners.activation[winners.image != NO_IMAGE].max())
     windows, rows_found, drawn = [], [], []
     for rank, source in enumerate(images):
         recorded = float(winners.activation[place, rank])
         row, col = int(winners.row[place, rank]), int(winners.col[place, rank])
         window = geometry.window(row, col) if geometry else None
-        wrong = why_wrong(projected[rank], float(activations[rank]), recorded, window)
+        wrong = why_wrong(projected[rank], float(activations[rank]), recorded, largest, window)
         if wrong:
             raise ProjectionCheckFailed(unit=unit, layer=layer.layer, image=source.path, reason=wrong)
         picture, scale = pictures.draw_projection(projected[rank])

@@ -21,8 +21,6 @@ from shared.errors import FunctionalActivation
 from worker.vision.geometry import Window
 from worker.vision.search import observe
 
-RECOMPUTED_TOLERANCE = 1e-4  # relative
-
 FUNCTIONAL_ACTIVATIONS = {
     getattr(place, name)
     for place in (F, torch, torch.Tensor)
@@ -180,13 +178,16 @@ class _RefuseFunctionalActivations(TorchFunctionMode):
         super().__exit__(*exception)
 
 
-def why_wrong(projection: np.ndarray, activation: float, recorded: float, window: Window | None) -> str | None:
+def why_wrong(
+    projection: np.ndarray, activation: float, recorded: float, largest: float, window: Window | None
+) -> str | None:
     """What is wrong with a projection [3, H, W], None if nothing.
 
-    It must come from the activation that was recorded (to float32 rounding: the batch has another shape than
-    the search's), lie inside the unit's receptive field, and not be all zero.
+    It must come from the activation that was recorded, lie inside the unit's receptive field, and not be all
+    zero. The activation is allowed float32 rounding, the batch having another shape than the search's: it is in
+    proportion to the terms that are summed, not to a sum near zero, hence ``largest``, that of the layer.
     """
-    if abs(activation - recorded) > RECOMPUTED_TOLERANCE * abs(recorded) + 1e-6:
+    if abs(activation - recorded) > 1e-4 * abs(recorded) + 1e-5 * abs(largest):
         return f"its activation is {activation!r} now, {recorded!r} was recorded"
     if not np.isfinite(projection).all():
         return "it has values that are not finite"

@@ -50,9 +50,9 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(content)) as image:
             if image.width * image.height > LARGEST_IMAGE:
                 raise UnreadableImage(f"{image.width} x {image.height} pixels are too many")
-            region = image.convert("RGB")
-        box = source.box or (0, 0, *region.size)
-        return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR, box=box))
+            region = image.convert("RGB").crop(source.box or (0, 0, *image.size))
+        # Cut out before it is resized: resize(box=...) would let pixels around the box shine in.
+        return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow's plugins raise nearly everything on a broken file

@@ -1,0 +1,138 @@
+"""The rows of a search: those of a plain loop, and the same bits however the work was divided and interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import safetensors.torch
+
+from tests import reference
+from tests.acceptance.conftest import CLASSES, FC, SIZE
+from tests.conftest import Analyze
+
+UNITS = 16
+COMPARED = ("layer", "unit", "rank", "activation", "image_path", "row", "col", "patch_path", "projection_path")
+
+
+def rows_of(analyze: Analyze, job: str) -> list[tuple[Any, ...]]:
+    """All rows of a job; a float in JSON has all its bits."""
+    return [tuple(row[name] for name in COMPARED) for row in analyze.json("results", job)]
+
+
+@pytest.fixture(scope="module")
+def plain_loop(shapes_root: Path, weights: Path) -> dict[int, reference.Ranking]:
+    """What the plain loop finds."""
+    model = reference.zfnet(CLASSES, FC)
+    model.load_state_dict(safetensors.torch.load_file(weights))
+    return reference.rankings(model, reference.voc_crops(shapes_root, "trainval", SIZE), UNITS)
+
+
+def test_rows_equal_a_plain_loop(
+    analyze_on: Analyze,
+    shapes_root: Path,
+    network_options: list[str],
+    plain_loop: dict[int, reference.Ranking],
+) -> None:
+    analyze = analyze_on
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    job = analyze(
+        "submit", "--layers", "1-5", "--units", f"0-{UNITS - 1}", "--dataset", "shapes", "--split", "trainval",
+        *network_options, "--wait",
+    ).stdout.strip()  # fmt: skip
+    objects = {
+        row["id"]: row["object_number"] for row in analyze.json("query", "SELECT id, object_number FROM images")
+    }
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in analyze.json("results", job):
+        found.setdefault((row["layer"], row["unit"]), []).append(row)
+    compared = swapped = 0
+    for layer, ranking in plain_loop.items():
+        # 1e-5 relative; a sum near zero has the rounding of its terms, which are as large as the layer's values.
+        rounding = 3e-6 * max(best[0]["activation"] for best in ranking.values() if best)
+        for unit in range(UNITS):
+            rows = found.get((f"conv{layer}", unit), [])
+            assert [row["rank"] for row in rows] == list(range(1, min(9, len(ranking[unit])) + 1))
+            by_object = {(c["path"], c["number"]): c for c in ranking[unit]}
+            for row, wanted in zip(rows, ranking[unit], strict=False):
+                same = by_object[row["image_path"], objects[row["image_id"]]]
+                assert (row["row"], row["col"]) == (same["row"], same["col"])
+                assert row["activation"] == pytest.approx(same["activation"], rel=1e-5, abs=rounding)
+                # Two images closer than rounding may change places; nothing else may stand at this rank.
+                assert row["activation"] == pytest.approx(wanted["activation"], rel=1e-5, abs=rounding)
+                swapped += same is not wanted
+                compared += 1
+    assert compared > 500
+    assert swapped <= compared // 100
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
+) -> list[tuple[Any, ...]]:
+    """The rows of one shard and one worker."""
+    analyze = Analyze(tmp_path_factory.mktemp("undisturbed"))
+    try:
+        analyze("dataset", "add", "shapes", "--root", shapes_root)
+        analyze.up()
+        return rows_of(analyze, submit(analyze, weights, 1, "--wait"))
+    finally:
+        analyze.stop()
+
+
+def submit(analyze: Analyze, weights: Path, shards: int, *options: str) -> str:
+    """A search of two layers over all four batches of the data set."""
+    return analyze(
+        "submit", "--layer", "2,5", "--units", "0-23", "--dataset", "shapes", "--split", "trainval",
+        "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC,
+        "--shards", shards, *options,
+    ).stdout.strip()  # fmt: skip
+
+
+@pytest.mark.parametrize("shards", [3, 8])
+def test_rows_do_not_depend_on_the_number_of_shards(
+    analyze: Analyze, shapes_root: Path, weights: Path, undisturbed: list[tuple[Any, ...]], shards: int
+) -> None:
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    assert rows_of(analyze, submit(analyze, weights, shards, "--wait")) == undisturbed
+
+
+def test_rows_do_not_depend_on_the_number_of_workers(
+    analyze_on: Analyze, shapes_root: Path, weights: Path, undisturbed: list[tuple[Any, ...]]
+) -> None:
+    analyze = analyze_on
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    second = analyze.start("worker", "--devices", "cpu")
+    analyze.wait(lambda: analyze.json("query", "SELECT count(*) AS n FROM workers")[0]["n"] == 2, second)
+    job = submit(analyze, weights, 8, "--wait")
+    assert rows_of(analyze, job) == undisturbed
+    workers = analyze.json("query", f"SELECT DISTINCT worker FROM shards WHERE job_id = {job}")
+    assert len(workers) == 2
+
+
+@pytest.mark.parametrize("victim", ["child", "parent"])
+def test_rows_survive_kill_9(
+    analyze_on: Analyze, shapes_root: Path, weights: Path, undisturbed: list[tuple[Any, ...]], victim: str
+) -> None:
+    analyze = analyze_on
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    job = submit(analyze, weights, 4)
+    running = f"SELECT id FROM shards WHERE job_id = {job} AND state = 'running' AND stage_name = 'project'"
+    analyze.wait(lambda: bool(analyze.json("query", running)))
+    pid = analyze.json("query", "SELECT pid FROM workers")[0]["pid"]
+    child = psutil.Process(pid).children()[0].pid
+    os.kill(child if victim == "child" else pid, signal.SIGKILL)
+    analyze("watch", job)
+    assert rows_of(analyze, job) == undisturbed
+    attempts = analyze.json(
+        "query", f"SELECT max(attempt) AS most, min(attempt) AS least FROM shards WHERE job_id = {job}"
+    )
+    assert attempts == [{"most": 2, "least": 1}]
