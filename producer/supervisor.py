@@ -130,8 +130,8 @@ class Supervisor:
             logger.warning("%s", error)
 
     def _end(self) -> None:
-        """End the workers: Celery stops taking shards on the first signal; what is unfinished after
-        ``STOP_SECONDS`` is stopped, and its lease runs out for another worker."""
+        """End the workers at once: what they hold is queued again for others, and a training run goes on from its
+        last checkpoint."""
         for process in self.processes:
             process.popen.send_signal(signal.SIGQUIT)
         deadline = time.monotonic() + STOP_SECONDS

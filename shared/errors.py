@@ -58,7 +58,8 @@ class ArtifactMissing(UnitscopeError):
 
 
 class NoUsableImage(UnitscopeError):
-    """None of the {count} images could be read; the first: {reason}. Is the data set's root {root} in place?"""
+    """None of the {count} images could be read. Is the data set's root {root} in place, and does this worker see
+    it? `analyze logs {job_id}` has the reasons."""
 
 
 # --- 2: the request can't be served --------------------------------------------------------------

@@ -411,11 +411,11 @@ class Ledger:
                     select(Shard).where(expired, Shard.job_id == job_id).with_for_update()
                 ).all():
                     swept += 1
-                    self._take_back(session, job, shard)
+                    silent = f"worker {shard.worker} fell silent in attempt {shard.attempt} of {MAX_ATTEMPTS}"
+                    self._take_back(session, job, shard, silent)
         return swept
 
-    def _take_back(self, session: Session, job: Job, shard: Shard) -> None:
-        lost = f"worker {shard.worker} fell silent in attempt {shard.attempt} of {MAX_ATTEMPTS}"
+    def _take_back(self, session: Session, job: Job, shard: Shard, lost: str) -> None:
         _log(session, job.id, shard.id, "warning", f"{shard.stage_name}: {lost}")
         shard.token = shard.lease_until = shard.sent_at = None
         if job.cancel_requested:
@@ -483,9 +483,20 @@ class Ledger:
             session.add(worker)
 
     def worker_gone(self, name: str) -> None:
-        """Note that a worker process has ended."""
+        """Note that a worker process was ended in good order: what it held is queued again at once, and the
+        attempt doesn't count. Only for a process that is known to be dead."""
         with self.database.write() as session:
             session.execute(delete(Worker).where(Worker.name == name))
+        held = and_(Shard.state == ShardState.RUNNING, Shard.worker == name)
+        with self.database.read() as session:
+            jobs = session.scalars(select(Shard.job_id).where(held).distinct()).all()
+        for job_id in jobs:
+            with self.database.write() as session:
+                job = self._lock_job(session, job_id)
+                query = select(Shard).where(held, Shard.job_id == job_id).with_for_update()
+                for shard in session.scalars(query).all():
+                    shard.attempt -= 1
+                    self._take_back(session, job, shard, f"worker {name} was stopped")
 
     def live_workers(self) -> Sequence[Worker]:
         """The worker processes seen a short time ago."""

@@ -5,7 +5,14 @@ Delivery is at least once, and the ledger is what decides: see ``shared.ledger``
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from typing import Any
+
 from celery import Celery
+from celery.signals import worker_ready
 from kombu import Queue
 
 from shared.broker import TASK, broker_for
@@ -34,6 +41,20 @@ app.conf.update(
     worker_send_task_events=False,
     task_send_sent_event=False,
 )
+
+
+@worker_ready.connect
+def _follow_the_supervisor(**event: Any) -> None:
+    """End with the supervisor, even one that was killed: no process is left behind."""
+    supervisor = os.environ.get("ANALYZE_SUPERVISOR_PID")
+
+    def watch() -> None:
+        while os.getppid() == int(supervisor or 0):
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGQUIT)
+
+    if supervisor:
+        threading.Thread(target=watch, name="supervisor watch", daemon=True).start()
 
 
 @app.task(name=TASK, ignore_result=True)

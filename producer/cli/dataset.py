@@ -124,7 +124,12 @@ def _shapes(
     from producer.datasets.voc import read_voc
 
     images, seed = options["images"] or SHAPES_IMAGES, options["seed"] or 0
-    if not (root / "VOC2007").is_dir():
+    if (root / "VOC2007").is_dir():
+        if options["images"] is not None or options["seed"] is not None:
+            raise click.UsageError(f"{root} has one already: --images and --seed need another --root or --name.")
+    elif root.is_file() or (root.is_dir() and any(root.iterdir())):
+        raise click.UsageError(f"{root} has something else in it: give another --root.")
+    else:
         drawn = show("drawing images")
         generate(root, images=images, seed=seed, progress=lambda done: drawn(done, images))
     return read_voc(root, kind="shapes", classes=CLASSES, whole=options["whole"], progress=show("reading images"))

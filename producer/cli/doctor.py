@@ -42,7 +42,7 @@ class Check:
 @pass_app
 def doctor(app: App, quiet: bool, as_json: bool) -> None:
     """Show the settings and where they come from, and see what answers."""
-    checks = list(_checks(app))
+    checks = list(_checks(app, brief=quiet))
     if as_json:
         print_json({"settings": _settings(app), "checks": [asdict(check) for check in checks]})
     elif not quiet:
@@ -67,13 +67,14 @@ def _settings(app: App) -> dict[str, dict[str, Any]]:
     return answer
 
 
-def _checks(app: App) -> Iterator[Check]:
+def _checks(app: App, brief: bool) -> Iterator[Check]:
     yield _home(app)
     yield _guarded("database", lambda: _database(app))
     yield _guarded("redis", lambda: _redis(app))
     yield _guarded("workers", lambda: _workers(app))
-    yield _store(app)
-    yield _torch()
+    if not brief:
+        yield _store(app)
+        yield _torch()
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:

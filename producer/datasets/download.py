@@ -157,7 +157,9 @@ def extract(archive: Path, root: Path) -> None:
                 raise UnsafeArchive(path=archive, reason="it is damaged or cut off")
             # In the same folder, so that moving is renaming: a full disk is met before, not half-way.
             with TemporaryDirectory(prefix=".unpacking-", dir=root) as unpacked:
-                tar.extractall(unpacked, members, filter="data")
+                # Python 3.11.0 to 3.11.3 have no filters: there the check above stands alone.
+                safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+                tar.extractall(unpacked, members, **safe)  # type: ignore[arg-type]  # noqa: S202 - checked
                 _move(Path(unpacked) / TOP_FOLDER, root / TOP_FOLDER)
     except tarfile.TarError as error:
         raise UnsafeArchive(path=archive, reason=f"it is damaged: {error}") from error

@@ -61,19 +61,23 @@ def trained(context: ShardContext, specification: NetworkSpecification, weights_
     return model.eval().to(context.device)
 
 
-def report_skipped(context: ShardContext, skipped: Sequence[Skipped], read: int) -> None:
-    """Say in the job's log which images were left out.
+def report_skipped(context: ShardContext, skipped: Sequence[Skipped]) -> None:
+    """Say in the job's log which images were left out."""
+    for item in skipped:
+        context.log("warning", f"image {item.source.id} ({item.source.path}) left out: {item.reason}")
+
+
+def require_some(context: ShardContext, skipped: int, count: int) -> None:
+    """See that not all of ``count`` images were left out.
 
     Raises
     ------
     NoUsableImage
-        none could be read.
     """
-    for item in skipped:
-        context.log("warning", f"image {item.source.id} ({item.source.path}) left out: {item.reason}")
-    if skipped and not read:
-        root = skipped[0].source.path.parent
-        raise NoUsableImage(count=len(skipped), reason=skipped[0].reason, root=root)
+    if skipped >= count:
+        with context.database.read() as session:
+            root = session.get_one(Dataset, context.specification.dataset_id).root
+        raise NoUsableImage(count=count, root=root, job_id=context.claim.job_id)
 
 
 def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:

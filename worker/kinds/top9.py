@@ -18,7 +18,7 @@ from shared.models import Dataset, Job, SearchedLayer, SearchedUnit, Shard, TopA
 from shared.specifications import Top9Specification
 from shared.specifications.top9 import SEARCH_BATCH, SearchedLayerSpecification
 from shared.store import StoredFile
-from worker.kinds.common import keep, report_skipped, sources_by_id, split_sources, trained
+from worker.kinds.common import keep, report_skipped, require_some, sources_by_id, split_sources, trained
 from worker.runner import ShardContext
 from worker.vision import pictures
 from worker.vision.deconvnet import Deconvnet, why_wrong
@@ -47,7 +47,7 @@ def search(context: ShardContext) -> None:
         context.device,
         context.progress,
     )
-    report_skipped(context, skipped, len(sources) - len(skipped))
+    report_skipped(context, skipped)
     partial = _store_partial(context, specification, found, len(skipped))
     context.complete(lambda session: keep(context, session, [partial]), partial.path)
 
@@ -95,6 +95,7 @@ def select(context: ShardContext) -> None:
         found, left_out = _load_partial(context, specification, path)
         winners = {path: winners[path].merged(found[path]) for path in winners}
         skipped += left_out
+    require_some(context, skipped, specification.image_count)
     result = _store_partial(context, specification, winners, skipped)
 
     def write(session: Session) -> None:

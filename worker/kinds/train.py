@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from shared.models import Checkpoint, CheckpointKind, Epoch, Job, Phase, TrainingRun
 from shared.specifications import TrainSpecification
 from shared.store import StoredFile
-from worker.kinds.common import build, keep, report_skipped, split_sources
+from worker.kinds.common import build, keep, report_skipped, require_some, split_sources
 from worker.runner import ShardContext
 from worker.vision.curves import draw_curves
 from worker.vision.images import ImageSource, Skipped, batches
@@ -65,13 +65,11 @@ def _batches(run: _Run, sources: list[ImageSource]) -> Any:
     """Batches of a phase; what could not be read is reported once a run."""
     skipped: list[Skipped] = []
     specification = run.specification
-    read = 0
-    for batch in batches(sources, specification.batch_size, specification.network.image_size, skipped=skipped):
-        read += len(batch.sources)
-        yield batch
+    yield from batches(sources, specification.batch_size, specification.network.image_size, skipped=skipped)
+    require_some(run.context, len(skipped), len(sources))
     new = [item for item in skipped if item.source.id not in run.skipped]
     run.skipped.update(item.source.id for item in new)
-    report_skipped(run.context, new, read)
+    report_skipped(run.context, new)
 
 
 def _resume(run: _Run) -> None:
