@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,6 +18,8 @@ from worker.runner import ShardContext
 from worker.vision import networks
 from worker.vision.images import ImageSource, Skipped
 from worker.vision.weights import load_weights, read_weights
+
+Value = TypeVar("Value")
 
 
 def split_sources(context: ShardContext, split: str, start: int = 0, stop: int | None = None) -> list[ImageSource]:
@@ -35,8 +38,16 @@ def split_sources(context: ShardContext, split: str, start: int = 0, stop: int |
 
 def sources_by_id(context: ShardContext, image_ids: Sequence[int]) -> dict[int, ImageSource]:
     """Images by their ids."""
-    query = select(Image).where(Image.id.in_(image_ids))
-    return {source.id: source for source in _sources(context, context.specification.dataset_id, query)}
+    found: dict[int, ImageSource] = {}
+    for some in _chunks(image_ids):
+        query = select(Image).where(Image.id.in_(some))
+        found |= {source.id: source for source in _sources(context, context.specification.dataset_id, query)}
+    return found
+
+
+def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """Pieces that a statement's limit of variables bears."""
+    return (values[start : start + 5000] for start in range(0, len(values), 5000))
 
 
 def _sources(context: ShardContext, dataset_id: int, query: object) -> list[ImageSource]:
@@ -84,7 +95,9 @@ def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -
     """Register files of the store; one that another job made first is known already."""
     context.store.settle(file.path for file in files)
     by_path = {file.path: file for file in files}
-    known = set(session.scalars(select(Artifact.path).where(Artifact.path.in_(by_path))))
+    known: set[str] = set()
+    for paths in _chunks(list(by_path)):
+        known |= set(session.scalars(select(Artifact.path).where(Artifact.path.in_(paths))))
     session.add_all(
         Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=context.claim.job_id)
         for path, file in by_path.items()

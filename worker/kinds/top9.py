@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from PIL import Image
 from sqlalchemy import func
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import Session
@@ -21,11 +22,12 @@ from shared.store import StoredFile
 from worker.kinds.common import keep, report_skipped, require_some, sources_by_id, split_sources, trained
 from worker.runner import ShardContext
 from worker.vision import pictures
-from worker.vision.deconvnet import Deconvnet, why_wrong
-from worker.vision.geometry import Geometry, trace
-from worker.vision.images import ImageSource, Skipped, batches, read_image, to_input
+from worker.vision.deconvnet import Deconvnet
+from worker.vision.geometry import trace
+from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_image
 from worker.vision.search import NO_IMAGE, TopActivations
 from worker.vision.search import search as search_images
+from worker.vision.unit_pictures import WrongProjection, unit_pictures
 
 SHEET_COLUMNS = 8
 WRITERS = 4
@@ -114,10 +116,10 @@ def select(context: ShardContext) -> None:
 
 @dataclass(frozen=True)
 class _Projected:
-    """A unit's pictures and rows."""
+    """A unit's pictures in the store, and its rows."""
 
     unit: int
-    patches: StoredFile
+    patches: StoredFile  # mosaics
     projections: StoredFile
     rows: list[dict[str, object]]
     files: list[StoredFile]
@@ -127,30 +129,11 @@ def project(context: ShardContext) -> None:
     """A shard of units of one layer: patch and projection of every winner, each checked, and the mosaics."""
     specification = cast(Top9Specification, context.specification)
     layer = specification.layers[context.payload["layer"]]
-    winners = _load_partial(context, specification, _results_of(context, "select")[0])[0][layer.path]
-    network = specification.network
-    model = trained(context, network, specification.weights_path)
-    traced = {t.path: t.geometry for t in trace(model, network.image_size).layers}
-    deconvnet = Deconvnet(model, layer.path)
-    places = {unit: layer.units.index(unit) for unit in context.payload["units"]}
-    chosen = winners.image[list(places.values())]
-    sources = sources_by_id(context, [int(i) for i in np.unique(chosen[chosen != NO_IMAGE])])
+    projector = _Projector(context, specification, layer)
     projected: list[_Projected] = []
-    for unit, place in places.items():
-        if not winners.dead[place]:
-            projected.append(
-                _project_unit(
-                    context,
-                    specification,
-                    layer,
-                    deconvnet,
-                    traced[layer.path],
-                    unit,
-                    place,
-                    winners,
-                    sources,
-                )
-            )
+    for unit in context.payload["units"]:
+        if not projector.is_dead(unit):
+            projected.append(projector.project(unit))
         context.progress()
 
     def write(session: Session) -> None:
@@ -168,71 +151,80 @@ def project(context: ShardContext) -> None:
     context.complete(write)
 
 
-def _project_unit(
-    context: ShardContext,
-    specification: Top9Specification,
-    layer: SearchedLayerSpecification,
-    deconvnet: Deconvnet,
-    geometry: Geometry | None,
-    unit: int,
-    place: int,
-    winners: TopActivations,
-    sources: dict[int, ImageSource],
-) -> _Projected:
-    count = int((winners.image[place] != NO_IMAGE).sum())
-    images = [sources[int(winners.image[place, rank])] for rank in range(count)]
-    size = specification.network.image_size
-    # Always as many rows: the last bits of a projection must not depend on how many images a unit has.
-    pixels = np.zeros((specification.top, size, size, 3), np.uint8)
-    for rank, source in enumerate(images):
-        pixels[rank] = read_image(source, size)
-    rows, cols = (
-        torch.from_numpy(a[place].astype(np.int64)).to(context.device) for a in (winners.row, winners.col)
-    )
-    projections, activations = deconvnet.project(
-        to_input(torch.from_numpy(pixels).permute(0, 3, 1, 2), context.device),
-        torch.full((specification.top,), unit, device=context.device),
-        rows,
-        cols,
-    )
-    projected = projections.cpu().numpy()
-    largest = float(winners.activation[winners.image != NO_IMAGE].max())
-    windows, rows_found, drawn = [], [], []
-    for rank, source in enumerate(images):
-        recorded = float(winners.activation[place, rank])
-        row, col = int(winners.row[place, rank]), int(winners.col[place, rank])
-        window = geometry.window(row, col) if geometry else None
-        wrong = why_wrong(projected[rank], float(activations[rank]), recorded, largest, window)
-        if wrong:
-            raise ProjectionCheckFailed(unit=unit, layer=layer.layer, image=source.path, reason=wrong)
-        picture, scale = pictures.draw_projection(projected[rank])
-        drawn.append(pictures.cut(picture, window))
-        windows.append(window)
-        rows_found.append(
+class _Projector:
+    """Projects units of one layer, from the merged winners of the search."""
+
+    def __init__(
+        self, context: ShardContext, specification: Top9Specification, layer: SearchedLayerSpecification
+    ) -> None:
+        self.context, self.specification, self.layer = context, specification, layer
+        network = specification.network
+        model = trained(context, network, specification.weights_path)
+        self.geometry = next(t.geometry for t in trace(model, network.image_size).layers if t.path == layer.path)
+        self.deconvnet = Deconvnet(model, layer.path)
+        merged, _ = _load_partial(context, specification, _results_of(context, "select")[0])
+        self.winners = merged[layer.path]
+        self.largest = float(self.winners.activation.max())
+        self.place = {unit: place for place, unit in enumerate(layer.units)}
+        chosen = self.winners.image[[self.place[unit] for unit in context.payload["units"]]]
+        self.sources = sources_by_id(context, np.unique(chosen[chosen != NO_IMAGE]).tolist())
+
+    def is_dead(self, unit: int) -> bool:
+        return bool(self.winners.dead[self.place[unit]])
+
+    def project(self, unit: int) -> _Projected:
+        """Make, check and store the pictures of one unit.
+
+        Raises
+        ------
+        ProjectionCheckFailed
+        """
+        place = self.place[unit]
+        count = int((self.winners.image[place] != NO_IMAGE).sum())
+        sources = [self.sources[int(image)] for image in self.winners.image[place, :count]]
+        rows, cols = self.winners.row[place, :count], self.winners.col[place, :count]
+        activations = self.winners.activation[place, :count]
+        try:
+            made = unit_pictures(
+                self.deconvnet,
+                self.geometry,
+                unit,
+                [self._read(unit, source) for source in sources],
+                rows,
+                cols,
+                activations,
+                self.largest,
+                self.specification.top,
+                self.context.device,
+            )
+        except WrongProjection as wrong:
+            raise self._failed(unit, sources[wrong.place], wrong.reason) from wrong
+        drawn = [*made.patches, *made.projections, *made.mosaics(self.specification.top)]
+        with ThreadPoolExecutor(WRITERS) as pool:  # encoding and writing let go of the GIL
+            files = list(pool.map(lambda picture: self.context.store.put(pictures.png(picture), ".png"), drawn))
+        found = [
             {
                 "rank": rank + 1,
-                "activation": recorded,
+                "activation": float(activations[rank]),
                 "image_id": source.id,
-                "row": row,
-                "col": col,
-                "projection_scale": scale,
+                "row": int(rows[rank]),
+                "col": int(cols[rank]),
+                "patch_path": files[rank].path,
+                "projection_path": files[count + rank].path,
+                "projection_scale": made.scales[rank],
             }
-        )
-    patches = [pictures.cut(pixels[rank], window) for rank, window in enumerate(windows)]
-    mosaics = [_mosaic(patches, specification.top), _mosaic(drawn, specification.top)]
-    # Encoding and writing let go of the GIL.
-    with ThreadPoolExecutor(WRITERS) as pool:
-        files = list(pool.map(lambda p: context.store.put(pictures.png(p), ".png"), patches + drawn + mosaics))
-    for row_found, patch, projection in zip(rows_found, files, files[count:], strict=False):
-        row_found |= {"patch_path": patch.path, "projection_path": projection.path}
-    return _Projected(unit, files[-2], files[-1], rows_found, files)
+            for rank, source in enumerate(sources)
+        ]
+        return _Projected(unit, files[-2], files[-1], found, files)
 
+    def _read(self, unit: int, source: ImageSource) -> np.ndarray:
+        try:
+            return read_image(source, self.specification.network.image_size)
+        except UnreadableImage as error:  # it could be read when it was searched
+            raise self._failed(unit, source, str(error)) from error
 
-def _mosaic(drawn: list[np.ndarray], top: int) -> np.ndarray:
-    """The pictures of one unit, best first, as square as may be: 3 x 3 for nine."""
-    cell = pictures.mosaic_cell(drawn[0].shape[0])
-    missing = [pictures.empty(cell)] * (top - len(drawn))
-    return pictures.mosaic(drawn + missing, int(np.ceil(np.sqrt(top))), cell)
+    def _failed(self, unit: int, source: ImageSource, reason: str) -> ProjectionCheckFailed:
+        return ProjectionCheckFailed(unit=unit, layer=self.layer.layer, image=source.path, reason=reason)
 
 
 def finish(context: ShardContext) -> None:
@@ -291,7 +283,5 @@ def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
 
 def _mosaics(context: ShardContext, unit: SearchedUnit) -> list[np.ndarray]:
     """Projections, then patches."""
-    from PIL import Image
-
     files = [context.store.locate(path or "") for path in (unit.projections_path, unit.patches_path)]
     return [np.asarray(Image.open(file).convert("RGB")) for file in files]

@@ -1,0 +1,274 @@
+"""A top-9 job from the command line to its pictures, pages and failures."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from shared.errors import StoreFull
+from tests.acceptance.conftest import FC, SIZE
+from tests.conftest import Analyze, fresh_database
+
+
+def submit(analyze: Analyze, weights: Path, *options: object, code: int = 0) -> str:
+    return analyze(
+        "submit", "--dataset", "shapes", "--split", "trainval",
+        "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC, *options, code=code,
+    ).stdout.strip()  # fmt: skip
+
+
+def changed_weights(weights: Path, folder: Path, unit: int, bias: float) -> Path:
+    """The same weights, but one unit of conv5 sees nothing: it gives its bias everywhere."""
+    tensors = safetensors.torch.load_file(weights)
+    tensors["features.10.weight"][unit] = 0
+    tensors["features.10.bias"][unit] = bias
+    path = folder / "changed.safetensors"
+    safetensors.torch.save_file(tensors, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def home(
+    tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
+) -> Iterator[tuple[Analyze, str]]:
+    """A home with a finished search of conv1 and conv5, in which unit 3 of conv5 is dead; and its job."""
+    folder = tmp_path_factory.mktemp("top9")
+    analyze = Analyze(folder / "home")
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    dead = changed_weights(weights, folder, unit=3, bias=-1)
+    yield analyze, submit(analyze, dead, "--layers", "1,5", "--units", "0-5", "--wait")
+    analyze.stop()
+
+
+def test_every_picture_is_there_and_has_the_size_of_the_receptive_field(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    rows = analyze.json("results", job)
+    assert {row["layer"] for row in rows} == {"conv1", "conv5"}
+    for row in rows:
+        for path in (row["patch_path"], row["projection_path"]):
+            with Image.open(analyze.home / "store" / path) as picture:
+                assert picture.size == ((7, 7) if row["layer"] == "conv1" else (139, 139))
+        assert row["projection_scale"] > 0
+    registered = {row["path"] for row in analyze.json("query", "SELECT path FROM artifacts", "--limit", 100_000)}
+    assert {row["patch_path"] for row in rows} <= registered
+
+
+def test_a_patch_shows_the_pixels_under_the_unit(home: tuple[Analyze, str], shapes_root: Path) -> None:
+    analyze, job = home
+    boxes = {row["id"]: row for row in analyze.json("query", "SELECT * FROM images")}
+    compared = 0
+    for row in analyze.json("results", job, "--layer", "1"):
+        top, left = 2 * row["row"] - 2, 2 * row["col"] - 2  # conv1: 7 pixels, stride 2, padding 2
+        if min(top, left) < 0 or max(top, left) + 7 > SIZE:
+            continue
+        image = boxes[row["image_id"]]
+        box = tuple(image[f"box_{side}"] for side in ("left", "top", "right", "bottom"))
+        crop = Image.open(shapes_root / image["path"]).convert("RGB").crop(box)
+        seen = np.asarray(crop.resize((SIZE, SIZE), Image.Resampling.BILINEAR))[top : top + 7, left : left + 7]
+        patch = np.asarray(Image.open(analyze.home / "store" / row["patch_path"]))
+        assert np.array_equal(patch, seen)
+        compared += 1
+    assert compared > 10
+
+
+def test_a_conv1_projection_is_the_filter_at_its_scale(home: tuple[Analyze, str], weights: Path) -> None:
+    analyze, job = home
+    filters = safetensors.torch.load_file(weights)["features.0.weight"].numpy()
+    for row in analyze.json("results", job, "--layer", "conv1"):
+        top, left = 2 * row["row"] - 2, 2 * row["col"] - 2
+        if min(top, left) < 0 or max(top, left) + 7 > SIZE:
+            continue
+        picture = np.asarray(Image.open(analyze.home / "store" / row["projection_path"])).astype(float)
+        values = (picture.transpose(2, 0, 1) - 128) / 127 * row["projection_scale"]
+        step = row["projection_scale"] / 127
+        assert np.abs(values - row["activation"] * filters[row["unit"]]).max() <= 0.51 * step
+
+
+def test_dead_units_are_reported_and_not_listed(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    dead = analyze.json("query", f"SELECT layer, unit FROM units WHERE job_id = {job} AND dead")
+    assert {"layer": "conv5", "unit": 3} in dead
+    assert analyze.json("results", job, "--layer", "5", "--units", "3") == []
+    layers = {layer["layer"]: layer for layer in analyze.json("status", job)["summary"]["layers"]}
+    assert layers["conv5"]["dead"] == len([d for d in dead if d["layer"] == "conv5"])
+
+
+def test_mosaics_and_contact_sheets(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    store = analyze.home / "store"
+    for unit in analyze.json("query", f"SELECT * FROM units WHERE job_id = {job} AND NOT dead"):
+        for path in (unit["patches_path"], unit["projections_path"]):
+            with Image.open(store / path) as mosaic:
+                assert mosaic.size[0] == mosaic.size[1] > 270
+    for layer in analyze.json("query", f"SELECT * FROM searched_layers WHERE job_id = {job}"):
+        with Image.open(store / layer["contact_sheet_path"]) as sheet:
+            assert sheet.size[0] > 1000
+
+
+def test_the_page_needs_nothing_but_itself(home: tuple[Analyze, str], tmp_path: Path) -> None:
+    analyze, job = home
+    page = tmp_path / "deep" / "page.html"
+    assert analyze("results", job, "--html", page).stdout.strip() == str(page)
+    html = page.read_text()
+    links = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert len(links) >= 4
+    assert all(link.startswith("data:image/") for link in links)
+    assert "fingerprint" in html
+    assert "conv5" in html
+
+
+def test_results_by_layer_unit_and_format(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    csv = analyze(
+        "results", job, "--layer", "features.10", "--units", "0,2", "--format", "csv"
+    ).stdout.splitlines()
+    rows = analyze.json("results", job, "--layer", "5", "--units", "0,2")
+    assert len(csv) == len(rows) + 1
+    assert csv[0].startswith("job_id,layer,layer_path,unit,rank,activation")
+    best = analyze.json("results", job, "--best", "3")
+    assert len(best) == 3
+    assert "conv1" in analyze("results", job).stdout
+    analyze("results", job, "--layer", "conv2", code=4)
+    analyze("results", job, "--units", "99", code=4)
+
+
+def test_the_same_again_is_the_job_that_exists(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    specification = analyze.json("status", job)["specification"]
+    weights = analyze.home / "store" / specification["weights_path"]
+    options = ("--layers", "1,5", "--units", "0-5")
+    assert submit(analyze, weights, *options, "--shards", 2) == job
+    forced = submit(analyze, weights, *options, "--force", "--wait")
+    assert forced != job
+    strip = ("job_id",)
+    first, second = (
+        [{k: v for k, v in row.items() if k not in strip} for row in analyze.json("results", j)]
+        for j in (job, forced)
+    )
+    assert first == second
+
+
+def test_a_failed_check_fails_the_job_with_unit_and_image(
+    home: tuple[Analyze, str], weights: Path, tmp_path: Path
+) -> None:
+    """A unit that fires everywhere without seeing anything: all its projections are zero."""
+    analyze, _ = home
+    blind = changed_weights(weights, tmp_path, unit=1, bias=1)
+    done = analyze(
+        "submit", "--layer", "5", "--units", "0-2", "--dataset", "shapes", "--weights", blind,
+        "--network", "zfnet", "--size", SIZE, "--fc", FC, "--wait", code=1,
+    )  # fmt: skip
+    assert "unit 1 of conv5" in done.stderr
+    assert ".jpg" in done.stderr
+    assert "all zero" in done.stderr
+    job = done.stdout.strip()
+    assert analyze.json("status", job)["state"] == "failed"
+    assert analyze.json("query", f"SELECT max(attempt) AS n FROM shards WHERE job_id = {job}") == [{"n": 1}]
+
+
+def test_an_image_that_changed_is_left_out_and_said_so(
+    analyze: Analyze, shapes_root: Path, weights: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "shapes"
+    subprocess.run(["cp", "-r", shapes_root, root], check=True)
+    analyze("dataset", "add", "shapes", "--root", root)
+    files = sorted((root / "VOC2007" / "JPEGImages").glob("*.jpg"))
+    files[0].write_bytes(b"no image any more")
+    files[1].unlink()
+    analyze.up()
+    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait")
+    summary = analyze.json("status", job)["summary"]
+    assert summary["images_left_out"] == 4  # two objects in each
+    assert summary["images"] == 116
+    logs = analyze("logs", job).stdout
+    assert "changed since it was registered" in logs
+    assert files[1].name in logs
+
+
+def test_no_image_at_all_fails_the_job(analyze: Analyze, shapes_root: Path, weights: Path, tmp_path: Path) -> None:
+    root = tmp_path / "shapes"
+    subprocess.run(["cp", "-r", shapes_root, root], check=True)
+    analyze("dataset", "add", "shapes", "--root", root)
+    root.rename(tmp_path / "elsewhere")
+    analyze.up()
+    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", code=1)
+    assert "None of the 120 images" in analyze.json("status", job)["error"]
+
+
+def test_a_full_disk_fails_the_job_and_retry_ends_it(
+    request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path, weights: Path
+) -> None:
+    """A limit on the size of files stands for the full disk; the database is on another one."""
+    analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
+    analyze("db", "upgrade")
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    job = submit(analyze, weights, "--layer", "5", "--units", "0-15")
+    limit = 150_000  # bytes: enough for all but the contact sheet
+    small = subprocess.Popen(
+        [sys.executable, "-m", "producer", "up", "--devices", "cpu"],
+        env=analyze.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    analyze.started.append(small)
+    try:
+        analyze("watch", job, code=1)
+        error = analyze.json("status", job)["error"]
+        assert error.startswith("No room left in the artifact store")
+        assert StoreFull.__doc__
+        assert not list((analyze.home / "store" / "incoming").iterdir())
+        done = "SELECT count(*) AS n FROM shards WHERE state = 'done'"
+        before = analyze.json("query", done)[0]["n"]
+        assert before > 0
+        small.terminate()
+        small.wait(40)
+        analyze.up()
+        analyze("retry", job, "--wait")
+        attempts = "SELECT count(*) AS n FROM events WHERE message LIKE '%: done'"
+        shards = analyze.json("query", "SELECT count(*) AS n FROM shards")[0]["n"]
+        assert analyze.json("query", attempts)[0]["n"] == shards  # what was done was not done again
+    finally:
+        analyze.stop()
+
+
+def test_a_cancelled_search_stops_and_can_be_taken_up(analyze: Analyze, shapes_root: Path, weights: Path) -> None:
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    job = submit(analyze, weights, "--layer", "5", "--units", "0-1")
+    analyze("cancel", job)
+    assert analyze.json("status", job)["state"] == "cancelled"
+    analyze("cancel", job)
+    analyze.up()
+    analyze("retry", job, "--wait")
+    assert analyze.json("status", job)["state"] == "done"
+    assert len(analyze.json("results", job)) > 0
+
+
+def test_a_residual_network_by_its_module_path(analyze: Analyze, shapes_root: Path, tmp_path: Path) -> None:
+    import torchvision
+
+    torch.manual_seed(0)
+    path = tmp_path / "resnet18.pth"
+    torch.save({"state_dict": torchvision.models.resnet18(num_classes=20).state_dict()}, path)
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    job = analyze(
+        "submit", "--layer", "layer2.0.conv1,conv1", "--units", "0-3", "--dataset", "shapes",
+        "--network", "resnet18", "--size", "64", "--weights", path, "--wait",
+    ).stdout.strip()  # fmt: skip
+    rows = analyze.json("results", job)
+    assert {row["layer"] for row in rows} == {"conv1", "layer2.0.conv1"}
+    layers = [json.dumps(layer["layer"]) for layer in analyze.json("status", job)["specification"]["layers"]]
+    assert layers == ['"conv1"', '"layer2.0.conv1"']
