@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+from redis.exceptions import RedisError
 
-from shared.broker import broker_for, private_socket
+from shared.broker import Broker, broker_for, private_socket
 from shared.errors import NoRedisServer
 from shared.settings import Settings
 
@@ -22,9 +23,10 @@ START_SECONDS = 15.0
 
 @contextmanager
 def private_redis(settings: Settings) -> Iterator[bool]:
-    """Have the home's Redis running; yields whether it was started here, in which case it is stopped at the end.
+    """Have the home's Redis running; yields whether it is ours, in which case it is stopped at the end.
 
-    Nothing is kept on disk: the database is the record, and a sweeper sends lost messages again.
+    It belongs to whoever holds a lock: one process at a time, and none that was killed. Nothing is kept on disk:
+    the database is the record, and a sweeper sends lost messages again.
 
     Raises
     ------
@@ -32,24 +34,35 @@ def private_redis(settings: Settings) -> Iterator[bool]:
         there is no program, or it doesn't start.
     """
     socket = private_socket(settings.home)
-    broker = broker_for(settings)
     socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     socket.parent.chmod(0o700)
-    with FileLock(socket.with_suffix(".lock")):
+    broker = broker_for(settings)
+    owner = FileLock(socket.with_suffix(".lock"))
+    try:
+        owner.acquire(timeout=0)
+    except Timeout:  # somebody else's, who may just be starting it
+        _await(None, broker, socket)
+        yield False
+        return
+    try:
         process = None if broker.answers() else _start(socket)
         try:
-            if process:
-                _await(process, settings, socket)
-        except BaseException:
-            if process:
-                process.kill()
-            raise
-    try:
-        yield process is not None
+            _await(process, broker, socket)
+            yield True
+        finally:
+            _stop(process, broker)
     finally:
-        if process:
-            process.terminate()
-            process.wait(10)
+        owner.release()
+
+
+def _stop(process: subprocess.Popen[bytes] | None, broker: Broker) -> None:
+    """Stop our server, or one whose starter was killed."""
+    if process:
+        process.terminate()
+        process.wait(10)
+    else:
+        with suppress(RedisError):
+            broker.redis.shutdown(nosave=True)
 
 
 def _start(socket: Path) -> subprocess.Popen[bytes]:
@@ -59,12 +72,12 @@ def _start(socket: Path) -> subprocess.Popen[bytes]:
         "\n".join(
             [
                 "port 0",  # no network at all
-                f'unixsocket "{socket}"',
+                f"unixsocket {_quoted(socket)}",
                 "unixsocketperm 700",
-                f'dir "{socket.parent}"',
+                f"dir {_quoted(socket.parent)}",
                 'save ""',
                 "appendonly no",
-                f'logfile "{socket.with_suffix(".log")}"',
+                f"logfile {_quoted(socket.with_suffix('.log'))}",
             ]
         )
     )
@@ -72,11 +85,15 @@ def _start(socket: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([server_program(), str(config)], start_new_session=True)
 
 
-def _await(process: subprocess.Popen[bytes], settings: Settings, socket: Path) -> None:
-    broker = broker_for(settings)
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _await(process: subprocess.Popen[bytes] | None, broker: Broker, socket: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not broker.answers():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if (process and process.poll() is not None) or time.monotonic() > deadline:
             log = socket.with_suffix(".log")
             last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
             raise NoRedisServer(reason=f"it did not start: {''.join(last) or 'no word'}")

@@ -22,8 +22,8 @@ from shared.settings import Settings, environment
 RESTART_SECONDS = 2.0
 STOP_SECONDS = 20.0
 
-# A batch's feature maps are hundreds of megabytes. Left to itself glibc gives such blocks back to the kernel and gets
-# them again, page by page: a fifth of a forward pass's time. These keep the memory in the process.
+# A batch's feature maps are hundreds of megabytes. Left to itself glibc gives such blocks back to the kernel, and
+# gets them again page by page: a fifth of a forward pass's time. These keep the memory in the process.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 logger = logging.getLogger(__name__)

@@ -152,5 +152,7 @@ def broker_for(settings: Settings) -> Broker:
 
 
 def _celery_url(url: str) -> str:
-    """Kombu's name for a unix socket."""
-    return url.replace("unix://", "redis+socket://", 1)
+    """Kombu's names for a unix socket and the number of a database behind it."""
+    if not url.startswith("unix://"):
+        return url
+    return url.replace("unix://", "redis+socket://", 1).replace("db=", "virtual_host=")

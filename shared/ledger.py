@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,7 @@ from shared.specifications import Specification
 
 MAX_ATTEMPTS = 3
 WORKER_ALIVE_SECONDS = 30.0
+LARGEST_ID = 2**31 - 1
 
 
 class LeaseLost(Exception):
@@ -128,6 +129,8 @@ class Ledger:
 
         One conditional UPDATE: it raises the attempt counter and sets lease and token.
         """
+        if not 0 < shard_id <= LARGEST_ID:  # a message can hold anything
+            return None
         token = secrets.token_hex(16)
         with self.database.write() as session:
             job_id = session.scalar(select(Shard.job_id).where(Shard.id == shard_id))
@@ -244,7 +247,10 @@ class Ledger:
                 _log(session, job.id, None, "info", "job done")
                 return
             session.flush()
-            self._open_next_stage(session, job)
+            if job.cancel_requested:  # the worker was done before it noticed
+                self._end_if_cancelled(session, job)
+            else:
+                self._open_next_stage(session, job)
 
     def _open_next_stage(self, session: Session, job: Job) -> None:
         unfinished = session.scalar(
@@ -347,7 +353,8 @@ class Ledger:
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
             unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
             stage = session.scalar(select(func.min(Shard.stage)).where(unfinished))
-            fresh = {"attempt": 0, "token": None, "lease_until": None, "sent_at": None, "error": None}
+            unset = ("token", "lease_until", "sent_at", "error", "worker", "started_at", "finished_at")
+            fresh = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
             session.execute(update(Shard).where(unfinished).values(state=ShardState.WAITING, **fresh))
             session.execute(update(Shard).where(unfinished, Shard.stage == stage).values(state=ShardState.QUEUED))
             job.stage = stage or 0
@@ -418,7 +425,9 @@ class Ledger:
     def _take_back(self, session: Session, job: Job, shard: Shard, lost: str) -> None:
         _log(session, job.id, shard.id, "warning", f"{shard.stage_name}: {lost}")
         shard.token = shard.lease_until = shard.sent_at = None
-        if job.cancel_requested:
+        if job.state not in ACTIVE_JOBS:  # it was ended over another of its shards a moment ago
+            shard.state = ShardState.CANCELLED
+        elif job.cancel_requested:
             shard.state = ShardState.CANCELLED
             self._end_if_cancelled(session, job)
         elif shard.attempt >= MAX_ATTEMPTS:
@@ -433,44 +442,25 @@ class Ledger:
     def take_unsent(self, limit: int = 1000) -> Sequence[tuple[int, str]]:
         """(shard id, queue) of queued shards no message was sent for, now marked as sent."""
         with self.database.write() as session:
-            due = (
-                select(Shard.id)
-                .where(Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None))
-                .order_by(Shard.id)
-                .limit(limit)
-                .with_for_update(skip_locked=True)
-            )
-            rows = session.execute(
-                update(Shard)
-                .where(Shard.id.in_(due.scalar_subquery()))
-                .values(sent_at=database_now())
-                .returning(Shard.id, Shard.queue)
-                .execution_options(synchronize_session=False)
-            ).all()
+            due = select(Shard.id).where(Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None))
+            rows = _set_sent_at(session, due.order_by(Shard.id).limit(limit), database_now())
         return sorted((row.id, row.queue) for row in rows)
 
     def mark_unsent(self, shard_ids: Sequence[int]) -> None:
         """These messages were not sent after all."""
         with self.database.write() as session:
-            session.execute(
-                update(Shard).where(Shard.id.in_(shard_ids), Shard.state == ShardState.QUEUED).values(sent_at=None)
-            )
+            query = select(Shard.id).where(Shard.id.in_(shard_ids), Shard.state == ShardState.QUEUED)
+            _set_sent_at(session, query, None)
 
     def mark_lost(self, queue: str, seconds: float) -> int:
         """The queue is empty: what was sent to it ``seconds`` ago and isn't claimed needs another message."""
         with self.database.write() as session:
-            lost = session.execute(
-                update(Shard)
-                .where(
-                    Shard.state == ShardState.QUEUED,
-                    Shard.queue == queue,
-                    Shard.sent_at < database_now() - seconds,
-                )
-                .values(sent_at=None)
-                .returning(Shard.id)
-                .execution_options(synchronize_session=False)
-            ).all()
-            return len(lost)
+            query = select(Shard.id).where(
+                Shard.state == ShardState.QUEUED,
+                Shard.queue == queue,
+                Shard.sent_at < database_now() - seconds,
+            )
+            return len(_set_sent_at(session, query, None))
 
     # --- workers ---
 
@@ -503,6 +493,21 @@ class Ledger:
         with self.database.read() as session:
             recent = Worker.seen_at > database_now() - WORKER_ALIVE_SECONDS
             return session.scalars(select(Worker).where(recent).order_by(Worker.name)).all()
+
+
+def _set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequence[Any]:
+    """Change when these shards were last sent; returns (id, queue) of those that were changed.
+
+    What another transaction holds is passed over, not waited for: its job is being changed, and the next sweep
+    looks again. Waiting for many rows in no special order could deadlock.
+    """
+    return session.execute(
+        update(Shard)
+        .where(Shard.id.in_(shard_ids.with_for_update(skip_locked=True).scalar_subquery()))
+        .values(sent_at=value)
+        .returning(Shard.id, Shard.queue)
+        .execution_options(synchronize_session=False)
+    ).all()
 
 
 def _log(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:

@@ -35,6 +35,16 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if value else None
 
 
+class CleanText(TypeDecorator[str]):
+    """Text that any database keeps: error texts and file names can hold NUL, or bytes that are no UTF-8."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd") if value else value
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -87,7 +97,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, datetime: UTCDateTime, str: Text}  # noqa: RUF012
+    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, datetime: UTCDateTime, str: CleanText}  # noqa: RUF012
 
 
 Sha256 = String(64)
@@ -123,7 +133,8 @@ class Image(Base):
         CheckConstraint("width > 0 AND height > 0", name="size"),
         CheckConstraint(
             "(box_left IS NULL AND box_top IS NULL AND box_right IS NULL AND box_bottom IS NULL) OR "
-            "(box_left >= 0 AND box_top >= 0 AND box_left < box_right AND box_top < box_bottom "
+            "(box_left IS NOT NULL AND box_top IS NOT NULL AND box_right IS NOT NULL AND box_bottom IS NOT NULL "
+            "AND box_left >= 0 AND box_top >= 0 AND box_left < box_right AND box_top < box_bottom "
             "AND box_right <= width AND box_bottom <= height)",
             name="box",
         ),

@@ -15,7 +15,7 @@ from types import TracebackType
 import torch
 from sqlalchemy.orm import Session
 
-from shared.broker import broker_for, dispatch
+from shared.broker import Broker, broker_for, dispatch
 from shared.database import Database
 from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach, UnitscopeError
 from shared.ledger import Claim, LeaseLost, Ledger, log
@@ -108,6 +108,12 @@ def _ledger(url: str, lease_seconds: float) -> Ledger:
     return Ledger(open_database(url), lease_seconds)
 
 
+@cache
+def _broker(settings: Settings) -> Broker:
+    """One connection a process."""
+    return broker_for(settings)
+
+
 def worker_name() -> str:
     """Who claims: the name the supervisor gave, or host and process."""
     return os.environ.get("ANALYZE_WORKER_NAME") or f"{socket.gethostname()}:{os.getpid()}"
@@ -118,8 +124,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     if not isinstance(shard_id, int) or isinstance(shard_id, bool) or not 0 < shard_id < 2**63:
         logger.warning("a message without a shard's id is ignored")
         return
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    _settle_arithmetic(settings)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
     claim = ledger.claim(shard_id, worker_name())
     if claim is None:
@@ -131,21 +136,30 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     except LeaseLost as error:
         logger.warning("lease lost, nothing written: %s", error)
     try:
-        dispatch(ledger, broker_for(settings))
+        dispatch(ledger, _broker(settings))
     except BrokerOutOfReach as error:  # a sweeper sends the next stage later
         logger.warning("%s", error)
 
 
+def _settle_arithmetic(settings: Settings) -> None:
+    """The same bits every time, and on a GPU float32 as on a CPU: TF32 keeps ten bits of a mantissa."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
 def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None:
-    stage = STAGES[claim.kind, claim.stage_name]
     try:
+        module, function = STAGES[claim.kind, claim.stage_name].split(":")
         context = ShardContext(claim, ledger, Store(settings.resolved_store), device)
-        module, function = stage.split(":")
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             getattr(importlib.import_module(module), function)(context)
-    except (LeaseLost, Cancelled) as stopped:
-        if isinstance(stopped, LeaseLost):
-            raise
+    except LeaseLost:
+        raise
+    except Cancelled:
         ledger.confirm_cancelled(claim)
     except OutOfReach as error:  # the database was away: the lease runs out, and a sweeper gives it to another
         logger.warning("%s", error)

@@ -85,7 +85,8 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.CheckConstraint(
             "(box_left IS NULL AND box_top IS NULL AND box_right IS NULL AND box_bottom IS NULL) OR "
-            "(box_left >= 0 AND box_top >= 0 AND box_left < box_right AND box_top < box_bottom "
+            "(box_left IS NOT NULL AND box_top IS NOT NULL AND box_right IS NOT NULL AND box_bottom IS NOT NULL "
+            "AND box_left >= 0 AND box_top >= 0 AND box_left < box_right AND box_top < box_bottom "
             "AND box_right <= width AND box_bottom <= height)",
             name=op.f("ck_images_box"),
         ),

@@ -1,4 +1,4 @@
-"""Reading data sets from disk: what is usable becomes rows, all else is a problem with its reason, never a crash."""
+"""Reading data sets from disk: what is usable becomes rows, all else a problem with its reason, never a crash."""
 
 from __future__ import annotations
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from torch import nn
 
 from shared.errors import NoUsableImage
-from shared.models import Artifact, Dataset, Image, ImageSplit
+from shared.models import Artifact, Dataset, Image, ImageSplit, utc_now
 from shared.networks import NetworkSpecification
 from shared.store import StoredFile
 from worker.runner import ShardContext
@@ -94,12 +95,11 @@ def require_some(context: ShardContext, skipped: int, count: int) -> None:
 def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
     """Register files of the store; one that another job made first is known already."""
     context.store.settle(file.path for file in files)
-    by_path = {file.path: file for file in files}
-    known: set[str] = set()
-    for paths in _chunks(list(by_path)):
-        known |= set(session.scalars(select(Artifact.path).where(Artifact.path.in_(paths))))
-    session.add_all(
-        Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=context.claim.job_id)
-        for path, file in by_path.items()
-        if path not in known
-    )
+    maker = context.claim.job_id
+    rows = [
+        {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "job_id": maker, "created_at": utc_now()}
+        for file in sorted(set(files), key=lambda file: file.path)  # in one order, or two jobs could deadlock
+    ]
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
+    for some in _chunks(rows):
+        session.execute(insert(Artifact).on_conflict_do_nothing(), some)

@@ -1,0 +1,333 @@
+"""The schema on both databases: made from nothing, the one the models speak of, and never mistaken for another."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from shared.database import Database
+from shared.errors import DatabaseOutOfReach, SchemaTooNew, SchemaTooOld
+from shared.models import Base
+from shared.schema import NEWEST_REVISION, _config, check, current_revision, open_database, upgrade
+from tests.conftest import fresh_database
+
+# What people's queries may rely on: the design's names.
+PUBLIC_TABLES = {
+    "jobs", "shards", "datasets", "images", "training_runs", "epochs", "checkpoints", "artifacts",
+}  # fmt: skip
+TOP_ACTIVATIONS = [
+    "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
+    "row", "col", "patch_path", "projection_path", "projection_scale",
+]  # fmt: skip
+UNITS = ["job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path"]
+
+
+def url_of(database: Database) -> str:
+    return database.url.render_as_string(hide_password=False)
+
+
+def set_revision(database: Database, revision: str) -> None:
+    with database.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+
+
+def tables(database: Database) -> set[str]:
+    return set(inspect(database.engine).get_table_names())
+
+
+# --- making it ---
+
+
+def test_upgrade_makes_the_schema_from_nothing(database_url: str) -> None:
+    database = Database(database_url)
+    assert current_revision(database) is None
+    upgrade(database)
+    assert current_revision(database) == NEWEST_REVISION
+    assert tables(database) == set(Base.metadata.tables) | {"alembic_version"}
+    assert set(inspect(database.engine).get_view_names()) == {"top_activations", "units"}
+    assert tables(database) >= PUBLIC_TABLES
+    database.close()
+
+
+def test_upgrade_again_changes_nothing(database: Database) -> None:
+    before = tables(database)
+    upgrade(database)
+    check(database)
+    assert current_revision(database) == NEWEST_REVISION
+    assert tables(database) == before
+
+
+def test_an_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
+    """Something of the last migration's last statement is in the way: all of it is undone."""
+    database = Database(database_url)
+    with database.write() as session:
+        session.execute(text("CREATE TABLE units (mine INTEGER)"))
+    with pytest.raises((DBAPIError, DatabaseOutOfReach)):
+        upgrade(database)
+    assert tables(database) == {"units"}
+    with database.write() as session:
+        session.execute(text("DROP TABLE units"))
+    upgrade(database)
+    assert current_revision(database) == NEWEST_REVISION
+    database.close()
+
+
+def test_the_newest_revision_is_alembics_head() -> None:
+    script = ScriptDirectory.from_config(_config())
+    assert script.get_heads() == [NEWEST_REVISION]
+
+
+# --- the models speak of it ---
+
+
+def test_models_and_migrations_agree(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def constraints(engine: Engine) -> dict[str, Any]:
+    """What Alembic doesn't compare: checks, rules of foreign keys, and the names of all."""
+    inspector = inspect(engine)
+
+    def spaceless(sql: str) -> str:
+        return re.sub(r"\s+", " ", sql)
+
+    return {
+        table: {
+            "check": sorted((c["name"], spaceless(c["sqltext"])) for c in inspector.get_check_constraints(table)),
+            "foreign": sorted(
+                (key["name"], *key["constrained_columns"], key["referred_table"], str(key["options"]))
+                for key in inspector.get_foreign_keys(table)
+            ),
+            "unique": sorted((u["name"], *u["column_names"]) for u in inspector.get_unique_constraints(table)),
+            "index": sorted((str(i["name"]), *map(str, i["column_names"])) for i in inspector.get_indexes(table)),
+            "primary": inspector.get_pk_constraint(table)["name"],
+            "null": sorted((c["name"], c["nullable"], str(c["default"])) for c in inspector.get_columns(table)),
+        }
+        for table in Base.metadata.tables
+    }
+
+
+def test_the_models_and_the_migrations_have_the_same_constraints(
+    database: Database, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    kind = "sqlite" if database.is_sqlite else "postgresql"
+    other = Database(fresh_database(kind, request, tmp_path / "models"))
+    Base.metadata.create_all(other.engine)
+    assert constraints(database.engine) == constraints(other.engine)
+    other.close()
+
+
+def test_every_constraint_has_a_name(database: Database) -> None:
+    """Else no later migration could speak of it on both databases."""
+    for table, found in constraints(database.engine).items():
+        names = [found["primary"], *(entry[0] for kind in ("check", "foreign", "unique") for entry in found[kind])]
+        assert None not in names, table
+
+
+@pytest.mark.parametrize(("view", "columns"), [("top_activations", TOP_ACTIVATIONS), ("units", UNITS)])
+def test_the_public_views_have_the_columns_of_the_design(
+    database: Database, view: str, columns: list[str]
+) -> None:
+    assert [column["name"] for column in inspect(database.engine).get_columns(view)] == columns
+    with database.read() as session:
+        quoted = ", ".join(f'"{column}"' for column in columns)
+        assert session.execute(text(f"SELECT {quoted} FROM {view}")).all() == []
+
+
+def test_the_views_show_a_row(database: Database) -> None:
+    sha = "'" + "ab" * 32 + "'"
+    now = "'2026-01-01 00:00:00+00'"
+    statements = [
+        f"INSERT INTO datasets VALUES (1, 'voc', 'voc', '/data', '{{}}', {sha}, '[]', {now})",
+        f"""INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height,
+            sha256) VALUES (5, 1, 'JPEGImages/a.jpg', 1, 0, 'cat', 10, 10, {sha})""",
+        f"""INSERT INTO jobs (id, kind, key, generation, specification, dataset_id, state, stage, shards_total,
+            shards_left, cancel_requested, created_at)
+            VALUES (2, 'top9', {sha}, 0, '{{}}', 1, 'done', 0, 1, 0, :no, {now})""",
+        "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL)",
+        "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png')",
+        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25)",
+    ]
+    with database.write() as session:
+        for statement in statements:
+            session.execute(text(statement), {"no": False} if ":no" in statement else {})
+    with database.read() as session:
+        shown = session.execute(text("SELECT * FROM top_activations")).mappings().one()
+        unit = session.execute(text("SELECT * FROM units")).mappings().one()
+    assert dict(shown) == dict(
+        zip(
+            TOP_ACTIVATIONS,
+            (2, "conv5", "features.10", 7, 1, 0.5, 5, "JPEGImages/a.jpg", "cat", 11, 12, "a.png", "b.png", 0.25),
+            strict=True,
+        )
+    )
+    assert (unit["job_id"], unit["layer"], unit["unit"], bool(unit["dead"])) == (2, "conv5", 7, False)
+
+
+# --- another version ---
+
+
+def test_a_database_with_no_schema(database_url: str) -> None:
+    """SQLite belongs to this program and is made; PostgreSQL may be somebody's, and is left alone."""
+    if database_url.startswith("sqlite"):
+        database = open_database(database_url)
+        assert current_revision(database) == NEWEST_REVISION
+    else:
+        with pytest.raises(SchemaTooOld, match="schema none") as raised:
+            open_database(database_url)
+        assert raised.value.exit_code == 5
+        assert "analyze db upgrade" in str(raised.value)
+        database = Database(database_url)
+        assert tables(database) == set()
+    database.close()
+
+
+def test_a_database_whose_upgrade_never_happened(database_url: str) -> None:
+    """There is Alembic's table, and nothing in it."""
+    database = Database(database_url)
+    with database.write() as session:
+        session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    if database.is_sqlite:
+        open_database(database_url).close()
+    else:
+        with pytest.raises(SchemaTooOld):
+            open_database(database_url)
+        upgrade(database)
+    check(database)
+    database.close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
+    set_revision(database, "9999")
+    before = tables(database)
+    for call in (lambda: open_database(url_of(database)), lambda: upgrade(database), lambda: check(database)):
+        with pytest.raises(SchemaTooNew, match="9999") as raised:
+            call()
+        assert raised.value.exit_code == 5
+        assert "***" in str(raised.value) or "@" not in str(raised.value)
+    assert current_revision(database) == "9999"
+    assert tables(database) == before
+
+
+def test_an_older_schema_is_said_or_upgraded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a program sees it that knows one migration more."""
+    monkeypatch.setattr("shared.schema.NEWEST_REVISION", "9999")
+    with pytest.raises(SchemaTooOld, match=NEWEST_REVISION):
+        check(database)
+    if not database.is_sqlite:
+        with pytest.raises(SchemaTooOld):
+            open_database(url_of(database))
+
+
+def test_the_password_is_in_no_message(
+    postgresql_server: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    url = fresh_database("postgresql", request, tmp_path).replace("postgres:@", "postgres:geheim@")
+    assert "geheim" in url
+    with pytest.raises(SchemaTooOld) as raised:
+        open_database(url)
+    assert "geheim" not in str(raised.value)
+
+
+# --- out of reach ---
+
+
+def test_a_server_that_is_not_there_is_said() -> None:
+    with pytest.raises(DatabaseOutOfReach) as raised:
+        open_database("postgresql://user:geheim@127.0.0.1:1/x")
+    assert raised.value.exit_code == 3
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    with pytest.raises(DatabaseOutOfReach):
+        open_database(f"sqlite:///{path}")
+    assert path.read_text() == "not a database " * 100
+
+
+def test_a_file_that_is_damaged_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "unitscope.sqlite3"
+    open_database(f"sqlite:///{path}").close()
+    content = bytearray(path.read_bytes())
+    content[1024:] = b"\xff" * (len(content) - 1024)
+    path.write_bytes(content)
+    with pytest.raises(DatabaseOutOfReach):
+        open_database(f"sqlite:///{path}")
+
+
+def test_another_driver_in_the_url_means_ours(database: Database) -> None:
+    """People have URLs from elsewhere: ``postgresql://``, ``postgresql+psycopg2://``."""
+    if not database.is_sqlite:
+        for scheme in ("postgresql", "postgresql+psycopg2"):
+            other = open_database(url_of(database).replace("postgresql+psycopg", scheme))
+            assert other.url.drivername == "postgresql+psycopg"
+            other.close()
+
+
+# --- at once ---
+
+
+def run_at_once(program: str, url: str, count: int) -> list[str]:
+    """What each of several processes says that run the same program at the same moment."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [process.communicate()[0] for process in processes]
+
+
+def test_processes_that_upgrade_at_once_all_succeed(database_url: str) -> None:
+    program = (
+        "import sys, alembic.command\n"
+        "from shared.database import Database\n"
+        "from shared.schema import check, upgrade\n"
+        "database = Database(sys.argv[1])\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "upgrade(database)\n"
+        "check(database)\n"
+        "print('well')\n"
+    )
+    assert run_at_once(program, database_url, 3) == ["well\n"] * 3
+
+
+def test_processes_that_open_a_fresh_sqlite_file_at_once_all_succeed(tmp_path: Path) -> None:
+    program = (
+        "import sys, alembic.command\n"
+        "from shared.schema import check, open_database\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "check(open_database(sys.argv[1]))\n"
+        "print('well')\n"
+    )
+    url = f"sqlite:///{tmp_path / 'home' / 'unitscope.sqlite3'}"
+    assert run_at_once(program, url, 4) == ["well\n"] * 4

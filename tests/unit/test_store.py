@@ -1,0 +1,287 @@
+"""The artifact store: a file has its name only when it is whole, and nothing else is ever left behind."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import multiprocessing
+import os
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from shared.errors import ArtifactMissing, StoreFull, StoreNotWritable
+from shared.store import NAME, Store
+
+CONTENT = b"what fires unit 7"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+PATH = f"{SHA256[:2]}/{SHA256}.png"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "not there yet" / "store")
+
+
+def files(store: Store) -> list[str]:
+    """All that is below the root, incoming files among them."""
+    return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
+
+
+class Interrupted(BaseException):
+    """As Ctrl+C: not an Exception."""
+
+
+# --- writing ---
+
+
+def test_a_file_is_named_by_its_content(store: Store) -> None:
+    stored = store.put(CONTENT, ".png")
+    assert (stored.path, stored.sha256, stored.bytes) == (PATH, SHA256, len(CONTENT))
+    assert files(store) == [PATH]
+    assert store.locate(PATH).read_bytes() == CONTENT
+    assert NAME.fullmatch(stored.path)
+
+
+def test_the_same_content_twice_is_one_file(store: Store) -> None:
+    first = store.put(CONTENT, ".png")
+    inode = store.locate(PATH).stat().st_ino
+    assert store.put(CONTENT, ".png") == first
+    assert files(store) == [PATH]
+    assert store.locate(PATH).stat().st_ino == inode
+
+
+def test_other_content_or_another_suffix_is_another_file(store: Store) -> None:
+    paths = {store.put(CONTENT, ".png").path, store.put(CONTENT, ".npz").path, store.put(b"", ".png").path}
+    assert files(store) == sorted(paths)
+    assert len(paths) == 3
+
+
+def test_a_writer_may_write_in_pieces_and_go_back(store: Store) -> None:
+    """As zip files are written: their size is that of the file, not where the writer stopped."""
+
+    def writer(file: IO[bytes]) -> None:
+        file.write(b"WHAT fires")
+        file.write(b" unit 7")
+        file.seek(0)
+        file.write(b"what")
+
+    stored = store.write(".png", writer)
+    assert (stored.path, stored.bytes) == (PATH, len(CONTENT))
+    assert store.locate(PATH).read_bytes() == CONTENT
+
+
+def test_writers_at_once_make_one_whole_file(store: Store) -> None:
+    content = os.urandom(300_000)
+    barrier = threading.Barrier(6)
+    paths = []
+
+    def run() -> None:
+        barrier.wait()
+        for _ in range(5):
+            paths.append(store.put(content, ".bin").path)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(paths) == 30
+    assert files(store) == [paths[0]]
+    assert store.locate(paths[0]).read_bytes() == content
+
+
+def _half(root: str) -> None:
+    def writer(file: IO[bytes]) -> None:
+        file.write(CONTENT)
+        file.flush()
+        os._exit(9)
+
+    Store(Path(root)).write(".png", writer)
+
+
+def test_a_process_that_dies_while_it_writes_leaves_no_artifact(store: Store) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_half, args=(str(store.root),))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
+    assert [path for path in files(store) if NAME.fullmatch(path)] == []
+    with pytest.raises(ArtifactMissing):
+        store.locate(PATH)
+    assert store.put(CONTENT, ".png").path == PATH
+
+
+@pytest.mark.parametrize("error", [ValueError, Interrupted])
+def test_a_writer_that_raises_leaves_nothing(store: Store, error: type[BaseException]) -> None:
+    def writer(file: IO[bytes]) -> None:
+        file.write(CONTENT)
+        raise error
+
+    with pytest.raises(error):
+        store.write(".png", writer)
+    assert files(store) == []
+
+
+def fail_with(code: int) -> Any:
+    def call(*arguments: Any, **options: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return call
+
+
+def test_a_device_without_room_is_a_full_disk(store: Store) -> None:
+    def writer(file: IO[bytes]) -> None:
+        file.write(CONTENT)
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            full.write(CONTENT)
+
+    with pytest.raises(StoreFull, match="No space left on device"):
+        store.write(".png", writer)
+    assert files(store) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_said_and_leaves_nothing(store: Store, code: int) -> None:
+    def writer(file: IO[bytes]) -> None:
+        file.write(CONTENT)
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(StoreFull) as raised:
+        store.write(".png", writer)
+    assert str(store.root) in str(raised.value)
+    assert os.strerror(code) in str(raised.value)
+    assert files(store) == []
+    assert store.put(CONTENT, ".png").path == PATH
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.rename", "pathlib.Path.mkdir"])
+def test_a_full_disk_at_any_step_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    store.put(b"before", ".png")
+    before = files(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(step, fail_with(errno.ENOSPC))
+        with pytest.raises(StoreFull):
+            store.put(CONTENT, ".png")
+    assert files(store) == before
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EIO, errno.ENOTDIR])
+def test_a_root_that_cannot_be_written_is_said(store: Store, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.mkdir", fail_with(code))
+        with pytest.raises(StoreNotWritable, match="ANALYZE_STORE") as raised:
+            store.put(CONTENT, ".png")
+    assert os.strerror(code) in str(raised.value)
+    assert not store.root.exists()
+
+
+def test_a_root_where_no_folder_can_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for root in (tmp_path / "file", tmp_path / "file" / "store", Path("/proc/store")):
+        with pytest.raises(StoreNotWritable):
+            Store(root).put(CONTENT, ".png")
+
+
+def test_an_error_without_a_number_is_said_too(store: Store) -> None:
+    def writer(file: IO[bytes]) -> None:
+        raise OSError("cannot write mode P as JPEG")
+
+    with pytest.raises(StoreNotWritable, match="mode P"):
+        store.write(".png", writer)
+    assert files(store) == []
+
+
+def test_everything_is_on_disk_before_it_has_its_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write, fsync, rename: in this order, else a power cut leaves half a file with a good name."""
+    happened = []
+    fsync, rename = os.fsync, Path.rename
+    monkeypatch.setattr("os.fsync", lambda descriptor: (happened.append("fsync"), fsync(descriptor)))
+    monkeypatch.setattr("pathlib.Path.rename", lambda *paths: (happened.append("rename"), rename(*paths))[1])
+    store.put(CONTENT, ".png")
+    assert happened == ["fsync", "rename"]
+    store.settle([PATH])
+    assert happened == ["fsync", "rename", "fsync", "fsync"]  # the file's folder, and the root that names it
+
+
+def test_settle_of_nothing_does_nothing(store: Store) -> None:
+    store.settle([])
+    assert not store.root.exists()
+
+
+# --- reading ---
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        ".",
+        "..",
+        "../secret.png",
+        f"{SHA256[:2]}/../{SHA256[:2]}/{SHA256}.png",
+        f"../store/{PATH}",
+        f"./{PATH}",
+        f"/{PATH}",
+        f"{PATH}/",
+        f"{PATH}\n",
+        f"{PATH}\x00",
+        f"{PATH}/..",
+        PATH.upper(),
+        PATH.replace("/", "\\"),
+        PATH.removesuffix(".png"),
+        f"{SHA256}.png",
+        "incoming/half",
+        "/etc/passwd",
+        "C:/secret.png",
+        "~/secret.png",
+    ],
+)
+def test_a_path_that_is_none_of_an_artifact_is_refused(store: Store, path: str) -> None:
+    store.put(CONTENT, ".png")
+    (store.root.parent / "secret.png").write_text("secret")
+    (store.root / "incoming" / "half").write_text("half")
+    (store.root / f"{SHA256}.png").write_text("in no folder")
+    before = files(store)
+    with pytest.raises(ArtifactMissing):
+        store.locate(path)
+    store.remove(path)
+    assert files(store) == before
+    assert (store.root.parent / "secret.png").exists()
+
+
+def test_the_absolute_path_of_an_artifact_is_refused(store: Store) -> None:
+    stored = store.put(CONTENT, ".png")
+    with pytest.raises(ArtifactMissing):
+        store.locate(str(store.root / stored.path))
+
+
+def test_a_file_that_is_missing_is_said(store: Store) -> None:
+    with pytest.raises(ArtifactMissing) as raised:
+        store.locate(PATH)
+    assert PATH in str(raised.value)
+    assert str(store.root) in str(raised.value)
+
+
+def test_a_folder_is_no_artifact(store: Store) -> None:
+    (store.root / PATH).mkdir(parents=True)
+    with pytest.raises(ArtifactMissing):
+        store.locate(PATH)
+
+
+def test_what_is_removed_is_gone_and_may_come_again(store: Store) -> None:
+    store.put(CONTENT, ".png")
+    store.remove(PATH)
+    store.remove(PATH)
+    assert files(store) == []
+    assert store.put(CONTENT, ".png").path == PATH
+    assert store.locate(PATH).read_bytes() == CONTENT
+
+
+def test_artifacts_have_the_rights_of_any_new_file(store: Store) -> None:
+    """A gallery or a colleague of another account may read them, as far as the umask allows."""
+    plain = store.root.parent / "plain"
+    stored = store.locate(store.put(CONTENT, ".png").path)
+    plain.write_bytes(CONTENT)
+    assert stored.stat().st_mode == plain.stat().st_mode
