@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from producer.datasets.scan import BrokenFile, fingerprint, scan_files
+from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
 from shared.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
 
@@ -27,10 +27,8 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
     NoDatasetThere
         ``root`` has no folder with images.
     """
-    root = root.resolve()
-    if not root.is_dir():
-        raise NoDatasetThere(root=root, kind="folder", reason="there is no such folder")
-    divided = [split for split in SPLITS if (root / split).is_dir()] if (root / "train").is_dir() else []
+    root = existing_folder(root, "folder")
+    divided = [split for split in SPLITS if _holds_classes(root / split)] if _holds_classes(root / "train") else []
     tops = [root / split for split in divided] or [root]
     files = sorted(
         path.relative_to(root).as_posix()
@@ -41,7 +39,7 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
     if not files:
         raise NoDatasetThere(root=root, kind="folder", reason="no folder in it has images")
     depth = 1 if divided else 0
-    class_names = sorted({path.split("/")[depth] for path in files})
+    class_names = sorted({name for path in files if _is_text(name := path.split("/")[depth])})
     found = FoundDataset("folder", str(root), {"splits": divided or ["all", "train", "val"]}, class_names)
     done = iter(range(1, len(files) + 1))
     scanned = scan_files(root, files, lambda _: progress(next(done), len(files)))
@@ -66,6 +64,16 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
         )
     found.fingerprint = fingerprint(found)
     return found
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Whether a folder has folders: ``train`` may be a class as well as a split."""
+    return folder.is_dir() and any(inner.is_dir() for inner in folder.iterdir())
+
+
+def _is_text(name: str) -> bool:
+    """A file's name on Linux is any bytes; those that are no UTF-8 can't be kept as text."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _chosen_split(path: str) -> str:

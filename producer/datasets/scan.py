@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -11,12 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from shared.catalogue import FoundDataset
-
-LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, which alone is only a warning
-LARGEST_FILE = 256 * 2**20  # bytes
+from shared.decoding import BrokenImage, decode, read_file
+from shared.errors import NoDatasetThere
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,22 @@ class BrokenFile:
 Scanned = ScannedFile | BrokenFile
 
 
+def existing_folder(root: Path, kind: str) -> Path:
+    """The folder itself, without links.
+
+    Raises
+    ------
+    NoDatasetThere
+    """
+    try:
+        resolved = root.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise NoDatasetThere(root=root, kind=kind, reason="there is no such folder") from error
+    if not resolved.is_dir():
+        raise NoDatasetThere(root=root, kind=kind, reason="there is no such folder")
+    return resolved
+
+
 def scan_files(
     root: Path, paths: Sequence[str], progress: Callable[[int], None] = lambda files: None
 ) -> dict[str, Scanned]:
@@ -55,20 +67,18 @@ def scan_file(root: Path, path: str) -> Scanned:
     """Decode one file. A link that leads out of ``root`` is refused, like a path that does."""
     file = root / path
     try:
+        path.encode()
         if not file.resolve().is_relative_to(root.resolve()):
             return BrokenFile("path outside the data set", path)
-        if not file.is_file():
-            return BrokenFile("missing file", path)
-        if file.stat().st_size > LARGEST_FILE:
-            return BrokenFile("file too large", f"{file.stat().st_size} bytes")
-        content = file.read_bytes()
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > LARGEST_IMAGE:
-                return BrokenFile("image too large", f"{image.width} x {image.height} pixels")
-            image.convert("RGB")
-            return ScannedFile(image.width, image.height, hashlib.sha256(content).hexdigest())
-    except Exception as error:  # Pillow's plugins raise nearly everything on a broken file
-        return BrokenFile("broken image", f"{type(error).__name__}: {error}")
+        content = read_file(file)
+        image = decode(content)
+        return ScannedFile(image.width, image.height, hashlib.sha256(content).hexdigest())
+    except UnicodeEncodeError:
+        return BrokenFile("name that is no text", repr(path))
+    except BrokenImage as broken:
+        return BrokenFile(broken.reason, broken.detail)
+    except (OSError, RuntimeError) as error:  # a link to itself
+        return BrokenFile("missing file", str(error))
 
 
 def fingerprint(found: FoundDataset) -> str:

@@ -15,7 +15,7 @@ from xml.parsers.expat import ExpatError
 
 import xmltodict
 
-from producer.datasets.scan import BrokenFile, ScannedFile, fingerprint, scan_files
+from producer.datasets.scan import BrokenFile, ScannedFile, existing_folder, fingerprint, scan_files
 from shared.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
 
@@ -50,7 +50,7 @@ ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 class _Object:
     number: int
     name: str
-    box: tuple[int, int, int, int]  # from 0, right and bottom exclusive
+    box: tuple[int, int, int, int] | None  # from 0, right and bottom exclusive; None: it could not be read
 
 
 class _BadAnnotation(Exception):
@@ -102,9 +102,14 @@ def read_voc(
         {split for listed in members.values() for split in listed[1]} | set(splits or ())
     )
     annotated: dict[str, tuple[str, list[_Object]]] = {}
+    taken: dict[str, str] = {}  # image -> its annotation
     for annotation, (year_folder, _) in members.items():
         try:
-            annotated[annotation] = _read_annotation(base, annotation, year_folder, difficult)
+            path, objects = _read_annotation(base, annotation, year_folder, difficult)
+            if first := taken.get(path):
+                raise _BadAnnotation("image annotated twice", f"{path}, first in {first}")
+            taken[path] = annotation
+            annotated[annotation] = path, objects
         except _BadAnnotation as bad:
             found.problems.append(Problem(annotation, 0, bad.reason, bad.detail))
     files = sorted({path for path, _ in annotated.values()})
@@ -123,7 +128,7 @@ def read_voc(
 
 def _year_folders(root: Path, years: tuple[str, ...] | None) -> tuple[Path, list[Path]]:
     """(VOCdevkit, its years' folders)."""
-    root = root.resolve()
+    root = existing_folder(root, "voc")
     wanted = [f"VOC{year}" for year in years or YEARS]
     for base in (root, root / "VOCdevkit", root.parent):
         if base == root.parent and root.name not in wanted:
@@ -144,7 +149,9 @@ def _split_members(
     for folder in folders:
         lists = folder / "ImageSets" / "Main"
         # Lists per class (aeroplane_train.txt) repeat the others with a flag: only if asked for.
-        names = splits or sorted(p.stem for p in lists.glob("*.txt") if "_" not in p.stem)
+        names = splits or sorted(
+            p.stem for p in lists.glob("*.txt") if "_" not in p.stem and ID.fullmatch(p.stem) and p.is_file()
+        )
         if not names:
             raise NoDatasetThere(root=base, kind="voc", reason=f"{lists} has no split list")
         for split in names:
@@ -185,27 +192,34 @@ def _read_annotation(base: Path, annotation: str, year_folder: Path, difficult: 
         raise _BadAnnotation("broken annotation", "there is no <annotation>")
     filename = content.get("filename") or f"{file.stem}.jpg"
     if not isinstance(filename, str) or PurePosixPath(filename).name != filename or "\\" in filename:
-        raise _BadAnnotation("path outside the data set", str(filename)[:200])
+        # Not its words if it is markup: that could be nested deeper than can be printed.
+        said = filename[:200] if isinstance(filename, str) else "the file name is markup"
+        raise _BadAnnotation("path outside the data set", said)
     objects = content.get("object") or []
     read = [
         _read_object(number, item)
         for number, item in enumerate(objects, start=1)
-        if difficult or not isinstance(item, dict) or str(item.get("difficult", "0")).strip() != "1"
+        if difficult or not _is_difficult(item)
     ]
     return f"{year_folder.name}/JPEGImages/{filename}", read
+
+
+def _is_difficult(item: Any) -> bool:
+    flag = item.get("difficult") if isinstance(item, dict) else None
+    return isinstance(flag, str) and flag.strip() == "1"
 
 
 def _read_object(number: int, item: Any) -> _Object:
     """An object with its box as it stands; whether the box is any good is seen with the image's size."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
-        return _Object(number, "", (0, 0, 0, 0))
+        return _Object(number, "", None)
     box = item.get("bndbox")
     try:
         corners = [float(box[side]) for side in ("xmin", "ymin", "xmax", "ymax")]  # type: ignore[index]
         if not all(math.isfinite(corner) and abs(corner) < 1e9 for corner in corners):
             raise ValueError
     except (KeyError, TypeError, ValueError):
-        return _Object(number, item["name"], (0, 0, -1, -1))
+        return _Object(number, item["name"], None)
     xmin, ymin, xmax, ymax = (round(corner) for corner in corners)
     return _Object(number, item["name"], (xmin - 1, ymin - 1, xmax, ymax))
 
@@ -214,10 +228,10 @@ def _usable(found: FoundDataset, path: str, image: ScannedFile, objects: list[_O
     """The objects that have a known class and a box with area inside the image; the others are problems."""
     usable = []
     for item in objects:
-        left, top, right, bottom = item.box
+        left, top, right, bottom = item.box or (0, 0, 0, 0)
         if item.name not in found.class_names:
             problem = ("unknown class", item.name[:200])
-        elif (right, bottom) == (-1, -1):
+        elif item.box is None:
             problem = ("box is no box", "not four numbers")
         elif right <= left or bottom <= top:
             problem = ("box without area", f"{item.box}")
@@ -230,6 +244,11 @@ def _usable(found: FoundDataset, path: str, image: ScannedFile, objects: list[_O
     return usable
 
 
+def _area(item: _Object) -> int:
+    left, top, right, bottom = item.box or (0, 0, 0, 0)
+    return (right - left) * (bottom - top)
+
+
 def _add(
     found: FoundDataset,
     path: str,
@@ -239,7 +258,7 @@ def _add(
     whole: bool,
 ) -> None:
     if whole and objects:
-        largest = max(objects, key=lambda o: (o.box[2] - o.box[0]) * (o.box[3] - o.box[1]))
+        largest = max(objects, key=_area)
         objects = [_Object(0, largest.name, (0, 0, image.width, image.height))]
     for item in objects:
         found.images.append(

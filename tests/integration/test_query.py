@@ -279,7 +279,6 @@ FUNCTIONS = [
     "SELECT dblink_exec('', 'DELETE FROM jobs')",
     "SELECT query_to_xml('DELETE FROM jobs', true, true, '')",
     "SELECT query_to_xml('SELECT pg_read_file(''{file}'')', true, true, '')",
-    "SELECT rolpassword FROM pg_authid",
 ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, which alone is only a warning
+from shared.decoding import BrokenImage, decode, read_file
+
 MEAN = STD = 0.5  # per channel, as in the replications: pixels come to lie in [-1, 1]
 
 
@@ -44,19 +44,15 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
         the file is missing, broken, too large to be believed, or not the one that was registered.
     """
     try:
-        content = source.path.read_bytes()
+        content = read_file(source.path)
         if source.sha256 and hashlib.sha256(content).hexdigest() != source.sha256:
             raise UnreadableImage("its content changed since it was registered")
-        with Image.open(io.BytesIO(content)) as image:
-            if image.width * image.height > LARGEST_IMAGE:
-                raise UnreadableImage(f"{image.width} x {image.height} pixels are too many")
-            region = image.convert("RGB").crop(source.box or (0, 0, *image.size))
+        image = decode(content)
         # Cut out before it is resized: resize(box=...) would let pixels around the box shine in.
+        region = image.crop(source.box) if source.box else image
         return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))
-    except UnreadableImage:
-        raise
-    except Exception as error:  # Pillow's plugins raise nearly everything on a broken file
-        raise UnreadableImage(f"{type(error).__name__}: {error}") from error
+    except BrokenImage as broken:
+        raise UnreadableImage(str(broken)) from broken
 
 
 @dataclass(frozen=True)

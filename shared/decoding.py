@@ -1,0 +1,73 @@
+"""Image files that may be hostile or odd: decoded the same way when they are registered and when they are used."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, which alone is only a warning
+LARGEST_FILE = 256 * 2**20  # bytes
+# Not all that Pillow knows: an EPS file would be handed to Ghostscript, and the rare readers are little tried.
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+
+
+class BrokenImage(Exception):
+    """An image that can't be used: ``reason`` is a short code, ``detail`` what was seen."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises
+    ------
+    BrokenImage
+        there is none, or it is too large.
+    """
+    try:
+        if not path.is_file():  # a pipe or a device could hold the reader up for ever
+            raise BrokenImage("missing file", path.name)
+        if path.stat().st_size > LARGEST_FILE:
+            raise BrokenImage("file too large", f"{path.stat().st_size} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise BrokenImage("missing file", error.strerror or str(error)) from error
+
+
+def decode(content: bytes) -> Image.Image:
+    """The first picture of an image file, whole, as RGB; 16 bits are brought to 8.
+
+    Raises
+    ------
+    BrokenImage
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > LARGEST_IMAGE:
+                raise BrokenImage("image too large", f"{image.width} x {image.height} pixels")
+            if image.mode == "I" or image.mode.startswith("I;16"):
+                return _from_16_bits(image)
+            if image.mode == "F":
+                raise BrokenImage("broken image", "floating-point pixels have no known range")
+            return image.convert("RGB")
+    except BrokenImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BrokenImage("image too large", str(error)) from error
+    except UnidentifiedImageError as error:
+        raise BrokenImage("broken image", f"not an image of a known format ({', '.join(FORMATS)})") from error
+    except Exception as error:  # Pillow's plugins raise nearly everything on a broken file
+        raise BrokenImage("broken image", f"{type(error).__name__}: {error}") from error
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise BrokenImage("broken image", "pixels of more than 16 bits")
+    return Image.fromarray((values / 257).round().astype(np.uint8)).convert("RGB")
