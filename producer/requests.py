@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -58,13 +59,18 @@ def training_request(
         counts = {f"{phase}_count": split_size(session, found, split) for phase, split in splits.items()}
     specification = network_specification(network, len(found.class_names), size, fc)
     describe(database, specification, settings)
-    return TrainSpecification(
-        dataset_id=found.id,
-        dataset_fingerprint=found.fingerprint,
-        network=specification,
-        **counts,
-        **given,
-    )
+    try:
+        return TrainSpecification(
+            dataset_id=found.id,
+            dataset_fingerprint=found.fingerprint,
+            network=specification,
+            **counts,
+            **given,
+        )
+    except ValidationError as error:  # a learning rate that is no number
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise UsageError(reason=f"--{name} {given.get(str(first['loc'][0]))}: {first['msg']}.") from error
 
 
 def network_specification(name: str, classes: int, size: int | None, fc: int | None) -> NetworkSpecification:

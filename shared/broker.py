@@ -59,7 +59,7 @@ class Broker:
         """
         try:
             self.redis.ping()
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, ValueError) as error:  # ValueError: the URL is none
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
     def answers(self) -> bool:
@@ -79,7 +79,7 @@ class Broker:
         """
         try:
             return int(self.redis.llen(queue))
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, ValueError) as error:  # ValueError: the URL is none
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
     def send(self, shards: list[tuple[int, str]]) -> None:
@@ -96,7 +96,7 @@ class Broker:
                     self.celery.send_task(
                         TASK, args=[shard_id], queue=queue, producer=producer, ignore_result=True
                     )
-        except (RedisError, KombuError, OSError) as error:
+        except (RedisError, KombuError, OSError, ValueError) as error:
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
 

@@ -6,12 +6,14 @@ The worker works a description out (``python -m worker.describe``); it is kept i
 from __future__ import annotations
 
 import hashlib
+import re
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution
 
 SHOWN_CHOICES = 30
+NUMBER = re.compile(r"[0-9]{1,6}")
 
 
 class NetworkSpecification(BaseModel):
@@ -77,7 +79,7 @@ class NetworkDescription(BaseModel):
                 if layer.kind != "Conv2d":
                     raise NotAConvolution(layer=wanted, network=network, kind=layer.kind, choices=choices)
                 return layer
-        if wanted.isdigit():
+        if NUMBER.fullmatch(wanted):
             if not self.chain:
                 raise AmbiguousLayer(network=network, layer=wanted, choices=choices)
             position = int(wanted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,8 @@ class App:
         return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
+NUMBER = re.compile(r"[0-9]{1,9}")
+
 pass_app = click.make_pass_decorator(App)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -91,7 +94,7 @@ class Numbers(click.ParamType[list[int]]):
         numbers: set[int] = set()
         for part in str(value).split(","):
             first, dash, last = part.strip().partition("-")
-            if not first.isdecimal() or (dash and not last.isdecimal()):
+            if not NUMBER.fullmatch(first) or (dash and not NUMBER.fullmatch(last)):
                 self.fail(f"'{value}' is not like 0-15,40", param, ctx)
             start, stop = int(first), int(last) if dash else int(first)
             if stop < start or stop - start > 100_000:

@@ -90,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has seen enough: analyze results 3 | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except (UnicodeError, ValueError) as error:  # a name with NUL, or one that is no text
+        click.secho(f"analyze: a value can't be used: {error}", fg="red", err=True)
+        code = 2
     except OSError as error:  # a full disk, a folder without rights
         click.secho(
             f"analyze: {error.filename or 'input or output'}: {error.strerror or error}", fg="red", err=True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.context import App, Numbers, pass_app
+from producer.cli.context import NUMBER, App, Numbers, pass_app
 
 if TYPE_CHECKING:
     from shared.specifications import Specification
@@ -96,7 +96,7 @@ def _layer_names(value: str) -> list[str]:
     names = []
     for part in value.split(","):
         first, dash, last = part.strip().partition("-")
-        if dash and first.isdecimal() and last.isdecimal():
+        if dash and NUMBER.fullmatch(first) and NUMBER.fullmatch(last):
             names += [str(number) for number in Numbers().convert(part, None, None)]
         elif part.strip():
             names.append(part.strip())

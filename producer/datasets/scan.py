@@ -35,7 +35,7 @@ class BrokenFile:
 Scanned = ScannedFile | BrokenFile
 
 
-def existing_folder(root: Path, kind: str) -> Path:
+def existing_folder(root: Path, kind: str, wanted: str = "folder") -> Path:
     """The folder itself, without links.
 
     Raises
@@ -45,9 +45,9 @@ def existing_folder(root: Path, kind: str) -> Path:
     try:
         resolved = root.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise NoDatasetThere(root=root, kind=kind, reason="there is no such folder") from error
+        raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}") from error
     if not resolved.is_dir():
-        raise NoDatasetThere(root=root, kind=kind, reason="there is no such folder")
+        raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}")
     return resolved
 
 

@@ -128,7 +128,7 @@ def read_voc(
 
 def _year_folders(root: Path, years: tuple[str, ...] | None) -> tuple[Path, list[Path]]:
     """(VOCdevkit, its years' folders)."""
-    root = existing_folder(root, "voc")
+    root = existing_folder(root, "voc", "folder, so no VOC2007 or VOC2012 in it")
     wanted = [f"VOC{year}" for year in years or YEARS]
     for base in (root, root / "VOCdevkit", root.parent):
         if base == root.parent and root.name not in wanted:
