@@ -151,6 +151,7 @@ def trained(home: Home, tensors: dict[str, torch.Tensor], weights: Path) -> int:
     job = int(home("submit", "train", "--dataset", "shapes", *NETWORK, "--epochs", "1").stdout)
     home.change(f"UPDATE jobs SET state = 'done', shards_left = 0, finished_at = created_at WHERE id = {job}")
     home.change(f"UPDATE shards SET state = 'done' WHERE job_id = {job}")
+    home.change(f"UPDATE training_runs SET best_epoch = 1, best_accuracy = 0.5 WHERE job_id = {job}")
     home.change(
         "INSERT INTO checkpoints (job_id, kind, epoch, path, sha256, bytes) "
         f"VALUES ({job}, 'best', 1, 'aa/{'a' * 64}.safetensors', '{'a' * 64}', 1)"
@@ -1044,7 +1045,8 @@ def test_page_shows_names_as_text_whatever_they_are(home: Home, trained: int, tm
         f"INSERT INTO searched_layers (id, job_id, layer, layer_path) VALUES (88, {job}, 'conv5', 'features.10')",
         "INSERT INTO searched_units (layer_id, unit, dead) VALUES (88, 7, 0)",
         'INSERT INTO top_activation_rows (layer_id, unit, rank, activation, image_id, "row", col, patch_path, '
-        "projection_path, projection_scale) VALUES (88, 7, 1, 0.125, (SELECT max(id) FROM images), 2, 3, 'a', 'b', 1)",
+        "projection_path, projection_scale) "
+        "VALUES (88, 7, 1, 0.125, (SELECT max(id) FROM images), 2, 3, 'a.png', 'b.png', 0.5)",
     ):
         home.change(statement)
     assert hostile in home("results", job).stdout

@@ -541,6 +541,7 @@ RAMP = grey_ramp(16)
 UNUSUAL_RANGES = {
     "16 bits, PGM": encoded(RAMP, "PPM"),
     "32 bits, TIFF": encoded(RAMP.astype(np.int32), "TIFF"),
+    "32 bits to 255, TIFF": encoded((RAMP // 257).astype(np.int32), "TIFF"),
     "floats to 1, TIFF": encoded((RAMP / 65535).astype(np.float32), "TIFF"),
     "floats to 255, TIFF": encoded((RAMP / 257).astype(np.float32), "TIFF"),
 }

@@ -60,3 +60,13 @@ def test_a_sheet_holds_every_unit_and_files_can_be_read_back() -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(pictures.png(sheet)))), sheet)
     assert Image.open(io.BytesIO(pictures.jpeg(sheet))).size == sheet.shape[1::-1]
     assert pictures.contact_sheet([], "nothing", columns=4).shape[2] == 3
+
+
+def test_fine_lines_of_a_projection_survive_being_made_small() -> None:
+    lines = np.full((280, 280, 3), pictures.GREY, np.uint8)
+    lines[:, 100:102] = [[0, 0, 0], [255, 255, 255]]  # averaged, they would be grey
+    small = pictures.shrunk_projections(lines, 140)
+    assert small.shape == (140, 140, 3)
+    assert (small[:, 50] != pictures.GREY).all()
+    assert (small[:, 60] == pictures.GREY).all()
+    assert np.array_equal(pictures.shrunk_projections(lines[:91, :91], 91), lines[:91, :91])

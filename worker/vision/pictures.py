@@ -75,6 +75,19 @@ def resized(picture: Picture, size: int) -> Picture:
     return np.asarray(Image.fromarray(picture).resize((size, size), how))
 
 
+def shrunk_projections(picture: Picture, size: int) -> Picture:
+    """A mosaic of projections made small: of each block of pixels the one furthest from grey. Averaging would let
+    the fine lines of a projection, dark beside light, cancel each other."""
+    factor = picture.shape[0] // size
+    if factor < 2:
+        return resized(picture, size)
+    rows, columns = (side // factor for side in picture.shape[:2])
+    blocks = picture[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor, 3)
+    blocks = blocks.transpose(0, 2, 1, 3, 4).reshape(rows, columns, factor * factor, 3)
+    furthest = np.abs(blocks.astype(int) - GREY).sum(3).argmax(2)
+    return resized(np.take_along_axis(blocks, furthest[:, :, None, None], 2)[:, :, 0], size)
+
+
 def empty(size: int) -> Picture:
     """What stands where a unit has fewer images than the mosaic has places."""
     return np.full((size, size, 3), EMPTY, np.uint8)
@@ -115,6 +128,6 @@ def contact_sheet(
         left = margin + (place % columns) * (cell_width + 2 * gap)
         top = heading + (place // columns) * (cell_height + gap)
         draw.text((left, top), f"unit {unit}", INK, font)
-        sheet.paste(Image.fromarray(resized(projections, block)), (left, top + label))
+        sheet.paste(Image.fromarray(shrunk_projections(projections, block)), (left, top + label))
         sheet.paste(Image.fromarray(resized(patches, block)), (left + block + gap, top + label))
     return np.asarray(sheet)
