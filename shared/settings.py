@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -100,14 +101,14 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     given = {name: value for name, value in (options or {}).items() if value is not None}
     try:
         settings = Settings(**given)
-        make_url(settings.resolved_database_url)
     except ValidationError as error:
         reasons = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise BadSettings(reason="; ".join(reasons)) from None
     except tomllib.TOMLDecodeError as error:
         raise BadSettings(reason=f"{config_file(given.get('home'))}: {error}") from None
-    except Exception as error:  # make_url: the type of its error is not public
-        raise BadSettings(reason=str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(reason=f"{config_file(given.get('home'))}: {error}") from None
+    _check_urls(settings)
     # A relative path means the folder of the command that was typed, for the workers it starts too.
     return settings.model_copy(
         update={
@@ -115,6 +116,34 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
             "store": settings.store.expanduser().absolute() if settings.store else None,
         }
     )
+
+
+def _check_urls(settings: Settings) -> None:
+    """See that both URLs are URLs, without repeating them: they can hold passwords."""
+    try:
+        url = make_url(settings.resolved_database_url)
+        known = url.get_backend_name() in ("sqlite", "postgresql") and url.get_driver_name() in (
+            "pysqlite",
+            "psycopg",
+        )
+    except Exception:
+        known = url_is_plain = False
+    else:
+        url_is_plain = url.drivername == "postgresql"
+    if not (known or url_is_plain):
+        raise BadSettings(
+            reason="database_url is not like sqlite:///FILE or postgresql+psycopg://USER:...@HOST/NAME"
+        )
+    if settings.redis_url is not None:
+        try:
+            parts = urlsplit(settings.redis_url)
+            fits = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise BadSettings(
+                reason="redis_url is not like redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET"
+            )
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -145,4 +174,4 @@ def redacted(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
     except Exception:
-        return url.rsplit("@", 1)[-1]
+        return "(a URL that can't be read)"

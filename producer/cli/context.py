@@ -60,7 +60,7 @@ class App:
         """For people: on stderr."""
         from rich.console import Console
 
-        return Console(stderr=True, highlight=False)
+        return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
     @cached_property
     def out(self) -> Console:
@@ -69,7 +69,7 @@ class App:
 
         from rich.console import Console
 
-        return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+        return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 
 
 NUMBER = re.compile(r"[0-9]{1,9}")

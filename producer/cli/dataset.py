@@ -62,8 +62,9 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     from shared.catalogue import register
 
     _refuse_foreign_options(kind, options)
+    database = app.database  # out of reach? Said before anything is drawn or read
     found = _read(app, kind, root, name or kind, options)
-    _, new = register(app.database, name or kind, found)
+    _, new = register(database, name or kind, found)
     app.talk.print(
         f"{'Registered' if new else 'Registered before:'} {name or kind}: {len(found.images)} images of "
         f"{len(found.class_names)} classes, {len(found.problems)} left out "

@@ -76,7 +76,7 @@ def _analyze(app: App) -> list[str]:
 
 def _run(app: App, *arguments: str) -> str:
     """One `analyze` command, shown as a user would type it; returns what it printed on stdout."""
-    app.talk.print(f"[bold]$ analyze {' '.join(arguments)}[/]", soft_wrap=True)
+    app.talk.print(f"$ analyze {' '.join(arguments)}", soft_wrap=True, style="bold")
     done = subprocess.run([*_analyze(app), *arguments], stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(done.returncode)

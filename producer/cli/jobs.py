@@ -26,6 +26,7 @@ STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "cancelled"
 def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool) -> None:
     """List jobs, the newest first."""
     from rich.table import Table
+    from rich.text import Text
 
     from producer.progress import list_jobs
 
@@ -42,7 +43,7 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
             row["kind"],
             row["what"],
             row["dataset"],
-            f"[{style}]{row['state']}[/]" if style else row["state"],
+            Text(row["state"], style),
             f"{done}/{row['shards_total']}",
             f"{row['created_at']:%Y-%m-%d %H:%M}",
         )
@@ -66,16 +67,16 @@ def status(app: App, job_id: int, as_json: bool) -> None:
 
 def _print_status(app: App, progress: JobProgress) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     from producer.cli.watching import speed
     from producer.progress import describe_job
 
     job = progress.job
     style = STATE_STYLES.get(job.state, "")
-    state = f"[{style}]{job.state}[/]" if style else job.state
     stopping = " (cancel requested)" if job.cancel_requested and job.state == "running" else ""
     app.out.print(f"job {job.id}: {describe_job(job.kind, job.specification)} on {progress.dataset}")
-    app.out.print(f"{state}{stopping}, {progress.share:.0%}")
+    app.out.print(Text(job.state, style) + f"{stopping}, {progress.share:.0%}")
     table = Table("stage", "work", "shards", "speed", box=None)
     for stage in progress.stages:
         shards = ", ".join(f"{count} {state}" for state, count in stage.shards.items())
@@ -84,7 +85,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
     for name, value in (job.summary or {}).items():
         app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
     if job.error:
-        app.out.print(f"[red]error[/]: {job.error}\n`analyze retry {job.id}` tries again.", markup=True)
+        app.out.print(Text("error: ", "red") + f"{job.error}\n`analyze retry {job.id}` tries again.")
 
 
 def _plain(value: object) -> str:

@@ -66,7 +66,9 @@ network_options = (
 @click.option("--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Images for each unit.")
 @click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Pieces of work.")
 @click.option(
-    "--run", type=click.IntRange(1), help="Training run.  [default: the newest finished on the data set]"
+    "--run",
+    type=click.IntRange(1, 2**31 - 1),
+    help="Training run.  [default: the newest finished on the data set]",
 )
 @click.option("--weights", type=click.Path(path_type=Path), help="File of weights: .safetensors or .pth.")
 @click.option("--network", help="Network the weights are for.  [default: zfnet]")
@@ -179,8 +181,7 @@ def _say_if_nobody_works(app: App, specification: Specification) -> None:
     if not needed <= served:
         queues = ", ".join(sorted(needed - served))
         app.talk.print(
-            f"[yellow]No worker is running[/] for: {queues}. "
-            "The job waits; `analyze up` or `analyze worker` starts one."
+            f"No worker is running for: {queues}. The job waits; `analyze up` or `analyze worker` starts one."
         )
 
 

@@ -98,9 +98,6 @@ def read_voc(
         kind, str(base), {"years": [f.name[3:] for f in folders], "whole": whole, "difficult": difficult}, names
     )
     members = _split_members(base, folders, splits, found)
-    found.options["splits"] = sorted(
-        {split for listed in members.values() for split in listed[1]} | set(splits or ())
-    )
     annotated: dict[str, tuple[str, list[_Object]]] = {}
     taken: dict[str, str] = {}  # image -> its annotation
     for annotation, (year_folder, _) in members.items():
@@ -154,6 +151,7 @@ def _split_members(
         )
         if not names:
             raise NoDatasetThere(root=base, kind="voc", reason=f"{lists} has no split list")
+        found.options["splits"] = sorted({*names, *found.options.get("splits", ())})  # empty ones too
         for split in names:
             file = lists / f"{split}.txt"
             if not ID.fullmatch(split) or not file.is_file():

@@ -770,6 +770,24 @@ def test_two_sweepers_at_once_fail_a_job_once(ledger: Ledger, dataset: int, at_o
         assert messages(ledger, job).count("job failed") == 1
 
 
+def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int, at_once: Rivals) -> None:
+    """The lease is over when the sweeper looks, and extended when it has waited for the row."""
+    claim = claimed(ledger, queued(ledger, job)[0])
+    expire(ledger, claim.shard_id)
+    swept: list[int] = []
+    thread = threading.Thread(target=lambda: swept.append(at_once.ledgers[0].sweep()))
+
+    def meanwhile(session: Any) -> None:
+        thread.start()
+        thread.join(0.5)  # it waits for us
+
+    ledger.record(claim, meanwhile)
+    thread.join()
+    assert swept == [0]
+    assert states(ledger, job)[0] == "running"
+    ledger.complete(claim)
+
+
 def test_a_heartbeat_that_comes_with_the_sweeper(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     """Either the worker keeps its shard, or it is told that it has lost it."""
     for seed in range(FEW):

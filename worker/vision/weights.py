@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from shared.errors import NoSuchFile, NotFinite, WeightsDontFit, WeightsNotReadable
+from shared.errors import NoSuchFile, WeightsDontFit, WeightsNotReadable
 
 Weights = dict[str, torch.Tensor]
 
@@ -36,8 +36,10 @@ def read_weights(path: Path) -> Weights:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises all sorts of things on a file that isn't what it says
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise WeightsNotReadable(path=path, reason=reason) from error
+        # Not torch's words: they advise to read the file unsafely.
+        raise WeightsNotReadable(
+            path=path, reason=f"it is damaged, or holds other things ({type(error).__name__})"
+        ) from error
     for name in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(name), dict):
             loaded = loaded[name]
@@ -59,7 +61,9 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
 
     Raises
     ------
-    WeightsDontFit, NotFinite
+    WeightsDontFit
+    WeightsNotReadable
+        a value is not finite.
     """
     expected = model.state_dict()
     missing = [name for name in expected if name not in weights]
@@ -79,7 +83,7 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             bad = tensor[~torch.isfinite(tensor)][0].item()
-            raise NotFinite(where=f"tensor {name} of {path}", value=bad)
+            raise WeightsNotReadable(path=path, reason=f"tensor {name} holds {bad}, which is not finite")
     model.load_state_dict(weights)
 
 
