@@ -17,6 +17,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -720,6 +721,15 @@ ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def test_weights_of_odd_tensors_are_refused(tmp_path: Path, tensors: Any, kind: str) -> None:
     odd = {**tensors, "classifier.6.bias": ODD_TENSORS[kind](tensors["classifier.6.bias"])}
     refused_weights(saved(tmp_path / "x.pth", odd), 2, ("classifier.6.bias",))
+
+
+def test_weights_that_swell_when_they_are_read_are_refused(tmp_path: Path, tensors: Any) -> None:
+    """torch.save compresses nothing, but torch.load unpacks what is compressed: 10 MB may be 10 GB."""
+    plain, packed = saved(tmp_path / "plain.pth", tensors), tmp_path / "packed.pth"
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    refused_weights(packed, 2, (".safetensors file",))
 
 
 @pytest.mark.parametrize("wrapped", ["", "state_dict", "model"])

@@ -21,7 +21,8 @@ from tests.integration.test_ledger import SHA256, dump, top9
 
 OPEN = {ShardState.WAITING, ShardState.QUEUED, ShardState.RUNNING}
 BEGUN = {ShardState.QUEUED, ShardState.RUNNING, ShardState.DONE, ShardState.FAILED}
-WALKS, STEPS = 8, 100
+SEEDS = (11, 38, 20, 0, 25, 34, 42, 1)  # of many, those that found the most mistakes put in on purpose
+STEPS = 80
 LONG_AGO = 1.0
 
 
@@ -275,7 +276,7 @@ class Walk:
 
 def test_the_ledger_keeps_its_promises(database: Database) -> None:
     reached: dict[str, int] = {}
-    for seed in range(WALKS if database.is_sqlite else WALKS // 2):
+    for seed in SEEDS if database.is_sqlite else SEEDS[:4]:
         with database.write() as session:
             session.execute(delete(Job))
             session.merge(
