@@ -59,7 +59,7 @@ class Broker:
         """
         try:
             self.redis.ping()
-        except (RedisError, OSError, ValueError) as error:  # ValueError: the URL is none
+        except (RedisError, OSError, ValueError, TypeError) as error:  # the last two: an odd URL
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
     def answers(self) -> bool:
@@ -79,7 +79,7 @@ class Broker:
         """
         try:
             return int(self.redis.llen(queue))
-        except (RedisError, OSError, ValueError) as error:  # ValueError: the URL is none
+        except (RedisError, OSError, ValueError, TypeError) as error:  # the last two: an odd URL
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
     def send(self, shards: list[tuple[int, str]]) -> None:

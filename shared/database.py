@@ -57,12 +57,18 @@ class Database:
     def _engine(self) -> Engine:
         if self.is_sqlite:
             if self.url.database and self.url.database != ":memory:":
-                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+                self._make_folder(Path(self.url.database).parent)
             engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         return create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseOutOfReach(url=self, reason=f"{folder}: {error.strerror}") from error
 
     @contextmanager
     def read(self) -> Iterator[Session]:

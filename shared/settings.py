@@ -99,15 +99,18 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
         a value is wrong, a name unknown, or the TOML file can't be parsed.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
+    path = config_file(given.get("home") or os.environ.get("ANALYZE_HOME"))
+    if "ANALYZE_CONFIG" in os.environ and not path.is_file():
+        raise BadSettings(reason=f"there is no file {path}, which ANALYZE_CONFIG names")
     try:
         settings = Settings(**given)
     except ValidationError as error:
         reasons = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise BadSettings(reason="; ".join(reasons)) from None
+        raise BadSettings(reason="; ".join(reasons) + (f" (file {path})" if path.is_file() else "")) from None
     except tomllib.TOMLDecodeError as error:
-        raise BadSettings(reason=f"{config_file(given.get('home'))}: {error}") from None
+        raise BadSettings(reason=f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(reason=f"{config_file(given.get('home'))}: {error}") from None
+        raise BadSettings(reason=f"{path}: {error}") from None
     _check_urls(settings)
     # A relative path means the folder of the command that was typed, for the workers it starts too.
     return settings.model_copy(

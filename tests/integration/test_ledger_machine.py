@@ -54,6 +54,23 @@ class Walk:
             getattr(self, event)()
             self.check()
 
+    def bring_to_an_end(self) -> None:
+        """Whatever happened: with workers that work, every job can still be done, in as many rounds as stages."""
+        with self.ledger.database.write() as session:
+            session.execute(update(Shard).where(Shard.state == "running").values(lease_until=LONG_AGO))
+        self.ledger.sweep()
+        for job in self.jobs():
+            if job.state in (JobState.FAILED, JobState.CANCELLED):
+                self.ledger.retry(job.id)
+        for _ in range(4):
+            self.happened.append("round")
+            for shard in self.shards(ShardState.QUEUED):
+                claim = self.ledger.claim(shard.id, "good")
+                assert claim is not None
+                self._complete(claim)
+            self.check()
+        assert {job.state for job in self.jobs()} == {JobState.DONE}
+
     # --- what is in the database ---
 
     def jobs(self) -> list[Job]:
@@ -275,7 +292,6 @@ class Walk:
 
 
 def test_the_ledger_keeps_its_promises(database: Database) -> None:
-    reached: dict[str, int] = {}
     for seed in SEEDS if database.is_sqlite else SEEDS[:4]:
         with database.write() as session:
             session.execute(delete(Job))
@@ -285,9 +301,7 @@ def test_the_ledger_keeps_its_promises(database: Database) -> None:
         walk = Walk(Ledger(database, lease_seconds=3600), seed)
         try:
             walk.run(STEPS)
+            walk.bring_to_an_end()
         except BaseException:
             print(f"seed {seed}:", *walk.happened, sep="\n  ")
             raise
-        for job in walk.jobs():
-            reached[job.state] = reached.get(job.state, 0) + 1
-    assert {JobState.DONE, JobState.FAILED} <= set(reached)  # the walks went far
