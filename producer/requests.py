@@ -152,8 +152,9 @@ def search_request(
 
 def _default_split(session: Session, dataset: Dataset) -> str:
     """``val`` where there is one, as in the paper's figure; else the first."""
-    splits = list(split_sizes(session, dataset))
-    return "val" if "val" in splits or not splits else splits[0]
+    sizes = split_sizes(session, dataset)
+    filled = [split for split, size in sizes.items() if size]
+    return "val" if "val" in filled else next(iter([*filled, *sizes]), "val")
 
 
 def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> _Weights:

@@ -70,6 +70,7 @@ class Analyze:
 
     def __init__(self, home: Path, database_url: str | None = None) -> None:
         self.home = home
+        self.database_url = database_url or f"sqlite:///{home / 'unitscope.sqlite3'}"
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANALYZE_")},
             "ANALYZE_HOME": str(home),
