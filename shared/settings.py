@@ -27,7 +27,7 @@ CONFIG_NAME = "config.toml"
 class Settings(BaseSettings):
     """All settings. Each can stand in ``config.toml``, or as ``ANALYZE_<NAME>`` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="ANALYZE_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ANALYZE_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("unitscope"),
@@ -100,7 +100,7 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     path = config_file(given.get("home") or os.environ.get("ANALYZE_HOME"))
-    if "ANALYZE_CONFIG" in os.environ and not path.is_file():
+    if os.environ.get("ANALYZE_CONFIG") and not path.is_file():
         raise BadSettings(reason=f"there is no file {path}, which ANALYZE_CONFIG names")
     try:
         settings = Settings(**given)
@@ -175,6 +175,8 @@ def origins(options: Mapping[str, Any]) -> dict[str, str]:
 def redacted(url: str) -> str:
     """A URL without its password, to be shown."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        parsed = make_url(url)
+        secret = [name for name in parsed.query if "pass" in name.lower()]
+        return parsed.update_query_dict(dict.fromkeys(secret, "***")).render_as_string(hide_password=True)
     except Exception:
         return "(a URL that can't be read)"

@@ -60,7 +60,7 @@ class Store:
                 writer(file)
                 file.flush()
                 os.fsync(file.fileno())
-                size = file.tell()
+                size = os.fstat(file.fileno()).st_size
             with temporary.open("rb") as written:
                 sha256 = hashlib.file_digest(written, "sha256").hexdigest()
             path = f"{sha256[:2]}/{sha256}{suffix}"
