@@ -46,7 +46,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.url.drivername == "postgresql":
+        if self.url.get_backend_name() == "postgresql":  # whatever driver the URL names: ours is psycopg 3
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine = self._engine()
         self._reading = self.engine.execution_options(read_only=True)
@@ -101,7 +101,8 @@ class Database:
         except (OperationalError, InterfaceError) as error:
             raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            # sqlite3 says so of a file that is damaged, or is no database
+            if error.connection_invalidated or type(error.orig) is sqlite3.DatabaseError:
                 raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
             raise
 

@@ -15,6 +15,7 @@ from shared.errors import SchemaTooNew, SchemaTooOld
 if TYPE_CHECKING:
     from alembic.config import Config
 
+UPGRADE_LOCK = 8_206_113_105  # any number that is ours
 NEWEST_REVISION = "0001"  # as the newest migration says; Alembic itself is imported only to upgrade
 
 
@@ -68,6 +69,8 @@ def _run_upgrade(database: Database) -> None:
 
     config = _config()
     with database.write() as session:
+        if not database.is_sqlite:  # one at a time; those that waited find nothing left to do
+            session.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
         config.attributes["connection"] = session.connection()
         command.upgrade(config, "head")
 
