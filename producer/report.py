@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 from sqlalchemy import select
 
 from producer.progress import describe_job
@@ -60,7 +60,7 @@ def _render(database: Database, store: Store, job_id: int) -> str:
         {"name": layer.layer, "picture": _inline(store, layer.contact_sheet_path), **numbers.get(layer.layer, {})}
         for layer in layers
     ]
-    environment = Environment(loader=PackageLoader("producer"), autoescape=select_autoescape())
+    environment = Environment(loader=PackageLoader("producer"), autoescape=True)
     return environment.get_template("report.html.j2").render(
         title=describe_job(job.kind, job.specification),
         job=job,

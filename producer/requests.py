@@ -165,7 +165,10 @@ def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> _Weight
         if row is None or row.state != JobState.DONE:
             raise NoSuchRun(job_id=job_id, state="finished " if row else "")
     else:
-        newest = query.where(TrainingRun.dataset_id == dataset.id, Job.state == JobState.DONE)
+        same_content = TrainingRun.dataset_id.in_(
+            select(Dataset.id).where(Dataset.fingerprint == dataset.fingerprint)
+        )
+        newest = query.where(same_content, Job.state == JobState.DONE)
         row = session.execute(newest.order_by(Job.finished_at.desc(), Job.id.desc()).limit(1)).one_or_none()
         if row is None:
             raise NoTrainedNetwork(dataset=dataset.name)

@@ -51,6 +51,8 @@ def decode(content: bytes) -> Image.Image:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > LARGEST_IMAGE:
                 raise BrokenImage("image too large", f"{image.width} x {image.height} pixels")
+            if image.mode == "I" and image.format not in ("PPM", "PNG"):
+                raise BrokenImage("broken image", "32-bit pixels have no known range")
             if image.mode == "I" or image.mode.startswith("I;16"):
                 return _from_16_bits(image)
             if image.mode == "F":

@@ -136,7 +136,7 @@ def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("heartbeat_seconds = -1", "heartbeat_seconds"),
         ("heartbeat_seconds = nan", "heartbeat_seconds"),
         ("database_url = 3", "database_url"),
-        ("database_url = 'no url'", "URL"),
+        ("database_url = 'no url'", "database_url"),
     ],
 )
 def test_a_wrong_line_of_the_file_is_named(home: Path, toml: str, said: str) -> None:
