@@ -71,8 +71,8 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
         rows = cursor.fetchmany(limit + 1)
         return Answer([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        reason = f"it took more than {seconds:g} s" if "interrupted" in str(error) else str(error)
-        raise QueryFailed(reason=reason) from error
+        late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+        raise QueryFailed(reason=f"it took more than {seconds:g} s" if late else str(error)) from error
     finally:
         connection.close()
 

@@ -86,8 +86,8 @@ class Settings(BaseSettings):
 def config_file(home: str | Path | None) -> Path:
     """Where the TOML file is: ``ANALYZE_CONFIG``, or ``config.toml`` in the home folder."""
     if explicit := os.environ.get("ANALYZE_CONFIG"):
-        return Path(explicit)
-    return Path(home or platformdirs.user_data_path("unitscope")) / CONFIG_NAME
+        return Path(explicit).expanduser()
+    return Path(home or platformdirs.user_data_path("unitscope")).expanduser() / CONFIG_NAME
 
 
 def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
@@ -111,6 +111,10 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
         raise BadSettings(reason=f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(reason=f"{path}: {error}") from None
+    if settings.heartbeat_seconds >= settings.lease_seconds:
+        raise BadSettings(
+            reason="heartbeat_seconds must be smaller than lease_seconds, or no worker keeps its shard"
+        )
     _check_urls(settings)
     # A relative path means the folder of the command that was typed, for the workers it starts too.
     return settings.model_copy(
@@ -157,7 +161,7 @@ def origins(options: Mapping[str, Any]) -> dict[str, str]:
     for name in Settings.model_fields:
         if options.get(name) is not None:
             result[name] = "option"
-        elif f"ANALYZE_{name.upper()}" in os.environ:
+        elif os.environ.get(f"ANALYZE_{name.upper()}"):
             result[name] = "environment"
         elif name in in_file:
             result[name] = str(path)
@@ -168,6 +172,10 @@ def origins(options: Mapping[str, Any]) -> dict[str, str]:
 
 def redacted(url: str) -> str:
     """A URL without its password, to be shown."""
+    scheme, separator, rest = url.partition("://")
+    credentials, at, place = rest.rpartition("@")
+    if "@" in credentials:  # redis-py takes the last @ of several, SQLAlchemy the first
+        return f"{scheme}{separator}***{at}{place}"
     try:
         parsed = make_url(url)
         secret = [name for name in parsed.query if "pass" in name.lower()]
