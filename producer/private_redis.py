@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
+import stat
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +22,9 @@ from shared.errors import NoRedisServer
 from shared.settings import Settings
 
 START_SECONDS = 15.0
+REVIVE_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -34,8 +40,7 @@ def private_redis(settings: Settings) -> Iterator[bool]:
         there is no program, or it doesn't start.
     """
     socket = private_socket(settings.home)
-    socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    socket.parent.chmod(0o700)
+    _make_our_own(socket.parent)
     broker = broker_for(settings)
     owner = FileLock(socket.with_suffix(".lock"))
     try:
@@ -45,24 +50,49 @@ def private_redis(settings: Settings) -> Iterator[bool]:
         yield False
         return
     try:
-        process = None if broker.answers() else _start(socket)
+        if broker.answers():  # its starter was killed: what it holds was sent, and is sent again
+            with suppress(RedisError):
+                broker.redis.shutdown(nosave=True)
+        server = _Server(socket)
         try:
-            _await(process, broker, socket)
+            _await(server, broker, socket)
             yield True
         finally:
-            _stop(process, broker)
+            server.stop()
     finally:
         owner.release()
 
 
-def _stop(process: subprocess.Popen[bytes] | None, broker: Broker) -> None:
-    """Stop our server, or one whose starter was killed."""
-    if process:
-        process.terminate()
-        process.wait(10)
-    else:
-        with suppress(RedisError):
-            broker.redis.shutdown(nosave=True)
+def _make_our_own(folder: Path) -> None:
+    """See that nobody else can put a socket there: in the system's temporary folder anybody can make folders."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise NoRedisServer(reason=f"{folder} is somebody else's")
+    folder.chmod(0o700)
+
+
+class _Server:
+    """A redis-server that is started again when it dies, until it is stopped."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.process = _start(socket)
+        self.stopping = threading.Event()
+        self.keeper = threading.Thread(target=self._keep, name="redis keeper", daemon=True)
+        self.keeper.start()
+
+    def _keep(self) -> None:
+        while not self.stopping.wait(REVIVE_SECONDS):
+            if (code := self.process.poll()) is not None:
+                logger.warning("the private Redis ended with %d: another is started", code)
+                self.process = _start(self.socket)
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.keeper.join()
+        self.process.terminate()
+        self.process.wait(10)
 
 
 def _start(socket: Path) -> subprocess.Popen[bytes]:
@@ -90,10 +120,10 @@ def _quoted(path: Path) -> str:
     return f'"{escaped}"'
 
 
-def _await(process: subprocess.Popen[bytes] | None, broker: Broker, socket: Path) -> None:
+def _await(server: _Server | None, broker: Broker, socket: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not broker.answers():
-        if (process and process.poll() is not None) or time.monotonic() > deadline:
+        if (server and server.process.poll() is not None) or time.monotonic() > deadline:
             log = socket.with_suffix(".log")
             last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
             raise NoRedisServer(reason=f"it did not start: {''.join(last) or 'no word'}")

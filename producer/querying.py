@@ -86,7 +86,9 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     try:
         connection.read_only = True
         is_superuser = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
-        if is_superuser == (True,):  # whom functions let read files and change the server, in reading too
+        # Functions let a superuser read files and change the server, in reading too. This hinders a mistake, not
+        # an attack, since a superuser can take the role back: `analyze doctor` advises a plain one.
+        if is_superuser == (True,):
             connection.execute("SET LOCAL ROLE pg_read_all_data")
         connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
         # A server-side cursor takes one SELECT and nothing else: no COPY, no second statement, no SET.

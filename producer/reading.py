@@ -34,6 +34,20 @@ class UnitSummary:
     projections_path: str | None
 
 
+def kind_of(database: Database, job_id: int) -> str:
+    """Of which kind a job is.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    with database.read() as session:
+        kind = session.scalar(select(Job.kind).where(Job.id == job_id))
+    if kind is None:
+        raise NoSuchJob(job_id=job_id)
+    return kind
+
+
 def search_job(session: Session, job_id: int) -> Job:
     """The job, if it is a top-9 search.
 

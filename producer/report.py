@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import os
-import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from sqlalchemy import select
 from producer.progress import describe_job
 from producer.reading import best_units, search_job
 from shared.database import Database
-from shared.errors import JobStateConflict, StoreNotWritable
+from shared.errors import FileNotWritable, JobStateConflict
 from shared.models import Dataset, JobState, SearchedLayer, TrainingRun
 from shared.specifications import Top9Specification
 from shared.store import Store
@@ -29,19 +28,18 @@ def write_report(database: Database, store: Store, job_id: int, page: Path) -> N
     ------
     NoSuchJob, UsageError, JobStateConflict
         there is no such search, or it is not done.
-    ArtifactMissing, StoreNotWritable
+    ArtifactMissing, FileNotWritable
     """
     content = _render(database, store, job_id)
+    part = page.with_name(f"{page.name}.part")
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=page.parent, suffix=".part", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(content)
-        os.chmod(file.name, 0o644)
-        Path(file.name).replace(page)
+        part.write_text(content, encoding="utf-8")
+        part.replace(page)
     except OSError as error:
-        raise StoreNotWritable(root=page.parent, reason=error.strerror or error) from error
+        with suppress(OSError):
+            part.unlink()
+        raise FileNotWritable(path=page, reason=error.strerror or error) from error
 
 
 def _render(database: Database, store: Store, job_id: int) -> str:

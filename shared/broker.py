@@ -5,7 +5,11 @@ Redis delivers at least once and now and then not at all: see ``shared.ledger`` 
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
@@ -57,10 +61,8 @@ class Broker:
         ------
         BrokerOutOfReach
         """
-        try:
+        with self._explained():
             self.redis.ping()
-        except (RedisError, OSError, ValueError, TypeError) as error:  # the last two: an odd URL
-            raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
     def answers(self) -> bool:
         """Whether Redis answers."""
@@ -77,10 +79,8 @@ class Broker:
         ------
         BrokerOutOfReach
         """
-        try:
+        with self._explained():
             return int(self.redis.llen(queue))
-        except (RedisError, OSError, ValueError, TypeError) as error:  # the last two: an odd URL
-            raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
     def send(self, shards: list[tuple[int, str]]) -> None:
         """Send a message for each (shard id, queue).
@@ -90,13 +90,16 @@ class Broker:
         BrokerOutOfReach
             some or all may not have been sent.
         """
+        self.ping()  # says at once what Celery takes seconds to find out
+        with self._explained(), self.celery.producer_pool.acquire(block=True) as producer:
+            for shard_id, queue in shards:
+                self.celery.send_task(TASK, args=[shard_id], queue=queue, producer=producer, ignore_result=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
         try:
-            with self.celery.producer_pool.acquire(block=True) as producer:
-                for shard_id, queue in shards:
-                    self.celery.send_task(
-                        TASK, args=[shard_id], queue=queue, producer=producer, ignore_result=True
-                    )
-        except (RedisError, KombuError, OSError, ValueError) as error:
+            yield
+        except (RedisError, KombuError, OSError, ValueError, TypeError) as error:  # the last two: an odd URL
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
 
@@ -136,9 +139,6 @@ def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
 
 def private_socket(home: Path) -> Path:
     """The unix socket of the private Redis of a home folder."""
-    import hashlib
-    import tempfile
-
     socket = home / "redis" / "redis.sock"
     if len(str(socket).encode()) <= SOCKET_PATH_LIMIT:
         return socket

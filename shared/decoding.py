@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, which alone is only a 
 LARGEST_FILE = 256 * 2**20  # bytes
 # Not all that Pillow knows: an EPS file would be handed to Ghostscript, and the rare readers are little tried.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 class BrokenImage(Exception):
@@ -60,7 +63,7 @@ def decode(content: bytes) -> Image.Image:
             return image.convert("RGB")
     except BrokenImage:
         raise
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenImage("image too large", str(error)) from error
     except UnidentifiedImageError as error:
         raise BrokenImage("broken image", f"not an image of a known format ({', '.join(FORMATS)})") from error

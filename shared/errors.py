@@ -52,6 +52,10 @@ class StoreNotWritable(UnitscopeError):
     """The artifact store {root} can't be written ({reason}). Mend its rights, or set ANALYZE_STORE."""
 
 
+class FileNotWritable(UnitscopeError):
+    """{path} can't be written ({reason}). Choose another place, or mend its rights."""
+
+
 class ArtifactMissing(UnitscopeError):
     """Artifact {path} is not in the store {root}. Was it removed, or is this another store?
     Check `store` in `analyze doctor`; `analyze submit --force` makes the result anew."""

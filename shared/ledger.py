@@ -267,26 +267,33 @@ class Ledger:
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
         """The attempt failed: queue the shard again if ``again`` and attempts are left, else fail the job.
 
+        A job that is being cancelled is not tried again: it ends as cancelled.
+
         Raises
         ------
         LeaseLost
         """
         with self.database.write() as session:
             job = self._lock_job(session, claim.job_id)
-            retried = again and claim.attempt < MAX_ATTEMPTS and not job.cancel_requested
+            if not again or claim.attempt >= MAX_ATTEMPTS:
+                state = ShardState.FAILED
+            else:  # it might have gone well the next time, had nobody asked that the job stop
+                state = ShardState.CANCELLED if job.cancel_requested else ShardState.QUEUED
             self._fence(
                 session,
                 claim,
-                state=ShardState.QUEUED if retried else ShardState.FAILED,
+                state=state,
                 token=None,
                 lease_until=None,
                 sent_at=None,
                 error=error,
-                finished_at=None if retried else utc_now(),
+                finished_at=None if state == ShardState.QUEUED else utc_now(),
             )
-            _log(session, job.id, claim.shard_id, "warning" if retried else "error", error)
-            if not retried:
+            _log(session, job.id, claim.shard_id, "error" if state == ShardState.FAILED else "warning", error)
+            if state == ShardState.FAILED:
                 self._end_job(session, job, JobState.FAILED, error)
+            else:
+                self._end_if_cancelled(session, job)
 
     def confirm_cancelled(self, claim: Claim) -> None:
         """The worker has stopped on a cancel request.

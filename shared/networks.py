@@ -21,7 +21,7 @@ class NetworkSpecification(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(max_length=100)
+    name: str
     classes: int = Field(ge=1, le=100_000)
     image_size: int = Field(ge=16, le=4096, description="height and width of the input, in pixels")
     fc: int | None = Field(default=None, ge=1, le=65_536, description="width of the fully connected layers")

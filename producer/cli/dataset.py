@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from producer.cli.context import App, json_option, pass_app, print_json
+from producer.cli.context import App, pass_app
+from producer.cli.printing import json_option, print_json
 
 if TYPE_CHECKING:
     from shared.catalogue import FoundDataset

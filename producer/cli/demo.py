@@ -86,7 +86,7 @@ def _run(app: App, *arguments: str) -> str:
 def _tell(app: App, training: str, search: str, page: Path, seconds: float) -> None:
     from sqlalchemy import select
 
-    from producer.cli.results import table
+    from producer.cli.printing import print_records
     from producer.reading import best_units
     from shared.models import TrainingRun
 
@@ -95,7 +95,7 @@ def _tell(app: App, training: str, search: str, page: Path, seconds: float) -> N
             select(TrainingRun.best_accuracy).where(TrainingRun.job_id == int(training))
         ).one()
     units = best_units(app.database, int(search), 10)
-    app.out.print(table([vars(unit) for unit in units]))
+    print_records(app, [vars(unit) for unit in units], "table")
     for name, value in (
         ("validation accuracy", f"{accuracy or 0:.1%}"),
         ("seconds", f"{seconds:.0f}"),

@@ -14,10 +14,12 @@ from typing import Any
 
 import click
 
-from producer.cli.context import App, json_option, pass_app, print_json
+from producer.cli.context import App, pass_app
+from producer.cli.printing import json_option, print_json
 from shared.errors import UnitscopeError
 from shared.settings import Settings, origins, redacted
 
+IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 LOW_DISK_BYTES = 5 * 2**30
 
 
@@ -86,6 +88,8 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
 
 def _home(app: App) -> Check:
     home = app.settings.home
+    if home.exists() and not home.is_dir():
+        return Check("home", False, f"{home} is no folder", "Set ANALYZE_HOME.", 2)
     if not home.is_dir():
         return Check("home", True, f"{home} (not made yet)")
     mine = os.access(home, os.W_OK)
@@ -95,14 +99,17 @@ def _home(app: App) -> Check:
 
 
 def _database(app: App) -> Check:
-    from sqlalchemy import func, select
+    from sqlalchemy import func, select, text
 
     from shared.models import Dataset, Job
 
     with app.database.read() as session:
         jobs = session.scalar(select(func.count()).select_from(Job))
         datasets = session.scalar(select(func.count()).select_from(Dataset))
-    return Check("database", True, f"{app.database} answers: {datasets} data sets, {jobs} jobs")
+        all_powerful = not app.database.is_sqlite and session.scalar(text(IS_SUPERUSER))
+    found = f"{app.database} answers: {datasets} data sets, {jobs} jobs"
+    remedy = "Its user is a superuser, whose `analyze query` can read files of the server: use a plain role."
+    return Check("database", True, found, remedy if all_powerful else "")
 
 
 def _redis(app: App) -> Check:
@@ -133,7 +140,7 @@ def _store(app: App) -> Check:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    if not os.access(place, os.W_OK):
+    if not place.is_dir() or not os.access(place, os.W_OK):
         return Check("store", False, str(root), "Mend its rights, or set ANALYZE_STORE.", 2)
     found = f"{root}, {free / 2**30:.0f} GB free"
     return Check("store", free > LOW_DISK_BYTES, found, "" if free > LOW_DISK_BYTES else "Make room.")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from producer.cli.context import App, json_option, pass_app, print_json
+from producer.cli.context import App, pass_app
+from producer.cli.printing import json_option, print_json
 
 if TYPE_CHECKING:
     from producer.progress import JobProgress

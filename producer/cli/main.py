@@ -73,9 +73,19 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
     ctx.obj = App(options)
 
 
+def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
+    """Bytes that are no UTF-8 can be neither stored nor printed."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{argument!a} is no text in UTF-8.") from None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: errors become one line and an exit code, never a traceback."""
     try:
+        _refuse_what_is_no_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
         sys.stdout.flush()
     except UnitscopeError as error:
@@ -90,9 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of our output has seen enough: analyze results 3 | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except (UnicodeError, ValueError) as error:  # a name with NUL, or one that is no text
-        click.secho(f"analyze: a value can't be used: {error}", fg="red", err=True)
-        code = 2
     except OSError as error:  # a full disk, a folder without rights
         click.secho(
             f"analyze: {error.filename or 'input or output'}: {error.strerror or error}", fg="red", err=True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from producer.cli.context import App, json_option, pass_app, print_json
+from producer.cli.context import App, pass_app
+from producer.cli.printing import json_option, print_json
 
 CLASSES = 1000
 

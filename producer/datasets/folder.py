@@ -34,7 +34,7 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
         path.relative_to(root).as_posix()
         for top in tops
         for path in top.glob("*/**/*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.relative_to(root))
     )
     if not files:
         raise NoDatasetThere(root=root, kind="folder", reason="no folder in it has images")
@@ -68,7 +68,12 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
 
 def _holds_classes(folder: Path) -> bool:
     """Whether a folder has folders: ``train`` may be a class as well as a split."""
-    return folder.is_dir() and any(inner.is_dir() for inner in folder.iterdir())
+    return folder.is_dir() and any(inner.is_dir() and inner.name[0] != "." for inner in folder.iterdir())
+
+
+def _is_hidden(path: Path) -> bool:
+    """``.thumbnails`` is no class, and ``._dog.jpg`` no image."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _is_text(name: str) -> bool:

@@ -361,7 +361,7 @@ OUT_OF_REACH = {
     "database without a URL": sql(f"user:{SECRET}@localhost/db", 2),
     "another database": sql(f"mysql://user:{SECRET}@localhost/db", 2),
     "unknown database": sql(f"nonsense://user:{SECRET}@localhost/db", 2),
-    "another driver": sql(f"postgresql+asyncpg://user:{SECRET}@localhost/db", 2),
+    "another driver": sql(f"postgresql+asyncpg://user:{SECRET}@localhost/db", 3),
     "database on a port that is no number": sql(f"postgresql://user:{SECRET}@localhost:port/db", 2),
     "home that is a file": Mistake(("ls",), 3, ("@TEXT@",), {"home": "@TEXT@"}),
     "home below a file": Mistake(("ls",), 3, ("@TEXT@",), {"home": "@TEXT@/below"}),
@@ -1004,6 +1004,11 @@ def test_json_of_a_query_is_json_whatever_the_values(home: Home) -> None:
 
     words = home("query", "SELECT 9e999 AS a, -9e999 AS b, NULL AS c, x'00ff' AS d", "--json").stdout
     assert json.loads(words, parse_constant=refuse)
+
+
+def test_columns_of_one_name_are_all_there_in_json(home: Home) -> None:
+    words = home("query", "SELECT 1 AS n, 2 AS n, 3 AS n", "--json").stdout
+    assert json.loads(words) == [{"n": 1, "n_2": 2, "n_3": 3}]
 
 
 def test_csv_parses_whatever_is_in_it(home: Home) -> None:

@@ -17,7 +17,7 @@ from shared.database import Database
 from shared.errors import JobStateConflict
 from shared.ledger import MAX_ATTEMPTS, Claim, LeaseLost, Ledger
 from shared.models import ACTIVE_JOBS, Dataset, Event, Job, JobState, Shard, ShardState
-from tests.integration.test_ledger import SHA256, dump, top9
+from tests.integration.ledger.helpers import SHA256, dump, top9
 
 OPEN = {ShardState.WAITING, ShardState.QUEUED, ShardState.RUNNING}
 BEGUN = {ShardState.QUEUED, ShardState.RUNNING, ShardState.DONE, ShardState.FAILED}

@@ -17,7 +17,7 @@ from shared.ledger import Ledger
 from shared.models import Base, Dataset, Event
 from shared.schema import upgrade
 from tests.conftest import DATABASES, fresh_database
-from tests.integration.test_ledger import SHA256, top9
+from tests.integration.ledger.helpers import SHA256, top9
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 

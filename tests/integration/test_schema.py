@@ -8,15 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
+from ruamel.yaml import YAML
+from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 
+from producer.querying import run_query
 from shared.database import Database
-from shared.errors import DatabaseOutOfReach, SchemaTooNew, SchemaTooOld
+from shared.errors import DatabaseOutOfReach, QueryFailed, SchemaTooNew, SchemaTooOld
 from shared.models import Base
 from shared.schema import NEWEST_REVISION, _config, check, current_revision, open_database, upgrade
 from tests.conftest import fresh_database
@@ -330,3 +333,20 @@ def test_processes_that_open_a_fresh_sqlite_file_at_once_all_succeed(tmp_path: P
     )
     url = f"sqlite:///{tmp_path / 'home' / 'unitscope.sqlite3'}"
     assert run_at_once(program, url, 4) == ["well\n"] * 4
+
+
+def test_role_that_the_compose_file_makes_can_do_all_and_is_no_superuser(postgresql_server: str) -> None:
+    compose = YAML(typ="safe").load(Path(__file__).parents[2] / "docker-compose.yml")
+    script = compose["configs"]["postgres"]["content"].replace("${POSTGRES_PASSWORD:?set it in .env}", "abc123")
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        for statement in filter(str.strip, re.sub("--.*", "", script).split(";")):
+            connection.execute(statement)
+    server = make_url(postgresql_server).set(drivername="postgresql+psycopg", database="unitscope")
+    database = Database(server.set(username="unitscope", password="abc123").render_as_string(hide_password=False))
+    upgrade(database)
+    answer = run_query(database, "SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user",
+                       limit=9, seconds=9)  # fmt: skip
+    assert [tuple(row) for row in answer.rows] == [("unitscope", False)]
+    with pytest.raises(QueryFailed, match="permission denied"):
+        run_query(database, "SELECT pg_read_file('/etc/passwd')", limit=9, seconds=9)
+    database.close()

@@ -277,11 +277,3 @@ def test_what_is_removed_is_gone_and_may_come_again(store: Store) -> None:
     assert files(store) == []
     assert store.put(CONTENT, ".png").path == PATH
     assert store.locate(PATH).read_bytes() == CONTENT
-
-
-def test_artifacts_have_the_rights_of_any_new_file(store: Store) -> None:
-    """A gallery or a colleague of another account may read them, as far as the umask allows."""
-    plain = store.root.parent / "plain"
-    stored = store.locate(store.put(CONTENT, ".png").path)
-    plain.write_bytes(CONTENT)
-    assert stored.stat().st_mode == plain.stat().st_mode

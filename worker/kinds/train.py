@@ -87,7 +87,9 @@ def _resume(run: _Run) -> None:
 def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learning_rate: float) -> None:
     """Results and checkpoint of an epoch, in one transaction; then the checkpoint before it goes."""
     epoch, store = run.trainer.epoch, run.context.store
-    files = {CheckpointKind.STATE: store.write(".pt", lambda file: torch.save(run.trainer.state(), file))}
+    # With the run's number no other run has the same file, and it can go when it is needed no more.
+    state = {"run": run.job_id, **run.trainer.state()}
+    files = {CheckpointKind.STATE: store.write(".pt", lambda file: torch.save(state, file))}
     weights = weights_writer(run.trainer.model.state_dict())
     with run.context.database.read() as session:
         before = session.get_one(TrainingRun, run.job_id).best_accuracy
@@ -132,7 +134,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
 def _keep_checkpoint(
     context: ShardContext, session: Session, kind: CheckpointKind, epoch: int, file: StoredFile
 ) -> list[str]:
-    """Point the run's checkpoint of this kind to ``file``; returns paths that nothing refers to any more."""
+    """Point the run's checkpoint of this kind to ``file``; returns what can be removed: the state before."""
     job_id = context.claim.job_id
     checkpoint = session.get(Checkpoint, (job_id, kind)) or Checkpoint(job_id=job_id, kind=kind)
     before = checkpoint.path
@@ -140,13 +142,11 @@ def _keep_checkpoint(
     checkpoint.sha256, checkpoint.bytes = file.sha256, file.bytes
     session.add(checkpoint)
     session.flush()
-    if kind == CheckpointKind.STATE:
-        context.store.settle([file.path])
-    else:
+    if kind != CheckpointKind.STATE:
         keep(context, session, [file])
-    if before is None or session.scalars(select(Checkpoint).where(Checkpoint.path == before)).first():
         return []
-    return [before] if kind == CheckpointKind.STATE else []
+    context.store.settle([file.path])
+    return [before] if before and before != file.path else []
 
 
 def _finish(run: _Run) -> None:

@@ -98,7 +98,11 @@ def build(name: str, classes: int, image_size: int, fc: int | None = None) -> nn
         ``fc`` was given for a network that has no such width.
     """
     if name in OWN:
-        return OWN[name](classes, image_size, fc or FC_WIDTH)
+        try:
+            return OWN[name](classes, image_size, fc or FC_WIDTH)
+        except RuntimeError as error:  # of a shape
+            reason = f"{name} can't take images of {image_size} pixels: {str(error).splitlines()[0]}."
+            raise UsageError(reason=reason) from error
     if fc is not None:
         raise UsageError(reason=f"--fc is for {' and '.join(OWN)}, not for {name}.")
     if name not in models.list_models(module=models):

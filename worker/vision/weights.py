@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +34,8 @@ def read_weights(path: Path) -> Weights:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise WeightsNotReadable(path=path, reason=error) from error
+    if _is_compressed(path):
+        raise WeightsNotReadable(path=path, reason="its parts are compressed, which torch.save never does")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises all sorts of things on a file that isn't what it says
@@ -46,6 +49,26 @@ def read_weights(path: Path) -> Weights:
     if not _are_tensors(loaded):
         raise WeightsNotReadable(path=path, reason="it holds no dictionary of tensors")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+
+
+def _is_compressed(path: Path) -> bool:
+    """torch.load would unpack it without a limit."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False  # of the format before PyTorch 1.6, or none at all
+
+
+def _odd_kind(tensor: torch.Tensor) -> str | None:
+    """What makes a tensor none that a network's parameter can be filled from."""
+    kinds = {
+        "sparse": tensor.layout is not torch.strided,
+        "complex": tensor.is_complex(),
+        "quantized": tensor.is_quantized,
+        "meta": tensor.is_meta,
+    }
+    return next((kind for kind, holds in kinds.items() if holds), None)
 
 
 def _are_tensors(loaded: Any) -> bool:
@@ -73,7 +96,9 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
+    odd = [f"{name} is a {kind} tensor" for name, tensor in weights.items() if (kind := _odd_kind(tensor))]
     reasons = [
+        *odd[:3],
         *([f"{len(missing)} tensors are missing (the first: {missing[0]})"] if missing else []),
         *([f"{len(foreign)} tensors are foreign (the first: {foreign[0]})"] if foreign else []),
         *shapes[:3],
@@ -81,8 +106,9 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
     if reasons:
         raise WeightsDontFit(path=path, network=network, reason="; ".join(reasons))
     for name, tensor in weights.items():
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            bad = tensor[~torch.isfinite(tensor)][0].item()
+        found = tensor.to(expected[name].dtype)  # a double may overflow, and 8 bits have no isfinite
+        if not torch.isfinite(found).all():
+            bad = found[~torch.isfinite(found)][0].item()
             raise WeightsNotReadable(path=path, reason=f"tensor {name} holds {bad}, which is not finite")
     model.load_state_dict(weights)
 

@@ -1,0 +1,98 @@
+"""Rows on stdout: as a table for people, as JSON or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from producer.cli.context import App
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def format_options(command: Command) -> Command:
+    """``--format table|json|csv`` and ``--json``, given to the command as ``form``."""
+    command = click.option("--json", "form", flag_value="json", help="The same as --format json.")(command)
+    choice = click.Choice(["table", "json", "csv"])
+    return click.option("--format", "form", default="table", show_default=True, type=choice)(command)
+
+
+def print_rows(app: App, columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
+    """Print rows in the form asked for."""
+    if form == "json":
+        print_json([dict(zip(_distinct(columns), row, strict=True)) for row in rows])
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    else:
+        app.out.print(table(columns, rows))
+
+
+def print_records(app: App, records: Sequence[Mapping[str, Any]], form: str) -> None:
+    """Print records with the same keys; paths of artifacts are left to JSON and CSV."""
+    if form == "table" and not records:
+        app.out.print("No rows yet.")
+        return
+    columns = list(records[0]) if records else []
+    if form == "table":
+        columns = [name for name in columns if not _is_artifact(name)]
+        records = [{name: _short(value) for name, value in record.items()} for record in records]
+    print_rows(app, columns, [[record[name] for name in columns] for record in records], form)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
+    """Rows as a table for people."""
+    from rich.table import Table
+
+    result = Table(*columns, box=None)
+    for row in rows:
+        result.add_row(*map(str, row))
+    return result
+
+
+def print_json(value: Any) -> None:
+    """Data for programs, on stdout."""
+    click.echo(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _is_artifact(name: str) -> bool:
+    return name.endswith("_path") and name != "image_path"
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Keys for columns of which several may have one name: n, n_2, n_3."""
+    keys: list[str] = []
+    for column in columns:
+        key, number = column, 1
+        while key in keys:
+            number += 1
+            key = f"{column}_{number}"
+        keys.append(key)
+    return keys
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for infinity: it becomes a text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value

@@ -1,0 +1,33 @@
+"""A real Redis server of our own, one that isn't there, and the ledger that they serve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from producer.private_redis import private_redis
+from shared.broker import Broker, broker_for
+from shared.settings import Settings
+from tests.integration.ledger.conftest import dataset, ledger
+
+__all__ = ["dataset", "ledger"]  # fixtures
+
+
+@pytest.fixture
+def home_settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def broker(home_settings: Settings) -> Iterator[Broker]:
+    """A Redis server that runs."""
+    with private_redis(home_settings):
+        yield broker_for(home_settings)
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Broker:
+    """A Redis server that doesn't."""
+    return broker_for(Settings(home=tmp_path / "nobody"))

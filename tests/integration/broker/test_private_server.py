@@ -1,0 +1,215 @@
+"""The private Redis server: who starts and stops it, and who can reach it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from producer.private_redis import private_redis
+from shared.broker import SOCKET_PATH_LIMIT, Broker, broker_for, dispatch, private_socket
+from shared.errors import BrokerOutOfReach, NoRedisServer
+from shared.ledger import Ledger
+from shared.settings import Settings
+from tests.integration.broker.helpers import waiting
+from tests.integration.ledger.helpers import top9
+
+
+def server_process(broker: Broker) -> psutil.Process:
+    return psutil.Process(broker.redis.info("server")["process_id"])
+
+
+def test_answers_and_ping_tell_whether_redis_is_there(broker: Broker, away: Broker) -> None:
+    assert broker.answers()
+    assert not away.answers()
+    with pytest.raises(BrokerOutOfReach):
+        away.ping()
+    with pytest.raises(BrokerOutOfReach):
+        away.depth("cpu")
+
+
+def test_a_second_user_shares_the_server_and_leaves_it_running(home_settings: Settings) -> None:
+    broker = broker_for(home_settings)
+    with private_redis(home_settings) as started:
+        assert started
+        pid = server_process(broker).pid
+        with private_redis(home_settings) as started_again:
+            assert not started_again
+            assert server_process(broker).pid == pid
+        assert broker.answers()
+    assert not broker.answers()
+    assert not psutil.pid_exists(pid)
+
+
+def test_of_several_that_start_at_once_one_starts_the_server(home_settings: Settings) -> None:
+    barrier, end = threading.Barrier(4), threading.Event()
+    started: list[bool] = []
+
+    def run() -> None:
+        barrier.wait()
+        with private_redis(home_settings) as mine:
+            started.append(mine)
+            end.wait()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    barrier.wait()
+    while len(started) < 3 and all(thread.is_alive() for thread in threads):
+        threads[0].join(0.05)
+    end.set()
+    for thread in threads:
+        thread.join()
+    assert sorted(started) == [False, False, True]
+    assert not broker_for(home_settings).answers()
+
+
+def test_the_server_is_stopped_after_an_error_too(home_settings: Settings) -> None:
+    with pytest.raises(RuntimeError), private_redis(home_settings):
+        raise RuntimeError
+    assert not broker_for(home_settings).answers()
+
+
+def test_a_server_that_was_killed_is_started_again(home_settings: Settings) -> None:
+    """Its socket file is still there."""
+    with private_redis(home_settings):
+        process = server_process(broker_for(home_settings))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert private_socket(home_settings.home).exists()
+    with private_redis(home_settings) as started:
+        assert started
+        assert broker_for(home_settings).answers()
+
+
+def test_a_server_that_dies_while_it_is_needed_is_started_again(home_settings: Settings) -> None:
+    broker = broker_for(home_settings)
+    with private_redis(home_settings):
+        first = server_process(broker)
+        first.kill()
+        first.wait()
+        deadline = time.monotonic() + 20
+        while not broker.answers():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert server_process(broker).pid != first.pid
+    assert not broker.answers()
+
+
+def test_a_folder_that_is_a_link_to_elsewhere_is_not_used(home_settings: Settings, tmp_path: Path) -> None:
+    folder = private_socket(home_settings.home).parent
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(tmp_path)
+    with pytest.raises(NoRedisServer, match="somebody else's"), private_redis(home_settings):
+        pass
+
+
+def test_a_server_whose_starter_was_killed_is_stopped_by_the_next_one(home_settings: Settings) -> None:
+    program = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from producer.private_redis import private_redis\n"
+        "from shared.settings import Settings\n"
+        "with private_redis(Settings(home=Path(sys.argv[1]))):\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(1000)\n"
+    )
+    starter = subprocess.Popen(
+        [sys.executable, "-c", program, str(home_settings.home)], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout
+    assert starter.stdout.readline() == "up\n"
+    server = server_process(broker_for(home_settings))
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    try:
+        with private_redis(home_settings):
+            assert broker_for(home_settings).answers()
+        assert not broker_for(home_settings).answers()
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            server.kill()
+
+
+def test_the_server_listens_on_no_network(broker: Broker) -> None:
+    process = server_process(broker)
+    assert process.net_connections(kind="inet") == []
+    listening = process.net_connections(kind="unix")
+    assert private_socket(Path(broker.url.removeprefix("unix://")).parents[1]).name in {
+        Path(connection.laddr).name for connection in listening
+    }
+    assert broker.redis.config_get("port") == {"port": "0"}
+
+
+def test_only_the_owner_can_reach_the_socket(broker: Broker, home_settings: Settings) -> None:
+    socket = private_socket(home_settings.home)
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
+
+
+def test_rights_of_a_folder_that_was_there_before_are_mended(home_settings: Settings) -> None:
+    folder = private_socket(home_settings.home).parent
+    folder.mkdir(parents=True, mode=0o777)
+    folder.chmod(0o777)
+    with private_redis(home_settings):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_nothing_is_written_to_disk(broker: Broker, home_settings: Settings, ledger: Ledger, dataset: int) -> None:
+    ledger.submit(top9(dataset))
+    dispatch(ledger, broker)
+    assert broker.redis.config_get("save") == {"save": ""}
+    broker.redis.shutdown()
+    names = {path.name for path in private_socket(home_settings.home).parent.iterdir()}
+    assert not {name for name in names if name.endswith((".rdb", ".aof"))}
+    assert "appendonlydir" not in names
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["long " * 40, "wide ünïcödé ✓", "100%20 and #1?", 'a "quoted" one', "a\\nb", "it's"],
+    ids=["long", "not ascii", "not for a url", "double quotes", "backslash", "single quote"],
+)
+def test_any_home_will_do(tmp_path: Path, name: str) -> None:
+    settings = Settings(home=tmp_path / name.strip())
+    assert len(os.fsencode(private_socket(settings.home))) <= SOCKET_PATH_LIMIT
+    with private_redis(settings):
+        broker = broker_for(settings)
+        broker.send([(1, "analysis"), (2, "analysis")])
+        assert waiting(broker, "analysis") == [1, 2]
+    assert not broker.answers()
+
+
+def test_long_homes_have_sockets_of_their_own(tmp_path: Path) -> None:
+    first, second = (Settings(home=tmp_path / ("long" * 40) / name) for name in ("a", "b"))
+    assert private_socket(first.home) != private_socket(second.home)
+    with private_redis(first):
+        assert broker_for(first).answers()
+        assert not broker_for(second).answers()
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    socket = private_socket(settings.home)
+    (socket / "in the way").mkdir(parents=True)
+    with pytest.raises(NoRedisServer, match="did not start"), private_redis(settings):
+        pass
+
+
+def test_without_a_server_program_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home_settings: Settings
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NoRedisServer, match="neither on the PATH"), private_redis(home_settings):
+        pass

@@ -1,0 +1,100 @@
+"""Files of any bytes at all: none of them is a crash."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from producer.datasets.voc import VOC_CLASSES, read_voc
+from tests.integration.datasets.helpers import GOOD, HEIGHT, WIDTH, Voc, an_annotation, an_object, nested
+
+TAGS = st.sampled_from(
+    [
+        "annotation",
+        "object",
+        "name",
+        "bndbox",
+        "xmin",
+        "ymin",
+        "xmax",
+        "ymax",
+        "filename",
+        "difficult",
+        "size",
+        "x",
+    ]
+)
+TEXTS = st.one_of(
+    st.sampled_from(
+        ["dog", "good.png", "1", "5", "-1", "nan", "1e999", "", "../x", "[/x]", "<![CDATA[x]]>", "&lt;"]
+    ),
+    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="<&"), max_size=8),
+)
+
+
+def element(children: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.builds(
+        lambda tag, mark, inner: f"<{tag}{mark}>{''.join(inner)}</{tag}>",
+        TAGS,
+        st.sampled_from(["", "", "", ' a="1"', ' xmlns="urn:x"']),
+        st.lists(children, max_size=5),
+    )
+
+
+TREES = st.recursive(TEXTS, element, max_leaves=25)
+ANNOTATIONS = st.one_of(
+    st.binary(max_size=300),
+    st.builds(lambda trees: f"<annotation>{''.join(trees)}</annotation>".encode(), st.lists(TREES, max_size=6)),
+    st.builds(
+        lambda name, body: (
+            f'<?xml version="1.0" encoding="{name}"?><annotation>'.encode() + body + b"</annotation>"
+        ),
+        st.sampled_from(
+            ["utf-8", "utf-16", "latin-1", "utf-7", "idna", "punycode", "hex", "undefined", "cp037", "x"]
+        ),
+        st.binary(max_size=60),
+    ),
+    st.builds(
+        lambda start, cut, end: start[:cut].encode() + end,
+        st.just(an_annotation("good.png", an_object(), an_object("cat"))),
+        st.integers(0, 300),
+        st.binary(max_size=20),
+    ),
+)
+
+
+@given(content=ANNOTATIONS)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(content=f"<annotation><object><difficult>{nested(5000)}</difficult></object></annotation>".encode())
+@example(content=b"<annotation><object><name>dog</name></object>\x00</annotation>")
+def test_no_annotation_is_a_crash(voc: Voc, content: bytes) -> None:
+    voc.annotation("good", content)
+    voc.split("train", "good")
+    found = read_voc(voc.root)
+    for image in found.images:
+        left, top, right, bottom = image.box or (0, 0, 0, 0)
+        assert 0 <= left < right <= WIDTH
+        assert 0 <= top < bottom <= HEIGHT
+        assert image.class_name in VOC_CLASSES
+        assert image.path == voc.path("good.png")
+    assert all(problem.reason for problem in found.problems)
+
+
+@given(content=st.binary(max_size=200))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_split_list_is_a_crash(voc: Voc, content: bytes) -> None:
+    (voc.year / "ImageSets" / "Main" / "train.txt").write_bytes(content)
+    found = read_voc(voc.root)
+    assert all(image.splits == ("train",) for image in found.images)
+    assert all(problem.reason for problem in found.problems)
+
+
+@given(place=st.integers(0, len(GOOD) - 1), value=st.integers(0, 255), cut=st.integers(0, 40))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_image_file_is_a_crash(voc: Voc, place: int, value: int, cut: int) -> None:
+    content = bytearray(GOOD)
+    content[place] = value
+    voc.image("good.png", bytes(content[: len(content) - cut]))
+    voc.split("train", "good")
+    found = read_voc(voc.root)
+    assert len(found.images) + len(found.problems) == 1

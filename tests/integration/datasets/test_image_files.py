@@ -1,0 +1,206 @@
+"""Image files: broken ones are problems, odd ones are read as what they show."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from producer.datasets.voc import read_voc
+from shared.catalogue import FoundDataset, FoundImage
+from tests.conftest import Analyze
+from tests.integration.datasets.helpers import (
+    BROKEN_IMAGES,
+    GOOD,
+    Voc,
+    an_annotation,
+    an_object,
+    as_rgb,
+    encoded,
+    grey_ramp,
+    noise,
+    only_problem,
+    source_of,
+    stems,
+)
+from worker.vision.images import ImageSource, UnreadableImage, read_image
+
+# --- bad image files ---
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", BROKEN_IMAGES)
+def test_broken_image_is_a_problem(voc: Voc, name: str) -> None:
+    content, reason = BROKEN_IMAGES[name]
+    voc.image("bad.jpg", content)
+    voc.annotation("bad", an_annotation("bad.jpg", an_object()))
+    problem = only_problem(read_voc(voc.root))
+    assert (problem.path, problem.object_number, problem.reason) == (voc.path("bad.jpg"), 0, reason)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", BROKEN_IMAGES)
+def test_broken_image_is_unreadable_at_run_time_too(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "bad.jpg"
+    file.write_bytes(BROKEN_IMAGES[name][0])
+    with pytest.raises(UnreadableImage):
+        read_image(ImageSource(1, file), 8)
+
+
+def test_file_that_is_no_image_is_said_to_be_none_in_the_same_words_every_time(voc: Voc) -> None:
+    voc.image("bad.jpg", b"this is no image")
+    voc.annotation("bad", an_annotation("bad.jpg", an_object()))
+    details = {only_problem(read_voc(voc.root)).detail for _ in range(3)}
+    assert len(details) == 1
+    assert " at 0x" not in details.pop()
+
+
+@pytest.mark.parametrize("form", ["EPS", "ICNS", "TGA"])
+def test_formats_that_are_no_photographs_are_not_decoded(voc: Voc, form: str) -> None:
+    """Pillow hands an EPS file to Ghostscript, whatever its name, and knows a few dozen formats of old games."""
+    voc.image("bad.jpg", encoded(Image.fromarray(noise(64, 64)), form))
+    voc.annotation("bad", an_annotation("bad.jpg", an_object()))
+    assert only_problem(read_voc(voc.root)).reason == "broken image"
+    with pytest.raises(UnreadableImage):
+        read_image(ImageSource(1, voc.root / voc.path("bad.jpg")), 8)
+
+
+def test_no_program_is_started_to_decode_an_image(tmp_path: Path, analyze: Analyze) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (programs / "gs").chmod(0o755)
+    analyze.environment["PATH"] = f"{programs}:{analyze.environment['PATH']}"
+    dog = tmp_path / "data" / "dog"
+    dog.mkdir(parents=True)
+    (dog / "good.png").write_bytes(GOOD)
+    (dog / "bad.jpg").write_bytes(encoded(noise(), "EPS"))
+    analyze("dataset", "add", "folder", "--root", tmp_path / "data")
+    assert not (tmp_path / "started").exists()
+
+
+def test_missing_image_is_a_problem(voc: Voc) -> None:
+    voc.annotation("bad", an_annotation("bad.jpg", an_object()))
+    assert only_problem(read_voc(voc.root)).reason == "missing file"
+
+
+def test_folder_or_pipe_in_an_images_place_is_a_problem(voc: Voc) -> None:
+    (voc.year / "JPEGImages" / "folder.jpg").mkdir()
+    os.mkfifo(voc.year / "JPEGImages" / "pipe.jpg")
+    for name in ("folder", "pipe"):
+        voc.annotation(name, an_annotation(f"{name}.jpg", an_object()))
+    voc.split("train", "good", "folder", "pipe")
+    found = read_voc(voc.root)
+    assert stems(found) == ["good"]
+    assert [problem.reason for problem in found.problems] == ["missing file"] * 2
+
+
+def test_link_out_of_the_data_set_is_a_problem(voc: Voc, tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(GOOD)
+    (voc.year / "JPEGImages" / "bad.jpg").symlink_to(tmp_path / "secret.png")
+    voc.annotation("bad", an_annotation("bad.jpg", an_object()))
+    assert only_problem(read_voc(voc.root)).reason == "path outside the data set"
+
+
+@pytest.mark.parametrize("target", ["bad.jpg", "nothing.jpg", "/dev/zero", "/proc/self/mem"])
+def test_link_to_nowhere_or_to_a_device_is_a_problem(voc: Voc, target: str) -> None:
+    (voc.year / "JPEGImages" / "bad.jpg").symlink_to(target)
+    voc.annotation("bad", an_annotation("bad.jpg", an_object()))
+    assert only_problem(read_voc(voc.root)).path == voc.path("bad.jpg")
+
+
+def test_link_inside_the_data_set_is_followed(voc: Voc) -> None:
+    (voc.year / "JPEGImages" / "bad.jpg").symlink_to("good.png")
+    voc.annotation("bad", an_annotation("bad.jpg", an_object()))
+    assert stems(read_voc(voc.root)) == ["bad", "good"]
+
+
+FILENAMES = [
+    *("../good.png", "../../../etc/passwd", "/etc/passwd", "sub/good.png", "..", ".", "./good.png", "good.png/"),
+    *("..\\good.png", "C:\\good.png", "x" * 5000, "x" * 255, "\u202egood", "%2e%2e/good.png"),
+]
+
+
+@pytest.mark.parametrize("filename", FILENAMES)
+def test_file_name_that_leads_elsewhere_is_a_problem(voc: Voc, filename: str) -> None:
+    voc.annotation("bad", an_annotation(filename, an_object()))
+    assert only_problem(read_voc(voc.root)).object_number == 0
+
+
+# --- odd but usable image files ---
+
+
+def palette_picture() -> Image.Image:
+    return Image.fromarray(as_rgb(grey_ramp(8))).convert("P", palette=Image.Palette.ADAPTIVE)
+
+
+ODD_IMAGES: dict[str, bytes] = {
+    "greyscale": encoded(grey_ramp(8)),
+    "greyscale JPEG": encoded(grey_ramp(8), "JPEG", quality=100),
+    "16 bits": encoded(grey_ramp(16)),
+    "16 bits, TIFF": encoded(grey_ramp(16), "TIFF"),
+    "palette": encoded(palette_picture()),
+    "grey with transparency": encoded(Image.fromarray(grey_ramp(8)).convert("LA")),
+    "transparency": encoded(Image.fromarray(as_rgb(grey_ramp(8))).convert("RGBA")),
+    "CMYK": encoded(Image.fromarray(as_rgb(grey_ramp(8))).convert("CMYK"), "JPEG", quality=100, subsampling=0),
+    "CMYK, TIFF": encoded(Image.fromarray(as_rgb(grey_ramp(8))).convert("CMYK"), "TIFF"),
+    "animated GIF": encoded(
+        Image.fromarray(grey_ramp(8)), "GIF", save_all=True, append_images=[Image.new("L", (16, 16), 9)] * 3
+    ),
+    "BMP": encoded(as_rgb(grey_ramp(8)), "BMP"),
+    "WebP": encoded(as_rgb(grey_ramp(8)), "WEBP", lossless=True),
+    "MPO": encoded(
+        as_rgb(grey_ramp(8)), "MPO", save_all=True, append_images=[Image.new("RGB", (16, 16))], quality=100
+    ),
+}
+
+
+def read_odd(voc: Voc, filename: str, content: bytes) -> FoundDataset:
+    """Read a data set whose only image is this file, its object as large as the ramp."""
+    voc.image(filename, content)
+    voc.annotation("odd", an_annotation(filename, an_object(box=(1, 1, 16, 16))))
+    voc.split("train", "odd")
+    return read_voc(voc.root)
+
+
+def assert_ramp(found: FoundDataset, image: FoundImage) -> None:
+    """The image shows the ramp, but for what a lossy format changes."""
+    pixels = read_image(source_of(found, image), 16).astype(int)
+    assert np.abs(pixels - as_rgb(grey_ramp(8))).max() <= 3
+
+
+@pytest.mark.parametrize("name", ODD_IMAGES)
+def test_odd_image_is_read_as_what_it_shows(voc: Voc, name: str) -> None:
+    found = read_odd(voc, "odd.jpg", ODD_IMAGES[name])
+    assert not found.problems
+    assert_ramp(found, found.images[0])
+
+
+RAMP = grey_ramp(16)
+UNUSUAL_RANGES = {
+    "16 bits, PGM": encoded(RAMP, "PPM"),
+    "32 bits, TIFF": encoded(RAMP.astype(np.int32), "TIFF"),
+    "32 bits to 255, TIFF": encoded((RAMP // 257).astype(np.int32), "TIFF"),
+    "floats to 1, TIFF": encoded((RAMP / 65535).astype(np.float32), "TIFF"),
+    "floats to 255, TIFF": encoded((RAMP / 257).astype(np.float32), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL_RANGES)
+def test_image_of_an_unusual_range_is_read_as_what_it_shows_or_not_at_all(voc: Voc, name: str) -> None:
+    """Pillow's own conversion cuts off what is above 255: nearly all of it would be white, or black."""
+    found = read_odd(voc, "odd.tif", UNUSUAL_RANGES[name])
+    for image in found.images:
+        assert_ramp(found, image)
+    assert len(found.images) + len(found.problems) == 1
+
+
+def test_image_of_one_pixel_is_usable(voc: Voc) -> None:
+    voc.add("tiny", an_object(box=(1, 1, 1, 1)), content=encoded(np.full((1, 1, 3), 77, np.uint8)))
+    voc.split("train", "tiny")
+    found = read_voc(voc.root)
+    assert [image.box for image in found.images] == [(0, 0, 1, 1)]
+    assert (read_image(source_of(found, found.images[0]), 32) == 77).all()

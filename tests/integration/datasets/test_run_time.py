@@ -1,0 +1,126 @@
+"""Images as workers read them: in order, in batches, and skipped where they were spoiled meanwhile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from producer.datasets.folder import read_folder
+from tests.integration.datasets.helpers import encoded, source_of, write_folder
+from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_image
+
+
+@pytest.fixture
+def ten(tmp_path: Path) -> list[ImageSource]:
+    """Ten images of a registered folder; the first pixel of each tells its number."""
+    for number in range(10):
+        write_folder(tmp_path / "data", [f"ant/{number}.png"], encoded(np.full((8, 8, 3), number + 1, np.uint8)))
+    found = read_folder(tmp_path / "data")
+    return [source_of(found, image, number) for number, image in enumerate(found.images)]
+
+
+def spoil(source: ImageSource, how: str) -> None:
+    if how == "removed":
+        source.path.unlink()
+    elif how == "changed":
+        source.path.write_bytes(encoded(np.full((8, 8, 3), 99, np.uint8)))
+    elif how == "emptied":
+        source.path.write_bytes(b"")
+    elif how == "a folder":
+        source.path.unlink()
+        source.path.mkdir()
+
+
+SPOILED = ["removed", "changed", "emptied", "a folder"]
+
+
+@pytest.mark.parametrize("how", SPOILED)
+@pytest.mark.parametrize("pad", [True, False])
+def test_image_spoiled_after_registration_is_skipped_with_a_reason(
+    ten: list[ImageSource], pad: bool, how: str
+) -> None:
+    for number in (0, 5, 9):
+        spoil(ten[number], how)
+    skipped: list[Skipped] = []
+    found = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
+    assert [item.source.id for item in skipped] == [0, 5, 9]
+    assert all(item.reason for item in skipped)
+    assert [[source.id for source in batch.sources] for batch in found] == [[1, 2, 3], [4, 6, 7], [8]]
+    for batch in found:
+        assert batch.pixels.shape == (4 if pad else len(batch.sources), 3, 8, 8)
+        shown = [int(value) for value in batch.pixels[:, 0, 0, 0]]
+        padding = [0] * (len(shown) - len(batch.sources))
+        assert shown == [source.id + 1 for source in batch.sources] + padding
+        assert not batch.pixels[len(batch.sources) :].any()
+
+
+def test_changed_image_says_that_it_changed(ten: list[ImageSource]) -> None:
+    spoil(ten[0], "changed")
+    with pytest.raises(UnreadableImage, match="changed since it was registered"):
+        read_image(ten[0], 8)
+
+
+@pytest.mark.parametrize("pad", [True, False])
+def test_all_images_unreadable_leaves_no_image_but_every_reason(ten: list[ImageSource], pad: bool) -> None:
+    for source in ten:
+        spoil(source, "removed")
+    skipped: list[Skipped] = []
+    found = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
+    assert len(skipped) == 10
+    assert [batch.sources for batch in found] == ([[], [], []] if pad else [])
+    assert all(batch.pixels.shape == (4, 3, 8, 8) and not batch.pixels.any() for batch in found)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize("size", [1, 3, 10, 11])
+def test_order_is_kept_and_padded_batches_have_one_shape(ten: list[ImageSource], size: int, threads: int) -> None:
+    found = list(batches(ten, size, 8, pad=True, threads=threads))
+    assert [source.id for batch in found for source in batch.sources] == list(range(10))
+    assert {tuple(batch.pixels.shape) for batch in found} == {(size, 3, 8, 8)}
+    assert all(len(batch.sources) == size for batch in found[:-1])
+
+
+def test_batches_left_half_way_leave_no_thread_behind(ten: list[ImageSource]) -> None:
+    reading = batches(ten, 1, 8)
+    assert next(reading).sources[0].id == 0
+    reading.close()
+    decoders = [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+    for thread in decoders:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in decoders)
+
+
+def test_no_sources_give_no_batches() -> None:
+    assert list(batches([], 4, 8, pad=True)) == []
+
+
+def test_pipe_in_an_images_place_does_not_hold_a_worker_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    outcome: list[str] = []
+
+    def read() -> None:
+        try:
+            read_image(ImageSource(1, tmp_path / "pipe.png", sha256="0" * 64), 8)
+        except UnreadableImage as error:
+            outcome.append(str(error))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(20)
+    held_up = reader.is_alive()
+    if held_up:  # let it go
+        os.close(os.open(tmp_path / "pipe.png", os.O_WRONLY))
+        reader.join()
+    assert not held_up
+    assert outcome
+
+
+def test_decoding_leaves_torch_out_of_the_producer() -> None:
+    code = "import sys, producer.datasets.voc, producer.datasets.folder; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

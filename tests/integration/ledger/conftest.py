@@ -1,0 +1,47 @@
+"""A ledger on each database, with a data set and, where a test wants it, a job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared.database import Database
+from shared.ledger import Ledger
+from shared.models import Dataset
+from shared.specifications import Top9Specification
+from tests.integration.ledger.helpers import SHA256, Rivals, top9
+
+
+@pytest.fixture
+def dataset(database: Database) -> int:
+    with database.write() as session:
+        row = Dataset(
+            name="voc", kind="voc", root="/data", options={}, fingerprint=SHA256, class_names=["cat", "dog"]
+        )
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+@pytest.fixture
+def ledger(database: Database, dataset: int) -> Ledger:
+    return Ledger(database)
+
+
+@pytest.fixture
+def specification(dataset: int) -> Top9Specification:
+    return top9(dataset)
+
+
+@pytest.fixture
+def job(ledger: Ledger, specification: Top9Specification) -> int:
+    return ledger.submit(specification)[0]
+
+
+@pytest.fixture
+def at_once(ledger: Ledger) -> Iterator[Rivals]:
+    rivals = Rivals(ledger)
+    yield rivals
+    for own in rivals.ledgers:
+        own.database.close()

@@ -1,0 +1,142 @@
+"""What the tests of the ledger look at and do, and several processes that do it at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from shared.database import Database
+from shared.errors import JobStateConflict
+from shared.ledger import Claim, Ledger
+from shared.models import Base, Event, Job, Shard, ShardState
+from shared.networks import NetworkSpecification
+from shared.specifications import SearchedLayerSpecification, Top9Specification
+
+SHA256 = "ab" * 32
+ACTIVE = ("waiting", "queued", "running")
+RACES = 20  # how often the races for the last shard are run
+FEW = 8  # and the other ones
+
+
+def top9(dataset_id: int, *, search: int = 2, seed: int = 0) -> Top9Specification:
+    """A small search: ``search`` shards of stage *search*, one *select*, ``search`` *project*, one *finish*."""
+    return Top9Specification(
+        dataset_id=dataset_id,
+        dataset_fingerprint=SHA256,
+        split="val",
+        image_count=32 * search,
+        network=NetworkSpecification(name="zfnet", classes=20, image_size=64),
+        weights_sha256=f"{seed:064x}",
+        weights_path=f"ab/{SHA256}.safetensors",
+        training_job_id=None,
+        layers=[SearchedLayerSpecification(layer="conv5", path="features.10", units=list(range(search)))],
+        shards=search,
+    )
+
+
+def job_of(ledger: Ledger, job: int) -> Job:
+    with ledger.database.read() as session:
+        return session.get_one(Job, job)
+
+
+def shards_of(ledger: Ledger, job: int) -> Sequence[Shard]:
+    with ledger.database.read() as session:
+        return session.scalars(select(Shard).where(Shard.job_id == job).order_by(Shard.number)).all()
+
+
+def states(ledger: Ledger, job: int) -> list[str]:
+    return [shard.state for shard in shards_of(ledger, job)]
+
+
+def queued(ledger: Ledger, job: int) -> list[int]:
+    return [shard.id for shard in shards_of(ledger, job) if shard.state == ShardState.QUEUED]
+
+
+def messages(ledger: Ledger, job: int) -> list[str]:
+    with ledger.database.read() as session:
+        return list(session.scalars(select(Event.message).where(Event.job_id == job).order_by(Event.id)))
+
+
+def dump(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+    with ledger.database.read() as session:
+        return {
+            table.name: sorted(map(tuple, session.execute(select(table))), key=repr)
+            for table in Base.metadata.sorted_tables
+        }
+
+
+def claimed(ledger: Ledger, shard_id: int, worker: str = "w") -> Claim:
+    claim = ledger.claim(shard_id, worker)
+    assert claim is not None
+    return claim
+
+
+def finish_stage(ledger: Ledger, job: int) -> None:
+    for shard_id in queued(ledger, job):
+        ledger.complete(claimed(ledger, shard_id))
+
+
+def finish(ledger: Ledger, job: int) -> None:
+    """Do what is left of a job: ``top9`` has four stages."""
+    for _ in range(4):
+        finish_stage(ledger, job)
+
+
+def refused(ledger: Ledger, change: Callable[[int], object], job: int, state: str) -> None:
+    """A job of this state is not changed so, and nothing else is changed by the attempt."""
+    before = dump(ledger)
+    with pytest.raises(JobStateConflict, match=f"is {state}"):
+        change(job)
+    assert dump(ledger) == before
+
+
+def expire(ledger: Ledger, shard_id: int) -> None:
+    """As if the worker had been silent for longer than its lease."""
+    with ledger.database.write() as session:
+        session.execute(
+            update(Shard).where(Shard.id == shard_id, Shard.token.is_not(None)).values(lease_until=1.0)
+        )
+
+
+def die(ledger: Ledger, shard_id: int, times: int = 1) -> None:
+    """Workers that claim the shard and are never heard of again; the last one's lease has just run out."""
+    for _ in range(times):
+        claimed(ledger, shard_id, "dead")
+        expire(ledger, shard_id)
+
+
+class Rivals:
+    """The same ledger as several processes have it: each with connections of its own."""
+
+    def __init__(self, ledger: Ledger, count: int = 4) -> None:
+        url = ledger.database.url.render_as_string(hide_password=False)
+        self.ledgers = [Ledger(Database(url), ledger.lease_seconds) for _ in range(count)]
+        for own in self.ledgers:
+            own.live_workers()  # connected
+
+    def __call__(self, *calls: Callable[[Ledger], Any]) -> list[Any]:
+        """Make each call in a thread of its own, all at one moment: what it returned or raised."""
+        barrier = threading.Barrier(len(calls))
+        outcomes: list[Any] = [None] * len(calls)
+
+        def run(place: int, own: Ledger, call: Callable[[Ledger], Any]) -> None:
+            barrier.wait()
+            try:
+                outcomes[place] = call(own)
+            except Exception as error:
+                outcomes[place] = error
+
+        threads = [
+            threading.Thread(target=run, args=(place, own, call))
+            for place, (own, call) in enumerate(zip(self.ledgers, calls, strict=False))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return outcomes

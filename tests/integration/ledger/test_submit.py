@@ -1,0 +1,102 @@
+"""Submitting: one request is one job, with all its shards or none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from shared.ledger import Ledger
+from shared.models import Event
+from shared.specifications import Top9Specification
+from tests.integration.ledger.helpers import FEW, Rivals, dump, job_of, messages, shards_of, states, top9
+
+
+def test_submit_inserts_all_shards_with_only_the_first_stage_queued(
+    ledger: Ledger, specification: Top9Specification
+) -> None:
+    job, new = ledger.submit(specification)
+    assert new
+    assert states(ledger, job) == ["queued", "queued", "waiting", "waiting", "waiting", "waiting"]
+    shards = shards_of(ledger, job)
+    assert [shard.stage_name for shard in shards] == ["search"] * 2 + ["select"] + ["project"] * 2 + ["finish"]
+    assert [shard.stage for shard in shards] == [0, 0, 1, 2, 2, 3]
+    assert [shard.payload for shard in shards] == [planned.payload for planned in specification.plan()]
+    assert [shard.queue for shard in shards] == [planned.queue for planned in specification.plan()]
+    assert {(shard.attempt, shard.token, shard.sent_at) for shard in shards} == {(0, None, None)}
+    row = job_of(ledger, job)
+    assert (row.state, row.stage, row.shards_total, row.shards_left) == ("queued", 0, 6, 6)
+    assert (row.key, row.generation) == (specification.key(), 0)
+    assert Top9Specification.model_validate(row.specification) == specification
+
+
+def test_same_specification_twice_is_one_job(ledger: Ledger, specification: Top9Specification) -> None:
+    first, _ = ledger.submit(specification)
+    before = dump(ledger)
+    assert ledger.submit(specification) == (first, False)
+    assert dump(ledger) == before
+
+
+def test_number_of_shards_is_no_part_of_the_request(ledger: Ledger, dataset: int) -> None:
+    first, _ = ledger.submit(top9(dataset))
+    other = top9(dataset).model_copy(update={"shards": 1, "weights_path": "cd/other.safetensors"})
+    assert ledger.submit(other) == (first, False)
+    assert ledger.submit(top9(dataset, seed=1))[1]
+
+
+def test_force_makes_a_new_generation_and_is_what_is_found_next(
+    ledger: Ledger, specification: Top9Specification
+) -> None:
+    first, _ = ledger.submit(specification)
+    second, new = ledger.submit(specification, force=True)
+    assert new
+    assert second != first
+    assert [job_of(ledger, job).generation for job in (first, second)] == [0, 1]
+    assert ledger.submit(specification) == (second, False)
+
+
+def test_what_belongs_to_a_job_is_written_with_it_or_neither_is(
+    ledger: Ledger, specification: Top9Specification
+) -> None:
+    before = dump(ledger)
+
+    def also(session: Any, job_id: int) -> None:
+        session.add(Event(job_id=job_id, level="info", message="mine"))
+        session.flush()
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        ledger.submit(specification, also=also)
+    assert dump(ledger) == before
+    job, _ = ledger.submit(
+        specification, also=lambda s, job_id: s.add(Event(job_id=job_id, level="info", message="mine"))
+    )
+    assert "mine" in messages(ledger, job)
+
+
+def test_submit_on_a_data_set_that_is_not_registered_is_an_error(ledger: Ledger) -> None:
+    before = dump(ledger)
+    with pytest.raises(IntegrityError):
+        ledger.submit(top9(999_999))
+    assert dump(ledger) == before
+
+
+def test_two_who_submit_the_same_at_once_get_one_job(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+    for seed in range(FEW):
+        wanted = top9(dataset, seed=seed)
+        outcomes = at_once(*[lambda own: own.submit(wanted)] * 3)  # noqa: B023
+        assert len({job for job, _ in outcomes}) == 1
+        assert sorted(new for _, new in outcomes) == [False, False, True]
+        assert len(shards_of(ledger, outcomes[0][0])) == 6
+
+
+def test_two_who_force_at_once_get_two_generations(
+    ledger: Ledger, specification: Top9Specification, at_once: Rivals
+) -> None:
+    ledger.submit(specification)
+    for turn in range(FEW):
+        outcomes = at_once(*[lambda own: own.submit(specification, force=True)] * 2)
+        assert [new for _, new in outcomes] == [True, True]
+        generations = {job_of(ledger, job).generation for job, _ in outcomes}
+        assert generations == {2 * turn + 1, 2 * turn + 2}
