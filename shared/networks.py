@@ -25,10 +25,15 @@ class NetworkSpecification(BaseModel):
     classes: int = Field(ge=1, le=100_000)
     image_size: int = Field(ge=16, le=4096, description="height and width of the input, in pixels")
     fc: int | None = Field(default=None, ge=1, le=65_536, description="width of the fully connected layers")
+    maps: tuple[int, int, int] | None = Field(default=None, description="maps of convolutions 3, 4 and 5")
+    without: tuple[str, ...] = Field(default=(), description="layers left out: conv3, fc7 (paper, Table 3)")
+    # What a pixel (0 to 1, by channel) is made of before the network sees it: (pixel - mean) / std.
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def key(self) -> str:
         """The identity of the description."""
-        return hashlib.sha256(f"description 1 {self.model_dump_json()}".encode()).hexdigest()
+        return hashlib.sha256(f"description 2 {self.model_dump_json()}".encode()).hexdigest()
 
 
 class LayerDescription(BaseModel):
