@@ -22,6 +22,7 @@ from torch import nn
 
 from worker.vision import networks
 from worker.vision.images import Batch, ImageSource, batches, to_input
+from worker.vision.initialising import initialise
 from worker.vision.search import observe, search
 
 CONVOLUTIONS = ["features.0", "features.3", "features.6", "features.8", "features.10"]
@@ -63,7 +64,7 @@ def main(folder: Path | None, count: int, size: int, batch: int, rounds: int, de
     """Print images per second and ratios as JSON."""
     torch.manual_seed(0)
     model = networks.build("zfnet", 20, size).eval()
-    networks.initialise_he(model)
+    initialise(model, "he")
     model = model.to(device, memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as drawn:
         if folder is None:

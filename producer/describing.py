@@ -14,6 +14,8 @@ from shared.database import Database
 from shared.networks import NetworkDescription, NetworkSpecification
 from shared.settings import Settings
 
+DEFAULT_WEIGHTS = "DEFAULT"
+
 
 @dataclass(frozen=True)
 class TakenWeights:
@@ -37,15 +39,26 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
 
 
 def describe_with_weights(
-    database: Database, specification: NetworkSpecification, weights: Path, settings: Settings
+    database: Database,
+    specification: NetworkSpecification,
+    weights: Path,
+    settings: Settings,
+    *,
+    pretrained: bool = False,
 ) -> tuple[NetworkDescription, TakenWeights]:
     """A network's layers, and its weights, checked and put into the store.
 
+    ``pretrained`` weights may be for another number of classes; with the name ``DEFAULT`` they are torchvision's,
+    downloaded.
+
     Raises
     ------
-    NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, StoreFull
+    NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, StoreFull, DownloadFailed
     """
-    options = ["--weights", str(weights.absolute()), "--store", str(settings.resolved_store)]
+    file = str(weights) if pretrained and str(weights) == DEFAULT_WEIGHTS else str(weights.absolute())
+    options = ["--weights", file, "--store", str(settings.resolved_store)]
+    if pretrained:
+        options.append("--pretrained")
     description, answer = _ask(database, specification, settings, options)
     return description, TakenWeights(**answer["weights"])
 
@@ -54,11 +67,13 @@ def _ask(
     database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
 ) -> tuple[NetworkDescription, dict[str, dict[str, str]]]:
     command = [sys.executable, "-m", "worker.describe", specification.model_dump_json(), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # A download shows its bar; what else is said there is for the error.
+    errors_to = None if DEFAULT_WEIGHTS in options else subprocess.PIPE
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False)
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no word"]
+        reason = (done.stderr or "").strip().splitlines()[-1:] or ["no word"]
         raise errors.UnitscopeError(reason=f"the network could not be described ({reason[0]})") from None
     if "error" in answer:
         raise getattr(errors, answer["error"])(**answer["details"])

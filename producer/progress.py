@@ -150,7 +150,7 @@ def describe_job(kind: str, specification: dict[str, Any]) -> str:
     """A job in a few words."""
     network = specification["network"]["name"]
     if kind == "train":
-        return f"train {network}, {specification['epochs']} epochs"
+        return f"train {network}, {specification['recipe']['epochs']} epochs"
     layers = ", ".join(layer["layer"] for layer in specification["layers"])
     return f"top {specification['top']} of {network} {layers}, {specification['split']}"
 

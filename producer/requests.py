@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.describing import describe, describe_with_weights
+from producer.describing import describe_with_weights
 from shared.catalogue import find_dataset, split_size, split_sizes
 from shared.database import Database
 from shared.errors import NoSuchRun, NoSuchUnit, NoTrainedNetwork, UsageError
 from shared.models import Checkpoint, CheckpointKind, Dataset, Job, JobState, Network, TrainingRun
-from shared.networks import NetworkDescription, NetworkSpecification
+from shared.networks import NetworkDescription, NetworkSpecification, input_defaults
 from shared.settings import Settings
-from shared.specifications import SearchedLayerSpecification, Top9Specification, TrainSpecification
-
-IMAGE_SIZES = {"zfnet": 227, "alexnet": 227, "inception_v3": 299}  # the others: 224
+from shared.specifications import SearchedLayerSpecification, Top9Specification
 
 
 @dataclass(frozen=True)
@@ -33,61 +29,25 @@ class _Weights:
     training_job_id: int | None
 
 
-def training_request(
-    database: Database,
-    settings: Settings,
-    *,
-    network: str,
-    dataset: str,
-    fc: int | None,
-    size: int | None,
-    **recipe: Any,
-) -> TrainSpecification:
-    """The specification of a training run; ``recipe`` are fields of ``TrainSpecification``.
-
-    Raises
-    ------
-    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, UsageError
-    """
-    given = {name: value for name, value in recipe.items() if value is not None}
-    with database.read() as session:
-        found = find_dataset(session, dataset)
-        splits = {
-            phase: given.get(f"{phase}_split", TrainSpecification.model_fields[f"{phase}_split"].default)
-            for phase in ("train", "val")
-        }
-        counts = {f"{phase}_count": split_size(session, found, split) for phase, split in splits.items()}
-    specification = network_specification(network, len(found.class_names), size, fc)
-    describe(database, specification, settings)
-    try:
-        return TrainSpecification(
-            dataset_id=found.id,
-            dataset_fingerprint=found.fingerprint,
-            network=specification,
-            **counts,
-            **given,
-        )
-    except ValidationError as error:  # a learning rate that is no number
-        first = error.errors()[0]
-        name = str(first["loc"][0]).replace("_", "-")
-        raise UsageError(reason=f"--{name} {given.get(str(first['loc'][0]))}: {first['msg']}.") from error
-
-
-def network_specification(name: str, classes: int, size: int | None, fc: int | None) -> NetworkSpecification:
-    """A network with the input size its recipe has, unless another is given."""
-    return NetworkSpecification(name=name, classes=classes, image_size=size or IMAGE_SIZES.get(name, 224), fc=fc)
-
-
-def note_training_run(specification: TrainSpecification, session: Session, job_id: int) -> None:
-    """The row of a new training run."""
-    session.add(
-        TrainingRun(
-            job_id=job_id,
-            dataset_id=specification.dataset_id,
-            network_key=specification.network.key(),
-            network=specification.network.name,
-            epochs=specification.epochs,
-        )
+def network_specification(
+    name: str,
+    classes: int,
+    size: int | None = None,
+    fc: int | None = None,
+    maps: tuple[int, int, int] | None = None,
+    without: Sequence[str] = (),
+) -> NetworkSpecification:
+    """A network with the input of its recipe, unless another size is given."""
+    defaults = input_defaults(name)
+    return NetworkSpecification(
+        name=name,
+        classes=classes,
+        image_size=size or defaults.size,
+        fc=fc,
+        maps=maps,
+        without=tuple(without),
+        mean=defaults.mean,
+        std=defaults.std,
     )
 
 
@@ -107,6 +67,8 @@ def search_request(
     classes: int | None,
     fc: int | None,
     size: int | None,
+    maps: tuple[int, int, int] | None = None,
+    without: Sequence[str] = (),
 ) -> Top9Specification:
     """The specification of a top-9 search.
 
@@ -121,7 +83,8 @@ def search_request(
         count = split_size(session, found, split)
         chosen = None if weights else _from_run(session, found, run)
     if weights:
-        wanted = network_specification(network or "zfnet", classes or len(found.class_names), size, fc)
+        classes = classes or len(found.class_names)
+        wanted = network_specification(network or "zfnet", classes, size, fc, maps, without)
         description, taken = describe_with_weights(database, wanted, weights, settings)
         chosen = _Weights(description, taken.path, taken.sha256, None)
     assert chosen is not None  # noqa: S101 - one of the two branches gave it
@@ -174,7 +137,9 @@ def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> _Weight
             raise NoTrainedNetwork(dataset=dataset.name)
     training_run = row[0]
     description = NetworkDescription.model_validate(session.get_one(Network, training_run.network_key).description)
-    best = session.get(Checkpoint, (training_run.job_id, CheckpointKind.BEST))
+    best = session.scalars(
+        select(Checkpoint).where(Checkpoint.job_id == training_run.job_id, Checkpoint.kind == CheckpointKind.BEST)
+    ).one_or_none()
     if best is None:
         raise UsageError(reason=f"Training run {training_run.job_id} has no best weights.")
     return _Weights(description, best.path, best.sha256, training_run.job_id)

@@ -75,6 +75,14 @@ class UsageError(UnitscopeError):
     exit_code = 2
 
 
+class NoTensorBoard(UsageError):
+    """--tensorboard needs the package tensorboard where the worker runs: pip install 'unitscope[tensorboard]'."""
+
+
+class NotExtendable(UsageError):
+    """Training run {job_id} can't be extended: {reason}."""
+
+
 class BadSettings(UsageError):
     """The settings are wrong: {reason}. `analyze doctor` shows where each value comes from."""
 
@@ -89,7 +97,8 @@ class AmbiguousLayer(UsageError):
 
 
 class WeightsDontFit(UsageError):
-    """The weights {path} don't fit {network}: {reason}. Check --network, --classes and --fc."""
+    """The weights {path} don't fit {network}: {reason}. Check --network, --classes, --fc, --maps
+    and --without."""
 
 
 class WeightsNotReadable(UsageError):
@@ -108,6 +117,10 @@ class NoTrainedNetwork(UsageError):
 
 class DatasetExists(UsageError):
     """A data set named '{name}' is registered already, with other content. Choose another --name."""
+
+
+class FolderTaken(UsageError):
+    """{path} has something else in it. Choose another --name, or remove it."""
 
 
 class NoDatasetThere(UsageError):
@@ -175,8 +188,8 @@ class NoSuchSplit(NoSuchThing):
 
 
 class NoSuchNetwork(NoSuchThing):
-    """There is no network '{name}'. Known: zfnet, zfnet-paper, alexnet and torchvision's classification
-    models{close}."""
+    """There is no network '{name}'. Known: zfnet, zfnet-paper, zfnet-wide, cifar-cnn and torchvision's
+    classification models{close}."""
 
 
 class NoSuchLayer(NoSuchThing):

@@ -80,6 +80,7 @@ class CheckpointKind(StrEnum):
     STATE = "state"  # all that a run needs to go on
     BEST = "best"  # weights of the best validation accuracy
     LAST = "last"  # weights of the last epoch
+    EPOCH = "epoch"  # weights of an epoch that is kept
 
 
 ACTIVE_JOBS = (JobState.QUEUED, JobState.RUNNING)
@@ -314,6 +315,9 @@ class TrainingRun(Base):
     best_epoch: Mapped[int | None]
     best_accuracy: Mapped[float | None]
     curves_path: Mapped[str | None]
+    confusion_path: Mapped[str | None]  # picture of the confusion matrix at the best epoch
+    filters_path: Mapped[str | None]  # picture of the first layer's filters
+    environment: Mapped[dict[str, Any] | None]  # device and versions of the libraries it ran with
 
 
 class Epoch(Base):
@@ -327,6 +331,8 @@ class Epoch(Base):
     phase: Mapped[str] = mapped_column(String(8), primary_key=True)
     loss: Mapped[float]
     accuracy: Mapped[float]  # 0 to 1
+    top5_accuracy: Mapped[float | None]  # the right class is among the five most probable
+    gradient_norm: Mapped[float | None]  # mean over the steps; NULL where nothing was learned
     learning_rate: Mapped[float]
     images: Mapped[int]
     seconds: Mapped[float]
@@ -340,10 +346,25 @@ class Checkpoint(Base):
 
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), primary_key=True)
-    epoch: Mapped[int]
+    epoch: Mapped[int] = mapped_column(primary_key=True)  # of state, best and last there is one
     path: Mapped[str]
     sha256: Mapped[str] = mapped_column(Sha256)
     bytes: Mapped[int]
+
+
+class Answer(Base):
+    """How often images of a class were taken for another, at a run's best epoch: read it through the view
+    ``confusion_matrix``. Pairs that don't occur have no row."""
+
+    __tablename__ = "answers"
+    __table_args__ = (CheckConstraint("images > 0", name="images"),)
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    true_index: Mapped[int] = mapped_column(primary_key=True)
+    answer_index: Mapped[int] = mapped_column(primary_key=True)
+    true_class: Mapped[str]
+    answer_class: Mapped[str]
+    images: Mapped[int]
 
 
 # --- results of a top-9 search ---

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         default=None, ge=1, description="threads of a worker process; without it, all cores"
     )
+    cache_gb: float = Field(
+        default=20,
+        ge=0,
+        allow_inf_nan=False,
+        description="decoded images kept in the home folder for the next job or epoch, at most; 0: none",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -76,6 +82,16 @@ class Settings(BaseSettings):
     def resolved_store(self) -> Path:
         """The artifact store's root in force."""
         return self.store or self.home / "store"
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where decoded images are kept."""
+        return self.home / "cache"
+
+    @property
+    def cache_bytes(self) -> int:
+        """How much of them is kept at most."""
+        return int(self.cache_gb * 2**30)
 
     @property
     def uses_private_redis(self) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import torch
+from torch.overrides import TorchFunctionMode
 
 from shared.errors import UnitscopeError, UsageError
 from shared.networks import LayerDescription, NetworkDescription, NetworkSpecification
@@ -20,7 +22,20 @@ from shared.store import Store
 from worker.kinds.common import build
 from worker.vision.geometry import trace
 from worker.vision.networks import layer_names
-from worker.vision.weights import load_weights, read_weights, weights_writer
+from worker.vision.pretrained import download_weights, pretrained_url
+from worker.vision.weights import load_pretrained, load_weights, read_weights, weights_writer
+
+
+class _Unallocated(TorchFunctionMode):
+    """Makes empty tensors, from which parameters are made, without memory: on the meta device.
+
+    With ``torch.device("meta")`` RegNets can't be built: they read their widths off tensors of numbers.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.empty:
+            kwargs = {**(kwargs or {}), "device": "meta"}
+        return func(*args, **(kwargs or {}))
 
 
 def describe(specification: NetworkSpecification) -> NetworkDescription:
@@ -32,7 +47,7 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
     UsageError
         the network has no such option, or can't take images of that size.
     """
-    with torch.device("meta"):  # shapes only: nothing is allocated
+    with _Unallocated():
         model = build(specification)
     try:
         traced = trace(model, specification.image_size)
@@ -63,10 +78,20 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
     )
 
 
-def take_weights(specification: NetworkSpecification, path: Path, store: Store) -> dict[str, Any]:
-    """Check a file of weights against a network and keep its tensors in the store."""
+def take_weights(
+    specification: NetworkSpecification, path: Path, store: Store, *, pretrained: bool = False
+) -> dict[str, Any]:
+    """Check a file of weights against a network and keep its tensors in the store.
+
+    ``pretrained`` weights may be for another number of classes; with the path ``DEFAULT`` they are torchvision's.
+    """
+    if pretrained and str(path) == "DEFAULT":
+        with TemporaryDirectory() as folder:
+            file = download_weights(pretrained_url(specification.name), Path(folder))
+            return take_weights(specification, file, store, pretrained=True)
     weights = read_weights(path)
-    load_weights(build(specification), weights, specification.name, path)
+    load = load_pretrained if pretrained else load_weights
+    load(build(specification), weights, specification.name, path)
     stored = store.write(".safetensors", weights_writer(weights))
     return {"path": stored.path, "sha256": stored.sha256}
 
@@ -75,13 +100,14 @@ def take_weights(specification: NetworkSpecification, path: Path, store: Store) 
 @click.argument("specification")
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--store", type=click.Path(path_type=Path))
-def main(specification: str, weights: Path | None, store: Path | None) -> None:
+@click.option("--pretrained", is_flag=True)
+def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool) -> None:
     """Describe the network of SPECIFICATION (JSON)."""
     try:
         network = NetworkSpecification.model_validate_json(specification)
         answer: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
         if weights and store:
-            answer["weights"] = take_weights(network, weights, Store(store))
+            answer["weights"] = take_weights(network, weights, Store(store), pretrained=pretrained)
     except UnitscopeError as error:
         details = {name: str(value) for name, value in error.details.items()}
         answer = {"error": type(error).__name__, "details": details}

@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 
 import torch
@@ -33,15 +34,27 @@ class Cancelled(Exception):
 
 
 class ShardContext:
-    """What a stage's code gets: the request, the stores, and ways to tell and to be told."""
+    """What a stage's code gets: the request, the stores, and ways to tell and to be told.
 
-    def __init__(self, claim: Claim, ledger: Ledger, store: Store, device: str) -> None:
+    Decoded pixels are kept in ``cache_folder``, ``cache_bytes`` of them at most; 0: none.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        ledger: Ledger,
+        store: Store,
+        device: str,
+        cache_folder: Path = Path(),
+        cache_bytes: int = 0,
+    ) -> None:
         self.claim = claim
         self.specification: Specification = parse(claim.kind, claim.specification)
         self.payload = claim.payload
         self.database: Database = ledger.database
         self.store = store
         self.device = torch.device(device)
+        self.cache_folder, self.cache_bytes = cache_folder, cache_bytes
         self._ledger = ledger
         self.work_done = 0
         self.cancel_requested = threading.Event()
@@ -154,7 +167,8 @@ def _settle_arithmetic(settings: Settings) -> None:
 def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None:
     try:
         module, function = STAGES[claim.kind, claim.stage_name].split(":")
-        context = ShardContext(claim, ledger, Store(settings.resolved_store), device)
+        store = Store(settings.resolved_store)
+        context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             getattr(importlib.import_module(module), function)(context)
     except LeaseLost:

@@ -14,8 +14,16 @@ from producer.cli.printing import json_option, print_json
 if TYPE_CHECKING:
     from shared.catalogue import FoundDataset
 
-KINDS = ("voc", "folder", "shapes")
 SHAPES_IMAGES = 800
+OPTIONS = {  # kind -> the options that it has, besides --root and --name
+    "voc": {"download", "years", "splits", "whole", "difficult"},
+    "cifar10": {"download"},
+    "cifar100": {"download"},
+    "caltech101": {"download", "background"},
+    "caltech256": {"download", "background"},
+    "folder": set(),
+    "shapes": {"whole", "images", "seed"},
+}
 
 
 @click.group()
@@ -24,12 +32,16 @@ def dataset() -> None:
 
 
 @dataset.command()
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(list(OPTIONS)))
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Where it is, or is to be generated or downloaded to."
 )
 @click.option("--name", help="Name to register it under.  [default: the kind]")
-@click.option("--download", is_flag=True, help="voc: download it first, with checksums.")
+@click.option(
+    "--download",
+    is_flag=True,
+    help="voc, cifar10, cifar100, caltech101, caltech256: fetch it first, with checksums.",
+)
 @click.option(
     "--year",
     "years",
@@ -45,6 +57,7 @@ def dataset() -> None:
 )
 @click.option("--whole", is_flag=True, help="voc, shapes: whole images instead of their objects.")
 @click.option("--difficult", is_flag=True, help="voc: take objects marked difficult too.")
+@click.option("--background", is_flag=True, help="caltech101, caltech256: take the images of background too.")
 @click.option(
     "--images", type=click.IntRange(2, 1_000_000), help=f"shapes: images to draw.  [default: {SHAPES_IMAGES}]"
 )
@@ -56,9 +69,17 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     """Register a data set.
 
     \b
-    voc     PASCAL VOC: every annotated object cut out by its box
-    folder  a folder of images per class
-    shapes  20 classes of drawn objects, generated here: nothing to download
+    voc         PASCAL VOC: every annotated object cut out by its box
+    cifar10,    CIFAR: the binary version, the one that torchvision leaves, or
+    cifar100    images in train/CLASS and test/CLASS
+    caltech101  101_ObjectCategories, or the folder that holds it
+    caltech256  256_ObjectCategories, or the folder that holds it
+    folder      a folder of images per class, with train and val above if you like
+    shapes      20 classes of drawn objects, generated here: nothing to download
+
+    CIFAR's test images are the splits test and val, so that training validates on them as the published
+    replications do; its files are written as PNG images to the home folder, once. Of Caltech, and of a folder
+    without train and val, one image in five is in val, chosen by its path, the others in train.
     """
     from shared.catalogue import register
 
@@ -75,48 +96,59 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
 
 
 def _refuse_foreign_options(kind: str, options: dict[str, Any]) -> None:
-    allowed = {
-        "voc": {"download", "years", "splits", "whole", "difficult"},
-        "folder": set(),
-        "shapes": {"whole", "images", "seed"},
-    }[kind]
     for option, value in options.items():
-        if value not in (None, False, ()) and option not in allowed:
+        if value not in (None, False, ()) and option not in OPTIONS[kind]:
             flag = {"years": "year", "splits": "split"}.get(option, option)
             raise click.UsageError(f"--{flag} is not for data sets of kind {kind}.")
 
 
 def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, Any]) -> FoundDataset:
+    from producer.datasets.caltech import read_caltech
+    from producer.datasets.cifar import image_folder, read_cifar
     from producer.datasets.folder import read_folder
     from producer.datasets.voc import read_voc
 
-    if root is None and (kind == "folder" or (kind == "voc" and not options["download"])):
+    if root is None and kind != "shapes" and not options["download"]:
         raise click.UsageError(
-            f"--root is needed for data sets of kind {kind}" + (", or --download." if kind == "voc" else ".")
+            f"--root is needed for data sets of kind {kind}"
+            + (", or --download." if "download" in OPTIONS[kind] else ".")
         )
-    root = root or app.settings.home / "datasets" / name
+    own = app.settings.home / "datasets" / name
+    if kind.startswith("cifar"):  # what is downloaded becomes images, which have the data set's own folder
+        root = root or app.settings.home / "archives"
+    root = root or own
     with _progress(app) as (progress, show):
-        if kind == "folder":
-            return read_folder(root, show("reading images"))
+        if options["download"]:
+            progress.stop()  # the download shows its own
+            _download(kind, root, options)
+            progress.start()
+        reading = show("reading images")
         if kind == "shapes":
             return _shapes(root, options, show)
-        if options["download"]:
-            from producer.datasets.download import download_voc
-
-            years = options["years"] or ("2007",)
-            progress.stop()  # the download shows its own
-            download_voc(
-                root, [s for year in years for s in ((year, f"{year}-test") if year == "2007" else (year,))]
-            )
-            progress.start()
+        if kind == "folder":
+            return read_folder(root, reading)
+        if kind.startswith("cifar"):
+            return read_cifar(image_folder(root, kind, own, show("writing images")), kind, reading)
+        if kind.startswith("caltech"):
+            return read_caltech(root, kind, options["background"], reading)
         return read_voc(
             root,
             years=options["years"] or None,
             splits=options["splits"] or None,
             whole=options["whole"],
             difficult=options["difficult"],
-            progress=show("reading images"),
+            progress=reading,
         )
+
+
+def _download(kind: str, root: Path, options: dict[str, Any]) -> None:
+    from producer.datasets.download import SOURCES, download, download_voc
+
+    if kind != "voc":
+        download(root, [SOURCES[kind]])
+        return
+    years = options["years"] or ("2007",)
+    download_voc(root, [s for year in years for s in ((year, f"{year}-test") if year == "2007" else (year,))])
 
 
 def _shapes(
@@ -150,8 +182,8 @@ class _progress:
         return self.bars, self._show
 
     def _show(self, what: str) -> Callable[[int, int], None]:
-        task = self.bars.add_task(what, total=None)
-        return lambda done, total: self.bars.update(task, completed=done, total=total)
+        task = self.bars.add_task(what, total=None, visible=False)
+        return lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)
 
     def __exit__(self, *exception: object) -> None:
         self.bars.stop()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.options import network_options
 from producer.cli.printing import json_option, print_json
 
 CLASSES = 1000
@@ -18,20 +21,17 @@ def network() -> None:
 @network.command()
 @click.argument("name")
 @click.option("--classes", default=CLASSES, show_default=True, type=click.IntRange(1, 100_000))
-@click.option(
-    "--size", type=click.IntRange(16, 4096), help="Height and width of the input.  [default: the network's]"
-)
-@click.option("--fc", type=click.IntRange(1, 65536), help="Width of the fully connected layers of a ZFNet.")
+@network_options
 @json_option
 @pass_app
-def show(app: App, name: str, classes: int, size: int | None, fc: int | None, as_json: bool) -> None:
+def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) -> None:
     """Show a network's layers: output shape, receptive field, stride, parameters; totals and size."""
     from rich.table import Table
 
     from producer.describing import describe
     from producer.requests import network_specification
 
-    description = describe(app.database, network_specification(name, classes, size, fc), app.settings)
+    description = describe(app.database, network_specification(name, classes, **options), app.settings)
     if as_json:
         print_json(description.model_dump(mode="json"))
         return

@@ -56,7 +56,10 @@ def _epochs(app: App, job_id: int) -> list[dict[str, Any]]:
 
     from shared.models import Epoch
 
-    columns = ("epoch", "phase", "loss", "accuracy", "learning_rate", "images", "seconds")
+    columns = (
+        *("epoch", "phase", "loss", "accuracy", "top5_accuracy", "learning_rate", "gradient_norm"),
+        *("images", "seconds"),
+    )
     with app.database.read() as session:
         query = select(Epoch).where(Epoch.job_id == job_id).order_by(Epoch.epoch, Epoch.phase)
         return [{column: getattr(epoch, column) for column in columns} for epoch in session.scalars(query)]

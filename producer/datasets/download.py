@@ -1,58 +1,90 @@
-"""PASCAL VOC from its own server: fetched, checked against its MD5, and unpacked only if that is safe.
+"""Data sets from their own servers: fetched, checked against their MD5, and unpacked only if that is safe.
 
-An archive counts as unpacked when its marker is there: a file in ``VOCdevkit``, written last.
+An archive counts as unpacked when its marker is there: a file in the folder that it holds, written last.
 """
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import pooch
 from filelock import FileLock
 
-from shared.errors import DownloadFailed, UnsafeArchive
+from producer.datasets.archives import extract
+from shared.errors import DownloadFailed
 
 if TYPE_CHECKING:
     from requests import Response
 
-TOP_FOLDER = "VOCdevkit"
-MAX_UNPACKED_BYTES = 8 * 2**30  # four times the largest archive of VOC
-MAX_MEMBERS = 200_000  # five times as many as the largest archive of VOC has
 CHUNK_BYTES = 2**18  # pooch's own 1 KiB makes two million small writes
-TIMEOUT_SECONDS = 60  # of silence: the server is slow at times
+TIMEOUT_SECONDS = 60  # of silence: the servers are slow at times
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an archive is, what it is called, and the MD5 of its content as hexadecimal digits."""
+    """Where an archive is, what it is called, and the MD5 of its content as hexadecimal digits.
+
+    ``folder`` is the one folder that it holds; ``inner`` the name of the tar file in it, if it is a zip file.
+    """
 
     url: str
     filename: str
     md5: str
+    folder: str
+    inner: str | None = None
 
 
-# The same as torchvision.datasets.voc.DATASET_YEAR_DICT, which can't be imported here: it needs torch.
+# The same as in torchvision.datasets (voc, caltech), which can't be imported here: it needs torch.
 VOC_SOURCES: dict[str, Source] = {
     "2007": Source(
         "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtrainval_06-Nov-2007.tar",
         "VOCtrainval_06-Nov-2007.tar",
         "c52e279531787c972589f7e41ab4ae64",
+        "VOCdevkit",
     ),
     "2007-test": Source(
         "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
         "VOCtest_06-Nov-2007.tar",
         "b6e924de25625d8de591ea690078ad9f",
+        "VOCdevkit",
     ),
     "2012": Source(
         "https://thor.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
         "VOCtrainval_11-May-2012.tar",
         "6cd6e144f989b92b3379bac3b3de84fd",
+        "VOCdevkit",
+    ),
+}
+# Of CIFAR the binary version: what torchvision takes is pickled.
+SOURCES: dict[str, Source] = {
+    "cifar10": Source(
+        "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+        "cifar-10-binary.tar.gz",
+        "c32a1d4ab5d03f1284b67883e8d87530",
+        "cifar-10-batches-bin",
+    ),
+    "cifar100": Source(
+        "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+        "cifar-100-binary.tar.gz",
+        "03b5dce01913d631647c71ecec9e9cb8",
+        "cifar-100-binary",
+    ),
+    "caltech101": Source(
+        "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
+        "caltech-101.zip",
+        "3138e1922a9193bfa496528edbbc45d0",
+        "101_ObjectCategories",
+        inner="caltech-101/101_ObjectCategories.tar.gz",
+    ),
+    "caltech256": Source(
+        "https://data.caltech.edu/records/nyy15-4j048/files/256_ObjectCategories.tar",
+        "256_ObjectCategories.tar",
+        "67b4f42ca05d46448c6bb8ecd2220f6d",
+        "256_ObjectCategories",
     ),
 }
 
@@ -60,14 +92,24 @@ VOC_SOURCES: dict[str, Source] = {
 def download_voc(
     root: Path, names: Sequence[str], sources: Mapping[str, Source] = VOC_SOURCES, progress: bool = True
 ) -> None:
-    """Have ``root/VOCdevkit`` hold the content of some archives; one that it holds is not fetched again.
+    """Have ``root/VOCdevkit`` hold the content of some of VOC's archives, by their keys; see ``download``.
+
+    Raises
+    ------
+    DownloadFailed, UnsafeArchive
+    KeyError
+        a name is not in ``sources``.
+    """
+    download(root, [sources[name] for name in names], progress)
+
+
+def download(root: Path, sources: Iterable[Source], progress: bool = True) -> None:
+    """Have ``root`` hold the folders of some archives; an archive that it holds is not fetched again.
 
     Parameters
     ----------
     root
-        folder to fill; it is made if need be, and takes up to twice an archive's size meanwhile.
-    names
-        keys of ``sources``.
+        folder to fill; it is made if need be, and takes up to three times an archive's size meanwhile.
     progress
         show a bar on stderr.
 
@@ -77,10 +119,8 @@ def download_voc(
         network, checksum or disk; nothing of that archive is kept.
     UnsafeArchive
         it holds what no data set needs; nothing of it is kept.
-    KeyError
-        a name is not in ``sources``.
     """
-    for source in [sources[name] for name in names]:
+    for source in sources:
         try:
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(root / ".download.lock"):  # a second command waits, and finds it done
@@ -90,12 +130,12 @@ def download_voc(
 
 
 def _download(source: Source, root: Path, progress: bool) -> None:
-    marker = root / TOP_FOLDER / f".{source.filename}.md5"
+    marker = root / source.folder / f".{source.filename}.md5"
     if marker.is_file() and marker.read_text() == source.md5:
         return
     archive = _fetch(source, root / "downloads", progress)
     try:
-        extract(archive, root)
+        extract(archive, root, source.folder, source.inner)
     finally:
         archive.unlink(missing_ok=True)
     marker.write_text(source.md5)
@@ -127,82 +167,3 @@ def _refuse_plain_http(response: Response, *args: object, **options: object) -> 
     target = urljoin(response.url, response.headers["location"])
     if urlsplit(target).scheme != "https":
         raise DownloadFailed(url=response.url, reason=f"it redirects to {target}, which is not https")
-
-
-def extract(archive: Path, root: Path) -> None:
-    """Unpack a tar archive to ``root/VOCdevkit``, after a look at all of its members.
-
-    Parameters
-    ----------
-    archive
-        an uncompressed tar file.
-    root
-        folder to fill; it is made if need be.
-
-    Raises
-    ------
-    UnsafeArchive
-        a member is no file or folder, or lies outside ``VOCdevkit``; there is too much; or the archive is
-        damaged. Nothing was unpacked.
-    OSError
-        the disk is full, or can't be written. What was unpacked is removed.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            members = _checked_members(tar, archive)
-            # tarfile takes a broken header for the end of the archive; zeros are a true end.
-            file.seek(tar.offset)
-            if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-                raise UnsafeArchive(path=archive, reason="it is damaged or cut off")
-            # In the same folder, so that moving is renaming: a full disk is met before, not half-way.
-            with TemporaryDirectory(prefix=".unpacking-", dir=root) as unpacked:
-                # Python 3.11.0 to 3.11.3 have no filters: there the check above stands alone.
-                safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-                tar.extractall(unpacked, members, **safe)  # type: ignore[arg-type]  # noqa: S202 - checked
-                _move(Path(unpacked) / TOP_FOLDER, root / TOP_FOLDER)
-    except tarfile.TarError as error:
-        raise UnsafeArchive(path=archive, reason=f"it is damaged: {error}") from error
-
-
-def _checked_members(tar: tarfile.TarFile, archive: Path) -> list[tarfile.TarInfo]:
-    """All members. The check is our own: the filters of older Pythons can be got round."""
-    members: list[tarfile.TarInfo] = []
-    size = 0
-    for member in tar:
-        members.append(member)
-        size += member.size
-        if reason := _why_unsafe(member):
-            raise UnsafeArchive(path=archive, reason=f"its member {member.name!r} {reason}")
-        if len(members) > MAX_MEMBERS:
-            raise UnsafeArchive(path=archive, reason=f"it has more than {MAX_MEMBERS} members")
-        if size > MAX_UNPACKED_BYTES:
-            raise UnsafeArchive(path=archive, reason=f"it unpacks to more than {MAX_UNPACKED_BYTES} bytes")
-    if not members:
-        raise UnsafeArchive(path=archive, reason="it is empty")
-    return members
-
-
-def _why_unsafe(member: tarfile.TarInfo) -> str | None:
-    path = PurePosixPath(member.name)
-    if not (member.isreg() or member.isdir()):
-        return "is neither a file nor a folder"
-    if path.is_absolute():
-        return "is an absolute path"
-    if ".." in path.parts:
-        return "leads out of its folder"
-    if path.parts[:1] != (TOP_FOLDER,) or (len(path.parts) == 1 and not member.isdir()):
-        return f"is not in the folder {TOP_FOLDER}"
-    if member.size < 0:
-        return "has a negative size"
-    return None
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move a file or folder into place; a folder that is there already is filled up."""
-    if not (source.is_dir() and target.is_dir()):
-        source.replace(target)
-        return
-    # The lists of the splits last: without its lists, an archive half moved can't be taken for whole.
-    for child in sorted(source.iterdir(), key=lambda child: child.name == "ImageSets"):
-        _move(child, target / child.name)

@@ -4,7 +4,7 @@ above them if the data set is divided already."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
@@ -28,32 +28,55 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
         ``root`` has no folder with images.
     """
     root = existing_folder(root, "folder")
-    divided = [split for split in SPLITS if _holds_classes(root / split)] if _holds_classes(root / "train") else []
-    tops = [root / split for split in divided] or [root]
-    files = sorted(
+    divided = [split for split in SPLITS if holds_classes(root / split)] if holds_classes(root / "train") else []
+    files = image_files(root, [root / split for split in divided] or [root])
+    if not files:
+        raise NoDatasetThere(root=root, kind="folder", reason="no folder in it has images")
+    depth = 1 if divided else 0
+    classes = {path: path.split("/")[depth] for path in files}
+    names = sorted({name for name in classes.values() if is_text(name)})
+    found = FoundDataset("folder", str(root), {"splits": divided or ["all", "train", "val"]}, names)
+    splits_of = (lambda path: (path.split("/")[0],)) if divided else chosen_splits
+    fill(found, {path: (name, splits_of(path)) for path, name in classes.items()}, progress)
+    return found
+
+
+def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
+    """The image files in folders of these folders, at any depth, as paths relative to ``root``, sorted."""
+    return sorted(
         path.relative_to(root).as_posix()
         for top in tops
         for path in top.glob("*/**/*")
         if path.suffix.lower() in SUFFIXES and not _is_hidden(path.relative_to(root))
     )
-    if not files:
-        raise NoDatasetThere(root=root, kind="folder", reason="no folder in it has images")
-    depth = 1 if divided else 0
-    class_names = sorted({name for path in files if _is_text(name := path.split("/")[depth])})
-    found = FoundDataset("folder", str(root), {"splits": divided or ["all", "train", "val"]}, class_names)
+
+
+def fill(
+    found: FoundDataset,
+    members: Mapping[str, tuple[str, tuple[str, ...]]],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Scan image files and put them into ``found``, each as an image or as a problem.
+
+    Parameters
+    ----------
+    members
+        path -> (class name, splits), in the order wanted.
+    """
+    root, files = Path(found.root), list(members)
+    indices = {name: index for index, name in enumerate(found.class_names)}
     done = iter(range(1, len(files) + 1))
     scanned = scan_files(root, files, lambda _: progress(next(done), len(files)))
     for path, image in scanned.items():
         if isinstance(image, BrokenFile):
             found.problems.append(Problem(path, 0, image.reason, image.detail))
             continue
-        name = path.split("/")[depth]
-        splits = (path.split("/")[0],) if divided else ("all", _chosen_split(path))
+        name, splits = members[path]
         found.images.append(
             FoundImage(
                 path=path,
                 object_number=0,
-                class_index=class_names.index(name),
+                class_index=indices[name],
                 class_name=name,
                 width=image.width,
                 height=image.height,
@@ -63,10 +86,9 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
             )
         )
     found.fingerprint = fingerprint(found)
-    return found
 
 
-def _holds_classes(folder: Path) -> bool:
+def holds_classes(folder: Path) -> bool:
     """Whether a folder has folders: ``train`` may be a class as well as a split."""
     return folder.is_dir() and any(inner.is_dir() and inner.name[0] != "." for inner in folder.iterdir())
 
@@ -76,11 +98,12 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """A file's name on Linux is any bytes; those that are no UTF-8 can't be kept as text."""
     return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
-def _chosen_split(path: str) -> str:
-    share = int.from_bytes(hashlib.sha256(path.encode()).digest()[:4]) / 2**32
-    return "val" if share < VAL_SHARE else "train"
+def chosen_splits(path: str) -> tuple[str, ...]:
+    """``all``, and ``train`` or ``val`` by a hash of the path: the same on every machine."""
+    share = int.from_bytes(hashlib.sha256(path.encode(errors="surrogateescape")).digest()[:4]) / 2**32
+    return "all", "val" if share < VAL_SHARE else "train"

@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from shared.networks import NetworkSpecification
+from shared.recipes import Recipe
 from shared.specifications.base import TRAINING, PlannedShard, Specification
+
+KEPT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # paper, Fig. 4
 
 
 class TrainSpecification(Specification):
-    """The defaults are the recipe of the published replications on VOC crops: Adam 1e-3, StepLR 15 x 0.1,
-    batch 128, horizontal flips, mean 0.5 and std 0.5 per channel, 50 epochs, cross-entropy."""
+    """A network, a recipe, and what it learns from."""
 
     kind: ClassVar[str] = "train"
-    version: ClassVar[int] = 1
-    not_in_key: ClassVar[frozenset[str]] = frozenset()
+    version: ClassVar[int] = 2
+    not_in_key: ClassVar[frozenset[str]] = frozenset(
+        {"recipe_name", "weights_path", "extended_job_id", "extended_path", "tensorboard"}
+    )
 
     network: NetworkSpecification
+    recipe_name: str
+    recipe: Recipe
     train_split: str = "train"
     val_split: str = "val"
     train_count: int = Field(ge=1)
     val_count: int = Field(ge=1)
-    epochs: int = Field(default=50, ge=1, le=10_000)
-    batch_size: int = Field(default=128, ge=1, le=4096)
-    learning_rate: float = Field(default=1e-3, gt=0, le=10)
-    lr_step: int = Field(default=15, ge=1, description="epochs between two drops of the learning rate")
-    lr_gamma: float = Field(default=0.1, gt=0, le=1, description="factor of a drop")
-    flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
-    init: Literal["default", "he"] = Field(
-        default="default", description="initial weights: PyTorch's, or He et al. 2015's"
-    )
+    train_per_class: int | None = Field(default=None, ge=1, description="so many training images of each class")
     seed: int = Field(default=0, ge=0, lt=2**63)
+    keep_epochs: tuple[int, ...] = Field(default=KEPT_EPOCHS, description="weights of these epochs are kept")
+    # Weights to begin with, in the artifact store; the head of another number of classes is left out.
+    weights_sha256: str | None = None
+    weights_path: str | None = None
+    # The state of a finished run that this one goes on from.
+    extended_sha256: str | None = None
+    extended_path: str | None = None
+    extended_job_id: int | None = None
+    extended_epochs: int = 0
+    tensorboard: bool = False
 
     def plan(self) -> list[PlannedShard]:
         """One shard; its work is counted in images seen."""
-        return [PlannedShard("train", TRAINING, {}, self.epochs * (self.train_count + self.val_count))]
+        epochs = self.recipe.epochs - self.extended_epochs
+        return [PlannedShard("train", TRAINING, {}, epochs * (self.train_count + self.val_count))]

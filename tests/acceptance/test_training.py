@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 from sqlalchemy import func, select
 
 from shared.database import Database
@@ -29,11 +31,13 @@ def outcome(analyze: Analyze, job: str) -> tuple[Any, ...]:
     """What must not depend on interruptions: every epoch's figures, and the weights."""
     epochs = analyze.json(
         "query",
-        f"SELECT epoch, phase, loss, accuracy, learning_rate, images FROM epochs WHERE job_id = {job} "
-        "ORDER BY epoch, phase",
+        "SELECT epoch, phase, loss, accuracy, top5_accuracy, gradient_norm, learning_rate, images FROM epochs "
+        f"WHERE job_id = {job} ORDER BY epoch, phase",
     )
     weights = analyze.json(
-        "query", f"SELECT kind, epoch, sha256 FROM checkpoints WHERE job_id = {job} ORDER BY kind"
+        "query",
+        f"SELECT kind, epoch, sha256 FROM checkpoints WHERE job_id = {job} AND kind <> 'state' "
+        "ORDER BY kind, epoch",
     )
     return epochs, weights
 
@@ -107,12 +111,23 @@ def test_what_a_run_leaves(analyze: Analyze, shapes_root: Path) -> None:
     assert run["best_accuracy"] == best
     store = analyze.home / "store"
     assert (store / run["curves_path"]).is_file()
-    kinds = {c["kind"]: c for c in analyze.json("query", f"SELECT * FROM checkpoints WHERE job_id = {job}")}
-    assert set(kinds) == {"best", "last"}
-    assert all((store / c["path"]).stat().st_size == c["bytes"] for c in kinds.values())
-    # Nothing else is kept: the states of all epochs are gone.
-    assert not list(store.glob("*/*.pt"))
+    kept = analyze.json("query", f"SELECT * FROM checkpoints WHERE job_id = {job} ORDER BY epoch")
+    assert {c["kind"] for c in kept} == {"best", "last", "state", "epoch"}
+    assert [c["epoch"] for c in kept if c["kind"] == "epoch"] == [1, 2, 5]
+    assert all((store / c["path"]).stat().st_size == c["bytes"] for c in kept)
+    kinds = {c["kind"]: c for c in kept}
+    # Nothing else is kept: the states of all epochs but the last are gone.
+    assert [path.relative_to(store).as_posix() for path in store.glob("*/*.pt")] == [kinds["state"]["path"]]
     assert not list((store / "incoming").iterdir())
+    # What it ran with, the pictures, and the confusion matrix of the best epoch.
+    assert json.loads(run["environment"])["device_kind"] == "cpu"
+    assert all((store / run[name]).is_file() for name in ("confusion_path", "filters_path"))
+    matrix = analyze.json("query", f"SELECT * FROM confusion_matrix WHERE job_id = {job}")
+    images = sum(row["images"] for row in matrix)
+    assert images == epochs[-1]["images"]
+    assert sum(r["images"] for r in matrix if r["true_class"] == r["answer_class"]) / images == pytest.approx(best)
+    classes = analyze.json("query", f"SELECT * FROM class_accuracies WHERE job_id = {job}")
+    assert sum(row["images"] * row["accuracy"] for row in classes) / images == pytest.approx(best)
     # The run is what a search takes when nothing else is said.
     search = analyze(
         "submit", "--layer", "conv1", "--units", "0-3", "--dataset", "shapes", "--wait"
@@ -122,3 +137,55 @@ def test_what_a_run_leaves(analyze: Analyze, shapes_root: Path) -> None:
     assert specification["weights_sha256"] == kinds["best"]["sha256"]
     # The same run again is the run that exists.
     assert submit(analyze) == job
+
+
+def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
+    analyze: Analyze, shapes_root: Path, undisturbed: tuple[Any, ...]
+) -> None:
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    short = submit(analyze, "--epochs", EPOCHS - 3, "--wait")
+    longer = analyze("submit", "train", "--extend", short, "--epochs", EPOCHS, "--wait").stdout.strip()
+    assert outcome(analyze, longer) == undisturbed
+    assert analyze.json("status", longer)["share"] == 1.0
+    # Only what can be extended is.
+    analyze("submit", "train", "--extend", short, "--epochs", 2, code=2)
+    analyze("submit", "train", "--extend", 99, "--epochs", 20, code=4)
+    assert "--learning-rate is settled" in analyze("submit", "train", "--extend", short, "--lr", 1, code=2).stderr
+    rows = analyze.json("compare", short, longer)
+    assert [row["epochs"] for row in rows["runs"]] == [EPOCHS - 3, EPOCHS]
+    assert rows["runs"][0]["recipe.epochs"] == EPOCHS - 3
+    picture = analyze.home / "compared.png"
+    analyze("compare", short, longer, "--picture", picture)
+    assert Image.open(picture).size > (800, 300)
+
+
+def test_few_images_of_each_class_other_layers_and_given_weights(analyze: Analyze, shapes_root: Path) -> None:
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    first = submit(
+        analyze, "--epochs", 1, "--train-per-class", 2, "--without", "conv3,conv4", "--freeze", "features.0",
+        "--rate", "classifier.*=1e-4", "--set", "crop_padding=4", "--schedule", "cosine", "--tensorboard",
+        "--wait",
+    )  # fmt: skip
+    epochs = analyze.json("results", first)
+    counts = analyze.json(
+        "query",
+        "SELECT class_name, count(*) AS n FROM images JOIN image_splits ON image_id = id WHERE split = 'train' "
+        "GROUP BY class_name",
+    )
+    assert epochs[0]["images"] == sum(min(2, row["n"]) for row in counts)
+    assert list((analyze.home / "store" / "tensorboard" / f"run-{first}").iterdir())
+    best = analyze.json("query", f"SELECT path FROM checkpoints WHERE job_id = {first} AND kind = 'best'")[0]
+    again = submit(
+        analyze, "--epochs", 1, "--without", "conv4,conv3", "--weights", analyze.home / "store" / best["path"],
+        "--wait",
+    )  # fmt: skip
+    assert "begins with given weights; new: nothing" in analyze("logs", again).stdout
+
+
+def test_a_network_that_breaks_down_is_stopped_with_epoch_and_batch(analyze: Analyze, shapes_root: Path) -> None:
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    job = submit(analyze, "--optimizer", "sgd", "--learning-rate", 10, "--wait", code=1)
+    assert "the loss of epoch 1, batch" in analyze.json("status", job)["error"]

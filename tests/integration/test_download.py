@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import shutil
 import socket
 import ssl
 import subprocess
 import tarfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from producer.datasets import download
-from producer.datasets.download import VOC_SOURCES, Source, download_voc, extract
+from producer.datasets import archives
+from producer.datasets.archives import extract
+from producer.datasets.download import VOC_SOURCES, Source, download_voc
 from shared.errors import DownloadFailed, UnsafeArchive
+from tests.integration.serving import FOLDER, NAME, Server, pack, serving, special, tree
 
-NAME = "voc.tar"
+pytestmark = pytest.mark.usefixtures("no_proxy")
+
 FILES = {
     "VOCdevkit/VOC2007/Annotations/000001.xml": b"<annotation/>",
     "VOCdevkit/VOC2007/ImageSets/Main/train.txt": b"000001\n",
@@ -34,97 +32,6 @@ TEST_FILES = {
     "VOCdevkit/VOC2007/ImageSets/Main/test.txt": b"000002\n",
     "VOCdevkit/VOC2007/JPEGImages/000002.jpg": b"\xff\xd8" + bytes(4000),
 }
-
-
-def pack(files: dict[str, bytes], *members: tarfile.TarInfo) -> bytes:
-    """A tar with these files, then these members without content."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-        for member in members:
-            tar.addfile(member)
-    return packed.getvalue()
-
-
-def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.type, member.linkname = kind, target
-    return member
-
-
-def tree(root: Path) -> dict[str, bytes]:
-    """The files below a folder, without those whose names begin with a dot."""
-    files = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
-    return {str(path.relative_to(root)): path.read_bytes() for path in files}
-
-
-class Server:
-    """Serves ``pages`` (path -> content), sends ``redirects`` (path -> URL) on, counts what is asked for."""
-
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        self.pages: dict[str, bytes] = {}
-        self.redirects: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        if tls:
-            self.http.socket = tls.wrap_socket(self.http.socket, server_side=True)
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.http.server_address[1]}"
-
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.asked.append(self.path)
-                if self.path in server.redirects:
-                    self.send_response(302)
-                    self.send_header("Location", server.redirects[self.path])
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                elif self.path in server.pages:
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(server.pages[self.path])))
-                    self.end_headers()
-                    self.wfile.write(server.pages[self.path])
-                else:
-                    self.send_error(404)
-
-            def log_message(self, *args: object) -> None:
-                """Nothing: it would go to stderr."""
-
-        return Handler
-
-    def source(self, content: bytes, name: str = NAME) -> Source:
-        """Serve this archive."""
-        self.pages[f"/{name}"] = content
-        return Source(f"{self.url}/{name}", name, hashlib.md5(content, usedforsecurity=False).hexdigest())
-
-
-@contextmanager
-def serving(server: Server) -> Iterator[Server]:
-    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.http.shutdown()
-        thread.join()
-        server.http.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1")
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving(Server()) as running:
-        yield running
 
 
 def fetch(root: Path, source: Source) -> None:
@@ -188,7 +95,7 @@ def test_refused_connection_keeps_nothing(tmp_path: Path) -> None:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/{NAME}"
         with pytest.raises(DownloadFailed, match="refused"):
-            fetch(tmp_path, Source(url, NAME, "0" * 32))
+            fetch(tmp_path, Source(url, NAME, "0" * 32, FOLDER))
     assert tree(tmp_path) == {}
 
 
@@ -238,7 +145,7 @@ def test_move_cut_off_half_way_adds_no_split(
 def test_redirect_is_followed(server: Server, tmp_path: Path) -> None:
     source = server.source(pack(FILES))
     server.redirects["/old"] = f"/{NAME}"
-    fetch(tmp_path, Source(f"{server.url}/old", NAME, source.md5))
+    fetch(tmp_path, Source(f"{server.url}/old", NAME, source.md5, FOLDER))
     assert tree(tmp_path) == FILES
 
 
@@ -253,10 +160,10 @@ def test_redirect_from_https_to_http_is_refused(
         secure.redirects["/plain"] = server.source(pack(FILES)).url
         md5 = server.source(pack(FILES)).md5
         with pytest.raises(DownloadFailed, match="not https"):
-            fetch(root, Source(f"{secure.url}/plain", NAME, md5))
+            fetch(root, Source(f"{secure.url}/plain", NAME, md5, FOLDER))
         assert server.asked == []
         assert tree(root) == {}
-        fetch(root, Source(f"{secure.url}/voc", NAME, md5))  # from https to https
+        fetch(root, Source(f"{secure.url}/voc", NAME, md5, FOLDER))  # from https to https
     assert tree(root) == FILES
 
 
@@ -277,8 +184,8 @@ def test_sources_are_those_of_torchvision() -> None:
     assert set(VOC_SOURCES) == {"2007", "2007-test", "2012"}
     for name, source in VOC_SOURCES.items():
         expected = {key: value for key, value in DATASET_YEAR_DICT[name].items() if key != "base_dir"}
-        assert asdict(source) == expected
-        assert DATASET_YEAR_DICT[name]["base_dir"].startswith(download.TOP_FOLDER)
+        assert asdict(source) == {**expected, "folder": FOLDER, "inner": None}
+        assert DATASET_YEAR_DICT[name]["base_dir"].startswith(FOLDER)
 
 
 # --- Archives that are refused -------------------------------------------------------------------
@@ -311,7 +218,7 @@ def test_unsafe_archive_is_refused(name: str, tmp_path: Path) -> None:
     archive.write_bytes(content)
     before = set(tmp_path.rglob("*"))
     with pytest.raises(UnsafeArchive, match=f"{reason}.*Nothing was unpacked"):
-        extract(archive, root)
+        extract(archive, root, FOLDER)
     assert set(tmp_path.rglob("*")) - before == {root, root.parent}
 
 
@@ -321,20 +228,20 @@ def test_too_large_archive_is_refused(
 ) -> None:
     archive = tmp_path / NAME
     archive.write_bytes(pack(FILES))
-    monkeypatch.setattr(download, limit, value)
+    monkeypatch.setattr(archives, limit, value)
     with pytest.raises(UnsafeArchive, match=str(value)):
-        extract(archive, tmp_path)
+        extract(archive, tmp_path, FOLDER)
     assert not (tmp_path / "VOCdevkit").exists()
 
 
 def test_size_is_checked_before_anything_is_written(tmp_path: Path) -> None:
     """A header may promise more than the file holds."""
     huge = tarfile.TarInfo("VOCdevkit/huge")
-    huge.size = download.MAX_UNPACKED_BYTES + 1
+    huge.size = archives.MAX_UNPACKED_BYTES + 1
     archive = tmp_path / NAME
     archive.write_bytes(huge.tobuf() + bytes(1024))
     with pytest.raises(UnsafeArchive, match="unpacks to more"):
-        extract(archive, tmp_path)
+        extract(archive, tmp_path, FOLDER)
     assert list(tmp_path.iterdir()) == [archive]
 
 
@@ -350,5 +257,5 @@ def test_modes_of_the_archive_are_made_harmless(tmp_path: Path) -> None:
     member.mode = 0o6777
     archive = tmp_path / NAME
     archive.write_bytes(pack({}, member))
-    extract(archive, tmp_path)
+    extract(archive, tmp_path, FOLDER)
     assert (tmp_path / "VOCdevkit" / "program").stat().st_mode & 0o7022 == 0

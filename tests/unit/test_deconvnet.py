@@ -13,6 +13,7 @@ from shared.errors import FunctionalActivation
 from worker.vision import networks
 from worker.vision.deconvnet import Deconvnet, why_wrong
 from worker.vision.geometry import trace
+from worker.vision.initialising import initialise
 from worker.vision.search import observe
 
 SIZE = 127
@@ -22,7 +23,7 @@ def fresh(name: str, size: int = SIZE) -> nn.Module:
     """A network with He's weights, whose units fire up to the last layer."""
     torch.manual_seed(11)
     model = networks.build(name, classes=10, image_size=size, fc=16 if name.startswith("zfnet") else None)
-    networks.initialise_he(model)
+    initialise(model, "he")
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)

@@ -121,6 +121,13 @@ def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert origins({})["threads"] == str(tmp_path / "user" / "unitscope" / "config.toml")
 
 
+def test_the_cache_is_in_the_home_folder_and_its_limit_is_in_gigabytes(home: Path) -> None:
+    assert load_settings().cache_folder == home / "cache"
+    assert load_settings().cache_bytes == 20 * 2**30
+    assert load_settings({"cache_gb": 0.5}).cache_bytes == 2**29
+    assert load_settings({"cache_gb": 0}).cache_bytes == 0
+
+
 # --- mistakes ---
 
 
@@ -133,6 +140,9 @@ def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("lease_seconds = 'soon'", "lease_seconds"),
         ("threads = 0", "threads"),
         ("threads = 1.5", "threads"),
+        ("cache_gb = -1", "cache_gb"),
+        ("cache_gb = inf", "cache_gb"),
+        ("cache_gb = nan", "cache_gb"),
         ("heartbeat_seconds = -1", "heartbeat_seconds"),
         ("heartbeat_seconds = nan", "heartbeat_seconds"),
         ("database_url = 3", "database_url"),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from shared.errors import NotFinite
+from shared.recipes import Recipe
 from tests import reference
 from worker.vision import networks
-from worker.vision.images import ImageSource, batches
-from worker.vision.training import Recipe, Trainer
+from worker.vision.images import ImageSource, batches, to_input
+from worker.vision.initialising import initialise
+from worker.vision.sampling import some_of_each_class
+from worker.vision.training import Trainer
 
 SIZE = 64
 
@@ -24,20 +30,51 @@ def sources(shapes_root: Path) -> list[ImageSource]:
     return [ImageSource(number, file, label=number % 20) for number, file in enumerate(files)]
 
 
-def new_trainer(**recipe: float) -> Trainer:
+def new_model() -> nn.Module:
     torch.manual_seed(1)
     model = networks.build("zfnet", 20, SIZE, fc=16)
-    networks.initialise_he(model)
-    return Trainer(model, Recipe(learning_rate=5e-4, lr_step=2, seed=7, **recipe))
+    initialise(model, "he")
+    return model
+
+
+def new_trainer(**recipe: Any) -> Trainer:
+    return Trainer(
+        new_model(), Recipe(**{"learning_rate": 5e-4, "lr_step": 2, "batch_size": 16, **recipe}), seed=7
+    )
 
 
 def epoch(trainer: Trainer, sources: list[ImageSource]) -> tuple[float, float]:
     learned = trainer.train(batches(trainer.order(sources), 16, SIZE))
     checked = trainer.validate(batches(sources[:16], 16, SIZE))
+    trainer.end_epoch(checked)
     return learned.loss, checked.loss
 
 
-def test_a_run_taken_up_again_ends_with_the_same_bits(sources: list[ImageSource]) -> None:
+RECIPES: dict[str, dict[str, Any]] = {
+    "adam, steps": {},
+    "sgd, plateau, bounded filters, crops": {
+        "optimizer": "sgd",
+        "schedule": "plateau",
+        "patience": 0,
+        "filter_rms": 0.01,
+        "crop_padding": 4,
+    },
+    "adamw, cosine, rates of its own, frozen": {
+        "optimizer": "adamw",
+        "schedule": "cosine",
+        "weight_decay": 0.01,
+        "rates": {"classifier.*": 1e-4},
+        "freeze": ("features.0",),
+    },
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_taken_up_again_ends_with_the_same_bits(sources: list[ImageSource], name: str) -> None:
+    def new_trainer() -> Trainer:
+        recipe = Recipe(**{"learning_rate": 5e-4, "lr_step": 2, "batch_size": 16, **RECIPES[name]})
+        return Trainer(new_model(), recipe, seed=7)
+
     undisturbed = new_trainer()
     losses = [epoch(undisturbed, sources) for _ in range(4)]
     first = new_trainer()
@@ -53,7 +90,7 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(sources: list[ImageSource]
     assert resumed_losses == losses
     for name, tensor in undisturbed.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
-    assert second.learning_rate == undisturbed.learning_rate == pytest.approx(5e-4 * 0.01)
+    assert second.learning_rate == undisturbed.learning_rate
 
 
 def test_the_seed_decides(sources: list[ImageSource]) -> None:
@@ -81,14 +118,81 @@ def test_a_loss_that_is_no_number_stops_the_run_with_epoch_and_batch(sources: li
         epoch(trainer, sources)
 
 
-def test_flips_are_of_single_images(sources: list[ImageSource]) -> None:
-    trainer = new_trainer(flip=0.5)
-    pixels = torch.rand(64, 3, 4, 4)
-    flipped = trainer._flip(pixels)
-    is_flipped = [torch.equal(flipped[i], pixels[i].flip(2)) for i in range(64)]
-    is_same = [torch.equal(flipped[i], pixels[i]) for i in range(64)]
-    assert all(a != b for a, b in zip(is_flipped, is_same, strict=True))
-    assert 16 < sum(is_flipped) < 48
+def test_figures_of_a_pass_are_those_worked_out_by_hand(sources: list[ImageSource]) -> None:
+    trainer = new_trainer()
+    checked = trainer.validate(batches(sources, 16, SIZE))
+    trainer.model.eval()
+    with torch.inference_mode():
+        pixels = torch.cat([to_input(batch.pixels) for batch in batches(sources, 16, SIZE)])
+        logits = trainer.model(pixels)
+    labels = torch.tensor([source.label for source in sources])
+    ranks = logits.argsort(dim=1, descending=True)
+    assert checked.accuracy == pytest.approx((ranks[:, 0] == labels).double().mean().item())
+    assert checked.top5 == pytest.approx((ranks[:, :5] == labels[:, None]).any(1).double().mean().item())
+    assert checked.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-5)
+    matrix = torch.zeros(20, 20, dtype=torch.int64)
+    for true, answer in zip(labels.tolist(), ranks[:, 0].tolist(), strict=True):
+        matrix[true, answer] += 1
+    assert sorted(map(tuple, checked.answers.tolist())) == [
+        (true, answer, int(matrix[true, answer])) for true, answer in matrix.nonzero().tolist()
+    ]
+
+
+def test_a_gradient_norm_is_that_of_the_step(sources: list[ImageSource]) -> None:
+    trainer = new_trainer(flip=0.0)
+    batch = next(batches(sources[:16], 16, SIZE))
+    learned = trainer.train([batch])
+    other = new_model().train()
+    torch.manual_seed(7)
+    labels = torch.tensor([source.label for source in batch.sources])
+    torch.nn.functional.cross_entropy(other(to_input(batch.pixels)), labels).backward()
+    squares = sum(float(p.grad.double().square().sum()) for p in other.parameters())
+    assert learned.gradient_norm == pytest.approx(squares**0.5, rel=1e-4)
+
+
+class Greedy(nn.Module):
+    """Runs out of memory when it is given more images than it can take."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self.limit = limit
+        self.layer = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 20))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if len(images) > self.limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.layer(images)
+
+
+def test_when_memory_runs_out_the_batch_is_learned_in_parts_with_the_same_gradient(
+    sources: list[ImageSource],
+) -> None:
+    recipe = Recipe(batch_size=16, flip=0.0, optimizer="sgd")
+    told: list[int] = []
+    weights = []
+    for limit in (16, 5):
+        torch.manual_seed(0)
+        trainer = Trainer(Greedy(limit), recipe, on_smaller=told.append)
+        learned = trainer.train(batches(sources, 16, SIZE))
+        assert learned.images == 48
+        weights.append(trainer.model.layer[1].weight.detach().clone())
+        assert trainer.validate(batches(sources, 16, SIZE)).images == 48
+    assert told == [8, 4]
+    assert torch.allclose(weights[0], weights[1], rtol=1e-4, atol=1e-7)
+
+
+def test_a_single_image_that_does_not_fit_is_an_error(sources: list[ImageSource]) -> None:
+    trainer = Trainer(Greedy(0), Recipe(batch_size=16))
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.train(batches(sources, 16, SIZE))
+
+
+def test_some_of_each_class_is_the_seeds_choice(sources: list[ImageSource]) -> None:
+    chosen = some_of_each_class(sources, 2, seed=1)
+    assert Counter(source.label for source in chosen) == dict.fromkeys(range(20), 2)
+    assert chosen == some_of_each_class(sources, 2, seed=1) != some_of_each_class(sources, 2, seed=2)
+    assert [source.id for source in chosen] == sorted(source.id for source in chosen)
+    assert some_of_each_class(sources, 9, seed=1) == sources
 
 
 def test_zfnet_is_the_replications_network() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from torch import nn
@@ -18,16 +19,19 @@ from shared.store import StoredFile
 from worker.runner import ShardContext
 from worker.vision import networks
 from worker.vision.images import ImageSource, Skipped
+from worker.vision.pixel_cache import PixelCache, open_cache
 from worker.vision.weights import load_weights, read_weights
 
 Value = TypeVar("Value")
+
+logger = logging.getLogger(__name__)
 
 
 def split_sources(context: ShardContext, split: str, start: int = 0, stop: int | None = None) -> list[ImageSource]:
     """The images ``start`` to ``stop`` of a split, in ascending order of their ids."""
     dataset_id = context.specification.dataset_id
     query = (
-        select(Image)
+        _numbered(dataset_id)
         .join(ImageSplit, ImageSplit.image_id == Image.id)
         .where(ImageSplit.dataset_id == dataset_id, ImageSplit.split == split)
         .order_by(Image.id)
@@ -39,10 +43,11 @@ def split_sources(context: ShardContext, split: str, start: int = 0, stop: int |
 
 def sources_by_id(context: ShardContext, image_ids: Sequence[int]) -> dict[int, ImageSource]:
     """Images by their ids."""
+    dataset_id = context.specification.dataset_id
     found: dict[int, ImageSource] = {}
     for some in _chunks(image_ids):
-        query = select(Image).where(Image.id.in_(some))
-        found |= {source.id: source for source in _sources(context, context.specification.dataset_id, query)}
+        query = _numbered(dataset_id).where(Image.id.in_(some))
+        found |= {source.id: source for source in _sources(context, dataset_id, query)}
     return found
 
 
@@ -51,18 +56,47 @@ def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     return (values[start : start + 5000] for start in range(0, len(values), 5000))
 
 
-def _sources(context: ShardContext, dataset_id: int, query: object) -> list[ImageSource]:
+def _numbered(dataset_id: int) -> Select[tuple[Image, int]]:
+    """Images, each with its position among all those of its data set: its record's number in the pixel cache."""
+    position = (func.row_number().over(order_by=Image.id) - 1).label("position")
+    numbers = select(Image.id, position).where(Image.dataset_id == dataset_id).subquery()
+    return select(Image, numbers.c.position).join(numbers, numbers.c.id == Image.id)
+
+
+def _sources(context: ShardContext, dataset_id: int, query: Select[tuple[Image, int]]) -> list[ImageSource]:
     with context.database.read() as session:
         root = Path(session.get_one(Dataset, dataset_id).root)
-        images = session.scalars(query).all()  # type: ignore[call-overload]
+        rows = session.execute(query).all()
     return [
-        ImageSource(image.id, root / image.path, image.class_index, image.box, image.sha256) for image in images
+        ImageSource(image.id, root / image.path, image.class_index, image.box, image.sha256, position)
+        for image, position in rows
     ]
+
+
+def pixel_cache(context: ShardContext, size: int) -> PixelCache | None:
+    """The cache of the job's data set, its images decoded and resized to ``size`` x ``size``; None without one."""
+    if not context.cache_bytes:
+        return None
+    dataset_id = context.specification.dataset_id
+    with context.database.read() as session:
+        fingerprint = session.get_one(Dataset, dataset_id).fingerprint
+        count = session.scalar(select(func.count()).where(Image.dataset_id == dataset_id)) or 0
+    cache = open_cache(context.cache_folder, fingerprint, count, size, context.cache_bytes)
+    if cache is None:
+        logger.info("job %d: pixels are not cached", context.claim.job_id)
+    return cache
 
 
 def build(specification: NetworkSpecification) -> nn.Module:
     """The network, with initial weights."""
-    return networks.build(specification.name, specification.classes, specification.image_size, specification.fc)
+    return networks.build(
+        specification.name,
+        specification.classes,
+        specification.image_size,
+        fc=specification.fc,
+        maps=specification.maps,
+        without=specification.without,
+    )
 
 
 def trained(context: ShardContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:

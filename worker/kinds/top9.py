@@ -19,12 +19,20 @@ from shared.models import Dataset, Job, SearchedLayer, SearchedUnit, Shard, TopA
 from shared.specifications import Top9Specification
 from shared.specifications.top9 import SEARCH_BATCH, SearchedLayerSpecification
 from shared.store import StoredFile
-from worker.kinds.common import keep, report_skipped, require_some, sources_by_id, split_sources, trained
+from worker.kinds.common import (
+    keep,
+    pixel_cache,
+    report_skipped,
+    require_some,
+    sources_by_id,
+    split_sources,
+    trained,
+)
 from worker.runner import ShardContext
 from worker.vision import pictures
 from worker.vision.deconvnet import Deconvnet
 from worker.vision.geometry import trace
-from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_image
+from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_cached
 from worker.vision.search import NO_IMAGE, TopActivations
 from worker.vision.search import search as search_images
 from worker.vision.unit_pictures import WrongProjection, unit_pictures
@@ -40,14 +48,17 @@ def search(context: ShardContext) -> None:
     model = trained(context, specification.network, specification.weights_path)
     model = model.to(memory_format=torch.channels_last)
     sources = split_sources(context, specification.split, context.payload["start"], context.payload["stop"])
+    cache = pixel_cache(context, specification.network.image_size)
     skipped: list[Skipped] = []
     found = search_images(
         model,
         {layer.path: layer.units for layer in specification.layers},
-        batches(sources, SEARCH_BATCH, specification.network.image_size, pad=True, skipped=skipped),
+        batches(sources, SEARCH_BATCH, specification.network.image_size, pad=True, skipped=skipped, cache=cache),
         specification.top,
         context.device,
         context.progress,
+        specification.network.mean,
+        specification.network.std,
     )
     report_skipped(context, skipped)
     partial = _store_partial(context, specification, found, len(skipped))
@@ -168,6 +179,7 @@ class _Projector:
         self.place = {unit: place for place, unit in enumerate(layer.units)}
         chosen = self.winners.image[[self.place[unit] for unit in context.payload["units"]]]
         self.sources = sources_by_id(context, np.unique(chosen[chosen != NO_IMAGE]).tolist())
+        self.cache = pixel_cache(context, network.image_size)
 
     def is_dead(self, unit: int) -> bool:
         return bool(self.winners.dead[self.place[unit]])
@@ -196,6 +208,8 @@ class _Projector:
                 self.largest,
                 self.specification.top,
                 self.context.device,
+                self.specification.network.mean,
+                self.specification.network.std,
             )
         except WrongProjection as wrong:
             raise self._failed(unit, sources[wrong.place], wrong.reason) from wrong
@@ -219,7 +233,7 @@ class _Projector:
 
     def _read(self, unit: int, source: ImageSource) -> np.ndarray:
         try:
-            return read_image(source, self.specification.network.image_size)
+            return read_cached(source, self.specification.network.image_size, self.cache)
         except UnreadableImage as error:  # it could be read when it was searched
             raise self._failed(unit, source, str(error)) from error
 

@@ -103,9 +103,10 @@ class _Tracer(fx.Interpreter):
             module = self.fetch_attr(str(n.target))
             before = self.geometry[source] if isinstance(source, fx.Node) else None
             input_shape = self.env[source].shape if isinstance(source, fx.Node) else ()
-            after = _through_module(module, before, input_shape, output.shape)
+            main = output[0] if isinstance(output, tuple) else output  # attention gives its weights too
+            after = _through_module(module, before, input_shape, main.shape)
             self.geometry[n] = after
-            self.layers.append(TracedLayer(str(n.target), module, tuple(output.shape[1:]), after))
+            self.layers.append(TracedLayer(str(n.target), module, tuple(main.shape[1:]), after))
         else:
             self.geometry[n] = self._through_function(n, output)
         return output

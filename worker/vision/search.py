@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from shared.errors import NotFinite
-from worker.vision.images import Batch, to_input
+from worker.vision.images import MEAN, STD, Batch, ByChannel, to_input
 
 NO_IMAGE = -1
 
@@ -95,6 +95,8 @@ def search(
     top: int = 9,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] = lambda images: None,
+    mean: ByChannel = MEAN,
+    std: ByChannel = STD,
 ) -> dict[str, TopActivations]:
     """Search several layers in one pass.
 
@@ -108,6 +110,8 @@ def search(
         images in ascending order of their ids.
     progress
         called after each batch with the number of its images.
+    mean, std
+        the input's normalisation: see ``images.to_input``.
 
     Raises
     ------
@@ -124,7 +128,7 @@ def search(
                 best[path] = _strongest(maps[: len(batch.sources)], chosen[path], path, batch)
 
             observers = {path: partial(note, path=path) for path in layers}
-            observe(model, observers, to_input(batch.pixels, device))
+            observe(model, observers, to_input(batch.pixels, device, mean, std))
             for path in layers:
                 found[path] = found[path].merged(best[path])
             progress(len(batch.sources))

@@ -10,7 +10,7 @@ import torch
 from worker.vision import pictures
 from worker.vision.deconvnet import Deconvnet, why_wrong
 from worker.vision.geometry import Geometry
-from worker.vision.images import to_input
+from worker.vision.images import MEAN, STD, ByChannel, to_input
 from worker.vision.pictures import Picture
 
 
@@ -46,6 +46,8 @@ def unit_pictures(
     largest: float,
     top: int,
     device: torch.device | str = "cpu",
+    mean: ByChannel = MEAN,
+    std: ByChannel = STD,
 ) -> UnitPictures:
     """Project a unit's top images and cut patches and projections to its receptive field.
 
@@ -57,6 +59,8 @@ def unit_pictures(
         for each image where the unit's maximum is, and the activation that was recorded there.
     largest
         largest activation recorded in the layer: see ``deconvnet.why_wrong``.
+    mean, std
+        the input's normalisation: see ``images.to_input``.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def unit_pictures(
     places = np.zeros((2, top), np.int64)
     places[:, :count] = rows, cols
     projections, activations = deconvnet.project(
-        to_input(torch.from_numpy(pixels).permute(0, 3, 1, 2), device),
+        to_input(torch.from_numpy(pixels).permute(0, 3, 1, 2), device, mean, std),
         torch.full((top,), unit, device=device),
         *torch.from_numpy(places).to(device),
     )

@@ -113,6 +113,31 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
     model.load_state_dict(weights)
 
 
+def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path | str) -> list[str]:
+    """Put ``weights`` into ``model`` as ``load_weights`` does, but for another number of classes.
+
+    The last ``nn.Linear`` in the order of the modules is the head: if a tensor of it has another shape in
+    ``weights``, the whole head stays as it was initialised.
+
+    Returns
+    -------
+    The names of the tensors that were left as they were.
+
+    Raises
+    ------
+    WeightsDontFit
+    WeightsNotReadable
+        a value is not finite.
+    """
+    own = model.state_dict()
+    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    head = {name for path in linear[-1:] for name in own if name.rpartition(".")[0] == path}
+    given = [name for name in own if name in head and name in weights]  # a missing one is still missed
+    left = given if any(weights[name].shape != own[name].shape for name in given) else []
+    load_weights(model, {**weights, **{name: own[name] for name in left}}, network, path)
+    return left
+
+
 def weights_writer(weights: Weights) -> Callable[[IO[bytes]], object]:
     """What writes ``weights`` to an open file as safetensors, with names in a fixed order."""
     ordered = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}

@@ -1,0 +1,225 @@
+"""An epoch of training against its limit and its peer: ``python -m benchmarks.training``.
+
+Three ways over the same images, taken in turn, medians of several rounds, for a network and its input size:
+
+* *bare*: forward, backward and step on one batch that lies in memory as float32, channels last: the limit;
+* *ours*: an epoch of ``worker.vision.training`` from a warm cache of pixels, flips and all figures included;
+* *plain*: the loop of the replications: ImageFolder, DataLoader(num_workers=2), float32, channels first.
+
+With ``--accuracy`` the first and the last are trained from several seeds instead, for as many epochs, and their
+validation accuracies compared: what is gained must not be paid for.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from producer.datasets.voc import read_voc
+from shared.catalogue import FoundDataset, FoundImage
+from shared.recipes import Recipe
+from worker.vision import networks
+from worker.vision.images import ImageSource, batches, read_image
+from worker.vision.initialising import initialise
+from worker.vision.pixel_cache import PixelCache
+from worker.vision.training import Trainer
+
+CLASSES = 20
+
+
+class Data:
+    """Crops of a VOC data set: as sources of ours with a cache, and as folders of files for the peer."""
+
+    def __init__(self, found: FoundDataset, folder: Path, size: int, count: int) -> None:
+        root = Path(found.root)
+        names = {name: number for number, name in enumerate(found.class_names)}
+        self.size, self.folder = size, folder
+        self.sources: dict[str, list[ImageSource]] = {"train": [], "val": []}
+        for split, sources in self.sources.items():
+            images = [image for image in found.images if split in image.splits][:count]
+            for image in images:
+                sources.append(self._source(root, image, names, position=sum(map(len, self.sources.values()))))
+        total = sum(map(len, self.sources.values()))
+        self.cache = PixelCache(folder / "cache.pixels", total, size)
+
+    @staticmethod
+    def _source(root: Path, image: FoundImage, names: dict[str, int], position: int) -> ImageSource:
+        return ImageSource(position, root / image.path, names[image.class_name], image.box, position=position)
+
+    def write_crops(self) -> None:
+        """The peer reads files: a crop each, as the replications cut them out once."""
+        from PIL import Image
+
+        for split, sources in self.sources.items():
+            for source in sources:
+                file = self.folder / split / f"{source.label:02}" / f"{source.position:06}.jpg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with Image.open(source.path) as image:
+                    image.convert("RGB").crop(source.box).save(file, quality=95)
+
+    def loader(self, split: str, batch_size: int) -> DataLoader[tuple[torch.Tensor, int]]:
+        """As the replications': resized, flipped, normalised image by image."""
+        steps = [v2.ToImage(), v2.Resize((self.size, self.size)), v2.ToDtype(torch.float32, scale=True)]
+        steps += [v2.RandomHorizontalFlip(0.5)] if split == "train" else []
+        transform = v2.Compose([*steps, v2.Normalize([0.5] * 3, [0.5] * 3)])
+        images = ImageFolder(str(self.folder / split), transform, allow_empty=True)
+        return DataLoader(images, batch_size, shuffle=split == "train", num_workers=2)
+
+
+def new_model(name: str, size: int, fc: int | None, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    model = networks.build(name, CLASSES, size, fc=fc)
+    initialise(model, "he")
+    return model
+
+
+def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader, device: str) -> None:
+    model.train()
+    for images, labels in loader:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(images.to(device)), labels.to(device))
+        loss.backward()
+        optimizer.step()
+        loss.item()
+
+
+def plain_accuracy(model: nn.Module, loader: DataLoader, device: str) -> float:
+    model.eval()
+    with torch.no_grad():
+        right = [(model(images.to(device)).argmax(1).cpu() == labels).sum() for images, labels in loader]
+    return float(sum(right)) / len(loader.dataset)  # type: ignore[arg-type]
+
+
+def our_epoch(trainer: Trainer, data: Data, recipe: Recipe) -> None:
+    order = trainer.order(data.sources["train"])
+    trainer.train(batches(order, recipe.batch_size, data.size, cache=data.cache))
+
+
+def bare_steps(model: nn.Module, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+    model.train()
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+        if images.is_cuda:
+            torch.cuda.synchronize()
+
+    return run  # type: ignore[return-value]
+
+
+def compare_speed(
+    data: Data, name: str, fc: int | None, recipe: Recipe, rounds: int, device: str
+) -> dict[str, object]:
+    count = len(data.sources["train"]) // recipe.batch_size * recipe.batch_size
+    data.sources["train"] = data.sources["train"][:count]
+    ours = Trainer(new_model(name, data.size, fc, 0), recipe, device=device)
+    peer = new_model(name, data.size, fc, 0).to(device)
+    peer_optimizer = torch.optim.Adam(peer.parameters(), lr=recipe.learning_rate)
+    loader = data.loader("train", recipe.batch_size)
+    images = torch.randn(recipe.batch_size, 3, data.size, data.size, device=device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
+    limit = new_model(name, data.size, fc, 0).to(device, memory_format=torch.channels_last)
+    bare = bare_steps(limit, recipe, images, labels)
+    ways: dict[str, Callable[[], None]] = {
+        "bare": lambda: bare(count // recipe.batch_size),  # type: ignore[call-arg]
+        "ours": lambda: our_epoch(ours, data, recipe),
+        "plain": lambda: plain_epoch(peer, peer_optimizer, loader, device),
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for position in range(rounds + 1):
+        for way, work in ways.items():
+            began = time.perf_counter()
+            work()
+            if position:  # the first round warms up
+                seconds[way].append(time.perf_counter() - began)
+    median = {way: statistics.median(values) for way, values in seconds.items()}
+    return {
+        "images": count,
+        "images_per_second": {way: round(count / value, 1) for way, value in median.items()},
+        "ours_to_bare": round(median["bare"] / median["ours"], 3),
+        "ours_to_plain": round(median["plain"] / median["ours"], 3),
+    }
+
+
+def compare_accuracy(
+    data: Data, name: str, fc: int | None, recipe: Recipe, seeds: int, device: str
+) -> dict[str, object]:
+    found: dict[str, list[float]] = {"ours": [], "plain": []}
+    for seed in range(seeds):
+        trainer = Trainer(new_model(name, data.size, fc, seed), recipe, seed, device)
+        for _ in range(recipe.epochs):
+            our_epoch(trainer, data, recipe)
+        found["ours"].append(
+            trainer.validate(batches(data.sources["val"], 64, data.size, cache=data.cache)).accuracy
+        )
+        peer = new_model(name, data.size, fc, seed).to(device)
+        optimizer = torch.optim.Adam(peer.parameters(), lr=recipe.learning_rate)
+        for _ in range(recipe.epochs):
+            plain_epoch(peer, optimizer, data.loader("train", recipe.batch_size), device)
+        found["plain"].append(plain_accuracy(peer, data.loader("val", 64), device))
+        click.echo(json.dumps({way: values[-1] for way, values in found.items()}), err=True)
+    return {
+        "epochs": recipe.epochs,
+        **{way: [round(value, 4) for value in values] for way, values in found.items()},
+        "difference_of_means": round(statistics.mean(found["ours"]) - statistics.mean(found["plain"]), 4),
+        "standard_deviations": {way: round(statistics.stdev(values), 4) for way, values in found.items()},
+    }
+
+
+def drawn_shapes(folder: Path, images: int) -> FoundDataset:
+    from producer.datasets.shapes import CLASSES as SHAPES
+    from producer.datasets.shapes import generate
+
+    generate(folder, images=images)
+    return read_voc(folder, kind="shapes", classes=SHAPES)
+
+
+@click.command()
+@click.option("--root", type=click.Path(path_type=Path, exists=True), help="VOCdevkit; without it, drawn shapes.")
+@click.option("--network", "name", default="zfnet", show_default=True)
+@click.option("--size", default=227, show_default=True)
+@click.option("--fc", type=int, help="Width of the fully connected layers.  [default: the network's]")
+@click.option("--batch", default=64, show_default=True)
+@click.option("--count", default=256, show_default=True, help="Training images at most.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--accuracy", default=0, help="Compare the accuracy after so many epochs instead.")
+@click.option("--seeds", default=3, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+def main(
+    root: Path | None, name: str, size: int, fc: int | None, batch: int, count: int, rounds: int,
+    accuracy: int, seeds: int, device: str,
+) -> None:  # fmt: skip
+    """Print images per second and ratios, or accuracies, as JSON."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        data = Data(read_voc(root) if root else drawn_shapes(folder / "shapes", count), folder, size, count)
+        for sources in data.sources.values():
+            for source in sources:
+                data.cache.store(source.position, read_image(source, size))
+        data.write_crops()
+        recipe = Recipe(batch_size=batch, learning_rate=5e-4, epochs=max(accuracy, 1), schedule="constant")
+        if accuracy:
+            answer = compare_accuracy(data, name, fc, recipe, seeds, device)
+        else:
+            answer = compare_speed(data, name, fc, recipe, rounds, device)
+        click.echo(json.dumps({"network": name, "size": size, "batch": batch, **answer}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

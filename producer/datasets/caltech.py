@@ -1,0 +1,83 @@
+"""Caltech-101 and Caltech-256: a folder per class, and one of background that is no class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from producer.datasets.folder import chosen_splits, fill, image_files, is_text
+from producer.datasets.scan import existing_folder
+from shared.catalogue import FoundDataset
+from shared.errors import NoDatasetThere
+
+NUMBERED = re.compile(r"\d{3}\.(.+)")  # 001.ak47
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the images are: a folder, those that may be around it, and the folder in it that is no class."""
+
+    folder: str
+    around: tuple[str, ...]
+    background: str
+
+
+LAYOUTS = {
+    "caltech101": Layout("101_ObjectCategories", ("caltech-101", "caltech101"), "BACKGROUND_Google"),
+    "caltech256": Layout("256_ObjectCategories", ("caltech-256", "caltech256"), "257.clutter"),
+}
+
+
+def read_caltech(
+    root: Path,
+    kind: str,
+    background: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> FoundDataset:
+    """Read Caltech-101 or Caltech-256.
+
+    Every image is in the split ``all``, and in ``train`` or ``val`` as in ``read_folder``. Classes are in the
+    order of their folders; the numbers of Caltech-256 are not part of their names.
+
+    Parameters
+    ----------
+    root
+        ``101_ObjectCategories`` or ``256_ObjectCategories``, or a folder that holds it.
+    kind
+        a key of ``LAYOUTS``.
+    background
+        take the images of background as a class.
+
+    Raises
+    ------
+    NoDatasetThere
+    """
+    layout = LAYOUTS[kind]
+    base = _base(root, kind)
+    files = [path for path in image_files(base, [base]) if background or path.split("/")[0] != layout.background]
+    if not files:
+        raise NoDatasetThere(root=base, kind=kind, reason="no folder in it has images")
+    names = _class_names(sorted({path.split("/")[0] for path in files}))
+    options = {"splits": ["all", "train", "val"], "background": background}
+    found = FoundDataset(kind, str(base), options, [name for name in names.values() if is_text(name)])
+    fill(found, {path: (names[path.split("/")[0]], chosen_splits(path)) for path in files}, progress)
+    return found
+
+
+def _base(root: Path, kind: str) -> Path:
+    layout = LAYOUTS[kind]
+    resolved = existing_folder(root, kind)
+    if layout.folder in (root.name, resolved.name):
+        return resolved
+    for around in (resolved, *(resolved / name for name in layout.around)):
+        if (around / layout.folder).is_dir():
+            return existing_folder(around / layout.folder, kind)
+    raise NoDatasetThere(root=root, kind=kind, reason=f"it is not called {layout.folder}, and there is none in it")
+
+
+def _class_names(folders: list[str]) -> dict[str, str]:
+    """Folder -> class: without its number, unless two would have the same name then."""
+    short = {folder: match[1] if (match := NUMBERED.fullmatch(folder)) else folder for folder in folders}
+    return short if len({*short.values()}) == len(folders) else {folder: folder for folder in folders}

@@ -1,0 +1,110 @@
+"""CIFAR-10 and CIFAR-100: from a folder of images, or from the files of the data set, written as images once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+from PIL import Image
+
+from producer.datasets.cifar_files import FORMATS, CifarFiles, read_files
+from producer.datasets.folder import fill, holds_classes, image_files, is_text
+from producer.datasets.scan import existing_folder
+from shared.catalogue import FoundDataset
+from shared.errors import FileNotWritable, FolderTaken, NoDatasetThere
+
+SPLITS = {"train": ("train",), "test": ("test", "val")}  # folder -> splits: the replications validate on test
+MARKER = ".unpacked"
+
+
+def image_folder(
+    root: Path,
+    kind: str,
+    target: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """A folder with ``train/CLASS`` and ``test/CLASS``: ``root``, or ``target`` with the images of its files.
+
+    The images are written as ``target/SPLIT/CLASS/NNNNN.png`` with their number in the split; a second call with
+    the same files finds it done.
+
+    Parameters
+    ----------
+    root
+        such a folder, or what ``read_files`` takes.
+    kind
+        ``cifar10`` or ``cifar100``.
+    progress
+        called with (images written, images in all).
+
+    Raises
+    ------
+    NoDatasetThere
+        there is no such data set, or a file is missing, damaged or hostile.
+    FolderTaken
+        ``target`` has something else in it.
+    FileNotWritable
+    """
+    root = existing_folder(root, kind)
+    if all(holds_classes(root / split) for split in SPLITS):
+        return root
+    files = read_files(root, kind)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):  # a second command waits, and finds it done
+            _unpack(files, target, progress)
+    except OSError as error:
+        raise FileNotWritable(path=target, reason=error.strerror or error) from error
+    return target
+
+
+def read_cifar(
+    root: Path, kind: str, progress: Callable[[int, int], None] = lambda done, total: None
+) -> FoundDataset:
+    """Read a folder with ``train/CLASS`` and ``test/CLASS``; the images of ``test`` are the split ``val``, too.
+
+    Raises
+    ------
+    NoDatasetThere
+    """
+    root = existing_folder(root, kind)
+    files = image_files(root, [root / split for split in SPLITS])
+    classes = sorted({name for path in files if is_text(name := path.split("/")[1])})
+    if not files:
+        raise NoDatasetThere(root=root, kind=kind, reason="no folder in its train and test has images")
+    if len(classes) > FORMATS[kind].classes:
+        raise NoDatasetThere(root=root, kind=kind, reason=f"it has {len(classes)} classes")
+    found = FoundDataset(kind, str(root), {"splits": ["train", "val", "test"]}, classes)
+    fill(found, {path: (path.split("/")[1], SPLITS[path.split("/")[0]]) for path in files}, progress)
+    return found
+
+
+def _unpack(files: CifarFiles, target: Path, progress: Callable[[int, int], None]) -> None:
+    sha256 = files.sha256()
+    if target.is_symlink() or target.is_file() or (target.is_dir() and any(target.iterdir())):
+        marker = target / MARKER
+        if not (marker.is_file() and marker.read_text() == sha256):
+            raise FolderTaken(path=target)
+        return
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a command that was killed
+    try:
+        _write_images(files, unfinished, progress)
+        (unfinished / MARKER).write_text(sha256)
+        unfinished.replace(target)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_images(files: CifarFiles, folder: Path, progress: Callable[[int, int], None]) -> None:
+    done, total = 0, files.count()
+    for split in files.batches:
+        for name in files.class_names:
+            (folder / split / name).mkdir(parents=True)
+        for number, (pixels, name) in enumerate(files.images(split)):
+            # Uncompressed, an image still fits one block of the disk, and its bytes depend on no version of zlib.
+            Image.fromarray(pixels).save(folder / split / name / f"{number:05}.png", compress_level=0)
+            done += 1
+            progress(done, total)

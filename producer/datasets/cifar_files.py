@@ -1,0 +1,225 @@
+"""The files of CIFAR-10 and CIFAR-100: the binary version, and the pickled one that torchvision leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from producer.datasets.pickles import PickledArray, RefusedPickle, load_pickle
+from shared.errors import NoDatasetThere
+
+SIZE = 32  # pixels, of both sides
+PIXEL_BYTES = 3 * SIZE * SIZE  # all red, then all green, then all blue
+LARGEST_FILE = 2**30  # bytes; the largest of CIFAR-100 has 155 MB
+CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # they become the names of folders
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one of the two is kept; of each record's labels the last one is the class."""
+
+    classes: int
+    label_bytes: int
+    files: dict[str, tuple[str, ...]]  # split -> files
+    binary_folder: str
+    binary_names: str
+    pickled_folder: str
+    pickled_names: str
+    labels_key: str
+    names_key: str
+
+
+FORMATS = {
+    "cifar10": Format(
+        classes=10,
+        label_bytes=1,
+        files={"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)},
+        binary_folder="cifar-10-batches-bin",
+        binary_names="batches.meta.txt",
+        pickled_folder="cifar-10-batches-py",
+        pickled_names="batches.meta",
+        labels_key="labels",
+        names_key="label_names",
+    ),
+    "cifar100": Format(
+        classes=100,
+        label_bytes=2,
+        files={"train": ("train",), "test": ("test",)},
+        binary_folder="cifar-100-binary",
+        binary_names="fine_label_names.txt",
+        pickled_folder="cifar-100-python",
+        pickled_names="meta",
+        labels_key="fine_labels",
+        names_key="fine_label_names",
+    ),
+}
+
+
+class _Broken(Exception):
+    """What is wrong with a file."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The content of a file: ``pixels`` uint8 [count, 3, 32, 32], and as many labels."""
+
+    pixels: NDArray[np.uint8]
+    labels: list[int]
+
+
+@dataclass
+class CifarFiles:
+    """All of a data set: the names of its classes by label, and the batches of its splits."""
+
+    class_names: list[str]
+    batches: dict[str, list[Batch]] = field(default_factory=dict)
+
+    def count(self) -> int:
+        """The number of images."""
+        return sum(len(batch.labels) for batch in chain.from_iterable(self.batches.values()))
+
+    def images(self, split: str) -> Iterator[tuple[NDArray[np.uint8], str]]:
+        """The images of a split in their order, uint8 [32, 32, 3], and their classes."""
+        for batch in self.batches[split]:
+            for pixels, label in zip(batch.pixels, batch.labels, strict=True):
+                yield pixels.transpose(1, 2, 0), self.class_names[label]
+
+    def sha256(self) -> str:
+        """Hash of the content: the same for the binary and the pickled version."""
+        digest = hashlib.sha256(json.dumps(self.class_names).encode())
+        for split, batches in self.batches.items():
+            digest.update(f"{split} {sum(len(batch.labels) for batch in batches)}".encode())
+            for batch in batches:
+                digest.update(np.ascontiguousarray(batch.pixels).data)
+                digest.update(bytes(batch.labels))
+        return digest.hexdigest()
+
+
+def read_files(root: Path, kind: str) -> CifarFiles:
+    """Read the files of CIFAR-10 or CIFAR-100.
+
+    Parameters
+    ----------
+    root
+        the folder with the files, or one that holds it under its own name.
+    kind
+        a key of ``FORMATS``.
+
+    Raises
+    ------
+    NoDatasetThere
+        there are none, or one is missing, damaged or hostile.
+    """
+    form = FORMATS[kind]
+    folder, binary = _find(root, kind)
+    suffix = ".bin" if binary else ""
+    name = form.binary_names if binary else form.pickled_names
+    try:
+        content = _read(folder / name)
+        found = CifarFiles(_checked_names(_text_names(content) if binary else _pickled_names(content, form), form))
+        for split, files in form.files.items():
+            found.batches[split] = []
+            for file in files:
+                name = f"{file}{suffix}"
+                content = _read(folder / name)
+                batch = _binary_batch(content, form) if binary else _pickled_batch(content, form)
+                found.batches[split].append(batch)
+    except (_Broken, RefusedPickle) as error:
+        raise NoDatasetThere(root=folder, kind=kind, reason=f"{name}: {error}") from error
+    return found
+
+
+def _find(root: Path, kind: str) -> tuple[Path, bool]:
+    """(the folder with the files, whether they are of the binary version); that one first: it needs no pickles."""
+    form = FORMATS[kind]
+    for name, folder, binary in (
+        (form.binary_names, form.binary_folder, True),
+        (form.pickled_names, form.pickled_folder, False),
+    ):
+        for place in (root / folder, root):
+            if (place / name).is_file():
+                return place, binary
+    raise NoDatasetThere(
+        root=root,
+        kind=kind,
+        reason=f"there is neither {form.binary_folder} with {form.binary_names}, nor {form.pickled_folder} with "
+        f"{form.pickled_names}, nor folders train and test with a folder of images for each class",
+    )
+
+
+def _read(file: Path) -> bytes:
+    try:
+        if not file.is_file():  # a pipe or a device could hold the reader up for ever
+            raise _Broken("there is no such file")
+        if file.stat().st_size > LARGEST_FILE:
+            raise _Broken(f"{file.stat().st_size} bytes are too many")
+        return file.read_bytes()
+    except OSError as error:
+        raise _Broken(error.strerror or str(error)) from error
+
+
+def _text_names(content: bytes) -> list[Any]:
+    return [line.strip() for line in content.decode(errors="replace").splitlines() if line.strip()]
+
+
+def _pickled_names(content: bytes, form: Format) -> list[Any]:
+    names = _pickled_dict(content).get(form.names_key)
+    if not isinstance(names, list):
+        raise _Broken(f"it has no list {form.names_key}")
+    return [name.decode(errors="replace") if isinstance(name, bytes) else name for name in names]
+
+
+def _checked_names(names: list[Any], form: Format) -> list[str]:
+    if len(names) != form.classes:
+        raise _Broken(f"it names {len(names)} classes, not {form.classes}")
+    for label, name in enumerate(names):
+        if not (isinstance(name, str) and CLASS_NAME.fullmatch(name)):
+            raise _Broken(f"class {label} has a name that is none")
+    if len({name.lower() for name in names}) < len(names):
+        raise _Broken("it names a class twice")
+    return names
+
+
+def _binary_batch(content: bytes, form: Format) -> Batch:
+    size = form.label_bytes + PIXEL_BYTES
+    if not content or len(content) % size:
+        raise _Broken(f"{len(content)} bytes are no whole number of records of {size} bytes: is it cut off?")
+    records = np.frombuffer(content, np.uint8).reshape(-1, size)
+    return _batch(records[:, form.label_bytes :], records[:, form.label_bytes - 1].tolist(), form)
+
+
+def _pickled_batch(content: bytes, form: Format) -> Batch:
+    entry = _pickled_dict(content)
+    data, labels = entry.get("data"), entry.get(form.labels_key)
+    if not isinstance(data, PickledArray) or data.values is None:
+        raise _Broken("it has no array data")
+    pixels = data.values
+    if pixels.ndim != 2 or pixels.shape[1] != PIXEL_BYTES or not len(pixels):
+        raise _Broken(f"data has the shape {pixels.shape}, not (images, {PIXEL_BYTES})")
+    if not isinstance(labels, list) or len(labels) != len(pixels):
+        raise _Broken(f"it has no list {form.labels_key} of the labels of {len(pixels)} images")
+    return _batch(pixels, labels, form)
+
+
+def _pickled_dict(content: bytes) -> dict[str, Any]:
+    value = load_pickle(content)
+    if not isinstance(value, dict):
+        raise _Broken("it is no dictionary")
+    texts = {key.decode(errors="replace") if isinstance(key, bytes) else key: value[key] for key in value}
+    return {key: value for key, value in texts.items() if isinstance(key, str)}
+
+
+def _batch(pixels: NDArray[np.uint8], labels: list[Any], form: Format) -> Batch:
+    for number, label in enumerate(labels):
+        if type(label) is not int or not 0 <= label < form.classes:
+            raise _Broken(f"the label of image {number} is none of 0 to {form.classes - 1}")
+    return Batch(pixels.reshape(-1, 3, SIZE, SIZE), labels)

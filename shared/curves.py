@@ -1,0 +1,43 @@
+"""The curves of training runs: loss and accuracy by epoch, for one run or several in one figure."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+Curve = Sequence[tuple[int, float, float]]  # (epoch, loss, accuracy)
+STYLES = {"train": "--", "val": "-"}
+
+
+def draw_curves(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> bytes:
+    """A PNG file with loss on the left and accuracy on the right: a colour for each run, a line for each phase."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    losses, accuracies = figure.subplots(1, 2)
+    for number, (run, phases) in enumerate(runs.items()):
+        for phase, curve in phases.items():
+            epochs = [epoch for epoch, _, _ in curve]
+            look = {
+                "color": f"C{number % 10}",
+                "linestyle": STYLES.get(phase, "-"),
+                "marker": ".",
+                "label": f"{run}, {phase}",
+            }
+            losses.plot(epochs, [loss for _, loss, _ in curve], **look)
+            accuracies.plot(epochs, [100 * accuracy for _, _, accuracy in curve], **look)
+    losses.set_ylabel("cross-entropy")
+    accuracies.set_ylabel("accuracy (%)")
+    accuracies.set_ylim(0, 100)
+    for axes in (losses, accuracies):
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    losses.legend(fontsize="small")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()

@@ -1,0 +1,125 @@
+"""Parameter groups, schedules and the bound on filters."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import nn
+
+from shared.errors import UsageError
+from shared.recipes import Recipe
+from worker.vision.initialising import initialise
+from worker.vision.optimizing import (
+    bound_filters,
+    filter_bounds,
+    freeze_statistics,
+    make_optimizer,
+    make_schedule,
+    parameter_groups,
+)
+
+HALF = (0.5, 0.5, 0.5)
+
+
+@pytest.fixture
+def model() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(3, 4, 3),
+            bn1=nn.BatchNorm2d(4),
+            layer1=nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)),
+            fc=nn.Linear(4, 2),
+        )
+    )
+
+
+def test_each_rate_has_a_group_and_the_rest_has_the_recipes(model: nn.Sequential) -> None:
+    groups = parameter_groups(model, Recipe(learning_rate=0.1, rates={"conv1": 0.01, "layer1.*": 0.02}))
+    found = {group["lr"]: len(group["params"]) for group in groups}
+    assert found == {0.1: 4, 0.01: 2, 0.02: 4}
+
+
+def test_what_is_frozen_needs_no_gradient_and_keeps_its_statistics(model: nn.Sequential) -> None:
+    groups = parameter_groups(model, Recipe(freeze=("conv1", "layer1.*", "bn1")))
+    assert sum(len(group["params"]) for group in groups) == 2
+    assert not model.conv1.weight.requires_grad
+    model.train()
+    freeze_statistics(model)
+    assert not model.layer1[1].training
+    assert model.fc.training
+    before = model.layer1[1].running_mean.clone()
+    model.layer1(model.bn1(model.conv1(torch.rand(2, 3, 8, 8))))
+    assert torch.equal(model.layer1[1].running_mean, before)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        (Recipe(freeze=("conv9",)), "conv9"),
+        (Recipe(rates={"conv9": 0.1}), "conv9"),
+        (Recipe(freeze=("*",)), "nothing would learn"),
+    ],
+)
+def test_patterns_that_fit_nothing_are_refused(model: nn.Sequential, recipe: Recipe, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parameter_groups(model, recipe)
+
+
+def test_the_schedules(model: nn.Sequential) -> None:
+    def rates(recipe: Recipe, accuracies: list[float]) -> list[float]:
+        optimizer = make_optimizer(model, recipe)
+        schedule = make_schedule(optimizer, recipe)
+        found = []
+        for accuracy in accuracies:
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if recipe.schedule == "plateau":
+                schedule.step(accuracy)
+            else:
+                schedule.step()
+        return found
+
+    flat = [0.5] * 4
+    assert rates(Recipe(learning_rate=1, lr_step=2), flat) == pytest.approx([1, 1, 0.1, 0.1])
+    assert rates(Recipe(learning_rate=1, schedule="constant"), flat) == [1, 1, 1, 1]
+    plateau = Recipe(learning_rate=1, schedule="plateau", patience=1)
+    assert rates(plateau, [0.1, 0.2, 0.2, 0.2, 0.2]) == pytest.approx([1, 1, 1, 1, 0.1])
+    cosine = rates(Recipe(learning_rate=1, schedule="cosine", epochs=4), flat)
+    assert cosine == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-5)
+
+
+def test_filters_beyond_the_bound_are_scaled_back_and_the_others_left() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+    recipe = Recipe(filter_rms=0.1)
+    bounds = filter_bounds(model, recipe, std=tuple(0.5 / 128 for _ in range(3)))
+    assert [bound for _, bound in bounds] == pytest.approx([0.1, 0.1])
+    with torch.no_grad():
+        model[0].weight.fill_(0.05)
+        model[1].weight.fill_(0.4)
+        model[1].weight[0] = 0.0
+    bound_filters(bounds)
+    assert torch.equal(model[0].weight, torch.full_like(model[0].weight, 0.05))
+    assert torch.allclose(model[1].weight[1:], torch.tensor(0.1))
+    assert not model[1].weight[0].any()
+
+
+def test_the_first_layers_bound_follows_the_range_of_the_pixels() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
+    assert [bound for _, bound in filter_bounds(model, Recipe(filter_rms=0.1), HALF)] == pytest.approx([12.8, 0.1])
+    assert filter_bounds(model, Recipe(), HALF) == []
+
+
+def test_initial_weights() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(16, 64, 5), nn.ReLU(), nn.Linear(1000, 500))
+    initialise(model, "he")
+    assert model[0].weight.std().item() == pytest.approx((2 / (16 * 25)) ** 0.5, rel=0.05)
+    initialise(model, "paper")
+    assert model[2].weight.std().item() == pytest.approx(1e-2, rel=0.05)
+    assert not model[2].bias.any()
+    before = model[2].weight.clone()
+    initialise(model, "default")
+    assert torch.equal(model[2].weight, before)

@@ -1,0 +1,84 @@
+"""Weights of a network that told other classes apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from shared.errors import WeightsDontFit, WeightsNotReadable
+from worker.vision import networks
+from worker.vision.weights import Weights, load_pretrained, load_weights
+
+HEADS = {
+    "zfnet": "classifier.6",
+    "cifar-cnn": "classifier.6",
+    "alexnet": "classifier.6",
+    "resnet18": "fc",
+    "densenet121": "classifier",
+    "mobilenet_v2": "classifier.1",
+    "vit_b_32": "heads.head",
+    "swin_t": "head",
+}
+
+
+def pretrained(classes: int) -> Weights:
+    torch.manual_seed(classes)
+    return networks.build("resnet18", classes, 64).state_dict()
+
+
+def test_a_head_for_other_classes_stays_as_it_was() -> None:
+    model, weights = networks.build("resnet18", 4, 64), pretrained(7)
+    head = {name: tensor.clone() for name, tensor in model.state_dict().items() if name.startswith("fc.")}
+    assert load_pretrained(model, weights, "resnet18", "x.pth") == ["fc.weight", "fc.bias"]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, head[name] if name in head else weights[name]), name
+
+
+def test_a_head_for_as_many_classes_is_loaded() -> None:
+    model, weights = networks.build("resnet18", 7, 64), pretrained(7)
+    assert load_pretrained(model, weights, "resnet18", "x.pth") == []
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_head_is_the_last_linear_layer(name: str) -> None:
+    with torch.device("meta"):
+        model, other = networks.build(name, 4, 224), networks.build(name, 7, 224)
+    assert set(differing(model, other)) == {f"{HEADS[name]}.weight", f"{HEADS[name]}.bias"}
+    if name in ("cifar-cnn", "densenet121", "mobilenet_v2"):  # small ones
+        model, other = networks.build(name, 4, 32), networks.build(name, 7, 32)
+        assert load_pretrained(model, other.state_dict(), name, "x.pth") == differing(model, other)
+
+
+def differing(model: nn.Module, other: nn.Module) -> list[str]:
+    shapes = {name: tensor.shape for name, tensor in other.state_dict().items()}
+    return [name for name, tensor in model.state_dict().items() if tensor.shape != shapes[name]]
+
+
+def test_all_else_must_fit() -> None:
+    model, weights = networks.build("resnet18", 4, 64), pretrained(7)
+    without = {name: tensor for name, tensor in weights.items() if name != "conv1.weight"}
+    headless = {name: tensor for name, tensor in weights.items() if name != "fc.bias"}
+    for wrong, says in (
+        (without, "1 tensors are missing .*conv1.weight"),
+        (headless, "1 tensors are missing .*fc.bias"),
+        ({**weights, "more": torch.zeros(1)}, "1 tensors are foreign .*more"),
+        ({**weights, "conv1.weight": torch.zeros(1, 2)}, r"conv1.weight is \[1, 2\]"),
+        ({**weights, "conv1.weight": weights["conv1.weight"].to_sparse()}, "sparse"),
+    ):
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        with pytest.raises(WeightsDontFit, match=says):
+            load_pretrained(model, wrong, "resnet18", "x.pth")
+        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    with pytest.raises(WeightsNotReadable, match="not finite"):
+        load_pretrained(model, {**weights, "bn1.bias": torch.full((64,), torch.nan)}, "resnet18", "x.pth")
+    with pytest.raises(WeightsDontFit, match=r"fc\.weight is"):
+        load_weights(model, weights, "resnet18", "x.pth")
+
+
+def test_a_network_without_a_linear_layer_has_no_head() -> None:
+    weights = models.squeezenet1_1(num_classes=7).state_dict()
+    with pytest.raises(WeightsDontFit, match=r"classifier.1.weight is \[7, 512, 1, 1\]"):
+        load_pretrained(models.squeezenet1_1(num_classes=4), weights, "squeezenet1_1", "x.pth")
