@@ -32,8 +32,10 @@ class Recipe(BaseModel):
     patience: int = Field(default=5, ge=0, description="plateau: epochs without a better one before a drop")
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
     crop_padding: int = Field(default=0, ge=0, le=64, description="random crop: pixels padded on every side")
-    init: Literal["default", "he", "paper"] = Field(
-        default="default", description="initial weights: PyTorch's, He et al. 2015's, or normal 1e-2 and biases 0"
+    init: Literal["default", "he", "he-quiet", "paper"] = Field(
+        default="default",
+        description="initial weights: PyTorch's, He et al. 2015's, these with a tenth of it in the first layer, "
+        "or the paper's normal 1e-2",
     )
     filter_rms: float | None = Field(
         default=None,

@@ -38,7 +38,8 @@ def demo(app: App, page: Path | None) -> None:
         _run(app, "dataset", "add", DATASET)
         training = _run(
             app, "submit", "train", "--dataset", DATASET, "--network", "zfnet", "--size", "112", "--fc", "512",
-            "--init", "he", "--learning-rate", "5e-4", "--batch-size", "32", "--epochs", str(EPOCHS), "--wait",
+            "--init", "he-quiet", "--learning-rate", "3e-4", "--batch-size", "16", "--schedule", "constant",
+            "--epochs", str(EPOCHS), "--wait",
         )  # fmt: skip
         search = _run(app, "submit", "--layer", "5", "--dataset", DATASET, "--run", training, "--wait")
     _run(app, "results", search, "--html", str(page))

@@ -14,7 +14,7 @@ from producer.cli.submitting import job_options, submit_job
 
 # Options that say a field of the recipe, which is all that --set does too.
 RECIPE_OPTIONS = (
-    click.option("--init", type=click.Choice(["default", "he", "paper"]), help="Initial weights."),
+    click.option("--init", type=click.Choice(["default", "he", "he-quiet", "paper"]), help="Initial weights."),
     click.option("--flip", type=click.FloatRange(0, 1), help="Probability of a horizontal flip."),
     click.option("--lr-gamma", type=click.FloatRange(0, 1, min_open=True), help="Factor of a drop."),
     click.option("--lr-step", type=click.IntRange(1), help="Epochs between two drops."),

@@ -1,0 +1,210 @@
+"""Caltech-101 and Caltech-256: where they may lie, their classes and splits, and their downloads."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from producer.datasets.caltech import LAYOUTS, read_caltech
+from producer.datasets.download import SOURCES, download
+from producer.datasets.folder import read_folder
+from shared.catalogue import register
+from shared.database import Database
+from shared.errors import NoDatasetThere
+from tests.conftest import Analyze
+from tests.integration.datasets.helpers import (
+    as_rgb,
+    encoded,
+    grey_ramp,
+    noise,
+    source_of,
+    write_folder,
+)
+from tests.integration.serving import Server, pack, tree
+from worker.vision.images import read_image
+
+PATHS = {
+    "caltech101": ["BACKGROUND_Google/image_0001.jpg", "accordion/image_0001.jpg", "yin_yang/image_0001.jpg"],
+    "caltech256": ["001.ak47/001_0001.jpg", "002.american-flag/002_0001.jpg", "257.clutter/257_0001.jpg"],
+}
+CLASSES = {"caltech101": ["accordion", "yin_yang"], "caltech256": ["ak47", "american-flag"]}
+ALL_CLASSES = {
+    "caltech101": ["BACKGROUND_Google", "accordion", "yin_yang"],
+    "caltech256": ["ak47", "american-flag", "clutter"],
+}
+
+
+def written(parent: Path, kind: str) -> Path:
+    return write_folder(parent / LAYOUTS[kind].folder, PATHS[kind])
+
+
+# --- Classes and splits --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_classes_are_the_folders_without_background(kind: str, tmp_path: Path) -> None:
+    root = written(tmp_path, kind)
+    found = read_caltech(root, kind)
+    assert (found.kind, found.root, found.class_names) == (kind, str(root), CLASSES[kind])
+    assert [(image.class_name, image.class_index) for image in found.images] == [
+        (CLASSES[kind][0], 0),
+        (CLASSES[kind][1], 1),
+    ]
+    assert found.options == {"splits": ["all", "train", "val"], "background": False}
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_background_is_a_class_if_asked_for(kind: str, tmp_path: Path) -> None:
+    found = read_caltech(written(tmp_path, kind), kind, background=True)
+    assert found.class_names == ALL_CLASSES[kind]
+    assert [image.class_index for image in found.images] == [0, 1, 2]
+    assert found.options["background"] is True
+
+
+@pytest.mark.parametrize("kind", PATHS)
+@pytest.mark.parametrize("place", [".", "data", "data/around", "data/link"])
+def test_folder_above_will_do(place: str, kind: str, tmp_path: Path) -> None:
+    folder = {"data/around": tmp_path / "data" / LAYOUTS[kind].around[0]}.get(place, tmp_path / "data")
+    root = written(folder, kind)
+    if place == "data/link":
+        (tmp_path / "data" / "link").symlink_to(root)
+    given = {".": root, "data/link": tmp_path / "data" / "link"}.get(place, tmp_path / "data")
+    assert read_caltech(given, kind).root == str(root)
+
+
+def test_splits_are_those_of_a_folder(tmp_path: Path) -> None:
+    paths = [f"{name}/image_{number:04}.jpg" for name in ("ant", "bee") for number in range(60)]
+    root = write_folder(tmp_path / "101_ObjectCategories", paths)
+    found = read_caltech(root, "caltech101")
+    assert {i.path: i.splits for i in found.images} == {i.path: i.splits for i in read_folder(root).images}
+    assert 12 <= sum("val" in image.splits for image in found.images) <= 36
+
+
+def test_classes_of_the_same_name_keep_their_numbers(tmp_path: Path) -> None:
+    paths = ["001.cat/1.jpg", "002.cat/1.jpg", "cat/1.jpg", "003.001.cat/1.jpg"]
+    found = read_caltech(write_folder(tmp_path / "256_ObjectCategories", paths), "caltech256")
+    assert found.class_names == ["001.cat", "002.cat", "003.001.cat", "cat"]
+
+
+def test_what_else_the_archives_hold_is_passed_over(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "256_ObjectCategories", [*PATHS["caltech256"], "198.spider/RENAME2"])
+    (root / "056.dog" / "greg" / "vision309").mkdir(parents=True)
+    found = read_caltech(root, "caltech256")
+    assert (found.class_names, found.problems) == (CLASSES["caltech256"], [])
+
+
+def test_greyscale_images_are_read_as_rgb(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "101_ObjectCategories", ["ant/1.png"], encoded(grey_ramp(8)))
+    found = read_caltech(root, "caltech101")
+    assert np.array_equal(read_image(source_of(found, found.images[0]), 16), as_rgb(grey_ramp(8)))
+
+
+def test_bad_files_are_problems(tmp_path: Path, database: Database) -> None:
+    root = written(tmp_path, "caltech101")
+    (root / "accordion" / "broken.jpg").write_bytes(b"no image")
+    odd = Path(os.fsdecode(os.fsencode(root) + b"/\xff"))
+    odd.mkdir()
+    (odd / "1.png").write_bytes(encoded(noise()))
+    found = read_caltech(root, "caltech101")
+    assert found.class_names == CLASSES["caltech101"]
+    assert sorted(problem.reason for problem in found.problems) == ["broken image", "name that is no text"]
+    register(database, "caltech101", found)
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_folder_that_is_no_data_set_is_refused(kind: str, tmp_path: Path) -> None:
+    write_folder(tmp_path / "photos", ["cat/1.jpg"])
+    (tmp_path / "empty" / LAYOUTS[kind].folder).mkdir(parents=True)
+    only = write_folder(tmp_path / "only" / LAYOUTS[kind].folder, [f"{LAYOUTS[kind].background}/1.jpg"])
+    for root, reason in (
+        (tmp_path / "photos", "not called"),
+        (tmp_path / "missing", "no such folder"),
+        (tmp_path / "empty", "has images"),
+        (only, "has images"),
+    ):
+        with pytest.raises(NoDatasetThere, match=reason):
+            read_caltech(root, kind)
+
+
+# --- Downloads -----------------------------------------------------------------------------------
+
+
+def test_sources_are_those_of_torchvision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from torchvision.datasets import caltech
+
+    asked: list[tuple[str, str, str]] = []
+
+    def note(url: str, *arguments: object, filename: str, md5: str, **options: object) -> None:
+        asked.append((url, filename, md5))
+        raise FileNotFoundError
+
+    monkeypatch.setattr(caltech, "download_and_extract_archive", note)
+    for original in (caltech.Caltech101, caltech.Caltech256):
+        with pytest.raises(FileNotFoundError):
+            original(tmp_path, download=True)
+    assert [
+        (source.url, source.filename, source.md5) for source in (SOURCES["caltech101"], SOURCES["caltech256"])
+    ] == asked
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_download_can_be_read(kind: str, server: Server, tmp_path: Path) -> None:
+    original = SOURCES[kind]
+    files = {f"{original.folder}/{path}": encoded(noise(seed=len(path)), "JPEG") for path in PATHS[kind]}
+    content = pack(files)
+    if original.inner:
+        zipped = io.BytesIO()
+        with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("caltech-101/", b"")
+            archive.writestr(original.inner, gzip.compress(content))
+            archive.writestr("caltech-101/Annotations.tar", pack({"Annotations/a.mat": b"x"}))
+            archive.writestr(f"__MACOSX/{original.inner}", b"x")
+        content = zipped.getvalue()
+    source = server.source(content, original.filename, original.folder, original.inner)
+    for _ in range(2):
+        download(tmp_path / "root", [source], progress=False)
+    assert server.asked == [f"/{original.filename}"]
+    assert tree(tmp_path / "root") == files
+    assert read_caltech(tmp_path / "root", kind).class_names == CLASSES[kind]
+
+
+# --- The command ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", PATHS)
+def test_command_registers_and_shows(kind: str, tmp_path: Path, analyze: Analyze) -> None:
+    root = written(tmp_path, kind)
+    analyze("dataset", "add", kind, "--root", tmp_path)
+    analyze("dataset", "add", kind, "--root", root, "--background", "--name", "more")
+    refused = analyze("dataset", "add", kind, "--root", root, "--background", code=2)
+    assert f"'{kind}' is registered already" in " ".join(refused.stderr.split())
+    for name, classes in ((kind, CLASSES[kind]), ("more", ALL_CLASSES[kind])):
+        shown = analyze.json("dataset", "show", name)
+        assert (shown["kind"], shown["root"], list(shown["classes"])) == (kind, str(root), classes)
+        assert shown["splits"]["all"] == shown["images"] == len(classes)
+        assert shown["splits"]["train"] + shown["splits"]["val"] == len(classes)
+    analyze("dataset", "show", kind)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("caltech101",), ("--root", "--download")),
+        (("caltech256", "--root", "@"), ("256_ObjectCategories",)),
+        (("caltech101", "--root", "@", "--whole"), ("--whole",)),
+        (("folder", "--root", "@", "--background"), ("--background",)),
+        (("folder", "--root", "@", "--download"), ("--download",)),
+    ],
+)
+def test_command_refuses(
+    arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path, analyze: Analyze
+) -> None:
+    given = [argument.replace("@", str(tmp_path)) for argument in arguments]
+    refused = analyze("dataset", "add", *given, code=2)
+    assert all(word in refused.stderr for word in words), refused.stderr
