@@ -108,7 +108,7 @@ def _first_mistake(error: ValidationError, changes: Mapping[str, Any]) -> str:
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return f"A recipe has no '{name}'. It has: {', '.join(Recipe.model_fields)}."
-    return f"{name} {changes.get(name)}: {first['msg']}."
+    return f"--{name.replace('_', '-')} {changes.get(name)} (in --set {name}): {first['msg']}."
 
 
 def parse_changes(settings: Sequence[str]) -> dict[str, str]:

@@ -34,6 +34,7 @@ from PIL import Image
 from producer.cli.main import VERBS
 from shared.errors import UnitscopeError
 from shared.networks import NetworkSpecification
+from shared.schema import NEWEST_REVISION
 from shared.store import Store
 from tests import reference
 from tests.conftest import Analyze, fresh_database
@@ -556,7 +557,7 @@ def test_schema_too_new_is_refused_and_left_alone(fresh: Home, photos: Path) -> 
         refusal(done, 5, ("9999", "Update unitscope"))
     assert doctor.returncode == 5
     assert fresh.json("db", "version") == {
-        "database": f"sqlite:///{fresh.home}/unitscope.sqlite3", "found": "9999", "needed": "0001"
+        "database": f"sqlite:///{fresh.home}/unitscope.sqlite3", "found": "9999", "needed": NEWEST_REVISION
     }  # fmt: skip
 
 

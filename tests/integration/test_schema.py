@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -32,6 +33,7 @@ TOP_ACTIVATIONS = [
     "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
     "row", "col", "patch_path", "projection_path", "projection_scale",
 ]  # fmt: skip
+VIEWS = {"top_activations", "units", "confusion_matrix", "class_accuracies"}
 UNITS = ["job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path"]
 
 
@@ -57,7 +59,7 @@ def test_upgrade_makes_the_schema_from_nothing(database_url: str) -> None:
     upgrade(database)
     assert current_revision(database) == NEWEST_REVISION
     assert tables(database) == set(Base.metadata.tables) | {"alembic_version"}
-    assert set(inspect(database.engine).get_view_names()) == {"top_activations", "units"}
+    assert set(inspect(database.engine).get_view_names()) == VIEWS
     assert tables(database) >= PUBLIC_TABLES
     database.close()
 
@@ -280,6 +282,37 @@ def test_a_url_without_a_driver_means_ours(database: Database) -> None:
         other = open_database(url_of(database).replace("postgresql+psycopg", "postgresql"))
         assert other.url.drivername == "postgresql+psycopg"
         other.close()
+
+
+# --- from the schema before ---
+
+
+def test_upgrade_keeps_the_checkpoints_and_epochs_of_the_first_schema(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as session:
+        config = _config()
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "0001")
+    with database.write() as session:
+        for statement in (
+            "INSERT INTO datasets (id, name, kind, root, options, fingerprint, class_names, created_at) "
+            "VALUES (1, 'voc', 'voc', '/', '{}', 'f', '[]', '2026-01-01')",
+            "INSERT INTO jobs (id, kind, key, generation, specification, dataset_id, state, stage, shards_total, "
+            "shards_left, cancel_requested, created_at) "
+            "VALUES (1, 'train', 'k', 0, '{}', 1, 'done', 0, 1, 0, false, '2026-01-01')",
+            "INSERT INTO checkpoints (job_id, kind, epoch, path, sha256, bytes) "
+            "VALUES (1, 'best', 3, 'p', 's', 9)",
+            "INSERT INTO epochs (job_id, epoch, phase, loss, accuracy, learning_rate, images, seconds) "
+            "VALUES (1, 3, 'val', 0.5, 0.75, 0.1, 10, 1.0)",
+        ):
+            session.execute(text(statement))
+    upgrade(database)
+    with database.read() as session:
+        kept = session.execute(text("SELECT job_id, kind, epoch, path, sha256, bytes FROM checkpoints")).all()
+        epochs = session.execute(text("SELECT accuracy, top5_accuracy, gradient_norm FROM epochs")).all()
+    assert [tuple(row) for row in kept] == [(1, "best", 3, "p", "s", 9)]
+    assert [tuple(row) for row in epochs] == [(0.75, None, None)]
+    database.close()
 
 
 # --- at once ---
