@@ -10,7 +10,10 @@ from typing import Any
 import psutil
 import pytest
 import safetensors.torch
+from sqlalchemy import select
 
+from shared.database import Database
+from shared.models import Shard, ShardState
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze
@@ -124,15 +127,41 @@ def test_rows_survive_kill_9(
     analyze = analyze_on
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
+    worker = psutil.Process(analyze.json("query", "SELECT pid FROM workers")[0]["pid"])
     job = submit(analyze, weights, 4)
-    running = f"SELECT id FROM shards WHERE job_id = {job} AND state = 'running' AND stage_name = 'project'"
-    analyze.wait(lambda: bool(analyze.json("query", running)))
-    pid = analyze.json("query", "SELECT pid FROM workers")[0]["pid"]
-    child = psutil.Process(pid).children()[0].pid
-    os.kill(child if victim == "child" else pid, signal.SIGKILL)
+    stop_in_the_middle(analyze, int(job), worker)
+    child = worker.children()[0]
+    os.kill(child.pid if victim == "child" else worker.pid, signal.SIGKILL)
+    if victim == "parent":
+        child.resume()  # it may end its shard, or end at once
     analyze("watch", job)
     assert rows_of(analyze, job) == undisturbed
-    attempts = analyze.json(
-        "query", f"SELECT max(attempt) AS most, min(attempt) AS least FROM shards WHERE job_id = {job}"
-    )
-    assert attempts == [{"most": 2, "least": 1}]
+    attempts = analyze.json("query", f"SELECT max(attempt) AS most FROM shards WHERE job_id = {job}")[0]["most"]
+    assert attempts == 2 if victim == "child" else attempts in (1, 2)
+
+
+def stop_in_the_middle(analyze: Analyze, job: int, worker: psutil.Process) -> None:
+    """Stop the worker's child while it has a shard of units in hand.
+
+    Looked up beside the command line, which takes as long to start as a shard takes, and only then stopped: what
+    is seen to run after that can't end any more.
+    """
+    database = Database(analyze.database_url)
+    project = (Shard.job_id == job, Shard.state == ShardState.RUNNING, Shard.stage_name == "project")
+
+    def runs() -> bool:
+        with database.read() as session:
+            return session.scalar(select(Shard.id).where(*project).limit(1)) is not None
+
+    def stopped() -> bool:
+        if not runs():
+            return False
+        child = worker.children()[0]
+        child.suspend()
+        if runs():
+            return True
+        child.resume()
+        return False
+
+    analyze.wait(stopped)
+    database.close()
