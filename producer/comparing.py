@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from shared.curves import Curve, draw_curves
+from shared.curves import draw_curves, phase_curves
 from shared.database import Database
 from shared.errors import NoSuchRun
 from shared.models import Dataset, Epoch, Job, Phase, TrainingRun
@@ -33,10 +33,6 @@ class ComparedRun:
     @property
     def name(self) -> str:
         return f"{self.job_id}: {self.network} on {self.dataset}"
-
-    def curves(self) -> dict[str, Curve]:
-        """(epoch, loss, accuracy) by phase."""
-        return {p.value: [(e.epoch, e.loss, e.accuracy) for e in self.epochs if e.phase == p] for p in Phase}
 
 
 def compared_runs(database: Database, job_ids: Sequence[int]) -> list[ComparedRun]:
@@ -118,4 +114,4 @@ def epoch_rows(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
 
 def draw_comparison(runs: Sequence[ComparedRun]) -> bytes:
     """A PNG file with the curves of all runs."""
-    return draw_curves("Training runs", {run.name: run.curves() for run in runs})
+    return draw_curves("Training runs", {run.name: phase_curves(run.epochs) for run in runs})

@@ -20,6 +20,7 @@ SQLITE_ALLOWED = {
     sqlite3.SQLITE_RECURSIVE,
 }
 SQLITE_REFUSED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
+IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 LARGEST_VALUE = 10_000_000  # bytes
 
 
@@ -85,7 +86,7 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
         raise DatabaseOutOfReach(url=database, reason=str(error).strip().splitlines()[0]) from error
     try:
         connection.read_only = True
-        is_superuser = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+        is_superuser = connection.execute(IS_SUPERUSER).fetchone()
         # Functions let a superuser read files and change the server, in reading too. This hinders a mistake, not
         # an attack, since a superuser can take the role back: `analyze doctor` advises a plain one.
         if is_superuser == (True,):

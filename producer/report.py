@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from sqlalchemy import select
 
+from producer.files import write_file
 from producer.progress import describe_job
 from producer.reading import best_units, search_job
 from shared.database import Database
-from shared.errors import FileNotWritable, JobStateConflict
+from shared.errors import JobStateConflict
 from shared.models import Dataset, JobState, SearchedLayer, TrainingRun
 from shared.specifications import Top9Specification
 from shared.store import Store
@@ -30,16 +30,7 @@ def write_report(database: Database, store: Store, job_id: int, page: Path) -> N
         there is no such search, or it is not done.
     ArtifactMissing, FileNotWritable
     """
-    content = _render(database, store, job_id)
-    part = page.with_name(f"{page.name}.part")
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(content, encoding="utf-8")
-        part.replace(page)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise FileNotWritable(path=page, reason=error.strerror or error) from error
+    write_file(page, _render(database, store, job_id).encode())
 
 
 def _render(database: Database, store: Store, job_id: int) -> str:

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from producer.describing import describe_with_weights
-from shared.catalogue import find_dataset, split_size, split_sizes
+from shared.catalogue import find_checkpoint, find_dataset, split_size, split_sizes
 from shared.database import Database
 from shared.errors import NoSuchRun, NoSuchUnit, NoTrainedNetwork, UsageError
-from shared.models import Checkpoint, CheckpointKind, Dataset, Job, JobState, Network, TrainingRun
+from shared.models import CheckpointKind, Dataset, Job, JobState, Network, TrainingRun
 from shared.networks import NetworkDescription, NetworkSpecification, input_defaults
 from shared.settings import Settings
 from shared.specifications import SearchedLayerSpecification, Top9Specification
@@ -137,9 +137,7 @@ def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> _Weight
             raise NoTrainedNetwork(dataset=dataset.name)
     training_run = row[0]
     description = NetworkDescription.model_validate(session.get_one(Network, training_run.network_key).description)
-    best = session.scalars(
-        select(Checkpoint).where(Checkpoint.job_id == training_run.job_id, Checkpoint.kind == CheckpointKind.BEST)
-    ).one_or_none()
+    best = find_checkpoint(session, training_run.job_id, CheckpointKind.BEST)
     if best is None:
         raise UsageError(reason=f"Training run {training_run.job_id} has no best weights.")
     return _Weights(description, best.path, best.sha256, training_run.job_id)

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from producer.describing import describe, describe_with_weights
 from producer.requests import network_specification
-from shared.catalogue import find_dataset, split_size
+from shared.catalogue import find_checkpoint, find_dataset, split_size
 from shared.database import Database
 from shared.errors import NoSuchRun, NotExtendable, UsageError
-from shared.models import Checkpoint, CheckpointKind, Dataset, Image, ImageSplit, Job, JobState, TrainingRun
+from shared.models import CheckpointKind, Dataset, Image, ImageSplit, Job, JobState, TrainingRun
 from shared.recipes import Recipe, recipe_for
 from shared.settings import Settings
 from shared.specifications import TrainSpecification
@@ -118,9 +118,7 @@ def extension_request(
             raise NoSuchRun(job_id=run, state="")
         if job.state != JobState.DONE:
             raise NotExtendable(job_id=run, reason=f"it is {job.state}, not done")
-        state = session.scalars(
-            select(Checkpoint).where(Checkpoint.job_id == run, Checkpoint.kind == CheckpointKind.STATE)
-        ).one_or_none()
+        state = find_checkpoint(session, run, CheckpointKind.STATE)
     if state is None:
         raise NotExtendable(job_id=run, reason="its state was not kept")
     before = TrainSpecification.model_validate(job.specification)

@@ -1,4 +1,4 @@
-"""The registry of data sets and networks in the database."""
+"""The registry of data sets, networks and checkpoints in the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.database import Database
 from shared.errors import DatasetExists, EmptySplit, NoSuchDataset, NoSuchSplit
-from shared.models import Dataset, DatasetProblem, Image, ImageSplit, Network
+from shared.models import Checkpoint, CheckpointKind, Dataset, DatasetProblem, Image, ImageSplit, Network
 from shared.networks import NetworkDescription, NetworkSpecification
 
 
@@ -185,3 +185,9 @@ def remember_network(database: Database, description: NetworkDescription) -> Non
             session.add(row)
     except IntegrityError:  # known already: a description depends on its key alone
         pass
+
+
+def find_checkpoint(session: Session, job_id: int, kind: CheckpointKind) -> Checkpoint | None:
+    """A training run's state, best or last weights: of each there is one at most."""
+    query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.kind == kind)
+    return session.scalars(query).one_or_none()

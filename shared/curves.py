@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 Curve = Sequence[tuple[int, float, float]]  # (epoch, loss, accuracy)
-STYLES = {"train": "--", "val": "-"}
+STYLES = {"train": "--", "val": "-"}  # of the lines, by phase
+
+
+def phase_curves(epochs: Sequence[Any]) -> dict[str, Curve]:
+    """The curve of each phase from the rows of a run in ``epochs``, which are in order."""
+    return {phase: [(e.epoch, e.loss, e.accuracy) for e in epochs if e.phase == phase] for phase in STYLES}
 
 
 def draw_curves(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> bytes:
@@ -24,7 +30,7 @@ def draw_curves(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> bytes:
             epochs = [epoch for epoch, _, _ in curve]
             look = {
                 "color": f"C{number % 10}",
-                "linestyle": STYLES.get(phase, "-"),
+                "linestyle": STYLES[phase],
                 "marker": ".",
                 "label": f"{run}, {phase}",
             }
@@ -38,6 +44,11 @@ def draw_curves(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> bytes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     losses.legend(fontsize="small")
+    return as_png(figure)
+
+
+def as_png(figure: Figure) -> bytes:
+    """A figure as a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=110)
     return file.getvalue()

@@ -20,14 +20,11 @@ from producer.cli.printing import format_options, print_json, print_records
 def compare(app: App, runs: tuple[int, ...], picture: Path | None, form: str) -> None:
     """Compare training runs: results, differing settings, validation accuracy by epoch."""
     from producer.comparing import compared_runs, draw_comparison, epoch_rows, summary_rows
-    from shared.errors import FileNotWritable
+    from producer.files import write_file
 
     found = compared_runs(app.database, runs)
     if picture:
-        try:
-            picture.write_bytes(draw_comparison(found))
-        except OSError as error:
-            raise FileNotWritable(path=picture, reason=error.strerror or error) from error
+        write_file(picture, draw_comparison(found))
         app.talk.print(f"Curves: {picture}")
     if form == "json":
         print_json({"runs": summary_rows(found), "epochs": epoch_rows(found)})

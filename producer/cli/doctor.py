@@ -19,7 +19,6 @@ from producer.cli.printing import json_option, print_json
 from shared.errors import UnitscopeError
 from shared.settings import Settings, origins, redacted
 
-IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 LOW_DISK_BYTES = 5 * 2**30
 
 
@@ -101,6 +100,7 @@ def _home(app: App) -> Check:
 def _database(app: App) -> Check:
     from sqlalchemy import func, select, text
 
+    from producer.querying import IS_SUPERUSER
     from shared.models import Dataset, Job
 
     with app.database.read() as session:

@@ -24,9 +24,6 @@ RECIPE_OPTIONS = (
     click.option("--batch-size", type=click.IntRange(1, 4096)),
     click.option("--epochs", type=click.IntRange(1, 10_000)),
 )
-RECIPE_NAMES = (
-    *("init", "flip", "lr_gamma", "lr_step", "schedule", "learning_rate", "optimizer", "batch_size", "epochs"),
-)
 
 
 def _recipe_options(command: Any) -> Any:
@@ -107,15 +104,12 @@ def _refuse_what_is_settled(ctx: click.Context) -> None:
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
     """The fields of the recipe that were given, taken out of ``options``; an option of its own beats --set."""
-    from shared.recipes import parse_changes
+    from shared.recipes import Recipe, parse_changes
 
-    changes: dict[str, Any] = dict(parse_changes(options.pop("settings")))
-    given = {name: value for name in RECIPE_NAMES if (value := options.pop(name)) is not None}
-    if freeze := options.pop("freeze"):
-        given["freeze"] = freeze
-    if rates := options.pop("rates"):
-        given["rates"] = dict(_rate(text) for text in rates)
-    return changes | given
+    options["rates"] = dict(_rate(text) for text in options["rates"])
+    given = {name: options.pop(name) for name in Recipe.model_fields if name in options}
+    changes = parse_changes(options.pop("settings"))
+    return changes | {name: value for name, value in given.items() if value not in (None, (), {})}
 
 
 def _rate(text: str) -> tuple[str, str]:

@@ -11,7 +11,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from torch import nn
 
-from shared.curves import draw_curves
+from shared.catalogue import find_checkpoint
+from shared.curves import draw_curves, phase_curves
 from shared.models import Answer, Checkpoint, CheckpointKind, Dataset, Epoch, Job, Phase, TrainingRun
 from shared.specifications import TrainSpecification
 from shared.store import StoredFile
@@ -44,6 +45,7 @@ class _Run:
     trainer: Trainer
     cache: PixelCache | None
     board: TensorBoard
+    class_names: list[str]
     skipped: set[int] = field(default_factory=set)  # images already reported
 
     @property
@@ -67,7 +69,7 @@ def train(context: ShardContext) -> None:
     )
     cache = pixel_cache(context, specification.network.image_size)
     board = TensorBoard(context.store, context.claim.job_id, enabled=specification.tensorboard)
-    run = _Run(context, specification, trainer, cache, board)
+    run = _Run(context, specification, trainer, cache, board, _class_names(context))
     _note_environment(run)
     _resume(run)
     training = split_sources(context, specification.train_split)
@@ -120,7 +122,7 @@ def _batches(run: _Run, sources: list[ImageSource]) -> Iterator[Batch]:
 def _resume(run: _Run) -> None:
     """From this run's own last checkpoint, else from the run that it extends."""
     with run.context.database.read() as session:
-        own = session.scalars(_checkpoints(run.job_id, CheckpointKind.STATE)).one_or_none()
+        own = find_checkpoint(session, run.job_id, CheckpointKind.STATE)
     path = own.path if own else run.specification.extended_path
     if path is None:
         return
@@ -131,10 +133,6 @@ def _resume(run: _Run) -> None:
     images = run.specification.train_count + run.specification.val_count
     run.context.progress((run.trainer.epoch - run.specification.extended_epochs) * images)
     run.context.log("info", f"goes on behind epoch {run.trainer.epoch}")
-
-
-def _checkpoints(job_id: int, kind: CheckpointKind):  # type: ignore[no-untyped-def]  # a Select
-    return select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.kind == kind)
 
 
 def _take_over_epochs(run: _Run) -> None:
@@ -177,7 +175,6 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
     if any(wanted.values()):
         weights = store.write(".safetensors", weights_writer(run.trainer.model.state_dict()))
         files |= {kind: weights for kind, yes in wanted.items() if yes}
-    class_names = _class_names(run)
     replaced: list[str] = []
 
     def write(session: Session) -> None:
@@ -186,7 +183,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
         if best:
             training_run = session.get_one(TrainingRun, run.job_id)
             training_run.best_epoch, training_run.best_accuracy = epoch, checked.accuracy
-            _replace_answers(session, run.job_id, checked, class_names)
+            _replace_answers(session, run.job_id, checked, run.class_names)
         for kind, file in files.items():
             replaced.extend(_keep_checkpoint(run.context, session, kind, epoch, file))
 
@@ -238,9 +235,9 @@ def _name(class_names: list[str], index: int) -> str:
     return class_names[index] if index < len(class_names) else str(index)
 
 
-def _class_names(run: _Run) -> list[str]:
-    with run.context.database.read() as session:
-        return list(session.get_one(Dataset, run.specification.dataset_id).class_names)
+def _class_names(context: ShardContext) -> list[str]:
+    with context.database.read() as session:
+        return list(session.get_one(Dataset, context.specification.dataset_id).class_names)
 
 
 def _keep_checkpoint(
@@ -251,7 +248,8 @@ def _keep_checkpoint(
     replaced: list[str] = []
     if kind == CheckpointKind.STATE:
         context.store.settle([file.path])
-        replaced = [c.path for c in session.scalars(_checkpoints(job_id, kind)) if c.path != file.path]
+        before = find_checkpoint(session, job_id, kind)
+        replaced = [before.path] if before and before.path != file.path else []
     else:
         keep(context, session, [file])
     if kind != CheckpointKind.EPOCH:  # of which there are several
@@ -273,12 +271,12 @@ def _finish(run: _Run) -> None:
         epochs = session.scalars(select(Epoch).where(Epoch.job_id == job_id).order_by(Epoch.epoch)).all()
         answers = session.scalars(select(Answer).where(Answer.job_id == job_id)).all()
         summary = session.get_one(TrainingRun, job_id)
-        best = session.scalars(_checkpoints(job_id, CheckpointKind.BEST)).one()
+        best = find_checkpoint(session, job_id, CheckpointKind.BEST)
+    assert best is not None  # noqa: S101 - the first epoch is the best so far
     name = f"{specification.network.name}, training run {job_id}"
-    phases = {phase.value: [(e.epoch, e.loss, e.accuracy) for e in epochs if e.phase == phase] for phase in Phase}
-    curves = store.put(draw_curves(name, {f"run {job_id}": phases}), ".png")
+    curves = store.put(draw_curves(name, {f"run {job_id}": phase_curves(epochs)}), ".png")
     pairs = torch.tensor([(a.true_index, a.answer_index, a.images) for a in answers]).reshape(-1, 3)
-    classes = [_name(_class_names(run), index) for index in range(specification.network.classes)]
+    classes = [_name(run.class_names, index) for index in range(specification.network.classes)]
     accuracy = summary.best_accuracy or 0.0
     title = f"{name}, epoch {summary.best_epoch}: {accuracy:.1%} of {specification.val_split} right"
     confusion = store.put(draw_confusion(title, classes, pairs.numpy()), ".png")

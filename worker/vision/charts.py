@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 
@@ -11,6 +10,8 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from shared.curves import as_png
 
 NAMED_CLASSES = 110  # more names than that can't be read
 NUMBERED_CLASSES = 25  # more cells than that can't hold a number
@@ -46,7 +47,7 @@ def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) 
                 col, row, f"{100 * shares[row, col]:.0f}", ha="center", va="center", fontsize=7, color=colour
             )
     figure.colorbar(picture, label="share of the true class (%)", shrink=0.8)
-    return _png(figure)
+    return as_png(figure)
 
 
 def filter_summary(weight: torch.Tensor) -> dict[str, float | int]:
@@ -76,7 +77,7 @@ def draw_filters(title: str, weight: torch.Tensor) -> bytes:
     grid.imshow(_mosaic(weight), interpolation="nearest")
     grid.set_axis_off()
     _draw_rms(bars, _rms(weight))
-    return _png(figure)
+    return as_png(figure)
 
 
 def _draw_rms(axes: Axes, rms: torch.Tensor) -> None:
@@ -104,9 +105,3 @@ def _mosaic(weight: torch.Tensor) -> np.ndarray:
 
 def _rms(weight: torch.Tensor) -> torch.Tensor:
     return weight.square().mean(dim=(1, 2, 3)).sqrt()
-
-
-def _png(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()

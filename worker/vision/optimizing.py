@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import torch
@@ -17,7 +17,7 @@ PAPER_HALF_RANGE = 128.0  # the paper's pixels lie in about [-128, 128]
 Scheduler = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
 
 
-def _fits(parameter: str, patterns: Iterator[str] | tuple[str, ...]) -> str | None:
+def _fits(parameter: str, patterns: Iterable[str]) -> str | None:
     """The first pattern that fits a parameter's name, or that of a module that holds it."""
     parts = parameter.split(".")
     names = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
@@ -39,7 +39,7 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]
             used.add(frozen)
             parameter.requires_grad_(False)
             continue
-        if rate := _fits(name, tuple(recipe.rates)):
+        if rate := _fits(name, recipe.rates):
             used.add(rate)
         groups.setdefault(rate, []).append(parameter)
     if idle := [pattern for pattern in (*recipe.freeze, *recipe.rates) if pattern not in used]:
