@@ -1,1 +1,4 @@
-"""Speed, as ratios against a named peer measured in the same run: each module is a command of its own."""
+"""Speed, as ratios against a named peer measured in the same run: ``python -m benchmarks``.
+
+``python -m benchmarks.training`` is a command of its own.
+"""

@@ -1,103 +1,112 @@
-"""The search against the same network's bare forward pass: ``python -m benchmarks.search``.
-
-Three ways over the same images, taken in turn, medians of several rounds:
-
-* *forward*: the network up to its deepest searched layer on batches that lie in memory, nothing else;
-* *search, decoded*: the search on the same batches;
-* *search, files*: the search from the image files, decoding included.
-"""
+"""The search against the bare forward pass, and against the usual loop."""
 
 from __future__ import annotations
 
-import json
-import statistics
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import copy
+from collections.abc import Iterator, Sequence
 
-import click
+import numpy as np
 import torch
 from torch import nn
 
-from worker.vision import networks
-from worker.vision.images import Batch, ImageSource, batches, to_input
-from worker.vision.initialising import initialise
-from worker.vision.search import observe, search
+from benchmarks.measuring import Goal, Row, in_turn, timed
+from benchmarks.setting import BATCH, CONV5, LAYERS, SIZE, TOP, Setting
+from benchmarks.usual_loop import usual_loop
+from worker.vision.images import ImageSource, batches, read_cached, to_input
+from worker.vision.pixel_cache import PixelCache
+from worker.vision.ranking import NO_IMAGE
+from worker.vision.search import LayerSearch, search
 
-CONVOLUTIONS = ["features.0", "features.3", "features.6", "features.8", "features.10"]
-
-
-def forward(model: nn.Module, deepest: str, decoded: Sequence[Batch], device: str) -> None:
-    """The bare forward pass up to a layer."""
-    with torch.inference_mode():
-        for batch in decoded:
-            observe(model, {deepest: lambda maps: None}, to_input(batch.pixels, device))
-    if device != "cpu":
-        torch.cuda.synchronize()
-
-
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def sources_in(folder: Path, count: int) -> list[ImageSource]:
-    files = sorted(folder.rglob("*.jpg"))[:count]
-    return [ImageSource(number, file) for number, file in enumerate(files)]
-
-
-@click.command()
-@click.option(
-    "--images",
-    "folder",
-    type=click.Path(path_type=Path, exists=True),
-    help="Folder of JPEG files; without it, drawn.",
+HOW = (
+    "The bare forward pass runs the layers up to conv 5 on batches of 32 that lie in memory as float32, channels "
+    "last, normalised; *decoded* is the search on the same batches as decoded pixels. The usual loop is ImageFolder, "
+    "DataLoader(num_workers=2), transforms v2, a forward hook, the whole network in float32, channels first, and "
+    "topk over what was found so far. It and the search read the same files: crops that were cut out before, JPEG of "
+    "quality 95. *Cold* is without our cache of pixels (the files are in the system's cache for both), *warm* with "
+    "it. The images that both find are compared at the end."
 )
-@click.option("--count", default=256, show_default=True)
-@click.option("--size", default=227, show_default=True)
-@click.option("--batch", default=32, show_default=True)
-@click.option("--rounds", default=5, show_default=True)
-@click.option("--device", default="cpu", show_default=True)
-def main(folder: Path | None, count: int, size: int, batch: int, rounds: int, device: str) -> None:
-    """Print images per second and ratios as JSON."""
-    torch.manual_seed(0)
-    model = networks.build("zfnet", 20, size).eval()
-    initialise(model, "he")
-    model = model.to(device, memory_format=torch.channels_last)
-    with tempfile.TemporaryDirectory() as drawn:
-        if folder is None:
-            from producer.datasets.shapes import generate
-
-            folder = Path(drawn) / "shapes"
-            generate(folder, images=count)
-        sources = sources_in(folder, count)
-        decoded = list(batches(sources, batch, size, pad=True))
-        for layers in ([CONVOLUTIONS[-1]], CONVOLUTIONS):
-            units = {path: range(model.get_submodule(path).out_channels) for path in layers}
-            ways: dict[str, Callable[[], object]] = {
-                "forward": lambda: forward(model, CONVOLUTIONS[-1], decoded, device),
-                "search, decoded": lambda units=units: search(model, units, decoded, 9, device),
-                "search, files": lambda units=units: search(
-                    model, units, batches(sources, batch, size, pad=True), 9, device
-                ),
-            }
-            seconds: dict[str, list[float]] = {name: [] for name in ways}
-            for way in ways.values():
-                way()
-            for _ in range(rounds):
-                for name, way in ways.items():
-                    seconds[name].append(timed(way))
-            median = {name: statistics.median(values) for name, values in seconds.items()}
-            answer = {
-                "layers": layers,
-                "images": len(sources),
-                "images_per_second": {name: round(len(sources) / value, 1) for name, value in median.items()},
-                "share_of_forward": {name: round(median["forward"] / value, 3) for name, value in median.items()},
-            }
-            click.echo(json.dumps(answer, indent=2))
 
 
-if __name__ == "__main__":
-    main()
+def measure(setting: Setting) -> Iterator[Row]:
+    """The rows of the table."""
+    model, device, sources = setting.model(), setting.device, setting.crops.sources
+    usual = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    cache_file = setting.place / "search.pixels"
+    fill(PixelCache(cache_file, len(sources), SIZE), sources)
+    decoded = list(batches(sources, BATCH, SIZE, pad=True))
+    inputs = [to_input(batch.pixels, device) for batch in decoded]
+    bare = model.features[: int(CONV5.partition(".")[2]) + 1]
+    all_five, conv5 = units_of(model, list(LAYERS.values())), units_of(model, [CONV5])
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for images in inputs:
+                bare(images)
+
+    def from_files(cached: bool) -> dict[str, LayerSearch]:
+        cache = PixelCache(cache_file, len(sources), SIZE) if cached else None
+        return search(model, conv5, batches(sources, BATCH, SIZE, pad=True, cache=cache), TOP, device)
+
+    turns = in_turn(
+        {
+            "forward pass": timed(forward, device),
+            "search, decoded": timed(lambda: search(model, conv5, decoded, TOP, device), device),
+            "all five layers": timed(lambda: search(model, all_five, decoded, TOP, device), device),
+            "search, cold": timed(lambda: from_files(False), device),
+            "search, warm": timed(lambda: from_files(True), device),
+            "usual loop": timed(
+                lambda: usual_loop(usual, CONV5, setting.crops.folder, SIZE, BATCH, TOP, device), device
+            ),
+        },
+        setting.rounds,
+    )
+    values, numbers = turns.results["usual loop"]
+    swapped = [
+        compare(turns.results[way][CONV5], values.T.numpy(), numbers.T.numpy())
+        for way in ("search, decoded", "all five layers", "search, cold", "search, warm")
+    ]
+    of, seconds = f"search, conv 5, ZFNet {SIZE}, {len(sources):,} crops", turns.seconds
+    same = {"images_found": int(values.numel()), "other_images_within_rounding": max(swapped)}
+    yield Row(
+        "search", f"{of}, decoded", seconds["search, decoded"],
+        "the bare forward pass to conv 5, same dtype and memory format", seconds["forward pass"], Goal(0.92),
+    )  # fmt: skip
+    for name, goal in (("cold", 1.6), ("warm", 1.9)):
+        work = f"{of}, JPEG files, {name}{' cache' if name == 'warm' else ''}"
+        way = seconds[f"search, {name}"]
+        yield Row("search", work, way, "the usual loop", seconds["usual loop"], Goal(goal), details=same)
+    yield Row(
+        "search", f"search, all five layers at once, {len(sources):,} crops, decoded", seconds["all five layers"],
+        "conv 5 alone", seconds["search, decoded"], Goal(1.1, at_most=True),
+    )  # fmt: skip
+
+
+def units_of(model: nn.Module, layers: Sequence[str]) -> dict[str, range]:
+    """All units of these layers, by their module paths."""
+    return {path: range(model.get_submodule(path).out_channels) for path in layers}
+
+
+def fill(cache: PixelCache, sources: Sequence[ImageSource]) -> None:
+    """Put all images into the cache."""
+    for source in sources:
+        read_cached(source, cache.size, cache)
+
+
+def compare(ours: LayerSearch, values: np.ndarray, numbers: np.ndarray) -> int:
+    """See that another search found the same; returns how many of its images are others, which is allowed where
+    they fire the unit as much to rounding.
+
+    Parameters
+    ----------
+    values, numbers
+        [units, top]: maxima, and the numbers of their images among those that were searched.
+    """
+    values = np.maximum(values, 0)  # what doesn't fire is not listed by ours
+    rounding = 1e-5 * float(values.max())
+    top = slice(values.shape[1])  # there may be fewer images
+    listed = ours.top.image[:, top] != NO_IMAGE
+    at_its_image = np.where(values > 0, ours.maxima[numbers, np.arange(len(values))[:, None]], 0)
+    for found in (np.where(listed, ours.top.activation[:, top], 0), at_its_image):
+        wrong = float(np.abs(found - values).max())
+        assert wrong <= rounding, f"the two differ by {wrong}"
+    return int((ours.top.image[:, top] != numbers)[listed].sum())

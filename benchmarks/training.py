@@ -6,7 +6,10 @@ Three ways over the same images, taken in turn, medians of several rounds, for a
 * *ours*: an epoch of ``worker.vision.training`` from a warm cache of pixels, flips and all figures included;
 * *plain*: the loop of the replications: ImageFolder, DataLoader(num_workers=2), float32, channels first.
 
-With ``--accuracy`` the first and the last are trained from several seeds instead, for as many epochs, and their
+With ``--compile`` there is a fourth, *compiled*: the bare step with ``torch.compile(model)``. It compiles in the
+round that warms up.
+
+With ``--accuracy`` *ours* and *plain* are trained from several seeds instead, for as many epochs, and their
 validation accuracies compared: what is gained must not be paid for.
 """
 
@@ -107,11 +110,13 @@ def our_epoch(trainer: Trainer, data: Data, recipe: Recipe) -> None:
     trainer.train(batches(order, recipe.batch_size, data.size, cache=data.cache))
 
 
-def bare_steps(model: nn.Module, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+def bare_steps(
+    model: nn.Module, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, steps: int
+) -> Callable[[], None]:
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
     model.train()
 
-    def run(steps: int) -> None:
+    def run() -> None:
         for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(model(images), labels).backward()
@@ -119,11 +124,11 @@ def bare_steps(model: nn.Module, recipe: Recipe, images: torch.Tensor, labels: t
         if images.is_cuda:
             torch.cuda.synchronize()
 
-    return run  # type: ignore[return-value]
+    return run
 
 
 def compare_speed(
-    data: Data, name: str, fc: int | None, recipe: Recipe, rounds: int, device: str
+    data: Data, name: str, fc: int | None, recipe: Recipe, rounds: int, device: str, *, compiled: bool
 ) -> dict[str, object]:
     count = len(data.sources["train"]) // recipe.batch_size * recipe.batch_size
     data.sources["train"] = data.sources["train"][:count]
@@ -134,19 +139,24 @@ def compare_speed(
     images = torch.randn(recipe.batch_size, 3, data.size, data.size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
-    limit = new_model(name, data.size, fc, 0).to(device, memory_format=torch.channels_last)
-    bare = bare_steps(limit, recipe, images, labels)
+
+    def limit() -> nn.Module:
+        return new_model(name, data.size, fc, 0).to(device, memory_format=torch.channels_last)
+
+    steps = count // recipe.batch_size
     ways: dict[str, Callable[[], None]] = {
-        "bare": lambda: bare(count // recipe.batch_size),  # type: ignore[call-arg]
+        "bare": bare_steps(limit(), recipe, images, labels, steps),
         "ours": lambda: our_epoch(ours, data, recipe),
         "plain": lambda: plain_epoch(peer, peer_optimizer, loader, device),
     }
+    if compiled:
+        ways["compiled"] = bare_steps(torch.compile(limit()), recipe, images, labels, steps)
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for position in range(rounds + 1):
         for way, work in ways.items():
             began = time.perf_counter()
             work()
-            if position:  # the first round warms up
+            if position:  # the first round warms up, and compiles
                 seconds[way].append(time.perf_counter() - began)
     median = {way: statistics.median(values) for way, values in seconds.items()}
     return {
@@ -154,6 +164,7 @@ def compare_speed(
         "images_per_second": {way: round(count / value, 1) for way, value in median.items()},
         "ours_to_bare": round(median["bare"] / median["ours"], 3),
         "ours_to_plain": round(median["plain"] / median["ours"], 3),
+        **({"compiled_to_bare": round(median["bare"] / median["compiled"], 3)} if compiled else {}),
     }
 
 
@@ -198,12 +209,13 @@ def drawn_shapes(folder: Path, images: int) -> FoundDataset:
 @click.option("--batch", default=64, show_default=True)
 @click.option("--count", default=256, show_default=True, help="Training images at most.")
 @click.option("--rounds", default=5, show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="Time the bare step of the compiled network too.")
 @click.option("--accuracy", default=0, help="Compare the accuracy after so many epochs instead.")
 @click.option("--seeds", default=3, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 def main(
     root: Path | None, name: str, size: int, fc: int | None, batch: int, count: int, rounds: int,
-    accuracy: int, seeds: int, device: str,
+    compiled: bool, accuracy: int, seeds: int, device: str,
 ) -> None:  # fmt: skip
     """Print images per second and ratios, or accuracies, as JSON."""
     with tempfile.TemporaryDirectory() as place:
@@ -217,7 +229,7 @@ def main(
         if accuracy:
             answer = compare_accuracy(data, name, fc, recipe, seeds, device)
         else:
-            answer = compare_speed(data, name, fc, recipe, rounds, device)
+            answer = compare_speed(data, name, fc, recipe, rounds, device, compiled=compiled)
         click.echo(json.dumps({"network": name, "size": size, "batch": batch, **answer}, indent=2))
 
 

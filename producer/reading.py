@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Boolean, select, text
 from sqlalchemy.orm import Session
 
 from shared.database import Database
@@ -16,7 +16,7 @@ from shared.models import Job, SearchedLayer, SearchedUnit
 
 COLUMNS = (
     *("job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name"),
-    *("row", "col", "patch_path", "projection_path", "projection_scale"),
+    *("row", "col", "patch_path", "projection_path", "projection_scale", "tied"),
 )
 
 
@@ -74,14 +74,12 @@ def top_rows(
     """
     with database.read() as session:
         search_job(session, job_id)
-        layers = _layers(session, job_id, layer)
-        for unit in units or ():
-            _check_unit(session, layers, unit)
+        layers = searched_layers(session, job_id, layer, units)
         listed = ", ".join(f'"{column}"' for column in COLUMNS)
         query = text(
             f"SELECT {listed} FROM top_activations "  # noqa: S608 - a constant
             "WHERE job_id = :job AND layer_path = :path ORDER BY unit, rank"
-        )
+        ).columns(tied=Boolean)
         rows: list[dict[str, Any]] = []
         for found in layers:
             answer = session.execute(query, {"job": job_id, "path": found.layer_path}).mappings()
@@ -89,7 +87,22 @@ def top_rows(
     return rows
 
 
-def _layers(session: Session, job_id: int, layer: str | None) -> list[SearchedLayer]:
+def searched_layers(
+    session: Session, job_id: int, layer: str | None = None, units: Sequence[int] | None = None
+) -> list[SearchedLayer]:
+    """The layers of a search, or the one that is named; all of them must have the units.
+
+    Raises
+    ------
+    NoSuchLayer, NoSuchUnit
+    """
+    layers = _named_layers(session, job_id, layer)
+    for unit in units or ():
+        _check_unit(session, layers, unit)
+    return layers
+
+
+def _named_layers(session: Session, job_id: int, layer: str | None) -> list[SearchedLayer]:
     query = select(SearchedLayer).where(SearchedLayer.job_id == job_id).order_by(SearchedLayer.id)
     layers = list(session.scalars(query))
     if layer is None:

@@ -17,6 +17,7 @@ from shared.models import CheckpointKind, Dataset, Job, JobState, Network, Train
 from shared.networks import NetworkDescription, NetworkSpecification, input_defaults
 from shared.settings import Settings
 from shared.specifications import SearchedLayerSpecification, Top9Specification
+from shared.specifications.top9 import Projection
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ def search_request(
     size: int | None,
     maps: tuple[int, int, int] | None = None,
     without: Sequence[str] = (),
+    bottom: bool = False,
+    per_class: bool = False,
+    projection: Projection = "deconvnet",
 ) -> Top9Specification:
     """The specification of a top-9 search.
 
@@ -109,6 +113,9 @@ def search_request(
         training_job_id=chosen.training_job_id,
         layers=[searched[path] for path in sorted(searched, key=order.index)],
         top=top,
+        bottom=bottom,
+        per_class=per_class,
+        projection=projection,
         shards=shards,
     )
 

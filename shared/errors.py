@@ -196,6 +196,10 @@ class NoSuchLayer(NoSuchThing):
     """{network} has no layer '{layer}'. Its convolutions: {choices}."""
 
 
+class NoSuchClass(NoSuchThing):
+    """Data set '{dataset}' has no class '{name}'. `analyze dataset show {dataset}` lists them."""
+
+
 class NoSuchUnit(NoSuchThing):
     """Layer '{layer}' has no unit {unit}: its units are 0 to {last}."""
 

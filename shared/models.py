@@ -98,7 +98,13 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON, datetime: UTCDateTime, str: CleanText}  # noqa: RUF012
+    type_annotation_map = {  # noqa: RUF012
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[int]: JSON,
+        datetime: UTCDateTime,
+        str: CleanText,
+    }
 
 
 Sha256 = String(64)
@@ -411,3 +417,61 @@ class TopActivation(Base):
     patch_path: Mapped[str]
     projection_path: Mapped[str]
     projection_scale: Mapped[float]  # largest |value| of the projection: what is drawn as full black or white
+    tied: Mapped[bool | None]  # another image fires the unit exactly as much; NULL: made before this was noted
+
+
+class UnitStatistics(Base):
+    """Of a unit's spatial maximum in each image: read it through the view ``unit_statistics``."""
+
+    __tablename__ = "unit_statistics_rows"
+    __table_args__ = (CheckConstraint("images >= 1", name="images"),)
+
+    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
+    unit: Mapped[int] = mapped_column(primary_key=True)
+    images: Mapped[int]
+    mean: Mapped[float]
+    minimum: Mapped[float]
+    maximum: Mapped[float]
+    fired_share: Mapped[float]  # 0 to 1: of the images where it is positive
+    q50: Mapped[float]  # quantiles
+    q90: Mapped[float]
+    q99: Mapped[float]
+    q999: Mapped[float]
+    histogram: Mapped[list[int]]  # images in equal steps from minimum to maximum
+
+
+class BottomActivation(Base):
+    """One of the images with a unit's lowest spatial minima: read it through the view ``bottom_activations``."""
+
+    __tablename__ = "bottom_activation_rows"
+    __table_args__ = (
+        CheckConstraint("rank >= 1", name="rank"),
+        CheckConstraint("activation < 0", name="sign"),
+    )
+
+    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
+    unit: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    activation: Mapped[float]
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
+    row: Mapped[int]
+    col: Mapped[int]
+
+
+class ClassActivation(Base):
+    """One of the images of a class that fire a unit most: read it through the view ``class_activations``."""
+
+    __tablename__ = "class_activation_rows"
+    __table_args__ = (
+        CheckConstraint("rank >= 1", name="rank"),
+        CheckConstraint("activation > 0", name="sign"),
+    )
+
+    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
+    unit: Mapped[int] = mapped_column(primary_key=True)
+    class_index: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    activation: Mapped[float]
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
+    row: Mapped[int]
+    col: Mapped[int]

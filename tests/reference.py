@@ -5,11 +5,13 @@ Nothing here is shared with the product: its networks are written down again, it
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import captum.attr
 import torch
 from PIL import Image
 from torch import nn
@@ -43,6 +45,7 @@ class Crop:
     path: str  # relative to the root
     number: int  # of the object in its annotation, from 1
     name: str
+    box: tuple[int, int, int, int]  # left, top, right, bottom in pixels, exclusive
     pixels: torch.Tensor  # [3, size, size], normalised
 
 
@@ -65,8 +68,8 @@ def voc_crops(root: Path, split: str, size: int) -> list[Crop]:
             if item.findtext("difficult") == "1":
                 continue
             xmin, ymin, xmax, ymax = (int(item.findtext(f"bndbox/{s}")) for s in ("xmin", "ymin", "xmax", "ymax"))
-            pixels = prepare(image.crop((xmin - 1, ymin - 1, xmax, ymax)))
-            crops.append(Crop(path, number, item.findtext("name") or "", pixels))
+            box = (xmin - 1, ymin - 1, xmax, ymax)
+            crops.append(Crop(path, number, item.findtext("name") or "", box, prepare(image.crop(box))))
     return crops
 
 
@@ -98,3 +101,39 @@ def rankings(model: nn.Module, crops: list[Crop], units: int) -> dict[int, Ranki
         for candidates in ranking.values():
             candidates.sort(key=lambda c: (-c["activation"], c["path"], c["number"]))
     return found
+
+
+def captum_deconvolution(
+    model: nn.Module, layer: str, image: torch.Tensor, unit: int, row: int, col: int
+) -> torch.Tensor:
+    """One activation of ``image`` [3, H, W] times what Captum attributes to it: [3, H, W]."""
+    return _captum(captum.attr.NeuronDeconvolution, model, layer, image, unit, row, col)
+
+
+def captum_guided(
+    model: nn.Module, layer: str, image: torch.Tensor, unit: int, row: int, col: int
+) -> torch.Tensor:
+    """The same by guided backpropagation."""
+    return _captum(captum.attr.NeuronGuidedBackprop, model, layer, image, unit, row, col)
+
+
+def captum_gradient(
+    model: nn.Module, layer: str, image: torch.Tensor, unit: int, row: int, col: int
+) -> torch.Tensor:
+    """The same by the plain gradient."""
+    return _captum(captum.attr.NeuronGradient, model, layer, image, unit, row, col)
+
+
+def _captum(
+    method: Any, model: nn.Module, layer: str, image: torch.Tensor, unit: int, row: int, col: int
+) -> torch.Tensor:
+    model = copy.deepcopy(model).eval()
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False  # it would rectify the activation before Captum looks at it
+    neuron = model.get_submodule(layer)
+    seen: list[float] = []
+    handle = neuron.register_forward_hook(lambda m, i, output: seen.append(output[0, unit, row, col].item()))
+    attributed = method(model, neuron).attribute(image[None].clone(), (unit, row, col))[0].detach()
+    handle.remove()
+    return seen[0] * attributed

@@ -41,13 +41,13 @@ def print_rows(app: App, columns: Sequence[str], rows: Sequence[Sequence[Any]], 
 
 
 def print_records(app: App, records: Sequence[Mapping[str, Any]], form: str) -> None:
-    """Print records with the same keys; paths of artifacts are left to JSON and CSV."""
+    """Print records with the same keys; paths of artifacts and lists are left to JSON and CSV."""
     if form == "table" and not records:
         app.out.print("No rows yet.")
         return
     columns = list(records[0]) if records else []
     if form == "table":
-        columns = [name for name in columns if not _is_artifact(name)]
+        columns = [name for name in columns if not _is_artifact(name) and not isinstance(records[0][name], list)]
         records = [{name: _short(value) for name, value in record.items()} for record in records]
     print_rows(app, columns, [[record[name] for name in columns] for record in records], form)
 

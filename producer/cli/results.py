@@ -21,34 +21,73 @@ from producer.cli.printing import format_options, print_records
     "--best", type=click.IntRange(1), help="Instead, the so many units whose images agree most on a class."
 )
 @click.option(
+    "--statistics",
+    is_flag=True,
+    help="Instead, each unit's statistics over all images; the histogram is in JSON and CSV.",
+)
+@click.option("--bottom", is_flag=True, help="Instead, the images with each unit's lowest minimum.")
+@click.option("--per-class", is_flag=True, help="Instead, each unit's top images of each class.")
+@click.option("--class", "class_name", metavar="NAME", help="With --per-class: only this class.")
+@click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the contact sheets."
 )
 @pass_app
 def results(
     app: App,
+    /,
     job_id: int,
     layer: str | None,
     units: list[int] | None,
     form: str,
-    best: int | None,
     html: Path | None,
+    class_name: str | None,
+    **instead: Any,
 ) -> None:
     """Print what a job found: for a search, the top images of every unit; for a training run, its epochs."""
-    from producer.reading import best_units, kind_of, top_rows
-
+    _check({**instead, "html": html}, class_name)
     if html:
         from producer.report import write_report
 
         write_report(app.database, app.store, job_id, html)
         click.echo(html)
         return
+    print_records(app, _rows(app, job_id, layer, units, class_name, **instead), form)
+
+
+def _check(instead: dict[str, Any], class_name: str | None) -> None:
+    given = [f"--{name.replace('_', '-')}" for name, value in instead.items() if value]
+    if len(given) > 1:
+        raise click.UsageError(f"{given[0]} and {given[1]} exclude each other.")
+    if class_name is not None and not instead["per_class"]:
+        raise click.UsageError("--class goes with --per-class.")
+
+
+def _rows(
+    app: App,
+    job_id: int,
+    layer: str | None,
+    units: list[int] | None,
+    class_name: str | None,
+    *,
+    best: int | None,
+    statistics: bool,
+    bottom: bool,
+    per_class: bool,
+) -> list[dict[str, Any]]:
+    from producer.rankings import bottom_rows, class_rows, statistics_rows
+    from producer.reading import best_units, kind_of, top_rows
+
+    if statistics:
+        return statistics_rows(app.database, job_id, layer, units)
+    if bottom:
+        return bottom_rows(app.database, job_id, layer, units)
+    if per_class:
+        return class_rows(app.database, job_id, layer, units, class_name)
     if kind_of(app.database, job_id) == "train":
-        rows = _epochs(app, job_id)
-    elif best:
-        rows = [vars(summary) for summary in best_units(app.database, job_id, best, layer)]
-    else:
-        rows = top_rows(app.database, job_id, layer, units)
-    print_records(app, rows, form)
+        return _epochs(app, job_id)
+    if best:
+        return [vars(summary) for summary in best_units(app.database, job_id, best, layer)]
+    return top_rows(app.database, job_id, layer, units)
 
 
 def _epochs(app: App, job_id: int) -> list[dict[str, Any]]:

@@ -46,6 +46,17 @@ def submit() -> None:
 @click.option("--units", type=Numbers(), help="Units: 0-15,40.  [default: all]")
 @click.option("--split", help="Split of the data set.  [default: val, or the only one]")
 @click.option("--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Images for each unit.")
+@click.option(
+    "--bottom", is_flag=True, help="Also the images with each unit's lowest minimum, where it is negative."
+)
+@click.option("--per-class", is_flag=True, help="Also the top images of each class.")
+@click.option(
+    "--projection",
+    default="deconvnet",
+    show_default=True,
+    type=click.Choice(["deconvnet", "guided", "gradient"]),
+    help="The paper's deconvnet, guided back-propagation, or the plain gradient, each times the activation.",
+)
 @click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Pieces of work.")
 @click.option(
     "--run",

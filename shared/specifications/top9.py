@@ -6,7 +6,7 @@ and *finish* (one shard: the contact sheets).
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,8 @@ from shared.specifications.base import ANALYSIS, CPU, PlannedShard, Specificatio
 # Every forward pass of the search has this many images, wherever shards begin: the last bits of an
 # activation can depend on the shape of a batch, and rows must not depend on the number of shards.
 SEARCH_BATCH = 32
+
+Projection = Literal["deconvnet", "guided", "gradient"]
 
 
 class SearchedLayerSpecification(BaseModel):
@@ -32,7 +34,7 @@ class Top9Specification(Specification):
     """A top-9 search."""
 
     kind: ClassVar[str] = "top9"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     not_in_key: ClassVar[frozenset[str]] = frozenset({"shards", "weights_path", "training_job_id"})
 
     split: str
@@ -43,6 +45,9 @@ class Top9Specification(Specification):
     training_job_id: int | None
     layers: list[SearchedLayerSpecification] = Field(min_length=1)
     top: int = Field(default=9, ge=1, le=100)
+    bottom: bool = False  # also the images with the lowest spatial minimum
+    per_class: bool = False  # also the top images of each class
+    projection: Projection = "deconvnet"
     shards: int = Field(default=8, ge=1, le=100_000)
 
     def plan(self) -> list[PlannedShard]:

@@ -1,15 +1,20 @@
-"""What the acceptance tests share: a network with weights that were made before."""
+"""What the acceptance tests share: a network with weights that were made before, and looks at training runs."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
+from sqlalchemy import func, select
 from torch import nn
 
+from shared.database import Database
+from shared.models import Epoch
 from tests import reference
+from tests.conftest import Analyze
 
 SIZE, FC, CLASSES = 64, 16, 20
 
@@ -32,3 +37,25 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def network_options(weights: Path) -> list[str]:
     """The options that name this network."""
     return ["--weights", str(weights), "--network", "zfnet", "--size", str(SIZE), "--fc", str(FC)]
+
+
+def outcome(analyze: Analyze, job: str) -> tuple[Any, ...]:
+    """What must not depend on interruptions: every epoch's figures, and the weights."""
+    epochs = analyze.json(
+        "query",
+        "SELECT epoch, phase, loss, accuracy, top5_accuracy, gradient_norm, learning_rate, images FROM epochs "
+        f"WHERE job_id = {job} ORDER BY epoch, phase",
+    )
+    weights = analyze.json(
+        "query",
+        f"SELECT kind, epoch, sha256 FROM checkpoints WHERE job_id = {job} AND kind <> 'state' "
+        "ORDER BY kind, epoch",
+    )
+    return epochs, weights
+
+
+def epochs_done(database: Database, job: str) -> int:
+    """Asked of the database itself: a command takes longer to start than an epoch takes."""
+    with database.read() as session:
+        query = select(func.count()).where(Epoch.job_id == int(job), Epoch.phase == "val")
+        return session.scalar(query) or 0

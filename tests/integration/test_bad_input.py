@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import pickle
@@ -244,6 +245,10 @@ UNKNOWN = {
     "job to follow": Mistake(("logs", "99999", "--follow"), 4, ("job 99999",)),
     "job for a page": Mistake(("results", "99999", "--html", "@FOLDER@/x.html"), 4, ("job 99999",)),
     "layer of a result": Mistake(("results", "@DONE@", "--layer", "4"), 4, ("'4'",)),
+    **{
+        f"{option} of no job": Mistake(("results", "99999", option), 4, ("job 99999",))
+        for option in ("--statistics", "--bottom", "--per-class")
+    },
 }
 
 USAGE = {
@@ -322,6 +327,23 @@ USAGE = {
     "device twice": Mistake(("up", "--devices", "cpu,cpu"), 2, ("cpu,cpu",)),
     "unknown queue": Mistake(("up", "--queues", "fast"), 2, ("fast", "training")),
     **{f"job {job}": Mistake(("status", "--", job), 2, (job,)) for job in ("0", "-1", "x", "1.5", "2147483648")},
+    "unknown projection": Mistake((*CONV5, "--projection", "lrp"), 2, ("lrp", "guided", "gradient")),
+    **{
+        f"{option} of a search without it": Mistake(("results", "@DONE@", option), 2, ("Job @DONE@", option))
+        for option in ("--bottom", "--per-class")
+    },
+    **{
+        f"{option} of a training run": Mistake(("results", "@RUN@", option), 2, ("Job @RUN@", "train"))
+        for option in ("--statistics", "--bottom", "--per-class")
+    },
+    **{
+        f"{one[0]} and {other[0]}": Mistake(("results", "@DONE@", *one, *other), 2, (one[0], other[0], "exclude"))
+        for one, other in itertools.combinations(
+            (("--best", "3"), ("--statistics",), ("--bottom",), ("--per-class",), ("--html", "@FOLDER@/x.html")), 2
+        )
+    },
+    "class alone": Mistake(("results", "@DONE@", "--class", "cat"), 2, ("--class", "--per-class")),
+    "class and bottom": Mistake(("results", "@DONE@", "--bottom", "--class", "cat"), 2, ("--class",)),
     "page that is a folder": Mistake(("results", "@DONE@", "--html", "@FOLDER@"), 2, ("@FOLDER@",)),
     "page before the job is done": Mistake(
         ("results", "@QUEUED@", "--html", "@FOLDER@/x.html"), 2, ("Job @QUEUED@ is queued",)

@@ -31,10 +31,29 @@ PUBLIC_TABLES = {
 }  # fmt: skip
 TOP_ACTIVATIONS = [
     "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
-    "row", "col", "patch_path", "projection_path", "projection_scale",
+    "row", "col", "patch_path", "projection_path", "projection_scale", "tied",
 ]  # fmt: skip
-VIEWS = {"top_activations", "units", "confusion_matrix", "class_accuracies"}
 UNITS = ["job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path"]
+UNIT_STATISTICS = [
+    "job_id", "layer", "layer_path", "unit", "images", "mean", "minimum", "maximum", "fired_share",
+    "q50", "q90", "q99", "q999", "histogram",
+]  # fmt: skip
+BOTTOM_ACTIVATIONS = [
+    "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
+    "row", "col",
+]  # fmt: skip
+CLASS_ACTIVATIONS = [
+    "job_id", "layer", "layer_path", "unit", "class_name", "rank", "activation", "image_id", "image_path",
+    "row", "col",
+]  # fmt: skip
+SEARCH_VIEWS = {
+    "top_activations": TOP_ACTIVATIONS,
+    "units": UNITS,
+    "unit_statistics": UNIT_STATISTICS,
+    "bottom_activations": BOTTOM_ACTIVATIONS,
+    "class_activations": CLASS_ACTIVATIONS,
+}
+VIEWS = {*SEARCH_VIEWS, "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:
@@ -76,12 +95,12 @@ def test_an_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
     """Something of the last migration's last statement is in the way: all of it is undone."""
     database = Database(database_url)
     with database.write() as session:
-        session.execute(text("CREATE TABLE units (mine INTEGER)"))
+        session.execute(text("CREATE TABLE class_activations (mine INTEGER)"))
     with pytest.raises((DBAPIError, DatabaseOutOfReach)):
         upgrade(database)
-    assert tables(database) == {"units"}
+    assert tables(database) == {"class_activations"}
     with database.write() as session:
-        session.execute(text("DROP TABLE units"))
+        session.execute(text("DROP TABLE class_activations"))
     upgrade(database)
     assert current_revision(database) == NEWEST_REVISION
     database.close()
@@ -143,7 +162,7 @@ def test_every_constraint_has_a_name(database: Database) -> None:
         assert None not in names, table
 
 
-@pytest.mark.parametrize(("view", "columns"), [("top_activations", TOP_ACTIVATIONS), ("units", UNITS)])
+@pytest.mark.parametrize(("view", "columns"), SEARCH_VIEWS.items())
 def test_the_public_views_have_the_columns_of_the_design(
     database: Database, view: str, columns: list[str]
 ) -> None:
@@ -165,22 +184,24 @@ def test_the_views_show_a_row(database: Database) -> None:
             VALUES (2, 'top9', {sha}, 0, '{{}}', 1, 'done', 0, 1, 0, :no, {now})""",
         "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL)",
         "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png')",
-        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25)",
+        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no)",
+        "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]')",
+        "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
+        "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
     ]
     with database.write() as session:
         for statement in statements:
             session.execute(text(statement), {"no": False} if ":no" in statement else {})
     with database.read() as session:
-        shown = session.execute(text("SELECT * FROM top_activations")).mappings().one()
-        unit = session.execute(text("SELECT * FROM units")).mappings().one()
-    assert dict(shown) == dict(
-        zip(
-            TOP_ACTIVATIONS,
-            (2, "conv5", "features.10", 7, 1, 0.5, 5, "JPEGImages/a.jpg", "cat", 11, 12, "a.png", "b.png", 0.25),
-            strict=True,
-        )
-    )
-    assert (unit["job_id"], unit["layer"], unit["unit"], bool(unit["dead"])) == (2, "conv5", 7, False)
+        shown = {view: tuple(session.execute(text(f"SELECT * FROM {view}")).one()) for view in SEARCH_VIEWS}
+    unit, image = (2, "conv5", "features.10", 7), (5, "JPEGImages/a.jpg")
+    assert shown["top_activations"] == (*unit, 1, 0.5, *image, "cat", 11, 12, "a.png", "b.png", 0.25, False)
+    assert shown["units"] == (*unit, False, "p.png", "q.png")
+    *numbers, histogram = shown["unit_statistics"]
+    assert numbers == [*unit, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4]
+    assert histogram in ([1, 1], "[1, 1]")  # SQLite keeps JSON as text
+    assert shown["bottom_activations"] == (*unit, 1, -0.5, *image, "cat", 11, 12)
+    assert shown["class_activations"] == (*unit, "cat", 1, 0.5, *image, 11, 12)
 
 
 # --- another version ---
@@ -287,12 +308,13 @@ def test_a_url_without_a_driver_means_ours(database: Database) -> None:
 # --- from the schema before ---
 
 
-def test_upgrade_keeps_the_checkpoints_and_epochs_of_the_first_schema(database_url: str) -> None:
+def database_of(database_url: str, revision: str, *statements: str) -> Database:
+    """A database of an older schema, with a data set, a job and what the statements add."""
     database = Database(database_url)
     with database.write() as session:
         config = _config()
         config.attributes["connection"] = session.connection()
-        command.upgrade(config, "0001")
+        command.upgrade(config, revision)
     with database.write() as session:
         for statement in (
             "INSERT INTO datasets (id, name, kind, root, options, fingerprint, class_names, created_at) "
@@ -300,18 +322,47 @@ def test_upgrade_keeps_the_checkpoints_and_epochs_of_the_first_schema(database_u
             "INSERT INTO jobs (id, kind, key, generation, specification, dataset_id, state, stage, shards_total, "
             "shards_left, cancel_requested, created_at) "
             "VALUES (1, 'train', 'k', 0, '{}', 1, 'done', 0, 1, 0, false, '2026-01-01')",
-            "INSERT INTO checkpoints (job_id, kind, epoch, path, sha256, bytes) "
-            "VALUES (1, 'best', 3, 'p', 's', 9)",
-            "INSERT INTO epochs (job_id, epoch, phase, loss, accuracy, learning_rate, images, seconds) "
-            "VALUES (1, 3, 'val', 0.5, 0.75, 0.1, 10, 1.0)",
+            *statements,
         ):
             session.execute(text(statement))
+    return database
+
+
+def test_upgrade_keeps_the_checkpoints_and_epochs_of_the_first_schema(database_url: str) -> None:
+    database = database_of(
+        database_url,
+        "0001",
+        "INSERT INTO checkpoints (job_id, kind, epoch, path, sha256, bytes) VALUES (1, 'best', 3, 'p', 's', 9)",
+        "INSERT INTO epochs (job_id, epoch, phase, loss, accuracy, learning_rate, images, seconds) "
+        "VALUES (1, 3, 'val', 0.5, 0.75, 0.1, 10, 1.0)",
+    )
     upgrade(database)
     with database.read() as session:
         kept = session.execute(text("SELECT job_id, kind, epoch, path, sha256, bytes FROM checkpoints")).all()
         epochs = session.execute(text("SELECT accuracy, top5_accuracy, gradient_norm FROM epochs")).all()
     assert [tuple(row) for row in kept] == [(1, "best", 3, "p", "s", 9)]
     assert [tuple(row) for row in epochs] == [(0.75, None, None)]
+    database.close()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_upgrade_keeps_the_top_activations_of_older_schemas(database_url: str, revision: str) -> None:
+    database = database_of(
+        database_url,
+        revision,
+        "INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height, sha256) "
+        "VALUES (5, 1, 'a.jpg', 1, 0, 'cat', 10, 10, 's')",
+        "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL)",
+        "INSERT INTO searched_units VALUES (3, 7, false, 'p.png', 'q.png')",
+        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25)",
+    )
+    before = "SELECT * FROM top_activations"
+    with database.read() as session:
+        kept = tuple(session.execute(text(before)).one())
+    upgrade(database)
+    with database.read() as session:
+        assert tuple(session.execute(text(before)).one()) == (*kept, None)
+        assert session.execute(text("SELECT * FROM unit_statistics")).all() == []
     database.close()
 
 

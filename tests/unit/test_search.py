@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +13,10 @@ from torch import nn
 
 from shared.errors import NotFinite
 from shared.specifications import cut
+from worker.vision import search as search_module
 from worker.vision.images import Batch, ImageSource
-from worker.vision.search import NO_IMAGE, TopActivations, observe, search
+from worker.vision.ranking import NO_IMAGE, TopActivations, rank
+from worker.vision.search import LayerSearch, observe, search
 
 Row = tuple[float, int, int, int]
 FEW = st.sampled_from([0.5, 1.0, 1.0, 2.0])  # ties are the rule
@@ -23,12 +27,12 @@ def arrays(rows: list[Row], top: int) -> TopActivations:
     result = TopActivations.empty(1, top)
     for row in rows:
         one = TopActivations(*(np.array([[value]], kind) for value, kind in zip(row, "flii", strict=True)))
-        result = result.merged(one)
+        result = TopActivations.best_of([result, one])
     return result
 
 
-def listed(found: TopActivations) -> list[Row]:
-    stacked = zip(found.activation[0], found.image[0], found.row[0], found.col[0], strict=True)
+def listed(found: TopActivations, unit: int = 0) -> list[Row]:
+    stacked = zip(found.activation[unit], found.image[unit], found.row[unit], found.col[unit], strict=True)
     return [(float(a), int(i), int(r), int(c)) for a, i, r, c in stacked if i != NO_IMAGE]
 
 
@@ -47,10 +51,21 @@ def test_merging_shards_in_any_order_gives_the_rows_of_one_pass(
     expected = sorted(rows, key=lambda r: (-r[0], r[1], r[2], r[3]))[:top]
     parts = [arrays(rows[start:stop], top) for start, stop in cut(len(rows), shards)] if rows else []
     random.shuffle(parts)  # type: ignore[attr-defined]
-    merged = TopActivations.empty(1, top)
-    for part in parts:
-        merged = merged.merged(part)
-    assert listed(merged) == expected
+    assert listed(TopActivations.best_of([TopActivations.empty(1, top), *parts])) == expected
+
+
+@given(st.lists(st.tuples(st.sampled_from([-1.0, 0.0, *(0.5, 1.0)]), st.integers(0, 11)), max_size=20), st.data())
+def test_ranking_equals_sorting(found: list[tuple[float, int]], data: st.DataObject) -> None:
+    """For one unit, on maps of 3 x 4: only what is positive counts, of equal ones the first image comes first."""
+    top = data.draw(st.integers(1, 9))
+    images = sorted(data.draw(st.sets(st.integers(1, 99), min_size=len(found), max_size=len(found))))
+    rows = [(value, image, *divmod(place, 4)) for (value, place), image in zip(found, images, strict=True)]
+    maxima = torch.tensor([value for value, _ in found]).reshape(-1, 1)
+    places = torch.tensor([place for _, place in found], dtype=torch.int64).reshape(-1, 1)
+    ranked = rank(maxima, places, images, 4, top)
+    assert ranked.activation.shape == (1, top)
+    assert listed(ranked) == sorted((row for row in rows if row[0] > 0), key=lambda r: (-r[0], r[1]))[:top]
+    assert (ranked.activation[0, len(listed(ranked)) :] == -np.inf).all()
 
 
 def batch(pixels: torch.Tensor, first: int = 0, images: int | None = None) -> Batch:
@@ -69,7 +84,7 @@ def test_of_equal_maxima_the_first_row_and_column_counts() -> None:
     pixels = torch.zeros(1, 3, 6, 7, dtype=torch.uint8)
     for row, col in ((2, 5), (2, 3), (4, 0), (5, 6)):
         pixels[0, :, row, col] = 255
-    found = search(identity(), {"0": range(3)}, [batch(pixels)], top=2)["0"]
+    found = search(identity(), {"0": range(3)}, [batch(pixels)], top=2)["0"].top
     assert found.row[:, 0].tolist() == [2, 2, 2]
     assert found.col[:, 0].tolist() == [3, 3, 3]
 
@@ -78,7 +93,7 @@ def test_padding_is_not_searched_and_dead_units_have_no_rows() -> None:
     pixels = torch.zeros(4, 3, 5, 5, dtype=torch.uint8)
     pixels[:2, 0, 1, 1] = 255
     pixels[3, 1, 1, 1] = 255  # in the padding
-    found = search(identity(), {"0": range(3)}, [batch(pixels, images=2)], top=9)["0"]
+    found = search(identity(), {"0": range(3)}, [batch(pixels, images=2)], top=9)["0"].top
     assert found.dead.tolist() == [False, True, True]
     assert (found.image[0] != NO_IMAGE).sum() == 2
 
@@ -86,7 +101,7 @@ def test_padding_is_not_searched_and_dead_units_have_no_rows() -> None:
 def test_units_are_those_asked_for() -> None:
     pixels = torch.zeros(1, 3, 5, 5, dtype=torch.uint8)
     pixels[0, 2] = 200
-    found = search(identity(), {"0": [2]}, [batch(pixels)], top=1)["0"]
+    found = search(identity(), {"0": [2]}, [batch(pixels)], top=1)["0"].top
     assert found.activation.shape == (1, 1)
     assert found.activation[0, 0] == pytest.approx(200 / 127.5 - 1)
 
@@ -116,3 +131,138 @@ def test_cuts_cover_everything_once(count: int, pieces: int) -> None:
     assert [i for start, stop in parts for i in range(start, stop)] == list(range(count))
     assert all(stop > start for start, stop in parts)
     assert len(parts) == min(count, pieces)
+
+
+# --- every ranking, against all pixels ---
+
+CLASSES, TOP = 4, 5
+
+
+class Batches:
+    """Some images of few different pixels, so that ties are the rule, cut into padded batches of eight."""
+
+    def __init__(self, seed: int, images: int = 37) -> None:
+        random = np.random.default_rng(seed)
+        self.pixels = random.choice(np.array([0, 60, 120, 180, 240], np.uint8), (images, 3, 2, 3))
+        self.pixels[:, 1] //= 2  # a unit that never fires
+        self.pixels[:, 2] |= 128  # one that always does
+        self.sources = [
+            ImageSource(3 * number + 1, None, label=int(random.integers(CLASSES)))  # type: ignore[arg-type]
+            for number in range(images)
+        ]
+
+    def __iter__(self) -> Iterable[Batch]:
+        padded = np.concatenate([self.pixels, np.full((8, 3, 2, 3), 255, np.uint8)])  # more than any image has
+        for start in range(0, len(self.sources), 8):
+            yield Batch(torch.from_numpy(padded[start : start + 8]), self.sources[start : start + 8])
+
+    def expected(self, unit: int, sign: int = 1, label: int | None = None) -> list[Row]:
+        """The best images of a unit, from its maps, which are the pixels of one colour."""
+        rows = []
+        maps = (torch.from_numpy(self.pixels).float() / 255 - 0.5) / 0.5
+        for source, values in zip(self.sources, sign * maps[:, unit].numpy(), strict=True):
+            place = int(values.argmax())  # the first of equal ones
+            if values.max() > 0 and label in (None, source.label):
+                rows.append((float(values.max()), source.id, *divmod(place, 3)))
+        return sorted(rows, key=lambda row: (-row[0], row[1]))[:TOP]
+
+    def check(self, found: LayerSearch) -> None:
+        assert found.bottom is not None
+        labels = {source.label for source in self.sources}
+        assert set(found.by_class) == labels
+        for unit in range(3):
+            assert listed(found.top, unit) == self.expected(unit)
+            assert listed(found.bottom, unit) == self.expected(unit, sign=-1)
+            for label in labels:
+                assert listed(found.by_class[label], unit) == self.expected(unit, label=label)
+        values = (torch.from_numpy(self.pixels).float() / 255 - 0.5) / 0.5
+        assert np.array_equal(found.maxima, values.amax((2, 3)).numpy())
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("block", [1, 1000, 2**28])
+def test_every_ranking_equals_sorting_all_images(monkeypatch: pytest.MonkeyPatch, seed: int, block: int) -> None:
+    """Whether what is collected on the device is ranked a batch at a time, a few at a time, or at once."""
+    monkeypatch.setattr(search_module, "BLOCK_BYTES", block)
+    images = Batches(seed)
+    seen: list[int] = []
+    model = identity()
+    found = search(model, {"0": range(3)}, images, TOP, progress=seen.append, bottom=True, per_class=True)["0"]
+    images.check(found)
+    assert seen == [8, 8, 8, 8, 5]
+    assert found.top.dead.tolist() == [False, True, False]
+
+
+def test_shards_merge_to_what_one_pass_finds() -> None:
+    images = Batches(seed=7)
+    parts = [
+        search(identity(), {"0": range(3)}, [one], TOP, bottom=True, per_class=True)["0"] for one in list(images)
+    ]
+    images.check(LayerSearch.merged(parts))
+
+
+def test_what_is_not_asked_for_is_not_ranked() -> None:
+    found = search(identity(), {"0": range(3)}, Batches(0), TOP)["0"]
+    assert found.bottom is None
+    assert found.by_class == {}
+
+
+def test_a_shard_without_a_usable_image_finds_nothing() -> None:
+    found = search(identity(), {"0": range(3)}, [], TOP, bottom=True, per_class=True)["0"]
+    assert found.top.dead.all()
+    assert found.bottom is not None
+    assert found.bottom.dead.all()
+    assert found.by_class == {}
+    assert found.maxima.shape == (0, 3)
+
+
+class SmallMemory(nn.Module):
+    """Bears so many images at once."""
+
+    def __init__(self, images: int) -> None:
+        super().__init__()
+        self.images, self.ran = images, []  # type: ignore[var-annotated]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.ran.append(len(images))
+        if len(images) > self.images:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return images
+
+
+@pytest.mark.parametrize(("bears", "told"), [(8, []), (7, [4]), (3, [4, 2]), (1, [4, 2, 1])])
+def test_batches_are_halved_until_the_memory_suffices(bears: int, told: list[int]) -> None:
+    images, memory = Batches(seed=1), SmallMemory(bears)
+    smaller: list[int] = []
+    found = search(
+        nn.Sequential(memory, *identity()), {"1": range(3)}, images, TOP,
+        bottom=True, per_class=True, on_smaller=smaller.append,
+    )["1"]  # fmt: skip
+    images.check(found)
+    assert smaller == told
+    fits = (told or [8])[-1]
+    assert memory.ran == [8, *told[:-1]] * bool(told) + [fits] * (5 * 8 // fits)  # halved once, and remembered
+
+
+def test_a_memory_too_small_for_one_image_is_an_error() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        search(nn.Sequential(SmallMemory(0), *identity()), {"1": range(3)}, Batches(0), TOP)
+
+
+def test_another_error_is_not_taken_for_a_small_memory() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 3, 1))  # for images of four colours
+    smaller: list[int] = []
+    with pytest.raises(RuntimeError, match="channels"):
+        search(model, {"0": range(3)}, Batches(0), TOP, on_smaller=smaller.append)
+    assert smaller == []
+
+
+def test_a_minimum_that_is_not_finite_is_an_error() -> None:
+    """The maximum is finite: it would not be noticed if only maxima were looked at."""
+    model = identity()
+    model[0].weight.data[1, 1] = 3e38
+    pixels = torch.full((1, 3, 2, 2), 128, dtype=torch.uint8)
+    pixels[0, 1, 0, 0] = 0
+    model[0].bias = nn.Parameter(torch.tensor([0.0, -3e38, 0.0]))
+    with pytest.raises(NotFinite, match="layer 0"):
+        search(model, {"0": range(3)}, [batch(pixels)], bottom=True)

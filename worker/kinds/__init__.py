@@ -4,7 +4,7 @@
 STAGES = {
     ("top9", "search"): "worker.kinds.top9:search",
     ("top9", "select"): "worker.kinds.top9:select",
-    ("top9", "project"): "worker.kinds.top9:project",
+    ("top9", "project"): "worker.kinds.top9_projecting:project",
     ("top9", "finish"): "worker.kinds.top9:finish",
     ("train", "train"): "worker.kinds.train:train",
 }

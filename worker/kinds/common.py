@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from torch import nn
 
 from shared.errors import NoUsableImage
-from shared.models import Artifact, Dataset, Image, ImageSplit, utc_now
+from shared.models import Artifact, Base, Dataset, Image, ImageSplit, utc_now
 from shared.networks import NetworkSpecification
 from shared.store import StoredFile
 from worker.runner import ShardContext
@@ -134,6 +134,11 @@ def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -
         {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "job_id": maker, "created_at": utc_now()}
         for file in sorted(set(files), key=lambda file: file.path)  # in one order, or two jobs could deadlock
     ]
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
     for some in _chunks(rows):
-        session.execute(insert(Artifact).on_conflict_do_nothing(), some)
+        insert_missing(session, Artifact, some)
+
+
+def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, without making an object of each; one whose key is there already is left as it is."""
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
+    session.execute(insert(model.__table__).on_conflict_do_nothing(), rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import IO, Any, cast
 
 import torch
 from sqlalchemy import delete, select
@@ -163,7 +163,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
     epoch, store = run.trainer.epoch, run.context.store
     # With the run's number no other run has the same file, and it can go when it is needed no more.
     state = {"run": run.job_id, **run.trainer.state()}
-    files = {CheckpointKind.STATE: store.write(".pt", lambda file: torch.save(state, file))}
+    files = {CheckpointKind.STATE: store.write(".pt", lambda file: _save(state, file))}
     with run.context.database.read() as session:
         before = session.get_one(TrainingRun, run.job_id).best_accuracy
     best = before is None or checked.accuracy > before
@@ -197,6 +197,15 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
         f"val loss {checked.loss:.4f} accuracy {checked.accuracy:.4f}, "
         f"{learned.images / learned.seconds:.1f} images/s",
     )
+
+
+def _save(state: dict[str, Any], file: IO[bytes]) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:  # torch complains of a file cut short, and hides what the disk said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _epoch_row(job_id: int, epoch: int, phase: Phase, result: PhaseResult, learning_rate: float) -> Epoch:

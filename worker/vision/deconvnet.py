@@ -9,6 +9,7 @@ normalisation passes everything back unchanged; batch normalisation scales, as i
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from shared.errors import FunctionalActivation
 from worker.vision.geometry import Window
+from worker.vision.projections import Method
 from worker.vision.search import observe
 
 FUNCTIONAL_ACTIVATIONS = {
@@ -30,26 +32,33 @@ FUNCTIONAL_ACTIVATIONS = {
 
 
 class _Rectify(torch.autograd.Function):
-    """ReLU forward; backward it rectifies what comes back, whatever went forward."""
+    """ReLU forward; backward it rectifies what comes back. ``masked``: it lets pass only where it did forward."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, ceiling: float | None) -> torch.Tensor:
-        return x.clamp(0, ceiling)
+    def forward(ctx: Any, x: torch.Tensor, ceiling: float | None, masked: bool) -> torch.Tensor:
+        rectified = x.clamp(0, ceiling)
+        if masked:
+            ctx.save_for_backward((rectified == x) & (x > 0))
+        return rectified
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
-        return gradient.clamp(min=0), None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+        rectified = gradient.clamp(min=0)
+        for mask in ctx.saved_tensors:
+            rectified = rectified * mask
+        return rectified, None, None
 
 
 class DeconvReLU(nn.Module):
-    """Takes the place of ``nn.ReLU``, and of ``nn.ReLU6`` with its ``ceiling``."""
+    """Takes the place of ``nn.ReLU``, and of ``nn.ReLU6`` with its ``ceiling``; ``masked`` is for guided
+    back-propagation."""
 
-    def __init__(self, ceiling: float | None = None) -> None:
+    def __init__(self, ceiling: float | None = None, masked: bool = False) -> None:
         super().__init__()
-        self.ceiling = ceiling
+        self.ceiling, self.masked = ceiling, masked
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _Rectify.apply(x, self.ceiling)
+        return _Rectify.apply(x, self.ceiling, self.masked)
 
 
 class _Normalise(torch.autograd.Function):
@@ -84,6 +93,8 @@ class Deconvnet:
         the network; a copy of it is changed and put into evaluation mode.
     layer
         module path of the convolution whose units are projected.
+    method
+        guided back-propagation and the plain gradient are offered for comparison: see ``projections.Method``.
 
     Raises
     ------
@@ -92,10 +103,11 @@ class Deconvnet:
         (Found at the first projection.)
     """
 
-    def __init__(self, model: nn.Module, layer: str) -> None:
-        self.model = _deconvolutional(copy.deepcopy(model).eval()).requires_grad_(False)
+    def __init__(self, model: nn.Module, layer: str, method: Method = "deconvnet") -> None:
+        model = copy.deepcopy(model).eval()
+        self.model = (model if method == "gradient" else _changed(model, method)).requires_grad_(False)
         self.layer = layer
-        self._checked = False
+        self._checked = method == "gradient"
 
     def project(
         self, images: torch.Tensor, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
@@ -116,37 +128,49 @@ class Deconvnet:
         activations
             float32 [N]: the activations that were projected.
         """
+        return self.forward(images).project(units, rows, cols)
+
+    def forward(self, images: torch.Tensor) -> ForwardPass:
+        """Run images forward, to be projected from as often as is needed."""
         with torch.enable_grad():
             images = images.detach().requires_grad_(True)
-            maps = self._forward(images)
-            each = torch.arange(len(images), device=images.device)
-            activations = maps[each, units, rows, cols].detach()
-            seed = torch.zeros_like(maps)
-            seed[each, units, rows, cols] = activations
-            (projections,) = torch.autograd.grad(maps, images, seed)
+            seen: list[torch.Tensor] = []
+            if self._checked:
+                observe(self.model, {self.layer: seen.append}, images)
+            else:
+                with _RefuseFunctionalActivations(self.model):
+                    observe(self.model, {self.layer: seen.append}, images)
+                self._checked = True
+        return ForwardPass(images, seen[0])
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """Images [N, 3, H, W], and the maps that a deconvnet's layer made of them."""
+
+    images: torch.Tensor
+    maps: torch.Tensor
+
+    def project(
+        self, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """See ``Deconvnet.project``."""
+        each = torch.arange(len(self.images), device=self.images.device)
+        activations = self.maps[each, units, rows, cols].detach()
+        seed = torch.zeros_like(self.maps)
+        seed[each, units, rows, cols] = activations
+        (projections,) = torch.autograd.grad(self.maps, self.images, seed, retain_graph=True)
         return projections, activations
 
-    def _forward(self, images: torch.Tensor) -> torch.Tensor:
-        seen: list[torch.Tensor] = []
-        if self._checked:
-            observe(self.model, {self.layer: seen.append}, images)
-        else:
-            with _RefuseFunctionalActivations(self.model):
-                observe(self.model, {self.layer: seen.append}, images)
-            self._checked = True
-        return seen[0]
 
-
-def _deconvolutional(module: nn.Module) -> nn.Module:
-    """Replace every ReLU and every contrast normalisation inside ``module``."""
-    if isinstance(module, nn.ReLU6):
-        return DeconvReLU(6.0)
-    if isinstance(module, nn.ReLU):
-        return DeconvReLU()
-    if isinstance(module, nn.LocalResponseNorm):
+def _changed(module: nn.Module, method: Method) -> nn.Module:
+    """Replace every ReLU inside ``module``, and for the deconvnet every contrast normalisation."""
+    if isinstance(module, (nn.ReLU, nn.ReLU6)):
+        return DeconvReLU(6.0 if isinstance(module, nn.ReLU6) else None, masked=method == "guided")
+    if isinstance(module, nn.LocalResponseNorm) and method == "deconvnet":
         return DeconvLocalResponseNorm(module)
     for name, child in module.named_children():
-        setattr(module, name, _deconvolutional(child))
+        setattr(module, name, _changed(child, method))
     return module
 
 

@@ -1,8 +1,4 @@
-"""The search: for every unit of a layer, the images with the highest spatial maximum (paper, Fig. 2).
-
-One order holds everywhere: activation descending, then image, row and column ascending. It is total, so merging
-the results of shards gives the same rows as one pass over everything.
-"""
+"""The search: for every unit of a layer, the images with the highest spatial maximum (paper, Fig. 2)."""
 
 from __future__ import annotations
 
@@ -16,46 +12,42 @@ import torch.nn.functional as F
 from torch import nn
 
 from shared.errors import NotFinite
-from worker.vision.images import MEAN, STD, Batch, ByChannel, to_input
+from worker.vision.images import MEAN, STD, Batch, ByChannel, ImageSource
+from worker.vision.memory import halved, is_out_of_memory
+from worker.vision.ranking import TopActivations, rank
+from worker.vision.uploading import Uploader
 
-NO_IMAGE = -1
+BLOCK_BYTES = 2**28  # of maxima and places on the device, before they are ranked
 
 
-@dataclass
-class TopActivations:
-    """The best images of every searched unit of a layer, best first; where there are fewer, image is ``NO_IMAGE``.
+@dataclass(frozen=True)
+class LayerSearch:
+    """What a search found in a layer."""
 
-    Arrays [units, top]: ``activation`` float32, ``image`` int64 (``ImageSource.id``), ``row`` and ``col`` int32.
-    """
-
-    activation: np.ndarray
-    image: np.ndarray
-    row: np.ndarray
-    col: np.ndarray
+    top: TopActivations
+    bottom: TopActivations | None  # the same of the negated maps: their strongest inhibition
+    by_class: dict[int, TopActivations]  # by ``ImageSource.label``
+    maxima: np.ndarray  # float32 [images, units]: the largest value of each map, images as they were searched
 
     @classmethod
-    def empty(cls, units: int, top: int) -> TopActivations:
-        shape = (units, top)
+    def empty(cls, units: int, top: int, bottom: bool) -> LayerSearch:
+        nothing = TopActivations.empty(units, top)
+        return cls(nothing, nothing if bottom else None, {}, np.zeros((0, units), np.float32))
+
+    @classmethod
+    def merged(cls, parts: Sequence[LayerSearch]) -> LayerSearch:
+        """The result of all parts as one."""
+        labels = sorted({label for part in parts for label in part.by_class})
+        bottoms = [part.bottom for part in parts if part.bottom is not None]
         return cls(
-            np.full(shape, -np.inf, np.float32),
-            np.full(shape, NO_IMAGE, np.int64),
-            np.zeros(shape, np.int32),
-            np.zeros(shape, np.int32),
+            TopActivations.best_of([part.top for part in parts]),
+            TopActivations.best_of(bottoms) if bottoms else None,
+            {
+                label: TopActivations.best_of([p.by_class[label] for p in parts if label in p.by_class])
+                for label in labels
+            },
+            np.concatenate([part.maxima for part in parts]),
         )
-
-    def merged(self, other: TopActivations) -> TopActivations:
-        """The best of both, in the one order."""
-        activation = np.concatenate([self.activation, other.activation], 1)
-        image = np.concatenate([self.image, other.image], 1)
-        row = np.concatenate([self.row, other.row], 1)
-        col = np.concatenate([self.col, other.col], 1)
-        order = np.lexsort((col, row, image, -activation), axis=1)[:, : self.activation.shape[1]]
-        return TopActivations(*(np.take_along_axis(a, order, 1) for a in (activation, image, row, col)))
-
-    @property
-    def dead(self) -> np.ndarray:
-        """bool [units]: units that were positive on no image."""
-        return self.image[:, 0] == NO_IMAGE
 
 
 class _StopForward(Exception):
@@ -97,7 +89,11 @@ def search(
     progress: Callable[[int], None] = lambda images: None,
     mean: ByChannel = MEAN,
     std: ByChannel = STD,
-) -> dict[str, TopActivations]:
+    *,
+    bottom: bool = False,
+    per_class: bool = False,
+    on_smaller: Callable[[int], None] = lambda at_once: None,
+) -> dict[str, LayerSearch]:
     """Search several layers in one pass.
 
     Parameters
@@ -112,46 +108,158 @@ def search(
         called after each batch with the number of its images.
     mean, std
         the input's normalisation: see ``images.to_input``.
+    bottom
+        also the images with the lowest spatial minimum, where it is negative.
+    per_class
+        also the best images of each class.
+    on_smaller
+        called with the images that run at once from now on, when the device's memory is too small for a batch.
 
     Raises
     ------
     NotFinite
         a layer gave NaN or infinity.
     """
-    found = {path: TopActivations.empty(len(units), top) for path, units in layers.items()}
-    chosen = {path: torch.as_tensor(units, device=device) for path, units in layers.items()}
+    extremes = _Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
+    records = {path: _LayerRecord(path, len(units), top, bottom, per_class) for path, units in layers.items()}
     with torch.inference_mode():
         for batch in batches:
-            best: dict[str, TopActivations] = {}
-
-            def note(maps: torch.Tensor, path: str, batch: Batch = batch, best: dict = best) -> None:
-                best[path] = _strongest(maps[: len(batch.sources)], chosen[path], path, batch)
-
-            observers = {path: partial(note, path=path) for path in layers}
-            observe(model, observers, to_input(batch.pixels, device, mean, std))
-            for path in layers:
-                found[path] = found[path].merged(best[path])
+            for path, found in extremes.of(batch).items():
+                records[path].add(found, batch.sources)
             progress(len(batch.sources))
-    return found
+        return {path: record.result() for path, record in records.items()}
 
 
-def _strongest(maps: torch.Tensor, units: torch.Tensor, path: str, batch: Batch) -> TopActivations:
-    """Maximum and its place for each image and unit; of equal maxima the first row and column."""
-    if maps.shape[1] != len(units):
-        maps = maps[:, units]
-    columns = maps.shape[3]
+@dataclass(frozen=True)
+class _Found:
+    """Of some images and a layer's units: the largest value of each map and its place, [images, units] each; the
+    same of the negated maps where it is wanted."""
+
+    maxima: torch.Tensor
+    places: torch.Tensor
+    columns: int
+    negated: tuple[torch.Tensor, torch.Tensor] | None
+
+    @classmethod
+    def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> _Found:
+        if maps.shape[1] != len(units):
+            maps = maps[:, units]
+        maxima, places = _strongest(maps)
+        return cls(maxima, places, maps.shape[3], _strongest(-maps) if bottom else None)
+
+    def first(self, images: int) -> _Found:
+        if images == len(self.maxima):
+            return self
+        negated = (self.negated[0][:images], self.negated[1][:images]) if self.negated else None
+        return _Found(self.maxima[:images], self.places[:images], self.columns, negated)
+
+    @property
+    def bytes(self) -> int:
+        pairs = [(self.maxima, self.places), *([self.negated] if self.negated else [])]
+        return sum(maxima.nbytes + places.nbytes for maxima, places in pairs)
+
+
+def _strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Maximum of each map and its place; of equal maxima the first row and column."""
     # Pooling over the whole map: on channels-last maps several times faster than max() of flattened ones.
-    value, place = (t.flatten(1) for t in F.adaptive_max_pool2d(maps, 1, return_indices=True))
-    if not torch.isfinite(value).all():
-        bad = value[~torch.isfinite(value)][0].item()
-        raise NotFinite(where=f"layer {path}", value=bad)
-    activation, position = value.T.cpu().numpy(), place.T.cpu().numpy()
-    ids = np.array([source.id for source in batch.sources], np.int64)
-    image = np.broadcast_to(ids, activation.shape)
-    dead = ~(activation > 0)
-    return TopActivations(
-        np.where(dead, -np.inf, activation).astype(np.float32),
-        np.where(dead, NO_IMAGE, image),
-        np.where(dead, 0, position // columns).astype(np.int32),
-        np.where(dead, 0, position % columns).astype(np.int32),
+    maxima, places = F.adaptive_max_pool2d(maps, 1, return_indices=True)
+    return maxima.flatten(1), places.flatten(1)
+
+
+class _Extremes:
+    """Runs batches forward, in parts once the memory didn't hold a whole one."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, Sequence[int]],
+        upload: Uploader,
+        bottom: bool,
+        on_smaller: Callable[[int], None],
+    ) -> None:
+        self.model, self.upload, self.bottom, self.on_smaller = model, upload, bottom, on_smaller
+        self.units = {path: torch.as_tensor(units, device=upload.device) for path, units in layers.items()}
+        self.at_once = 0  # images; 0: a whole batch
+
+    def of(self, batch: Batch) -> dict[str, _Found]:
+        images = self.upload(batch.pixels)
+        while True:
+            try:
+                parts = [self._run(part) for part in images.split(self.at_once or len(images))]
+                break
+            except RuntimeError as error:
+                size = self.at_once or len(images)
+                if not is_out_of_memory(error) or size == 1:
+                    raise
+            # Outside of the handler, whose traceback holds on to tensors.
+            self.at_once = halved(size, images.device)
+            self.on_smaller(self.at_once)
+        return {path: _joined([part[path] for part in parts]) for path in self.units}
+
+    def _run(self, images: torch.Tensor) -> dict[str, _Found]:
+        found: dict[str, _Found] = {}
+
+        def note(maps: torch.Tensor, path: str) -> None:
+            found[path] = _Found.of(maps, self.units[path], self.bottom)
+
+        observe(self.model, {path: partial(note, path=path) for path in self.units}, images)
+        return found
+
+
+def _joined(parts: Sequence[_Found]) -> _Found:
+    if len(parts) == 1:
+        return parts[0]
+    pairs = [part.negated for part in parts if part.negated]
+    return _Found(
+        torch.cat([part.maxima for part in parts]),
+        torch.cat([part.places for part in parts]),
+        parts[0].columns,
+        (torch.cat([m for m, _ in pairs]), torch.cat([p for _, p in pairs])) if pairs else None,
     )
+
+
+class _LayerRecord:
+    """Collects a layer's maxima on the device and ranks them a block at a time: no batch waits for an answer."""
+
+    def __init__(self, path: str, units: int, top: int, bottom: bool, per_class: bool) -> None:
+        self.path, self.top, self.per_class = path, top, per_class
+        self.found: list[_Found] = []
+        self.sources: list[ImageSource] = []
+        self.bytes = 0
+        self.ranked = [LayerSearch.empty(units, top, bottom)]
+
+    def add(self, found: _Found, sources: Sequence[ImageSource]) -> None:
+        """What was found on a batch; behind its images comes padding, which is left out."""
+        found = found.first(len(sources))
+        self.found.append(found)
+        self.sources += sources
+        self.bytes += found.bytes
+        if self.bytes >= BLOCK_BYTES:
+            self._rank()
+
+    def result(self) -> LayerSearch:
+        if self.found:
+            self._rank()
+        return LayerSearch.merged(self.ranked)
+
+    def _rank(self) -> None:
+        found = _joined(self.found)
+        for values in (found.maxima, *(found.negated or ())[:1]):
+            if not torch.isfinite(values).all():
+                raise NotFinite(where=f"layer {self.path}", value=values[~torch.isfinite(values)][0].item())
+        images = [source.id for source in self.sources]
+        labels = torch.tensor([source.label for source in self.sources], device=found.maxima.device)
+        by_class: dict[int, TopActivations] = {}
+        for label in labels.unique().tolist() if self.per_class else ():
+            of_class = (labels == label).nonzero().flatten()
+            ids = [images[place] for place in of_class.tolist()]
+            by_class[label] = rank(found.maxima[of_class], found.places[of_class], ids, found.columns, self.top)
+        self.ranked.append(
+            LayerSearch(
+                rank(found.maxima, found.places, images, found.columns, self.top),
+                rank(*found.negated, images, found.columns, self.top) if found.negated else None,
+                by_class,
+                found.maxima.cpu().numpy(),
+            )
+        )
+        self.found, self.sources, self.bytes = [], [], 0

@@ -16,6 +16,7 @@ from shared.errors import NotFinite
 from shared.recipes import Recipe
 from worker.vision.augmentation import random_crop, random_flip
 from worker.vision.images import Batch, ImageSource, to_input
+from worker.vision.memory import halved, is_out_of_memory
 from worker.vision.optimizing import bound_filters, filter_bounds, freeze_statistics, make_optimizer, make_schedule
 
 Progress = Callable[[int], None]
@@ -229,11 +230,9 @@ class Trainer:
                 loss = sum(value * len(logits) for value, logits in parts) / len(images)
                 return loss, torch.cat([logits for _, logits in parts])
             except RuntimeError as error:
-                if not _is_out_of_memory(error) or min(self.at_once, len(images)) == 1:
+                if not is_out_of_memory(error) or min(self.at_once, len(images)) == 1:
                     raise
-            self.at_once = min(self.at_once, len(images)) // 2
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+            self.at_once = halved(min(self.at_once, len(images)), self.device)
             self.on_smaller(self.at_once)
 
     def _step(self) -> float:
@@ -274,8 +273,3 @@ class Trainer:
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """A GPU's own error, or the words of the CPU's allocator."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

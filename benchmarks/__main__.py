@@ -1,0 +1,67 @@
+"""``python -m benchmarks``: all groups of benchmarks, or some."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from benchmarks.measuring import machine
+from benchmarks.page import Results
+from benchmarks.setting import Setting
+from producer.supervisor import MALLOC
+
+GROUPS = ("search", "projection", "jobs", "merge", "database")
+WITHOUT_CROPS = ("merge", "database")
+
+
+@click.command()
+@click.option("--only", multiple=True, type=click.Choice(GROUPS), help="Run this group; may be repeated.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="VOC data set, or a folder of JPEG files.  [default: drawn objects]",
+)
+@click.option("--crops", "count", default=1600, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--weights", type=click.Path(path_type=Path, exists=True), help="Of a ZFNet.  [default: He initialisation]"
+)
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--rows", default=10_000_000, show_default=True, help="Of the database.")
+@click.option(
+    "--output",
+    default="docs/benchmarks",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Without suffix: .json and .md are written. What is there of other groups is kept.",
+)
+def main(only: tuple[str, ...], output: Path, **options: object) -> None:
+    """Measure, and write the table."""
+    if not MALLOC.items() <= os.environ.items():  # read once, when a program starts
+        os.execve(  # noqa: S606
+            sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], {**os.environ, **MALLOC}
+        )
+    with tempfile.TemporaryDirectory(prefix="unitscope-benchmarks-") as place:
+        setting = Setting(place=Path(place), **options)  # type: ignore[arg-type]
+        for group in only or GROUPS:
+            click.echo(group, err=True)
+            module = importlib.import_module(f"benchmarks.{group}")
+            rows = list(module.measure(setting))
+            if setting.device != "cpu":  # the goals are for two cores
+                rows = [replace(row, judged=False) for row in rows]
+            results = Results.read(output)
+            results.put(
+                group, rows, module.HOW, machine(setting.device), setting.described(group not in WITHOUT_CROPS)
+            )
+            results.write(output, GROUPS)
+    click.echo(output.with_suffix(".md").read_text())
+
+
+if __name__ == "__main__":
+    main()

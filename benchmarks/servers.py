@@ -1,0 +1,107 @@
+"""The program as its users run it: a home folder with a private Redis, a SQLite file and workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from shared.database import Database
+from shared.ledger import Ledger
+from shared.models import Job, JobState, Shard
+
+START_SECONDS, STOP_SECONDS = 120, 60
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage of a job: seconds from the first shard's begin to the last one's end, and those of all
+    shards together; how many workers it had."""
+
+    seconds: float
+    shards_seconds: float
+    workers: int
+
+
+class Home:
+    """A home folder whose commands are programs of their own.
+
+    Parameters
+    ----------
+    threads
+        of each worker; None leaves it to the program.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        self.folder = folder
+        folder.mkdir()
+        own = {name: value for name, value in os.environ.items() if not name.startswith("ANALYZE_")}
+        self.environment = {**own, "ANALYZE_HOME": str(folder), "NO_COLOR": "1"}
+        if threads:
+            self.environment |= {"ANALYZE_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        self.started: list[subprocess.Popen[bytes]] = []
+        self.database = Database(f"sqlite:///{folder / 'unitscope.sqlite3'}")
+
+    def analyze(self, *arguments: object) -> str:
+        """What ``analyze`` prints."""
+        command = [sys.executable, "-m", "producer", *map(str, arguments)]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"analyze {arguments[0]}: {done.stderr}")
+        return done.stdout.strip()
+
+    def start(self, workers: int, device: str) -> None:
+        """Start the Redis and so many workers, and wait for them."""
+        for command in ["up"] + ["worker"] * (workers - 1):
+            self._start(command, device)
+            self._await(len(self.started))
+
+    def _start(self, command: str, device: str) -> None:
+        with (self.folder / "log").open("ab") as log:
+            arguments = [sys.executable, "-m", "producer", command, "--devices", device]
+            process = subprocess.Popen(arguments, env=self.environment, stdout=log, stderr=log)
+        self.started.append(process)
+
+    def _await(self, workers: int) -> None:
+        ledger, deadline = Ledger(self.database), time.monotonic() + START_SECONDS
+        while len(ledger.live_workers()) < workers:
+            if time.monotonic() > deadline or any(process.poll() is not None for process in self.started):
+                raise RuntimeError(f"no worker came up: {(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.2)
+
+    def finished(self, job: int) -> None:
+        """Wait for the end of a job, with few questions: the workers have the processor."""
+        while True:
+            with self.database.read() as session:
+                found = session.get_one(Job, job)
+                state, error = found.state, found.error
+            if state == JobState.DONE:
+                return
+            if state in (JobState.FAILED, JobState.CANCELLED):
+                raise RuntimeError(f"job {job} is {state}: {error}")
+            time.sleep(1)
+
+    def stage(self, job: int, name: str) -> Stage:
+        """What a stage of a finished job took."""
+        query = select(Shard).where(Shard.job_id == job, Shard.stage_name == name)
+        with self.database.read() as session:
+            shards = session.scalars(query).all()
+        times = [(s.started_at, s.finished_at) for s in shards if s.started_at and s.finished_at]
+        begins, ends = zip(*times, strict=True)
+        together = sum((end - begin).total_seconds() for begin, end in times)
+        workers = len({shard.worker for shard in shards})
+        return Stage((max(ends) - min(begins)).total_seconds(), together, workers)
+
+    def stop(self) -> None:
+        """End what was started."""
+        for process in reversed(self.started):
+            process.send_signal(signal.SIGTERM)
+        for process in self.started:
+            process.wait(STOP_SECONDS)
+        self.database.close()

@@ -1,0 +1,129 @@
+"""What the benchmarks are run on: crops as JPEG files, and a ZFNet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from producer.datasets import shapes
+from producer.datasets.voc import read_voc
+from shared.errors import NoDatasetThere
+from worker.vision import networks
+from worker.vision.images import ImageSource
+from worker.vision.initialising import initialise
+from worker.vision.weights import load_weights, read_weights, weights_writer
+
+SIZE, BATCH, TOP = 227, 32, 9
+LAYERS = {1: "features.0", 2: "features.3", 3: "features.6", 4: "features.8", 5: "features.10"}
+CONV5 = LAYERS[5]
+CLASSES = 20
+QUALITY = 95  # of the JPEG files
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Image files in folders of their classes, ``folder/CLASS/NUMBER.jpg``.
+
+    ``sources`` are in the order of their paths, which is also that of ``ImageFolder`` and of a registered data
+    set: whoever takes them in batches has the same batches.
+    """
+
+    folder: Path
+    sources: list[ImageSource]
+    kind: str
+
+    @classmethod
+    def cut(cls, images: Path | None, count: int, place: Path) -> Crops:
+        """The first ``count`` objects of a VOC data set, or images of any folder; without one, drawn objects.
+
+        They are cut out once: the usual loop knows no boxes.
+        """
+        folder = place / "crops"
+        found, kind = _found(images, count, place)
+        for number, (path, box, label) in enumerate(found[:count]):
+            file = folder / f"{label:02}" / f"{number:06}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(path) as image:
+                image.convert("RGB").crop(box).save(file, quality=QUALITY)
+        files = sorted(folder.glob("*/*.jpg"))
+        sources = [ImageSource(n, file, int(file.parent.name), position=n) for n, file in enumerate(files)]
+        return cls(folder, sources, kind)
+
+    def __str__(self) -> str:
+        sizes = []
+        for source in self.sources:
+            with Image.open(source.path) as image:
+                sizes.append(image.size)
+        width, height = np.mean(sizes, axis=0)
+        return f"{len(self.sources):,} {self.kind}, {width:.0f} x {height:.0f} pixels on average"
+
+
+def _found(images: Path | None, count: int, place: Path) -> tuple[list[tuple[Path, Box | None, int]], str]:
+    """Files, the box in each, and its class; and what they are."""
+    if images is None:
+        root = place / "shapes"
+        shapes.generate(root, images=max(2, -(-count // 2)))  # of two objects each
+        found, kind = read_voc(root, splits=("trainval",), kind="shapes", classes=shapes.CLASSES), "drawn objects"
+    else:
+        try:
+            found, kind = read_voc(images, splits=("trainval",)), "objects cut out of PASCAL VOC images"
+        except NoDatasetThere:
+            files = sorted(path for path in images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+            return [(file, None, 0) for file in files], "images of a folder"
+    return [(Path(found.root) / image.path, image.box, image.class_index) for image in found.images], kind
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was asked for, with a folder for what it takes."""
+
+    images: Path | None
+    count: int
+    weights: Path | None
+    rounds: int
+    device: str
+    rows: int
+    place: Path
+
+    @cached_property
+    def crops(self) -> Crops:
+        return Crops.cut(self.images, self.count, self.place)
+
+    @cached_property
+    def shape(self) -> dict[str, int]:
+        """Classes, and width of the fully connected layers: the usual ones, or those of the weights."""
+        if self.weights is None:
+            return {"classes": CLASSES, "fc": networks.FC_WIDTH}
+        weights = read_weights(self.weights)
+        return {"classes": len(weights["classifier.6.bias"]), "fc": len(weights["classifier.1.bias"])}
+
+    def model(self) -> nn.Module:
+        """A ZFNet as a worker has it: for evaluation, channels last, on the device; no TF32, for the peers neither."""
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.manual_seed(0)
+        model = networks.build("zfnet", image_size=SIZE, **self.shape)
+        if self.weights:
+            load_weights(model, read_weights(self.weights), "zfnet", self.weights)
+        else:
+            initialise(model, "he")
+        return model.eval().to(self.device, memory_format=torch.channels_last)
+
+    def weights_file(self) -> Path:
+        """The weights of ``model`` as a file."""
+        file = self.place / "zfnet.safetensors"
+        with file.open("wb") as opened:
+            weights_writer(self.model().state_dict())(opened)
+        return file
+
+    def described(self, uses_crops: bool) -> dict[str, str | int]:
+        """In words, for the page."""
+        network = {"crops": str(self.crops), "weights": "trained" if self.weights else "He initialisation"}
+        return {"rounds": self.rounds, "device": self.device, **(network if uses_crops else {})}

@@ -1,0 +1,248 @@
+"""A search with all it can be asked for: statistics, bottom, top images of each class, ties."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from tests import reference
+from tests.acceptance.conftest import CLASSES, FC, SIZE
+from tests.conftest import Analyze
+
+UNITS = 6
+LAYERS = {"conv1": 1, "conv5": 5}
+OPTIONS = ("--statistics", "--bottom", "--per-class")
+PATHS = ("patch_path", "projection_path")
+
+
+def submit(analyze: Analyze, network_options: list[str], *options: object) -> str:
+    return analyze(
+        "submit", "--layers", "1,5", "--units", f"0-{UNITS - 1}", "--dataset", "shapes", "--split", "trainval",
+        *network_options, "--bottom", "--per-class", *options, "--wait",
+    ).stdout.strip()  # fmt: skip
+
+
+def rows_of(analyze: Analyze, job: str) -> dict[str, Any]:
+    """All rows of a job; a float in JSON has all its bits."""
+    return {option: analyze.json("results", job, option) for option in OPTIONS} | {
+        "top": [{k: v for k, v in row.items() if k not in PATHS} for row in analyze.json("results", job)]
+    }
+
+
+@pytest.fixture(scope="module")
+def home(
+    tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
+) -> Iterator[tuple[Analyze, str]]:
+    """A home with a finished search in one shard, and its job."""
+    analyze = Analyze(tmp_path_factory.mktemp("options") / "home")
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    options = ["--weights", str(weights), "--network", "zfnet", "--size", str(SIZE), "--fc", str(FC)]
+    yield analyze, submit(analyze, options, "--shards", 1)
+    analyze.stop()
+
+
+@pytest.fixture(scope="module")
+def crops(shapes_root: Path) -> list[reference.Crop]:
+    return reference.voc_crops(shapes_root, "trainval", SIZE)
+
+
+@pytest.fixture(scope="module")
+def plain_loop(crops: list[reference.Crop], weights: Path) -> dict[str, np.ndarray]:
+    """Of each layer the maps of the first units on every crop, one at a time: [images, units, rows, columns]."""
+    model = reference.zfnet(CLASSES, FC)
+    model.load_state_dict(safetensors.torch.load_file(weights))
+    maps: dict[str, list[np.ndarray]] = {name: [] for name in LAYERS}
+    for name, number in LAYERS.items():
+        model.features[reference.CONVOLUTIONS[number]].register_forward_hook(
+            lambda module, inputs, output, name=name: maps[name].append(output[0, :UNITS].numpy().copy())
+        )
+    for crop in crops:
+        with torch.no_grad():
+            model.features(crop.pixels[None])
+    return {name: np.stack(found) for name, found in maps.items()}
+
+
+def test_several_shards_give_the_rows_of_one(
+    analyze_on: Analyze, shapes_root: Path, network_options: list[str], home: tuple[Analyze, str]
+) -> None:
+    analyze = analyze_on
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    job = submit(analyze, network_options, "--shards", 3)
+    assert analyze.json("query", f"SELECT count(*) AS n FROM shards WHERE job_id = {job}") == [
+        {"n": 3 + 1 + 6 + 1}
+    ]
+    assert rows_of(analyze, job) == rows_of(*home)
+
+
+def test_statistics_are_those_of_a_plain_loop(
+    home: tuple[Analyze, str], plain_loop: dict[str, np.ndarray]
+) -> None:
+    analyze, job = home
+    rows = analyze.json("results", job, "--statistics")
+    assert [(row["layer"], row["unit"]) for row in rows] == [
+        (name, unit) for name in LAYERS for unit in range(UNITS)
+    ]
+    for row in rows:
+        maxima = plain_loop[row["layer"]][:, row["unit"]].max((1, 2)).astype(float)
+        close = {"rel": 1e-5, "abs": 3e-6 * float(abs(plain_loop[row["layer"]]).max())}
+        assert row["images"] == len(maxima)
+        assert row["mean"] == pytest.approx(maxima.mean(), **close)
+        assert row["minimum"] == pytest.approx(maxima.min(), **close)
+        assert row["maximum"] == pytest.approx(maxima.max(), **close)
+        assert row["fired_share"] == (maxima > 0).mean()
+        for name, share in (("q50", 0.5), ("q90", 0.9), ("q99", 0.99), ("q999", 0.999)):
+            assert row[name] == pytest.approx(np.quantile(maxima, share), **close)
+        bounds = np.linspace(row["minimum"], row["maximum"], len(row["histogram"]) + 1)
+        counted = np.cumsum(row["histogram"])[:-1]
+        assert sum(row["histogram"]) == len(maxima)
+        # An image as near to a bound as rounding may be counted on either side of it.
+        least, most = ((maxima[:, None] < bounds[1:-1] + sign * close["abs"]).sum(0) for sign in (-1, 1))
+        assert ((least <= counted) & (counted <= most)).all()
+
+
+@pytest.mark.parametrize("option", ["--bottom", "--per-class"])
+def test_rankings_are_those_of_a_plain_loop(
+    home: tuple[Analyze, str], crops: list[reference.Crop], plain_loop: dict[str, np.ndarray], option: str
+) -> None:
+    analyze, job = home
+    objects = {
+        row["id"]: row["object_number"] for row in analyze.json("query", "SELECT id, object_number FROM images")
+    }
+    numbers = {(crop.path, crop.number): number for number, crop in enumerate(crops)}
+    by_ranking: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+    for row in analyze.json("results", job, option):
+        key = row["layer"], row["unit"], row["class_name"] if option == "--per-class" else ""
+        by_ranking.setdefault(key, []).append(row)
+    names = {crop.name for crop in crops} if option == "--per-class" else {""}
+    compared = 0
+    for layer, maps in plain_loop.items():
+        rounding = 3e-6 * float(abs(maps).max())
+        for unit in range(UNITS):
+            for name in names:
+                of_class = [number for number, crop in enumerate(crops) if name in ("", crop.name)]
+                sign = -1 if option == "--bottom" else 1
+                found = sign * maps[of_class, unit]
+                wanted = -np.sort(-found.max((1, 2)))
+                wanted = wanted[wanted > 0][:9]
+                rows = by_ranking.pop((layer, unit, name), [])
+                assert [row["rank"] for row in rows] == list(range(1, len(wanted) + 1))
+                for row, value in zip(rows, wanted, strict=True):
+                    image = numbers[row["image_path"], objects[row["image_id"]]]
+                    assert crops[image].name == row["class_name"]
+                    there = maps[image, unit, row["row"], row["col"]]
+                    assert row["activation"] == pytest.approx(there, rel=1e-5, abs=rounding)
+                    assert row["activation"] == pytest.approx(sign * value, rel=1e-5, abs=rounding)
+                    compared += 1
+    assert by_ranking == {}
+    assert compared > 50
+
+
+def test_the_best_image_of_all_is_the_best_of_its_class(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    place = ("layer", "unit", "image_id", "activation", "row", "col")
+    firsts = [row for row in analyze.json("results", job, "--per-class") if row["rank"] == 1]
+    of_classes = {tuple(row[name] for name in place) for row in firsts}
+    best = {tuple(row[name] for name in place) for row in analyze.json("results", job) if row["rank"] == 1}
+    assert best
+    assert best <= of_classes
+
+
+# --- reading them ---
+
+
+@pytest.mark.parametrize(
+    ("option", "view"),
+    [
+        ("--statistics", "unit_statistics"),
+        ("--bottom", "bottom_activations"),
+        ("--per-class", "class_activations"),
+    ],
+)
+def test_results_are_the_view_in_order(home: tuple[Analyze, str], option: str, view: str) -> None:
+    analyze, job = home
+    rows = analyze.json("results", job, option)
+    shown = analyze.json("query", f"SELECT * FROM {view} WHERE job_id = {job}", "--limit", 100_000)
+    if option == "--statistics":
+        shown = [row | {"histogram": json.loads(row["histogram"])} for row in shown]
+
+    def key(row: dict[str, Any]) -> str:
+        return json.dumps(row)
+
+    assert sorted(rows, key=key) == sorted(shown, key=key)
+    fewer = analyze.json("results", job, option, "--layer", "5", "--units", "0,3")
+    assert fewer == [row for row in rows if row["layer"] == "conv5" and row["unit"] in (0, 3)]
+    printed = analyze("results", job, option, "--layer", "5", "--units", "0,3", "--format", "csv").stdout
+    lines = list(csv.DictReader(io.StringIO(printed)))
+    assert [line["unit"] for line in lines] == [str(row["unit"]) for row in fewer]
+    table = analyze("results", job, option, "--layer", "5").stdout.splitlines()
+    assert len(table) == 1 + len([row for row in rows if row["layer"] == "conv5"])
+    assert "histogram" not in table[0]
+
+
+def test_one_class_of_many(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    rows = analyze.json("results", job, "--per-class", "--layer", "5")
+    name = rows[-1]["class_name"]
+    asked = ("results", job, "--per-class", "--layer", "5", "--class", name)
+    assert analyze.json(*asked) == [row for row in rows if row["class_name"] == name]
+    assert "'dog'" in analyze("results", job, "--per-class", "--class", "dog", code=4).stderr
+
+
+def test_what_was_not_asked_for_is_another_job_and_has_no_such_rows(
+    home: tuple[Analyze, str], network_options: list[str]
+) -> None:
+    analyze, job = home
+    plain = analyze(
+        "submit", "--layers", "1,5", "--units", f"0-{UNITS - 1}", "--dataset", "shapes", "--split", "trainval",
+        *network_options, "--wait",
+    ).stdout.strip()  # fmt: skip
+    assert plain != job
+    for option in ("--bottom", "--per-class"):
+        assert f"without {option}" in analyze("results", plain, option, code=2).stderr
+    found, all_found = rows_of_top(analyze, plain), rows_of_top(analyze, job)
+    assert found == all_found
+    statistics = [analyze.json("results", which, "--statistics") for which in (plain, job)]
+    assert [row | {"job_id": 0} for row in statistics[0]] == [row | {"job_id": 0} for row in statistics[1]]
+
+
+def rows_of_top(analyze: Analyze, job: str) -> list[dict[str, Any]]:
+    return [row | {"job_id": 0} for row in analyze.json("results", job)]
+
+
+# --- ties ---
+
+
+def test_images_that_fire_a_unit_exactly_as_much_are_flagged(
+    analyze: Analyze, shapes_root: Path, network_options: list[str], tmp_path: Path
+) -> None:
+    """Each of some images is there twice; of the others each is there once."""
+    files = sorted((shapes_root / "VOC2007" / "JPEGImages").glob("*.jpg"))[:16]
+    folder = tmp_path / "photos" / "some"
+    folder.mkdir(parents=True)
+    for number, file in enumerate(files):
+        shutil.copy(file, folder / f"{number:02}.jpg")
+        if number < 6:
+            shutil.copy(file, folder / f"{number:02}-again.jpg")
+    analyze("dataset", "add", "folder", "--root", tmp_path / "photos", "--name", "photos")
+    analyze.up()
+    job = analyze(
+        "submit", "--layer", "1", "--units", "0-7", "--dataset", "photos", "--split", "all",
+        *network_options, "--classes", CLASSES, "--shards", 2, "--wait",
+    ).stdout.strip()  # fmt: skip
+    rows = analyze.json("results", job)
+    twice = {f"{number:02}" for number in range(6)}
+    assert {row["tied"] for row in rows} == {True, False}
+    for row in rows:
+        assert row["tied"] == (Path(row["image_path"]).name[:2] in twice)

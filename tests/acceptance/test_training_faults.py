@@ -1,0 +1,122 @@
+"""Training runs that can't write a checkpoint: killed on the way, or without room. The one before stays good."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from shared.database import Database
+from tests.acceptance.conftest import epochs_done, outcome
+from tests.conftest import Analyze
+
+EPOCHS = 4
+
+
+def submit(analyze: Analyze, *options: object) -> str:
+    """Again and again the same network, whose state, of 44 MB, takes a while to write."""
+    return analyze(
+        "submit", "train", "--dataset", "shapes", "--size", 64, "--fc", 128, "--init", "he", "--batch-size", 8,
+        "--learning-rate", "5e-4", "--epochs", EPOCHS, "--force", *options,
+    ).stdout.strip()  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[tuple[Analyze, Any]]:
+    """The command line beside a worker, and the outcome of a run that nothing disturbed."""
+    analyze = Analyze(tmp_path_factory.mktemp("faults"))
+    try:
+        analyze("dataset", "add", "shapes", "--root", shapes_root)
+        analyze.up()
+        yield analyze, outcome(analyze, submit(analyze, "--wait"))
+    finally:
+        analyze.stop()
+
+
+@pytest.fixture
+def begun(home: tuple[Analyze, Any]) -> tuple[str, psutil.Process]:
+    """A run with an epoch behind it, and the worker that has it in hand."""
+    analyze, _ = home
+    worker = psutil.Process(analyze.json("query", "SELECT pid FROM workers")[0]["pid"])
+    database = Database(analyze.database_url)
+    job = submit(analyze)
+    analyze.wait(lambda: epochs_done(database, job) >= 1)
+    database.close()
+    return job, worker
+
+
+def incoming(analyze: Analyze) -> set[Path]:
+    """What is being written, or was when its writer was killed."""
+    return set((analyze.home / "store" / "incoming").iterdir())
+
+
+def kept(analyze: Analyze, job: str) -> dict[str, Any]:
+    """The run's state, after a look at the store: each file that a row names is there and is what the row says,
+    and there is no state that none names."""
+    store = analyze.home / "store"
+    checkpoints = analyze.json("query", "SELECT * FROM checkpoints")
+    for row in checkpoints + analyze.json("query", "SELECT * FROM artifacts"):
+        content = (store / row["path"]).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (row["bytes"], row["sha256"])
+    states = {row["job_id"]: row for row in checkpoints if row["kind"] == "state"}
+    assert {path.name for path in store.glob("*/*.pt")} == {Path(row["path"]).name for row in states.values()}
+    return states[int(job)]
+
+
+def kill_while_it_writes(analyze: Analyze, worker: psutil.Process, *, state: bool) -> int:
+    """Kill the worker's child when it has begun to write a state, or weights; returns how far it came."""
+    before = incoming(analyze)
+    analyze.wait(lambda: len(worker.children()) == 1)
+    child = worker.children()[0]
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for part in incoming(analyze) - before:
+            with suppress(FileNotFoundError), part.open("rb") as file:
+                begins = file.read(2)
+                if begins and (begins == b"PK") == state:  # a state is a zip file
+                    child.kill()
+                    child.wait()
+                    return part.stat().st_size  # still there: it has not got its name
+        time.sleep(0.001)
+    raise AssertionError(f"no checkpoint was written\n{analyze.log()}")
+
+
+def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_bits(
+    home: tuple[Analyze, Any], begun: tuple[str, psutil.Process]
+) -> None:
+    (analyze, undisturbed), (job, worker) = home, begun
+    part = kill_while_it_writes(analyze, worker, state=True)
+    kill_while_it_writes(analyze, worker, state=False)  # the new state is whole by then, but nothing refers to it
+    analyze("watch", job)
+    assert part < kept(analyze, job)["bytes"]
+    assert outcome(analyze, job) == undisturbed
+    assert analyze("logs", job).stdout.count("goes on behind epoch") == 2
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="limits of another process: Linux only")
+def test_a_full_disk_leaves_the_checkpoint_before_and_retry_goes_on_from_it(
+    home: tuple[Analyze, Any], begun: tuple[str, psutil.Process]
+) -> None:
+    """A limit on the size of files stands for the full disk: the database, far smaller, is as on another one."""
+    (analyze, undisturbed), (job, worker) = home, begun
+    child, left = worker.children()[0], incoming(analyze)
+    free = child.rlimit(psutil.RLIMIT_FSIZE)
+    child.rlimit(psutil.RLIMIT_FSIZE, (20_000_000, free[1]))  # less than half a state
+    analyze("watch", job, code=1)
+    child.rlimit(psutil.RLIMIT_FSIZE, free)
+    status = analyze.json("status", job)
+    assert status["state"] == "failed"
+    assert status["error"].startswith("No room left in the artifact store")
+    state = kept(analyze, job)
+    assert 1 <= state["epoch"] < EPOCHS
+    assert incoming(analyze) <= left
+    analyze("retry", job, "--wait")
+    assert f"goes on behind epoch {state['epoch']}" in analyze("logs", job).stdout
+    assert outcome(analyze, job) == undisturbed
+    assert kept(analyze, job)["epoch"] == EPOCHS

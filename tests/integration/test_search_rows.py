@@ -1,0 +1,253 @@
+"""What *select* leaves: partial results merged a layer at a time, rows in several transactions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from producer.rankings import bottom_rows, class_rows, statistics_rows
+from shared.database import Database
+from shared.errors import NoSuchClass, NoSuchLayer, NoSuchUnit, UsageError
+from shared.models import BottomActivation, ClassActivation, Dataset, Image, Job, SearchedLayer, UnitStatistics
+from shared.specifications.top9 import SearchedLayerSpecification
+from shared.store import Store
+from worker.kinds import top9_rows
+from worker.kinds.top9_partials import (
+    Winners,
+    load_partial,
+    load_skipped,
+    load_winners,
+    store_partial,
+    store_winners,
+)
+from worker.kinds.top9_rows import record_layer
+from worker.vision.ranking import FIELDS, NO_IMAGE, TopActivations
+from worker.vision.search import LayerSearch
+from worker.vision.statistics import unit_statistics
+
+IMAGES, CLASSES, TOP = 60, 3, 4
+LAYER = SearchedLayerSpecification(layer="conv5", path="features.10", units=[7, 2, 11])
+OTHER = SearchedLayerSpecification(layer="conv4", path="features.8", units=[7])
+
+
+class Stopped(Exception):
+    """The worker died."""
+
+
+class Context:
+    """What of a shard's context writing needs; it dies after so many transactions."""
+
+    def __init__(self, database: Database, store: Store, transactions: int = 10_000) -> None:
+        self.database, self.store, self.transactions = database, store, transactions
+        self.claim = SimpleNamespace(job_id=1)
+
+    def record(self, write: Callable[[Session], None]) -> None:
+        if self.transactions == 0:
+            raise Stopped
+        self.transactions -= 1
+        with self.database.write() as session:
+            write(session)
+
+    def progress(self, work: int = 1) -> None:
+        pass
+
+
+@pytest.fixture
+def context(database: Database, tmp_path: Path) -> Any:
+    """A search of two layers, whose data set has ``IMAGES`` images."""
+    names = [f"class {index}" for index in range(CLASSES)]
+    with database.write() as session:
+        session.add(
+            Dataset(id=1, name="d", kind="folder", root="/", options={}, fingerprint="f", class_names=names)
+        )
+        session.flush()
+        session.add_all(
+            Image(
+                id=number + 1, dataset_id=1, path=f"{number}.png", object_number=0, class_index=number % CLASSES,
+                class_name=names[number % CLASSES], width=9, height=9, sha256="s",
+            )
+            for number in range(IMAGES)
+        )  # fmt: skip
+        asked = {"bottom": True, "per_class": True}
+        session.add(
+            Job(id=1, kind="top9", key="k", specification=asked, dataset_id=1, shards_total=1, shards_left=1)
+        )
+    return Context(database, Store(tmp_path / "store"))
+
+
+def ranking(random: np.random.Generator, units: int, label: int | None = None) -> TopActivations:
+    """Some rankings, of which not all are full."""
+    found = TopActivations.empty(units, TOP)
+    for unit in range(units):
+        count = int(random.integers(TOP + 1))
+        images = np.arange(IMAGES) if label is None else np.arange(label, IMAGES, CLASSES)
+        found.activation[unit, :count] = -np.sort(-random.random(count) - 0.1)
+        found.image[unit, :count] = random.choice(images, count, replace=False) + 1
+        found.row[unit, :count], found.col[unit, :count] = random.integers(13, size=(2, count))
+    return found
+
+
+def searched(seed: int, layer: SearchedLayerSpecification = LAYER, labels: int = CLASSES) -> LayerSearch:
+    random, units = np.random.default_rng(seed), len(layer.units)
+    by_class = {label: ranking(random, units, label) for label in range(labels)}
+    maxima = random.standard_normal((IMAGES, units)).astype(np.float32)
+    return LayerSearch(ranking(random, units), ranking(random, units), by_class, maxima)
+
+
+def expected(found: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
+    """unit, rank, activation, image, row and column of all that is listed."""
+    return [
+        (
+            unit, rank + 1, sign * float(found.activation[place, rank]), int(found.image[place, rank]),
+            int(found.row[place, rank]), int(found.col[place, rank]),
+        )
+        for place, unit in enumerate(LAYER.units)
+        for rank in range(TOP)
+        if found.image[place, rank] != NO_IMAGE
+    ]  # fmt: skip
+
+
+def listed(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [tuple(row[name] for name in ("unit", "rank", "activation", "image_id", "row", "col")) for row in rows]
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 20_000])
+def test_every_row_is_written_and_read(context: Context, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", at_once)
+    found = searched(1)
+    assert found.bottom is not None
+    record_layer(context, LAYER, found)
+    record_layer(context, OTHER, searched(2, OTHER))
+    database = context.database
+    assert listed(bottom_rows(database, 1, "5")) == sorted(expected(found.bottom, sign=-1))
+    rows = class_rows(database, 1, "features.10")
+    assert [row["unit"] for row in rows] == sorted(row["unit"] for row in rows)
+    for label in range(CLASSES):
+        of_class = [row for row in rows if row["class_name"] == f"class {label}"]
+        assert listed(of_class) == sorted(expected(found.by_class[label]))
+        assert class_rows(database, 1, "5", class_name=f"class {label}") == of_class
+        assert class_rows(database, 1, "5", [2], f"class {label}") == [r for r in of_class if r["unit"] == 2]
+    for row, unit in zip(statistics_rows(database, 1, "5"), (2, 7, 11), strict=True):
+        wanted = unit_statistics(found.maxima)[LAYER.units.index(unit)]
+        assert (row["unit"], row["images"], row["histogram"]) == (unit, IMAGES, wanted.histogram)
+        assert tuple(row[name] for name in ("q50", "q90", "q99", "q999")) == wanted.quantiles
+        assert (row["mean"], row["minimum"], row["maximum"]) == (wanted.mean, wanted.minimum, wanted.maximum)
+        assert row["fired_share"] == wanted.fired_share
+    assert {row["layer"] for row in class_rows(database, 1)} == {"conv4", "conv5"}
+    assert {row["layer"] for row in class_rows(database, 1, units=[7])} == {"conv4", "conv5"}
+    assert [row["unit"] for row in statistics_rows(database, 1, units=[7])] == [7, 7]
+
+
+@pytest.mark.parametrize("transactions", [0, 1, 2, 5])
+def test_an_attempt_goes_on_where_another_one_died(
+    context: Context, monkeypatch: pytest.MonkeyPatch, transactions: int
+) -> None:
+    monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", 3)
+    found = searched(3)
+    with pytest.raises(Stopped):
+        record_layer(Context(context.database, context.store, transactions), LAYER, found)
+    record_layer(context, LAYER, found)
+    once = [f(context.database, 1) for f in (statistics_rows, bottom_rows, class_rows)]
+    record_layer(context, LAYER, found)
+    assert once == [f(context.database, 1) for f in (statistics_rows, bottom_rows, class_rows)]
+    assert found.bottom is not None
+    assert listed(once[1]) == sorted(expected(found.bottom, sign=-1))
+    assert len(once[0]) == len(LAYER.units)
+    assert len(once[2]) == sum(len(expected(ranked)) for ranked in found.by_class.values())
+
+
+def test_rows_go_with_their_job(context: Context) -> None:
+    record_layer(context, LAYER, searched(4))
+    with context.database.write() as session:
+        session.delete(session.get_one(Job, 1))
+    with context.database.read() as session:
+        for table in (SearchedLayer, UnitStatistics, BottomActivation, ClassActivation):
+            assert session.scalar(select(func.count()).select_from(table)) == 0
+
+
+# --- what is asked for and isn't there ---
+
+
+def test_what_the_search_has_not_is_said(context: Context) -> None:
+    record_layer(context, LAYER, searched(5))
+    database = context.database
+    for read in (statistics_rows, bottom_rows, class_rows):
+        with pytest.raises(NoSuchLayer, match="conv5"):
+            read(database, 1, "conv2")
+        with pytest.raises(NoSuchUnit, match="0 to 11"):
+            read(database, 1, None, [3])
+    with pytest.raises(NoSuchClass, match="'dog'"):
+        class_rows(database, 1, class_name="dog")
+
+
+def test_a_search_that_was_not_asked_for_rankings(context: Context) -> None:
+    with context.database.write() as session:
+        session.get_one(Job, 1).specification = {}  # as it was before there were such options
+        session.add(SearchedLayer(job_id=1, layer="conv5", layer_path="features.10"))
+    with pytest.raises(UsageError, match="--bottom"):
+        bottom_rows(context.database, 1)
+    with pytest.raises(UsageError, match="--per-class"):
+        class_rows(context.database, 1)
+    with pytest.raises(UsageError, match="submit it again"):
+        statistics_rows(context.database, 1)
+
+
+def test_a_search_under_way_has_no_rows_yet(context: Context) -> None:
+    for read in (statistics_rows, bottom_rows, class_rows):
+        assert read(context.database, 1) == []
+
+
+# --- between the stages ---
+
+
+def same(one: TopActivations, other: TopActivations) -> bool:
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        and getattr(one, name).dtype == getattr(other, name).dtype
+        for name in FIELDS
+    )
+
+
+def test_a_partial_result_is_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [searched(6), searched(7, OTHER, labels=0), LayerSearch.empty(2, TOP, bottom=False)]
+    path = store_partial(context, found, skipped=3).path
+    assert load_skipped(context, path) == 3
+    for number, layer in enumerate(found):
+        loaded = load_partial(context, path, number)
+        assert same(loaded.top, layer.top)
+        assert (loaded.bottom is None) == (layer.bottom is None)
+        assert loaded.bottom is None or layer.bottom is None or same(loaded.bottom, layer.bottom)
+        assert list(loaded.by_class) == list(layer.by_class)
+        assert all(same(loaded.by_class[label], layer.by_class[label]) for label in layer.by_class)
+        assert np.array_equal(loaded.maxima, layer.maxima)
+    read: list[str] = []
+    original = np.lib.npyio.NpzFile.__getitem__
+    monkeypatch.setattr(
+        np.lib.npyio.NpzFile, "__getitem__", lambda file, key: [read.append(key), original(file, key)][1]
+    )
+    load_partial(context, path, 1)
+    assert {name.split(".")[0] for name in read} == {"1"}
+
+
+def test_the_same_partial_result_is_the_same_file(context: Context) -> None:
+    """An attempt that is repeated leaves nothing beside it."""
+    assert store_partial(context, [searched(8)], 0) == store_partial(context, [searched(8)], 0)
+
+
+def test_winners_are_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(9)
+    winners = [Winners(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
+    path = store_winners(context, winners, skipped=5).path
+    monkeypatch.setattr("worker.kinds.top9_partials.results_of", lambda context, stage: [path])
+    assert load_skipped(context, path) == 5
+    for number, layer in enumerate(winners):
+        loaded = load_winners(context, number)
+        assert same(loaded.top, layer.top)
+        assert np.array_equal(loaded.tied, layer.tied)

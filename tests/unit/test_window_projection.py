@@ -1,0 +1,224 @@
+"""Projections confined to windows are those of the whole network."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from worker.vision import networks
+from worker.vision.chains import chain, window_sizes
+from worker.vision.deconvnet import Deconvnet
+from worker.vision.graph_projection import GraphProjector
+from worker.vision.images import to_input
+from worker.vision.initialising import initialise
+from worker.vision.projecting import projector_for
+from worker.vision.projections import Method, Projection, Requests
+from worker.vision.window_projection import WindowProjector
+
+MANY = 10**6  # units that an image serves: it is run forward as a whole
+
+
+def images(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
+    return list(np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8))
+
+
+def requests(count: int, images: int, shape: tuple[int, ...], seed: int = 0) -> Requests:
+    """Units at random places, the corners among them."""
+    random = np.random.default_rng(seed)
+    units, rows, cols = (random.integers(0, limit, count) for limit in shape)
+    rows[:4], cols[:4] = (0, 0, shape[1] - 1, shape[1] - 1), (0, shape[2] - 1, 0, shape[2] - 1)
+    chosen = random.integers(0, images, count)
+    return Requests(units, chosen, chosen + 100, rows, cols)
+
+
+def maps_of(model: nn.Module, layer: str, pixels: list[np.ndarray]) -> torch.Tensor:
+    return Deconvnet(model, layer, "gradient").forward(batch(pixels)).maps
+
+
+def batch(pixels: list[np.ndarray]) -> torch.Tensor:
+    return to_input(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2))
+
+
+def on_image(projection: Projection, size: int) -> np.ndarray:
+    """The projection at its place; what lies outside of the image must be zero."""
+    margin = size + 2 * max(projection.values.shape[1:])
+    wide = np.zeros((3, size + 2 * margin, size + 2 * margin), np.float32)
+    top, left = projection.top + margin, projection.left + margin
+    _, rows, cols = projection.values.shape
+    wide[:, top : top + rows, left : left + cols] = projection.values
+    found = wide[:, margin : margin + size, margin : margin + size]
+    assert np.count_nonzero(found) == np.count_nonzero(wide)
+    return found
+
+
+def assert_as_the_whole_network(
+    model: nn.Module, layer: str, pixels: list[np.ndarray], wanted: Requests, method: Method, served: int
+) -> None:
+    size = len(pixels[0])
+    steps = chain(model, layer, (size, size))
+    assert steps is not None
+    projector = WindowProjector(steps, method, dict.fromkeys(wanted.ids.tolist(), served))
+    found = dict(projector.project(pixels, wanted))
+    assert sorted(found) == list(range(len(wanted.units)))
+    of_request = batch([pixels[image] for image in wanted.images])
+    places = (torch.from_numpy(values) for values in (wanted.units, wanted.rows, wanted.cols))
+    expected, activations = Deconvnet(model, layer, method).project(of_request, *places)
+    for number, projection in found.items():
+        whole = expected[number].numpy()
+        np.testing.assert_allclose(on_image(projection, size), whole, rtol=0, atol=2e-5 * abs(whole).max() + 1e-12)
+        assert projection.activation == pytest.approx(float(activations[number]), rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "method", "served"),
+    [
+        *(("zfnet", 95, "deconvnet", served) for served in (1, MANY)),
+        *(("zfnet-paper", 96, method, 1) for method in get_args(Method)),
+        *(("alexnet", 96, "deconvnet", served) for served in (1, MANY)),
+        *(("cifar-cnn", 32, method, MANY) for method in get_args(Method)),
+        ("vgg11_bn", 32, "deconvnet", 1),
+    ],
+)
+def test_every_layer_of_a_chain(name: str, size: int, method: Method, served: int) -> None:
+    torch.manual_seed(0)
+    model = networks.build(name, 5, size, fc=8 if name.startswith("zfnet") else None).eval()
+    initialise(model, "he")
+    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+        norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2), norm.weight.data.uniform_(-1, 2)
+    model = model.to(memory_format=torch.channels_last)
+    pixels = images(3, size)
+    for layer in (path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)):
+        shape = tuple(maps_of(model, layer, pixels[:1]).shape[1:])
+        assert_as_the_whole_network(model, layer, pixels, requests(7, 3, shape), method, served)
+
+
+KERNEL = st.integers(1, 4)
+
+
+@st.composite
+def stages(draw: st.DrawFn) -> list[nn.Module]:
+    """A convolution and what may follow it."""
+    kernel, stride, dilation = draw(KERNEL), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    padding = draw(st.integers(0, 3))
+    channels = draw(st.sampled_from([2, 4]))
+    found: list[nn.Module] = [nn.LazyConv2d(channels, kernel, stride, padding, dilation, bias=draw(st.booleans()))]
+    if draw(st.booleans()):
+        norm = nn.BatchNorm2d(channels)
+        norm.running_var.uniform_(0.5, 2)
+        found.append(norm)
+    found.append(draw(st.sampled_from([nn.ReLU(inplace=True), nn.ReLU6()])))
+    pool, step = draw(st.integers(2, 3)), draw(st.integers(1, 3))
+    pad = draw(st.integers(0, pool // 2))
+    match draw(st.integers(0, 3)):
+        case 0:
+            found.append(nn.MaxPool2d(pool, step, pad, ceil_mode=draw(st.booleans())))
+        case 1:
+            found.append(nn.AvgPool2d(pool, step, pad))
+        case 2:
+            found.append(nn.LocalResponseNorm(3, alpha=0.1))
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(stages(), min_size=1, max_size=2),
+    KERNEL,
+    st.integers(0, 2),
+    st.sampled_from(get_args(Method)),
+    st.sampled_from([1, MANY]),
+    st.integers(0, 2**31),
+)
+def test_any_chain(
+    before: list[list[nn.Module]], kernel: int, padding: int, method: Method, served: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    last = nn.LazyConv2d(3, kernel, padding=padding)
+    model = nn.Sequential(*(module for stage in before for module in stage), last)
+    pixels = images(2, 31, seed)
+    try:
+        model(batch(pixels))  # tells the lazy ones their size
+    except RuntimeError:
+        return  # the maps have become too small
+    layer = str(len(model) - 1)
+    shape = tuple(maps_of(model.eval(), layer, pixels[:1]).shape[1:])
+    assert_as_the_whole_network(model, layer, pixels, requests(6, 2, shape, seed), method, served)
+
+
+@pytest.mark.parametrize("served", [1, MANY])
+@pytest.mark.parametrize("network", ["zfnet", "resnet18"])
+def test_the_bits_do_not_depend_on_what_is_projected_together(network: str, served: int) -> None:
+    torch.manual_seed(0)
+    model = networks.build(network, 5, 96).eval().to(memory_format=torch.channels_last)
+    layer = "features.6" if network == "zfnet" else "layer2.0.conv1"
+    pixels = images(11, 96)
+    shape = tuple(maps_of(model, layer, pixels[:1]).shape[1:])
+    wanted = requests(90, 11, shape)
+    projector = projector_for(model, layer, 96, counts=dict.fromkeys(wanted.ids.tolist(), served))
+    together = dict(projector.project(pixels, wanted))
+    for some in (np.arange(0, 90, 7), np.array([3]), np.arange(89, 40, -1)):
+        for place, projection in projector.project(pixels, wanted.at(some)):
+            expected = together[int(some[place])]
+            assert projection.values.tobytes() == expected.values.tobytes()
+            assert projection.activation == expected.activation
+
+
+def test_a_window_is_the_receptive_field() -> None:
+    model = networks.build("zfnet-paper", 5, 224).eval()
+    layers = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    fields = [window_sizes(chain(model, layer, (224, 224)) or [])[0] for layer in layers]
+    assert fields == [(side, side) for side in (7, 27, 75, 107, 139)]  # the paper's
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+class Shared(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.relu = (
+            nn.Conv2d(3, 4, 3),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.first(x))
+        return x + self.relu(self.second(x))
+
+
+class Overwritten(Shared):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        self.relu(x)
+        return self.second(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "kind"),
+    [
+        (torchvision.models.resnet18(), "conv1", WindowProjector),  # nothing but the pixels is before it
+        (torchvision.models.resnet18(), "layer1.0.conv1", WindowProjector),  # what goes past it doesn't matter
+        (torchvision.models.resnet18(), "layer1.1.conv1", GraphProjector),
+        (Functional(), "first", WindowProjector),
+        (Functional(), "second", GraphProjector),  # which refuses it
+        (Shared(), "second", WindowProjector),
+        (Overwritten(), "second", GraphProjector),  # the function of the graph isn't what it reads
+        (nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.ReLU(), nn.Conv2d(4, 4, 3)), "2", GraphProjector),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 3)), "2", GraphProjector),
+    ],
+)
+def test_chains_take_the_fast_road_all_else_the_general_one(model: nn.Module, layer: str, kind: Any) -> None:
+    assert isinstance(projector_for(model.eval(), layer, 64), kind)

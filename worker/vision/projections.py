@@ -1,0 +1,54 @@
+"""What is asked of a projection, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+# The deconvnet (paper, section 2.1); guided back-propagation (Springenberg et al. 2015), which also applies the
+# masks of the forward pass; the gradient (Simonyan et al. 2014). All are multiplied by the activation.
+Method = Literal["deconvnet", "guided", "gradient"]
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Which units to project from where: int64 arrays [N].
+
+    ``images`` are numbers in the sequence of pixels that goes with them, ``ids`` what the images are known by.
+    """
+
+    units: np.ndarray
+    images: np.ndarray
+    ids: np.ndarray
+    rows: np.ndarray
+    cols: np.ndarray
+
+    def at(self, numbers: np.ndarray) -> Requests:
+        return Requests(*(values[numbers] for values in (self.units, self.images, self.ids, self.rows, self.cols)))
+
+
+@dataclass(frozen=True)
+class Projection:
+    """``values`` float32 [3, rows, columns] of the pixels from (``top``, ``left``) on, and the activation that was
+    projected. Values outside of the image are zero."""
+
+    values: np.ndarray
+    top: int
+    left: int
+    activation: float
+
+
+class Projector(Protocol):
+    """Projects units of one layer."""
+
+    def project(self, pixels: Sequence[np.ndarray], requests: Requests) -> Iterator[tuple[int, Projection]]:
+        """The number of each request and its projection, in no particular order.
+
+        Parameters
+        ----------
+        pixels
+            images, uint8 [H, W, 3] each, as the network sees them.
+        """
