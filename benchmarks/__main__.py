@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -47,6 +48,7 @@ def main(only: tuple[str, ...], output: Path, **options: object) -> None:
         os.execve(  # noqa: S606
             sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], {**os.environ, **MALLOC}
         )
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers are stopped then too
     with tempfile.TemporaryDirectory(prefix="unitscope-benchmarks-") as place:
         setting = Setting(place=Path(place), **options)  # type: ignore[arg-type]
         for group in only or GROUPS:

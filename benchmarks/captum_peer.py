@@ -6,7 +6,7 @@ import copy
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import captum.attr
 import torch
@@ -35,26 +35,19 @@ class Places:
         return [Places(part[0].contiguous(memory_format=memory_format), *part[1:]) for part in parts]
 
 
-@dataclass(frozen=True)
 class Captum:
     """``NeuronDeconvolution`` of a layer, with a batch and a memory format.
 
     One call serves a batch of images with a unit and a place each: the selector may be a function of the maps.
     """
 
-    model: nn.Module
-    layer: str
-    batch: int
-    format: str
-    method: captum.attr.NeuronDeconvolution = field(init=False)
-
-    def __post_init__(self) -> None:
-        model = copy.deepcopy(self.model).to(memory_format=FORMATS[self.format]).requires_grad_(False)
+    def __init__(self, model: nn.Module, layer: str, batch: int, format_: str) -> None:
+        self.batch, self.format = batch, format_
+        model = copy.deepcopy(model).to(memory_format=FORMATS[format_]).requires_grad_(False)
         for module in model.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # it would rectify the activation before Captum looks at it
-        method = captum.attr.NeuronDeconvolution(model, model.get_submodule(self.layer))
-        object.__setattr__(self, "method", method)
+        self.method = captum.attr.NeuronDeconvolution(model, model.get_submodule(layer))
 
     @classmethod
     def best(cls, model: nn.Module, layer: str, places: Places) -> Captum:
@@ -64,8 +57,10 @@ class Captum:
         return min(ways, key=lambda way: min(way.seconds(tried) for _ in range(2)))
 
     def seconds(self, places: Places) -> float:
+        """What these take."""
+        prepared = self.prepared(places)
         began = time.perf_counter()
-        for _ in self.attribute(self.prepared(places)):
+        for _ in self.attribute(prepared):
             pass
         if places.images.is_cuda:
             torch.cuda.synchronize()

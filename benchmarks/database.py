@@ -24,11 +24,11 @@ from shared.schema import upgrade
 IMAGES = 5_000
 QUERIES = 50  # in a round
 QUERY = "SELECT * FROM top_activations WHERE job_id = :job AND layer = 'conv5' AND unit = :unit ORDER BY rank"
-HOW = (
-    f"Jobs that searched all five layers of ZFNet, {TOP} rows for each of {sum(UNITS):,} units, on {IMAGES:,} images. "
-    f"The query is `{QUERY}`, sent through SQLAlchemy and read to the end: in each round the median of {QUERIES} "
-    "units of jobs drawn at random. The files are in the system's cache."
-)
+HOW = f"""
+Jobs that searched all five layers of ZFNet, {TOP} rows for each of {sum(UNITS):,} units, {IMAGES:,} images. The
+query is `{QUERY}`, sent through SQLAlchemy and read to the end: in each round the median of {QUERIES} units of
+jobs drawn at random. The files are in the system's cache.
+"""
 
 # For the time of filling: nothing has to outlive a power cut, and the rows are known to be right.
 FILLING = {
@@ -77,6 +77,7 @@ def measure(setting: Setting) -> Iterator[Row]:
         databases = {"postgresql": postgresql, "sqlite": sqlite}
         for kind, database in databases.items():
             upgrade(database)
+            database.close()  # SQLite's file is to be had by one alone
             _fill(database, kind, jobs)
         drawn = random.Random(0)  # noqa: S311
         ways = {kind: lambda base=base: _queries(base, jobs, drawn) for kind, base in databases.items()}

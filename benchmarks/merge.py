@@ -14,10 +14,10 @@ from worker.vision.statistics import tied, unit_statistics
 
 UNITS = (64, 192, 384, 256, 256)  # of ZFNet's layers
 SHARDS, IMAGES = 64, 25
-HOW = (
-    f"Results of {SHARDS} searches of {IMAGES} images each, drawn at random, of all five layers of ZFNet: their "
-    "merge, and the ties and statistics of every unit. Without reading them from files and writing rows."
-)
+HOW = f"""
+Results of {SHARDS} searches of {IMAGES} images each, drawn at random, of all five layers of ZFNet: their merge,
+and the ties and statistics of every unit. Without reading them from files and writing rows.
+"""
 
 
 def measure(setting: Setting) -> Iterator[Row]:

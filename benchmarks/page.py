@@ -22,9 +22,9 @@ COLUMNS = ("work", "against", "ours", "peer", "ratio", "goal", "met")
 EXPLANATION = """
 Times are medians of the rounds. In a round every way of a group runs once, one after the other; each round begins
 with another one, and one round before the first is not counted. A ratio is the median of the rounds' ratios, with
-its range: how many times as fast ours is, or, where the goal is *at most*, its time over the other's. The goals are
-for two cores. All programs, those we are compared with too, run with the settings of glibc's allocator that our
-workers have (`producer/supervisor.py`). All rounds are in `benchmarks.json`.
+its range: how many times as fast ours is, or, where the goal is *at most*, our time over the other's. The goals
+are for two cores. All programs, those we are compared with too, run with the settings of glibc's allocator that
+our workers have (`producer/supervisor.py`). The times of all rounds are in `benchmarks.json`.
 """
 
 
@@ -65,9 +65,8 @@ def _page(rows: Sequence[Row], measured: dict[str, dict[str, Any]]) -> str:
     table = [COLUMNS, ("---",) * len(COLUMNS), *(_cells(row) for row in rows)]
     parts = [HEAD, *(f"| {' | '.join(cells)} |\n" for cells in table), "\n## How it was measured\n", EXPLANATION]
     for group, found in measured.items():
-        parts.append(
-            f"\n### {group.capitalize()}\n\n{found['how']}\n\nOn {_on(found['machine'], found['setting'])}.\n"
-        )
+        on = _on(found["machine"], found["setting"])
+        parts.append(f"\n### {group.capitalize()}\n{found['how']}\nMeasured on {on}.\n")
         notes = [f"* {row.work}: {row.note}\n" for row in rows if row.group == group and row.note]
         parts += ["\n", *notes] if notes else []
     plans = [row for row in rows if "plan" in row.details]

@@ -22,14 +22,14 @@ from worker.vision.search import search
 GOALS = {5: 6, 2: 30, 1: 30}  # by number of the convolution
 SUBSET_UNITS = 12  # Captum projects the winners of so many: its time is in proportion
 CHECKED = 9
-HOW = (
-    "The winners of a search on the crops, images in memory as decoded pixels. Ours: all projections of a layer by "
-    "one call of what a worker calls, without checks and pictures. Captum: NeuronDeconvolution on a copy of the "
-    "network whose ReLUs don't work in place, a function as selector, so that a batch holds different places and "
-    f"units; the best of batches of 1, 9, 18, 36 and of both memory formats; timed on the winners of {SUBSET_UNITS} "
-    "units and scaled, since its time is in proportion. Its images are normalised before, ours are not. Both have "
-    f"found the same projections, to 1e-5 of the largest value, on {CHECKED} of them."
-)
+HOW = f"""
+The winners of a search on the crops, images in memory as decoded pixels. Ours: all projections of a layer by one
+call of what a worker calls, without checks and pictures. Captum: NeuronDeconvolution on a copy of the network
+whose ReLUs don't work in place, with a function as selector, so that a batch holds different places and units;
+the best of batches of 1, 9, 18, 36 and of both memory formats; timed on the winners of {SUBSET_UNITS} units and
+scaled, since its time is in proportion. Its images are normalised before, ours are not. Both have found the same,
+to 1e-5 of the largest value, on {CHECKED} projections of each layer.
+"""
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -48,6 +48,7 @@ def _layer(
 ) -> Row:
     layer, device = LAYERS[number], setting.device
     requests = _requests(winners)
+    counts = dict(Counter(requests.ids.tolist()))
     live = np.unique(requests.units)
     chosen = live[np.linspace(0, len(live) - 1, min(SUBSET_UNITS, len(live))).round().astype(int)]
     subset = requests.at(np.flatnonzero(np.isin(requests.units, chosen)))
@@ -58,8 +59,9 @@ def _layer(
     shorter = Captum(cut_off, last, captum.batch, captum.format)
     _check(model, layer, captum, places, pixels, subset)
 
+    prepared = captum.prepared(places)
+
     def ours() -> None:
-        counts = dict(Counter(requests.ids.tolist()))
         projector = projector_for(model, layer, SIZE, counts=counts, device=device)
         for _ in projector.project(pixels, requests):
             pass
@@ -68,39 +70,29 @@ def _layer(
         for _ in way.attribute(prepared):
             pass
 
-    prepared = captum.prepared(places)
     turns = in_turn(
         {
             "ours": timed(ours, device),
             "Captum, some": timed(lambda: theirs(captum), device),
-            "Captum, network cut off, some": timed(lambda: theirs(shorter), device),
+            "Captum, cut, some": timed(lambda: theirs(shorter), device),
         },
         setting.rounds,
     )
     scale = len(requests.units) / len(subset.units)
-    scaled = {name: [scale * value for value in seconds] for name, seconds in turns.seconds.items()}
-    cut = scaled["Captum, network cut off, some"]
-    row = Row(
+    peer, cut = ([scale * value for value in turns.seconds[way]] for way in ("Captum, some", "Captum, cut, some"))
+    by_cut = float(np.median([theirs / own for theirs, own in zip(cut, turns.seconds["ours"], strict=True)]))
+    return Row(
         "projection",
         f"{len(requests.units):,} projections of conv {number} ({len(live)} units)",
         turns.seconds["ours"],
         "Captum's NeuronDeconvolution, its best batch",
-        scaled["Captum, some"],
+        peer,
         Goal(GOALS[number]),
+        f"Captum with batches of {captum.batch}, {captum.format}, timed on {len(subset.units)} projections. It "
+        "runs the whole network forward, having been given it; given one that was cut off behind the layer, the "
+        f"ratio is {by_cut:.3g}.",
+        {"captum_projections": len(subset.units), "captum_on_a_network_that_was_cut_off": cut},
     )
-    against_cut = float(np.median([peer / own for peer, own in zip(cut, row.ours, strict=True)]))
-    note = (
-        f"Captum with batches of {captum.batch}, {captum.format}, timed on {len(subset.units)} projections. It is "
-        f"given the whole network and runs it forward; with a network that ends at the layer, cut off by hand, the "
-        f"ratio is {against_cut:.3g}."
-    )
-    details = {
-        "captum_batch": captum.batch,
-        "captum_format": captum.format,
-        "captum_projections": len(subset.units),
-        "captum_on_a_network_cut_off": cut,
-    }
-    return Row(**{**vars(row), "note": note, "details": details})
 
 
 def _requests(winners: TopActivations) -> Requests:

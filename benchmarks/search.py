@@ -17,14 +17,14 @@ from worker.vision.pixel_cache import PixelCache
 from worker.vision.ranking import NO_IMAGE
 from worker.vision.search import LayerSearch, search
 
-HOW = (
-    "The bare forward pass runs the layers up to conv 5 on batches of 32 that lie in memory as float32, channels "
-    "last, normalised; *decoded* is the search on the same batches as decoded pixels. The usual loop is ImageFolder, "
-    "DataLoader(num_workers=2), transforms v2, a forward hook, the whole network in float32, channels first, and "
-    "topk over what was found so far. It and the search read the same files: crops that were cut out before, JPEG of "
-    "quality 95. *Cold* is without our cache of pixels (the files are in the system's cache for both), *warm* with "
-    "it. The images that both find are compared at the end."
-)
+HOW = """
+The bare forward pass runs the layers up to conv 5 on batches of 32 that lie in memory as float32, normalised,
+channels last; *decoded* is the search on the same batches as decoded pixels. The usual loop is ImageFolder,
+DataLoader(num_workers=2), transforms v2, a forward hook, the whole network in float32, channels first, and topk
+of what was found so far. It and the search read the same files: crops that were cut out before, as JPEG of
+quality 95. *Cold* is without our cache of pixels (the system has the files in its cache for both), *warm* with
+it. All ways have found the same images; others only where they fire the unit as much, to rounding.
+"""
 
 
 def measure(setting: Setting) -> Iterator[Row]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,19 +15,31 @@ from sqlalchemy import select
 
 from shared.database import Database
 from shared.ledger import Ledger
-from shared.models import Job, JobState, Shard
+from shared.models import Job, JobState, Shard, ShardState
 
 START_SECONDS, STOP_SECONDS = 120, 60
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A finished stage of a job: seconds from the first shard's begin to the last one's end, and those of all
-    shards together; how many workers it had."""
+    """A stage that was done: seconds from the first shard's begin to the last one's end, and those of all shards
+    together; the number of workers; the shards' results, as paths in the store."""
 
     seconds: float
     shards_seconds: float
     workers: int
+    results: list[str]
+
+    @classmethod
+    def of(cls, shards: Sequence[Shard]) -> Stage:
+        times = [(s.started_at, s.finished_at) for s in shards if s.started_at and s.finished_at]
+        begins, ends = zip(*times, strict=True)
+        return cls(
+            (max(ends) - min(begins)).total_seconds(),
+            sum((end - begin).total_seconds() for begin, end in times),
+            len({shard.worker for shard in shards}),
+            [str(shard.result_path) for shard in shards],
+        )
 
 
 class Home:
@@ -75,28 +88,27 @@ class Home:
                 raise RuntimeError(f"no worker came up: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.2)
 
-    def finished(self, job: int) -> None:
-        """Wait for the end of a job, with few questions: the workers have the processor."""
+    def stage(self, job: int, name: str) -> Stage:
+        """Wait for the end of a stage of a job; what it took."""
+        query = select(Shard).where(Shard.job_id == job, Shard.stage_name == name).order_by(Shard.number)
         while True:
             with self.database.read() as session:
-                found = session.get_one(Job, job)
-                state, error = found.state, found.error
-            if state == JobState.DONE:
-                return
+                shards = session.scalars(query).all()
+                state = session.get_one(Job, job).state
+            if all(shard.state == ShardState.DONE for shard in shards):
+                return Stage.of(shards)
             if state in (JobState.FAILED, JobState.CANCELLED):
-                raise RuntimeError(f"job {job} is {state}: {error}")
-            time.sleep(1)
+                raise RuntimeError(f"job {job} is {state}")
+            time.sleep(1)  # few questions: the workers have the processor
 
-    def stage(self, job: int, name: str) -> Stage:
-        """What a stage of a finished job took."""
-        query = select(Shard).where(Shard.job_id == job, Shard.stage_name == name)
-        with self.database.read() as session:
-            shards = session.scalars(query).all()
-        times = [(s.started_at, s.finished_at) for s in shards if s.started_at and s.finished_at]
-        begins, ends = zip(*times, strict=True)
-        together = sum((end - begin).total_seconds() for begin, end in times)
-        workers = len({shard.worker for shard in shards})
-        return Stage((max(ends) - min(begins)).total_seconds(), together, workers)
+    def cancel(self, job: int) -> None:
+        """End a job, and wait until its shards have ended."""
+        self.analyze("cancel", job)
+        state = ""
+        while state not in (JobState.CANCELLED, JobState.DONE):
+            time.sleep(0.2)
+            with self.database.read() as session:
+                state = session.get_one(Job, job).state
 
     def stop(self) -> None:
         """End what was started."""

@@ -106,7 +106,7 @@ class Setting:
         return {"classes": len(weights["classifier.6.bias"]), "fc": len(weights["classifier.1.bias"])}
 
     def model(self) -> nn.Module:
-        """A ZFNet as a worker has it: for evaluation, channels last, on the device; no TF32, for the peers neither."""
+        """A ZFNet as a worker has it: for evaluation, channels last, on the device. No TF32, neither for peers."""
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.manual_seed(0)
         model = networks.build("zfnet", image_size=SIZE, **self.shape)

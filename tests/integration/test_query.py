@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from shared.schema import upgrade
 from tests.conftest import DATABASES, fresh_database
 from tests.integration.ledger.helpers import SHA256, top9
 
+SQL_MD = Path(__file__).parents[2] / "docs" / "sql.md"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 
 
@@ -87,6 +89,11 @@ def test_a_select_gives_columns_and_rows(database: Database) -> None:
 )
 def test_whatever_reads_will_do(database: Database, sql: str, rows: list[tuple[Any, ...]]) -> None:
     assert [tuple(row) for row in query(database, sql).rows] == rows
+
+
+@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", SQL_MD.read_text(), re.DOTALL))
+def test_the_examples_of_the_documentation_run(database: Database, sql: str) -> None:
+    assert query(database, sql).rows == []
 
 
 def test_what_is_written_while_a_query_runs_does_not_disturb_it(database: Database) -> None:

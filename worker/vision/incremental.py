@@ -1,11 +1,12 @@
 """Occlusion where only what the square can reach is recomputed.
 
 Each map that the network makes of an occluded image differs from that of the clear image in a window. A module
-that computes the next map from it needs that window and, around it, what the clear image has there. All positions of
-the square have windows of one size in a map, moved inwards at its borders, so that they run in batches. From where
-the windows are nearly as large as the maps, whole maps are computed. The idea is that of Nakandala, Kumar and
-Papakonstantinou, *Incremental and approximate inference for faster occlusion-based deep CNN explanations* (SIGMOD
-2019); nothing is approximate here.
+that computes the next map from it needs that window and, around it, what the clear image has there. All positions
+of the square have windows of one size in a map, moved inwards at its borders, so that they run in batches. From
+where the windows are nearly as large as the maps, whole maps are computed. Nothing is approximate.
+
+The idea is that of Nakandala, Kumar and Papakonstantinou, *Incremental and approximate inference for faster
+occlusion-based deep CNN explanations* (SIGMOD 2019).
 """
 
 from __future__ import annotations

@@ -59,10 +59,8 @@ def tied(maxima: np.ndarray, activation: np.ndarray) -> np.ndarray:
     activation
         float32 [units, top]: those that are listed; -inf where there is none.
     """
-    by_unit = np.sort(maxima.T, axis=1)
-    return np.array(
-        [
-            np.searchsorted(values, listed, "right") - np.searchsorted(values, listed, "left") > 1
-            for values, listed in zip(by_unit, activation, strict=True)
-        ]
-    ).reshape(activation.shape)
+    found = np.zeros(activation.shape, bool)
+    for unit, listed in enumerate(activation):
+        values = np.sort(maxima[:, unit])
+        found[unit] = values.searchsorted(listed, "right") - values.searchsorted(listed, "left") > 1
+    return found

@@ -152,7 +152,8 @@ class WindowProjector:
         gradient[each, windows.units, 0, 0] = activations
         for number in reversed(range(len(self.steps))):
             gradient = self.operations[number].backward(gradient, saved[number], self.sizes[number])
-            gradient = self._filled(gradient, number, starts, 0.0)
+            if not isinstance(self.steps[number].module, nn.MaxPool2d):  # no switch points outside
+                gradient = self._filled(gradient, number, starts, 0.0)
         found, origins = gradient.cpu().numpy(), starts[0].tolist()
         activated = activations.tolist()
         return [
@@ -164,10 +165,9 @@ class WindowProjector:
         self, maps: torch.Tensor, number: int, starts: Sequence[torch.Tensor], outside: float
     ) -> torch.Tensor:
         """Windows of a step's input, with ``outside`` where they leave the map."""
-        step = self.steps[number]
-        if step.kernel == (1, 1) and step.padding == (0, 0):
-            return maps  # what is outside stays there
-        within = inside(starts[number], self.sizes[number], step.size)
+        if not self.operations[number].minds_outside:
+            return maps
+        within = inside(starts[number], self.sizes[number], self.steps[number].size)
         return maps if within is None else maps.masked_fill_(~within, outside)
 
 
@@ -225,6 +225,9 @@ class _Operation:
     def __init__(self, step: Step, method: Method) -> None:
         self.step, self.method = step, method
         self.phases = _Phases.of(step.module) if isinstance(step.module, nn.Conv2d) else None
+        # For others, what is outside of the map stays there. A normalisation's derivative there must be a number.
+        derived = isinstance(step.module, nn.LocalResponseNorm) and method != "deconvnet"
+        self.minds_outside = derived or (step.kernel, step.padding) != ((1, 1), (0, 0))
 
     def forward(self, maps: torch.Tensor, padding: Pair = (0, 0)) -> tuple[torch.Tensor, Saved]:
         """The output, and what the way back needs: switches, where a ReLU let pass, a normalisation's input."""
@@ -240,8 +243,12 @@ class _Operation:
         if isinstance(module, nn.AvgPool2d):
             return F.avg_pool2d(maps, step.kernel, step.stride, padding), None
         if isinstance(module, (nn.ReLU, nn.ReLU6)):
-            rectified = maps.clamp(0, 6 if isinstance(module, nn.ReLU6) else None)
-            return rectified, None if self.method == "deconvnet" else (rectified == maps) & (maps > 0)
+            ceiling = 6 if isinstance(module, nn.ReLU6) else None
+            rectified = maps.clamp_(0, ceiling)  # nothing else needs what it read
+            if self.method == "deconvnet":
+                return rectified, None
+            passed = rectified > 0
+            return rectified, passed if ceiling is None else passed & (rectified < ceiling)
         if isinstance(module, nn.LocalResponseNorm):
             return module(maps), None if self.method == "deconvnet" else maps
         return module(maps), None
