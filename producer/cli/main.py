@@ -100,7 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("analyze: interrupted", err=True)
         code = 130
-    except BrokenPipeError:  # the reader of our output has seen enough: analyze results 3 | head
+    except (BrokenPipeError, SystemExit) as stop:
+        # The reader of our output has seen enough: analyze results 3 | head. Click may have made an exit of it.
+        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk, a folder without rights

@@ -120,7 +120,7 @@ def _extract_tar(archive: Path, target: Path, folder: str) -> None:
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
             raise _Unsafe("it is damaged or cut off")
-        # Python 3.11.0 to 3.11.3 have no filters: there the check above stands alone.
+        # Python 3.11.0 to 3.11.3 have no filters: there the check above, and the modes that it set, stand alone.
         safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         tar.extractall(target, members, **safe)  # type: ignore[arg-type]  # noqa: S202 - checked
 
@@ -148,6 +148,7 @@ def _checked_members(tar: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]
         if size > MAX_UNPACKED_BYTES:
             raise _too_large()
         if wanted:
+            member.mode = 0o755 if member.isdir() else (member.mode | 0o600) & 0o755  # no set-id, none may write
             members.append(member)
     if not members:
         raise _Unsafe("it is empty")
