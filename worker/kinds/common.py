@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from sqlalchemy import Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
@@ -100,11 +102,16 @@ def build(specification: NetworkSpecification) -> nn.Module:
 
 
 def trained(context: ShardContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
-    """The network with weights of the artifact store, for evaluation, on the context's device."""
+    """The network with weights of the artifact store, for evaluation, on the context's device: not to be changed,
+    the next shard gets the same."""
+    return _trained(specification, context.store.locate(weights_path), context.device)
+
+
+@lru_cache(maxsize=1)  # shards of a job mostly come one after the other; the file is named by its content
+def _trained(specification: NetworkSpecification, weights: Path, device: torch.device) -> nn.Module:
     model = build(specification)
-    file = context.store.locate(weights_path)
-    load_weights(model, read_weights(file), specification.name, file)
-    return model.eval().to(context.device)
+    load_weights(model, read_weights(weights), specification.name, weights)
+    return model.eval().to(device, memory_format=torch.channels_last)
 
 
 def report_skipped(context: ShardContext, skipped: Sequence[Skipped]) -> None:

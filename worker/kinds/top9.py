@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-import torch
 from PIL import Image
 from sqlalchemy import func
 from sqlalchemy import select as sql_select
@@ -40,7 +39,6 @@ def search(context: ShardContext) -> None:
     """A shard of images: the best of each unit, as a partial result in the store."""
     specification = cast(Top9Specification, context.specification)
     model = trained(context, specification.network, specification.weights_path)
-    model = model.to(memory_format=torch.channels_last)
     sources = split_sources(context, specification.split, context.payload["start"], context.payload["stop"])
     cache = pixel_cache(context, specification.network.image_size)
     skipped: list[Skipped] = []

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import torch
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -103,7 +102,7 @@ class _Units:
         # Of all units, not the shard's: pictures must not depend on the number of shards.
         images, counts = np.unique(self.winners.image, return_counts=True)
         self.projector = projector_for(
-            model.to(memory_format=torch.channels_last),
+            model,
             layer.path,
             network.image_size,
             specification.projection,
