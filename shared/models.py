@@ -401,11 +401,8 @@ class SearchedUnit(Base):
     projections_path: Mapped[str | None]  # mosaic of the projections
 
 
-class TopActivation(Base):
-    """One of the images that fire a unit most: read it through the view ``top_activations`` of the migrations."""
-
-    __tablename__ = "top_activation_rows"
-    __table_args__ = (CheckConstraint("rank >= 1", name="rank"), CheckConstraint("unit >= 0", name="unit"))
+class RankedActivation:
+    """What the rows of every ranking have: an image that fires a unit, how much, and where in the unit's map."""
 
     layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True)
@@ -414,6 +411,14 @@ class TopActivation(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
     row: Mapped[int]
     col: Mapped[int]
+
+
+class TopActivation(RankedActivation, Base):
+    """One of the images that fire a unit most: read it through the view ``top_activations`` of the migrations."""
+
+    __tablename__ = "top_activation_rows"
+    __table_args__ = (CheckConstraint("rank >= 1", name="rank"), CheckConstraint("unit >= 0", name="unit"))
+
     patch_path: Mapped[str]
     projection_path: Mapped[str]
     projection_scale: Mapped[float]  # largest |value| of the projection: what is drawn as full black or white
@@ -440,7 +445,7 @@ class UnitStatistics(Base):
     histogram: Mapped[list[int]]  # images in equal steps from minimum to maximum
 
 
-class BottomActivation(Base):
+class BottomActivation(RankedActivation, Base):
     """One of the images with a unit's lowest spatial minima: read it through the view ``bottom_activations``."""
 
     __tablename__ = "bottom_activation_rows"
@@ -449,16 +454,8 @@ class BottomActivation(Base):
         CheckConstraint("activation < 0", name="sign"),
     )
 
-    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
-    unit: Mapped[int] = mapped_column(primary_key=True)
-    rank: Mapped[int] = mapped_column(primary_key=True)
-    activation: Mapped[float]
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
-    row: Mapped[int]
-    col: Mapped[int]
 
-
-class ClassActivation(Base):
+class ClassActivation(RankedActivation, Base):
     """One of the images of a class that fire a unit most: read it through the view ``class_activations``."""
 
     __tablename__ = "class_activation_rows"
@@ -467,11 +464,4 @@ class ClassActivation(Base):
         CheckConstraint("activation > 0", name="sign"),
     )
 
-    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
-    unit: Mapped[int] = mapped_column(primary_key=True)
     class_index: Mapped[int] = mapped_column(primary_key=True)
-    rank: Mapped[int] = mapped_column(primary_key=True)
-    activation: Mapped[float]
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
-    row: Mapped[int]
-    col: Mapped[int]

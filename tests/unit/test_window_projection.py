@@ -48,13 +48,13 @@ def batch(pixels: list[np.ndarray]) -> torch.Tensor:
 
 def on_image(projection: Projection, size: int) -> np.ndarray:
     """The projection at its place; what lies outside of the image must be zero."""
-    margin = size + 2 * max(projection.values.shape[1:])
-    wide = np.zeros((3, size + 2 * margin, size + 2 * margin), np.float32)
-    top, left = projection.top + margin, projection.left + margin
-    _, rows, cols = projection.values.shape
-    wide[:, top : top + rows, left : left + cols] = projection.values
-    found = wide[:, margin : margin + size, margin : margin + size]
-    assert np.count_nonzero(found) == np.count_nonzero(wide)
+    found = np.zeros((3, size, size), np.float32)
+    _, height, width = projection.values.shape
+    rows, cols = projection.top + np.arange(height), projection.left + np.arange(width)
+    fits = ((rows >= 0) & (rows < size))[:, None] & ((cols >= 0) & (cols < size))
+    row, col = fits.nonzero()
+    found[:, rows[row], cols[col]] = projection.values[:, row, col]
+    assert np.count_nonzero(found) == np.count_nonzero(projection.values)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class _Units:
         )
         requests = Requests(*(np.array(values, np.int64) for values in numbers))
         drawn: dict[int, dict[_Winner, UnitPicture]] = {unit: {} for unit in units}
-        missing = {unit: len(list(self._winners(unit))) for unit in units}
+        missing = Counter(winner.unit for winner in winners)
         stored: dict[int, Future[_Projected]] = {}
         for place, projection in self.projector.project(pixels, requests):
             winner = winners[place]

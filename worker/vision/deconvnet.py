@@ -38,7 +38,7 @@ class _Rectify(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, ceiling: float | None, masked: bool) -> torch.Tensor:
         rectified = x.clamp(0, ceiling)
         if masked:
-            ctx.save_for_backward((rectified == x) & (x > 0))
+            ctx.save_for_backward(let_pass(rectified, ceiling))
         return rectified
 
     @staticmethod
@@ -47,6 +47,12 @@ class _Rectify(torch.autograd.Function):
         for mask in ctx.saved_tensors:
             rectified = rectified * mask
         return rectified, None, None
+
+
+def let_pass(rectified: torch.Tensor, ceiling: float | None) -> torch.Tensor:
+    """Where a ReLU, or a ReLU6 with its ``ceiling``, changed nothing: its derivative is one there, else zero."""
+    positive = rectified > 0
+    return positive if ceiling is None else positive & (rectified < ceiling)
 
 
 class DeconvReLU(nn.Module):

@@ -190,7 +190,7 @@ def to_input(
     """Pixels uint8 [N, 3, H, W] -> the network's input: float32, (pixel / 255 - mean) / std by channel, channels
     last, on ``device``."""
     device = torch.device(device)
-    if device.type == "cuda":  # from pageable memory a copy waits for the device
+    if device.type == "cuda" and not pixels.is_cuda:  # from pageable memory a copy waits for the device
         pixels = pixels.pin_memory()
     pixels = pixels.to(device, non_blocking=True)
     images = pixels.to(torch.float32, memory_format=torch.channels_last).div_(255)

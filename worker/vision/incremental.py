@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
 
 from worker.vision.chains import POINTWISE, Pair, Step, gather, overwrites, step_of
 
@@ -232,6 +234,7 @@ class Incremental:
         outputs
             [N, classes]: what the network answers.
         """
+        images = images.to(filled.device)  # places stay: starts are worked out beside the device
         values: dict[fx.Node, Any] = {}
         sums = torch.zeros(len(images), dtype=torch.float64, device=filled.device)
         for node in self.nodes:
@@ -358,10 +361,6 @@ def _overlay(windows: torch.Tensor, changed: torch.Tensor, offsets: torch.Tensor
 
 def _shapes(traced: fx.GraphModule, image_size: Pair) -> dict[fx.Node, tuple[int, ...]]:
     """The shape of every map and every output, for one image; computes nothing."""
-    from copy import deepcopy
-
-    from torch.fx.passes.shape_prop import ShapeProp
-
     on_meta = deepcopy(traced).to("meta")
     ShapeProp(on_meta).propagate(torch.empty(1, 3, *image_size, device="meta"))
     shapes = {}

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from worker.vision.chains import Pair, Step, gather, inside, window_sizes, window_starts
+from worker.vision.deconvnet import let_pass
 from worker.vision.images import MEAN, STD, ByChannel, to_input
 from worker.vision.projections import Method, Projection, Requests
 
@@ -57,6 +58,11 @@ class WindowProjector:
         self.sizes = window_sizes(steps)
         largest = max(4 * step.channels * prod(size) for step, size in zip(steps, self.sizes, strict=False))
         self.at_once = min(max(BATCH_BYTES // largest, LEAST_WINDOWS), LARGEST_WINDOWS)
+        of_whole = [_multiplications(step, self._map_after(n)) for n, step in enumerate(steps)]
+        of_window = [_multiplications(step, self.sizes[n + 1]) for n, step in enumerate(steps)]
+        # Up to a step, and from it on.
+        self.whole = np.cumsum([0, *of_whole[:-1]])
+        self.windowed = np.cumsum(of_window[::-1])[::-1]
 
     def project(self, pixels: Sequence[np.ndarray], requests: Requests) -> Iterator[tuple[int, Projection]]:
         """See ``projections.Projector``."""
@@ -69,11 +75,7 @@ class WindowProjector:
 
     def _first_windowed(self, units: int) -> int:
         """Up to which step an image that serves so many units is run forward as a whole."""
-        whole = np.cumsum([0, *(_multiplications(step, self._map_after(n)) for n, step in enumerate(self.steps))])
-        window = np.cumsum(
-            [0, *(_multiplications(s, self.sizes[n + 1]) for n, s in reversed(list(enumerate(self.steps))))]
-        )[::-1]
-        return int(np.argmin((whole + units * window)[:-1]))
+        return int(np.argmin(self.whole + units * self.windowed))
 
     def _map_after(self, number: int) -> Pair:
         after = self.steps[number + 1 : number + 2]
@@ -243,12 +245,11 @@ class _Operation:
         if isinstance(module, nn.AvgPool2d):
             return F.avg_pool2d(maps, step.kernel, step.stride, padding), None
         if isinstance(module, (nn.ReLU, nn.ReLU6)):
-            ceiling = 6 if isinstance(module, nn.ReLU6) else None
+            ceiling = 6.0 if isinstance(module, nn.ReLU6) else None
             rectified = maps.clamp_(0, ceiling)  # nothing else needs what it read
             if self.method == "deconvnet":
                 return rectified, None
-            passed = rectified > 0
-            return rectified, passed if ceiling is None else passed & (rectified < ceiling)
+            return rectified, let_pass(rectified, ceiling)
         if isinstance(module, nn.LocalResponseNorm):
             return module(maps), None if self.method == "deconvnet" else maps
         return module(maps), None
