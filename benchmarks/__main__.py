@@ -17,7 +17,7 @@ from benchmarks.page import Results
 from benchmarks.setting import Setting
 from producer.supervisor import MALLOC
 
-GROUPS = ("search", "projection", "jobs", "merge", "database")
+GROUPS = ("search", "projection", "occlusion", "jobs", "merge", "database")
 WITHOUT_CROPS = ("merge", "database")
 
 

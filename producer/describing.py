@@ -7,12 +7,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared import errors
 from shared.catalogue import known_network, remember_network
 from shared.database import Database
 from shared.networks import NetworkDescription, NetworkSpecification
 from shared.settings import Settings
+from shared.specifications import OcclusionSpecification
 
 DEFAULT_WEIGHTS = "DEFAULT"
 
@@ -63,20 +65,32 @@ def describe_with_weights(
     return description, TakenWeights(**answer["weights"])
 
 
+def estimate(specification: OcclusionSpecification) -> dict[str, Any]:
+    """What an occlusion sweep would cost: see ``worker.estimate``."""
+    command = [sys.executable, "-m", "worker.estimate", specification.model_dump_json()]
+    found: dict[str, Any] = _answer(command, show_errors=False)["estimate"]
+    return found
+
+
 def _ask(
     database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
-) -> tuple[NetworkDescription, dict[str, dict[str, str]]]:
+) -> tuple[NetworkDescription, dict[str, Any]]:
     command = [sys.executable, "-m", "worker.describe", specification.model_dump_json(), *options]
-    # A download shows its bar; what else is said there is for the error.
-    errors_to = None if DEFAULT_WEIGHTS in options else subprocess.PIPE
+    answer = _answer(command, show_errors=DEFAULT_WEIGHTS in options)  # a download shows its bar
+    description = NetworkDescription.model_validate(answer["network"])
+    remember_network(database, description)
+    return description, answer
+
+
+def _answer(command: list[str], *, show_errors: bool) -> dict[str, Any]:
+    """What a program of the worker's says; an error of its is raised here."""
+    errors_to = None if show_errors else subprocess.PIPE
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False)
     try:
-        answer = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         reason = (done.stderr or "").strip().splitlines()[-1:] or ["no word"]
         raise errors.UnitscopeError(reason=f"the network could not be described ({reason[0]})") from None
     if "error" in answer:
         raise getattr(errors, answer["error"])(**answer["details"])
-    description = NetworkDescription.model_validate(answer["network"])
-    remember_network(database, description)
-    return description, answer
+    return answer

@@ -151,6 +151,10 @@ def describe_job(kind: str, specification: dict[str, Any]) -> str:
     network = specification["network"]["name"]
     if kind == "train":
         return f"train {network}, {specification['recipe']['epochs']} epochs"
+    if kind == "occlusion":
+        images = len(specification["images"])
+        hidden = f"{specification['patch']} px, every {specification['stride']}"
+        return f"hide {hidden} on {images} image{'s' if images > 1 else ''}, {network} {specification['layer']}"
     layers = ", ".join(layer["layer"] for layer in specification["layers"])
     return f"top {specification['top']} of {network} {layers}, {specification['split']}"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from sqlalchemy import select
 
 from producer.files import write_file
+from producer.inlining import inline, page_template
 from producer.progress import describe_job
 from producer.reading import best_units, search_job
 from shared.database import Database
@@ -46,11 +45,10 @@ def _render(database: Database, store: Store, job_id: int) -> str:
         ).all()
     numbers = {layer["layer"]: layer for layer in (job.summary or {}).get("layers", [])}
     sheets = [
-        {"name": layer.layer, "picture": _inline(store, layer.contact_sheet_path), **numbers.get(layer.layer, {})}
+        {"name": layer.layer, "picture": inline(store, layer.contact_sheet_path), **numbers.get(layer.layer, {})}
         for layer in layers
     ]
-    environment = Environment(loader=PackageLoader("producer"), autoescape=True)
-    return environment.get_template("report.html.j2").render(
+    return page_template("report.html.j2").render(
         title=describe_job(job.kind, job.specification),
         job=job,
         dataset=dataset,
@@ -64,14 +62,6 @@ def _render(database: Database, store: Store, job_id: int) -> str:
 def _shown(store: Store, unit: dict[str, Any]) -> dict[str, Any]:
     return {
         **unit,
-        "patches": _inline(store, unit["patches_path"]),
-        "projections": _inline(store, unit["projections_path"]),
+        "patches": inline(store, unit["patches_path"]),
+        "projections": inline(store, unit["projections_path"]),
     }
-
-
-def _inline(store: Store, path: str | None) -> str:
-    """A picture of the store as a data URL."""
-    if path is None:
-        return ""
-    kind = {".png": "image/png", ".jpg": "image/jpeg"}[Path(path).suffix]
-    return f"data:{kind};base64,{base64.b64encode(store.locate(path).read_bytes()).decode()}"

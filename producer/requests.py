@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.describing import describe_with_weights
-from shared.catalogue import find_checkpoint, find_dataset, split_size, split_sizes
+from producer.chosen_network import NetworkOptions, choose_network
+from shared.catalogue import find_dataset, split_size, split_sizes
 from shared.database import Database
-from shared.errors import NoSuchRun, NoSuchUnit, NoTrainedNetwork, UsageError
-from shared.models import CheckpointKind, Dataset, Job, JobState, Network, TrainingRun
-from shared.networks import NetworkDescription, NetworkSpecification, input_defaults
+from shared.errors import NoSuchUnit
+from shared.models import Dataset
 from shared.settings import Settings
 from shared.specifications import SearchedLayerSpecification, Top9Specification
 from shared.specifications.top9 import Projection
-
-
-@dataclass(frozen=True)
-class _Weights:
-    """Where a search's network comes from."""
-
-    description: NetworkDescription
-    path: str
-    sha256: str
-    training_job_id: int | None
-
-
-def network_specification(
-    name: str,
-    classes: int,
-    size: int | None = None,
-    fc: int | None = None,
-    maps: tuple[int, int, int] | None = None,
-    without: Sequence[str] = (),
-) -> NetworkSpecification:
-    """A network with the input of its recipe, unless another size is given."""
-    defaults = input_defaults(name)
-    return NetworkSpecification(
-        name=name,
-        classes=classes,
-        image_size=size or defaults.size,
-        fc=fc,
-        maps=maps,
-        without=tuple(without),
-        mean=defaults.mean,
-        std=defaults.std,
-    )
 
 
 def search_request(
@@ -62,14 +26,7 @@ def search_request(
     split: str | None,
     top: int,
     shards: int,
-    run: int | None,
-    weights: Path | None,
-    network: str | None,
-    classes: int | None,
-    fc: int | None,
-    size: int | None,
-    maps: tuple[int, int, int] | None = None,
-    without: Sequence[str] = (),
+    network: NetworkOptions,
     bottom: bool = False,
     per_class: bool = False,
     projection: Projection = "deconvnet",
@@ -83,15 +40,9 @@ def search_request(
     """
     with database.read() as session:
         found = find_dataset(session, dataset)
-        split = split or _default_split(session, found)
+        split = split or default_split(session, found)
         count = split_size(session, found, split)
-        chosen = None if weights else _from_run(session, found, run)
-    if weights:
-        classes = classes or len(found.class_names)
-        wanted = network_specification(network or "zfnet", classes, size, fc, maps, without)
-        description, taken = describe_with_weights(database, wanted, weights, settings)
-        chosen = _Weights(description, taken.path, taken.sha256, None)
-    assert chosen is not None  # noqa: S101 - one of the two branches gave it
+    chosen = choose_network(database, settings, found, network)
     searched: dict[str, SearchedLayerSpecification] = {}
     for name in layers:
         layer = chosen.description.find_convolution(name)
@@ -120,31 +71,8 @@ def search_request(
     )
 
 
-def _default_split(session: Session, dataset: Dataset) -> str:
+def default_split(session: Session, dataset: Dataset) -> str:
     """``val`` where there is one, as in the paper's figure; else the first."""
     sizes = split_sizes(session, dataset)
     filled = [split for split, size in sizes.items() if size]
     return "val" if "val" in filled else next(iter([*filled, *sizes]), "val")
-
-
-def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> _Weights:
-    """The best weights of a training run: the newest finished one on the data set, unless one is named."""
-    query = select(TrainingRun, Job.state).join(Job, Job.id == TrainingRun.job_id)
-    if job_id is not None:
-        row = session.execute(query.where(TrainingRun.job_id == job_id)).one_or_none()
-        if row is None or row.state != JobState.DONE:
-            raise NoSuchRun(job_id=job_id, state="finished " if row else "")
-    else:
-        same_content = TrainingRun.dataset_id.in_(
-            select(Dataset.id).where(Dataset.fingerprint == dataset.fingerprint)
-        )
-        newest = query.where(same_content, Job.state == JobState.DONE)
-        row = session.execute(newest.order_by(Job.finished_at.desc(), Job.id.desc()).limit(1)).one_or_none()
-        if row is None:
-            raise NoTrainedNetwork(dataset=dataset.name)
-    training_run = row[0]
-    description = NetworkDescription.model_validate(session.get_one(Network, training_run.network_key).description)
-    best = find_checkpoint(session, training_run.job_id, CheckpointKind.BEST)
-    if best is None:
-        raise UsageError(reason=f"Training run {training_run.job_id} has no best weights.")
-    return _Weights(description, best.path, best.sha256, training_run.job_id)

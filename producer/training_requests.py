@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from producer.chosen_network import network_specification
 from producer.describing import describe, describe_with_weights
-from producer.requests import network_specification
 from shared.catalogue import find_checkpoint, find_dataset, split_size
 from shared.database import Database
 from shared.errors import NoSuchRun, NotExtendable, UsageError

@@ -61,6 +61,10 @@ class ArtifactMissing(UnitscopeError):
     Check `store` in `analyze doctor`; `analyze submit --force` makes the result anew."""
 
 
+class ImageGone(UnitscopeError):
+    """Image {image} can't be read any more ({reason}). Put it back as it was, then `analyze retry {job_id}`."""
+
+
 class NoUsableImage(UnitscopeError):
     """None of the {count} images could be read. Is the data set's root {root} in place, and does this worker see
     it? `analyze logs {job_id}` has the reasons."""
@@ -198,6 +202,11 @@ class NoSuchLayer(NoSuchThing):
 
 class NoSuchClass(NoSuchThing):
     """Data set '{dataset}' has no class '{name}'. `analyze dataset show {dataset}` lists them."""
+
+
+class NoSuchImage(NoSuchThing):
+    """Data set '{dataset}' has no image {image}. `analyze query "SELECT id, path FROM images"` lists them;
+    `analyze dataset add folder` registers others."""
 
 
 class NoSuchUnit(NoSuchThing):

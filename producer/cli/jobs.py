@@ -17,7 +17,7 @@ STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "cancelled"
 
 
 @click.command()
-@click.option("--kind", type=click.Choice(["top9", "train"]), help="Only jobs of this kind.")
+@click.option("--kind", type=click.Choice(["top9", "train", "occlusion"]), help="Only jobs of this kind.")
 @click.option("--state", type=click.Choice(["queued", "running", "done", "failed", "cancelled"]))
 @click.option(
     "--limit", default=30, show_default=True, type=click.IntRange(1, 100_000), help="The newest so many."

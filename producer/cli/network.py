@@ -28,8 +28,8 @@ def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) ->
     """Show a network's layers: output shape, receptive field, stride, parameters; totals and size."""
     from rich.table import Table
 
+    from producer.chosen_network import network_specification
     from producer.describing import describe
-    from producer.requests import network_specification
 
     description = describe(app.database, network_specification(name, classes, **options), app.settings)
     if as_json:

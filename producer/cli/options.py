@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from producer.cli.context import NUMBER
+
+if TYPE_CHECKING:
+    from producer.chosen_network import NetworkOptions
 
 MAX_WIDTH = 65_536
 
@@ -61,3 +65,39 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def trained_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say which trained network is analysed: see ``chosen_network``."""
+    for option in (
+        network_options,
+        click.option(
+            "--classes",
+            type=click.IntRange(1, 100_000),
+            help="Classes of that network.  [default: the data set's]",
+        ),
+        click.option("--network", help="Network the weights are for.  [default: zfnet]"),
+        click.option("--weights", type=click.Path(path_type=Path), help="File of weights: .safetensors or .pth."),
+        click.option(
+            "--run",
+            type=click.IntRange(1, 2**31 - 1),
+            help="Training run.  [default: the newest finished on the data set]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_network(options: dict[str, Any]) -> NetworkOptions:
+    """What was said of the network, taken out of ``options``."""
+    from producer.chosen_network import NetworkOptions
+
+    said = NetworkOptions(**{name: options.pop(name) for name in NetworkOptions.__dataclass_fields__})
+    if said.run and said.weights:
+        raise click.UsageError("--run and --weights exclude each other.")
+    only_with_weights = [
+        name for name in ("network", "classes", *NETWORK_OPTIONS) if getattr(said, name) not in (None, ())
+    ]
+    if only_with_weights and not said.weights:
+        raise click.UsageError(f"--{only_with_weights[0]} goes with --weights: a training run knows its own.")
+    return said

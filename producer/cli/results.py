@@ -29,6 +29,11 @@ from producer.cli.printing import format_options, print_records
 @click.option("--per-class", is_flag=True, help="Instead, each unit's top images of each class.")
 @click.option("--class", "class_name", metavar="NAME", help="With --per-class: only this class.")
 @click.option(
+    "--positions",
+    is_flag=True,
+    help="Instead, of a sweep with --positions, a row for each position.",
+)
+@click.option(
     "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the contact sheets."
 )
 @pass_app
@@ -43,10 +48,16 @@ def results(
     class_name: str | None,
     **instead: Any,
 ) -> None:
-    """Print what a job found: for a search, the top images of every unit; for a training run, its epochs."""
+    """Print what a job found: for a search, the top images of every unit; for a training run, its epochs; for an
+    occlusion sweep, a row for each image."""
     _check({**instead, "html": html}, class_name)
     if html:
-        from producer.report import write_report
+        from producer.reading import kind_of
+
+        if kind_of(app.database, job_id) == "occlusion":
+            from producer.occlusion_report import write_report
+        else:
+            from producer.report import write_report
 
         write_report(app.database, app.store, job_id, html)
         click.echo(html)
@@ -73,7 +84,9 @@ def _rows(
     statistics: bool,
     bottom: bool,
     per_class: bool,
+    positions: bool,
 ) -> list[dict[str, Any]]:
+    from producer.occlusion_reading import map_rows, position_rows
     from producer.rankings import bottom_rows, class_rows, statistics_rows
     from producer.reading import best_units, kind_of, top_rows
 
@@ -83,8 +96,13 @@ def _rows(
         return bottom_rows(app.database, job_id, layer, units)
     if per_class:
         return class_rows(app.database, job_id, layer, units, class_name)
-    if kind_of(app.database, job_id) == "train":
+    if positions:
+        return position_rows(app.database, job_id)
+    kind = kind_of(app.database, job_id)
+    if kind == "train":
         return _epochs(app, job_id)
+    if kind == "occlusion":
+        return map_rows(app.database, job_id)
     if best:
         return [vars(summary) for summary in best_units(app.database, job_id, best, layer)]
     return top_rows(app.database, job_id, layer, units)

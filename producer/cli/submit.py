@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from producer.cli.context import NUMBER, App, Numbers, pass_app
-from producer.cli.options import NETWORK_OPTIONS, network_options
+from producer.cli.occlusion import occlusion
+from producer.cli.options import chosen_network, trained_network_options
 from producer.cli.submitting import job_options, submit_job
 from producer.cli.train import train
 
@@ -58,31 +58,17 @@ def submit() -> None:
     help="The paper's deconvnet, guided back-propagation, or the plain gradient, each times the activation.",
 )
 @click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Pieces of work.")
-@click.option(
-    "--run",
-    type=click.IntRange(1, 2**31 - 1),
-    help="Training run.  [default: the newest finished on the data set]",
-)
-@click.option("--weights", type=click.Path(path_type=Path), help="File of weights: .safetensors or .pth.")
-@click.option("--network", help="Network the weights are for.  [default: zfnet]")
-@click.option(
-    "--classes", type=click.IntRange(1, 100_000), help="Classes of that network.  [default: the data set's]"
-)
-@network_options
+@trained_network_options
 @job_options
 @pass_app
 def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **options: Any) -> None:
     """The images that fire each unit most, projected back to pixels."""
     from producer.requests import search_request
 
-    if options["run"] and options["weights"]:
-        raise click.UsageError("--run and --weights exclude each other.")
-    of_the_network = ("network", "classes", *NETWORK_OPTIONS)
-    only_with_weights = [name for name in of_the_network if options[name] not in (None, ())]
-    if only_with_weights and not options["weights"]:
-        raise click.UsageError(f"--{only_with_weights[0]} goes with --weights: a training run knows its own.")
     names = [name for part in layers for name in _layer_names(part)]
-    specification = search_request(app.database, app.settings, layers=names, **options)
+    specification = search_request(
+        app.database, app.settings, layers=names, network=chosen_network(options), **options
+    )
     submit_job(app, specification, wait=wait, force=force)
 
 
@@ -100,4 +86,5 @@ def _layer_names(value: str) -> list[str]:
     return names
 
 
+submit.add_command(occlusion)
 submit.add_command(train)

@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from shared.specifications.base import ANALYSIS, CPU, QUEUES, TRAINING, PlannedShard, Specification, cut
+from shared.specifications.occlusion import OcclusionSpecification
 from shared.specifications.top9 import SearchedLayerSpecification, Top9Specification
 from shared.specifications.train import TrainSpecification
 
-KINDS: dict[str, type[Specification]] = {kind.kind: kind for kind in (Top9Specification, TrainSpecification)}
+KINDS: dict[str, type[Specification]] = {
+    kind.kind: kind for kind in (Top9Specification, TrainSpecification, OcclusionSpecification)
+}
 
 
 def parse(kind: str, specification: dict[str, Any]) -> Specification:
@@ -25,6 +28,7 @@ __all__ = [
     "KINDS",
     "QUEUES",
     "TRAINING",
+    "OcclusionSpecification",
     "PlannedShard",
     "SearchedLayerSpecification",
     "Specification",

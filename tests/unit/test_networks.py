@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from producer.requests import network_specification
+from producer.chosen_network import network_specification
 from shared.errors import NoSuchLayer, NoSuchNetwork, UsageError
 from shared.networks import NetworkDescription, NetworkSpecification, input_defaults
 from worker.describe import describe

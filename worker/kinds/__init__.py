@@ -6,5 +6,8 @@ STAGES = {
     ("top9", "select"): "worker.kinds.top9:select",
     ("top9", "project"): "worker.kinds.top9_projecting:project",
     ("top9", "finish"): "worker.kinds.top9:finish",
+    ("occlusion", "sweep"): "worker.kinds.occlusion:sweep",
+    ("occlusion", "draw"): "worker.kinds.occlusion_drawing:draw",
+    ("occlusion", "finish"): "worker.kinds.occlusion_drawing:finish",
     ("train", "train"): "worker.kinds.train:train",
 }

@@ -53,6 +53,20 @@ def sources_by_id(context: ShardContext, image_ids: Sequence[int]) -> dict[int, 
     return found
 
 
+def numbered_images(context: ShardContext, numbers: Sequence[int]) -> list[tuple[Image, ImageSource]]:
+    """Images by their numbers in the data set, in the order of these, with where they come from."""
+    dataset_id = context.specification.dataset_id
+    found: dict[int, tuple[Image, ImageSource]] = {}
+    with context.database.read() as session:
+        root = Path(session.get_one(Dataset, dataset_id).root)
+        for some in _chunks(numbers):
+            listed = _numbered(dataset_id).subquery()
+            wanted = select(listed.c.id).where(listed.c.position.in_(some))
+            for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(wanted))):
+                found[position] = image, _source(root, image, position)
+    return [found[number] for number in numbers]
+
+
 def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Pieces that a statement's limit of variables bears."""
     return (values[start : start + 5000] for start in range(0, len(values), 5000))
@@ -69,10 +83,11 @@ def _sources(context: ShardContext, dataset_id: int, query: Select[tuple[Image, 
     with context.database.read() as session:
         root = Path(session.get_one(Dataset, dataset_id).root)
         rows = session.execute(query).all()
-    return [
-        ImageSource(image.id, root / image.path, image.class_index, image.box, image.sha256, position)
-        for image, position in rows
-    ]
+    return [_source(root, image, position) for image, position in rows]
+
+
+def _source(root: Path, image: Image, position: int) -> ImageSource:
+    return ImageSource(image.id, root / image.path, image.class_index, image.box, image.sha256, position)
 
 
 def pixel_cache(context: ShardContext, size: int) -> PixelCache | None:

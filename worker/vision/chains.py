@@ -187,3 +187,18 @@ def gather(
     found = flat.index_select(0, places.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
     within = inside(starts, window, (height, width))
     return found if within is None else found.masked_fill_(~within, outside)
+
+
+def overlay(windows: torch.Tensor, changed: torch.Tensor, offsets: torch.Tensor) -> None:
+    """Put ``changed`` [N, channels, h, w] into ``windows`` [N, channels, H, W], channels last, at ``offsets``,
+    int64 [N, 2] beside the device. What sticks out is left out."""
+    count, channels, height, width = windows.shape
+    rows, cols = (offsets[:, axis, None] + torch.arange(changed.shape[2 + axis]) for axis in (0, 1))
+    places = rows[:, :, None] * width + cols[:, None, :]
+    places = (places + torch.arange(count)[:, None, None] * (height * width)).flatten()
+    pixels = changed.permute(0, 2, 3, 1).reshape(-1, channels)
+    fits = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None, :]
+    if not fits.all():
+        kept = fits.flatten().nonzero().flatten()
+        places, pixels = places[kept], pixels[kept.to(changed.device)]
+    windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, places.to(changed.device), pixels)

@@ -144,8 +144,8 @@ class _Found:
     def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> _Found:
         if maps.shape[1] != len(units):
             maps = maps[:, units]
-        maxima, places = _strongest(maps)
-        return cls(maxima, places, maps.shape[3], _strongest(-maps) if bottom else None)
+        maxima, places = strongest(maps)
+        return cls(maxima, places, maps.shape[3], strongest(-maps) if bottom else None)
 
     def first(self, images: int) -> _Found:
         if images == len(self.maxima):
@@ -159,7 +159,7 @@ class _Found:
         return sum(maxima.nbytes + places.nbytes for maxima, places in pairs)
 
 
-def _strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Maximum of each map and its place; of equal maxima the first row and column."""
     # Pooling over the whole map: on channels-last maps several times faster than max() of flattened ones.
     maxima, places = F.adaptive_max_pool2d(maps, 1, return_indices=True)

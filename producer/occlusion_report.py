@@ -1,0 +1,69 @@
+"""One HTML page of an occlusion sweep that opens by double click: its pictures are inside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import text
+
+from producer.files import write_file
+from producer.inlining import inline, page_template
+from producer.occlusion_reading import occlusion_job
+from producer.progress import describe_job
+from shared.database import Database
+from shared.errors import JobStateConflict
+from shared.models import Dataset, JobState, OcclusionJob, TrainingRun
+from shared.specifications import OcclusionSpecification
+from shared.store import Store
+
+FIGURES = 24  # of the images whose probability falls most: each is a picture of half a megabyte or more
+
+BY_CLASS = """
+    SELECT class_name, count(*) AS images, avg(clear_probability) AS clear, avg(min_probability) AS least,
+           sum(CASE WHEN class_changes > 0 THEN 1 ELSE 0 END) AS changed, avg(correlation) AS correlation
+    FROM occlusion_maps WHERE job_id = :job
+    GROUP BY class_name ORDER BY avg(clear_probability - min_probability) DESC, class_name
+"""
+
+MOST_CHANGED = """
+    SELECT image_path, class_name, unit, clear_class, clear_probability, min_probability, class_changes, positions,
+           picture_path
+    FROM occlusion_maps WHERE job_id = :job AND picture_path IS NOT NULL
+    ORDER BY clear_probability - min_probability DESC, image_id LIMIT :most
+"""
+
+
+def write_report(database: Database, store: Store, job_id: int, page: Path) -> None:
+    """Write the page: the classes, the contact sheet, figures of the images whose probability falls most, and
+    where it all comes from.
+
+    Raises
+    ------
+    NoSuchJob, UsageError, JobStateConflict
+        there is no such sweep, or it is not done.
+    ArtifactMissing, FileNotWritable
+    """
+    write_file(page, _render(database, store, job_id).encode())
+
+
+def _render(database: Database, store: Store, job_id: int) -> str:
+    with database.read() as session:
+        job = occlusion_job(session, job_id)
+        if job.state != JobState.DONE:
+            raise JobStateConflict(job_id=job_id, state=job.state, action="reported before it is done")
+        dataset = session.get_one(Dataset, job.dataset_id)
+        specification = OcclusionSpecification.model_validate(job.specification)
+        run = session.get(TrainingRun, specification.training_job_id) if specification.training_job_id else None
+        sheet = session.get_one(OcclusionJob, job_id).contact_sheet_path
+        classes = session.execute(text(BY_CLASS), {"job": job_id}).mappings().all()
+        figures = session.execute(text(MOST_CHANGED), {"job": job_id, "most": FIGURES}).mappings().all()
+    return page_template("occlusion.html.j2").render(
+        title=describe_job(job.kind, job.specification),
+        job=job,
+        dataset=dataset,
+        specification=specification,
+        run=run,
+        sheet=inline(store, sheet),
+        classes=classes,
+        figures=[{**figure, "picture": inline(store, figure["picture_path"])} for figure in figures],
+    )

@@ -1,0 +1,138 @@
+"""Captum agrees: what its ``Occlusion`` attributes to a pixel is what hiding it costs.
+
+Captum takes the clear output less the occluded one for each place of its window, gives it to every pixel in the
+window, and divides a pixel's sum by the number of windows that held it (``use_weights``; it is not spread over a
+window's pixels). So where squares don't overlap, a square's pixels all have the difference itself, and where they
+do, a pixel has the mean over the squares that hide it. At the far border Captum cuts its window off, where our
+square is moved inwards: in these grids neither happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import Occlusion
+from torch import nn
+
+from tests.unit.test_deconvnet import fresh
+from worker.vision.images import to_input
+from worker.vision.incremental import Incremental
+from worker.vision.occluders import Fill, Grid, filling
+from worker.vision.occlusion import OcclusionMaps, Sweep
+from worker.vision.occlusion_engines import Full
+
+NETWORKS = {"zfnet": (96, "features.10"), "resnet18": (64, "layer3.1.conv2")}
+PATCH = 16
+UNIT = 7
+TOLERANCE = 1e-5  # of a probability, or of the clear activation
+
+
+@cache
+def network(name: str) -> nn.Module:
+    """With logits of about one: He's weights make them so large that nothing is left to be hidden."""
+    model, (size, _) = fresh(name, NETWORKS[name][0]), NETWORKS[name]
+    with torch.no_grad():
+        last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+        last.weight /= model(to_input(photos(size))).std()
+    return model.to(memory_format=torch.channels_last)
+
+
+def photos(size: int) -> torch.Tensor:
+    """Three images of rectangles on noise, uint8."""
+    drawn = np.random.default_rng(8)
+    pixels = drawn.integers(0, 90, (3, 3, size, size))
+    for image in pixels:
+        for _ in range(6):
+            top, left = drawn.integers(0, size - 8, 2)
+            height, width = drawn.integers(8, size // 2, 2)
+            image[:, top : top + height, left : left + width] = drawn.integers(0, 256, (3, 1, 1))
+    return torch.from_numpy(pixels.astype(np.uint8))
+
+
+def probabilities(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda images: model(images).double().softmax(1)
+
+
+def activations(model: nn.Module, layer: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Of each unit, the sum over its rectified map."""
+
+    def forward(images: torch.Tensor) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+        hook = model.get_submodule(layer).register_forward_hook(
+            lambda module, inputs, maps: seen.append(maps.double().clamp(min=0).sum((2, 3)))
+        )
+        model(images)
+        hook.remove()
+        return seen[0]
+
+    return forward
+
+
+@cache
+def captums(name: str, fill: Fill, stride: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of probability and of activation, [images, rows, columns] by pixel."""
+    (size, layer), model = NETWORKS[name], network(name)
+    pixels = photos(size)
+    filled = filling(pixels, fill, PATCH)
+
+    def attributed(forward: Callable[[torch.Tensor], torch.Tensor], targets: list[int]) -> np.ndarray:
+        window, steps = (3, PATCH, PATCH), (3, stride, stride)
+        found = Occlusion(forward).attribute(
+            *(to_input(pixels), window, steps, to_input(filled), targets), perturbations_per_eval=6
+        )
+        assert torch.equal(found, found[:, :1].expand_as(found))  # all channels are hidden together
+        return found[:, 0].numpy()
+
+    return (
+        attributed(probabilities(model), targets_of(name)),
+        attributed(activations(model, layer), [UNIT] * len(pixels)),
+    )
+
+
+def by_pixel(lost: np.ndarray, grid: Grid) -> np.ndarray:
+    """What was lost at each place, as the mean over the squares that hide a pixel."""
+    total, count = np.zeros((2, grid.size, grid.size))
+    for row, top in enumerate(grid.starts):
+        for col, left in enumerate(grid.starts):
+            square = np.s_[top : top + grid.patch, left : left + grid.patch]
+            total[square] += lost[row, col]
+            count[square] += 1
+    return total / count
+
+
+def swept(name: str, engine: type[Full] | type[Incremental], fill: Fill, stride: int) -> list[OcclusionMaps]:
+    size, layer = NETWORKS[name]
+    model, pixels = network(name), photos(size)
+    made = engine(model, layer, Grid(size, PATCH, stride))
+    memory = 2 * 12 * made.bytes_of_place()  # twelve occluded images at once
+    return Sweep(made, fill, unit=UNIT, memory=memory).run(pixels, targets_of(name))
+
+
+@cache
+def targets_of(name: str) -> list[int]:
+    """The most probable classes."""
+    with torch.no_grad():
+        return network(name)(to_input(photos(NETWORKS[name][0]))).argmax(1).tolist()
+
+
+@pytest.mark.parametrize("stride", [PATCH, PATCH // 2])
+@pytest.mark.parametrize("fill", ["grey", "blur"])
+@pytest.mark.parametrize("engine", [Full, Incremental])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_captum_attributes_what_is_lost(
+    name: str, engine: type[Full] | type[Incremental], fill: Fill, stride: int
+) -> None:
+    of_probability, of_activation = captums(name, fill, stride)
+    for number, found in enumerate(swept(name, engine, fill, stride)):
+        grid = Grid(NETWORKS[name][0], PATCH, stride)
+        ours = by_pixel(found.clear_probability - found.probability.astype(float), grid)
+        np.testing.assert_allclose(ours, of_probability[number], rtol=0, atol=TOLERANCE)
+        assert np.ptp(ours) > 1000 * TOLERANCE  # so that the comparison says something
+        ours = by_pixel(found.clear_activation - found.activation.astype(float), grid)
+        allowed = TOLERANCE * found.clear_activation
+        np.testing.assert_allclose(ours, of_activation[number], rtol=0, atol=allowed)
+        assert np.ptp(ours) > 1000 * allowed

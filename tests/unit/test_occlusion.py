@@ -1,0 +1,373 @@
+"""Sweeps: maps that are known in closed form, and that don't depend on how they were computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from math import ceil
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from shared.errors import NotFinite
+from tests.unit.test_deconvnet import fresh
+from worker.vision.images import MEAN, STD, ByChannel
+from worker.vision.incremental import Incremental
+from worker.vision.occluders import Fill, Grid, filling
+from worker.vision.occlusion import OcclusionMaps, Sweep
+from worker.vision.occlusion_engines import Engine, Full, choose_engine
+
+SIZE = 20
+GRID = Grid(SIZE, 6, 5)  # of its last two columns and rows of squares, two pixels are shared
+PLACES = len(GRID.starts)
+LABELS = [1, 3, 0]
+WEIGHTS = np.array([[1.0, 0.0, 0.0], [-0.5, 1.0, 0.2], [0.3, -1.0, 1.5]])  # of three units, by channel
+BIASES = np.array([-0.2, 0.1, -0.3])
+LAST = np.array([[9.0, -4.0, 2.0], [-3.0, 8.0, -6.0], [1.0, -5.0, 9.0], [4.0, 4.0, 4.0]])  # of four classes
+LAST_BIASES = np.array([0.3, -0.2, 0.1, -0.4])
+ENGINES = [Full, Incremental]
+
+
+def known() -> nn.Module:
+    """Units fire by a pixel's colour; classes are told apart by how much they fire in the mean."""
+    model = nn.Sequential()
+    model.add_module("conv", nn.Conv2d(3, 3, 1))
+    model.add_module("relu", nn.ReLU(inplace=True))
+    model.add_module("pool", nn.AdaptiveAvgPool2d(1))
+    model.add_module("flat", nn.Flatten())
+    model.add_module("last", nn.Linear(3, 4))
+    values = {"conv.weight": WEIGHTS[:, :, None, None], "conv.bias": BIASES}
+    values |= {"last.weight": LAST, "last.bias": LAST_BIASES}
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in values.items()})
+    return model.eval()
+
+
+def photos(count: int = 3, size: int = SIZE, seed: int = 0) -> torch.Tensor:
+    """Noise with a bright spot, each image of a tint of its own."""
+    drawn = np.random.default_rng(seed)
+    pixels = drawn.integers(0, 120, (count, 3, size, size))
+    for number, image in enumerate(pixels):
+        top, left = drawn.integers(0, size // 2, 2)
+        image[:, top : top + size // 3, left : left + size // 2] += 80
+        image[number % 3] += 55
+    return torch.from_numpy(pixels.astype(np.uint8))
+
+
+@dataclasses.dataclass
+class Expected:
+    """Worked out in float64: sums and maxima [images, units] of clear images, sums [images, units, rows, columns]
+    of occluded ones; probabilities likewise, of classes."""
+
+    clear_sums: np.ndarray
+    maxima: np.ndarray
+    sums: np.ndarray
+    clear_probabilities: np.ndarray
+    probabilities: np.ndarray
+
+
+def expected(pixels: torch.Tensor, filled: torch.Tensor, mean: ByChannel = MEAN, std: ByChannel = STD) -> Expected:
+    """What a square takes away from a sum, and what it brings, is read off integral images."""
+    clear, square = (_rectified(p.numpy(), mean, std) for p in (pixels, filled))
+    clear_sums = clear.sum((2, 3))
+    sums = clear_sums[:, :, None, None] - _in_squares(clear) + _in_squares(square)
+    return Expected(clear_sums, clear.max((2, 3)), sums, _probabilities(clear_sums), _probabilities(sums))
+
+
+def _rectified(pixels: np.ndarray, mean: ByChannel, std: ByChannel) -> np.ndarray:
+    by_channel = np.array([mean, std])[:, :, None, None]
+    images = (pixels / 255 - by_channel[0]) / by_channel[1]
+    return np.maximum(np.einsum("uc,nchw->nuhw", WEIGHTS, images) + BIASES[:, None, None], 0)
+
+
+def _in_squares(maps: np.ndarray) -> np.ndarray:
+    integral = np.pad(maps, ((0, 0), (0, 0), (1, 0), (1, 0))).cumsum(2).cumsum(3)
+    first = np.array(GRID.starts)
+    last = first + GRID.patch
+
+    def upto(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        return integral[:, :, rows[:, None], cols]
+
+    return upto(last, last) - upto(first, last) - upto(last, first) + upto(first, first)
+
+
+def _probabilities(sums: np.ndarray) -> np.ndarray:
+    logits = np.einsum("ku,nu...->nk...", LAST, sums / SIZE**2)
+    logits += LAST_BIASES.reshape(-1, *[1] * (sums.ndim - 2))
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def sweep(engine: Engine, fill: Fill = "grey", at_once: int = 8, **options: Any) -> Sweep:
+    """One that runs so many occluded images at once."""
+    made = Sweep(engine, fill, memory=2 * at_once * engine.bytes_of_place(), **options)
+    assert made.at_once == at_once
+    return made
+
+
+def close(found: Any, wanted: Any) -> None:
+    """In float32 it was summed over all pixels."""
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("fill", get_args(Fill))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_all_maps_are_those_of_the_closed_form(engine: Any, fill: Fill) -> None:
+    pixels = photos()
+    maps = sweep(engine(known(), "conv", GRID), fill, seed=3, target=2).run(pixels, LABELS)
+    wanted = expected(pixels, filling(pixels, fill, GRID.patch, seed=3))
+    units = wanted.maxima.argmax(1)
+    assert len(set(units)) > 1
+    assert (units != wanted.clear_sums.argmax(1)).any()
+    for number, found in enumerate(maps):
+        assert found.unit == units[number]
+        close(found.activation, wanted.sums[number, found.unit])
+        close(found.probability, wanted.probabilities[number, LABELS[number]])
+        close(found.target_probability, wanted.probabilities[number, 2])
+        np.testing.assert_array_equal(found.classes, wanted.probabilities[number].argmax(0))
+        close(found.clear_activation, wanted.clear_sums[number, found.unit])
+        close(found.clear_probability, wanted.clear_probabilities[number, LABELS[number]])
+        close(found.clear_target_probability, wanted.clear_probabilities[number, 2])
+        assert found.clear_class == wanted.clear_probabilities[number].argmax()
+
+
+@pytest.mark.parametrize(("fill", "value"), [("grey", 128), ("black", 0)])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_square_shows_what_its_name_says(engine: Any, fill: Fill, value: int) -> None:
+    pixels = photos()
+    maps = sweep(engine(known(), "conv", GRID), fill, unit=0).run(pixels, LABELS)
+    wanted = expected(pixels, torch.full_like(pixels, value))
+    close(np.stack([found.activation for found in maps]), wanted.sums[:, 0])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_square_is_normalised_as_the_image_is(engine: Any) -> None:
+    pixels, mean, std = photos(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    maps = sweep(engine(known(), "conv", GRID), mean=mean, std=std).run(pixels, LABELS)
+    wanted = expected(pixels, torch.full_like(pixels, 128), mean, std)
+    for number, found in enumerate(maps):
+        close(found.activation, wanted.sums[number, found.unit])
+        close(found.probability, wanted.probabilities[number, LABELS[number]])
+
+
+@pytest.mark.parametrize("unit", range(3))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_unit_that_is_asked_for_is_watched_in_every_image(engine: Any, unit: int) -> None:
+    pixels = photos()
+    maps = sweep(engine(known(), "conv", GRID), unit=unit).run(pixels, LABELS)
+    wanted = expected(pixels, torch.full_like(pixels, 128))
+    assert [found.unit for found in maps] == [unit] * 3
+    close(np.stack([found.activation for found in maps]), wanted.sums[:, unit])
+    close([found.clear_activation for found in maps], wanted.clear_sums[:, unit])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_a_sweep_says_about_itself(engine: Any) -> None:
+    found = sweep(engine(known(), "conv", GRID)).run(photos(1), [2])[0]
+    assert found.starts.tolist() == GRID.starts
+    assert found.patch == GRID.patch
+    assert found.activation.dtype == found.probability.dtype == np.float32
+    assert found.classes.dtype == np.int32
+    assert found.activation.shape == found.probability.shape == found.classes.shape == (PLACES, PLACES)
+    assert found.computed.all()
+    assert found.computed.shape == (PLACES, PLACES)
+    assert found.error is None
+    assert found.target_probability is None
+    assert found.clear_target_probability is None
+
+
+def test_one_pass_tells_all_maps() -> None:
+    model, ran = known(), []
+    sweeping = sweep(Full(model, "conv", GRID), at_once=10, target=1)
+    model.register_forward_pre_hook(lambda module, inputs: ran.append(len(inputs[0])))
+    sweeping.run(photos(), LABELS)
+    assert ran == [1, 1, 1, *[10] * ceil(3 * PLACES**2 / 10)]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 16, 100])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_progress_is_made_with_each_batch(engine: Any, at_once: int) -> None:
+    made = engine(known(), "conv", GRID)
+    steps: list[None] = []
+    sweep(made, at_once=at_once).run(photos(), LABELS, progress=lambda: steps.append(None))
+    places = torch.arange(PLACES)
+    of_a_kind = made.kinds(torch.cartesian_prod(places, places)).bincount().tolist()
+    assert len(steps) == sum(ceil(3 * count / at_once) for count in of_a_kind)
+
+
+def assert_same_bits(one: OcclusionMaps, other: OcclusionMaps) -> None:
+    for field in dataclasses.fields(OcclusionMaps):
+        mine, theirs = getattr(one, field.name), getattr(other, field.name)
+        assert np.array_equal(mine, theirs), field.name
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("name", "layer"), [("zfnet", "features.6"), ("resnet18", "layer2.0.conv1")])
+def test_the_bits_do_not_depend_on_what_is_swept_together(name: str, layer: str, engine: Any) -> None:
+    model = fresh(name, 95).to(memory_format=torch.channels_last)
+    pixels, grid = photos(3, 95), Grid(95, 20, 25)
+    for fill in ("noise", "mean"):
+        sweeping = sweep(engine(model, layer, grid), fill, at_once=6, target=4)
+        together = sweeping.run(pixels, LABELS)
+        for number, found in enumerate(together):
+            alone = sweeping.run(pixels[number : number + 1], LABELS[number : number + 1])
+            assert_same_bits(alone[0], found)
+
+
+def assert_close_maps(one: OcclusionMaps, other: OcclusionMaps) -> None:
+    """Up to the last bits of float32: what rounds depends on the shape of a batch."""
+    assert one.clear_activation == pytest.approx(other.clear_activation, rel=1e-6)
+    assert one.clear_probability == pytest.approx(other.clear_probability, abs=1e-6)
+    np.testing.assert_allclose(one.activation, other.activation, rtol=0, atol=1e-6 * other.clear_activation)
+    np.testing.assert_allclose(one.probability, other.probability, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(one.classes, other.classes)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_maps_do_not_depend_on_how_many_run_at_once(engine: Any) -> None:
+    model = fresh("zfnet", 64).to(memory_format=torch.channels_last)
+    made = engine(model, "features.3", Grid(64, 16, 24))
+    pixels = photos(2, 64)
+    wanted = sweep(made, at_once=1).run(pixels, LABELS[:2])
+    for at_once in (2, 5, 9, 40):  # 9: as many as there are places; 5: the last batch is filled up
+        for found, one in zip(sweep(made, at_once=at_once).run(pixels, LABELS[:2]), wanted, strict=True):
+            assert_close_maps(found, one)
+
+
+@pytest.mark.parametrize("memory", [1, 10**5, 10**6, 10**7, 10**8, 10**12])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_more_is_held_than_the_memory_that_is_given(engine: Any, memory: int) -> None:
+    made = engine(fresh("zfnet", 64), "features.3", Grid(64, 16, 24))
+    sweeping = Sweep(made, memory=memory)
+    for count, each, most in (
+        (sweeping.at_once, made.bytes_of_place(), 128),
+        (sweeping.images_at_once, made.bytes_of_clear(), 16),
+    ):
+        assert 1 <= count <= most
+        assert count == 1 or count * each <= memory / 2
+        assert count == most or (count + 1) * each > memory / 2
+
+
+FULL_UP = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
+
+
+def small_device(monkeypatch: pytest.MonkeyPatch, engine: Engine, room: int, said: str = FULL_UP) -> None:
+    """One that has room for so many occluded images."""
+    run: Callable[..., Any] = engine.run
+
+    def refusing(clear: Any, filled: torch.Tensor, images: torch.Tensor, *others: torch.Tensor) -> Any:
+        if len(images) > room:
+            raise RuntimeError(said)
+        return run(clear, filled, images, *others)
+
+    monkeypatch.setattr(engine, "run", refusing)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_is_too_much_for_the_device_is_halved(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    made, pixels = engine(known(), "conv", GRID), photos()
+    wanted = sweep(made, at_once=8).run(pixels, LABELS)
+    said: list[int] = []
+    sweeping = sweep(made, at_once=128, on_smaller=said.append)
+    small_device(monkeypatch, made, 8)
+    found = sweeping.run(pixels, LABELS)
+    assert said == [64, 32, 16, 8]
+    for one, other in zip(found, wanted, strict=True):
+        assert_same_bits(one, other)
+    sweeping.run(pixels, LABELS)
+    assert said == [64, 32, 16, 8]  # it is known by now
+
+
+def test_a_device_without_room_for_one_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, said = Full(known(), "conv", GRID), []
+    sweeping = sweep(engine, at_once=8, on_smaller=said.append)
+    small_device(monkeypatch, engine, 0)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        sweeping.run(photos(), LABELS)
+    assert said == [4, 2, 1]
+
+
+def test_other_errors_are_not_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, said = Full(known(), "conv", GRID), []
+    sweeping = sweep(engine, at_once=8, on_smaller=said.append)
+    small_device(monkeypatch, engine, 0, "mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        sweeping.run(photos(), LABELS)
+    assert said == []
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("parameter", ["conv.weight", "last.bias"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_broken_weights_are_said_to_be_broken(engine: Any, parameter: str, value: float) -> None:
+    model = known()
+    model.get_parameter(parameter).data[0] = value
+    with pytest.raises(NotFinite, match="an occluded image gave a value that is not a finite number"):
+        sweep(engine(model, "conv", GRID), unit=0).run(photos(), LABELS)
+
+
+class Deciding(nn.Module):
+    """What it computes depends on what it sees: it can't be traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all = known()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.all(x if x.isfinite().all() else x.nan_to_num())
+
+
+def test_a_network_that_cant_be_traced_is_swept_too() -> None:
+    engine = choose_engine(Deciding(), "all.conv", GRID).engine
+    wanted = Sweep(Full(known(), "conv", GRID)).run(photos(), LABELS)
+    for found, one in zip(Sweep(engine).run(photos(), LABELS), wanted, strict=True):
+        assert_close_maps(found, one)
+
+
+def test_which_squares_have_their_centre_in_a_box() -> None:
+    found = sweep(Full(known(), "conv", GRID)).run(photos(1), [0])[0]  # with centres at 3, 8, 13 and 17
+    rows, cols = np.array([False, True, True, True]), np.array([True, True, False, False])
+    np.testing.assert_array_equal(found.centres_inside((3, 7.5, 13, 17.1)), rows[:, None] & cols)
+    assert found.centres_inside((0, 0, SIZE, SIZE)).all()
+    assert not found.centres_inside((4, 4, 8, 8)).any()
+
+
+def maps(activation: np.ndarray, probability: np.ndarray) -> OcclusionMaps:
+    found = sweep(Full(known(), "conv", GRID)).run(photos(1), [0])[0]
+    values = {"activation": activation, "probability": probability}
+    return dataclasses.replace(found, **{name: value.astype(np.float32) for name, value in values.items()})
+
+
+def test_correlation_is_pearson_s_of_activation_and_probability() -> None:
+    drawn = np.random.default_rng(0)
+    activation, noise = drawn.uniform(100, 900, (7, 7)), drawn.uniform(0, 0.3, (7, 7))
+    assert maps(activation, activation / 1000).correlation == pytest.approx(1.0, abs=1e-6)
+    assert maps(activation, 1 - activation / 1000).correlation == pytest.approx(-1.0, abs=1e-6)
+    probability = activation / 2000 + noise
+    deviations = [values - values.mean() for values in (activation, probability)]
+    wanted = (deviations[0] * deviations[1]).mean() / (activation.std() * probability.std())
+    assert 0.5 < wanted < 0.95
+    assert maps(activation, probability).correlation == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("constant", [0.0, 1.0, 1e-30, 12345.678])
+def test_with_a_constant_map_nothing_correlates(constant: float) -> None:
+    varying, same = np.random.default_rng(0).uniform(0, 1, (7, 7)), np.full((7, 7), constant)
+    assert maps(same, varying).correlation is None
+    assert maps(varying, same).correlation is None
+    same[3, 3] *= 1 + 1e-7  # which is rounding
+    assert maps(varying, same).correlation is None
+
+
+def test_one_place_alone_does_not_correlate() -> None:
+    assert maps(np.ones((1, 1)), np.ones((1, 1))).correlation is None
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_correlation_does_not_depend_on_the_scale(scale: float) -> None:
+    drawn = np.random.default_rng(1)
+    activation, probability = drawn.uniform(0, 1, (7, 7)), drawn.uniform(0, 1, (7, 7))
+    wanted = maps(activation, probability).correlation
+    assert maps(activation * scale, probability).correlation == pytest.approx(wanted, rel=1e-5)

@@ -1,0 +1,258 @@
+"""Pictures of occlusion sweeps: colours that can be compared, squares where they belong, texts that fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from worker.vision import occlusion_pictures, pictures
+from worker.vision.occlusion import OcclusionMaps
+from worker.vision.occlusion_pictures import OcclusionFigure
+
+NAMES = [f"class {index}" for index in range(30)]
+WEIRD = ["a" * 10_000, "one\nline\x00 🦮 犬 \udc80", "$\\frac{1$ _x^", "", "_hidden"]
+SIZE, GAP = 96, 4
+MARK = (77, 0, 200)  # a colour that no text or scale has
+
+
+def make_maps(side: int = 4, target: bool = False, seed: int = 0) -> OcclusionMaps:
+    """Squares of 8 pixels, the last two 4 pixels apart, others 8; the true class is least probable at (1, 3)."""
+    drawn = np.random.default_rng(seed)
+    probability = drawn.uniform(0.2, 1, (side, side)).astype(np.float32)
+    probability[1 % side, 3 % side] = 0.1
+    return OcclusionMaps(
+        starts=np.array([*range(0, 8 * (side - 1), 8), 8 * (side - 1) - 4]) if side > 1 else np.array([0]),
+        patch=8,
+        unit=7,
+        clear_activation=2.0,
+        clear_probability=0.9,
+        clear_class=3,
+        clear_target_probability=0.05 if target else None,
+        activation=drawn.uniform(0, 4, (side, side)).astype(np.float32),
+        probability=probability,
+        target_probability=1 - probability if target else None,
+        classes=drawn.integers(0, 30, (side, side), np.int32),
+        computed=np.ones((side, side), bool),
+        error=None,
+    )
+
+
+def make_image(size: int = 28) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (size, size, 3), np.uint8)
+
+
+def make_figure(**changes: Any) -> OcclusionFigure:
+    image = make_image()
+    figure = OcclusionFigure(
+        image=image,
+        maps=make_maps(),
+        title="dog: 1.jpg",
+        class_name="dog",
+        target_name=None,
+        class_names=NAMES,
+        layer="conv5",
+        filled=np.full_like(image, 128),
+        projection=image[:7, :9],
+        patch=image[:7, :9],
+    )
+    return dataclasses.replace(figure, **changes)
+
+
+def opened(png: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(png)) as file:
+        assert file.format == "PNG"
+        return np.asarray(file.convert("RGB"))
+
+
+def of_map(row: np.ndarray, number: int) -> np.ndarray:
+    """A picture of a contact row: 0 the image, 1 activation, 2 probability, 3 classes."""
+    return row[:, number * (SIZE + GAP) :][:, :SIZE]
+
+
+def test_the_colour_of_a_class_depends_on_its_index_only() -> None:
+    alone = occlusion_pictures.class_colours(np.array([[25]]))[0, 0]
+    among = occlusion_pictures.class_colours(np.array([[3, 25], [29, 0]]))
+    assert among[0, 1].tolist() == alone.tolist() == list(occlusion_pictures.class_colour(25))
+    assert among[1, 1].tolist() == list(occlusion_pictures.class_colour(0))
+
+
+def test_colours_of_classes_differ_from_each_other_and_from_grey() -> None:
+    colours = np.array([occlusion_pictures.class_colour(index) for index in range(1000)])
+    assert colours.min() >= 0
+    assert colours.max() <= 255
+    voc = colours[:20]
+    apart = np.abs(voc[:, None] - voc[None]).sum(2) + 1000 * np.eye(20, dtype=int)
+    assert apart.min() >= 60
+    for grey in (occlusion_pictures.RARE[0], pictures.EMPTY):
+        assert np.abs(voc - grey).sum(1).min() >= 60
+    assert len(np.unique(colours[:100], axis=0)) == 100
+
+
+def test_shares_of_classes_are_in_order() -> None:
+    classes = np.array([[5, 2, 5], [9, 2, 5], [5, 5, 5]], np.int32)
+    assert occlusion_pictures.class_shares(classes) == [(5, 6 / 9), (2, 2 / 9), (9, 1 / 9)]
+
+
+def test_a_row_shows_each_place_around_the_centre_of_its_square_in_the_colour_of_its_value() -> None:
+    maps, image = make_maps(), make_image()
+    row = occlusion_pictures.contact_row(image, maps)
+    assert row.shape == (SIZE, 4 * SIZE + 3 * GAP, 3)
+    assert row.dtype == np.uint8
+    assert (row[:, SIZE : SIZE + GAP] == pictures.PAPER).all()
+    for rank, start in enumerate(maps.starts):
+        for other, start_2 in enumerate(maps.starts):
+            y, x = (int((begin + maps.patch / 2) * SIZE / len(image)) for begin in (start, start_2))
+            share = maps.activation[rank, other] / 2
+            viridis = mpl.colormaps["viridis"](share / 1.5, bytes=True)[:3]
+            magma = mpl.colormaps["magma"](maps.probability[rank, other], bytes=True)[:3]
+            assert of_map(row, 1)[y, x].tolist() == list(viridis)
+            assert of_map(row, 2)[y, x].tolist() == list(magma)
+            assert of_map(row, 3)[y, x].tolist() == list(
+                occlusion_pictures.class_colour(int(maps.classes[rank, other]))
+            )
+
+
+def test_borders_of_places_are_midway_between_centres_and_nothing_is_shown_beyond() -> None:
+    maps = dataclasses.replace(make_maps(), classes=np.arange(16, dtype=np.int32).reshape(4, 4))
+    # Starts 0, 8, 16, 20: centres 4, 12, 20, 24, so borders 0, 8, 16, 22, 26 of 28 pixels.
+    shown = of_map(occlusion_pictures.contact_row(make_image(), maps, size=SIZE), 3)
+    scale = SIZE / 28
+    column = [occlusion_pictures.class_colour(4 * place) for place in range(4)]
+    for place, (first, end) in enumerate([(0, 8), (8, 16), (16, 22), (22, 26)]):
+        inside = shown[round(first * scale) + 1 : round(end * scale) - 1, 2]
+        assert (inside == column[place]).all()
+    assert (shown[round(26 * scale) + 1 :] == pictures.EMPTY).all()
+    assert (shown[:, round(26 * scale) + 1 :] == pictures.EMPTY).all()
+
+
+def test_the_square_is_where_the_true_class_is_least_probable() -> None:
+    maps, image = make_maps(), np.full((28, 28, 3), 40, np.uint8)
+    filled = np.full((28, 28, 3), 200, np.uint8)
+    scale = SIZE / 28
+    top, left = round(8 * scale), round(20 * scale)  # the place (1, 3)
+    bottom, right = round(16 * scale), round(28 * scale)
+    for given, colour in ((filled, 200), (None, 40)):
+        shown = of_map(occlusion_pictures.contact_row(image, maps, given, SIZE), 0)
+        assert (shown[top + 2 : bottom - 2, left + 2 : right - 2] == colour).all()
+        for line in (shown[top, left:right], shown[top:bottom, left], shown[bottom - 1, left:right]):
+            assert (line == [255, 45, 45]).all()
+        outside = np.ones((SIZE, SIZE), bool)
+        outside[top - 1 : bottom + 1, left - 1 :] = False
+        assert (shown[outside] == 40).all()
+    assert (image == 40).all()  # as it was
+
+
+def test_where_the_unit_is_silent_on_the_clear_image_silence_is_no_change() -> None:
+    silent = dataclasses.replace(make_maps(), clear_activation=0.0)
+    silent.activation[:] = 0
+    silent.activation[0, 0] = 1e-9
+    colours = occlusion_pictures.activation_colours(silent)
+    viridis = mpl.colormaps["viridis"]
+    assert colours[0, 0].tolist() == list(viridis(1.0, bytes=True)[:3])
+    assert colours[1, 1].tolist() == list(viridis(1 / 1.5, bytes=True)[:3])
+
+
+@pytest.mark.parametrize("side", [1, 2, 26])
+def test_grids_of_any_size_can_be_drawn(side: int) -> None:
+    size = max(8 * side - 4, 8)
+    image = make_image(size)
+    maps = make_maps(side)
+    row = occlusion_pictures.contact_row(image, maps, size=48)
+    assert row.shape == (48, 4 * 48 + 12, 3)
+    figure = make_figure(image=image, filled=image, maps=maps)
+    assert opened(occlusion_pictures.draw_figure(figure)).std() > 0
+
+
+def test_a_figure_grows_with_what_it_shows() -> None:
+    plain = opened(occlusion_pictures.draw_figure(make_figure()))
+    mosaic = np.full((50, 50, 3), MARK, np.uint8)
+    maps = dataclasses.replace(make_maps(target=True), error=0.012, computed=np.eye(4, dtype=bool))
+    figure = make_figure(maps=maps, target_name="cat", others=(mosaic, mosaic), box=(2, 3, 20, 25))
+    full = opened(occlusion_pictures.draw_figure(figure))
+    assert full.shape[0] > plain.shape[0]
+    assert full.shape[1] > plain.shape[1]
+    assert (full == MARK).all(2).sum() > 2 * 200 * 200  # both mosaics
+
+
+def test_the_object_is_outlined_where_it_is_known() -> None:
+    maps = dataclasses.replace(make_maps(), classes=np.full((4, 4), 12, np.int32))
+    dark = np.full((28, 28, 3), 20, np.uint8)
+    for box in (None, (2, 3, 20, 25)):
+        figure = make_figure(image=dark, projection=dark, patch=dark, maps=maps, box=box)
+        of_image = opened(occlusion_pictures.draw_figure(figure))[120:410, 45:330]
+        yellow = int(((of_image >= (180, 160, 0)) & (of_image <= (255, 255, 60))).all(2).sum())
+        assert (yellow > 400) == (box is not None), yellow
+
+
+def test_a_figure_says_what_was_approximated() -> None:
+    maps = make_maps()
+    assert "approximate" not in occlusion_pictures._facts(maps)
+    approximate = dataclasses.replace(maps, error=0.012, computed=np.eye(4, dtype=bool))
+    facts = occlusion_pictures._facts(approximate)
+    assert "approximate: 4 of 16 places computed" in facts
+    assert "1.2 %" in facts
+
+
+def test_the_map_of_a_figure_has_the_colours_of_the_row() -> None:
+    maps = dataclasses.replace(make_maps(), classes=np.full((4, 4), 12, np.int32))
+    figure = opened(occlusion_pictures.draw_figure(make_figure(maps=maps)))
+    assert (figure == occlusion_pictures.class_colour(12)).all(2).sum() > 200 * 200
+    lowest = occlusion_pictures.probability_colours(maps.probability)[1, 3]
+    assert (figure == lowest).all(2).sum() > 30 * 30
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_text_breaks_a_figure() -> None:
+    for text in WEIRD[:3]:
+        figure = make_figure(
+            title=text,
+            class_name=text,
+            target_name=text,
+            class_names=WEIRD * 6,
+            layer=text,
+            maps=make_maps(target=True),
+        )
+        assert opened(occlusion_pictures.draw_figure(figure)).ndim == 3
+
+
+def test_a_sheet_holds_every_row_and_grows_with_them() -> None:
+    row = np.full((SIZE, 4 * SIZE + 3 * GAP, 3), MARK, np.uint8)
+    heights = []
+    for count in (1, 2, 3, 7):
+        rows = [("dog: 1.jpg", "unit 7", row)] * count
+        sheet = occlusion_pictures.contact_sheet(rows, "a title", [3, 25], NAMES, columns=2)
+        assert (sheet == MARK).all(2).sum() == count * row.shape[0] * row.shape[1]
+        for index in (3, 25):
+            assert (sheet == occlusion_pictures.class_colour(index)).all(2).sum() >= 100
+        heights.append(sheet.shape[0])
+    assert heights[1] < heights[2] < heights[3]
+    assert occlusion_pictures.contact_sheet([], "nothing", [], NAMES).shape[2] == 3
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_no_text_breaks_a_sheet_or_changes_its_size(columns: int) -> None:
+    row = np.full((SIZE, 4 * SIZE + 3 * GAP, 3), MARK, np.uint8)
+    plain = occlusion_pictures.contact_sheet([("a", "b", row)] * 5, "a title", [], NAMES, columns)
+    rows = [(text, text, row) for text in WEIRD]
+    sheets = [occlusion_pictures.contact_sheet(rows, text, [], NAMES, columns) for text in WEIRD]
+    assert {sheet.shape for sheet in sheets} == {plain.shape}
+    assert all((sheet == MARK).all(2).sum() == 5 * row[..., 0].size for sheet in sheets)
+    many = occlusion_pictures.contact_sheet(rows, "a title", range(1000), WEIRD * 200, columns)
+    assert (many == MARK).all(2).sum() == 5 * row[..., 0].size
+
+
+def test_texts_are_cut_to_fit() -> None:
+    font = occlusion_pictures._font(12)
+    assert occlusion_pictures.fitted("short", 12, 100) == "short"
+    for width in (5, 50, 500):
+        text = occlusion_pictures.fitted("W" * 10_000, 12, width)
+        assert text.endswith("…")
+        assert width < 50 or font.getlength(text) <= width < font.getlength(text) + 30
+    assert occlusion_pictures.fitted("two\n\tlines", 12, 100) == "two lines"
+    assert occlusion_pictures.fitted("\x00\udc80", 12, 100) == "\ufffd\ufffd"

@@ -1,0 +1,105 @@
+"""``python -m worker.estimate``: what an occlusion sweep would cost on this machine, as one line of JSON.
+
+Nothing but arithmetic depends on a network's weights, so that it is timed with initial ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import click
+import torch
+
+from shared.errors import UnitscopeError
+from shared.specifications import OcclusionSpecification
+from worker.kinds.common import build
+from worker.vision.incremental import Incremental
+from worker.vision.occluders import Grid
+from worker.vision.occlusion import Sweep
+from worker.vision.occlusion_engines import Engine, Full, choose_engine
+
+TIMED_KINDS = 4
+
+
+def estimate(specification: OcclusionSpecification, device: torch.device) -> dict[str, Any]:
+    """The engine that would be chosen and why, multiplications by position of the square, seconds as measured on a
+    few batches."""
+    network = specification.network
+    model = build(network).eval().to(device, memory_format=torch.channels_last)
+    grid = Grid(network.image_size, specification.patch, specification.stride)
+    choice = choose_engine(model, specification.path, grid, specification.engine)
+    sweep = Sweep(choice.engine, memory=specification.memory_mb * 2**20, device=device)
+    counted = {"full": Full(model, specification.path, grid).multiplications()}
+    with suppress(ValueError):  # the reason says why
+        counted["incremental"] = Incremental(model, specification.path, grid).multiplications()
+    seconds = _seconds_of_image(sweep, device)
+    return {
+        "images": len(specification.images),
+        "positions_of_an_image": grid.places,
+        "engine": choice.engine.name,
+        "because": choice.reason,
+        "multiplications_of_a_position": {name: round(count) for name, count in counted.items()},
+        "occluded_images_at_once": sweep.at_once,
+        "images_at_once": sweep.images_at_once,
+        "device": str(device),
+        "seconds_an_image": seconds,
+        "seconds": seconds * len(specification.images),
+        "approximate": bool(specification.approximate),
+    }
+
+
+@torch.inference_mode()
+def _seconds_of_image(sweep: Sweep, device: torch.device) -> float:
+    """By a batch each of some kinds of places, after one to warm up."""
+    engine, grid = sweep.engine, sweep.engine.grid
+    images = torch.zeros(1, 3, grid.size, grid.size, device=device).to(memory_format=torch.channels_last)
+    began = time.perf_counter()
+    clear = engine.clear(images)
+    clear_seconds = time.perf_counter() - began
+    each = len(grid.starts)
+    places = torch.stack(torch.meshgrid(torch.arange(each), torch.arange(each), indexing="ij"), 2).view(-1, 2)
+    timed = list(_timed_kinds(engine, clear, images, places, sweep.at_once))
+    share = sum(count for count, _ in timed) / len(places)
+    return clear_seconds + sum(count * seconds for count, seconds in timed) / share
+
+
+def _timed_kinds(
+    engine: Engine, clear: Any, images: torch.Tensor, places: torch.Tensor, at_once: int
+) -> Iterator[tuple[int, float]]:
+    """How many places are of a kind, and seconds for one."""
+    kinds = engine.kinds(places)
+    present = kinds.unique()
+    chosen = present[torch.linspace(0, len(present) - 1, min(TIMED_KINDS, len(present))).long()].tolist()
+    unit = torch.zeros(1, dtype=torch.int64, device=images.device)
+    for turn, kind in enumerate([chosen[0], *chosen]):
+        of_kind = places[kinds == kind]
+        batch = of_kind.repeat(-(-at_once // len(of_kind)), 1)[:at_once]
+        began = time.perf_counter()
+        engine.run(clear, images, torch.zeros(at_once, dtype=torch.int64), batch, unit)
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        if turn:
+            yield len(of_kind), (time.perf_counter() - began) / at_once
+
+
+@click.command()
+@click.argument("specification")
+def main(specification: str) -> None:
+    """Estimate the sweep of SPECIFICATION (JSON)."""
+    device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        wanted = OcclusionSpecification.model_validate_json(specification)
+        answer: dict[str, Any] = {"estimate": estimate(wanted, torch.device(device))}
+    except UnitscopeError as error:
+        answer = {"error": type(error).__name__, "details": {k: str(v) for k, v in error.details.items()}}
+    json.dump(answer, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
