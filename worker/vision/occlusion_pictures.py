@@ -57,8 +57,8 @@ class OcclusionFigure:
     class_names: Sequence[str]  # by index
     layer: str
     filled: Picture  # [H, W, 3], what the square shows, wherever it is
-    projection: Picture  # the unit's, from this image
-    patch: Picture  # the part of the image that the projection covers
+    projection: Picture | None  # the unit's, from this image; None: it doesn't fire, or there is no deconvnet
+    patch: Picture | None  # the part of the image that the projection covers
     others: tuple[Picture, Picture] | None = None  # the unit's mosaics from a search: projections, image patches
     box: Box | None = None  # the object
 
@@ -114,8 +114,9 @@ def draw_figure(shown: OcclusionFigure) -> bytes:
     _draw_places(axes, shown, FALL(np.clip(1 - _shares(maps), 0, 1)))
     _draw_bar(axes, FALL, 1, "lost share of the clear image's activation")
 
-    _draw_image(_panel(figure, 0, 3, f"(c) projection of {unit}", "from this image"), shown.projection)
-    _draw_image(_panel(figure, 1, 3, "(c) part of the image", "that the projection covers"), shown.patch)
+    if shown.projection is not None and shown.patch is not None:
+        _draw_image(_panel(figure, 0, 3, f"(c) projection of {unit}", "from this image"), shown.projection)
+        _draw_image(_panel(figure, 1, 3, "(c) part of the image", "that the projection covers"), shown.patch)
     if shown.others is not None:
         lines = f"(c) projections of {unit}", "from its strongest images"
         _draw_image(_panel(figure, 0, 4, *lines), shown.others[0])
