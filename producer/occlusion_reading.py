@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
+from producer.reading import job_of_kind
 from shared.database import Database
-from shared.errors import NoSuchJob, UsageError
-from shared.models import Job
+from shared.errors import UsageError
 
 # What fits on a line; `analyze query` reads the rest.
 COLUMNS = (
@@ -17,21 +16,6 @@ COLUMNS = (
     *("clear_class", "clear_probability", "min_probability", "min_probability_row", "min_probability_col"),
     *("class_changes", "positions", "correlation", "array_path", "picture_path"),
 )
-
-
-def occlusion_job(session: Session, job_id: int) -> Job:
-    """The job, if it is an occlusion sweep.
-
-    Raises
-    ------
-    NoSuchJob, UsageError
-    """
-    job = session.get(Job, job_id)
-    if job is None:
-        raise NoSuchJob(job_id=job_id)
-    if job.kind != "occlusion":
-        raise UsageError(reason=f"Job {job_id} is a {job.kind} job: it has no occlusion maps.")
-    return job
 
 
 def map_rows(database: Database, job_id: int) -> list[dict[str, Any]]:
@@ -44,7 +28,7 @@ def map_rows(database: Database, job_id: int) -> list[dict[str, Any]]:
     listed = ", ".join(COLUMNS)
     query = f"SELECT {listed} FROM occlusion_maps WHERE job_id = :job ORDER BY image_id"  # noqa: S608 - a constant
     with database.read() as session:
-        occlusion_job(session, job_id)
+        job_of_kind(session, job_id, "occlusion")
         return [dict(row) for row in session.execute(text(query), {"job": job_id}).mappings()]
 
 
@@ -58,6 +42,6 @@ def position_rows(database: Database, job_id: int) -> list[dict[str, Any]]:
     """
     query = 'SELECT * FROM occlusion_positions WHERE job_id = :job ORDER BY image_id, "row", "col"'
     with database.read() as session:
-        if not occlusion_job(session, job_id).specification["positions"]:
+        if not job_of_kind(session, job_id, "occlusion").specification["positions"]:
             raise UsageError(reason=f"Job {job_id} was submitted without --positions: submit it again with it.")
         return [dict(row) for row in session.execute(text(query), {"job": job_id}).mappings()]

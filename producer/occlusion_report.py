@@ -7,13 +7,9 @@ from pathlib import Path
 from sqlalchemy import text
 
 from producer.files import write_file
-from producer.inlining import inline, page_template
-from producer.occlusion_reading import occlusion_job
-from producer.progress import describe_job
+from producer.pages import inline, page_template, reported
 from shared.database import Database
-from shared.errors import JobStateConflict
-from shared.models import Dataset, JobState, OcclusionJob, TrainingRun
-from shared.specifications import OcclusionSpecification
+from shared.models import OcclusionJob
 from shared.store import Store
 
 FIGURES = 24  # of the images whose probability falls most: each is a picture of half a megabyte or more
@@ -48,21 +44,12 @@ def write_report(database: Database, store: Store, job_id: int, page: Path) -> N
 
 def _render(database: Database, store: Store, job_id: int) -> str:
     with database.read() as session:
-        job = occlusion_job(session, job_id)
-        if job.state != JobState.DONE:
-            raise JobStateConflict(job_id=job_id, state=job.state, action="reported before it is done")
-        dataset = session.get_one(Dataset, job.dataset_id)
-        specification = OcclusionSpecification.model_validate(job.specification)
-        run = session.get(TrainingRun, specification.training_job_id) if specification.training_job_id else None
+        report = reported(session, job_id, "occlusion")
         sheet = session.get_one(OcclusionJob, job_id).contact_sheet_path
         classes = session.execute(text(BY_CLASS), {"job": job_id}).mappings().all()
         figures = session.execute(text(MOST_CHANGED), {"job": job_id, "most": FIGURES}).mappings().all()
     return page_template("occlusion.html.j2").render(
-        title=describe_job(job.kind, job.specification),
-        job=job,
-        dataset=dataset,
-        specification=specification,
-        run=run,
+        **vars(report),
         sheet=inline(store, sheet),
         classes=classes,
         figures=[{**figure, "picture": inline(store, figure["picture_path"])} for figure in figures],

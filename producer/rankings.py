@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, exists, select
 from sqlalchemy.orm import Session
 
-from producer.reading import search_job, searched_layers
+from producer.reading import job_of_kind, searched_layers
 from shared.database import Database
 from shared.errors import NoSuchClass, UsageError
 from shared.models import (
@@ -54,7 +54,7 @@ def statistics_rows(
     columns: Columns = [getattr(of, name) for name in STATISTICS]
     query = select(*LAYER, *columns).select_from(of).join(SearchedLayer).order_by(of.unit)
     with database.read() as session:
-        search_job(session, job_id)
+        job_of_kind(session, job_id, "top9")
         layers = searched_layers(session, job_id, layer, units)
         if layers and not session.scalar(select(exists().where(of.layer_id == layers[0].id))):
             raise UsageError(reason=f"Job {job_id} was made before there were statistics: submit it again.")
@@ -75,7 +75,7 @@ def bottom_rows(
     columns: Columns = [of.unit, of.rank, of.activation, *image, of.row, of.col]
     query = select(*LAYER, *columns).select_from(of).join(SearchedLayer).join(Image).order_by(of.unit, of.rank)
     with database.read() as session:
-        _require(search_job(session, job_id), "bottom")
+        _require(job_of_kind(session, job_id, "top9"), "bottom")
         layers = searched_layers(session, job_id, layer, units)
         return _by_layer(session, query, of, layers, units)
 
@@ -99,7 +99,7 @@ def class_rows(
     query = select(*LAYER, *columns).select_from(of).join(SearchedLayer).join(Image)
     query = query.order_by(of.unit, of.class_index, of.rank)
     with database.read() as session:
-        job = search_job(session, job_id)
+        job = job_of_kind(session, job_id, "top9")
         _require(job, "per_class")
         layers = searched_layers(session, job_id, layer, units)
         if class_name is not None:

@@ -20,6 +20,9 @@ COLUMNS = (
 )
 
 
+FOUND = {"top9": "top activations", "occlusion": "occlusion maps"}  # by kind of job
+
+
 @dataclass(frozen=True)
 class UnitSummary:
     """A live unit in one line: what its top images are of."""
@@ -48,8 +51,8 @@ def kind_of(database: Database, job_id: int) -> str:
     return kind
 
 
-def search_job(session: Session, job_id: int) -> Job:
-    """The job, if it is a top-9 search.
+def job_of_kind(session: Session, job_id: int, kind: str) -> Job:
+    """The job, if it is of this kind.
 
     Raises
     ------
@@ -58,8 +61,8 @@ def search_job(session: Session, job_id: int) -> Job:
     job = session.get(Job, job_id)
     if job is None:
         raise NoSuchJob(job_id=job_id)
-    if job.kind != "top9":
-        raise UsageError(reason=f"Job {job_id} is a {job.kind} job: it has no top activations.")
+    if job.kind != kind:
+        raise UsageError(reason=f"Job {job_id} is a {job.kind} job: it has no {FOUND[kind]}.")
     return job
 
 
@@ -73,7 +76,7 @@ def top_rows(
     NoSuchJob, NoSuchLayer, NoSuchUnit, UsageError
     """
     with database.read() as session:
-        search_job(session, job_id)
+        job_of_kind(session, job_id, "top9")
         layers = searched_layers(session, job_id, layer, units)
         listed = ", ".join(f'"{column}"' for column in COLUMNS)
         query = text(

@@ -8,13 +8,10 @@ from typing import Any
 from sqlalchemy import select
 
 from producer.files import write_file
-from producer.inlining import inline, page_template
-from producer.progress import describe_job
-from producer.reading import best_units, search_job
+from producer.pages import inline, page_template, reported
+from producer.reading import best_units
 from shared.database import Database
-from shared.errors import JobStateConflict
-from shared.models import Dataset, JobState, SearchedLayer, TrainingRun
-from shared.specifications import Top9Specification
+from shared.models import SearchedLayer
 from shared.store import Store
 
 BEST_UNITS = 12
@@ -34,26 +31,17 @@ def write_report(database: Database, store: Store, job_id: int, page: Path) -> N
 
 def _render(database: Database, store: Store, job_id: int) -> str:
     with database.read() as session:
-        job = search_job(session, job_id)
-        if job.state != JobState.DONE:
-            raise JobStateConflict(job_id=job_id, state=job.state, action="reported before it is done")
-        dataset = session.get_one(Dataset, job.dataset_id)
-        specification = Top9Specification.model_validate(job.specification)
-        run = session.get(TrainingRun, specification.training_job_id) if specification.training_job_id else None
+        report = reported(session, job_id, "top9")
         layers = session.scalars(
             select(SearchedLayer).where(SearchedLayer.job_id == job_id).order_by(SearchedLayer.id)
         ).all()
-    numbers = {layer["layer"]: layer for layer in (job.summary or {}).get("layers", [])}
+    numbers = {layer["layer"]: layer for layer in (report.job.summary or {}).get("layers", [])}
     sheets = [
         {"name": layer.layer, "picture": inline(store, layer.contact_sheet_path), **numbers.get(layer.layer, {})}
         for layer in layers
     ]
     return page_template("report.html.j2").render(
-        title=describe_job(job.kind, job.specification),
-        job=job,
-        dataset=dataset,
-        specification=specification,
-        run=run,
+        **vars(report),
         sheets=sheets,
         best=[_shown(store, vars(unit)) for unit in best_units(database, job_id, BEST_UNITS)],
     )

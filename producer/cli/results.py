@@ -98,13 +98,15 @@ def _rows(
         return class_rows(app.database, job_id, layer, units, class_name)
     if positions:
         return position_rows(app.database, job_id)
+    if best:
+        return [vars(summary) for summary in best_units(app.database, job_id, best, layer)]
     kind = kind_of(app.database, job_id)
+    if kind != "top9" and (layer or units):
+        raise click.UsageError("--layer and --units go with a search.")
     if kind == "train":
         return _epochs(app, job_id)
     if kind == "occlusion":
         return map_rows(app.database, job_id)
-    if best:
-        return [vars(summary) for summary in best_units(app.database, job_id, best, layer)]
     return top_rows(app.database, job_id, layer, units)
 
 
