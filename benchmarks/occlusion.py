@@ -55,7 +55,7 @@ LARGE = (
 HOW = f"""
 Crops spread over the classes, in memory as decoded pixels; times are for one image. Ours: a worker's sweep with
 the incremental engine, whose plans were made before, once for all images of a job. It makes three maps: how much
-the unit with the largest sum in the layer still fires, how probable the image's class is, and which class is the
+the unit that fires most in the clear image still fires, how probable the image's class is, and which class is the
 most probable. Captum: `Occlusion` with grey as baseline of the same normalised images; it makes one map, of the
 class's probability; the best of {", ".join(map(str, PERTURBATIONS))} perturbations in a batch, of
 {" and ".join(map(str, TOGETHER))} images at once, and of both memory formats. Plain batching: the same sweep with

@@ -59,7 +59,7 @@ def occlusion_request(
     target: str | None,
     occluder: Occluder,
     network: NetworkOptions,
-    shards: int,
+    shards: int | None,
 ) -> OcclusionSpecification:
     """The specification of an occlusion sweep.
 

@@ -62,7 +62,7 @@ def job_of_kind(session: Session, job_id: int, kind: str) -> Job:
     if job is None:
         raise NoSuchJob(job_id=job_id)
     if job.kind != kind:
-        raise UsageError(reason=f"Job {job_id} is a {job.kind} job: it has no {FOUND[kind]}.")
+        raise UsageError(reason=f"Job {job_id} is of kind {job.kind}: it has no {FOUND[kind]}.")
     return job
 
 

@@ -18,6 +18,7 @@ import torch
 
 from shared.errors import UnitscopeError
 from shared.specifications import OcclusionSpecification
+from shared.specifications.occlusion import IMAGES_OF_SHARD
 from worker.kinds.common import build
 from worker.vision.incremental import Incremental
 from worker.vision.occluders import Grid
@@ -34,7 +35,8 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
     model = build(network).eval().to(device, memory_format=torch.channels_last)
     grid = Grid(network.image_size, specification.patch, specification.stride)
     choice = choose_engine(model, specification.path, grid, specification.engine)
-    sweep = Sweep(choice.engine, memory=specification.memory_mb * 2**20, device=device)
+    together = min(len(specification.images), IMAGES_OF_SHARD)
+    sweep = Sweep(choice.engine, memory=specification.memory_mb * 2**20, together=together, device=device)
     counted = {"full": Full(model, specification.path, grid).multiplications()}
     with suppress(ValueError):  # the reason says why
         counted["incremental"] = Incremental(model, specification.path, grid).multiplications()

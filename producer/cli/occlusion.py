@@ -70,7 +70,9 @@ OCCLUDER_OPTIONS = (
     help="For activations held at once.",
 )
 @click.option("--positions", is_flag=True, help="Also a row for every position: the view occlusion_positions.")
-@click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Pieces of work.")
+@click.option(
+    "--shards", type=click.IntRange(1, 100_000), help="Pieces of work.  [default: one for every 8 images]"
+)
 @click.option("--dry-run", is_flag=True, help="Submit nothing: say what it would cost.")
 @trained_network_options
 @job_options

@@ -13,6 +13,9 @@ from pydantic import Field
 from shared.networks import NetworkSpecification
 from shared.specifications.base import ANALYSIS, CPU, PlannedShard, Specification, cut
 
+# Batches hold positions of several images; a shard of fewer images than that fills them up to no purpose.
+IMAGES_OF_SHARD = 8
+
 Fill = Literal["grey", "mean", "black", "noise", "blur"]
 EngineName = Literal["auto", "full", "incremental"]
 
@@ -49,11 +52,11 @@ class OcclusionSpecification(Specification):
     # A search whose top images of the unit are shown in the figures.
     top9_key: str | None = None
     top9_job_id: int | None = None
-    shards: int = Field(default=8, ge=1, le=100_000)
+    shards: int | None = Field(default=None, ge=1, le=100_000, description="None: one for every 8 images")
 
     def plan(self) -> list[PlannedShard]:
         """Shards of images; the work is counted in images."""
-        ranges = cut(len(self.images), self.shards)
+        ranges = cut(len(self.images), self.shards or -(-len(self.images) // IMAGES_OF_SHARD))
         return [
             *(
                 PlannedShard(stage, queue, {"start": start, "stop": stop}, stop - start)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.models import Dataset, Image, OcclusionMap
 from shared.specifications import OcclusionSpecification
+from shared.specifications.occlusion import IMAGES_OF_SHARD
 from shared.store import StoredFile
 from worker.kinds.common import keep, numbered_images, pixel_cache, report_skipped, trained
 from worker.kinds.occlusion_projecting import UnitProjections
@@ -84,6 +85,7 @@ class _Shard:
             target=specification.target,
             tolerance=specification.approximate,
             memory=specification.memory_mb * 2**20,
+            together=min(len(specification.images), IMAGES_OF_SHARD),
             device=context.device,
             mean=network.mean,
             std=network.std,

@@ -79,6 +79,8 @@ class Sweep:
         0: every place is computed; else the share of a map's range by which interpolated places may be off.
     memory
         bytes of activations that may be held at once.
+    together
+        how many images mostly come together: batches are not made for more.
     on_smaller
         called with the number of images that run at once from now on, when they were too many for the device.
     """
@@ -93,6 +95,7 @@ class Sweep:
         target: int | None = None,
         tolerance: float = 0.0,
         memory: int = MEMORY,
+        together: int = MOST_IMAGES,
         device: torch.device | str = "cpu",
         mean: ByChannel = MEAN,
         std: ByChannel = STD,
@@ -102,7 +105,8 @@ class Sweep:
         self.unit, self.target, self.tolerance = unit, target, tolerance
         self.device, self.mean, self.std, self.on_smaller = torch.device(device), mean, std, on_smaller
         # Of the shape of its batch the last bits of a result depend: so it is always the same.
-        self.at_once = _how_many(memory // 2, engine.bytes_of_place(), LARGEST_BATCH)
+        at_most = min(LARGEST_BATCH, _places_of_a_kind(engine) * together)
+        self.at_once = _how_many(memory // 2, engine.bytes_of_place(), at_most)
         self.images_at_once = _how_many(memory // 2, engine.bytes_of_clear(), MOST_IMAGES)
 
     @torch.inference_mode()
@@ -205,6 +209,12 @@ class Sweep:
                 left = left[len(some) :]
                 progress()
         return values, classes
+
+
+def _places_of_a_kind(engine: Engine) -> int:
+    """In the mean, rounded up."""
+    each = torch.arange(len(engine.grid.starts))
+    return -(-engine.grid.places // len(engine.kinds(torch.cartesian_prod(each, each)).unique()))
 
 
 def _how_many(memory: int, each: int, most: int) -> int:
