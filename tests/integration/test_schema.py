@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from ruamel.yaml import YAML
 from sqlalchemy import Engine, inspect, make_url, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from producer.querying import run_query
 from shared.database import Database
@@ -53,7 +53,20 @@ SEARCH_VIEWS = {
     "bottom_activations": BOTTOM_ACTIVATIONS,
     "class_activations": CLASS_ACTIVATIONS,
 }
-VIEWS = {*SEARCH_VIEWS, "confusion_matrix", "class_accuracies"}
+OCCLUSION_MAPS = [
+    "job_id", "image_id", "image_path", "class_name", "layer", "unit", "clear_activation", "clear_probability",
+    "min_probability", "min_probability_row", "min_probability_col", "array_path", "picture_path",
+    "layer_path", "clear_class", "positions", "computed", "error", "min_activation", "min_activation_row",
+    "min_activation_col", "class_changes", "correlation", "target_class", "clear_target_probability",
+    "min_target_probability", "max_target_probability", "inside_probability", "outside_probability", "engine",
+    "projection_path", "patch_path",
+]  # fmt: skip
+OCCLUSION_POSITIONS = [
+    "job_id", "image_id", "image_path", "class_name", "row", "col", "activation", "probability",
+    "target_probability", "answer_class",
+]  # fmt: skip
+OCCLUSION_VIEWS = {"occlusion_maps": OCCLUSION_MAPS, "occlusion_positions": OCCLUSION_POSITIONS}
+VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:
@@ -95,12 +108,12 @@ def test_an_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
     """Something of the last migration's last statement is in the way: all of it is undone."""
     database = Database(database_url)
     with database.write() as session:
-        session.execute(text("CREATE TABLE class_activations (mine INTEGER)"))
+        session.execute(text("CREATE TABLE occlusion_positions (mine INTEGER)"))
     with pytest.raises((DBAPIError, DatabaseOutOfReach)):
         upgrade(database)
-    assert tables(database) == {"class_activations"}
+    assert tables(database) == {"occlusion_positions"}
     with database.write() as session:
-        session.execute(text("DROP TABLE class_activations"))
+        session.execute(text("DROP TABLE occlusion_positions"))
     upgrade(database)
     assert current_revision(database) == NEWEST_REVISION
     database.close()
@@ -162,7 +175,7 @@ def test_every_constraint_has_a_name(database: Database) -> None:
         assert None not in names, table
 
 
-@pytest.mark.parametrize(("view", "columns"), SEARCH_VIEWS.items())
+@pytest.mark.parametrize(("view", "columns"), [*SEARCH_VIEWS.items(), *OCCLUSION_VIEWS.items()])
 def test_the_public_views_have_the_columns_of_the_design(
     database: Database, view: str, columns: list[str]
 ) -> None:
@@ -170,6 +183,27 @@ def test_the_public_views_have_the_columns_of_the_design(
     with database.read() as session:
         quoted = ", ".join(f'"{column}"' for column in columns)
         assert session.execute(text(f"SELECT {quoted} FROM {view}")).all() == []
+
+
+# As SQL writes it.
+OCCLUSION_ROW = {
+    "job_id": "2", "image_id": "5", "layer": "'conv5'", "layer_path": "'features.10'", "unit": "7",
+    "clear_activation": "9.5", "clear_probability": "0.75", "clear_class": "'dog'", "positions": "16",
+    "computed": "15", "error": "0.03125", "min_activation": "0.5", "min_activation_row": "8",
+    "min_activation_col": "24", "min_probability": "0.25", "min_probability_row": "16",
+    "min_probability_col": "32", "class_changes": "3", "correlation": "-0.5", "target_class": "'bird'",
+    "clear_target_probability": "0.125", "min_target_probability": "0.0625", "max_target_probability": "0.375",
+    "inside_probability": "0.625", "outside_probability": "0.875", "engine": "'full'", "array_path": "'a.npz'",
+    "projection_path": "'p.png'", "patch_path": "'q.png'", "picture_path": "'r.png'",
+}  # fmt: skip
+
+
+def sweep_of(row: dict[str, str]) -> str:
+    return f"INSERT INTO occlusion_map_rows ({', '.join(row)}) VALUES ({', '.join(row.values())})"
+
+
+def plain(literal: str) -> str | float:
+    return literal.strip("'") if literal.startswith("'") else float(literal)
 
 
 def test_the_views_show_a_row(database: Database) -> None:
@@ -188,12 +222,17 @@ def test_the_views_show_a_row(database: Database) -> None:
         "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]')",
         "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
         "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
+        sweep_of(OCCLUSION_ROW),
+        "INSERT INTO occlusion_position_rows VALUES (2, 5, 8, 16, 1.5, 0.25, 0.125, 'dog')",
     ]
     with database.write() as session:
         for statement in statements:
             session.execute(text(statement), {"no": False} if ":no" in statement else {})
     with database.read() as session:
-        shown = {view: tuple(session.execute(text(f"SELECT * FROM {view}")).one()) for view in SEARCH_VIEWS}
+        shown = {
+            view: tuple(session.execute(text(f"SELECT * FROM {view}")).one())
+            for view in (*SEARCH_VIEWS, *OCCLUSION_VIEWS)
+        }
     unit, image = (2, "conv5", "features.10", 7), (5, "JPEGImages/a.jpg")
     assert shown["top_activations"] == (*unit, 1, 0.5, *image, "cat", 11, 12, "a.png", "b.png", 0.25, False)
     assert shown["units"] == (*unit, False, "p.png", "q.png")
@@ -202,6 +241,10 @@ def test_the_views_show_a_row(database: Database) -> None:
     assert histogram in ([1, 1], "[1, 1]")  # SQLite keeps JSON as text
     assert shown["bottom_activations"] == (*unit, 1, -0.5, *image, "cat", 11, 12)
     assert shown["class_activations"] == (*unit, "cat", 1, 0.5, *image, 11, 12)
+    of_image = {"image_path": image[1], "class_name": "cat"}
+    inserted = {name: plain(value) for name, value in OCCLUSION_ROW.items()} | of_image
+    assert shown["occlusion_maps"] == tuple(inserted[column] for column in OCCLUSION_MAPS)
+    assert shown["occlusion_positions"] == (2, *image, "cat", 8, 16, 1.5, 0.25, 0.125, "dog")
 
 
 # --- another version ---
@@ -345,15 +388,20 @@ def test_upgrade_keeps_the_checkpoints_and_epochs_of_the_first_schema(database_u
     database.close()
 
 
+SEARCHED = (
+    "INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height, sha256) "
+    "VALUES (5, 1, 'a.jpg', 1, 0, 'cat', 10, 10, 's')",
+    "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL)",
+    "INSERT INTO searched_units VALUES (3, 7, false, 'p.png', 'q.png')",
+)
+
+
 @pytest.mark.parametrize("revision", ["0001", "0002"])
 def test_upgrade_keeps_the_top_activations_of_older_schemas(database_url: str, revision: str) -> None:
     database = database_of(
         database_url,
         revision,
-        "INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height, sha256) "
-        "VALUES (5, 1, 'a.jpg', 1, 0, 'cat', 10, 10, 's')",
-        "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL)",
-        "INSERT INTO searched_units VALUES (3, 7, false, 'p.png', 'q.png')",
+        *SEARCHED,
         "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25)",
     )
     before = "SELECT * FROM top_activations"
@@ -363,6 +411,93 @@ def test_upgrade_keeps_the_top_activations_of_older_schemas(database_url: str, r
     with database.read() as session:
         assert tuple(session.execute(text(before)).one()) == (*kept, None)
         assert session.execute(text("SELECT * FROM unit_statistics")).all() == []
+    database.close()
+
+
+def test_upgrade_keeps_all_rows_of_a_search_and_adds_the_sweeps(database_url: str) -> None:
+    database = database_of(
+        database_url,
+        "0003",
+        *SEARCHED,
+        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, true)",
+        "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]')",
+        "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
+        "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
+    )
+
+    def rows() -> dict[str, tuple[Any, ...]]:
+        with database.read() as session:
+            return {view: tuple(session.execute(text(f"SELECT * FROM {view}")).one()) for view in SEARCH_VIEWS}
+
+    before = rows()
+    upgrade(database)
+    assert rows() == before
+    with database.read() as session:
+        for view in OCCLUSION_VIEWS:
+            assert session.execute(text(f"SELECT * FROM {view}")).all() == []
+    inserted = OCCLUSION_ROW | {"job_id": "1", "picture_path": "NULL", "correlation": "NULL", "error": "NULL"}
+    with database.write() as session:
+        session.execute(text(sweep_of(inserted)))
+    with database.read() as session:
+        found = session.execute(text("SELECT class_name, picture_path, correlation, error FROM occlusion_maps"))
+        assert [tuple(row) for row in found] == [("cat", None, None, None)]
+    database.close()
+
+
+OCCLUSION_TABLES = ("occlusion_map_rows", "occlusion_position_rows", "occlusion_jobs")
+
+
+def insert_sweep(database: Database, changes: dict[str, str] | None = None) -> None:
+    """A job's sweep of an image, with a position and a contact sheet."""
+    with database.write() as session:
+        for statement in (
+            sweep_of(OCCLUSION_ROW | {"job_id": "1"} | (changes or {})),
+            "INSERT INTO occlusion_position_rows VALUES (1, 5, 0, 0, 1.5, 0.25, NULL, 'dog')",
+            "INSERT INTO occlusion_jobs VALUES (1, 's.jpg')",
+        ):
+            session.execute(text(statement))
+
+
+def count(database: Database, table: str) -> int:
+    with database.read() as session:
+        return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
+
+
+def test_a_sweep_goes_with_its_job(database_url: str) -> None:
+    database = database_of(database_url, "head", *SEARCHED)
+    insert_sweep(database)
+    with pytest.raises(IntegrityError), database.write() as session:  # rows are of images that there are
+        session.execute(text("DELETE FROM images"))
+    assert [count(database, table) for table in OCCLUSION_TABLES] == [1, 1, 1]
+    with database.write() as session:
+        session.execute(text("DELETE FROM searched_layers"))
+        session.execute(text("DELETE FROM jobs"))
+    assert [count(database, table) for table in OCCLUSION_TABLES] == [0, 0, 0]
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"positions": "0", "computed": "0", "class_changes": "0"},
+        {"computed": "0"},
+        {"computed": "17"},
+        {"class_changes": "-1"},
+        {"class_changes": "17"},
+        {"image_id": "6"},
+        {"job_id": "9"},
+        {"array_path": "NULL"},
+    ],
+    ids=str,
+)
+def test_a_sweep_that_can_not_be_is_refused(database_url: str, changes: dict[str, str]) -> None:
+    database = database_of(database_url, "head", *SEARCHED)
+    with pytest.raises(IntegrityError):
+        insert_sweep(database, changes)
+    assert [count(database, table) for table in OCCLUSION_TABLES] == [0, 0, 0]
+    insert_sweep(database)
+    with pytest.raises(IntegrityError):  # an image has one row
+        insert_sweep(database)
     database.close()
 
 

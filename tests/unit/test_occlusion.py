@@ -102,7 +102,7 @@ def _probabilities(sums: np.ndarray) -> np.ndarray:
 
 def sweep(engine: Engine, fill: Fill = "grey", at_once: int = 8, **options: Any) -> Sweep:
     """One that runs so many occluded images at once."""
-    made = Sweep(engine, fill, memory=2 * at_once * engine.bytes_of_place(), **options)
+    made = Sweep(engine, fill, memory=2 * at_once * engine.bytes_of_place(), together=128, **options)
     assert made.at_once == at_once
     return made
 
@@ -240,7 +240,7 @@ def test_maps_do_not_depend_on_how_many_run_at_once(engine: Any) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_more_is_held_than_the_memory_that_is_given(engine: Any, memory: int) -> None:
     made = engine(fresh("zfnet", 64), "features.3", Grid(64, 16, 24))
-    sweeping = Sweep(made, memory=memory)
+    sweeping = Sweep(made, memory=memory, together=128)
     for count, each, most in (
         (sweeping.at_once, made.bytes_of_place(), 128),
         (sweeping.images_at_once, made.bytes_of_clear(), 16),
@@ -248,6 +248,15 @@ def test_no_more_is_held_than_the_memory_that_is_given(engine: Any, memory: int)
         assert 1 <= count <= most
         assert count == 1 or count * each <= memory / 2
         assert count == most or (count + 1) * each > memory / 2
+
+
+@pytest.mark.parametrize("together", [1, 2, 8])
+def test_batches_are_made_for_as_many_images_as_come_together(together: int) -> None:
+    full, incremental = (engine(known(), "conv", GRID) for engine in (Full, Incremental))
+    assert Sweep(full, together=together).at_once == min(PLACES**2 * together, 128)
+    places = torch.arange(PLACES)
+    kinds = len(incremental.kinds(torch.cartesian_prod(places, places)).unique())
+    assert Sweep(incremental, together=together).at_once == ceil(PLACES**2 / kinds) * together
 
 
 FULL_UP = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"

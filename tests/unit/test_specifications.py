@@ -1,12 +1,18 @@
-"""What makes two searches the same: their key."""
+"""What makes two requests the same, their key; and into which shards they fall."""
 
 from __future__ import annotations
 
 import pytest
 from pydantic import ValidationError
 
-from producer.requests import network_specification
-from shared.specifications import SearchedLayerSpecification, Top9Specification, parse
+from producer.chosen_network import network_specification
+from shared.specifications import (
+    OcclusionSpecification,
+    SearchedLayerSpecification,
+    Specification,
+    Top9Specification,
+    parse,
+)
 
 PLAIN = Top9Specification(
     dataset_id=1,
@@ -42,3 +48,114 @@ def test_a_search_from_before_these_options_can_be_read() -> None:
 def test_an_unknown_projection_is_refused() -> None:
     with pytest.raises(ValidationError, match="projection"):
         parse("top9", PLAIN.model_dump(mode="json") | {"projection": "lrp"})
+
+
+# --- occlusion sweeps ---
+
+SWEEP = OcclusionSpecification(
+    dataset_id=1,
+    dataset_fingerprint="f" * 64,
+    split="val",
+    images=[3, 5, 8, 13, 21, 34, 55],
+    network=network_specification("zfnet", 20),
+    weights_sha256="a" * 64,
+    weights_path="weights.safetensors",
+    training_job_id=None,
+    layer="conv5",
+    path="features.10",
+    unit=None,
+    target=None,
+    patch=32,
+    stride=8,
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": [3, 5, 8, 13, 21, 34]},
+        {"whole_files": True},
+        {"network": network_specification("zfnet", 20, size=64)},
+        {"weights_sha256": "b" * 64},
+        {"dataset_fingerprint": "e" * 64},
+        {"path": "features.8"},
+        {"unit": 0},
+        {"target": 0},
+        {"patch": 31},
+        {"stride": 4},
+        {"fill": "blur"},
+        {"seed": 1},
+        {"engine": "full"},
+        {"memory_mb": 512},
+        {"positions": True},
+        {"top9_key": "c" * 64},
+    ],
+    ids=str,
+)
+def test_another_sweep_has_another_key(change: dict[str, object]) -> None:
+    assert SWEEP.model_copy(update=change).key() != SWEEP.key()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shards": 3},
+        {"split": None},  # the images say it
+        {"weights_path": "elsewhere"},
+        {"training_job_id": 7},
+        {"top9_job_id": 7},
+    ],
+    ids=str,
+)
+def test_how_a_sweep_came_about_is_not_in_its_key(change: dict[str, object]) -> None:
+    assert SWEEP.model_copy(update=change).key() == SWEEP.key()
+
+
+@pytest.mark.parametrize("shards", [1, 3, 7, 100])
+def test_a_sweep_is_drawn_by_the_ranges_that_it_was_computed_by(shards: int) -> None:
+    plan = SWEEP.model_copy(update={"shards": shards}).plan()
+    stages = {name: [shard for shard in plan if shard.stage == name] for name in ("sweep", "draw", "finish")}
+    assert [shard.stage for shard in plan] == [
+        *["sweep"] * len(stages["sweep"]), *["draw"] * len(stages["draw"]), "finish",
+    ]  # fmt: skip
+    assert len(stages["sweep"]) == min(shards, len(SWEEP.images))
+    assert [shard.payload for shard in stages["sweep"]] == [shard.payload for shard in stages["draw"]]
+    covered = [
+        number for shard in stages["sweep"] for number in range(shard.payload["start"], shard.payload["stop"])
+    ]
+    assert covered == list(range(len(SWEEP.images)))
+    for name in ("sweep", "draw"):
+        for shard in stages[name]:
+            assert shard.work == shard.payload["stop"] - shard.payload["start"] > 0
+    assert {shard.queue for shard in stages["sweep"]} == {"analysis"}
+    assert {shard.queue for shard in stages["draw"] + stages["finish"]} == {"cpu"}
+    assert (stages["finish"][0].payload, stages["finish"][0].work) == ({}, len(SWEEP.images))
+
+
+def test_a_sweep_is_read_as_it_was_written() -> None:
+    sweep = SWEEP.model_copy(update={"unit": 3, "fill": "noise", "seed": 2**63 - 1, "positions": True})
+    read: Specification = parse("occlusion", sweep.model_dump(mode="json"))
+    assert read == sweep
+    assert read.key() == sweep.key()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": []},
+        {"patch": 0},
+        {"stride": 0},
+        {"fill": "white"},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"engine": "fast"},
+        {"approximate": 1.0},
+        {"approximate": -0.1},
+        {"memory_mb": 0},
+        {"shards": 0},
+    ],
+    ids=str,
+)
+def test_a_sweep_that_can_not_be_done_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(change))):
+        parse("occlusion", SWEEP.model_dump(mode="json") | change)
