@@ -192,9 +192,7 @@ def swept(home: Home, shapes_root: Path, val_images: list[Row]) -> dict[str, Swe
         home,
         {
             "plain": submit(*PLAIN, "--shards", 1),
-            "shards": submit(*PLAIN, "--shards", 3, "--force"),
             "full": submit(*PLAIN, "--engine", "full", "--shards", 1),
-            "incremental": submit(*PLAIN, "--engine", "incremental", "--shards", 1),
             "small": submit(*SMALL, "--shards", 2),
             "class": submit(*SQUARE, "--class", "plain-circle", "--target", TARGET, "--shards", 1),
             "files": submit(
@@ -347,10 +345,8 @@ def test_rows_and_arrays_equal_a_plain_loop(swept: dict[str, Sweep], loops: dict
 
 def test_images_are_spread_over_the_split(swept: dict[str, Sweep], val_images: list[Row]) -> None:
     chosen = [row["image_id"] for row in swept["plain"].rows]
-    numbers = [[image["id"] for image in val_images].index(image) for image in chosen]
-    steps = np.diff([-numbers[0] - 1, *numbers, 2 * len(val_images) - 1 - numbers[-1]])
     assert len(val_images) == 60
-    assert set(steps.tolist()) == {60 // IMAGES}
+    assert chosen == [image["id"] for image in val_images[5::10]]
     assert len({row["class_name"] for row in swept["plain"].rows}) > 3
 
 
@@ -443,21 +439,15 @@ def test_the_summary_says_it_in_a_few_numbers(swept: dict[str, Sweep], loops: di
 # --- the same rows, however they came about ---
 
 
-def test_rows_do_not_depend_on_the_number_of_shards(swept: dict[str, Sweep]) -> None:
-    assert swept["shards"].job != swept["plain"].job
-    check_same(swept["shards"], swept["plain"])
-
-
 def test_the_same_again_is_the_job_that_exists(home: Home, swept: dict[str, Sweep]) -> None:
     same = submit(*PLAIN, "--split", "val", "--layer", "conv5", "--fill", "grey", "--shards", 5)
     ids = [word for row in swept["plain"].rows for word in ("--image-id", row["image_id"])]
     again = answered(home, [same, submit(*SQUARE, "--positions", *ids)])
-    assert again[0].strip() == swept["shards"].job  # the newest of the two
-    assert again[1].strip() == swept["shards"].job
+    assert [out.strip() for out in again] == [swept["plain"].job] * 2
 
 
 def test_engines_give_the_same_rows(swept: dict[str, Sweep], loops: dict[int, Loop]) -> None:
-    full, incremental = swept["full"], swept["incremental"]
+    full, incremental = swept["full"], swept["small"]
     assert {row["engine"] for row in full.rows} == {"full"}
     assert {row["engine"] for row in incremental.rows} == {"incremental"}
     for sweep in (full, incremental):
@@ -475,16 +465,16 @@ def test_engines_give_the_same_rows(swept: dict[str, Sweep], loops: dict[int, Lo
 def test_auto_takes_one_of_the_engines_and_says_why(swept: dict[str, Sweep]) -> None:
     sweep = swept["plain"]
     (engine,) = {row["engine"] for row in sweep.rows}
+    assert engine in ("full", "incremental")
     assert f"engine {engine}: the incremental engine multiplies" in sweep.home("logs", sweep.job).stdout
-    check_same(sweep, swept[engine])
 
 
 @pytest.fixture(scope="module")
 def swept_elsewhere(other_home: Home) -> Sweep:
-    return run_sweeps(other_home, {"plain": submit(*PLAIN, "--shards", 6)})["plain"]
+    return run_sweeps(other_home, {"plain": submit(*PLAIN, "--shards", 3)})["plain"]
 
 
-def test_rows_do_not_depend_on_the_workers_nor_on_the_database(
+def test_rows_do_not_depend_on_shards_workers_and_database(
     swept: dict[str, Sweep], swept_elsewhere: Sweep
 ) -> None:
     check_same(swept_elsewhere, swept["plain"])
@@ -522,8 +512,10 @@ class Watch:
 
 
 def submit_and_stop(home: Home, shards: int, begun: Callable[[Watch], bool]) -> tuple[Watch, list[psutil.Process]]:
-    """A sweep as ``small`` again, and the processes that compute: stopped while they have shards of it in hand, which
-    can't end any more. They wait while it is submitted: a command takes as long to end as a sweep takes."""
+    """A sweep as ``small`` again, and the processes that compute: stopped while they have shards of it in hand.
+
+    They wait while it is submitted: a command takes as long to end as a sweep takes.
+    """
     workers = home.json("query", "SELECT pid FROM workers")
     children = [child for row in workers for child in psutil.Process(row["pid"]).children()]
     signal_all(children, signal.SIGSTOP)
@@ -742,25 +734,21 @@ def test_results_in_every_form(home: Home, swept: dict[str, Sweep]) -> None:
     assert len(few.splitlines()) == 1 + len(bare.rows)
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
+def test_results_that_a_sweep_has_not_are_refused(home: Home, swept: dict[str, Sweep]) -> None:
+    options: list[tuple[tuple[str, ...], str]] = [
         (("--positions",), "--positions"),
         (("--best", "3"), "occlusion"),
         (("--statistics",), "occlusion"),
         (("--bottom",), "occlusion"),
         (("--per-class",), "occlusion"),
         (("--positions", "--bottom"), "exclude"),
-        (("--layer", "2"), ""),
-        (("--units", "3"), ""),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
-)
-def test_results_that_a_sweep_has_not_are_refused(
-    home: Home, swept: dict[str, Sweep], options: tuple[str, ...], says: str
-) -> None:
-    (done,) = home.many([(("results", swept["class"].job, *options), {})])
-    refusal(done, 2, [says])
+        (("--positions", "--html", "page.html"), "exclude"),
+        (("--layer", "2"), "--layer"),
+        (("--units", "3"), "--units"),
+    ]
+    done = home.many([(("results", swept["class"].job, *words), {}) for words, _ in options])
+    for outcome, (_, says) in zip(done, options, strict=True):
+        refusal(outcome, 2, [says])
 
 
 def test_the_page_needs_nothing_but_itself(home: Home, swept: dict[str, Sweep], tmp_path: Path) -> None:
