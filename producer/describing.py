@@ -67,8 +67,9 @@ def describe_with_weights(
 
 def estimate(specification: OcclusionSpecification) -> dict[str, Any]:
     """What an occlusion sweep would cost: see ``worker.estimate``."""
-    command = [sys.executable, "-m", "worker.estimate", specification.model_dump_json()]
-    found: dict[str, Any] = _answer(command, show_errors=False)["estimate"]
+    command = [sys.executable, "-m", "worker.estimate"]
+    # Not as an argument, whose length is limited: it has the numbers of all images.
+    found: dict[str, Any] = _answer(command, show_errors=False, told=specification.model_dump_json())["estimate"]
     return found
 
 
@@ -82,10 +83,10 @@ def _ask(
     return description, answer
 
 
-def _answer(command: list[str], *, show_errors: bool) -> dict[str, Any]:
+def _answer(command: list[str], *, show_errors: bool, told: str | None = None) -> dict[str, Any]:
     """What a program of the worker's says; an error of its is raised here."""
     errors_to = None if show_errors else subprocess.PIPE
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False)
+    done = subprocess.run(command, input=told, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False)
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

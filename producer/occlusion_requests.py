@@ -150,8 +150,9 @@ def _of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
     """The images that a file of the data set holds: the path is taken from here, or from the data set's root."""
     root = Path(dataset.root)
     names = {str(path)}
-    if (here := Path(os.path.abspath(path))).is_relative_to(root):
-        names.add(str(here.relative_to(root)))
+    for here in (Path(os.path.abspath(path)), path.parent.resolve() / path.name):
+        if here.is_relative_to(root):
+            names.add(str(here.relative_to(root)))
     query = select(Image.id).where(Image.dataset_id == dataset.id, Image.path.in_(names))
     found = list(session.scalars(query))
     if not found:
@@ -160,10 +161,12 @@ def _of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
 
 
 def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: LayerDescription) -> Job | None:
-    """The newest finished search of all of the layer's units with these weights on the same data."""
+    """The newest finished search, by deconvnet, of all of the layer's units with these weights on this data."""
     query = select(Job).where(Job.kind == "top9", Job.state == JobState.DONE, Job.dataset_id == dataset.id)
     for job in session.scalars(query.order_by(Job.id.desc())):
-        same_weights = job.specification["weights_sha256"] == chosen.sha256
-        if same_weights and any(searched["path"] == layer.path for searched in job.specification["layers"]):
+        asked = job.specification
+        searched = {of["path"]: len(of["units"]) for of in asked["layers"]}
+        same = asked["weights_sha256"] == chosen.sha256 and asked["projection"] == "deconvnet"
+        if same and searched.get(layer.path) == layer.units:
             return job
     return None

@@ -1,4 +1,5 @@
-"""``python -m worker.estimate``: what an occlusion sweep would cost on this machine, as one line of JSON.
+"""``python -m worker.estimate``: what an occlusion sweep would cost on this machine, as one line of JSON; its
+specification is read from stdin.
 
 Nothing but arithmetic depends on a network's weights, so that it is timed with initial ones.
 """
@@ -13,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import click
 import torch
 
 from shared.errors import UnitscopeError
+from shared.settings import load_settings
 from shared.specifications import OcclusionSpecification
 from shared.specifications.occlusion import IMAGES_OF_SHARD
+from worker.arithmetic import settle_arithmetic
 from worker.kinds.common import build
 from worker.vision.incremental import Incremental
 from worker.vision.occluders import Grid
@@ -90,13 +92,12 @@ def _timed_kinds(
             yield len(of_kind), (time.perf_counter() - began) / at_once
 
 
-@click.command()
-@click.argument("specification")
-def main(specification: str) -> None:
-    """Estimate the sweep of SPECIFICATION (JSON)."""
+def main() -> None:
+    """Estimate the sweep whose specification comes as JSON."""
+    settle_arithmetic(load_settings({}).threads)
     device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        wanted = OcclusionSpecification.model_validate_json(specification)
+        wanted = OcclusionSpecification.model_validate_json(sys.stdin.read())
         answer: dict[str, Any] = {"estimate": estimate(wanted, torch.device(device))}
     except UnitscopeError as error:
         answer = {"error": type(error).__name__, "details": {k: str(v) for k, v in error.details.items()}}

@@ -24,6 +24,7 @@ from shared.schema import open_database
 from shared.settings import Settings
 from shared.specifications import Specification, parse
 from shared.store import Store
+from worker.arithmetic import settle_arithmetic
 from worker.kinds import STAGES
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     if not isinstance(shard_id, int) or isinstance(shard_id, bool) or not 0 < shard_id < 2**63:
         logger.warning("a message without a shard's id is ignored")
         return
-    _settle_arithmetic(settings)
+    settle_arithmetic(settings.threads)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
     claim = ledger.claim(shard_id, worker_name())
     if claim is None:
@@ -152,16 +153,6 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
         dispatch(ledger, _broker(settings))
     except BrokerOutOfReach as error:  # a sweeper sends the next stage later
         logger.warning("%s", error)
-
-
-def _settle_arithmetic(settings: Settings) -> None:
-    """The same bits every time, and on a GPU float32 as on a CPU: TF32 keeps ten bits of a mantissa."""
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
 
 
 def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None:

@@ -87,6 +87,7 @@ def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: errors become one line and an exit code, never a traceback."""
+    stdout = sys.stdout
     try:
         _refuse_what_is_no_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
@@ -101,8 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("analyze: interrupted", err=True)
         code = 130
     except (BrokenPipeError, SystemExit) as stop:
-        # The reader of our output has seen enough: analyze results 3 | head. Click may have made an exit of it.
-        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
+        # The reader of our output has seen enough: analyze results 3 | head. Where click sees it first it wraps
+        # stdout, and exits.
+        if isinstance(stop, SystemExit) and sys.stdout is stdout:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

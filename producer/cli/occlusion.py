@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,12 @@ IMAGE_OPTIONS = ("split", "class_name", "count", "paths", "ids")
 OCCLUDER_OPTIONS = (
     *("patch", "stride", "fill", "seed", "engine", "approximate", "memory_mb", "whole_files", "positions"),
 )
+
+
+def _a_number(value: float) -> float:
+    if math.isnan(value):  # a range lets it pass
+        raise click.BadParameter("nan is not a number")
+    return value
 
 
 @click.command("occlusion")
@@ -57,6 +64,7 @@ OCCLUDER_OPTIONS = (
     default=0.0,
     metavar="SHARE",
     type=click.FloatRange(0, 1, max_open=True),
+    callback=lambda ctx, param, value: _a_number(value),
     help="Go coarse to fine, and interpolate where maps change by less than this share of their range.  "
     "[default: every position is computed]",
 )

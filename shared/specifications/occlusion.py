@@ -46,7 +46,7 @@ class OcclusionSpecification(Specification):
     fill: Fill = "grey"
     seed: int = Field(default=0, ge=0, lt=2**63, description="of the noise")
     engine: EngineName = "auto"
-    approximate: float = Field(default=0.0, ge=0, lt=1)
+    approximate: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     memory_mb: int = Field(default=1024, ge=1)
     positions: bool = False  # a row for every position of the square
     # A search whose top images of the unit are shown in the figures.

@@ -30,6 +30,7 @@ from torch import nn
 from producer.datasets.shapes import CLASSES as NAMES
 from producer.datasets.shapes import generate
 from shared.database import Database
+from shared.ledger import Ledger
 from shared.models import ACTIVE_JOBS, Job, OcclusionPosition, Shard, ShardState
 from shared.store import Store
 from tests import reference
@@ -182,8 +183,12 @@ def run_sweeps(home: Home, calls: dict[str, Sequence[object]], *, may_fail: bool
 
 
 @pytest.fixture(scope="module")
-def swept(home: Home, shapes_root: Path, val_images: list[Row]) -> dict[str, Sweep]:
+def swept(
+    home: Home, shapes_root: Path, val_images: list[Row], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Sweep]:
     """Finished sweeps."""
+    link = tmp_path_factory.mktemp("links") / "shapes"
+    link.symlink_to(shapes_root)
     first, second = val_images[10]["path"], val_images[-1]["path"]
     named = [str(row["id"]) for row in val_images if row["path"] in (first, second)]
     files = ("--image", first, "--image", shapes_root / second)
@@ -196,15 +201,28 @@ def swept(home: Home, shapes_root: Path, val_images: list[Row]) -> dict[str, Swe
             "small": submit(*SMALL, "--shards", 2),
             "class": submit(*SQUARE, "--class", "plain-circle", "--target", TARGET, "--shards", 1),
             "files": submit(
-                *SQUARE, "--shards", 1, *files, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "2"
+                *SQUARE, "--shards", 1, *files, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "1"
             ),
-            "ids": submit(*SQUARE, *ids, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "conv2"),
+            "linked": submit(
+                *(*SQUARE, "--image", link / first, "--image", second, "--layer", "features.0"),
+                *("--fill", "noise", "--seed", 5, "--unit", UNIT),
+            ),
+            "ids": submit(*SQUARE, *ids, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "conv1"),
             "whole": submit(*SQUARE, "--shards", 1, "--whole", "--images", 3, "--fill", "mean"),
         },
     )
 
 
 # --- the plain loop ---
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Workers compute beside the loop: threads that wait for each other would take their time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -456,7 +474,9 @@ def test_engines_give_the_same_rows(swept: dict[str, Sweep], loops: dict[int, Lo
     for one, other in zip(full.rows + full.positions, incremental.rows + incremental.positions, strict=True):
         assert one.keys() == other.keys()
         for name in one.keys() - {"job_id", "engine", "array_path", "picture_path"}:
-            if isinstance(one[name], float):
+            if name == "correlation":  # where a map hardly changes, it is made of what rounding leaves
+                assert one[name] == pytest.approx(other[name], abs=1e-4)
+            elif isinstance(one[name], float):
                 assert one[name] == pytest.approx(other[name], rel=1e-5, abs=1e-6)
             else:
                 assert one[name] == other[name], name
@@ -511,29 +531,26 @@ class Watch:
             return session.scalar(query.where(OcclusionPosition.job_id == self.job)) or 0
 
 
-def submit_and_stop(home: Home, shards: int, begun: Callable[[Watch], bool]) -> tuple[Watch, list[psutil.Process]]:
-    """A sweep as ``small`` again, and the processes that compute: stopped while they have shards of it in hand.
+def submit_and_watch(
+    home: Home, shards: int, begun: Callable[[Watch], bool]
+) -> tuple[Watch, list[psutil.Process]]:
+    """A sweep as ``small`` again, as soon as it is in the middle, and the processes that compute.
 
-    They wait while it is submitted: a command takes as long to end as a sweep takes.
+    They wait while it is submitted: a command takes as long to end as a sweep takes. Not later: who is stopped
+    in a transaction keeps everybody else from writing to a SQLite file.
     """
     workers = home.json("query", "SELECT pid FROM workers")
     children = [child for row in workers for child in psutil.Process(row["pid"]).children()]
     signal_all(children, signal.SIGSTOP)
     try:
         watch = Watch(home, home(*submit(*SMALL, "--shards", shards, "--force")).stdout.strip())
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            signal_all(children, signal.SIGCONT)
-            while not (begun(watch) and watch.running) and time.monotonic() < deadline:
-                time.sleep(0.005)
-            signal_all(children, signal.SIGSTOP)
-            if watch.running:
-                return watch, children
-    except BaseException:
+    finally:
         signal_all(children, signal.SIGCONT)
-        raise
-    signal_all(children, signal.SIGCONT)
-    raise AssertionError(f"it was never in the middle\n{home.log()}")
+    deadline = time.monotonic() + 60
+    while not (begun(watch) and watch.running):
+        assert time.monotonic() < deadline, home.log()
+        time.sleep(0.005)
+    return watch, children
 
 
 def signal_all(children: Sequence[psutil.Process], number: signal.Signals) -> None:
@@ -543,10 +560,10 @@ def signal_all(children: Sequence[psutil.Process], number: signal.Signals) -> No
 
 def test_rows_survive_kill_9(home: Home, swept: dict[str, Sweep]) -> None:
     """Some of the shard's positions are written by then: the next attempt finds them."""
-    watch, children = submit_and_stop(home, 2, lambda watch: watch.positions > 0 and not watch.done)
+    watch, children = submit_and_watch(home, 2, lambda watch: watch.positions > 0 and not watch.done)
+    signal_all(children, signal.SIGKILL)
     assert 0 < watch.positions <= IMAGES // 2 * len(STARTS) ** 2
     job = str(watch.job)
-    signal_all(children, signal.SIGKILL)
     wait_for(home, [job])
     (sweep,) = read_sweeps(home, [job])
     assert sweep.status["state"] == "done"
@@ -557,12 +574,9 @@ def test_rows_survive_kill_9(home: Home, swept: dict[str, Sweep]) -> None:
 
 def test_a_cancelled_sweep_stops_and_goes_on(other_home: Home, swept: dict[str, Sweep]) -> None:
     home = other_home
-    watch, children = submit_and_stop(home, IMAGES, lambda watch: watch.done > 0)
+    watch, _ = submit_and_watch(home, IMAGES, lambda watch: watch.done > 0)
+    Ledger(watch.database).cancel(watch.job)
     job = str(watch.job)
-    try:
-        home("cancel", job)
-    finally:
-        signal_all(children, signal.SIGCONT)
     wait_for(home, [job])
     (sweep,) = read_sweeps(home, [job])
     assert sweep.status["state"] == "cancelled"
@@ -640,7 +654,7 @@ def test_files_and_ids_are_the_same_images(
 ) -> None:
     """Of each file both objects; and the square shows noise."""
     sweep = swept["files"]
-    assert swept["ids"].job == sweep.job
+    assert swept["ids"].job == swept["linked"].job == sweep.job
     images = {image["id"]: image for image in val_images}
     assert sorted(
         (Path(row["image_path"]).name, images[row["image_id"]]["object_number"]) for row in sweep.rows
@@ -653,8 +667,8 @@ def test_files_and_ids_are_the_same_images(
     drawn = torch.Generator().manual_seed(5)
     noise = torch.randint(256, (3, SIZE, SIZE), generator=drawn, dtype=torch.uint8).permute(1, 2, 0).numpy()
     for row in sweep.rows:
-        assert (row["unit"], row["layer"], row["layer_path"]) == (UNIT, "conv2", "features.3")
-        check_row(sweep, row, Loop(model, decoded(shapes_root, images[row["image_id"]]), noise, UNIT, layer=2))
+        assert (row["unit"], row["layer"], row["layer_path"]) == (UNIT, "conv1", "features.0")
+        check_row(sweep, row, Loop(model, decoded(shapes_root, images[row["image_id"]]), noise, UNIT, layer=1))
 
 
 def test_whole_files_tell_inside_from_outside_of_the_box(
@@ -689,12 +703,12 @@ def test_whole_files_tell_inside_from_outside_of_the_box(
 
 def test_a_search_of_the_same_weights_is_shown_in_the_figures(home: Home, swept: dict[str, Sweep]) -> None:
     found = swept["files"]
-    search = home(
-        "submit", "--dataset", "shapes", "--layer", "2", "--units", UNIT, "--split", "val", "--wait"
-    ).stdout.strip()
+    asked = "submit", "--dataset", "shapes", "--split", "val", "--layer", "1"
+    search, part = (out.strip() for out in answered(home, [asked, (*asked, "--units", f"{UNIT},9")]))
+    wait_for(home, [search, part])
     ids = [word for row in found.rows for word in ("--image-id", row["image_id"])]
-    asked = submit(*SQUARE, *ids, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "2", "--shards", 1)
-    sweep = run_sweeps(home, {"": asked})[""]
+    again = submit(*SQUARE, *ids, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "1", "--shards", 1)
+    sweep = run_sweeps(home, {"": again})[""]
     assert sweep.job != found.job
     assert found.status["specification"]["top9_job_id"] is None
     assert sweep.status["specification"]["top9_job_id"] == int(search)

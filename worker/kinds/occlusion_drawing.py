@@ -36,13 +36,16 @@ def draw(context: ShardContext) -> None:
     """A shard of images: the figure of each, and its part of the contact sheet."""
     specification = cast(OcclusionSpecification, context.specification)
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
-    rows = {row.image_id: row for row in _rows(context)}
+    images = numbered_images(context, numbers)
+    rows = {row.image_id: row for row in _rows(context, [image.id for image, _ in images])}
+    with context.database.read() as session:
+        class_names = session.get_one(Dataset, specification.dataset_id).class_names
     figures: dict[int, StoredFile] = {}
     parts: list[Picture] = []
     classes: Counter[int] = Counter()
-    for image, source in numbered_images(context, numbers):
+    for image, source in images:
         if row := rows.get(image.id):  # else it could not be read
-            figure = _figure(context, specification, image, row, swept_source(specification, source))
+            figure = _figure(context, specification, class_names, image, row, source)
             figures[image.id] = context.store.put(draw_figure(figure), ".png")
             parts.append(contact_row(figure.image, figure.maps, figure.filled))
             classes.update(figure.maps.classes.ravel().tolist())
@@ -78,9 +81,10 @@ def finish(context: ShardContext) -> None:
     pixels: list[Picture] = []
     classes: Counter[int] = Counter()
     for path in results_of(context, "draw"):
-        with np.load(context.store.locate(path), allow_pickle=False) as part:
-            pixels += list(part["rows"])
-            classes.update(dict(part["classes"].tolist()))
+        if len(pixels) < SHOWN_IMAGES:
+            with np.load(context.store.locate(path), allow_pickle=False) as part:
+                pixels += list(part["rows"])
+                classes.update(dict(part["classes"].tolist()))
     shown = [
         (_caption(images[row.image_id]), _found(row), picture)
         for row, picture in zip(rows[:SHOWN_IMAGES], pixels, strict=False)
@@ -102,25 +106,27 @@ def finish(context: ShardContext) -> None:
     context.complete(write)
 
 
-def _rows(context: ShardContext) -> list[OcclusionMap]:
+def _rows(context: ShardContext, image_ids: Sequence[int] | None = None) -> list[OcclusionMap]:
+    """The job's rows, or those of some images, in the order of the images."""
+    query = select(OcclusionMap).where(OcclusionMap.job_id == context.claim.job_id)
+    if image_ids is not None:
+        query = query.where(OcclusionMap.image_id.in_(image_ids))
     with context.database.read() as session:
-        query = select(OcclusionMap).where(OcclusionMap.job_id == context.claim.job_id)
         return list(session.scalars(query.order_by(OcclusionMap.image_id)))
 
 
 def _figure(
     context: ShardContext,
     specification: OcclusionSpecification,
+    class_names: Sequence[str],
     image: Image,
     row: OcclusionMap,
     source: ImageSource,
 ) -> OcclusionFigure:
     try:
-        pixels = read_swept(context, specification, source)
+        pixels = read_swept(context, specification, swept_source(specification, source))
     except UnreadableImage as error:  # it could be read when it was swept
         raise ImageGone(image=source.path, reason=str(error), job_id=context.claim.job_id) from error
-    with context.database.read() as session:
-        class_names = session.get_one(Dataset, specification.dataset_id).class_names
     whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     filled = filling(whole, specification.fill, specification.patch, specification.seed)[0]
     drawn = [

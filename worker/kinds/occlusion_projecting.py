@@ -50,8 +50,11 @@ class UnitProjections:
         """
         found: list[torch.Tensor] = []
         with torch.inference_mode():
-            observe(self.model, {self.specification.path: found.append}, self.upload(pixels))
-        maxima, places = (values.cpu() for values in strongest(found[0]))
+            for image in pixels.split(1):
+                observe(self.model, {self.specification.path: found.append}, self.upload(image))
+            maxima, places = (
+                torch.cat(values).cpu() for values in zip(*(strongest(maps) for maps in found), strict=True)
+            )
         each = torch.arange(len(units))
         activations, at = maxima[each, torch.tensor(units)], places[each, torch.tensor(units)].numpy()
         firing = (activations > 0).nonzero().flatten().numpy()

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sqlalchemy import delete, insert
+from sqlalchemy.orm import Session
 
 from shared.models import Image, OcclusionPosition
 from shared.specifications import OcclusionSpecification
-from worker.kinds.common import insert_missing
 from worker.runner import ShardContext
 from worker.vision.occlusion import OcclusionMaps
-
-ROWS_AT_ONCE = 20_000
 
 
 def swept_box(specification: OcclusionSpecification, image: Image) -> tuple[float, float, float, float] | None:
@@ -74,7 +73,7 @@ def means_by_box(
 
 
 def record_positions(context: ShardContext, image: Image, maps: OcclusionMaps, class_names: Sequence[str]) -> None:
-    """A row for every position. An attempt that got half way has left some of them, and they are the same."""
+    """A row for every position, in place of those that an attempt that got half way has left."""
     target = maps.target_probability
     rows = [
         {
@@ -89,6 +88,12 @@ def record_positions(context: ShardContext, image: Image, maps: OcclusionMaps, c
         }
         for row, col in np.ndindex(maps.classes.shape)
     ]
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        some = rows[start : start + ROWS_AT_ONCE]
-        context.record(lambda session, some=some: insert_missing(session, OcclusionPosition, some))
+
+    def write(session: Session) -> None:
+        of_image = OcclusionPosition.image_id == image.id
+        session.execute(
+            delete(OcclusionPosition).where(OcclusionPosition.job_id == context.claim.job_id, of_image)
+        )
+        session.execute(insert(OcclusionPosition), rows)
+
+    context.record(write)

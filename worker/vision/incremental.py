@@ -195,13 +195,13 @@ class _Plan:
         return self.windows[node].size if node in self.windows else self.graph.shapes.get(node, ())[2:]
 
     def multiplications(self) -> int:
-        return sum(self.graph.multiplications(node) * prod(self.size(node)) for node in self.graph.nodes)
+        return sum(self.graph.multiplications(node, self.size(node)) for node in self.graph.nodes)
 
     def bytes(self) -> int:
         held: dict[fx.Node, int] = {}
         most = 0
         for node in self.graph.nodes:
-            own = 4 * prod((self.graph.shapes.get(node, (0, 0))[1], *self.size(node)))
+            own = 4 * prod((*self.graph.shapes.get(node, (0, 0))[1:2], *self.size(node)))
             most = max(most, sum(held.values()) + self._gathered(node) + own)
             held[node] = own
             for read in node.all_input_nodes:
@@ -249,4 +249,5 @@ class _Batch:
         old = gather(of_unit, self.images, starts, self.plan.windows[node].size).sum(
             (1, 2, 3), dtype=torch.float64
         )
-        return self.clear.rectified_sums[clear, units][self.images] + new - old
+        # What is outside of the window, not below zero for rounding.
+        return new + (self.clear.rectified_sums[clear, units][self.images] - old).clamp(min=0)

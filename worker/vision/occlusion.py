@@ -22,6 +22,7 @@ from worker.vision.occlusion_engines import Clear, Engine
 
 MEMORY = 2**30
 LARGEST_BATCH = 128  # occluded images: larger ones are no faster
+APPROXIMATE_BATCH = 32
 MOST_IMAGES = 16
 
 
@@ -106,6 +107,8 @@ class Sweep:
         self.device, self.mean, self.std, self.on_smaller = torch.device(device), mean, std, on_smaller
         # Of the shape of its batch the last bits of a result depend: so it is always the same.
         at_most = min(LARGEST_BATCH, _places_of_a_kind(engine) * together)
+        if tolerance:  # its places come in several rounds, of each of which the last batch is filled up
+            at_most = min(at_most, APPROXIMATE_BATCH)
         self.at_once = _how_many(memory // 2, engine.bytes_of_place(), at_most)
         self.images_at_once = _how_many(memory // 2, engine.bytes_of_clear(), MOST_IMAGES)
 
@@ -123,10 +126,9 @@ class Sweep:
             the network answered NaN or infinity.
         """
         grid, device = self.engine.grid, self.device
-        clear_images, filled = (
-            to_input(p, device, self.mean, self.std)
-            for p in (pixels, filling(pixels, self.fill, grid.patch, self.seed))
-        )
+        # One by one, as the clear images run: the last bits depend on what is computed together.
+        square = torch.cat([filling(image, self.fill, grid.patch, self.seed) for image in pixels.split(1)])
+        clear_images, filled = (to_input(p, device, self.mean, self.std) for p in (pixels, square))
         clear = self.engine.clear(clear_images)
         sums = clear.rectified_sums
         units = clear.maxima.argmax(1)

@@ -130,7 +130,7 @@ class Full:
 
     def multiplications(self) -> float:
         counted = (
-            module.weight.numel() * prod(shape[1:])
+            module.weight.numel() * prod(shape[1:] if isinstance(module, nn.Conv2d) else shape[:-1])
             for module, shape in self._layers
             if isinstance(module, (nn.Conv2d, nn.Linear))
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from copy import deepcopy
 from dataclasses import dataclass
@@ -117,10 +118,12 @@ class Graph:
         """The module that a node calls."""
         return self.model.get_submodule(str(node.target)) if node.op == "call_module" else None
 
-    def multiplications(self, node: fx.Node) -> int:
-        """Of a convolution, for one place of its output; of a fully connected layer; else 0."""
+    def multiplications(self, node: fx.Node, size: Sequence[int]) -> int:
+        """Of a convolution that makes windows, or maps, of this size; of a fully connected layer; else 0."""
         module = self.layer_of(node)
-        return module.weight.numel() if isinstance(module, (nn.Conv2d, nn.Linear)) else 0
+        if isinstance(module, nn.Conv2d):
+            return module.weight.numel() * prod(size)
+        return module.weight.numel() * prod(self.shapes[node][1:-1]) if isinstance(module, nn.Linear) else 0
 
     def map_size(self, node: fx.Node) -> Pair | None:
         """Rows and columns of a node's map; None if it makes none."""
@@ -163,7 +166,7 @@ class Graph:
     def _kinds(self, places: int) -> np.ndarray:
         """Of each row of the grid, and of each column: to which kind it belongs. Those of a kind have windows of
         one size, so that few kinds with much different reach save most."""
-        weights = np.array([self.multiplications(node) for node in self.reaches])
+        weights = np.array([self.multiplications(node, (1, 1)) for node in self.reaches])
         lengths = np.array([[reach.length for reach in both] for both in self.reaches.values()]).max(1)
         order = np.argsort(weights @ lengths**2, kind="stable")
         kinds = np.empty(places, np.int64)
