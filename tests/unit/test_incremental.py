@@ -489,3 +489,10 @@ def test_any_network(case: Case) -> None:
     with torch.inference_mode():
         expected = everywhere(full, images, filled, units, 64)
         assert_same(everywhere(incremental, images, filled, units, 64), expected, 1e-9, 1e-10)
+
+
+def test_a_network_whose_functions_read_weights_is_counted_too() -> None:
+    """ConvNeXt calls layer_norm: its weights are nodes of the graph, and no maps."""
+    engine = Incremental(fresh("convnext_tiny", 64), "features.0.0", Grid(64, 16, 24))
+    assert engine.bytes_of_place() > 0
+    assert engine.multiplications() > 0

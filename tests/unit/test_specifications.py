@@ -151,6 +151,7 @@ def test_a_sweep_is_read_as_it_was_written() -> None:
         {"engine": "fast"},
         {"approximate": 1.0},
         {"approximate": -0.1},
+        {"approximate": float("nan")},
         {"memory_mb": 0},
         {"shards": 0},
     ],
