@@ -26,7 +26,7 @@ A search of conv 5 in {SHARDS} shards, the crops being registered as a data set,
 ledger's own times, from the begin of the first shard of the stage *search* to the end of the last one. Workers
 and private Redis are what `analyze up` and `analyze worker` start, all settings but the threads are the defaults,
 so the database is SQLite. The function is the search in a fresh process with as many threads, the network being
-loaded and two batches searched before its time begins; each shard of the job loads the network. Both have found
+loaded and two batches searched before its time begins; of the job the first shard loads it. Both have found
 the same.
 """
 

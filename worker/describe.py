@@ -6,8 +6,6 @@ finite, and puts the tensors into the artifact store.
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,9 +14,10 @@ import click
 import torch
 from torch.overrides import TorchFunctionMode
 
-from shared.errors import UnitscopeError, UsageError
+from shared.errors import UsageError
 from shared.networks import LayerDescription, NetworkDescription, NetworkSpecification
 from shared.store import Store
+from worker.answering import print_answer
 from worker.kinds.common import build
 from worker.vision.geometry import trace
 from worker.vision.networks import layer_names
@@ -103,15 +102,15 @@ def take_weights(
 @click.option("--pretrained", is_flag=True)
 def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool) -> None:
     """Describe the network of SPECIFICATION (JSON)."""
-    try:
+
+    def answer() -> dict[str, Any]:
         network = NetworkSpecification.model_validate_json(specification)
-        answer: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
+        said: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
         if weights and store:
-            answer["weights"] = take_weights(network, weights, Store(store), pretrained=pretrained)
-    except UnitscopeError as error:
-        details = {name: str(value) for name, value in error.details.items()}
-        answer = {"error": type(error).__name__, "details": details}
-    json.dump(answer, sys.stdout)
+            said["weights"] = take_weights(network, weights, Store(store), pretrained=pretrained)
+        return said
+
+    print_answer(answer)
 
 
 if __name__ == "__main__":

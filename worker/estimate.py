@@ -6,7 +6,6 @@ Nothing but arithmetic depends on a network's weights, so that it is timed with 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -16,10 +15,9 @@ from typing import Any
 
 import torch
 
-from shared.errors import UnitscopeError
 from shared.settings import load_settings
 from shared.specifications import OcclusionSpecification
-from shared.specifications.occlusion import IMAGES_OF_SHARD
+from worker.answering import print_answer
 from worker.arithmetic import settle_arithmetic
 from worker.kinds.common import build
 from worker.vision.incremental import Incremental
@@ -37,11 +35,14 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
     model = build(network).eval().to(device, memory_format=torch.channels_last)
     grid = Grid(network.image_size, specification.patch, specification.stride)
     choice = choose_engine(model, specification.path, grid, specification.engine)
-    together = min(len(specification.images), IMAGES_OF_SHARD)
-    sweep = Sweep(choice.engine, memory=specification.memory_mb * 2**20, together=together, device=device)
-    counted = {"full": Full(model, specification.path, grid).multiplications()}
+    sweep = Sweep(
+        choice.engine, memory=specification.memory_mb * 2**20, together=specification.together, device=device
+    )
+    engines: list[Engine] = [choice.engine]
+    other = Full if isinstance(choice.engine, Incremental) else Incremental
     with suppress(ValueError):  # the reason says why
-        counted["incremental"] = Incremental(model, specification.path, grid).multiplications()
+        engines.append(other(model, specification.path, grid))
+    counted = {engine.name: engine.multiplications() for engine in sorted(engines, key=lambda engine: engine.name)}
     seconds = _seconds_of_image(sweep, device)
     return {
         "images": len(specification.images),
@@ -66,8 +67,7 @@ def _seconds_of_image(sweep: Sweep, device: torch.device) -> float:
     began = time.perf_counter()
     clear = engine.clear(images)
     clear_seconds = time.perf_counter() - began
-    each = len(grid.starts)
-    places = torch.stack(torch.meshgrid(torch.arange(each), torch.arange(each), indexing="ij"), 2).view(-1, 2)
+    places = grid.all_places()
     timed = list(_timed_kinds(engine, clear, images, places, sweep.at_once))
     share = sum(count for count, _ in timed) / len(places)
     return clear_seconds + sum(count * seconds for count, seconds in timed) / share
@@ -96,12 +96,8 @@ def main() -> None:
     """Estimate the sweep whose specification comes as JSON."""
     settle_arithmetic(load_settings({}).threads)
     device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        wanted = OcclusionSpecification.model_validate_json(sys.stdin.read())
-        answer: dict[str, Any] = {"estimate": estimate(wanted, torch.device(device))}
-    except UnitscopeError as error:
-        answer = {"error": type(error).__name__, "details": {k: str(v) for k, v in error.details.items()}}
-    json.dump(answer, sys.stdout)
+    specification = OcclusionSpecification.model_validate_json(sys.stdin.read())
+    print_answer(lambda: {"estimate": estimate(specification, torch.device(device))})
 
 
 if __name__ == "__main__":

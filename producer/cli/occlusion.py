@@ -15,11 +15,6 @@ from producer.cli.submitting import job_options, submit_job
 if TYPE_CHECKING:
     from shared.specifications import OcclusionSpecification
 
-IMAGE_OPTIONS = ("split", "class_name", "count", "paths", "ids")
-OCCLUDER_OPTIONS = (
-    *("patch", "stride", "fill", "seed", "engine", "approximate", "memory_mb", "whole_files", "positions"),
-)
-
 
 def _a_number(value: float) -> float:
     if math.isnan(value):  # a range lets it pass
@@ -91,16 +86,16 @@ def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: An
     \b
     analyze submit occlusion --dataset voc --images 64 --patch 32 --stride 8
     analyze submit occlusion --dataset voc --class dog --target cat --fill blur
-    analyze submit occlusion --dataset voc --image JPEGImages/2007_000027.jpg --whole
+    analyze submit occlusion --dataset voc --image VOC2007/JPEGImages/000497.jpg --whole
     """
     from producer.occlusion_requests import ImageChoice, Occluder, occlusion_request
 
-    images = ImageChoice(**{name: options.pop(name) for name in IMAGE_OPTIONS})
+    images = ImageChoice(**{name: options.pop(name) for name in ImageChoice.__dataclass_fields__})
     if (images.paths or images.ids) and (images.split or images.class_name or images.count):
         raise click.UsageError(
             "--image and --image-id name images: --images, --split and --class don't go with them."
         )
-    occluder = Occluder(**{name: options.pop(name) for name in OCCLUDER_OPTIONS})
+    occluder = Occluder(**{name: options.pop(name) for name in Occluder.__dataclass_fields__})
     specification = occlusion_request(
         app.database,
         app.settings,

@@ -12,7 +12,7 @@ from shared.errors import JobCancelled, JobFailed
 from shared.models import ACTIVE_JOBS, JobState
 
 POLL_SECONDS = 0.5
-COUNTED = {"search": "images", "project": "units", "train": "images"}
+COUNTED = {"search": "images", "project": "units", "train": "images", "sweep": "images", "draw": "images"}
 
 
 def wait_for(app: App, job_id: int) -> JobProgress:

@@ -54,6 +54,11 @@ class OcclusionSpecification(Specification):
     top9_job_id: int | None = None
     shards: int | None = Field(default=None, ge=1, le=100_000, description="None: one for every 8 images")
 
+    @property
+    def together(self) -> int:
+        """How many images mostly come together, whatever the shards."""
+        return min(len(self.images), IMAGES_OF_SHARD)
+
     def plan(self) -> list[PlannedShard]:
         """Shards of images; the work is counted in images."""
         ranges = cut(len(self.images), self.shards or -(-len(self.images) // IMAGES_OF_SHARD))

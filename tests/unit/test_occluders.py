@@ -156,3 +156,10 @@ def test_blur_weighs_pixels_by_a_gaussian_of_a_quarter_of_the_patch() -> None:
     near = (torch.arange(33) - 16).abs() <= 6
     torch.testing.assert_close(across[near], expected[near].double(), rtol=0.05, atol=0.6)
     assert (across[~near] == 0).all()
+
+
+def test_all_places_go_row_by_row() -> None:
+    grid = Grid(10, 4, 5)
+    assert grid.starts == [0, 5, 6]
+    assert grid.all_places().tolist() == [[row, col] for row in range(3) for col in range(3)]
+    assert Grid(4, 4, 1).all_places().tolist() == [[0, 0]]

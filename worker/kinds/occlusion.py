@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from shared.models import Dataset, Image, OcclusionMap
 from shared.specifications import OcclusionSpecification
-from shared.specifications.occlusion import IMAGES_OF_SHARD
 from shared.store import StoredFile
 from worker.kinds.common import keep, numbered_images, pixel_cache, report_skipped, trained
 from worker.kinds.occlusion_projecting import UnitProjections
@@ -24,6 +23,7 @@ from worker.vision.occluders import Grid
 from worker.vision.occlusion import OcclusionMaps, Sweep
 from worker.vision.occlusion_arrays import write_maps
 from worker.vision.occlusion_engines import choose_engine
+from worker.vision.pixel_cache import PixelCache
 from worker.vision.unit_pictures import UnitPicture
 
 
@@ -51,19 +51,13 @@ def sweep(context: ShardContext) -> None:
 
 
 def swept_source(specification: OcclusionSpecification, source: ImageSource) -> ImageSource:
-    """What is swept: the object's box, or its whole file, of which the cache knows nothing."""
-    return replace(source, box=None, position=-1) if specification.whole_files else source
+    """What is swept: the object's box, or its whole file."""
+    return replace(source, box=None) if specification.whole_files else source
 
 
-def read_swept(context: ShardContext, specification: OcclusionSpecification, source: ImageSource) -> np.ndarray:
-    """The image as the network sees it: uint8 [H, W, 3].
-
-    Raises
-    ------
-    UnreadableImage
-    """
-    size = specification.network.image_size
-    return read_cached(source, size, None if source.position < 0 else pixel_cache(context, size))
+def swept_cache(context: ShardContext, specification: OcclusionSpecification) -> PixelCache | None:
+    """Where what is swept is kept as pixels."""
+    return None if specification.whole_files else pixel_cache(context, specification.network.image_size)
 
 
 class _Shard:
@@ -85,7 +79,7 @@ class _Shard:
             target=specification.target,
             tolerance=specification.approximate,
             memory=specification.memory_mb * 2**20,
-            together=min(len(specification.images), IMAGES_OF_SHARD),
+            together=specification.together,
             device=context.device,
             mean=network.mean,
             std=network.std,
@@ -94,6 +88,7 @@ class _Shard:
             ),
         )
         self.projections = UnitProjections(context, specification, self.model)
+        self.cache = swept_cache(context, specification)
         self.skipped: list[Skipped] = []
         with context.database.read() as session:
             self.class_names = session.get_one(Dataset, specification.dataset_id).class_names
@@ -103,7 +98,9 @@ class _Shard:
         read = []
         for image, source in images:
             try:
-                read.append((image, source, read_swept(self.context, self.specification, source)))
+                read.append(
+                    (image, source, read_cached(source, self.specification.network.image_size, self.cache))
+                )
             except UnreadableImage as error:
                 self.skipped.append(Skipped(source, str(error)))
         if not read:

@@ -18,16 +18,17 @@ from shared.models import Dataset, Image, Job, OcclusionJob, OcclusionMap, Searc
 from shared.specifications import OcclusionSpecification
 from shared.store import StoredFile
 from worker.kinds.common import keep, numbered_images, require_some
-from worker.kinds.occlusion import read_swept, swept_source
+from worker.kinds.occlusion import swept_cache, swept_source
 from worker.kinds.occlusion_rows import swept_box
 from worker.kinds.top9_partials import results_of
 from worker.runner import ShardContext
 from worker.vision import pictures
-from worker.vision.images import ImageSource, UnreadableImage
+from worker.vision.images import ImageSource, UnreadableImage, read_cached
 from worker.vision.occluders import filling
 from worker.vision.occlusion_arrays import read_maps
 from worker.vision.occlusion_pictures import OcclusionFigure, contact_row, contact_sheet, draw_figure
 from worker.vision.pictures import Picture
+from worker.vision.pixel_cache import PixelCache
 
 SHOWN_IMAGES = 1000  # on the contact sheet: more make a picture that no program opens
 
@@ -40,12 +41,13 @@ def draw(context: ShardContext) -> None:
     rows = {row.image_id: row for row in _rows(context, [image.id for image, _ in images])}
     with context.database.read() as session:
         class_names = session.get_one(Dataset, specification.dataset_id).class_names
+    cache = swept_cache(context, specification)
     figures: dict[int, StoredFile] = {}
     parts: list[Picture] = []
     classes: Counter[int] = Counter()
     for image, source in images:
         if row := rows.get(image.id):  # else it could not be read
-            figure = _figure(context, specification, class_names, image, row, source)
+            figure = _figure(context, specification, class_names, image, row, source, cache)
             figures[image.id] = context.store.put(draw_figure(figure), ".png")
             parts.append(contact_row(figure.image, figure.maps, figure.filled))
             classes.update(figure.maps.classes.ravel().tolist())
@@ -122,9 +124,10 @@ def _figure(
     image: Image,
     row: OcclusionMap,
     source: ImageSource,
+    cache: PixelCache | None,
 ) -> OcclusionFigure:
     try:
-        pixels = read_swept(context, specification, swept_source(specification, source))
+        pixels = read_cached(swept_source(specification, source), specification.network.image_size, cache)
     except UnreadableImage as error:  # it could be read when it was swept
         raise ImageGone(image=source.path, reason=str(error), job_id=context.claim.job_id) from error
     whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]

@@ -16,10 +16,9 @@ from torch import fx, nn
 
 Pair = tuple[int, int]  # of rows and columns
 
-POINTWISE = (
-    *(nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, nn.Identity),
-    *(nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout),
-)
+# In evaluation they give what they get.
+SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, *SAME)
 IN_PLACE = {"iadd", "isub", "imul", "itruediv"}  # of ``operator``
 
 

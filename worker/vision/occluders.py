@@ -31,6 +31,11 @@ class Grid:
     def places(self) -> int:
         return len(self.starts) ** 2
 
+    def all_places(self) -> torch.Tensor:
+        """int64 [places, 2]: numbers of row and column among ``starts``, row by row."""
+        each = torch.arange(len(self.starts))
+        return torch.cartesian_prod(each, each).view(-1, 2)
+
 
 def filling(pixels: torch.Tensor, fill: Fill, patch: int, seed: int = 0) -> torch.Tensor:
     """What the square shows of images uint8 [N, 3, H, W]: as large as they are, it uncovers a part of it.

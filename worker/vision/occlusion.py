@@ -192,16 +192,10 @@ class Sweep:
                 some = left[: self.at_once]
                 # The last batch repeats its last image, to no purpose but the shape.
                 filled_up = torch.cat([some, some[-1:].expand(self.at_once - len(some))])
-                try:
-                    sums, outputs = self.engine.run(clear, filled, images_[filled_up], places_[filled_up], units)
-                except RuntimeError as error:
-                    if not is_out_of_memory(error) or self.at_once == 1:
-                        raise
-                    sums = None
-                if sums is None:  # outside of the handler, whose traceback holds on to tensors
-                    self.at_once = halved(self.at_once, self.device)
-                    self.on_smaller(self.at_once)
+                ran = self._run(clear, filled, images_[filled_up], places_[filled_up], units)
+                if ran is None:
                     continue
+                sums, outputs = ran
                 probabilities, answers = _answers(outputs, wanted[images_[filled_up].to(wanted.device)])
                 found = torch.cat([sums[:, None], probabilities], 1)
                 if not torch.isfinite(found).all():
@@ -212,11 +206,24 @@ class Sweep:
                 progress()
         return values, classes
 
+    def _run(
+        self, clear: Clear, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """What the engine gives; None where that was too much for the memory: fewer run at once from now on."""
+        try:
+            return self.engine.run(clear, filled, images, places, units)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or self.at_once == 1:
+                raise
+        # Outside of the handler, whose traceback holds on to tensors.
+        self.at_once = halved(self.at_once, self.device)
+        self.on_smaller(self.at_once)
+        return None
+
 
 def _places_of_a_kind(engine: Engine) -> int:
     """In the mean, rounded up."""
-    each = torch.arange(len(engine.grid.starts))
-    return -(-engine.grid.places // len(engine.kinds(torch.cartesian_prod(each, each)).unique()))
+    return -(-engine.grid.places // len(engine.kinds(engine.grid.all_places()).unique()))
 
 
 def _how_many(memory: int, each: int, most: int) -> int:

@@ -29,7 +29,7 @@ from worker.vision.occlusion import OcclusionMaps
 from worker.vision.pictures import EMPTY, INK, PAPER, Picture, resized
 
 RGB = tuple[int, int, int]
-Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 MOST_SHARE = 1.5  # of the clear image's activation: what is above has the same colour
 ACTIVATIONS, PROBABILITIES = colormaps["viridis"], colormaps["magma"]
 FALL = LinearSegmentedColormap.from_list("fall", [(1, 0.1, 0.1, 0), (1, 0.1, 0.1, 0.85)])

@@ -17,12 +17,11 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from worker.vision.chains import POINTWISE, Pair, Step, overwrites, step_of
+from worker.vision.chains import POINTWISE, SAME, Pair, Step, overwrites, step_of
 from worker.vision.occluders import Grid
 
 KINDS = 4  # of rows, and of columns: more make windows smaller, and batches too
 WHOLE_SHARE = 0.85  # of a map: windows that are larger aren't worth gathering
-SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)  # give what they get
 JOINING = {torch.cat}
 POINTWISE_FUNCTIONS = {F.relu, torch.relu, torch.add, operator.add, operator.iadd, F.dropout}
 
