@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from shared.database import Database
 from shared.errors import NoSuchJob
-from shared.models import Dataset, Event, Job, Shard, ShardState, utc_now
+from shared.ledger import RETRY_REQUESTED
+from shared.models import Dataset, Event, Job, JobState, Shard, ShardState, utc_now
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,22 @@ class StageProgress:
 
 
 @dataclass(frozen=True)
+class FirstError:
+    """What went wrong first: the job's own error is the last straw, which may be another."""
+
+    at: datetime
+    shard: int | None
+    message: str
+
+
+@dataclass(frozen=True)
 class JobProgress:
-    """A job and its stages."""
+    """A job and its stages; of a failed one the first error."""
 
     job: Job
     dataset: str
     stages: list[StageProgress]
+    first_error: FirstError | None
 
     @property
     def share(self) -> float:
@@ -59,6 +70,7 @@ class JobProgress:
             "shards_left": job.shards_left,
             "cancel_requested": job.cancel_requested,
             "error": job.error,
+            "first_error": vars(self.first_error) if self.first_error else None,
             "summary": job.summary,
             "created_at": _iso(job.created_at),
             "started_at": _iso(job.started_at),
@@ -81,7 +93,23 @@ def job_progress(database: Database, job_id: int) -> JobProgress:
         if job is None:
             raise NoSuchJob(job_id=job_id)
         dataset = session.get_one(Dataset, job.dataset_id).name
-        return JobProgress(job, dataset, _stages(session, job_id))
+        return JobProgress(job, dataset, _stages(session, job_id), _first_error(session, job))
+
+
+def _first_error(session: Session, job: Job) -> FirstError | None:
+    """Since the job was submitted, or retried the last time."""
+    if job.state != JobState.FAILED:
+        return None
+    of_job = Event.job_id == job.id
+    retried = select(func.max(Event.id)).where(of_job, Event.message == RETRY_REQUESTED).scalar_subquery()
+    row = session.execute(
+        select(Event.at, Shard.number, Event.message)
+        .outerjoin(Shard, Shard.id == Event.shard_id)
+        .where(of_job, Event.level == "error", Event.id > func.coalesce(retried, 0))
+        .order_by(Event.id)
+        .limit(1)
+    ).one_or_none()
+    return FirstError(*row) if row else None
 
 
 def _stages(session: Session, job_id: int) -> list[StageProgress]:

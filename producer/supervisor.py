@@ -110,7 +110,7 @@ class Supervisor:
             "ANALYZE_SUPERVISOR_PID": str(os.getpid()),
             **MALLOC,
         }
-        command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+        command = [sys.executable, "-m", "celery", "--quiet", "-A", "worker.app", "worker"]
         command += ["--pool", "prefork", "--concurrency", "1", "--hostname", f"{name}@unitscope"]
         command += ["--queues", ",".join(self.queues), "--loglevel", "INFO"]
         command += ["--without-gossip", "--without-mingle"]

@@ -7,22 +7,26 @@ late or never: a claim is what gives a shard to a worker, and only the claim's t
 from __future__ import annotations
 
 import secrets
+from collections import Counter as Counting
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.database import Database, database_now
 from shared.errors import JobStateConflict, NoSuchJob
-from shared.models import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState, Worker, utc_now
+from shared.models import ACTIVE_JOBS, Counter, Event, Job, JobState, Shard, ShardState, Worker, utc_now
 from shared.specifications import Specification
 
 MAX_ATTEMPTS = 3
 WORKER_ALIVE_SECONDS = 30.0
 LARGEST_ID = 2**31 - 1
+RETRY_REQUESTED = "retry requested"
 
 
 class LeaseLost(Exception):
@@ -133,11 +137,15 @@ class Ledger:
             return None
         token = secrets.token_hex(16)
         with self.database.write() as session:
-            job_id = session.scalar(select(Shard.job_id).where(Shard.id == shard_id))
-            if job_id is None:
+            found = session.execute(
+                select(Shard.job_id, Shard.stage_name).where(Shard.id == shard_id)
+            ).one_or_none()
+            if found is None:
                 return None
-            job = self._lock_job(session, job_id)
+            job = self._lock_job(session, found.job_id)
+            was = session.scalar(select(Shard.state).where(Shard.id == shard_id))
             if job.state not in ACTIVE_JOBS or job.cancel_requested:
+                _count(session, "messages_ignored", job.kind, found.stage_name)
                 return None
             expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
             row = session.execute(
@@ -162,6 +170,7 @@ class Ledger:
                 .execution_options(synchronize_session=False)
             ).one_or_none()
             if row is None:
+                _count(session, "messages_ignored", job.kind, found.stage_name)
                 return None
             job.state = JobState.RUNNING
             job.started_at = job.started_at or utc_now()
@@ -172,6 +181,9 @@ class Ledger:
                 "info",
                 f"{row.stage_name}: attempt {row.attempt} begins on {worker}",
             )
+            if was == ShardState.RUNNING:
+                session.flush()
+                _count(session, "leases_lost", job.kind, row.stage_name)
             return Claim(
                 shard_id,
                 job.id,
@@ -227,7 +239,7 @@ class Ledger:
         """
         with self.database.write() as session:
             job = self._lock_job(session, claim.job_id)
-            self._fence(
+            began = self._fence(
                 session,
                 claim,
                 state=ShardState.DONE,
@@ -241,16 +253,20 @@ class Ledger:
                 write(session)
             job.shards_left -= 1
             _log(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: done")
+            session.flush()
             if job.shards_left == 0:
                 job.state = JobState.DONE
                 job.finished_at = utc_now()
                 _log(session, job.id, None, "info", "job done")
-                return
-            session.flush()
-            if job.cancel_requested:  # the worker was done before it noticed
+            elif job.cancel_requested:  # the worker was done before it noticed
                 self._end_if_cancelled(session, job)
             else:
                 self._open_next_stage(session, job)
+            session.flush()
+            seconds = max(0.0, (utc_now() - began).total_seconds())
+            _count(session, "shards_done", claim.kind, claim.stage_name)
+            _count(session, "shard_seconds", claim.kind, claim.stage_name, seconds)
+            _count(session, "work_done", claim.kind, claim.stage_name, claim.work_total)
 
     def _open_next_stage(self, session: Session, job: Job) -> None:
         unfinished = session.scalar(
@@ -289,11 +305,13 @@ class Ledger:
                 error=error,
                 finished_at=None if state == ShardState.QUEUED else utc_now(),
             )
-            _log(session, job.id, claim.shard_id, "error" if state == ShardState.FAILED else "warning", error)
+            _log(session, job.id, claim.shard_id, "error", error)
             if state == ShardState.FAILED:
                 self._end_job(session, job, JobState.FAILED, error)
             else:
                 self._end_if_cancelled(session, job)
+            session.flush()
+            _count(session, "attempts_failed", claim.kind, claim.stage_name)
 
     def confirm_cancelled(self, claim: Claim) -> None:
         """The worker has stopped on a cancel request.
@@ -314,17 +332,24 @@ class Ledger:
             )
             self._end_if_cancelled(session, job)
 
-    def _fence(self, session: Session, claim: Claim, **values: Any) -> None:
-        """Change the shard's row, only with the claim's token."""
+    def _fence(self, session: Session, claim: Claim, **values: Any) -> datetime:
+        """Change the shard's row, only with the claim's token; returns when the attempt began."""
         changed = session.execute(
             update(Shard)
             .where(Shard.id == claim.shard_id, Shard.token == claim.token, Shard.state == ShardState.RUNNING)
             .values(**values)
-            .returning(Shard.id)
+            .returning(Shard.started_at)
             .execution_options(synchronize_session=False)
         ).first()
         if changed is None:
             raise LeaseLost(f"shard {claim.shard_id}, attempt {claim.attempt}")
+        began: datetime = changed.started_at
+        return began
+
+    def late_write_refused(self, claim: Claim) -> None:
+        """Count a worker that came back when another had its shard."""
+        with self.database.write() as session:
+            _count(session, "late_writes_refused", claim.kind, claim.stage_name)
 
     # --- stopping and trying again ---
 
@@ -368,7 +393,7 @@ class Ledger:
             job.state = JobState.QUEUED
             job.cancel_requested = False
             job.error = job.finished_at = None
-            _log(session, job_id, None, "info", "retry requested")
+            _log(session, job_id, None, "info", RETRY_REQUESTED)
 
     @staticmethod
     def _lock_job(session: Session, job_id: int) -> Job:
@@ -421,23 +446,28 @@ class Ledger:
         for job_id in jobs:
             with self.database.write() as session:
                 job = self._lock_job(session, job_id)
-                for shard in session.scalars(
+                silent = session.scalars(
                     select(Shard).where(expired, Shard.job_id == job_id).with_for_update()
-                ).all():
-                    swept += 1
-                    silent = f"worker {shard.worker} fell silent in attempt {shard.attempt} of {MAX_ATTEMPTS}"
-                    self._take_back(session, job, shard, silent)
+                ).all()
+                for shard in silent:
+                    lost = f"worker {shard.worker} fell silent in attempt {shard.attempt} of {MAX_ATTEMPTS}"
+                    self._take_back(session, job, shard, lost)
+                session.flush()
+                for stage, count in sorted(Counting(shard.stage_name for shard in silent).items()):
+                    _count(session, "leases_lost", job.kind, stage, count)
+                swept += len(silent)
         return swept
 
     def _take_back(self, session: Session, job: Job, shard: Shard, lost: str) -> None:
-        _log(session, job.id, shard.id, "warning", f"{shard.stage_name}: {lost}")
+        failed = job.state in ACTIVE_JOBS and not job.cancel_requested and shard.attempt >= MAX_ATTEMPTS
+        _log(session, job.id, shard.id, "error" if failed else "warning", f"{shard.stage_name}: {lost}")
         shard.token = shard.lease_until = shard.sent_at = None
         if job.state not in ACTIVE_JOBS:  # it was ended over another of its shards a moment ago
             shard.state = ShardState.CANCELLED
         elif job.cancel_requested:
             shard.state = ShardState.CANCELLED
             self._end_if_cancelled(session, job)
-        elif shard.attempt >= MAX_ATTEMPTS:
+        elif failed:
             shard.state = ShardState.FAILED
             shard.error = lost
             session.flush()
@@ -515,6 +545,17 @@ def _set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequen
         .returning(Shard.id, Shard.queue)
         .execution_options(synchronize_session=False)
     ).all()
+
+
+def _count(session: Session, name: str, kind: str, stage: str, by: float = 1) -> None:
+    """Raise a counter. Everybody's transactions meet at its row: so it comes last in each, and always in the same
+    order, or two could wait for each other."""
+    insert_one: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
+    row = insert_one(Counter).values(name=name, kind=kind, stage=stage, value=by)
+    raised = row.on_conflict_do_update(
+        index_elements=["name", "kind", "stage"], set_={"value": Counter.value + row.excluded.value}
+    )
+    session.execute(raised)
 
 
 def _log(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from sqlalchemy import make_url
 
 from shared.errors import BadSettings
+from shared.logs import LogFormat
 
 CONFIG_NAME = "config.toml"
 
@@ -58,6 +59,9 @@ class Settings(BaseSettings):
         ge=0,
         allow_inf_nan=False,
         description="decoded images kept in the home folder for the next job or epoch, at most; 0: none",
+    )
+    log_format: LogFormat = Field(
+        default="text", description="of what workers and `analyze up` say on stderr: text, or json"
     )
 
     @classmethod

@@ -12,14 +12,16 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import setup_logging, worker_ready
 from kombu import Queue
 
+from shared import logs
 from shared.broker import TASK, broker_for
 from shared.settings import load_settings
 from shared.specifications import QUEUES
 
 settings = load_settings()
+logs.set_up(settings.log_format)
 
 app: Celery = broker_for(settings).celery
 app.set_current()
@@ -37,10 +39,14 @@ app.conf.update(
         **app.conf.broker_transport_options,
         "visibility_timeout": 3600,  # a second delivery is ignored, so this may be short of a training run
     },
-    worker_hijack_root_logger=False,
     worker_send_task_events=False,
     task_send_sent_event=False,
 )
+
+
+@setup_logging.connect
+def _keep_our_logging(**event: Any) -> None:
+    """Where somebody listens to this signal Celery sets up nothing of its own."""
 
 
 @worker_ready.connect

@@ -16,6 +16,7 @@ from types import TracebackType
 import torch
 from sqlalchemy.orm import Session
 
+from shared import logs
 from shared.broker import Broker, broker_for, dispatch
 from shared.database import Database
 from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach, UnitscopeError
@@ -144,14 +145,24 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     if claim is None:
         logger.info("shard %d is not to be had", shard_id)
         return
-    logger.info("job %d, shard %d (%s), attempt %d", claim.job_id, shard_id, claim.stage_name, claim.attempt)
-    try:
-        _work(claim, ledger, settings, device or os.environ.get("ANALYZE_DEVICE") or "cpu")
-    except LeaseLost as error:
-        logger.warning("lease lost, nothing written: %s", error)
+    with logs.at_hand(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
+        logger.info("begun")
+        try:
+            _work(claim, ledger, settings, device or os.environ.get("ANALYZE_DEVICE") or "cpu")
+            logger.info("ended")
+        except LeaseLost as error:
+            logger.warning("lease lost, nothing written: %s", error)
+            _count_late_write(ledger, claim)
     try:
         dispatch(ledger, _broker(settings))
     except BrokerOutOfReach as error:  # a sweeper sends the next stage later
+        logger.warning("%s", error)
+
+
+def _count_late_write(ledger: Ledger, claim: Claim) -> None:
+    try:
+        ledger.late_write_refused(claim)
+    except DatabaseOutOfReach as error:  # a figure less
         logger.warning("%s", error)
 
 
@@ -171,5 +182,5 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None
     except UnitscopeError as error:  # known, and the same every time
         ledger.fail(claim, str(error), again=False)
     except Exception:
-        logger.exception("shard %d", claim.shard_id)
+        logger.exception("the attempt failed")
         ledger.fail(claim, traceback.format_exc(limit=-12), again=True)

@@ -86,7 +86,15 @@ def _print_status(app: App, progress: JobProgress) -> None:
     for name, value in (job.summary or {}).items():
         app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
     if job.error:
-        app.out.print(Text("error: ", "red") + f"{job.error}\n`analyze retry {job.id}` tries again.")
+        first = progress.first_error
+        if first and first.message not in job.error:
+            shard = "" if first.shard is None else f", shard {first.shard}"
+            app.out.print(Text(f"first error ({first.at:%Y-%m-%d %H:%M:%S}{shard}): ", "red") + first.message)
+        app.out.print(Text("error: ", "red") + job.error)
+        app.out.print(
+            f"`analyze logs {job.id}` has all of it. When its cause is gone, `analyze retry {job.id}` does what is"
+            " left to do."
+        )
 
 
 def _plain(value: object) -> str:

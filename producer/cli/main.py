@@ -34,6 +34,7 @@ VERBS = {
     "up": ("producer.cli.services", "up"),
     "demo": ("producer.cli.demo", "demo"),
     "db": ("producer.cli.db", "db"),
+    "metrics": ("producer.cli.metrics", "metrics"),
     "doctor": ("producer.cli.doctor", "doctor"),
 }
 

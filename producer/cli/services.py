@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.context import App, pass_app
+from shared import logs
 
 if TYPE_CHECKING:
     from producer.supervisor import Supervisor
@@ -58,7 +58,7 @@ def up(app: App, devices: str, queues: str | None) -> None:
 def _supervisor(app: App, devices: str, queues: str | None) -> Supervisor:
     from producer.supervisor import Supervisor, parse_devices
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up(app.settings.log_format)
     return Supervisor(app.settings, app.ledger, app.broker, parse_devices(devices), _queues(queues))
 
 

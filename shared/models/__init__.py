@@ -2,7 +2,7 @@
 
 from shared.models.base import Base, CleanText, Sha256, UTCDateTime, one_of, utc_now
 from shared.models.datasets import Dataset, DatasetProblem, Image, ImageSplit
-from shared.models.jobs import ACTIVE_JOBS, Artifact, Event, Job, JobState, Shard, ShardState, Worker
+from shared.models.jobs import ACTIVE_JOBS, Artifact, Counter, Event, Job, JobState, Shard, ShardState, Worker
 from shared.models.occlusion import OcclusionJob, OcclusionMap, OcclusionPosition
 from shared.models.searches import (
     BottomActivation,
@@ -25,6 +25,7 @@ __all__ = [
     "CheckpointKind",
     "ClassActivation",
     "CleanText",
+    "Counter",
     "Dataset",
     "DatasetProblem",
     "Epoch",

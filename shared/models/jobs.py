@@ -119,6 +119,17 @@ class Worker(Base):
     seen_at: Mapped[float]
 
 
+class Counter(Base):
+    """What was counted since the database was made, for ``analyze metrics``: see ``shared.ledger``."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(primary_key=True)  # of the job; empty: none is known
+    stage: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float]
+
+
 class Artifact(Base):
     """A file of the artifact store, named by its content."""
 
