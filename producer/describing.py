@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,7 @@ def estimate(specification: OcclusionSpecification) -> dict[str, Any]:
     """What an occlusion sweep would cost: see ``worker.estimate``."""
     command = [sys.executable, "-m", "worker.estimate"]
     # Not as an argument, whose length is limited: it has the numbers of all images.
-    found: dict[str, Any] = _answer(command, show_errors=False, told=specification.model_dump_json())["estimate"]
+    found: dict[str, Any] = ask_worker(command, told=specification.model_dump_json())["estimate"]
     return found
 
 
@@ -77,21 +79,35 @@ def _ask(
     database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
 ) -> tuple[NetworkDescription, dict[str, Any]]:
     command = [sys.executable, "-m", "worker.describe", specification.model_dump_json(), *options]
-    answer = _answer(command, show_errors=DEFAULT_WEIGHTS in options)  # a download shows its bar
+    answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # a download shows its bar
     description = NetworkDescription.model_validate(answer["network"])
     remember_network(database, description)
     return description, answer
 
 
-def _answer(command: list[str], *, show_errors: bool, told: str | None = None) -> dict[str, Any]:
-    """What a program of the worker's says; an error of its is raised here."""
+def ask_worker(
+    command: list[str],
+    *,
+    show_errors: bool = False,
+    told: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a program of the worker's says; an error of its is raised here.
+
+    Raises
+    ------
+    UnitscopeError
+    """
     errors_to = None if show_errors else subprocess.PIPE
-    done = subprocess.run(command, input=told, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False)
+    environ = {**os.environ, **(variables or {})}
+    done = subprocess.run(
+        command, input=told, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False, env=environ
+    )
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         reason = (done.stderr or "").strip().splitlines()[-1:] or ["no word"]
-        raise errors.UnitscopeError(reason=f"the network could not be described ({reason[0]})") from None
+        raise errors.UnitscopeError(reason=f"{command[2]} said no more than: {reason[0]}") from None
     if "error" in answer:
         raise getattr(errors, answer["error"])(**answer["details"])
     return answer

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Float, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import GenericFunction
 
 from shared.errors import DatabaseOutOfReach
@@ -110,6 +111,17 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections."""
         self.engine.dispose()
+
+
+def insert_missing(session: Session, model: type[DeclarativeBase], rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, without making an object of each; one whose key is there already is left as it is."""
+    session.execute(upserting(session, model).on_conflict_do_nothing(), rows)
+
+
+def upserting(session: Session, model: type[DeclarativeBase]) -> Any:
+    """The session's own INSERT of a table: SQLAlchemy's general one knows no ON CONFLICT."""
+    insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
+    return insert(model.__table__)
 
 
 def first_line(error: DBAPIError) -> str:

@@ -30,6 +30,11 @@ class JobCancelled(UnitscopeError):
     """Job {job_id} was cancelled. `analyze retry {job_id}` takes it up again."""
 
 
+class VerificationFailed(UnitscopeError):
+    """Job {job_id} is not what it was: {count} things are wrong. Was a file changed or removed, an image, the
+    arithmetic (another device or version of torch)? `analyze submit --force` makes the result anew."""
+
+
 class ProjectionCheckFailed(UnitscopeError):
     """The projection of unit {unit} of {layer} from image {image} failed its check: {reason}.
     The result is not stored. If the data set changed since the search, add it again under a new name."""
@@ -137,6 +142,10 @@ class UnsafeArchive(UsageError):
 
 class DownloadFailed(UsageError):
     """{url} could not be downloaded: {reason}. Nothing was kept; try again, or give --root with a copy."""
+
+
+class BadExport(UsageError):
+    """The export {path} can't be imported: {reason}. No job was made of it."""
 
 
 class QueryFailed(UsageError):

@@ -14,11 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.database import Database, database_now
+from shared.database import Database, database_now, upserting
 from shared.errors import JobStateConflict, NoSuchJob
 from shared.models import ACTIVE_JOBS, Counter, Event, Job, JobState, Shard, ShardState, Worker, utc_now
 from shared.specifications import Specification
@@ -550,8 +549,7 @@ def _set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequen
 def _count(session: Session, name: str, kind: str, stage: str, by: float = 1) -> None:
     """Raise a counter. Everybody's transactions meet at its row: so it comes last in each, and always in the same
     order, or two could wait for each other."""
-    insert_one: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
-    row = insert_one(Counter).values(name=name, kind=kind, stage=stage, value=by)
+    row = upserting(session, Counter).values(name=name, kind=kind, stage=stage, value=by)
     raised = row.on_conflict_do_update(
         index_elements=["name", "kind", "stage"], set_={"value": Counter.value + row.excluded.value}
     )

@@ -11,6 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,11 @@ from typing import IO
 from shared.errors import ArtifactMissing, StoreFull, StoreNotWritable
 
 NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
+
+
+def sha256_of(path: str) -> str:
+    """The SHA-256 that an artifact's path stands for, in hexadecimal digits."""
+    return path[3:67]
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Store:
             with temporary.open("rb") as written:
                 sha256 = hashlib.file_digest(written, "sha256").hexdigest()
             path = f"{sha256[:2]}/{sha256}{suffix}"
-            self._place(temporary, self.root / path)
+            self._place(temporary, self.root / path, size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise StoreFull(root=self.root, reason=error.strerror) from error
@@ -74,15 +80,26 @@ class Store:
                 temporary.unlink(missing_ok=True)
         return StoredFile(path, sha256, size)
 
-    def _place(self, temporary: Path, target: Path) -> None:
-        if not target.exists():
+    def _place(self, temporary: Path, target: Path, size: int) -> None:
+        try:
+            if target.stat().st_size == size:
+                with suppress(PermissionError):  # somebody else's
+                    os.utime(target)  # wanted again: `analyze gc` spares what was wanted a short time ago
+                return
+        except FileNotFoundError:
             target.parent.mkdir(exist_ok=True)
-            temporary.rename(target)
+        temporary.rename(target)  # also over one that is not what its name says
 
     def settle(self, paths: Iterable[str]) -> None:
-        """See that the names of these files, too, outlive a power cut. Call it before a row refers to them: once
-        for many files, since it costs a write to the disk for every folder."""
-        folders = {(self.root / path).parent for path in paths}
+        """See that these files are there, and that their names, too, outlive a power cut. Call it before a row
+        refers to them: once for many files, since it costs a write to the disk for every folder.
+
+        Raises
+        ------
+        ArtifactMissing
+            somebody removed one since it was written.
+        """
+        folders = {self.locate(path).parent for path in paths}
         for folder in sorted(folders | {self.root} if folders else folders):
             _fsync_folder(folder)
 

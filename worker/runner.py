@@ -13,19 +13,18 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 
-import torch
 from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.broker import Broker, broker_for, dispatch
-from shared.database import Database
 from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach, UnitscopeError
 from shared.ledger import Claim, LeaseLost, Ledger, log
 from shared.schema import open_database
 from shared.settings import Settings
-from shared.specifications import Specification, parse
+from shared.specifications import parse
 from shared.store import Store
 from worker.arithmetic import settle_arithmetic
+from worker.context import JobContext
 from worker.kinds import STAGES
 
 logger = logging.getLogger(__name__)
@@ -35,11 +34,8 @@ class Cancelled(Exception):
     """Somebody asked that the job stop."""
 
 
-class ShardContext:
-    """What a stage's code gets: the request, the stores, and ways to tell and to be told.
-
-    Decoded pixels are kept in ``cache_folder``, ``cache_bytes`` of them at most; 0: none.
-    """
+class ShardContext(JobContext):
+    """What a stage's code gets: the job's context, and ways to tell and to be told."""
 
     def __init__(
         self,
@@ -50,13 +46,10 @@ class ShardContext:
         cache_folder: Path = Path(),
         cache_bytes: int = 0,
     ) -> None:
+        specification = parse(claim.kind, claim.specification)
+        super().__init__(claim.job_id, specification, ledger.database, store, device, cache_folder, cache_bytes)
         self.claim = claim
-        self.specification: Specification = parse(claim.kind, claim.specification)
         self.payload = claim.payload
-        self.database: Database = ledger.database
-        self.store = store
-        self.device = torch.device(device)
-        self.cache_folder, self.cache_bytes = cache_folder, cache_bytes
         self._ledger = ledger
         self.work_done = 0
         self.cancel_requested = threading.Event()

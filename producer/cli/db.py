@@ -1,6 +1,8 @@
-"""``analyze db``: the database's schema."""
+"""``analyze db``: the database's schema, and a copy of it."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -10,7 +12,7 @@ from producer.cli.printing import json_option, print_json
 
 @click.group()
 def db() -> None:
-    """Look after the database's schema."""
+    """Look after the database."""
 
 
 @db.command()
@@ -41,3 +43,20 @@ def version(app: App, as_json: bool) -> None:
         print_json({"database": str(database), "found": found, "needed": NEWEST_REVISION})
     else:
         app.out.print(f"{database}: schema {found or 'none'}, needed {NEWEST_REVISION}")
+
+
+@db.command()
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--overwrite", is_flag=True, help="Write over a file that is there.")
+@pass_app
+def backup(app: App, target: Path, overwrite: bool) -> None:
+    """Copy the SQLite database to FILE while workers go on. Copy the artifact store after it, not before.
+
+    A PostgreSQL database is backed up by pg_dump.
+    """
+    from producer.backup import back_up
+
+    if target.exists() and not overwrite:
+        raise click.UsageError(f"{target} is there already: say --overwrite, or another name.")
+    size = back_up(app.database, target)
+    app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the store, {app.settings.resolved_store}.")

@@ -1,6 +1,6 @@
 """The tables. Queries of people may rely on the names that `docs/sql.md` lists."""
 
-from shared.models.base import Base, CleanText, Sha256, UTCDateTime, one_of, utc_now
+from shared.models.base import ArtifactPath, Base, CleanText, Sha256, UTCDateTime, one_of, utc_now
 from shared.models.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.models.jobs import ACTIVE_JOBS, Artifact, Counter, Event, Job, JobState, Shard, ShardState, Worker
 from shared.models.occlusion import OcclusionJob, OcclusionMap, OcclusionPosition
@@ -19,6 +19,7 @@ __all__ = [
     "ACTIVE_JOBS",
     "Answer",
     "Artifact",
+    "ArtifactPath",
     "Base",
     "BottomActivation",
     "Checkpoint",

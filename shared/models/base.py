@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import JSON, CheckConstraint, DateTime, Dialect, MetaData, String, Text, TypeDecorator
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -64,3 +64,6 @@ class Base(DeclarativeBase):
 
 
 Sha256 = String(64)
+
+# A file of the artifact store: ``analyze gc`` spares what such a column names.
+ArtifactPath = Annotated[str, mapped_column(info={"artifact": True})]

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.models.base import Base, Sha256, one_of, utc_now
+from shared.models.base import ArtifactPath, Base, Sha256, one_of, utc_now
 
 
 class JobState(StrEnum):
@@ -87,7 +87,7 @@ class Shard(Base):
     worker: Mapped[str | None]
     work_done: Mapped[int] = mapped_column(default=0)
     work_total: Mapped[int]  # in images, or what the stage counts
-    result_path: Mapped[str | None]  # partial result in the artifact store
+    result_path: Mapped[ArtifactPath | None]  # partial result in the artifact store
     error: Mapped[str | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

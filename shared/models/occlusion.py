@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.models.base import Base
+from shared.models.base import ArtifactPath, Base
 
 
 class OcclusionMap(Base):
@@ -48,10 +48,10 @@ class OcclusionMap(Base):
     inside_probability: Mapped[float | None]
     outside_probability: Mapped[float | None]
     engine: Mapped[str]
-    array_path: Mapped[str]
-    projection_path: Mapped[str | None]  # of the unit, from this image; NULL: it doesn't fire
-    patch_path: Mapped[str | None]  # what the projection is of
-    picture_path: Mapped[str | None]  # the figure
+    array_path: Mapped[ArtifactPath]
+    projection_path: Mapped[ArtifactPath | None]  # of the unit, from this image; NULL: it doesn't fire
+    patch_path: Mapped[ArtifactPath | None]  # what the projection is of
+    picture_path: Mapped[ArtifactPath | None]  # the figure
 
 
 class OcclusionPosition(Base):
@@ -75,4 +75,4 @@ class OcclusionJob(Base):
     __tablename__ = "occlusion_jobs"
 
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    contact_sheet_path: Mapped[str]
+    contact_sheet_path: Mapped[ArtifactPath]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.models.base import Base
+from shared.models.base import ArtifactPath, Base
 
 
 class SearchedLayer(Base):
@@ -18,7 +18,7 @@ class SearchedLayer(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     layer: Mapped[str]  # as people say it: conv5
     layer_path: Mapped[str]  # the module: features.10
-    contact_sheet_path: Mapped[str | None]
+    contact_sheet_path: Mapped[ArtifactPath | None]
 
 
 class SearchedUnit(Base):
@@ -29,8 +29,8 @@ class SearchedUnit(Base):
     layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True)
     dead: Mapped[bool]
-    patches_path: Mapped[str | None]  # mosaic of the image patches
-    projections_path: Mapped[str | None]  # mosaic of the projections
+    patches_path: Mapped[ArtifactPath | None]  # mosaic of the image patches
+    projections_path: Mapped[ArtifactPath | None]  # mosaic of the projections
 
 
 class RankedActivation:
@@ -51,8 +51,8 @@ class TopActivation(RankedActivation, Base):
     __tablename__ = "top_activation_rows"
     __table_args__ = (CheckConstraint("rank >= 1", name="rank"), CheckConstraint("unit >= 0", name="unit"))
 
-    patch_path: Mapped[str]
-    projection_path: Mapped[str]
+    patch_path: Mapped[ArtifactPath]
+    projection_path: Mapped[ArtifactPath]
     projection_scale: Mapped[float]  # largest |value| of the projection: what is drawn as full black or white
     tied: Mapped[bool | None]  # another image fires the unit exactly as much; NULL: made before this was noted
 

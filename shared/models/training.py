@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.models.base import Base, Sha256, one_of
+from shared.models.base import ArtifactPath, Base, Sha256, one_of
 
 
 class Phase(StrEnum):
@@ -45,9 +45,9 @@ class TrainingRun(Base):
     epochs: Mapped[int]
     best_epoch: Mapped[int | None]
     best_accuracy: Mapped[float | None]
-    curves_path: Mapped[str | None]
-    confusion_path: Mapped[str | None]  # picture of the confusion matrix at the best epoch
-    filters_path: Mapped[str | None]  # picture of the first layer's filters
+    curves_path: Mapped[ArtifactPath | None]
+    confusion_path: Mapped[ArtifactPath | None]  # picture of the confusion matrix at the best epoch
+    filters_path: Mapped[ArtifactPath | None]  # picture of the first layer's filters
     environment: Mapped[dict[str, Any] | None]  # device and versions of the libraries it ran with
 
 
@@ -78,7 +78,7 @@ class Checkpoint(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)  # of state, best and last there is one
-    path: Mapped[str]
+    path: Mapped[ArtifactPath]
     sha256: Mapped[str] = mapped_column(Sha256)
     bytes: Mapped[int]
 

@@ -11,3 +11,10 @@ STAGES = {
     ("occlusion", "finish"): "worker.kinds.occlusion_drawing:finish",
     ("train", "train"): "worker.kinds.train:train",
 }
+
+# job kind -> the function that computes a sample of its rows again, for `analyze verify`.
+CHECKS = {
+    "top9": "worker.kinds.top9_checking:check",
+    "train": "worker.kinds.train_checking:check",
+    "occlusion": "worker.kinds.occlusion_checking:check",
+}

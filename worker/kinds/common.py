@@ -6,18 +6,19 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from sqlalchemy import Select, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from torch import nn
 
+from shared.database import insert_missing
 from shared.errors import NoUsableImage
-from shared.models import Artifact, Base, Dataset, Image, ImageSplit, utc_now
+from shared.models import Artifact, Dataset, Image, ImageSplit, utc_now
 from shared.networks import NetworkSpecification
 from shared.store import StoredFile
+from worker.context import JobContext
 from worker.runner import ShardContext
 from worker.vision import networks
 from worker.vision.images import ImageSource, Skipped
@@ -29,7 +30,7 @@ Value = TypeVar("Value")
 logger = logging.getLogger(__name__)
 
 
-def split_sources(context: ShardContext, split: str, start: int = 0, stop: int | None = None) -> list[ImageSource]:
+def split_sources(context: JobContext, split: str, start: int = 0, stop: int | None = None) -> list[ImageSource]:
     """The images ``start`` to ``stop`` of a split, in ascending order of their ids."""
     dataset_id = context.specification.dataset_id
     query = (
@@ -43,7 +44,7 @@ def split_sources(context: ShardContext, split: str, start: int = 0, stop: int |
     return _sources(context, dataset_id, query)
 
 
-def sources_by_id(context: ShardContext, image_ids: Sequence[int]) -> dict[int, ImageSource]:
+def sources_by_id(context: JobContext, image_ids: Sequence[int]) -> dict[int, ImageSource]:
     """Images by their ids."""
     dataset_id = context.specification.dataset_id
     found: dict[int, ImageSource] = {}
@@ -53,7 +54,7 @@ def sources_by_id(context: ShardContext, image_ids: Sequence[int]) -> dict[int, 
     return found
 
 
-def numbered_images(context: ShardContext, numbers: Sequence[int]) -> list[tuple[Image, ImageSource]]:
+def numbered_images(context: JobContext, numbers: Sequence[int]) -> list[tuple[Image, ImageSource]]:
     """Images by their numbers in the data set, in the order of these, with where they come from."""
     dataset_id = context.specification.dataset_id
     found: dict[int, tuple[Image, ImageSource]] = {}
@@ -79,7 +80,7 @@ def _numbered(dataset_id: int) -> Select[tuple[Image, int]]:
     return select(Image, numbers.c.position).join(numbers, numbers.c.id == Image.id)
 
 
-def _sources(context: ShardContext, dataset_id: int, query: Select[tuple[Image, int]]) -> list[ImageSource]:
+def _sources(context: JobContext, dataset_id: int, query: Select[tuple[Image, int]]) -> list[ImageSource]:
     with context.database.read() as session:
         root = Path(session.get_one(Dataset, dataset_id).root)
         rows = session.execute(query).all()
@@ -90,7 +91,7 @@ def _source(root: Path, image: Image, position: int) -> ImageSource:
     return ImageSource(image.id, root / image.path, image.class_index, image.box, image.sha256, position)
 
 
-def pixel_cache(context: ShardContext, size: int) -> PixelCache | None:
+def pixel_cache(context: JobContext, size: int) -> PixelCache | None:
     """The cache of the job's data set, its images decoded and resized to ``size`` x ``size``; None without one."""
     if not context.cache_bytes:
         return None
@@ -100,7 +101,7 @@ def pixel_cache(context: ShardContext, size: int) -> PixelCache | None:
         count = session.scalar(select(func.count()).where(Image.dataset_id == dataset_id)) or 0
     cache = open_cache(context.cache_folder, fingerprint, count, size, context.cache_bytes)
     if cache is None:
-        logger.info("job %d: pixels are not cached", context.claim.job_id)
+        logger.info("job %d: pixels are not cached", context.job_id)
     return cache
 
 
@@ -116,7 +117,7 @@ def build(specification: NetworkSpecification) -> nn.Module:
     )
 
 
-def trained(context: ShardContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
+def trained(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
     """The network with weights of the artifact store, for evaluation, on the context's device: not to be changed,
     the next shard gets the same."""
     return _trained(specification, context.store.locate(weights_path), context.device)
@@ -158,9 +159,3 @@ def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -
     ]
     for some in _chunks(rows):
         insert_missing(session, Artifact, some)
-
-
-def insert_missing(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, without making an object of each; one whose key is there already is left as it is."""
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
-    session.execute(insert(model.__table__).on_conflict_do_nothing(), rows)

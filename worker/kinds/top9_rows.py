@@ -9,9 +9,9 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared.database import insert_missing
 from shared.models import Base, BottomActivation, ClassActivation, SearchedLayer, SearchedUnit, UnitStatistics
 from shared.specifications.top9 import SearchedLayerSpecification
-from worker.kinds.common import insert_missing
 from worker.runner import ShardContext
 from worker.vision.ranking import NO_IMAGE, TopActivations
 from worker.vision.search import LayerSearch

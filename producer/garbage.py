@@ -1,0 +1,106 @@
+"""Files of the artifact store that nothing refers to: found, and removed on request.
+
+Dead attempts leave them, and training runs that were killed between an epoch's end and the removal of the state
+before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import delete, select
+
+from shared.database import Database
+from shared.models import Artifact
+from shared.references import referenced_artifacts
+from shared.store import NAME, Store
+
+FILES_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Unreferenced:
+    """A file that nothing refers to, last written or wanted at ``wanted`` (seconds since 1970)."""
+
+    path: str  # relative to the store's root
+    bytes: int
+    wanted: float
+
+
+def find_garbage(database: Database, store: Store, seconds: float) -> list[Unreferenced]:
+    """Files that no row refers to and nobody wrote or wanted for so many seconds: a worker writes its files first
+    and its rows later.
+
+    Files are listed before rows are read: what is young then is spared, whatever becomes of it.
+    """
+    before = time.time() - seconds
+    files = [file for file in _files(store.root) if file.wanted < before]
+    numbers = np.array([_number(file.path) for file in files], np.uint64)
+    with database.read() as session:
+        named = np.isin(numbers, _numbers(referenced_artifacts(session)))
+    garbage = [file for file, is_named in zip(files, named.tolist(), strict=True) if not is_named]
+    return sorted([*garbage, *_leftovers(store.root, before)], key=lambda file: file.path)
+
+
+def remove_garbage(database: Database, store: Store, garbage: Sequence[Unreferenced]) -> list[Unreferenced]:
+    """Remove these files, and their rows in ``artifacts``; returns what was removed.
+
+    A file that was wanted meanwhile is spared. Whoever writes the same file now finds it, and touches it; or finds
+    it gone, and writes it again; and its row waits for this transaction.
+    """
+    removed = []
+    for start in range(0, len(garbage), FILES_AT_ONCE):
+        some = garbage[start : start + FILES_AT_ONCE]
+        with database.write() as session:
+            rows = select(Artifact.path).where(Artifact.path.in_([file.path for file in some]))
+            session.execute(rows.with_for_update()).all()
+            gone = [file for file in some if _remove(store.root / file.path, file.wanted)]
+            session.execute(delete(Artifact).where(Artifact.path.in_([file.path for file in gone])))
+        removed += gone
+    return removed
+
+
+def _remove(file: Path, wanted: float) -> bool:
+    try:
+        if file.stat().st_mtime != wanted:
+            return False
+        file.unlink()
+    except FileNotFoundError:  # another one removes them, too
+        return False
+    return True
+
+
+def _files(root: Path) -> Iterator[Unreferenced]:
+    """The files that have an artifact's name."""
+    for folder in sorted(root.glob("[0-9a-f][0-9a-f]")):
+        for file in folder.iterdir():
+            if NAME.fullmatch(f"{folder.name}/{file.name}"):
+                yield from _described(root, file)
+
+
+def _leftovers(root: Path, before: float) -> Iterator[Unreferenced]:
+    """What writers that were killed have begun."""
+    for file in root.glob("incoming/*"):
+        yield from (found for found in _described(root, file) if found.wanted < before)
+
+
+def _described(root: Path, file: Path) -> Iterator[Unreferenced]:
+    try:
+        found = file.stat()
+    except FileNotFoundError:  # a writer was just done with it
+        return
+    yield Unreferenced(str(file.relative_to(root)), found.st_size, found.st_mtime)
+
+
+def _numbers(paths: Iterable[str]) -> np.ndarray:
+    """The first 64 bits of each file's SHA-256, for which tens of millions fit into memory: should two be alike, a
+    file too many is spared."""
+    return np.fromiter((_number(path) for path in paths if NAME.fullmatch(path)), np.uint64)
+
+
+def _number(path: str) -> int:
+    return int(path[3:19], 16)

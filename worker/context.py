@@ -1,0 +1,33 @@
+"""What code that works for a job gets to see of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from shared.database import Database
+from shared.specifications import Specification
+from shared.store import Store
+
+
+class JobContext:
+    """A job's request, the stores, and the device.
+
+    Decoded pixels are kept in ``cache_folder``, ``cache_bytes`` of them at most; 0: none.
+    """
+
+    def __init__(
+        self,
+        job_id: int,
+        specification: Specification,
+        database: Database,
+        store: Store,
+        device: torch.device | str,
+        cache_folder: Path = Path(),
+        cache_bytes: int = 0,
+    ) -> None:
+        self.job_id, self.specification = job_id, specification
+        self.database, self.store = database, store
+        self.device = torch.device(device)
+        self.cache_folder, self.cache_bytes = cache_folder, cache_bytes
