@@ -384,11 +384,13 @@ class Ledger:
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
             unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
             stage = session.scalar(select(func.min(Shard.stage)).where(unfinished))
+            if stage is None:  # an import that was broken off
+                raise JobStateConflict(job_id=job_id, state=job.state, action="retried, having no shards")
             unset = ("token", "lease_until", "sent_at", "error", "worker", "started_at", "finished_at")
             fresh = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
             session.execute(update(Shard).where(unfinished).values(state=ShardState.WAITING, **fresh))
             session.execute(update(Shard).where(unfinished, Shard.stage == stage).values(state=ShardState.QUEUED))
-            job.stage = stage or 0
+            job.stage = stage
             job.state = JobState.QUEUED
             job.cancel_requested = False
             job.error = job.finished_at = None

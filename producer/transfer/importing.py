@@ -196,18 +196,26 @@ class _Importing:
         found, numbers = found_dataset(dataset, self._rows(TABLES["images"]), splits, problems, self.root)
         dataset_id, images = dataset_here(self.database, dataset["name"], found, numbers)
         self.ids = {"datasets": {dataset["id"]: dataset_id}, "images": images}
-        job_id = self._begin(job, dataset_id)
         with self.database.write() as session:
             for row in there["networks"]:
                 if session.get(Network, row["key"]) is None:
                     session.execute(insert(Network).values(row))
-        for name, table in TABLES.items():
-            if name not in DONE_APART:
-                for rows in _in_parts(self._rows(table), ROWS_AT_ONCE):
-                    with self.database.write() as session:
-                        self._insert(session, table, rows)
-        self._end(job_id)
+        job_id = self._begin(job, dataset_id)
+        try:
+            for name, table in TABLES.items():
+                if name not in DONE_APART:
+                    self._write_table(table)
+            self._end(job_id)
+        except Exception:
+            with self.database.write() as session:
+                session.execute(delete(Job).where(Job.id == job_id))
+            raise
         return job_id
+
+    def _write_table(self, table: Table) -> None:
+        for rows in _in_parts(self._rows(table), ROWS_AT_ONCE):
+            with self.database.write() as session:
+                self._insert(session, table, rows)
 
     def _begin(self, job: Row, dataset_id: int) -> int:
         specification = {**job["specification"], "dataset_id": dataset_id}

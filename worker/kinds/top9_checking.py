@@ -73,7 +73,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
 def _sample(
     context: JobContext, specification: Top9Specification, chance: random.Random, sample: int
 ) -> list[_Sampled]:
-    """Units at random, and of each a row at random, of every ranking in turn."""
+    """Units and rankings at random, and of each a row at random."""
     tables: list[type[Row]] = [TopActivation]
     tables += [BottomActivation] * specification.bottom + [ClassActivation] * specification.per_class
     sampled = []
@@ -85,11 +85,12 @@ def _sample(
         live = (SearchedUnit.layer_id.in_(layers), SearchedUnit.dead.is_(False))
         query = select(SearchedUnit.layer_id, SearchedUnit.unit).where(*live)
         units = session.execute(query.order_by(SearchedUnit.layer_id, SearchedUnit.unit)).all()
-        for number, unit in enumerate(chance.sample(units, min(sample, len(units)))):
-            table = tables[number % len(tables)]
+        rankings = [(unit, table) for unit in units for table in tables]
+        for unit, table in chance.sample(rankings, len(rankings)):
             of_unit = (table.layer_id == unit.layer_id, table.unit == unit.unit)
-            count = session.scalar(select(func.count()).select_from(table).where(*of_unit)) or 0
-            if count:
+            if len(sampled) == sample:
+                break
+            if count := session.scalar(select(func.count()).select_from(table).where(*of_unit)):
                 ordered = select(table).where(*of_unit).order_by(*table.__table__.primary_key)
                 row = session.scalars(ordered.offset(chance.randrange(count)).limit(1)).one()
                 sampled.append(_Sampled(layers[unit.layer_id], row))

