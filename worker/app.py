@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_init, worker_ready
 from kombu import Queue
 
 from shared.broker import TASK, broker_for
@@ -39,8 +39,17 @@ app.conf.update(
     },
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
+    # Nobody orders our workers about, and of a message nothing counts but the shard's id.
+    worker_enable_remote_control=False,
+    worker_consumer="worker.messages:HintConsumer",
     task_send_sent_event=False,
 )
+
+
+@worker_init.connect
+def _keep_to_ourselves(**event: Any) -> None:
+    """What a worker makes is for its user alone, also if it was started by hand."""
+    os.umask(0o077)
 
 
 @worker_ready.connect
