@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 DEFAULT_PORT = 6379
 VERIFICATION = {  # Celery's names and redis-py's
@@ -53,12 +53,26 @@ class RedisAddress:
         named = [self.tls[name] for name in TLS_FILES if name in self.tls] if self.tls else []
         return next((file for file in named if not Path(file).exists()), None)
 
+    def without_credentials(self) -> str:
+        """The same server as by somebody who has no password."""
+        if self.socket:
+            return f"unix://{quote(self.socket)}"
+        query = f"?{urlencode(self.tls)}" if self.tls else ""
+        return f"{self._scheme}://{self._host}:{self.port}{query}"
+
     def celery_url(self) -> str:
         """The server as Celery names it, without credentials."""
         if self.socket:
             return f"redis+socket://{quote(self.socket)}?virtual_host={self.database}"
-        host = f"[{self.host}]" if ":" in (self.host or "") else self.host
-        return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.database}"
+        return f"{self._scheme}://{self._host}:{self.port}/{self.database}"
+
+    @property
+    def _scheme(self) -> str:
+        return "rediss" if self.tls else "redis"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.host}]" if ":" in (self.host or "") else str(self.host)
 
 
 def parse_redis_url(url: str) -> RedisAddress:

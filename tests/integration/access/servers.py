@@ -24,13 +24,13 @@ DATABASE_PASSWORD = "P0stgres@can:ary/with?all#of%25it&=+"
 
 
 @contextmanager
-def redis_with_password(folder: Path, *, port: int = 0) -> Iterator[Path]:
+def redis_with_password(folder: Path, *, port: int = 0, bind: str = "127.0.0.1") -> Iterator[Path]:
     """The socket of a Redis server, which listens on a port as well if one is given."""
     socket = folder / "redis.sock"
     configuration = folder / "redis.conf"
     configuration.touch(mode=0o600)
     configuration.write_text(
-        f'port {port}\nbind 127.0.0.1\nunixsocket {socket}\nrequirepass "{REDIS_PASSWORD}"\nsave ""\n'
+        f'port {port}\nbind {bind}\nunixsocket {socket}\nrequirepass "{REDIS_PASSWORD}"\nsave ""\n'
         f"dir {folder}\nlogfile {folder}/redis.log\n"
     )
     process = subprocess.Popen([server_program(), str(configuration)])

@@ -75,15 +75,29 @@ class TlsProxy:
 
     def __init__(self, upstream: Path, context: ssl.SSLContext, *, postgresql: bool = False) -> None:
         self.upstream, self.context, self.postgresql = upstream, context, postgresql
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
+        self.port = 0
         self.served = 0  # connections whose TLS was accepted by both sides
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.connections: list[socket.socket] = []
+        self.open()
 
-    def _accept(self) -> None:
+    def open(self) -> None:
+        """Listen; on the port of the first time."""
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def close(self) -> None:
+        """Listen no more, and end all connections."""
+        for connection in (self.listener, *self.connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.connections.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):  # closed
             while True:
-                plain, _ = self.listener.accept()
+                plain, _ = listener.accept()
                 threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
@@ -96,11 +110,9 @@ class TlsProxy:
                 socket.socket(socket.AF_UNIX) as server,
             ):
                 server.connect(str(self.upstream))
+                self.connections += [client, server]
                 self.served += 1
                 _pump(client, server)
-
-    def close(self) -> None:
-        self.listener.close()
 
 
 def _agree(plain: socket.socket) -> bool:
