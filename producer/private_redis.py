@@ -1,10 +1,15 @@
-"""The private Redis: a server of our own for one home folder, on a unix socket that only its owner can use."""
+"""The private Redis: a server of our own for one home folder, on a unix socket that only its owner can use.
+
+Beside the socket, in a folder of the owner alone, is a file with its password. Each start makes another one;
+clients read it at each connection, so that they find a server again that somebody else has started anew.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
 import os
+import secrets
 import shutil
 import stat
 import subprocess
@@ -17,7 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from redis.exceptions import RedisError
 
-from shared.broker import Broker, broker_for, private_socket
+from shared.broker import Broker, broker_for, private_password, private_socket
 from shared.errors import NoRedisServer
 from shared.settings import Settings
 
@@ -77,6 +82,8 @@ class _Server:
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
+        _write_private(private_password(socket), password := secrets.token_urlsafe(32))
+        _write_configuration(socket, password)
         self.process = _start(socket)
         self.stopping = threading.Event()
         self.keeper = threading.Thread(target=self._keep, name="redis keeper", daemon=True)
@@ -95,24 +102,33 @@ class _Server:
         self.process.wait(10)
 
 
+def _write_configuration(socket: Path, password: str) -> None:
+    lines = [
+        "port 0",  # no network at all
+        f"unixsocket {_quoted(socket)}",
+        "unixsocketperm 700",
+        f"requirepass {password}",  # here, and not among arguments, which `ps` shows to everybody
+        f"dir {_quoted(socket.parent)}",
+        'save ""',
+        "appendonly no",
+        f"logfile {_quoted(socket.with_suffix('.log'))}",
+    ]
+    _write_private(socket.with_suffix(".conf"), "\n".join(lines))
+
+
+def _write_private(file: Path, text: str) -> None:
+    """A file that only its owner can read, from its first moment, and that nobody sees by half."""
+    part = file.with_name(f"{file.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as written:
+        written.write(text)
+    part.replace(file)
+
+
 def _start(socket: Path) -> subprocess.Popen[bytes]:
-    config = socket.with_suffix(".conf")
-    config.touch(mode=0o600)
-    config.write_text(
-        "\n".join(
-            [
-                "port 0",  # no network at all
-                f"unixsocket {_quoted(socket)}",
-                "unixsocketperm 700",
-                f"dir {_quoted(socket.parent)}",
-                'save ""',
-                "appendonly no",
-                f"logfile {_quoted(socket.with_suffix('.log'))}",
-            ]
-        )
-    )
     # Of a session of its own: Ctrl+C is for us; we stop it when the workers have ended.
-    return subprocess.Popen([server_program(), str(config)], start_new_session=True)
+    command = [server_program(), str(socket.with_suffix(".conf"))]
+    return subprocess.Popen(command, start_new_session=True, umask=0o077)
 
 
 def _quoted(path: Path) -> str:

@@ -79,9 +79,8 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
 
 
 def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) -> Answer:
-    url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
     try:
-        connection = psycopg.connect(url, autocommit=False, connect_timeout=10)
+        connection = psycopg.connect(**{**database.driver_arguments(), "connect_timeout": 10})
     except psycopg.Error as error:
         raise DatabaseOutOfReach(url=database, reason=str(error).strip().splitlines()[0]) from error
     try:

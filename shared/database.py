@@ -103,10 +103,17 @@ class Database:
         except (OperationalError, InterfaceError) as error:
             raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
-            # sqlite3 says so of a file that is damaged, or is no database
-            if error.connection_invalidated or type(error.orig) is sqlite3.DatabaseError:
+            # Without a statement nobody got as far as that: the URL says something that libpq doesn't know. And
+            # sqlite3 says DatabaseError of a file that is damaged, or is no database.
+            lost = error.connection_invalidated or error.statement is None
+            if lost or type(error.orig) is sqlite3.DatabaseError:
                 raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
             raise
+
+    def driver_arguments(self) -> dict[str, Any]:
+        """What the driver's own ``connect`` is to be told: its URLs are not SQLAlchemy's."""
+        _, named = self.engine.dialect.create_connect_args(self.url)
+        return dict(named)
 
     def close(self) -> None:
         """Close the pooled connections."""

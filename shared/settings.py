@@ -7,7 +7,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -21,6 +20,7 @@ from sqlalchemy import make_url
 
 from shared.errors import BadSettings
 from shared.logs import LogFormat
+from shared.redis_url import parse_redis_url
 
 CONFIG_NAME = "config.toml"
 
@@ -35,10 +35,12 @@ class Settings(BaseSettings):
         description="folder with the SQLite file, the artifact store, generated data sets and the private Redis",
     )
     database_url: str | None = Field(
-        default=None, description="SQLAlchemy URL; without it, a SQLite file in the home folder"
+        default=None, repr=False, description="SQLAlchemy URL; without it, a SQLite file in the home folder"
     )
     redis_url: str | None = Field(
-        default=None, description="URL of a Redis server; without it, a private one that `analyze up` starts"
+        default=None,
+        repr=False,
+        description="URL of a Redis server; without it, a private one that `analyze up` starts",
     )
     store: Path | None = Field(
         default=None, description="root of the artifact store; without it, `store` in the home folder"
@@ -148,7 +150,9 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
 def _check_urls(settings: Settings) -> None:
     """See that both URLs are URLs, without repeating them: they can hold passwords."""
     try:
-        fits = make_url(settings.resolved_database_url).get_backend_name() in ("sqlite", "postgresql")
+        url = make_url(settings.resolved_database_url)
+        fits = url.get_backend_name() in ("sqlite", "postgresql")
+        fits = fits and "@" not in (url.host or "")  # the end of a password that isn't percent-encoded
     except Exception:  # the type of its error is not public
         fits = False
     if not fits:
@@ -157,14 +161,9 @@ def _check_urls(settings: Settings) -> None:
         )
     if settings.redis_url is not None:
         try:
-            parts = urlsplit(settings.redis_url)
-            fits = parts.scheme in ("redis", "rediss", "unix") and parts.port != 0
-        except ValueError:
-            fits = False
-        if not fits:
-            raise BadSettings(
-                reason="redis_url is not like redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET"
-            )
+            parse_redis_url(settings.redis_url)
+        except ValueError as error:
+            raise BadSettings(reason=f"redis_url {error}") from None
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -195,10 +194,26 @@ def redacted(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     credentials, at, place = rest.rpartition("@")
     if "@" in credentials:  # redis-py takes the last @ of several, SQLAlchemy the first
-        return f"{scheme}{separator}***{at}{place}"
+        return f"{scheme}{separator}***{at}{place.partition('?')[0]}"
     try:
         parsed = make_url(url)
-        secret = [name for name in parsed.query if "pass" in name.lower()]
+        if scheme.startswith("redis") and parsed.username and not parsed.password:
+            parsed = parsed.set(username="***")  # redis://PASSWORD@HOST, for redis://:PASSWORD@HOST
+        secret = [name for name in parsed.query if _is_secret(name)]
         return parsed.update_query_dict(dict.fromkeys(secret, "***")).render_as_string(hide_password=True)
     except Exception:
         return "(a URL that can't be read)"
+
+
+def has_secret(url: str) -> bool:
+    """Whether a URL has a password in it."""
+    try:
+        parsed = make_url(url)
+    except Exception:
+        return True
+    return bool(parsed.password) or any(_is_secret(name) for name in parsed.query)
+
+
+def _is_secret(parameter: str) -> bool:
+    name = parameter.lower()
+    return name not in ("passfile", "password_file") and any(word in name for word in ("pass", "secret", "token"))

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready
+from celery.signals import setup_logging, worker_init, worker_ready
 from kombu import Queue
 
 from shared import logs
@@ -40,6 +40,9 @@ app.conf.update(
         "visibility_timeout": 3600,  # a second delivery is ignored, so this may be short of a training run
     },
     worker_send_task_events=False,
+    # Nobody orders our workers about, and of a message nothing counts but the shard's id.
+    worker_enable_remote_control=False,
+    worker_consumer="worker.messages:HintConsumer",
     task_send_sent_event=False,
 )
 
@@ -47,6 +50,12 @@ app.conf.update(
 @setup_logging.connect
 def _keep_our_logging(**event: Any) -> None:
     """Where somebody listens to this signal Celery sets up nothing of its own."""
+
+
+@worker_init.connect
+def _keep_to_ourselves(**event: Any) -> None:
+    """What a worker makes is for its user alone, also if it was started by hand."""
+    os.umask(0o077)
 
 
 @worker_ready.connect

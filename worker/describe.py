@@ -6,6 +6,7 @@ finite, and puts the tensors into the artifact store.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -102,6 +103,7 @@ def take_weights(
 @click.option("--pretrained", is_flag=True)
 def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool) -> None:
     """Describe the network of SPECIFICATION (JSON)."""
+    os.umask(0o077)
 
     def answer() -> dict[str, Any]:
         network = NetworkSpecification.model_validate_json(specification)

@@ -94,6 +94,7 @@ def _timed_kinds(
 
 def main() -> None:
     """Estimate the sweep whose specification comes as JSON."""
+    os.umask(0o077)
     settle_arithmetic(load_settings({}).threads)
     device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     specification = OcclusionSpecification.model_validate_json(sys.stdin.read())

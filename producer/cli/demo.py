@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -52,7 +53,9 @@ def _up(app: App) -> Iterator[None]:
     app.settings.home.mkdir(parents=True, exist_ok=True)
     log = app.settings.home / "demo.log"
     with log.open("ab") as file:
-        process = subprocess.Popen([*_analyze(app), "up"], stdout=file, stderr=file, start_new_session=True)
+        process = subprocess.Popen(
+            [*_ANALYZE, "up"], env=_variables(app), stdout=file, stderr=file, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + UP_SECONDS
         while not (app.ledger.live_workers() and app.broker.answers()):
@@ -65,20 +68,19 @@ def _up(app: App) -> Iterator[None]:
         process.wait()
 
 
-def _analyze(app: App) -> list[str]:
-    options = [
-        part
-        for name, value in environment(app.settings).items()
-        if (option := name.removeprefix("ANALYZE_").lower()) in app.options
-        for part in (f"--{option.replace('_', '-')}", value)
-    ]
-    return [sys.executable, "-m", "producer", *options]
+# The settings go by the environment: options, with a URL's password, would be seen by every user (ps).
+_ANALYZE = [sys.executable, "-m", "producer"]
+
+
+def _variables(app: App) -> dict[str, str]:
+    return {**os.environ, **environment(app.settings)}
 
 
 def _run(app: App, *arguments: str) -> str:
     """One `analyze` command, shown as a user would type it; returns what it printed on stdout."""
     app.talk.print(f"$ analyze {' '.join(arguments)}", soft_wrap=True, style="bold")
-    done = subprocess.run([*_analyze(app), *arguments], stdout=subprocess.PIPE, text=True, check=False)
+    command = [*_ANALYZE, *arguments]
+    done = subprocess.run(command, env=_variables(app), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         sys.exit(done.returncode)
     return done.stdout.strip()

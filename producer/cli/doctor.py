@@ -1,4 +1,4 @@
-"""``analyze doctor``: what is set, from where, what answers, and what to do about what doesn't."""
+"""``analyze doctor``: what is set, from where, what answers, what is open, and what to do about it."""
 
 from __future__ import annotations
 
@@ -9,28 +9,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import click
 
+from producer.checks import Check
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
 from shared.errors import UnitscopeError
 from shared.settings import Settings, origins, redacted
 
 LOW_DISK_BYTES = 5 * 2**30
-
-
-@dataclass(frozen=True)
-class Check:
-    """Something that was looked at. ``remedy`` says what to do where it is not well."""
-
-    name: str
-    well: bool
-    found: str
-    remedy: str = ""
-    exit_code: int = 0
 
 
 @click.command()
@@ -42,7 +32,7 @@ class Check:
 @json_option
 @pass_app
 def doctor(app: App, quiet: bool, as_json: bool) -> None:
-    """Show the settings and where they come from, and see what answers."""
+    """Show the settings and where they come from, see what answers, and what is open to others."""
     checks = list(_checks(app, brief=quiet))
     if as_json:
         print_json({"settings": _settings(app), "checks": [asdict(check) for check in checks]})
@@ -71,11 +61,12 @@ def _settings(app: App) -> dict[str, dict[str, Any]]:
 def _checks(app: App, brief: bool) -> Iterator[Check]:
     yield _home(app)
     yield _guarded("database", lambda: _database(app))
-    yield _guarded("redis", lambda: _redis(app))
+    yield (redis := _guarded("redis", lambda: _redis(app)))
     yield _guarded("workers", lambda: _workers(app))
     if not brief:
         yield _store(app)
         yield _torch()
+        yield from _access(app, redis.well)
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -160,6 +151,12 @@ def _torch() -> Check:
             "torch", False, last[0], "Install the pinned pair: pip install -c constraints.txt torch torchvision."
         )
     return Check("torch", True, f"{done.stdout.strip()}, Python {platform.python_version()}")
+
+
+def _access(app: App, redis_answers: bool) -> list[Check]:
+    from producer.openness import what_is_open
+
+    return what_is_open(app.settings, app.options, ask_redis=redis_answers)
 
 
 def _print(app: App, checks: list[Check]) -> None:

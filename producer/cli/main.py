@@ -42,6 +42,8 @@ VERBS = {
     "doctor": ("producer.cli.doctor", "doctor"),
 }
 
+SEEN_BY_ALL = "Not with a password in it: options are seen by every user of this machine (ps)."
+
 
 class LazyGroup(click.Group):
     """Shows all verbs, imports the one that is asked for: ``analyze --help`` starts at once."""
@@ -64,8 +66,8 @@ class LazyGroup(click.Group):
     "4 no such thing, 5 schema out of date, 130 interrupted.",
 )
 @click.option("--home", type=click.Path(path_type=Path), help="Home folder.  [ANALYZE_HOME]")
-@click.option("--database-url", help="SQLAlchemy URL of the database.  [ANALYZE_DATABASE_URL]")
-@click.option("--redis-url", help="URL of the Redis server.  [ANALYZE_REDIS_URL]")
+@click.option("--database-url", help=f"SQLAlchemy URL of the database. {SEEN_BY_ALL}  [ANALYZE_DATABASE_URL]")
+@click.option("--redis-url", help=f"URL of the Redis server. {SEEN_BY_ALL}  [ANALYZE_REDIS_URL]")
 @click.option("--store", type=click.Path(path_type=Path), help="Root of the artifact store.  [ANALYZE_STORE]")
 @click.version_option(package_name="unitscope", prog_name="analyze")
 @click.pass_context
@@ -93,6 +95,7 @@ def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: errors become one line and an exit code, never a traceback."""
     stdout = sys.stdout
+    os.umask(0o077)  # what we and the programs we start make is for the user alone
     try:
         _refuse_what_is_no_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)

@@ -148,7 +148,7 @@ def _checked_members(tar: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]
         if size > MAX_UNPACKED_BYTES:
             raise _too_large()
         if wanted:
-            member.mode = 0o755 if member.isdir() else (member.mode | 0o600) & 0o755  # no set-id, none may write
+            member.mode = 0o700 if member.isdir() else (member.mode | 0o600) & 0o700  # the owner's alone
             members.append(member)
     if not members:
         raise _Unsafe("it is empty")

@@ -928,7 +928,7 @@ def test_same_content_under_another_name_has_the_run_that_was_trained_on_it(
 def test_doctor_is_well_with_nothing_set(fresh: Home) -> None:
     answer = json.loads(fresh("doctor", "--json").stdout)
     assert [check["name"] for check in answer["checks"]] == [
-        "home", "database", "redis", "workers", "store", "torch"
+        "home", "database", "redis", "workers", "store", "torch", "access"
     ]  # fmt: skip
     assert answer["settings"]["home"] == {"value": str(fresh.home), "from": "environment"}
     assert answer["settings"]["store"]["from"] == "default"

@@ -122,7 +122,7 @@ def test_a_queue_name_that_is_no_list_is_out_of_reach(broker: Broker) -> None:
 
 
 def test_a_database_number_in_the_url_is_the_same_for_sending_and_looking(broker: Broker) -> None:
-    other = Broker(f"{broker.url}?db=2")
+    other = Broker(f"{broker.url}&db=2")
     other.send([(1, "analysis")])
     assert other.depth("analysis") == 1
     assert broker.depth("analysis") == 0

@@ -1,0 +1,99 @@
+"""A Redis and a PostgreSQL that ask for a password."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import redis
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from producer.private_redis import server_program
+
+# Every character that means something in a URL; two of them, so that one can be found where the other is meant.
+REDIS_PASSWORD = "R3d1s@can:ary/with?all#of%25it&=+"
+DATABASE_PASSWORD = "P0stgres@can:ary/with?all#of%25it&=+"
+
+
+@contextmanager
+def redis_with_password(folder: Path, *, port: int = 0, bind: str = "127.0.0.1") -> Iterator[Path]:
+    """The socket of a Redis server, which listens on a port as well if one is given."""
+    socket = folder / "redis.sock"
+    configuration = folder / "redis.conf"
+    configuration.touch(mode=0o600)
+    configuration.write_text(
+        f'port {port}\nbind {bind}\nunixsocket {socket}\nrequirepass "{REDIS_PASSWORD}"\nsave ""\n'
+        f"dir {folder}\nlogfile {folder}/redis.log\n"
+    )
+    process = subprocess.Popen([server_program(), str(configuration)])
+    client = redis.Redis(unix_socket_path=str(socket), password=REDIS_PASSWORD)
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            with suppress(redis.ConnectionError):
+                client.ping()
+                break
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield socket
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(20)
+
+
+@dataclass(frozen=True)
+class SecuredDatabase:
+    """An empty database whose owner, a plain role, has a password."""
+
+    name: str
+    role: str
+    socket: Path
+
+    def url(self, place: str, *, password: str = DATABASE_PASSWORD, query: str = "") -> str:
+        credentials = f"{self.role}:{quote(password, safe='')}"
+        return f"postgresql+psycopg://{credentials}@{place}/{self.name}" + (f"?{query}" if query else "")
+
+    @property
+    def plain_url(self) -> str:
+        """By the unix socket."""
+        return self.url("", query=f"host={quote(str(self.socket.parent), safe='')}")
+
+
+@contextmanager
+def secured_database(server: str) -> Iterator[SecuredDatabase]:
+    """A database of the tests' server that asks for a password, though the server asks for none otherwise."""
+    name = f"secured_{secrets.token_hex(6)}"
+    identifier = sql.Identifier(name)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(identifier, sql.Literal(DATABASE_PASSWORD))
+        )
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(identifier, identifier))
+        rules = Path(connection.execute("SHOW hba_file").fetchone()[0])  # type: ignore[index]
+        before = rules.read_text()
+        rules.write_text(f"local all {name} scram-sha-256\n{before}")
+        connection.execute("SELECT pg_reload_conf()")
+    folder = Path(str(conninfo_to_dict(server)["host"]))
+    try:
+        yield SecuredDatabase(name, name, folder / ".s.PGSQL.5432")
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            rules.write_text(before)
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+            connection.execute(sql.SQL("DROP ROLE {}").format(identifier))
+
+
+def redis_url(place: str, *, password: str = REDIS_PASSWORD, query: str = "", scheme: str = "rediss") -> str:
+    """A URL with its password as it must be written."""
+    return f"{scheme}://:{quote(password, safe='')}@{place}/0" + (f"?{query}" if query else "")
