@@ -157,9 +157,9 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
 
 def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None:
     try:
-        module, function = STAGES[claim.kind, claim.stage_name].split(":")
         store = Store(settings.resolved_store)
         context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
+        module, function = STAGES[claim.kind, claim.stage_name].split(":")
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             getattr(importlib.import_module(module), function)(context)
     except LeaseLost:
