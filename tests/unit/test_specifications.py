@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 
 from producer.chosen_network import network_specification
 from producer.progress import describe_job
@@ -50,7 +49,7 @@ def test_a_search_from_before_these_options_can_be_read() -> None:
 
 
 def test_an_unknown_projection_is_refused() -> None:
-    with pytest.raises(ValidationError, match="projection"):
+    with pytest.raises(SpecificationNotReadable, match="projection"):
         parse("top9", PLAIN.model_dump(mode="json") | {"projection": "lrp"})
 
 
@@ -162,7 +161,7 @@ def test_a_sweep_is_read_as_it_was_written() -> None:
     ids=str,
 )
 def test_a_sweep_that_can_not_be_done_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(change))):
+    with pytest.raises(SpecificationNotReadable, match=next(iter(change))):
         parse("occlusion", SWEEP.model_dump(mode="json") | change)
 
 
