@@ -12,6 +12,7 @@ from shared.curves import draw_curves, phase_curves
 from shared.database import Database
 from shared.errors import NoSuchRun
 from shared.models import Dataset, Epoch, Job, Phase, TrainingRun
+from shared.specifications import parse
 
 LEFT_OUT = ("dataset_id", "dataset_fingerprint", "network.name", "recipe_name")
 LEFT_OUT_ENDS = ("_path", "_sha256")
@@ -40,7 +41,7 @@ def compared_runs(database: Database, job_ids: Sequence[int]) -> list[ComparedRu
 
     Raises
     ------
-    NoSuchRun
+    NoSuchRun, SpecificationNotReadable
     """
     runs = []
     with database.read() as session:
@@ -55,7 +56,7 @@ def compared_runs(database: Database, job_ids: Sequence[int]) -> list[ComparedRu
                     run.network,
                     session.get_one(Dataset, run.dataset_id).name,
                     job.state,
-                    _flat(job.specification),
+                    _flat(parse(job.kind, job.specification).model_dump(mode="json")),
                     run.best_epoch,
                     run.best_accuracy,
                     list(epochs),

@@ -11,9 +11,10 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from shared.database import Database
-from shared.errors import NoSuchJob
+from shared.errors import NoSuchJob, SpecificationNotReadable
 from shared.ledger import RETRY_REQUESTED
 from shared.models import Dataset, Event, Job, JobState, Shard, ShardState, utc_now
+from shared.specifications import parse
 
 
 @dataclass(frozen=True)
@@ -175,16 +176,20 @@ def list_jobs(database: Database, kind: str | None, state: str | None, limit: in
 
 
 def describe_job(kind: str, specification: dict[str, Any]) -> str:
-    """A job in a few words."""
-    network = specification["network"]["name"]
+    """A job in a few words, whatever version of the program made it."""
+    try:
+        asked: Any = parse(kind, specification)
+    except SpecificationNotReadable:
+        return f"{kind}, of another version"
+    network = asked.network.name
     if kind == "train":
-        return f"train {network}, {specification['recipe']['epochs']} epochs"
+        return f"train {network}, {asked.recipe.epochs} epochs"
     if kind == "occlusion":
-        images = len(specification["images"])
-        hidden = f"{specification['patch']} px, every {specification['stride']}"
-        return f"hide {hidden} on {images} image{'s' if images > 1 else ''}, {network} {specification['layer']}"
-    layers = ", ".join(layer["layer"] for layer in specification["layers"])
-    return f"top {specification['top']} of {network} {layers}, {specification['split']}"
+        images = len(asked.images)
+        hidden = f"{asked.patch} px, every {asked.stride}"
+        return f"hide {hidden} on {images} image{'s' if images > 1 else ''}, {network} {asked.layer}"
+    layers = ", ".join(layer.layer for layer in asked.layers)
+    return f"top {asked.top} of {network} {layers}, {asked.split}"
 
 
 def job_events(database: Database, job_id: int, after: int = 0) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError
 from sqlalchemy import func, select
@@ -18,7 +18,7 @@ from shared.errors import NoSuchRun, NotExtendable, UsageError
 from shared.models import CheckpointKind, Dataset, Image, ImageSplit, Job, JobState, TrainingRun
 from shared.recipes import Recipe, recipe_for
 from shared.settings import Settings
-from shared.specifications import TrainSpecification
+from shared.specifications import TrainSpecification, parse
 from shared.specifications.train import KEPT_EPOCHS
 
 
@@ -110,7 +110,7 @@ def extension_request(
 
     Raises
     ------
-    NoSuchRun, NotExtendable
+    NoSuchRun, NotExtendable, SpecificationNotReadable
     """
     with database.read() as session:
         job = session.get(Job, run)
@@ -121,7 +121,7 @@ def extension_request(
         state = find_checkpoint(session, run, CheckpointKind.STATE)
     if state is None:
         raise NotExtendable(job_id=run, reason="its state was not kept")
-    before = TrainSpecification.model_validate(job.specification)
+    before = cast(TrainSpecification, parse(job.kind, job.specification))
     if epochs is None or epochs <= state.epoch:
         raise NotExtendable(job_id=run, reason=f"give --epochs N with N above the {state.epoch} that it has")
     return before.model_copy(

@@ -66,6 +66,16 @@ class ArtifactMissing(UnitscopeError):
     Check `store` in `analyze doctor`; `analyze submit --force` makes the result anew."""
 
 
+class SpecificationNotReadable(UnitscopeError):
+    """This version of the program can't read what was asked for in this job of kind '{kind}' ({reason}): another
+    version made it. Submit it again, or use that version."""
+
+
+class OfAnotherVersion(UnitscopeError):
+    """Another version of the program wrote {path}, and this one can't go on from there: begin anew, with
+    `analyze submit --force`."""
+
+
 class ImageGone(UnitscopeError):
     """Image {image} can't be read any more ({reason}). Put it back as it was, then `analyze retry {job_id}`."""
 

@@ -161,9 +161,9 @@ def _count_late_write(ledger: Ledger, claim: Claim) -> None:
 
 def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None:
     try:
-        module, function = STAGES[claim.kind, claim.stage_name].split(":")
         store = Store(settings.resolved_store)
         context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
+        module, function = STAGES[claim.kind, claim.stage_name].split(":")
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             getattr(importlib.import_module(module), function)(context)
     except LeaseLost:

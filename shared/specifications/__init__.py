@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
+from shared.errors import SpecificationNotReadable
 from shared.specifications.base import ANALYSIS, CPU, QUEUES, TRAINING, PlannedShard, Specification, cut
 from shared.specifications.occlusion import OcclusionSpecification
 from shared.specifications.top9 import SearchedLayerSpecification, Top9Specification
@@ -18,8 +21,21 @@ KINDS: dict[str, type[Specification]] = {
 
 
 def parse(kind: str, specification: dict[str, Any]) -> Specification:
-    """The specification that a job row holds."""
-    return KINDS[kind].model_validate(specification)
+    """The specification that a job row holds.
+
+    Raises
+    ------
+    SpecificationNotReadable
+        another version of the program made the job.
+    """
+    if kind not in KINDS:
+        raise SpecificationNotReadable(kind=kind, reason="no such kind")
+    try:
+        return KINDS[kind].model_validate(specification)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SpecificationNotReadable(kind=kind, reason=f"{where}: {first['msg']}") from error
 
 
 __all__ = [

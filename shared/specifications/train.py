@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.networks import NetworkSpecification
 from shared.recipes import Recipe
 from shared.specifications.base import TRAINING, PlannedShard, Specification
 
+# What version 1 had beside network and splits: there was one recipe, the replications', and no name for it.
+VERSION_1_RECIPE = frozenset({"epochs", "batch_size", "learning_rate", "lr_step", "lr_gamma", "flip", "init"})
 KEPT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # paper, Fig. 4
 
 
@@ -41,6 +43,15 @@ class TrainSpecification(Specification):
     extended_job_id: int | None = None
     extended_epochs: int = 0
     tensorboard: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, values: Any) -> Any:
+        """Jobs of the first version are still listed, shown, compared and run."""
+        if not isinstance(values, dict) or "recipe" in values or not values.keys() >= VERSION_1_RECIPE:
+            return values
+        kept = {name: value for name, value in values.items() if name not in VERSION_1_RECIPE}
+        return kept | {"recipe_name": "zfnet", "recipe": {name: values[name] for name in VERSION_1_RECIPE}}
 
     def plan(self) -> list[PlannedShard]:
         """One shard; its work is counted in images seen."""

@@ -348,7 +348,7 @@ def test_a_url_without_a_driver_means_ours(database: Database) -> None:
         other.close()
 
 
-# --- from the schema before ---
+# --- sweeps ---
 
 
 def database_of(database_url: str, revision: str, *statements: str) -> Database:
@@ -371,77 +371,12 @@ def database_of(database_url: str, revision: str, *statements: str) -> Database:
     return database
 
 
-def test_upgrade_keeps_the_checkpoints_and_epochs_of_the_first_schema(database_url: str) -> None:
-    database = database_of(
-        database_url,
-        "0001",
-        "INSERT INTO checkpoints (job_id, kind, epoch, path, sha256, bytes) VALUES (1, 'best', 3, 'p', 's', 9)",
-        "INSERT INTO epochs (job_id, epoch, phase, loss, accuracy, learning_rate, images, seconds) "
-        "VALUES (1, 3, 'val', 0.5, 0.75, 0.1, 10, 1.0)",
-    )
-    upgrade(database)
-    with database.read() as session:
-        kept = session.execute(text("SELECT job_id, kind, epoch, path, sha256, bytes FROM checkpoints")).all()
-        epochs = session.execute(text("SELECT accuracy, top5_accuracy, gradient_norm FROM epochs")).all()
-    assert [tuple(row) for row in kept] == [(1, "best", 3, "p", "s", 9)]
-    assert [tuple(row) for row in epochs] == [(0.75, None, None)]
-    database.close()
-
-
 SEARCHED = (
     "INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height, sha256) "
     "VALUES (5, 1, 'a.jpg', 1, 0, 'cat', 10, 10, 's')",
     "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL)",
     "INSERT INTO searched_units VALUES (3, 7, false, 'p.png', 'q.png')",
 )
-
-
-@pytest.mark.parametrize("revision", ["0001", "0002"])
-def test_upgrade_keeps_the_top_activations_of_older_schemas(database_url: str, revision: str) -> None:
-    database = database_of(
-        database_url,
-        revision,
-        *SEARCHED,
-        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25)",
-    )
-    before = "SELECT * FROM top_activations"
-    with database.read() as session:
-        kept = tuple(session.execute(text(before)).one())
-    upgrade(database)
-    with database.read() as session:
-        assert tuple(session.execute(text(before)).one()) == (*kept, None)
-        assert session.execute(text("SELECT * FROM unit_statistics")).all() == []
-    database.close()
-
-
-def test_upgrade_keeps_all_rows_of_a_search_and_adds_the_sweeps(database_url: str) -> None:
-    database = database_of(
-        database_url,
-        "0003",
-        *SEARCHED,
-        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, true)",
-        "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]')",
-        "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
-        "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
-    )
-
-    def rows() -> dict[str, tuple[Any, ...]]:
-        with database.read() as session:
-            return {view: tuple(session.execute(text(f"SELECT * FROM {view}")).one()) for view in SEARCH_VIEWS}
-
-    before = rows()
-    upgrade(database)
-    assert rows() == before
-    with database.read() as session:
-        for view in OCCLUSION_VIEWS:
-            assert session.execute(text(f"SELECT * FROM {view}")).all() == []
-    inserted = OCCLUSION_ROW | {"job_id": "1", "picture_path": "NULL", "correlation": "NULL", "error": "NULL"}
-    with database.write() as session:
-        session.execute(text(sweep_of(inserted)))
-    with database.read() as session:
-        found = session.execute(text("SELECT class_name, picture_path, correlation, error FROM occlusion_maps"))
-        assert [tuple(row) for row in found] == [("cat", None, None, None)]
-    database.close()
 
 
 OCCLUSION_TABLES = ("occlusion_map_rows", "occlusion_position_rows", "occlusion_jobs")

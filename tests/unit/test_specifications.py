@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from pydantic import ValidationError
 
 from producer.chosen_network import network_specification
+from producer.progress import describe_job
+from shared.errors import SpecificationNotReadable
+from shared.recipes import Recipe
 from shared.specifications import (
     OcclusionSpecification,
     SearchedLayerSpecification,
     Specification,
     Top9Specification,
+    TrainSpecification,
     parse,
 )
 
@@ -46,7 +49,7 @@ def test_a_search_from_before_these_options_can_be_read() -> None:
 
 
 def test_an_unknown_projection_is_refused() -> None:
-    with pytest.raises(ValidationError, match="projection"):
+    with pytest.raises(SpecificationNotReadable, match="projection"):
         parse("top9", PLAIN.model_dump(mode="json") | {"projection": "lrp"})
 
 
@@ -158,5 +161,31 @@ def test_a_sweep_is_read_as_it_was_written() -> None:
     ids=str,
 )
 def test_a_sweep_that_can_not_be_done_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(change))):
+    with pytest.raises(SpecificationNotReadable, match=next(iter(change))):
         parse("occlusion", SWEEP.model_dump(mode="json") | change)
+
+
+def test_a_training_run_of_the_first_version_is_read_as_a_recipe() -> None:
+    fields = {"epochs": 3, "batch_size": 8, "learning_rate": 5e-4, "lr_step": 7, "lr_gamma": 0.5, "flip": 0.25}
+    old = {
+        "dataset_id": 1,
+        "dataset_fingerprint": "f",
+        "network": {"name": "zfnet", "classes": 20, "image_size": 64},
+        "train_count": 20,
+        "val_count": 10,
+        "seed": 4,
+        "init": "he",
+        **fields,
+    }
+    read = parse("train", old)
+    assert isinstance(read, TrainSpecification)
+    assert read.recipe == Recipe.model_validate({**fields, "init": "he"})
+    assert (read.recipe_name, read.seed) == ("zfnet", 4)
+    assert TrainSpecification.model_validate(read.model_dump(mode="json")) == read
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("train", "network: Field required"), ("later", "no such kind")])
+def test_a_job_of_a_version_that_can_not_be_read_is_said(kind: str, reason: str) -> None:
+    with pytest.raises(SpecificationNotReadable, match=reason):
+        parse(kind, {"dataset_id": 1, "dataset_fingerprint": "f", "surprise": 2})
+    assert describe_job(kind, {"surprise": 2}) == f"{kind}, of another version"

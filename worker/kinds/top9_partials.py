@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import select
 
+from shared.errors import OfAnotherVersion
 from shared.models import Shard
 from shared.store import StoredFile
 from worker.runner import ShardContext
@@ -35,7 +37,7 @@ def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: 
 
 def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
     """What a shard found in the layer of this number; only this layer's arrays are read."""
-    with np.load(context.store.locate(path), allow_pickle=False) as arrays:
+    with _stored(context, path) as arrays:
         labels = arrays[f"{number}.labels"]
         classes = _load_top(arrays, f"{number}.class") if len(labels) else None
         return LayerSearch(
@@ -60,13 +62,13 @@ def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: in
 
 def load_winners(context: ShardContext, number: int) -> Winners:
     """The winners of the layer of this number, as *select* left them."""
-    with np.load(context.store.locate(results_of(context, "select")[0]), allow_pickle=False) as arrays:
+    with _stored(context, results_of(context, "select")[0]) as arrays:
         return Winners(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
 
 
 def load_skipped(context: ShardContext, path: str) -> int:
     """How many images were left out, of a shard or of all."""
-    with np.load(context.store.locate(path), allow_pickle=False) as arrays:
+    with _stored(context, path) as arrays:
         return int(arrays["skipped"])
 
 
@@ -94,6 +96,16 @@ def _top_arrays(kind: str, top: TopActivations) -> Iterator[tuple[str, np.ndarra
 
 def _load_top(arrays: Mapping[str, np.ndarray], prefix: str) -> TopActivations:
     return TopActivations(*(arrays[f"{prefix}.{name}"] for name in FIELDS))
+
+
+@contextmanager
+def _stored(context: ShardContext, path: str) -> Iterator[Mapping[str, np.ndarray]]:
+    """Arrays of a file that a stage left. Raises ``OfAnotherVersion`` where one of them is not there."""
+    with np.load(context.store.locate(path), allow_pickle=False) as arrays:
+        try:
+            yield arrays
+        except KeyError as error:
+            raise OfAnotherVersion(path=path) from error
 
 
 def _store(context: ShardContext, arrays: Arrays) -> StoredFile:

@@ -13,6 +13,7 @@ from torch import nn
 
 from shared.catalogue import find_checkpoint
 from shared.curves import draw_curves, phase_curves
+from shared.errors import OfAnotherVersion
 from shared.models import Answer, Checkpoint, CheckpointKind, Dataset, Epoch, Job, Phase, TrainingRun
 from shared.specifications import TrainSpecification
 from shared.store import StoredFile
@@ -120,14 +121,22 @@ def _batches(run: _Run, sources: list[ImageSource]) -> Iterator[Batch]:
 
 
 def _resume(run: _Run) -> None:
-    """From this run's own last checkpoint, else from the run that it extends."""
+    """From this run's own last checkpoint, else from the run that it extends.
+
+    Raises
+    ------
+    OfAnotherVersion
+    """
     with run.context.database.read() as session:
         own = find_checkpoint(session, run.job_id, CheckpointKind.STATE)
     path = own.path if own else run.specification.extended_path
     if path is None:
         return
     state = torch.load(run.context.store.locate(path), map_location="cpu", weights_only=True)
-    run.trainer.load_state(state)
+    try:
+        run.trainer.load_state(state)
+    except KeyError as error:
+        raise OfAnotherVersion(path=path) from error
     if own is None:
         _take_over_epochs(run)
     images = run.specification.train_count + run.specification.val_count

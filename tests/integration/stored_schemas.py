@@ -1,0 +1,116 @@
+"""Databases as released versions of the program left them: ``tests/data/schemas`` holds one of each schema."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+import safetensors.torch
+import torch
+from sqlalchemy import inspect, make_url, text
+
+from producer.datasets.shapes import generate
+from shared.database import Database
+from shared.networks import NetworkSpecification
+from worker.vision.networks import build
+
+FOLDER = Path(__file__).parents[1] / "data" / "schemas"
+IMAGES = 20  # drawn of the data set "shapes"
+
+# name of a table or view -> its columns, and its rows in some fixed order
+Content = Mapping[str, tuple[list[str], list[tuple[Any, ...]]]]
+
+
+def stored_file(revision: str, kind: str) -> Path:
+    return FOLDER / f"{revision}.{kind}.sql"
+
+
+def load(revision: str, kind: str, url: str) -> None:
+    """Fill an empty database with what is stored."""
+    script = stored_file(revision, kind).read_text()
+    if kind == "sqlite":
+        path = Path(str(make_url(url).database))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path)
+        connection.executescript(script)
+        connection.close()
+        return
+    with psycopg.connect(url.replace("postgresql+psycopg", "postgresql")) as server:
+        server.execute(script.encode())
+
+
+def content(database: Database, like: Content | None = None) -> Content:
+    """All rows of all tables and views; with ``like``, of its tables, views and columns only."""
+    found: dict[str, tuple[list[str], list[tuple[Any, ...]]]] = {}
+    with database.read() as session:
+        inspector = inspect(session.connection())
+        for name in like or [*inspector.get_table_names(), *inspector.get_view_names()]:
+            columns = like[name][0] if like else [column["name"] for column in inspector.get_columns(name)]
+            quoted = ", ".join(f'"{column}"' for column in columns)
+            rows = session.execute(text(f"SELECT {quoted} FROM {name}"))
+            found[name] = columns, sorted((tuple(row) for row in rows), key=repr)
+    return found
+
+
+SCHEMA_QUERIES = {
+    "sqlite": ["SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"],
+    "postgresql": [
+        "SELECT table_name, ordinal_position, column_name, data_type, character_maximum_length, is_nullable, "
+        "column_default, pg_get_serial_sequence(quote_ident(table_name), column_name) "
+        "FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
+        # A list of values comes back from a dump with its casts in other places: these are left out.
+        "SELECT conrelid::regclass::text, conname, CASE WHEN pg_get_constraintdef(oid) ~ ' = ANY ' "
+        "THEN regexp_replace(pg_get_constraintdef(oid), '::(character varying|text)([[][]])?|[()]', '', 'g') "
+        "ELSE pg_get_constraintdef(oid) END FROM pg_constraint "
+        "WHERE connamespace = CAST('public' AS regnamespace) ORDER BY 1, 2",
+        "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2",
+        "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
+        "SELECT sequencename, CAST(data_type AS text), start_value, increment_by FROM pg_sequences "
+        "WHERE schemaname = 'public' ORDER BY 1",
+    ],
+}
+
+
+def schema(database: Database) -> list[tuple[Any, ...]]:
+    """Tables, columns, constraints, indexes, views and sequences, as the database itself tells them."""
+    queries = SCHEMA_QUERIES["sqlite" if database.is_sqlite else "postgresql"]
+    with database.read() as session:
+        return [tuple(row) for query in queries for row in session.connection().exec_driver_sql(query)]
+
+
+def give_images(database: Database, folder: Path) -> None:
+    """Draw the stored data set below ``folder`` and let the database look for it there."""
+    generate(folder / "shapes", images=IMAGES)
+    with database.write() as session:
+        session.execute(
+            text("UPDATE datasets SET root = :root WHERE name = 'shapes'"), {"root": str(folder / "shapes")}
+        )
+        named = session.execute(
+            text("SELECT DISTINCT path FROM images JOIN datasets d ON d.id = dataset_id WHERE d.name = 'shapes'")
+        )
+        for (path,) in named.all():  # another version of Pillow may write other bytes
+            sha256 = hashlib.sha256((folder / "shapes" / path).read_bytes()).hexdigest()
+            session.execute(
+                text("UPDATE images SET sha256 = :sha256 WHERE path = :path"), {"sha256": sha256, "path": path}
+            )
+
+
+def give_weights(specification: Mapping[str, Any], store: Path) -> None:
+    """The weights that a job's specification names: numbers that need no random generator."""
+    network = NetworkSpecification.model_validate(specification["network"])
+    shapes = build(network.name, network.classes, network.image_size, fc=network.fc).state_dict()
+    file = store / specification["weights_path"]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file({name: _made_up(tensor) for name, tensor in shapes.items()}, file)
+
+
+def _made_up(like: torch.Tensor) -> torch.Tensor:
+    count = np.arange(like.numel(), dtype=np.uint64)
+    values = count * np.uint64(2654435761) % np.uint64(2**32) / 2**31 - 1
+    fan = like[0].numel() if like.dim() > 1 else 10**6
+    return torch.tensor(values * (6 / fan) ** 0.5, dtype=torch.float32).reshape(like.shape)
