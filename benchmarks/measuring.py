@@ -78,12 +78,13 @@ class Goal:
     at_most: bool = False
 
     def __str__(self) -> str:
-        return f"at most {self.number:g}x the time" if self.at_most else f"at least {self.number:g}x"
+        return f"at most {self.number:g}x" if self.at_most else f"at least {self.number:g}x"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. ``ours`` and ``peer`` are the seconds of each round; without a peer they are stated."""
+    """A line of the table. ``ours`` and ``peer`` are the seconds of each round, or whatever ``unit`` says; without
+    a peer they are stated."""
 
     group: str
     work: str
@@ -93,6 +94,7 @@ class Row:
     goal: Goal | None = None
     note: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+    unit: str = "s"
     judged: bool = True  # False: measured where the goal doesn't hold
 
     @property
@@ -114,8 +116,15 @@ class Row:
             return None
         return self.ratio <= self.goal.number if self.goal.at_most else self.ratio >= self.goal.number
 
+    @property
+    def goal_text(self) -> str:
+        """Empty without a goal."""
+        if self.goal is None:
+            return ""
+        return f"{self.goal} the time" if self.goal.at_most and self.unit == "s" else str(self.goal)
+
     def as_json(self) -> dict[str, Any]:
-        judged = {"goal_text": str(self.goal) if self.goal else "", "ratio": self.ratio, "met": self.met}
+        judged = {"goal_text": self.goal_text, "ratio": self.ratio, "met": self.met}
         return {**asdict(self), **judged}
 
     @classmethod

@@ -78,14 +78,16 @@ def _page(rows: Sequence[Row], measured: dict[str, dict[str, Any]]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     met = {True: "yes", False: "missed", None: ""}[row.met]
     ratio = f"{row.ratio:.3g} ({min(row.ratios):.3g} to {max(row.ratios):.3g})" if row.ratio else ""
-    goal = str(row.goal) if row.goal else "stated"
-    return (row.work, row.against, _seconds(row.ours), _seconds(row.peer), ratio, goal, met)
+    goal = row.goal_text or "stated"
+    return (row.work, row.against, _amount(row.ours, row.unit), _amount(row.peer, row.unit), ratio, goal, met)
 
 
-def _seconds(rounds: Sequence[float]) -> str:
+def _amount(rounds: Sequence[float], unit: str) -> str:
     if not rounds:
         return ""
     median = statistics.median(rounds)
+    if unit != "s":
+        return f"{median:,.0f} {unit}"
     return f"{median * 1000:.3g} ms" if median < 1 else f"{median:.1f} s" if median < 100 else f"{median:.0f} s"
 
 

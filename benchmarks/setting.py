@@ -92,6 +92,10 @@ class Setting:
     device: str
     rows: int
     place: Path
+    shards: int = 100_000
+    listed: int = 1000
+    submits: int = 200
+    worked: int = 1000
 
     @cached_property
     def crops(self) -> Crops:

@@ -100,8 +100,8 @@ def searched_layers(
     NoSuchLayer, NoSuchUnit
     """
     layers = _named_layers(session, job_id, layer)
-    for unit in units or ():
-        _check_unit(session, layers, unit)
+    if units:
+        _check_units(session, layers, units)
     return layers
 
 
@@ -119,12 +119,15 @@ def _named_layers(session: Session, job_id: int, layer: str | None) -> list[Sear
     return chosen
 
 
-def _check_unit(session: Session, layers: Sequence[SearchedLayer], unit: int) -> None:
-    for layer in layers:
-        if session.get(SearchedUnit, (layer.id, unit)) is None:
-            query = select(SearchedUnit.unit).where(SearchedUnit.layer_id == layer.id)
-            last = max(session.scalars(query), default=-1)
-            raise NoSuchUnit(layer=layer.layer, unit=unit, last=last)
+def _check_units(session: Session, layers: Sequence[SearchedLayer], units: Sequence[int]) -> None:
+    query = select(SearchedUnit.layer_id, SearchedUnit.unit)
+    searched: dict[int, set[int]] = {layer.id: set() for layer in layers}
+    for layer_id, unit in session.execute(query.where(SearchedUnit.layer_id.in_(searched))):
+        searched[layer_id].add(unit)
+    for unit in units:
+        for layer in layers:
+            if unit not in searched[layer.id]:
+                raise NoSuchUnit(layer=layer.layer, unit=unit, last=max(searched[layer.id], default=-1))
 
 
 def best_units(database: Database, job_id: int, count: int, layer: str | None = None) -> list[UnitSummary]:

@@ -26,6 +26,7 @@ MAX_ATTEMPTS = 3
 WORKER_ALIVE_SECONDS = 30.0
 LARGEST_ID = 2**31 - 1
 RETRY_REQUESTED = "retry requested"
+INSERTED_AT_ONCE = 5000  # shards: their rows are not all in memory at the same time
 
 
 class LeaseLost(Exception):
@@ -104,22 +105,23 @@ class Ledger:
             )
             session.add(job)
             session.flush()
-            session.execute(
-                insert(Shard),
-                [
-                    {
-                        "job_id": job.id,
-                        "stage": stages.index(shard.stage),
-                        "stage_name": shard.stage,
-                        "number": number,
-                        "queue": shard.queue,
-                        "payload": shard.payload,
-                        "state": ShardState.QUEUED if shard.stage == stages[0] else ShardState.WAITING,
-                        "work_total": shard.work,
-                    }
-                    for number, shard in enumerate(planned)
-                ],
-            )
+            for first in range(0, len(planned), INSERTED_AT_ONCE):
+                session.execute(
+                    insert(Shard),
+                    [
+                        {
+                            "job_id": job.id,
+                            "stage": stages.index(shard.stage),
+                            "stage_name": shard.stage,
+                            "number": number,
+                            "queue": shard.queue,
+                            "payload": shard.payload,
+                            "state": ShardState.QUEUED if shard.stage == stages[0] else ShardState.WAITING,
+                            "work_total": shard.work,
+                        }
+                        for number, shard in enumerate(planned[first : first + INSERTED_AT_ONCE], first)
+                    ],
+                )
             if also:
                 also(session, job.id)
             _log(session, job.id, None, "info", f"submitted: {len(planned)} shards")
@@ -268,16 +270,13 @@ class Ledger:
             _count(session, "work_done", claim.kind, claim.stage_name, claim.work_total)
 
     def _open_next_stage(self, session: Session, job: Job) -> None:
-        unfinished = session.scalar(
-            select(func.min(Shard.stage)).where(Shard.job_id == job.id, Shard.state != ShardState.DONE)
-        )
-        if unfinished is not None and unfinished > job.stage:
-            job.stage = unfinished
-            session.execute(
-                update(Shard)
-                .where(Shard.job_id == job.id, Shard.stage == unfinished, Shard.state == ShardState.WAITING)
-                .values(state=ShardState.QUEUED)
-            )
+        """Unless a shard of this one is still queued or running. A job can have 100,000: they aren't counted."""
+        busy = Shard.state.in_((ShardState.QUEUED, ShardState.RUNNING))
+        if session.scalar(select(exists().where(Shard.job_id == job.id, busy))):
+            return
+        waiting = and_(Shard.job_id == job.id, Shard.state == ShardState.WAITING)
+        job.stage = session.scalars(select(func.min(Shard.stage)).where(waiting)).one()
+        session.execute(update(Shard).where(waiting, Shard.stage == job.stage).values(state=ShardState.QUEUED))
 
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
         """The attempt failed: queue the shard again if ``again`` and attempts are left, else fail the job.
@@ -464,12 +463,12 @@ class Ledger:
         _log(session, job.id, shard.id, "error" if failed else "warning", f"{shard.stage_name}: {lost}")
         shard.token = shard.lease_until = shard.sent_at = None
         if job.state not in ACTIVE_JOBS:  # it was ended over another of its shards a moment ago
-            shard.state = ShardState.CANCELLED
+            shard.state, shard.finished_at = ShardState.CANCELLED, utc_now()
         elif job.cancel_requested:
-            shard.state = ShardState.CANCELLED
+            shard.state, shard.finished_at = ShardState.CANCELLED, utc_now()
             self._end_if_cancelled(session, job)
         elif failed:
-            shard.state = ShardState.FAILED
+            shard.state, shard.finished_at = ShardState.FAILED, utc_now()
             shard.error = lost
             session.flush()
             self._end_job(session, job, JobState.FAILED, f"Shard {shard.number} ({shard.stage_name}): {lost}.")
@@ -481,7 +480,9 @@ class Ledger:
         """(shard id, queue) of queued shards no message was sent for, now marked as sent."""
         with self.database.write() as session:
             due = select(Shard.id).where(Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None))
-            rows = _set_sent_at(session, due.order_by(Shard.id).limit(limit), database_now())
+            # By sent_at too, which is the same of all, so that an index has them in this order.
+            due = due.order_by(Shard.sent_at, Shard.id).limit(limit)
+            rows = _set_sent_at(session, due, database_now())
         return sorted((row.id, row.queue) for row in rows)
 
     def mark_unsent(self, shard_ids: Sequence[int]) -> None:

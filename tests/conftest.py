@@ -17,11 +17,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from shared.database import Database
 from shared.schema import upgrade
 
 DATABASES = ("sqlite", "postgresql")
+
+# `pytest --hypothesis-profile=long`: many examples, other ones each time.
+settings.register_profile(
+    "long", max_examples=2000, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 # Started in the background of a shell, we ignore Ctrl+C, and so would the programs that we start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

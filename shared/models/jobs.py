@@ -69,7 +69,8 @@ class Shard(Base):
         one_of("state", ShardState),
         CheckConstraint("(state = 'running') = (token IS NOT NULL AND lease_until IS NOT NULL)", name="lease"),
         CheckConstraint("attempt >= 0 AND attempt <= 3", name="attempt"),
-        Index(None, "state", "queue"),
+        Index(None, "state", "sent_at", "id"),  # messages that are due, in the order in which they are sent
+        Index(None, "job_id", "state", "stage"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

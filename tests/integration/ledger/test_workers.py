@@ -66,6 +66,20 @@ def test_sweep_fails_the_job_of_a_shard_that_has_had_its_attempts(ledger: Ledger
     assert "fell silent" in (shards_of(ledger, job)[0].error or "")
 
 
+def test_what_a_sweep_ends_has_a_time_of_its_end(ledger: Ledger, dataset: int) -> None:
+    failed, _ = ledger.submit(top9(dataset, search=2))
+    for shard_id in queued(ledger, failed):
+        die(ledger, shard_id, times=MAX_ATTEMPTS)
+    cancelled, _ = ledger.submit(top9(dataset, search=2, seed=1))
+    for shard_id in queued(ledger, cancelled):
+        die(ledger, shard_id)
+    ledger.cancel(cancelled)
+    assert ledger.sweep() == 4
+    assert sorted(states(ledger, failed)[:2]) == ["cancelled", "failed"]
+    assert states(ledger, cancelled) == ["cancelled"] * 6
+    assert all(shard.finished_at for job in (failed, cancelled) for shard in shards_of(ledger, job))
+
+
 def test_sweep_leaves_no_shard_of_a_job_that_it_fails(ledger: Ledger, dataset: int) -> None:
     """Several leases have run out, one of them of a last attempt, whichever comes first."""
     for last in range(3):

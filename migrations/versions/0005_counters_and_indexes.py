@@ -1,4 +1,4 @@
-"""Counters: what the service has counted since its database was made, for monitoring."""
+"""Counters, for monitoring: what was counted since the database was made; indexes for jobs of 100,000 shards."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,3 +16,6 @@ def upgrade() -> None:
         sa.Column("value", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name", "kind", "stage", name=op.f("pk_counters")),
     )
+    op.drop_index(op.f("ix_shards_state_queue"), table_name="shards")
+    op.create_index(op.f("ix_shards_state_sent_at_id"), "shards", ["state", "sent_at", "id"], unique=False)
+    op.create_index(op.f("ix_shards_job_id_state_stage"), "shards", ["job_id", "state", "stage"], unique=False)

@@ -1,0 +1,339 @@
+"""What the ledger promises: its transitions on plain objects, without SQL, and what holds after each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from shared.database import Database
+from shared.ledger import MAX_ATTEMPTS, WORKER_ALIVE_SECONDS
+from shared.models import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState, Worker
+from shared.specifications.base import PlannedShard
+
+IDLE = (ShardState.WAITING, ShardState.QUEUED)
+OVER = (ShardState.DONE, ShardState.FAILED, ShardState.CANCELLED)
+BEGUN = {ShardState.QUEUED, ShardState.RUNNING, ShardState.DONE, ShardState.FAILED}
+TABLES = tuple(model.__table__ for model in (Job, Shard, Event, Worker))
+RESULT, NOTE = "result", "note"  # levels of events that the tests write as a worker's rows
+
+Rows = dict[str, list[Any]]
+
+
+def read_rows(database: Database) -> Rows:
+    """Every row of the tables that the ledger writes."""
+    with database.read() as session:
+        return {
+            table.name: list(session.execute(select(table).order_by(*table.primary_key.columns)))
+            for table in TABLES
+        }
+
+
+@dataclass
+class JobPicture:
+    """A job as far as it is promised: times of the computer's clock are only there or not."""
+
+    id: int
+    key: str
+    generation: int
+    state: str
+    stage: int
+    shards_total: int
+    shards_left: int
+    cancel_requested: bool
+    failed_with: bool
+    begun: bool
+    ended: bool
+
+    @classmethod
+    def of(cls, row: Any) -> JobPicture:
+        return cls(
+            *(row.id, row.key, row.generation, row.state, row.stage, row.shards_total, row.shards_left),
+            *(row.cancel_requested, row.error is not None, row.started_at is not None),
+            row.finished_at is not None,
+        )
+
+    @property
+    def active(self) -> bool:
+        return self.state in ACTIVE_JOBS
+
+
+@dataclass
+class ShardPicture:
+    """A shard, likewise."""
+
+    id: int
+    job_id: int
+    stage: int
+    number: int
+    queue: str
+    state: str
+    attempt: int
+    token: str | None
+    lease_until: float | None
+    sent_at: float | None
+    worker: str | None
+    work_done: int
+    work_total: int
+    result_path: str | None
+    failed_with: bool
+    begun: bool
+    ended: bool
+
+    @classmethod
+    def of(cls, row: Any) -> ShardPicture:
+        return cls(
+            *(row.id, row.job_id, row.stage, row.number, row.queue, row.state, row.attempt, row.token),
+            *(row.lease_until, row.sent_at, row.worker, row.work_done, row.work_total, row.result_path),
+            *(row.error is not None, row.started_at is not None, row.finished_at is not None),
+        )
+
+    def leave(self, state: str) -> None:
+        """The claim is over."""
+        self.state, self.token, self.lease_until = state, None, None
+        self.ended = state in OVER
+
+
+class Promises:
+    """The ledger's rows as they have to be: each method is a transition of the ledger's of that name.
+
+    ``results`` are the ids of the shards whose rows were written, ``notes`` is what was written on the way.
+    """
+
+    def __init__(self, lease_seconds: float) -> None:
+        self.lease_seconds = lease_seconds
+        self.jobs: dict[int, JobPicture] = {}
+        self.shards: dict[int, ShardPicture] = {}
+        self.seen: dict[str, float] = {}
+        self.results: list[int] = []
+        self.notes = 0
+
+    @classmethod
+    def of(cls, rows: Rows, lease_seconds: float) -> Promises:
+        """What is in the database."""
+        found = cls(lease_seconds)
+        found.jobs = {row.id: JobPicture.of(row) for row in rows["jobs"]}
+        found.shards = {row.id: ShardPicture.of(row) for row in rows["shards"]}
+        found.seen = {row.name: row.seen_at for row in rows["workers"]}
+        found.results = sorted(row.shard_id for row in rows["events"] if row.level == RESULT)
+        found.notes = sum(row.level == NOTE for row in rows["events"])
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Promises) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        raise TypeError
+
+    # --- questions ---
+
+    def of_job(self, job_id: int, *states: str) -> list[ShardPicture]:
+        return [s for s in self.shards.values() if s.job_id == job_id and (not states or s.state in states)]
+
+    def of_state(self, state: str) -> list[ShardPicture]:
+        return [shard for shard in self.shards.values() if shard.state == state]
+
+    def expired(self, now: float) -> list[ShardPicture]:
+        return [s for s in self.of_state(ShardState.RUNNING) if s.lease_until is not None and s.lease_until < now]
+
+    def to_be_had(self, shard: ShardPicture, now: float) -> bool:
+        job = self.jobs[shard.job_id]
+        return (
+            job.active
+            and not job.cancel_requested
+            and (shard.state == ShardState.QUEUED or shard in self.expired(now))
+            and shard.attempt < MAX_ATTEMPTS
+        )
+
+    def due(self) -> list[int]:
+        """Shards that a message is due for, in order."""
+        return sorted(shard.id for shard in self.of_state(ShardState.QUEUED) if shard.sent_at is None)
+
+    def sent(self) -> list[int]:
+        """Queued shards that wait for their message to be taken."""
+        return [shard.id for shard in self.of_state(ShardState.QUEUED) if shard.sent_at is not None]
+
+    def alive(self, now: float) -> list[str]:
+        return sorted(name for name, seen_at in self.seen.items() if seen_at > now - WORKER_ALIVE_SECONDS)
+
+    # --- transitions ---
+
+    def submit(
+        self, job_id: int, key: str, generation: int, shard_ids: Sequence[int], planned: Sequence[PlannedShard]
+    ) -> None:
+        count = len(planned)
+        self.jobs[job_id] = JobPicture(
+            job_id, key, generation, JobState.QUEUED, 0, count, count, False, False, False, False
+        )
+        stages = list(dict.fromkeys(shard.stage for shard in planned))
+        for number, (shard_id, shard) in enumerate(zip(shard_ids, planned, strict=True)):
+            stage = stages.index(shard.stage)
+            state = ShardState.WAITING if stage else ShardState.QUEUED
+            nothing = (None,) * 4
+            self.shards[shard_id] = ShardPicture(
+                *(shard_id, job_id, stage, number, shard.queue, state, 0, *nothing),
+                *(0, shard.work, None, False, False, False),
+            )
+
+    def claim(self, shard_id: int, worker: str, token: str, now: float) -> None:
+        shard = self.shards[shard_id]
+        job = self.jobs[shard.job_id]
+        shard.state, shard.token, shard.worker = ShardState.RUNNING, token, worker
+        shard.attempt += 1
+        shard.lease_until = now + self.lease_seconds
+        shard.work_done = 0
+        shard.begun, shard.ended, shard.failed_with = True, False, False
+        job.state, job.begun = JobState.RUNNING, True
+
+    def heartbeat(self, shard_id: int, work_done: int, now: float) -> None:
+        shard = self.shards[shard_id]
+        shard.lease_until = now + self.lease_seconds
+        shard.work_done = min(work_done, shard.work_total)
+
+    def record(self, shard_id: int, now: float) -> None:
+        self.shards[shard_id].lease_until = now + self.lease_seconds
+        self.notes += 1
+
+    def complete(self, shard_id: int, result_path: str) -> None:
+        shard = self.shards[shard_id]
+        job = self.jobs[shard.job_id]
+        shard.leave(ShardState.DONE)
+        shard.work_done, shard.result_path = shard.work_total, result_path
+        self.results = sorted([*self.results, shard_id])
+        job.shards_left -= 1
+        if job.shards_left == 0:
+            job.state, job.ended = JobState.DONE, True
+        elif job.cancel_requested:
+            self._end_if_cancelled(job)
+        elif all(other.state == ShardState.DONE for other in self.of_job(job.id) if other.stage <= job.stage):
+            job.stage += 1
+            for other in self.of_job(job.id, ShardState.WAITING):
+                if other.stage == job.stage:
+                    other.state = ShardState.QUEUED
+
+    def fail(self, shard_id: int, again: bool) -> None:
+        shard = self.shards[shard_id]
+        job = self.jobs[shard.job_id]
+        shard.sent_at, shard.failed_with = None, True
+        if not again or shard.attempt == MAX_ATTEMPTS:
+            shard.leave(ShardState.FAILED)
+            self._end(job, JobState.FAILED)
+        else:
+            shard.leave(ShardState.CANCELLED if job.cancel_requested else ShardState.QUEUED)
+            self._end_if_cancelled(job)
+
+    def confirm_cancelled(self, shard_id: int) -> None:
+        shard = self.shards[shard_id]
+        shard.leave(ShardState.CANCELLED)
+        self._end_if_cancelled(self.jobs[shard.job_id])
+
+    def cancel(self, job_id: int) -> None:
+        job = self.jobs[job_id]
+        if job.state != JobState.CANCELLED:
+            job.cancel_requested = True
+            for shard in self.of_job(job_id, *IDLE):
+                shard.leave(ShardState.CANCELLED)
+            self._end_if_cancelled(job)
+
+    def retry(self, job_id: int) -> None:
+        job = self.jobs[job_id]
+        unfinished = [shard for shard in self.of_job(job_id) if shard.state != ShardState.DONE]
+        job.stage = min(shard.stage for shard in unfinished)
+        for shard in unfinished:
+            shard.leave(ShardState.QUEUED if shard.stage == job.stage else ShardState.WAITING)
+            shard.attempt = shard.work_done = 0
+            shard.sent_at = shard.worker = None
+            shard.begun = shard.failed_with = False
+        job.state, job.cancel_requested, job.failed_with, job.ended = JobState.QUEUED, False, False, False
+
+    def sweep(self, now: float, failed: Iterable[int]) -> None:
+        """``failed``: of several shards of a job that have had their attempts, whichever was looked at first."""
+        for shard in (expired := self.expired(now)):
+            self._take_back(shard)
+        for job in {shard.job_id: self.jobs[shard.job_id] for shard in expired}.values():
+            mine = [shard for shard in expired if shard.job_id == job.id]
+            exhausted = [shard for shard in mine if shard.attempt == MAX_ATTEMPTS]
+            if exhausted and not job.cancel_requested:
+                (first,) = [shard for shard in exhausted if shard.id in failed]
+                for shard in exhausted:
+                    shard.leave(ShardState.FAILED if shard is first else ShardState.CANCELLED)
+                first.failed_with = True
+                self._end(job, JobState.FAILED)
+            self._end_if_cancelled(job)
+
+    def worker_gone(self, name: str) -> None:
+        self.seen.pop(name, None)
+        for shard in self.of_state(ShardState.RUNNING):
+            if shard.worker == name:
+                shard.attempt -= 1
+                self._take_back(shard)
+        for job in self.jobs.values():
+            self._end_if_cancelled(job)
+
+    def _take_back(self, shard: ShardPicture) -> None:
+        shard.leave(ShardState.CANCELLED if self.jobs[shard.job_id].cancel_requested else ShardState.QUEUED)
+        shard.sent_at = None
+
+    def _end(self, job: JobPicture, state: str) -> None:
+        job.state, job.ended, job.failed_with = state, True, state == JobState.FAILED
+        for shard in self.of_job(job.id, *IDLE, ShardState.RUNNING):
+            shard.leave(ShardState.CANCELLED)
+
+    def _end_if_cancelled(self, job: JobPicture) -> None:
+        if job.active and job.cancel_requested and not self.of_job(job.id, ShardState.RUNNING):
+            self._end(job, JobState.CANCELLED)
+
+    def take_unsent(self, limit: int, now: float) -> list[tuple[int, str]]:
+        taken = [self.shards[shard_id] for shard_id in self.due()[:limit]]
+        for shard in taken:
+            shard.sent_at = now
+        return [(shard.id, shard.queue) for shard in taken]
+
+    def mark_unsent(self, shard_ids: Sequence[int]) -> None:
+        for shard in self.of_state(ShardState.QUEUED):
+            if shard.id in shard_ids:
+                shard.sent_at = None
+
+    def mark_lost(self, queue: str, seconds: float, now: float) -> int:
+        lost = [
+            shard
+            for shard in self.of_state(ShardState.QUEUED)
+            if shard.queue == queue and shard.sent_at is not None and shard.sent_at < now - seconds
+        ]
+        for shard in lost:
+            shard.sent_at = None
+        return len(lost)
+
+    # --- what always holds ---
+
+    def check(self) -> None:
+        """Whatever happened, and whether or not the transitions above are right."""
+        for job in self.jobs.values():
+            self._check_job(job, self.of_job(job.id))
+        assert self.results == sorted(shard.id for shard in self.of_state(ShardState.DONE))
+
+    @staticmethod
+    def _check_job(job: JobPicture, shards: Sequence[ShardPicture]) -> None:
+        states = {shard.state for shard in shards}
+        assert job.shards_total == len(shards)
+        assert job.shards_left == sum(shard.state != ShardState.DONE for shard in shards)
+        assert (job.state == JobState.DONE) == (states == {ShardState.DONE})
+        assert (job.state == JobState.FAILED) == (ShardState.FAILED in states)
+        assert job.failed_with == (job.state == JobState.FAILED)
+        assert job.ended == (not job.active)
+        for shard in shards:
+            earlier = [other for other in shards if other.stage < shard.stage]
+            assert shard.state not in BEGUN or all(other.state == ShardState.DONE for other in earlier)
+            assert shard.state != ShardState.WAITING or shard.stage > job.stage
+            assert 0 <= shard.attempt <= MAX_ATTEMPTS
+            assert (shard.token is not None) == (shard.state == ShardState.RUNNING)
+            assert (shard.lease_until is not None) == (shard.state == ShardState.RUNNING)
+            assert shard.ended == (shard.state in OVER)
+            assert shard.state != ShardState.FAILED or shard.failed_with
+        if job.active:  # somebody will go on with it
+            assert states & {ShardState.QUEUED, ShardState.RUNNING}
+            assert not job.cancel_requested or ShardState.RUNNING in states
+        else:  # nobody works for nothing
+            assert not states & {*IDLE, ShardState.RUNNING}
