@@ -192,14 +192,15 @@ def describe_job(kind: str, specification: dict[str, Any]) -> str:
     return f"top {asked.top} of {network} {layers}, {asked.split}"
 
 
-def job_events(database: Database, job_id: int, after: int = 0) -> list[dict[str, Any]]:
-    """What happened to a job since the event ``after``, in order."""
+def job_events(database: Database, job_id: int, after: int = 0, limit: int = 10_000) -> list[dict[str, Any]]:
+    """What happened to a job since the event ``after``, in order; the first so many."""
     with database.read() as session:
         rows = session.execute(
             select(Event, Shard.number)
             .outerjoin(Shard, Shard.id == Event.shard_id)
             .where(Event.job_id == job_id, Event.id > after)
             .order_by(Event.id)
+            .limit(limit)
         ).all()
     return [
         {

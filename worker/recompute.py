@@ -26,6 +26,7 @@ from worker.kinds import CHECKS
 
 def main() -> None:
     """Check the job whose number comes as JSON."""
+    os.umask(0o077)
     told = json.loads(sys.stdin.read())
     settings = load_settings({})
     settle_arithmetic(settings.threads)

@@ -131,13 +131,14 @@ def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
     last = 0
     while True:
         active = job_progress(app.database, job_id).job.state in ACTIVE_JOBS
-        for event in job_events(app.database, job_id, after=last):
-            last = event["id"]
-            if as_json:
-                click.echo(json.dumps(event, default=str))
-            else:
-                shard = f" shard {event['shard']}" if event["shard"] is not None else ""
-                click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {event['message']}")
+        while events := job_events(app.database, job_id, after=last):  # a job of 100,000 shards has many
+            last = events[-1]["id"]
+            for event in events:
+                if as_json:
+                    click.echo(json.dumps(event, default=str))
+                else:
+                    shard = f" shard {event['shard']}" if event["shard"] is not None else ""
+                    click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {event['message']}")
         if not (follow and active):
             return
         time.sleep(0.5)
