@@ -14,12 +14,16 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_ready
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from shared.broker import TASK, broker_for
 from shared.settings import load_settings
 from shared.specifications import QUEUES
 
 settings = load_settings()
+
+# Whatever scheme the URL has: see worker.transport.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.transport:Transport"))
 
 app: Celery = broker_for(settings).celery
 app.set_current()
@@ -39,6 +43,7 @@ app.conf.update(
     },
     worker_hijack_root_logger=False,
     worker_send_task_events=False,
+    worker_enable_remote_control=False,  # nobody here sends commands, so nobody else is to
     task_send_sent_event=False,
 )
 

@@ -8,6 +8,7 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
+from shared.wording import printable
 
 if TYPE_CHECKING:
     from producer.progress import JobProgress
@@ -86,7 +87,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
     for name, value in (job.summary or {}).items():
         app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
     if job.error:
-        app.out.print(Text("error: ", "red") + f"{job.error}\n`analyze retry {job.id}` tries again.")
+        app.out.print(Text("error: ", "red") + f"{printable(job.error)}\n`analyze retry {job.id}` tries again.")
 
 
 def _plain(value: object) -> str:
@@ -129,7 +130,9 @@ def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
                 click.echo(json.dumps(event, default=str))
             else:
                 shard = f" shard {event['shard']}" if event["shard"] is not None else ""
-                click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {event['message']}")
+                # Indented: no line but ours begins with a time.
+                message = printable(event["message"]).replace("\n", "\n    ")
+                click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {message}")
         if not (follow and active):
             return
         time.sleep(0.5)

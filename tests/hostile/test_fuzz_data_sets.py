@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from producer.datasets.voc import VOC_CLASSES, read_voc
-from tests.integration.datasets.helpers import GOOD, HEIGHT, WIDTH, Voc, an_annotation, an_object, nested
+from tests.integration.datasets.helpers import (
+    GOOD,
+    HEIGHT,
+    WIDTH,
+    Voc,
+    an_annotation,
+    an_object,
+    encoded,
+    grey_ramp,
+    nested,
+    noise,
+)
 
 TAGS = st.sampled_from(
     [
@@ -98,3 +111,48 @@ def test_no_image_file_is_a_crash(voc: Voc, place: int, value: int, cut: int) ->
     voc.split("train", "good")
     found = read_voc(voc.root)
     assert len(found.images) + len(found.problems) == 1
+
+
+IMAGES = {
+    "PNG": GOOD,
+    "JPEG": encoded(noise(), "JPEG"),
+    "progressive JPEG": encoded(noise(), "JPEG", progressive=True),
+    "GIF": encoded(Image.fromarray(noise()), "GIF", save_all=True, append_images=[Image.new("RGB", (24, 18))]),
+    "WebP": encoded(noise(), "WEBP"),
+    "BMP": encoded(noise(), "BMP"),
+    "TIFF": encoded(noise(), "TIFF", compression="tiff_lzw"),
+    "PPM": encoded(noise(), "PPM"),
+    "16 bits": encoded(grey_ramp(16)),
+    "MPO": encoded(noise(), "MPO", save_all=True, append_images=[Image.new("RGB", (24, 18))]),
+}
+
+
+def read_or_refused(content: bytes) -> None:
+    try:
+        image = decode(content)
+    except BrokenImage as broken:
+        assert broken.reason in ("broken image", "image too large")
+    else:
+        assert image.mode == "RGB"
+        assert image.width * image.height <= LARGEST_IMAGE
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_image_cut_at_every_percent_is_read_or_refused(name: str) -> None:
+    content = IMAGES[name]
+    for percent in range(100):
+        read_or_refused(content[: len(content) * percent // 100])
+
+
+@examples(300)
+@given(
+    name=st.sampled_from(sorted(IMAGES)),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    cut=st.floats(0, 0.2),
+)
+def test_no_change_of_an_image_file_is_a_crash(name: str, changes: list[tuple[float, int]], cut: float) -> None:
+    content = bytearray(IMAGES[name])
+    for place, value in changes:
+        # Most of what is told is told at the beginning.
+        content[int(place**3 * len(content))] = value
+    read_or_refused(bytes(content[: len(content) - int(cut * len(content))]))
