@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
-FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS", 0))
-FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", 0))
+FUZZ_SECONDS = float(os.environ.get("FUZZ_SECONDS") or 0)
+FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES") or 0)
 Test = Callable[..., None]
 
 
@@ -37,7 +38,7 @@ def examples(count: int) -> Callable[[Test], Test]:
             suppress_health_check=list(HealthCheck),
         )(test)
         if not long:
-            return run
+            return pytest.mark.fuzz(run)  # type: ignore[no-any-return]
 
         @functools.wraps(run)
         def repeated(*arguments: Any, **named: Any) -> None:
@@ -51,6 +52,6 @@ def examples(count: int) -> Callable[[Test], Test]:
                 with open(os.environ["FUZZ_REPORT"], "a") as report:
                     report.write(f"{test.__module__}.{test.__name__}: {tried[0]} examples in {seconds:.0f} s\n")
 
-        return repeated
+        return pytest.mark.fuzz(repeated)  # type: ignore[no-any-return]
 
     return decorate

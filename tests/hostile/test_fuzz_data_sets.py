@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
 from producer.datasets.voc import VOC_CLASSES, read_voc
+from shared.decoding import LARGEST_IMAGE, BrokenImage, decode
+from tests.hostile.fuzzing import examples
 from tests.integration.datasets.helpers import (
     GOOD,
     HEIGHT,
@@ -76,8 +78,8 @@ ANNOTATIONS = st.one_of(
 )
 
 
+@examples(250)
 @given(content=ANNOTATIONS)
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(content=f"<annotation><object><difficult>{nested(5000)}</difficult></object></annotation>".encode())
 @example(content=b"<annotation><object><name>dog</name></object>\x00</annotation>")
 def test_no_annotation_is_a_crash(voc: Voc, content: bytes) -> None:
@@ -93,8 +95,8 @@ def test_no_annotation_is_a_crash(voc: Voc, content: bytes) -> None:
     assert all(problem.reason for problem in found.problems)
 
 
+@examples(150)
 @given(content=st.binary(max_size=200))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_split_list_is_a_crash(voc: Voc, content: bytes) -> None:
     (voc.year / "ImageSets" / "Main" / "train.txt").write_bytes(content)
     found = read_voc(voc.root)
@@ -102,8 +104,8 @@ def test_no_split_list_is_a_crash(voc: Voc, content: bytes) -> None:
     assert all(problem.reason for problem in found.problems)
 
 
+@examples(150)
 @given(place=st.integers(0, len(GOOD) - 1), value=st.integers(0, 255), cut=st.integers(0, 40))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_image_file_is_a_crash(voc: Voc, place: int, value: int, cut: int) -> None:
     content = bytearray(GOOD)
     content[place] = value
@@ -130,11 +132,10 @@ IMAGES = {
 def read_or_refused(content: bytes) -> None:
     try:
         image = decode(content)
-    except BrokenImage as broken:
-        assert broken.reason in ("broken image", "image too large")
-    else:
-        assert image.mode == "RGB"
-        assert image.width * image.height <= LARGEST_IMAGE
+    except BrokenImage:
+        return
+    assert image.mode == "RGB"
+    assert image.width * image.height <= LARGEST_IMAGE
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -104,10 +104,60 @@ def test_a_specification_is_valid_or_refused(asked: tuple[str, Any]) -> None:
 # --- the command line ---
 
 OPTIONS = {
-    "top9": ["--layer", "--layers", "--units", "--split", "--top", "--shards", "--projection", "--run", "--weights"],
-    "train": ["--network", "--epochs", "--fc", "--maps", "--without", "--size", "--seed", "--set", "--rate", "--freeze"],
-    "occlusion": ["--images", "--patch", "--stride", "--fill", "--unit", "--target", "--class", "--memory", "--image"],
-}  # fmt: skip
+    "top9": [
+        "--layer",
+        "--layers",
+        "--units",
+        "--split",
+        "--top",
+        "--shards",
+        "--projection",
+        "--run",
+        "--weights",
+    ],
+    "train": [
+        "--network",
+        "--epochs",
+        "--fc",
+        "--maps",
+        "--without",
+        "--size",
+        "--seed",
+        "--set",
+        "--rate",
+        "--freeze",
+    ],
+    "occlusion": [
+        "--images",
+        "--patch",
+        "--stride",
+        "--fill",
+        "--unit",
+        "--target",
+        "--class",
+        "--memory",
+        "--image",
+    ],
+}
+NUMBERS_TYPED = [
+    "",
+    "9" * 5000,
+    "0",
+    "-1",
+    "1-",
+    "0-9",
+    "nan",
+    "inf",
+    "1e999",
+    "²",
+    "٣",
+    "a=b",
+    "=",
+    "lr_step=x",
+    "",
+    "9" * 5000,
+]
+NAMES_TYPED = ["../x", "\x1b[2J", "\x9b2J", "new\nline", "\u202egnp.exe", "🐈", "\udcff", "x" * 10_000, "%s{0}"]
 ARGUMENTS = st.one_of(
     st.sampled_from(
         ["", "0", "-1", "1-", "0-9", "9" * 5000, "nan", "inf", "1e999", "²", "٣", "a=b", "=", "lr_step=x"]

@@ -1,4 +1,4 @@
-"""Messages: whatever lies in a queue, a real worker throws it away and does the next shard, in the same process."""
+"""Messages: whatever lies in a queue, a real worker throws it away and goes on, in the same process."""
 
 from __future__ import annotations
 

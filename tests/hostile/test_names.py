@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +79,84 @@ def test_page_shows_names_as_text_whatever_they_are(home: Home, trained: int, tm
     assert "alert(2)" in page
     assert hostile not in page
     assert "<script>alert" not in page
+
+
+# --- what a terminal would obey ---
+
+COMMANDS = ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\r", "\x7f", "\u202egnp.exe", "\ufeff", "x" * 10_000]
+
+
+@pytest.fixture(scope="module")
+def commanded(home: Home, photos: Path, tmp_path_factory: pytest.TempPathFactory, trained: int) -> list[Done]:
+    """What is said of a data set whose name, classes and files are commands to a terminal, in all verbs."""
+    root = tmp_path_factory.mktemp("commands")
+    name = "".join(COMMANDS)
+    for command in COMMANDS[:-1]:
+        (root / f"{command}class").mkdir()
+        (root / f"{command}class" / f"{command}.png").write_bytes(b"no image")
+    (root / "dog").mkdir()
+    Image.new("RGB", (8, 8)).save(root / "dog" / f"{COMMANDS[0]}.png")
+    search = ("submit", "--layer", "5", "--units", "3", "--dataset", name, "--split", "all", "--run", trained)
+    added, submitted = home.many(
+        [(("dataset", "add", "folder", "--root", root, "--name", name), {}), (search, {})]
+    )
+    job = submitted.stdout.strip()
+    error = "broken: " + "".join(COMMANDS[:-1]) + "\n2026-01-01 00:00:00 info forged"
+    with sqlite3.connect(home.home / "unitscope.sqlite3") as connection:
+        connection.execute("UPDATE jobs SET state = 'failed', error = ? WHERE id = ?", (error, job))
+        row = "INSERT INTO events (job_id, at, level, message) VALUES (?, '2026-01-01 00:00:00', 'error', ?)"
+        connection.execute(row, (job, error))
+    calls: list[Call] = [
+        (("dataset", "show", "--", name), {}), (("dataset", "ls"), {}), (("ls", "--limit", "1"), {}),
+        (("status", job), {}), (("logs", job), {}), (("watch", job), {}),
+        (("query", "SELECT class_name, path FROM images ORDER BY id DESC LIMIT 1"), {}),
+        (("dataset", "show", "--", f"no{name}"), {}), ((f"no{name}",), {}), (("ls", "--state", name), {}),
+    ]  # fmt: skip
+    assert added.returncode == 0, added.stderr
+    return [submitted, *home.many(calls)]
+
+
+def test_no_terminal_is_given_commands_by_names(commanded: list[Done]) -> None:
+    for done in commanded:
+        words = done.stdout + done.stderr
+        assert "Traceback" not in words
+        assert not [letter for letter in "\x1b\x9b\x07\r\x7f\u202e\ufeff" if letter in words], words[:2000]
+    shown, listed, _, status, logs, *_ = commanded[1:]
+    for words in (shown.stdout, status.stdout, logs.stdout):
+        assert r"\x1b" in words
+    assert r"\x1b" in listed.stdout
+    assert [line for line in logs.stdout.splitlines() if line.startswith("2026-01-01")][1:] == []
+
+
+def test_messages_are_of_bounded_length(home: Home) -> None:
+    done = home("dataset", "show", "x" * 100_000, code=4)
+    assert len(done.stderr) < 11_000
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "table"])
+def test_a_real_terminal_gets_no_commands_either(home: Home, form: str) -> None:
+    """Programs get a text as it is, a terminal does not."""
+    sql = "SELECT 'a' || char(27) || '[2J' || char(155) || 'b' AS x"
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "producer", "query", sql, "--format", form]
+    done = subprocess.run(command, env=home.environment, stdout=theirs, stderr=subprocess.PIPE, check=True)
+    os.close(theirs)
+    words = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert done.stderr == b""
+    assert r"a\x1b[2J\x9bb" in words
+    assert "\x1b[2J" not in words
+    if form == "csv":
+        assert "a\x1b[2J\x9bb" in home("query", sql, "--format", form).stdout
+
+
+def test_a_narrow_encoding_is_no_crash(home: Home, photos: Path) -> None:
+    narrow = Home(home.home)
+    narrow.environment |= {"PYTHONIOENCODING": "latin-1"}
+    added, listed = (
+        narrow("dataset", "add", "folder", "--root", photos, "--name", "🐈🐈"),
+        narrow("dataset", "show", "🐈🐈"),
+    )
+    assert added.stdout == "\\U0001f408\\U0001f408\n"
+    assert r"\U0001f408" in listed.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import struct
@@ -11,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from shared.errors import UnitscopeError
+from shared.errors import UnitscopeError, WeightsNotReadable
 from shared.networks import NetworkSpecification
 from shared.store import Store
+from tests.hostile.fuzzing import examples
 from tests.integration.cli.helpers import NETWORK, Home
 from worker.describe import take_weights
+from worker.vision.weights import LARGEST_FILE, read_weights
 
 
 class Trap:
@@ -170,3 +176,118 @@ def test_usual_ways_to_save_weights_give_the_same_artifact(
     specification = NetworkSpecification(name="zfnet", classes=20, image_size=64, fc=16)
     taken = take_weights(specification, saved(tmp_path / "x.pth", content), Store(tmp_path / "store"))
     assert taken == take_weights(specification, weights, Store(tmp_path / "store"))
+
+
+# --- tensors that are not what they seem ---
+
+
+def taken(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors that the store keeps of a file."""
+    specification = NetworkSpecification(name="zfnet", classes=20, image_size=64, fc=16)
+    store = Store(path.parent / "store")
+    return safetensors.torch.load_file(store.locate(take_weights(specification, path, store)["path"]))
+
+
+SHARED: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
+    "one tensor by two names": lambda t: {**t, "classifier.4.bias": t["classifier.1.bias"]},
+    "pieces of one storage": lambda t: {
+        name: piece.view(t[name].shape)
+        for name, piece in zip(
+            t, torch.cat([x.flatten() for x in t.values()]).split([x.numel() for x in t.values()]), strict=True
+        )
+    },
+    "one number for all": lambda t: {name: torch.ones(1).expand(tensor.shape) for name, tensor in t.items()},
+    "overlapping": lambda t: {
+        name: torch.ones(max(x.numel() for x in t.values()))[: x.numel()].view(x.shape) for name, x in t.items()
+    },
+    "transposed": lambda t: {**t, "classifier.4.weight": t["classifier.4.weight"].t().contiguous().t()},
+}
+
+
+@pytest.mark.parametrize("how", SHARED)
+def test_weights_that_share_memory_are_taken_each_by_itself(tmp_path: Path, tensors: Any, how: str) -> None:
+    given = SHARED[how](dict(tensors))
+    found = taken(saved(tmp_path / "x.pth", given))
+    assert found.keys() == given.keys()
+    assert all(torch.equal(tensor, given[name]) for name, tensor in found.items())
+
+
+NUMBERS = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn]
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=str)
+def test_numbers_of_any_type_are_taken(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
+    given = {name: tensor.to(kind) for name, tensor in tensors.items()}
+    assert {tensor.dtype for tensor in taken(saved(tmp_path / "x.pth", given)).values()} == {kind}
+
+
+@pytest.mark.parametrize("kind", [torch.bits8, torch.float4_e2m1fn_x2], ids=str)
+def test_bits_that_are_no_numbers_are_refused(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
+    odd = {**tensors, "classifier.6.bias": torch.empty(20, dtype=kind)}
+    refused_weights(saved(tmp_path / "x.pth", odd), 2, ("classifier.6.bias", str(kind)))
+
+
+def test_weights_of_other_things_too_are_refused(tmp_path: Path, tensors: Any) -> None:
+    refused_weights(saved(tmp_path / "x.pth", {**tensors, "epoch": 3}), 2, ("no dictionary of tensors",))
+    twice = {**tensors, "module.classifier.6.bias": tensors["classifier.6.bias"]}
+    refused_weights(saved(tmp_path / "x.pth", twice), 2, ("both with and without",))
+
+
+def test_names_of_tensors_are_cut_in_messages(tmp_path: Path, tensors: Any) -> None:
+    file = saved(tmp_path / "x.pth", {**tensors, "x" * 1_000_000: torch.zeros(1)})
+    assert len(refused_weights(file, 2, ("1 tensors are foreign",))) < 1000
+
+
+def test_weights_of_many_gigabytes_are_not_read(tmp_path: Path) -> None:
+    for name in ("x.safetensors", "x.pth"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(LARGEST_FILE + 1)
+        refused_weights(tmp_path / name, 2, ("bytes are too many",))
+
+
+def test_a_pipe_does_not_hold_the_reader_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
+    for name in ("pipe.pth", "zero.safetensors"):
+        refused_weights(tmp_path / name, 4, ("There is no file",))
+
+
+@pytest.fixture(scope="module")
+def small() -> dict[str, bytes]:
+    """Files of weights, by how they end."""
+    tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4)}
+    new, old = io.BytesIO(), io.BytesIO()
+    torch.save(tensors, new)
+    torch.save(tensors, old, _use_new_zipfile_serialization=False)
+    return {"new.pth": new.getvalue(), "old.pth": old.getvalue(), "x.safetensors": safetensors.torch.save(tensors)}
+
+
+def read_or_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    try:
+        found = read_weights(path)
+    except WeightsNotReadable:
+        return
+    assert all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in found.items())
+
+
+@pytest.mark.parametrize("name", ["new.pth", "old.pth", "x.safetensors"])
+def test_weights_cut_at_every_percent_are_refused(small: dict[str, bytes], name: str, tmp_path: Path) -> None:
+    for percent in range(100):
+        (tmp_path / name).write_bytes(small[name][: len(small[name]) * percent // 100])
+        with pytest.raises(WeightsNotReadable):
+            read_weights(tmp_path / name)
+
+
+@examples(200)
+@given(
+    name=st.sampled_from(["new.pth", "old.pth", "x.safetensors"]),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=5),
+)
+def test_no_change_of_a_file_of_weights_is_a_crash(
+    small: dict[str, bytes], name: str, changes: list[tuple[float, int]], tmp_path: Path
+) -> None:
+    content = bytearray(small[name])
+    for place, value in changes:
+        content[int(place * len(content))] = value
+    read_or_refused(tmp_path / name, bytes(content))
