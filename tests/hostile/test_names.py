@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from producer.datasets.folder import read_folder
+from shared.errors import NoDatasetThere
 from tests.integration.cli.helpers import Call, Done, Home
 
 ODD_NAMES = ["two words", "quo'te\"", "new\nline", "🐈", "[/x]", "[red]x", "{0}", "%s", "-x", "a/../b", "x" * 300]
@@ -160,3 +162,13 @@ def test_a_narrow_encoding_is_no_crash(home: Home, photos: Path) -> None:
     )
     assert added.stdout == "\\U0001f408\\U0001f408\n"
     assert r"\U0001f408" in listed.stdout
+
+
+def test_folder_whose_path_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed it would be refused at once; standing in it, it isn't typed."""
+    root = tmp_path / os.fsdecode(b"x\xff")
+    (root / "dog").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(root / "dog" / "x.png")
+    monkeypatch.chdir(root)
+    with pytest.raises(NoDatasetThere, match="no text in UTF-8"):
+        read_folder(Path("."))
