@@ -4,8 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SECONDS := 300
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint fuzz clean
 
 demo: $(VENV)/.installed ## generate data, train, search, and leave a page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
@@ -18,6 +19,11 @@ lint: $(VENV)/.installed-test ## style, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.installed-test ## hostile input for SECONDS a fuzzer, or EXAMPLES of it; how much it was is said at the end
+	rm -f fuzz.txt
+	FUZZ_SECONDS=$(if $(EXAMPLES),,$(SECONDS)) FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_REPORT=$(CURDIR)/fuzz.txt \
+		$(BIN)/python -m pytest -m fuzz --timeout 0 tests/hostile; code=$$?; cat fuzz.txt; exit $$code
 
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unitscope needs Python 3.11 or newer")'
@@ -33,4 +39,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo fuzz.txt .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

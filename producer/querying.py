@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +23,9 @@ SQLITE_ALLOWED = {
 SQLITE_REFUSED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
 IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 LARGEST_VALUE = 10_000_000  # bytes
+LARGEST_ANSWER = 200_000_000  # bytes
+MOST_COLUMNS = 100
+TOO_MUCH = f"it gives more than {LARGEST_ANSWER // 1_000_000} MB: ask for fewer or shorter values"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,29 @@ def run_query(database: Database, sql: str, *, limit: int, seconds: float) -> An
     return _query_postgresql(database, sql, limit, seconds)
 
 
+def _fetch(
+    fetch: Callable[[int], Sequence[Sequence[Any]]], count: int, at_once: int = 100, deadline: float = math.inf
+) -> list[Sequence[Any]]:
+    """At most ``count`` rows.
+
+    Raises
+    ------
+    QueryFailed
+        they are more than memory bears.
+    TimeoutError
+    """
+    rows: list[Sequence[Any]] = []
+    size = 0
+    while len(rows) < count and (some := fetch(min(at_once, count - len(rows)))):
+        rows += some
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for row in some for value in row)
+        if size > LARGEST_ANSWER:
+            raise QueryFailed(reason=TOO_MUCH)
+    return rows
+
+
 def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> Answer:
     def authorize(action: int, first: str | None, second: str | None, *rest: object) -> int:
         if action in SQLITE_ALLOWED:
@@ -63,14 +90,19 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     try:
         deadline = time.monotonic() + seconds
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, MOST_COLUMNS)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.set_authorizer(authorize)
         connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
         cursor = connection.execute(sql)
         if cursor.description is None:
             raise QueryFailed(reason="It gives no rows.")
-        rows = cursor.fetchmany(limit + 1)
+        rows = _fetch(cursor.fetchmany, limit + 1, at_once=1, deadline=deadline)
         return Answer([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
+    except MemoryError as error:
+        raise QueryFailed(reason=TOO_MUCH) from error
+    except TimeoutError as error:
+        raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
         raise QueryFailed(reason=f"it took more than {seconds:g} s" if late else str(error)) from error
@@ -94,9 +126,11 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
         # A server-side cursor takes one SELECT and nothing else: no COPY, no second statement, no SET.
         with connection.cursor(name="query") as cursor:
             cursor.execute(sql)
-            rows = cursor.fetchmany(limit + 1)
+            rows = _fetch(cursor.fetchmany, limit + 1)
             columns = [column.name for column in cursor.description or ()]
             return Answer(columns, rows[:limit], len(rows) > limit)
+    except MemoryError as error:
+        raise QueryFailed(reason=TOO_MUCH) from error
     except psycopg.errors.QueryCanceled as error:
         raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
     except (psycopg.Error, UnicodeError) as error:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from shared.slow_images import why_not_decode, why_not_open
+
 LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, which alone is only a warning
 LARGEST_FILE = 256 * 2**20  # bytes
 # Not all that Pillow knows: an EPS file would be handed to Ghostscript, and the rare readers are little tried.
@@ -51,9 +53,13 @@ def decode(content: bytes) -> Image.Image:
     BrokenImage
     """
     try:
+        if reason := why_not_open(content):
+            raise BrokenImage("broken image", reason)
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             if image.width * image.height > LARGEST_IMAGE:
                 raise BrokenImage("image too large", f"{image.width} x {image.height} pixels")
+            if reason := why_not_decode(image, content):
+                raise BrokenImage("broken image", reason)
             if image.mode == "I" and image.format not in ("PPM", "PNG"):
                 raise BrokenImage("broken image", "32-bit pixels have no known range")
             if image.mode == "I" or image.mode.startswith("I;16"):
@@ -72,7 +78,10 @@ def decode(content: bytes) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise BrokenImage("broken image", "pixels of more than 16 bits")
-    return Image.fromarray((values / 257).round().astype(np.uint8)).convert("RGB")
+    grey = np.empty(values.shape, np.uint8)
+    for row, bytes_of_row in zip(values, grey, strict=True):  # row by row: floats of all would take gigabytes
+        bytes_of_row[:] = (row.astype(np.int64) / 257).round()
+    return Image.fromarray(grey).convert("RGB")

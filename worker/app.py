@@ -14,6 +14,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_ready
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from shared import logs
 from shared.broker import TASK, broker_for
@@ -22,6 +23,9 @@ from shared.specifications import QUEUES
 
 settings = load_settings()
 logs.set_up(settings.log_format)
+
+# Whatever scheme the URL has: see worker.transport.
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.transport:Transport"))
 
 app: Celery = broker_for(settings).celery
 app.set_current()
@@ -40,9 +44,7 @@ app.conf.update(
         "visibility_timeout": 3600,  # a second delivery is ignored, so this may be short of a training run
     },
     worker_send_task_events=False,
-    # Nobody orders our workers about, and of a message nothing counts but the shard's id.
-    worker_enable_remote_control=False,
-    worker_consumer="worker.messages:HintConsumer",
+    worker_enable_remote_control=False,  # nobody here sends commands, so nobody else is to
     task_send_sent_event=False,
 )
 

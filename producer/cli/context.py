@@ -12,8 +12,7 @@ import click
 from shared.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from producer.cli.console import Console
     from shared.broker import Broker
     from shared.database import Database
     from shared.ledger import Ledger
@@ -57,7 +56,7 @@ class App:
     @cached_property
     def talk(self) -> Console:
         """For people: on stderr."""
-        from rich.console import Console
+        from producer.cli.console import Console
 
         return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
@@ -66,7 +65,7 @@ class App:
         """For data: on stdout; as wide as it needs when it is no terminal."""
         import sys
 
-        from rich.console import Console
+        from producer.cli.console import Console
 
         return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, print_json
+from producer.cli.printing import json_option, print_json, print_text
 
 if TYPE_CHECKING:
     from shared.catalogue import FoundDataset
@@ -92,7 +92,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
         f"{len(found.class_names)} classes, {len(found.problems)} left out "
         f"(`analyze dataset show {name or kind}`)."
     )
-    click.echo(name or kind)
+    print_text(name or kind)
 
 
 def _refuse_foreign_options(kind: str, options: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
 from shared.errors import UnitscopeError
 from shared.settings import Settings, origins, redacted
+from shared.wording import printable
 
 LOW_DISK_BYTES = 5 * 2**30
 
@@ -171,4 +172,4 @@ def _print(app: App, checks: list[Check]) -> None:
     for check in checks:
         mark = Text("ok      ", "green") if check.well else Text("not well", "red")
         remedy = f"  {check.remedy}" if check.remedy else ""
-        app.out.print(mark + Text(f" {check.name}: {check.found}{remedy}"), soft_wrap=True)
+        app.out.print(mark + Text(printable(f" {check.name}: {check.found}{remedy}")), soft_wrap=True)

@@ -8,6 +8,7 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
+from shared.wording import printable
 
 if TYPE_CHECKING:
     from producer.progress import JobProgress
@@ -89,8 +90,9 @@ def _print_status(app: App, progress: JobProgress) -> None:
         first = progress.first_error
         if first and first.message not in job.error:
             shard = "" if first.shard is None else f", shard {first.shard}"
-            app.out.print(Text(f"first error ({first.at:%Y-%m-%d %H:%M:%S}{shard}): ", "red") + first.message)
-        app.out.print(Text("error: ", "red") + job.error)
+            said = printable(first.message)
+            app.out.print(Text(f"first error ({first.at:%Y-%m-%d %H:%M:%S}{shard}): ", "red") + said)
+        app.out.print(Text("error: ", "red") + printable(job.error))
         app.out.print(
             f"`analyze logs {job.id}` has all of it. When its cause is gone, `analyze retry {job.id}` does what is"
             " left to do."
@@ -138,7 +140,9 @@ def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
                     click.echo(json.dumps(event, default=str))
                 else:
                     shard = f" shard {event['shard']}" if event["shard"] is not None else ""
-                    click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {event['message']}")
+                    # Indented: no line but ours begins with a time.
+                    message = printable(event["message"]).replace("\n", "\n    ")
+                    click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {message}")
         if not (follow and active):
             return
         time.sleep(0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ import click
 
 from producer.cli.context import App
 from shared.errors import UnitscopeError
+from shared.wording import one_line, printable
+
+LONGEST_MESSAGE = 10_000  # characters
 
 # verb -> (module, attribute); in the order of the help text.
 VERBS = {
@@ -96,15 +100,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line: errors become one line and an exit code, never a traceback."""
     stdout = sys.stdout
     os.umask(0o077)  # what we and the programs we start make is for the user alone
+    if isinstance(stdout, io.TextIOWrapper) and stdout.errors == "strict":
+        stdout.reconfigure(errors="backslashreplace")  # where the locale's encoding lacks a letter
     try:
         _refuse_what_is_no_text(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
         sys.stdout.flush()
     except UnitscopeError as error:
-        click.secho(f"analyze: {error}", fg="red", err=True)
+        click.secho(f"analyze: {one_line(str(error), LONGEST_MESSAGE)}", fg="red", err=True)
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(printable(shown.getvalue()), err=True, nl=False)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("analyze: interrupted", err=True)
@@ -117,9 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:  # a full disk, a folder without rights
-        click.secho(
-            f"analyze: {error.filename or 'input or output'}: {error.strerror or error}", fg="red", err=True
-        )
+        words = one_line(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        click.secho(f"analyze: {words}", fg="red", err=True)
         code = 1
     sys.exit(code or 0)
 

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from shared.wording import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from producer.cli.context import App
+
+LARGEST_CELL = 10_000  # characters
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,8 +38,8 @@ def print_rows(app: App, columns: Sequence[str], rows: Sequence[Sequence[Any]], 
         print_json([dict(zip(_distinct(columns), row, strict=True)) for row in rows])
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerow(_for_stdout(columns))
+        writer.writerows(map(_for_stdout, rows))
     else:
         app.out.print(table(columns, rows))
 
@@ -58,13 +62,33 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 
     result = Table(*columns, box=None)
     for row in rows:
-        result.add_row(*map(str, row))
+        result.add_row(*map(_cell, row))
     return result
+
+
+def print_text(text: str) -> None:
+    """One piece of data, as it is for programs."""
+    click.echo(*_for_stdout([text]))
 
 
 def print_json(value: Any) -> None:
     """Data for programs, on stdout."""
     click.echo(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+
+
+def _for_stdout(values: Sequence[Any]) -> Sequence[Any]:
+    """Programs get a text as it is, a terminal none of its control characters."""
+    if not sys.stdout.isatty():
+        return values
+    return [printable(value) if isinstance(value, str) else value for value in values]
+
+
+def _cell(value: Any) -> str:
+    """A cell of a table, of which a huge one is cut."""
+    text = str(value)
+    if len(text) <= LARGEST_CELL:
+        return text
+    return f"{text[:LARGEST_CELL]}... and {len(text) - LARGEST_CELL} characters more (--json gives all)"
 
 
 def _short(value: Any) -> Any:

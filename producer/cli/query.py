@@ -7,6 +7,8 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.printing import format_options, print_rows
 
+GRACE = 2.0  # seconds
+
 
 @click.command()
 @click.argument("sql")
@@ -20,9 +22,14 @@ def query(app: App, sql: str, limit: int, seconds: float, form: str) -> None:
     \b
     analyze query "SELECT unit, activation FROM top_activations WHERE job_id = 2 AND rank = 1"
     """
+    from producer.bounds import bounded_memory, bounded_time
     from producer.querying import run_query
 
-    answer = run_query(app.database, sql, limit=limit, seconds=seconds)
+    # PostgreSQL's server keeps the time itself, and stops wherever it is.
+    at_most = seconds + (GRACE if app.database.is_sqlite else 60)
+    words = f"analyze: The query was refused: it took more than {seconds:g} s"
+    with bounded_time(at_most, words), bounded_memory():
+        answer = run_query(app.database, sql, limit=limit, seconds=seconds)
     if answer.cut:
         app.talk.print(f"Only the first {limit} rows: --limit gives more.")
     print_rows(app, answer.columns, answer.rows, form)

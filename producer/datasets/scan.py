@@ -51,6 +51,11 @@ def existing_folder(root: Path, kind: str, wanted: str = "folder") -> Path:
         raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}") from error
     if not resolved.is_dir():
         raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}")
+    try:
+        str(resolved).encode()
+    except UnicodeEncodeError:  # the database keeps it, as text
+        shown = ascii(str(resolved))
+        raise NoDatasetThere(root=shown, kind=kind, reason="its path is no text in UTF-8") from None
     return resolved
 
 

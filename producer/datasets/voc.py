@@ -43,6 +43,7 @@ VOC_CLASSES = [
 ]
 YEARS = ("2007", "2012")
 LARGEST_ANNOTATION = 2**20  # bytes
+LARGEST_LIST = 64 * 2**20  # bytes; those of VOC have 200 KB at most
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -156,6 +157,9 @@ def _split_members(
             file = lists / f"{split}.txt"
             if not ID.fullmatch(split) or not file.is_file():
                 raise NoDatasetThere(root=base, kind="voc", reason=f"there is no split list {file}")
+            if not file.resolve().is_relative_to(base.resolve()) or file.stat().st_size > LARGEST_LIST:
+                reason = f"the split list {file} is larger than 64 MB, or lies elsewhere"
+                raise NoDatasetThere(root=base, kind="voc", reason=reason)
             for image_id in _listed(file):
                 if not ID.fullmatch(image_id):
                     found.problems.append(Problem(str(file.relative_to(base)), 0, "bad image id", image_id[:200]))
@@ -176,24 +180,30 @@ def _listed(file: Path) -> Iterator[str]:
 def _read_annotation(base: Path, annotation: str, year_folder: Path, difficult: bool) -> tuple[str, list[_Object]]:
     """The image's path (relative to ``base``) and the objects of an annotation."""
     file = base / annotation
-    if not file.is_file():
-        raise _BadAnnotation("missing annotation", annotation)
-    if file.stat().st_size > LARGEST_ANNOTATION:
-        raise _BadAnnotation("broken annotation", f"{file.stat().st_size} bytes are too many")
+    try:
+        if not file.is_file():
+            raise _BadAnnotation("missing annotation", annotation)
+        if not file.resolve().is_relative_to(base.resolve()):
+            raise _BadAnnotation("path outside the data set", annotation)
+        if file.stat().st_size > LARGEST_ANNOTATION:
+            raise _BadAnnotation("broken annotation", f"{file.stat().st_size} bytes are too many")
+        content = file.read_bytes()
+    except OSError as error:  # without the right to read it
+        raise _BadAnnotation("missing annotation", error.strerror or str(error)) from error
     try:
         # Entities are refused by xmltodict; one object parses to a dict, several to a list.
-        parsed = xmltodict.parse(file.read_bytes(), force_list=("object",))
+        parsed = xmltodict.parse(content, force_list=("object",))
     except (ExpatError, ValueError, RecursionError, LookupError) as error:
         raise _BadAnnotation("broken annotation", str(error)) from error
-    content = parsed.get("annotation")
-    if not isinstance(content, dict):
+    said = parsed.get("annotation")
+    if not isinstance(said, dict):
         raise _BadAnnotation("broken annotation", "there is no <annotation>")
-    filename = content.get("filename") or f"{file.stem}.jpg"
+    filename = said.get("filename") or f"{file.stem}.jpg"
     if not isinstance(filename, str) or PurePosixPath(filename).name != filename or "\\" in filename:
         # Not its words if it is markup: that could be nested deeper than can be printed.
-        said = filename[:200] if isinstance(filename, str) else "the file name is markup"
-        raise _BadAnnotation("path outside the data set", said)
-    objects = content.get("object") or []
+        shown = filename[:200] if isinstance(filename, str) else "the file name is markup"
+        raise _BadAnnotation("path outside the data set", shown)
+    objects = said.get("object") or []
     read = [
         _read_object(number, item)
         for number, item in enumerate(objects, start=1)

@@ -36,7 +36,7 @@ from shared.store import Store
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze, fresh_database
-from tests.integration.test_bad_input import Done, Home, refusal
+from tests.integration.cli.helpers import Done, Home, refusal
 
 PATCH, STRIDE = 24, 15
 STARTS = [0, 15, 30, 40]  # the last one at the border

@@ -16,6 +16,9 @@ from shared.errors import NoSuchFile, WeightsDontFit, WeightsNotReadable
 
 Weights = dict[str, torch.Tensor]
 
+LARGEST_FILE = 32 * 2**30  # bytes; the largest of torchvision has 2.5 GB
+LONGEST_NAME = 200  # characters that a message repeats
+
 
 def read_weights(path: Path) -> Weights:
     """Tensors by name from a ``.safetensors`` file, or from a ``.pth`` file with ``weights_only=True``.
@@ -29,6 +32,8 @@ def read_weights(path: Path) -> Weights:
     """
     if not path.is_file():
         raise NoSuchFile(path=path)
+    if path.stat().st_size > LARGEST_FILE:
+        raise WeightsNotReadable(path=path, reason=f"{path.stat().st_size} bytes are too many")
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)
@@ -48,7 +53,10 @@ def read_weights(path: Path) -> Weights:
             loaded = loaded[name]
     if not _are_tensors(loaded):
         raise WeightsNotReadable(path=path, reason="it holds no dictionary of tensors")
-    return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+    weights = {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
+    if len(weights) < len(loaded):
+        raise WeightsNotReadable(path=path, reason="it has tensors both with and without the prefix 'module.'")
+    return weights
 
 
 def _is_compressed(path: Path) -> bool:
@@ -96,17 +104,25 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
-    odd = [f"{name} is a {kind} tensor" for name, tensor in weights.items() if (kind := _odd_kind(tensor))]
+    odd = [
+        f"{name[:LONGEST_NAME]} is a {kind} tensor"
+        for name, tensor in weights.items()
+        if (kind := _odd_kind(tensor))
+    ]
     reasons = [
         *odd[:3],
         *([f"{len(missing)} tensors are missing (the first: {missing[0]})"] if missing else []),
-        *([f"{len(foreign)} tensors are foreign (the first: {foreign[0]})"] if foreign else []),
+        *([f"{len(foreign)} tensors are foreign (the first: {foreign[0][:LONGEST_NAME]})"] if foreign else []),
         *shapes[:3],
     ]
     if reasons:
         raise WeightsDontFit(path=path, network=network, reason="; ".join(reasons))
     for name, tensor in weights.items():
-        found = tensor.to(expected[name].dtype)  # a double may overflow, and 8 bits have no isfinite
+        try:
+            found = tensor.to(expected[name].dtype)  # a double may overflow, and 8 bits have no isfinite
+        except (RuntimeError, NotImplementedError) as error:  # of bare bits, that are no numbers
+            reason = f"{name} is of type {tensor.dtype}, which is none of numbers"
+            raise WeightsDontFit(path=path, network=network, reason=reason) from error
         if not torch.isfinite(found).all():
             bad = found[~torch.isfinite(found)][0].item()
             raise WeightsNotReadable(path=path, reason=f"tensor {name} holds {bad}, which is not finite")
@@ -140,5 +156,13 @@ def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path
 
 def weights_writer(weights: Weights) -> Callable[[IO[bytes]], object]:
     """What writes ``weights`` to an open file as safetensors, with names in a fixed order."""
-    ordered = {name: weights[name].detach().cpu().contiguous() for name in sorted(weights)}
+    ordered: Weights = {}
+    taken: set[int] = set()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        # safetensors writes nothing that shares its memory with another tensor.
+        if tensor.untyped_storage().data_ptr() in taken or tensor.untyped_storage().nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        taken.add(tensor.untyped_storage().data_ptr())
+        ordered[name] = tensor
     return lambda file: file.write(safetensors.torch.save(ordered))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from producer.datasets.voc import read_voc
 from shared.catalogue import register
 from shared.database import Database
+from shared.errors import NoDatasetThere
 from tests.integration.datasets.helpers import GOOD, Voc, an_annotation, an_object, nested, only_problem, stems
 
 LAUGHS = (
@@ -101,3 +105,96 @@ def test_two_annotations_of_one_image_give_no_row_twice(voc: Voc, database: Data
     assert max(rows.values()) == 1
     assert len(found.problems) == 1
     register(database, "twice", found)
+
+
+# --- what lies elsewhere, or can not be read ---
+
+
+def test_annotation_that_is_a_link_out_of_the_data_set_is_a_problem(voc: Voc, tmp_path: Path) -> None:
+    (tmp_path / "secret.xml").write_text(an_annotation("bad.jpg", an_object("secret")))
+    (voc.year / "Annotations" / "bad.xml").symlink_to(tmp_path / "secret.xml")
+    voc.image("bad.jpg", GOOD)
+    problem = only_problem(read_voc(voc.root))
+    assert problem.reason == "path outside the data set"
+    assert "secret" not in problem.detail
+
+
+def test_annotation_without_the_right_to_read_it_is_a_problem(voc: Voc) -> None:
+    voc.annotation("bad", an_annotation("good.png", an_object()))
+    (voc.year / "Annotations" / "bad.xml").chmod(0)
+    for folder in (voc.root.parent, *voc.root.parents):
+        if folder.owner() == voc.root.owner() and str(folder).startswith("/tmp/pytest"):
+            folder.chmod(0o755)
+    with as_nobody():
+        problem = only_problem(read_voc(voc.root))
+    assert problem.reason == "missing annotation"
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_annotation_of_a_hundred_megabytes_is_not_read(voc: Voc) -> None:
+    with (voc.year / "Annotations" / "bad.xml").open("wb") as file:
+        file.truncate(100 * 2**20)
+    assert only_problem(read_voc(voc.root)).detail == "104857600 bytes are too many"
+
+
+def test_split_list_that_is_huge_or_lies_elsewhere_is_refused(voc: Voc, tmp_path: Path) -> None:
+    file = voc.year / "ImageSets" / "Main" / "train.txt"
+    with file.open("wb") as opened:
+        opened.truncate(100 * 2**20)
+    with pytest.raises(NoDatasetThere, match="64 MB"):
+        read_voc(voc.root)
+    file.rename(tmp_path / "train.txt")
+    file.symlink_to(tmp_path / "train.txt")
+    with pytest.raises(NoDatasetThere, match="lies elsewhere"):
+        read_voc(voc.root)
+
+
+ENCODINGS = {
+    "latin-1 that says UTF-8": an_annotation("gr\xfcn.png", an_object()).encode("latin-1"),
+    "UTF-16 without a mark": an_annotation("good.png", an_object()).encode("utf-16-le"),
+    "UTF-16 that says UTF-8": '<?xml version="1.0" encoding="utf-8"?>'.encode("utf-16-be")
+    + an_annotation("good.png", an_object()).encode("utf-16-be"),
+    "UTF-8 that says UTF-16": b'<?xml version="1.0" encoding="utf-16"?>' + b"<annotation/>",
+}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_annotation_in_another_encoding_than_it_says_is_no_crash(voc: Voc, name: str) -> None:
+    voc.annotation("bad", ENCODINGS[name])
+    found = read_voc(voc.root)
+    assert {"good"} == set(stems(found))
+    assert len(found.problems) <= 1
+
+
+BOXES = [
+    *(("nan", 1, 5, 5), ("inf", 1, 5, 5), (1, "-inf", 5, 5), (1, 1, "1e999", 5), (1, 1, 10**30, 5), (-5, 1, 5, 5)),
+    *(
+        (9, 9, 2, 2),
+        ("", 1, 5, 5),
+        ("x", 1, 5, 5),
+        ("1 2", 1, 5, 5),
+        ("0x5", 1, 5, 5),
+        (1, 1, 1e9, 5),
+        (0, 0, 0, 0),
+    ),
+]
+
+
+@pytest.mark.parametrize("box", BOXES, ids=str)
+def test_box_that_is_none_is_a_problem(voc: Voc, box: tuple[object, object, object, object]) -> None:
+    voc.add("bad", an_object(box=box))
+    problem = only_problem(read_voc(voc.root))
+    assert problem.object_number == 1
+    assert problem.reason in ("box is no box", "box without area", "box outside the image")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from producer.datasets.voc import read_voc
 from shared.catalogue import FoundDataset, FoundImage
+from shared.decoding import BrokenImage, decode
 from tests.conftest import Analyze
 from tests.integration.datasets.helpers import (
     BROKEN_IMAGES,
     GOOD,
+    JPEG,
     Voc,
     an_annotation,
     an_object,
@@ -204,3 +209,100 @@ def test_image_of_one_pixel_is_usable(voc: Voc) -> None:
     found = read_voc(voc.root)
     assert [image.box for image in found.images] == [(0, 0, 1, 1)]
     assert (read_image(source_of(found, found.images[0]), 32) == 77).all()
+
+
+# --- files that would take minutes, hours or gigabytes ---
+
+
+def seconds_of_scans(scans: int) -> bytes:
+    """A progressive JPEG with its last scan over and over."""
+    content = encoded(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * scans + content[-2:]
+
+
+def strips(count: int, big: bool = False) -> bytes:
+    """A TIFF that says it is ``count`` rows high, each in a strip of its own."""
+    number, width = ("<HHQQ", 8) if big else ("<HHII", 4)
+    tags = [(256, 1), (257, count), (258, 8), (259, 1), (262, 1), (277, 1), (278, 1)]
+    start = 16 if big else 8
+    ifd = struct.pack("<Q" if big else "<H", len(tags) + 2)
+    lists = start + len(ifd) + (len(tags) + 2) * (20 if big else 12) + width
+    for tag, value in tags:
+        ifd += struct.pack(number, tag, 4, 1, value)
+    ifd += struct.pack(number, 273, 4, count, lists) + struct.pack(number, 279, 4, count, lists + 4 * count)
+    head = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) if big else b"II*\0" + struct.pack("<I", 8)
+    content = head + ifd + bytes(width)
+    return content + struct.pack("<I", 8) * count + struct.pack("<I", 1) * count
+
+
+BOMB = Image.new("1", (12_000, 12_000))
+SLOW: dict[str, bytes] = {
+    "JPEG of 500 scans": seconds_of_scans(500),
+    "JPEG of many segments": JPEG[:2] + b"\xff\xfe\x00\x02" * 100_000 + JPEG[2:],
+    "PPM as text": b"P3 1000 1000 255\n" + b"1 " * 3_000_000,
+    "PBM as text": b"P1 9000 9000\n" + b"1" * 1000,
+    "PGM of comments": b"P2 1000 1000 255\n" + b"#\n" * 100_000,
+    "PGM of 12 bits": b"P5 9000 9000 4095\n" + bytes(1000),
+    "TIFF of 200,000 strips": strips(200_000),
+    "BigTIFF of 200,000 strips": strips(200_000, big=True),
+    "GIF bomb": encoded(BOMB, "GIF"),
+    "TIFF bomb": encoded(BOMB, "TIFF", compression="group4"),
+    "JPEG bomb": encoded(BOMB.convert("L"), "JPEG", quality=1),
+    "WebP bomb": encoded(Image.new("RGB", (64, 64)), "WEBP", lossless=True).replace(
+        b"\x2f\x3f\xc0\x0f", b"\x2f\xff\xff\xff"
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", SLOW)
+def test_slow_image_is_refused_before_it_is_decoded(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(image: Image.Image) -> None:
+        raise AssertionError(f"{image.format} of {image.size} is decoded")
+
+    if name != "WebP bomb":  # decoded while it is opened
+        monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(BrokenImage):
+        decode(SLOW[name])
+
+
+def test_usual_files_are_not_taken_for_slow_ones() -> None:
+    assert decode(seconds_of_scans(20)).size == (4000, 4000)
+    assert decode(strips(1000)).size == (1, 1000)
+    assert decode(strips(1000, big=True)).size == (1, 1000)
+
+
+def test_large_image_of_16_bits_takes_no_gigabytes(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(encoded(np.full((6000, 6000), 257 * 9, np.uint16)))
+    program = (
+        "import sys; from pathlib import Path; from shared.decoding import decode\n"
+        "assert decode(Path(sys.argv[1]).read_bytes()).getpixel((7, 7)) == (9, 9, 9)\n"
+        "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "x.png"], capture_output=True, check=True)
+    assert int(done.stdout) < 700_000  # KB; with floats of all pixels 1,300,000
+
+
+TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+MORE_ODD: dict[str, bytes] = {
+    "animated PNG": encoded(
+        Image.fromarray(as_rgb(grey_ramp(8))), "PNG", save_all=True, append_images=[Image.new("RGB", (16, 16))]
+    ),
+    "animated WebP": encoded(
+        Image.fromarray(as_rgb(grey_ramp(8))), "WEBP", save_all=True, lossless=True,
+        append_images=[Image.new("RGB", (16, 16))],
+    ),
+    "junk for a colour profile": encoded(as_rgb(grey_ramp(8)), icc_profile=b"junk" * 1000),
+    "palette with transparency": encoded(palette_picture(), transparency=3),
+    "turned by EXIF": encoded(as_rgb(grey_ramp(8)), "JPEG", quality=100, subsampling=0, exif=TURNED),
+    "PNG called JPEG": encoded(as_rgb(grey_ramp(8))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MORE_ODD)
+def test_first_picture_is_read_as_its_pixels_lie_in_the_file(voc: Voc, name: str) -> None:
+    """Boxes of annotations count the pixels as they are stored, so that EXIF turns nothing."""
+    found = read_odd(voc, "odd.jpg", MORE_ODD[name])
+    assert not found.problems
+    assert_ramp(found, found.images[0])

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, example, given, settings
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 
 from producer.datasets.voc import VOC_CLASSES, read_voc
-from tests.integration.datasets.helpers import GOOD, HEIGHT, WIDTH, Voc, an_annotation, an_object, nested
+from shared.decoding import LARGEST_IMAGE, BrokenImage, decode
+from tests.hostile.fuzzing import examples
+from tests.integration.datasets.helpers import (
+    GOOD,
+    HEIGHT,
+    WIDTH,
+    Voc,
+    an_annotation,
+    an_object,
+    encoded,
+    grey_ramp,
+    nested,
+    noise,
+)
 
 TAGS = st.sampled_from(
     [
@@ -63,8 +78,8 @@ ANNOTATIONS = st.one_of(
 )
 
 
+@examples(250)
 @given(content=ANNOTATIONS)
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(content=f"<annotation><object><difficult>{nested(5000)}</difficult></object></annotation>".encode())
 @example(content=b"<annotation><object><name>dog</name></object>\x00</annotation>")
 def test_no_annotation_is_a_crash(voc: Voc, content: bytes) -> None:
@@ -80,8 +95,8 @@ def test_no_annotation_is_a_crash(voc: Voc, content: bytes) -> None:
     assert all(problem.reason for problem in found.problems)
 
 
+@examples(150)
 @given(content=st.binary(max_size=200))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_split_list_is_a_crash(voc: Voc, content: bytes) -> None:
     (voc.year / "ImageSets" / "Main" / "train.txt").write_bytes(content)
     found = read_voc(voc.root)
@@ -89,8 +104,8 @@ def test_no_split_list_is_a_crash(voc: Voc, content: bytes) -> None:
     assert all(problem.reason for problem in found.problems)
 
 
+@examples(150)
 @given(place=st.integers(0, len(GOOD) - 1), value=st.integers(0, 255), cut=st.integers(0, 40))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_image_file_is_a_crash(voc: Voc, place: int, value: int, cut: int) -> None:
     content = bytearray(GOOD)
     content[place] = value
@@ -98,3 +113,47 @@ def test_no_image_file_is_a_crash(voc: Voc, place: int, value: int, cut: int) ->
     voc.split("train", "good")
     found = read_voc(voc.root)
     assert len(found.images) + len(found.problems) == 1
+
+
+IMAGES = {
+    "PNG": GOOD,
+    "JPEG": encoded(noise(), "JPEG"),
+    "progressive JPEG": encoded(noise(), "JPEG", progressive=True),
+    "GIF": encoded(Image.fromarray(noise()), "GIF", save_all=True, append_images=[Image.new("RGB", (24, 18))]),
+    "WebP": encoded(noise(), "WEBP"),
+    "BMP": encoded(noise(), "BMP"),
+    "TIFF": encoded(noise(), "TIFF", compression="tiff_lzw"),
+    "PPM": encoded(noise(), "PPM"),
+    "16 bits": encoded(grey_ramp(16)),
+    "MPO": encoded(noise(), "MPO", save_all=True, append_images=[Image.new("RGB", (24, 18))]),
+}
+
+
+def read_or_refused(content: bytes) -> None:
+    try:
+        image = decode(content)
+    except BrokenImage:
+        return
+    assert image.mode == "RGB"
+    assert image.width * image.height <= LARGEST_IMAGE
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_image_cut_at_every_percent_is_read_or_refused(name: str) -> None:
+    content = IMAGES[name]
+    for percent in range(100):
+        read_or_refused(content[: len(content) * percent // 100])
+
+
+@examples(300)
+@given(
+    name=st.sampled_from(sorted(IMAGES)),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
+    cut=st.floats(0, 0.2),
+)
+def test_no_change_of_an_image_file_is_a_crash(name: str, changes: list[tuple[float, int]], cut: float) -> None:
+    content = bytearray(IMAGES[name])
+    for place, value in changes:
+        # Most of what is told is told at the beginning.
+        content[int(place**3 * len(content))] = value
+    read_or_refused(bytes(content[: len(content) - int(cut * len(content))]))

@@ -1,0 +1,203 @@
+"""Job specifications and the command line's options: wrong ones give the documented errors, and no job."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from producer.cli.main import main
+from shared.recipes import Recipe
+from shared.specifications import KINDS, Specification, parse
+from tests.hostile.fuzzing import examples
+from tests.integration.cli.helpers import Home
+
+SHA256 = "a" * 64
+NETWORK = {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16}
+COMMON = {"dataset_id": 1, "dataset_fingerprint": SHA256, "network": NETWORK}
+ANALYSIS = {"weights_sha256": SHA256, "weights_path": "x", "training_job_id": None, "split": "val"}
+VALID: dict[str, dict[str, Any]] = {
+    "top9": {
+        **COMMON,
+        **ANALYSIS,
+        "image_count": 100,
+        "layers": [{"layer": "conv5", "path": "features.10", "units": [0, 1, 2]}],
+    },
+    "train": {
+        **COMMON,
+        "recipe_name": "zfnet",
+        "recipe": Recipe().model_dump(mode="json"),
+        "train_count": 10,
+        "val_count": 10,
+    },
+    "occlusion": {
+        **COMMON,
+        **ANALYSIS,
+        "images": [0, 1],
+        "layer": "conv5",
+        "path": "features.10",
+        "unit": None,
+        "target": None,
+        "patch": 32,
+        "stride": 8,
+    },
+}
+NUMBERS = st.integers(-3, 300) | st.integers() | st.sampled_from([2**31, 2**63, 2**64, 10**4000]) | st.floats()
+TEXTS = st.sampled_from(["", "../x", "\x00", "\x1b[2J", "\udcff", "🐈", "x" * 10_000]) | st.text(max_size=10)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def specifications(draw: st.DrawFn) -> tuple[str, Any]:
+    """A valid specification with up to three changes, at any depth; or anything."""
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    if draw(st.integers(0, 9)) == 0:
+        return kind, draw(VALUES)
+    changed = copy.deepcopy(VALID[kind])
+    for _ in range(draw(st.integers(0, 3))):
+        place: Any = changed
+        while True:
+            key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+            if isinstance(place[key], (dict, list)) and place[key] and draw(st.integers(0, 3)):
+                place = place[key]
+                continue
+            if isinstance(place, dict) and draw(st.integers(0, 4)) == 0:
+                place[draw(TEXTS)] = draw(VALUES)
+            elif isinstance(place, dict) and len(place) > 1 and draw(st.integers(0, 3)) == 0:
+                del place[key]
+            else:
+                place[key] = draw(VALUES)
+            break
+    return kind, changed
+
+
+@pytest.mark.parametrize("kind", VALID)
+def test_the_specifications_that_are_changed_are_valid(kind: str) -> None:
+    assert parse(kind, VALID[kind]).plan()
+
+
+@examples(500)
+@given(asked=specifications())
+def test_a_specification_is_valid_or_refused(asked: tuple[str, Any]) -> None:
+    kind, specification = asked
+    try:
+        found = parse(kind, specification)
+    except ValidationError:
+        return
+    assert isinstance(found, Specification)
+    assert parse(kind, json.loads(json.dumps(found.model_dump(mode="json")))) == found
+    assert len(found.key()) == 64
+
+
+# --- the command line ---
+
+OPTIONS = {
+    "top9": [
+        "--layer",
+        "--layers",
+        "--units",
+        "--split",
+        "--top",
+        "--shards",
+        "--projection",
+        "--run",
+        "--weights",
+    ],
+    "train": [
+        "--network",
+        "--epochs",
+        "--fc",
+        "--maps",
+        "--without",
+        "--size",
+        "--seed",
+        "--set",
+        "--rate",
+        "--freeze",
+    ],
+    "occlusion": [
+        "--images",
+        "--patch",
+        "--stride",
+        "--fill",
+        "--unit",
+        "--target",
+        "--class",
+        "--memory",
+        "--image",
+    ],
+}
+NUMBERS_TYPED = [
+    "",
+    "9" * 5000,
+    "0",
+    "-1",
+    "1-",
+    "0-9",
+    "nan",
+    "inf",
+    "1e999",
+    "²",
+    "٣",
+    "a=b",
+    "=",
+    "lr_step=x",
+    "",
+    "9" * 5000,
+]
+NAMES_TYPED = ["../x", "\x1b[2J", "\x9b2J", "new\nline", "\u202egnp.exe", "🐈", "\udcff", "x" * 10_000, "%s{0}"]
+ARGUMENTS = st.one_of(
+    st.sampled_from(
+        ["", "0", "-1", "1-", "0-9", "9" * 5000, "nan", "inf", "1e999", "²", "٣", "a=b", "=", "lr_step=x"]
+    ),
+    st.sampled_from(
+        ["../x", "\x1b[2J", "\x9b2J", "new\nline", "\u202egnp.exe", "🐈", "\udcff", "x" * 10_000, "%s{0}"]
+    ),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.text(max_size=8),
+).filter(lambda words: "\x00" not in words and words != "--help")
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> list[str]:
+    kind = draw(st.sampled_from(sorted(OPTIONS)))
+    words = ["submit", kind, "--dataset", draw(st.just("nosuch") | ARGUMENTS)]
+    for option in draw(st.lists(st.sampled_from(OPTIONS[kind]), max_size=5)):
+        words += [option, draw(ARGUMENTS)]
+    return words
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
+    """This process's environment, with an empty home."""
+    home = Home(tmp_path_factory.mktemp("commands") / "home")
+    home("db", "upgrade")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANALYZE_HOME", str(home.home))
+        yield patch
+
+
+@examples(150)
+@given(words=commands())
+def test_options_of_anything_are_refused_in_a_line(environment: pytest.MonkeyPatch, words: list[str]) -> None:
+    """No data set is registered, so that no request can be served."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code in (2, 4)
+    assert out.getvalue() == ""
+    assert err.getvalue()
+    assert not any(letter in err.getvalue() for letter in "\x1b\x9b\u202e")

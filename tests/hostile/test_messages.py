@@ -1,0 +1,236 @@
+"""Messages: whatever lies in a queue, a real worker throws it away and goes on, in the same process."""
+
+from __future__ import annotations
+
+import base64
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.broker import TASK, Broker, broker_for
+from shared.settings import Settings
+from tests.conftest import Analyze
+from tests.hostile.fuzzing import examples
+from worker.runner import run
+from worker.transport import checked
+
+NO_SHARD = 2**31 - 1
+BODY = [[NO_SHARD], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+
+
+def envelope(body: object = BODY, **changes: Any) -> dict[str, Any]:
+    """A message as Celery's client sends it, but for the changes."""
+    return {
+        "body": base64.b64encode(json.dumps(body).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": TASK, "id": "1", "eta": None, "timelimit": [None, None]},
+        "properties": {
+            "correlation_id": "1", "delivery_mode": 2, "delivery_info": {"exchange": "", "routing_key": "cpu"},
+            "priority": 0, "body_encoding": "base64", "delivery_tag": "1",
+        },
+        **changes,
+    }  # fmt: skip
+
+
+def headers(**changes: Any) -> dict[str, Any]:
+    return envelope(headers={**envelope()["headers"], **changes})
+
+
+def packed(content: object) -> bytes:
+    return content if isinstance(content, bytes) else json.dumps(content).encode()
+
+
+class Spring:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.mkdir, (self.folder,)
+
+
+def pickled(folder: Path) -> dict[str, Any]:
+    body = base64.b64encode(pickle.dumps(Spring(folder))).decode()
+    return envelope() | {"body": body, "content-type": "application/x-python-serialize"}
+
+
+HOSTILE: dict[str, object] = {
+    "no text": b"\xff\x00\x01",
+    "nothing": b"",
+    "no JSON": b"{",
+    "deep": b"[" * 200_000,
+    "huge number": b"9" * 10_000,
+    "infinity": b"Infinity",
+    "a date that is none": b'{"__type__": "datetime", "__value__": 5}',
+    "a number": 5,
+    "a text": "unitscope",
+    "a list": [],
+    "no fields": {},
+    "no headers": envelope(headers=None),
+    "no properties": envelope(properties=None) | {"headers": None},
+    "headers of a list": envelope(headers=[1]),
+    "no body": envelope() | {"body": None},
+    "body of a number": envelope() | {"body": 5},
+    "body that is no base64": envelope() | {"body": "!!!"},
+    "body of nothing": envelope([]),
+    "body of a text": envelope("abc"),
+    "body without arguments": envelope([[], {}, {}]),
+    "two arguments": envelope([[1, 2], {}, {}]),
+    **{
+        f"shard {value!r}": envelope([[value], {}, {}])
+        for value in (None, True, 1.0, "1", [1], {"id": 1}, "\x1b[2J")
+    },
+    "not a number": envelope([[float("nan")], {}, {}]),
+    "another task": headers(task="celery.backend_cleanup"),
+    "a task of control characters": headers(task="\x1b]0;x\x07\nforged line"),
+    "a task of a list": headers(task=[TASK]),
+}
+
+HARMLESS: dict[str, object] = {  # the id is taken, all else is not looked at
+    "another content type": envelope() | {"content-type": "application/x-python-serialize"},
+    "unknown encoding": envelope() | {"content-encoding": "rot13"},
+    "no delivery tag": envelope(properties={}),
+    "a time limit": headers(timelimit=[0.001, 0.001]),
+    "a time in a hundred years": headers(eta="2126-01-01T00:00:00+00:00"),
+    "a time that is none": headers(eta="soon", expires="never", retries="many"),
+    "callbacks": envelope([[NO_SHARD], {"x": 1}, {"callbacks": [{"task": "celery.group"}], "chord": 5}]),
+    "a negative shard": envelope([[-1], {}, {}]),
+    "a huge shard": envelope([[10**4000], {}, {}]),
+}  # fmt: skip
+
+
+class Watched:
+    """A real worker on a real Redis, and what its process is."""
+
+    def __init__(self, analyze: Analyze) -> None:
+        self.analyze = analyze
+        analyze.up()
+        self.broker: Broker = broker_for(Settings(home=analyze.home))
+        self.log = analyze.home / "started.log"
+        self.process = self.pid()
+
+    def pid(self) -> list[dict[str, int]]:
+        return self.analyze.json("query", "SELECT pid FROM workers ORDER BY pid")  # type: ignore[no-any-return]
+
+    def put(self, content: bytes) -> None:
+        self.broker.redis.lpush("analysis", content)
+
+    def answers(self) -> str:
+        """Wait until the worker has had the shard that is sent now; what was said meanwhile, and before."""
+        before = self.words().count("is not to be had")
+        self.broker.send([(NO_SHARD, "analysis")])
+        self.analyze.wait(
+            lambda: self.words().count("is not to be had") > before and self.broker.depth("analysis") == 0
+        )
+        return self.words()
+
+    def words(self) -> str:
+        return self.log.read_bytes().decode(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    analyze = Analyze(tmp_path_factory.mktemp("worker") / "home")
+    try:
+        yield Watched(analyze)
+    finally:
+        analyze.stop()
+
+
+def test_a_worker_throws_away_what_is_no_shard_and_goes_on(worker: Watched, tmp_path: Path) -> None:
+    for content in (*HOSTILE.values(), pickled(tmp_path / "sprung"), b"x" * 20_000_000):
+        worker.put(packed(content))
+    words = worker.answers()
+    assert words.count("is thrown away") == len(HOSTILE) + 2
+    assert worker.pid() == worker.process
+    assert not (tmp_path / "sprung").exists()
+    for trace in ("Traceback", "Unrecoverable", "Connection to broker lost", "\x1b]", "\nforged"):
+        assert trace not in words
+    assert len(words) < 100_000
+    assert worker.broker.redis.hlen("unacked") == 0
+
+
+def test_a_worker_takes_the_id_and_nothing_else_from_a_message(worker: Watched) -> None:
+    before = worker.words()
+    for content in HARMLESS.values():
+        worker.put(packed(content))
+    words = worker.answers().removeprefix(before)
+    assert words.count("is not to be had") + words.count("is ignored") == len(HARMLESS) + 1
+    assert "Traceback" not in words
+    assert worker.pid() == worker.process
+    assert worker.broker.redis.hlen("unacked") == 0
+
+
+# --- any bytes at all ---
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> Any:
+    """A valid message, one of its fields changed at any depth."""
+    message = envelope(draw(st.just(BODY) | JSON))
+    place: Any = message
+    while True:
+        key = draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if isinstance(place[key], (dict, list)) and place[key] and draw(st.booleans()):
+            place = place[key]
+            continue
+        if isinstance(place, dict) and draw(st.booleans()):
+            del place[key]
+        else:
+            place[key] = draw(JSON)
+        return message
+
+
+@examples(300)
+@given(message=mutated() | JSON)
+def test_what_is_checked_is_a_shard_or_nothing(message: Any) -> None:
+    found = checked(message, "analysis")
+    if found is not None:
+        arguments, *rest = json.loads(base64.b64decode(found["body"]))
+        assert rest == [{}, {}]
+        assert type(arguments[0]) is int
+        assert found["headers"].keys() == {"lang", "task", "id", "root_id", "ignore_result"}
+
+
+@examples(200)
+@given(body=JSON | st.binary(max_size=50) | st.integers(min_value=-(2**70), max_value=2**70))
+def test_no_body_is_a_crash(body: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The handler itself, by a database without shards."""
+    home = tmp_path_factory.getbasetemp() / "handler"
+    settings = Settings(home=home, threads=1)
+    if not (home / "unitscope.sqlite3").exists():
+        Analyze(home)("db", "upgrade")
+    run(body, settings)
+
+
+@pytest.fixture(scope="module")
+def put(worker: Watched) -> Iterator[Watched]:
+    """The worker, which at the end has had all that was put and lives."""
+    yield worker
+    words = worker.answers()
+    assert "Traceback" not in words
+    assert "Unrecoverable" not in words
+    assert worker.pid() == worker.process
+    assert worker.broker.redis.hlen("unacked") == 0
+
+
+@examples(300)
+@given(content=st.binary(max_size=300) | mutated().map(packed) | JSON.map(packed))
+def test_no_bytes_in_the_queue_end_a_worker(put: Watched, content: bytes) -> None:
+    put.put(content)
+    if put.broker.depth("analysis") > 100:  # now and then all of it is to be eaten up
+        put.answers()

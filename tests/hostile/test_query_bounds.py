@@ -1,0 +1,62 @@
+"""Queries that would take all memory, or all time, through the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from producer.bounds import bounded_memory
+from producer.querying import LARGEST_ANSWER, run_query
+from shared.database import Database
+from shared.errors import QueryFailed
+from tests.hostile.test_queries import ENDLESS, database, unchanged
+from tests.integration.cli.helpers import Home, refusal
+
+__all__ = ["database", "unchanged"]  # fixtures
+
+LARGE = {
+    True: [
+        f"{ENDLESS} SELECT zeroblob(9999999) FROM n",
+        f"{ENDLESS} SELECT printf('%.*c', 9999999, 'x') FROM n",
+        "SELECT " + ", ".join(["zeroblob(9999999)"] * 99),
+    ],
+    False: [
+        "SELECT repeat('x', 10000000) FROM generate_series(1, 30)",
+        f"{ENDLESS} SELECT lpad('x', 5000000) FROM n LIMIT 60",
+    ],
+}
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_an_answer_that_memory_does_not_bear_is_refused(database: Database, number: int) -> None:
+    queries = LARGE[database.is_sqlite]
+    with pytest.raises(QueryFailed, match=f"more than {LARGEST_ANSWER // 1_000_000} MB"):
+        run_query(database, queries[number % len(queries)], limit=1000, seconds=60)
+
+
+def test_too_many_columns_are_refused(database: Database) -> None:
+    if database.is_sqlite:
+        with pytest.raises(QueryFailed, match="too many columns"):
+            run_query(database, "SELECT " + ", ".join(["zeroblob(9999999)"] * 2000), limit=1, seconds=60)
+
+
+def test_one_step_that_takes_hours_ends_with_the_time(home: Home) -> None:
+    """Between the steps of its program SQLite can be stopped, within one it can not."""
+    sql = "SELECT instr(zeroblob(9000000), CAST(zeroblob(4500000) || x'01' AS BLOB))"
+    line = refusal(home("query", sql, "--seconds", "0.5", code=2), 2)
+    assert "more than 0.5 s" in line
+
+
+def test_a_huge_value_is_cut_in_a_table_only(home: Home) -> None:
+    sql = "SELECT printf('%.*c', 100000, 'x') AS x"
+    table, as_json = home.many([(("query", sql), {}), (("query", sql, "--json"), {})])
+    assert "90000 characters more" in " ".join(table.stdout.split())
+    assert as_json.stdout.count("x") == 100_001
+
+
+def test_memory_is_bounded_where_the_system_can(tmp_path: object) -> None:
+    def take() -> bytearray:
+        return bytearray(2**40)
+
+    with bounded_memory(), pytest.raises(MemoryError):
+        take()
+    assert len(bytearray(2**20)) == 2**20

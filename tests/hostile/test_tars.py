@@ -1,0 +1,107 @@
+"""Tar files: every member is looked at before the first one is written, and a hostile one refuses the whole."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from producer.datasets import archives
+from producer.datasets.archives import extract
+from shared.errors import UnsafeArchive
+from tests.integration.serving import FOLDER, NAME, pack, special, tree
+
+FILES = {
+    "VOCdevkit/VOC2007/Annotations/000001.xml": b"<annotation/>",
+    "VOCdevkit/VOC2007/ImageSets/Main/train.txt": b"000001\n",
+    "VOCdevkit/VOC2007/JPEGImages/000001.jpg": b"\xff\xd8" + bytes(5000),
+}
+
+# Name -> (the archive, the reason given). The reasons are those of our own check: tarfile's filter comes second.
+UNSAFE: dict[str, tuple[bytes, str]] = {
+    "parent": (pack(FILES | {"VOCdevkit/../../escaped": b"x"}), "leads out of its folder"),
+    "parent and back": (pack(FILES | {"VOCdevkit/../VOCdevkit/x": b"x"}), "leads out of its folder"),
+    "absolute": (pack(FILES | {"/VOCdevkit/escaped": b"x"}), "is an absolute path"),
+    "other folder": (pack(FILES | {"elsewhere/file": b"x"}), "not in the folder VOCdevkit"),
+    "file as top folder": (pack({"VOCdevkit": b"x"}), "not in the folder VOCdevkit"),
+    "symlink": (pack(FILES, special("VOCdevkit/link", tarfile.SYMTYPE, "/etc/passwd")), "neither a file"),
+    "symlink inside": (pack(FILES, special("VOCdevkit/link", tarfile.SYMTYPE, "VOC2007")), "neither a file"),
+    "hardlink": (pack(FILES, special("VOCdevkit/link", tarfile.LNKTYPE, next(iter(FILES)))), "neither a file"),
+    "device": (pack(FILES, special("VOCdevkit/null", tarfile.CHRTYPE)), "neither a file"),
+    "pipe": (pack(FILES, special("VOCdevkit/pipe", tarfile.FIFOTYPE)), "neither a file"),
+    "name of 10,000 letters": (pack(FILES | {f"VOCdevkit/{'x' * 10_000}": b"x"}), "has a name of more"),
+    "thousands of folders": (pack(FILES | {"VOCdevkit/" + "a/" * 3000 + "x": b"x"}), "has a name of more"),
+    "hard link to the outside": (
+        pack(FILES, special("VOCdevkit/link", tarfile.LNKTYPE, "/etc/passwd")), "neither a file"
+    ),
+    "link and what goes through it": (
+        pack(FILES, special("VOCdevkit/d", tarfile.SYMTYPE, "/tmp")) + pack({"VOCdevkit/d/x": b"x"}),
+        "neither a file",
+    ),
+    "empty": (pack({}), "is empty"),
+    "no archive": (b"<html>not an archive</html>" * 100, "is damaged"),
+    "no bytes": (b"", "is damaged"),
+    "cut off in a file": (pack(FILES)[: 512 * 6], "is damaged"),
+    "cut off in a header": (pack(FILES)[: 512 * 2 + 100], "is damaged or cut off"),
+    "broken header": (pack(FILES)[: 512 * 2] + b"\x01" * 512 + pack(FILES)[512 * 3 :], "is damaged or cut off"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_unsafe_archive_is_refused(name: str, tmp_path: Path) -> None:
+    content, reason = UNSAFE[name]
+    root, archive = tmp_path / "deep" / "root", tmp_path / NAME
+    archive.write_bytes(content)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(UnsafeArchive, match=f"{reason}.*Nothing was unpacked"):
+        extract(archive, root, FOLDER)
+    assert set(tmp_path.rglob("*")) - before == {root, root.parent}
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_UNPACKED_BYTES", 5000), ("MAX_MEMBERS", 2)])
+def test_too_large_archive_is_refused(
+    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / NAME
+    archive.write_bytes(pack(FILES))
+    monkeypatch.setattr(archives, limit, value)
+    with pytest.raises(UnsafeArchive, match=str(value)):
+        extract(archive, tmp_path, FOLDER)
+    assert not (tmp_path / "VOCdevkit").exists()
+
+
+def test_size_is_checked_before_anything_is_written(tmp_path: Path) -> None:
+    """A header may promise more than the file holds."""
+    huge = tarfile.TarInfo("VOCdevkit/huge")
+    huge.size = archives.MAX_UNPACKED_BYTES + 1
+    archive = tmp_path / NAME
+    archive.write_bytes(huge.tobuf() + bytes(1024))
+    with pytest.raises(UnsafeArchive, match="unpacks to more"):
+        extract(archive, tmp_path, FOLDER)
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_modes_of_the_archive_are_made_harmless(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("VOCdevkit/program")
+    member.mode = 0o6777
+    archive = tmp_path / NAME
+    archive.write_bytes(pack({}, member))
+    extract(archive, tmp_path, FOLDER)
+    assert (tmp_path / "VOCdevkit" / "program").stat().st_mode & 0o7022 == 0
+
+
+def test_member_that_is_there_twice_is_there_once(tmp_path: Path) -> None:
+    archive = tmp_path / NAME
+    first, second = tarfile.TarInfo("VOCdevkit/a.txt"), tarfile.TarInfo("VOCdevkit/a.txt")
+    archive.write_bytes(pack(FILES, first, second))
+    extract(archive, tmp_path / "root", FOLDER)
+    assert tree(tmp_path / "root") == FILES | {"VOCdevkit/a.txt": b""}
+
+
+def test_name_that_no_disk_takes_leaves_nothing(tmp_path: Path) -> None:
+    archive, root = tmp_path / NAME, tmp_path / "root"
+    archive.write_bytes(pack(FILES | {f"VOCdevkit/{'x' * 300}": b"x"}))
+    with pytest.raises(OSError, match="too long"):
+        extract(archive, root, FOLDER)
+    assert list(root.iterdir()) == []

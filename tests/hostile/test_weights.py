@@ -1,0 +1,293 @@
+"""Files of weights that run code, lie, swell, or hold something else."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import UnitscopeError, WeightsNotReadable
+from shared.networks import NetworkSpecification
+from shared.store import Store
+from tests.hostile.fuzzing import examples
+from tests.integration.cli.helpers import NETWORK, Home
+from worker.describe import take_weights
+from worker.vision.weights import LARGEST_FILE, read_weights
+
+
+class Trap:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def saved(path: Path, content: object) -> Path:
+    torch.save(content, path)
+    return path
+
+
+def refused_weights(path: Path, code: int, says: Sequence[str], fc: int = 16, classes: int = 20) -> str:
+    """What is said of weights, by the code that the command line starts for them; nothing is kept of them."""
+    store = path.parent / "store"
+    specification = NetworkSpecification(name="zfnet", classes=classes, image_size=64, fc=fc)
+    with pytest.raises(UnitscopeError) as error:
+        take_weights(specification, path, Store(store))
+    assert error.value.exit_code == code
+    for word in (str(path), *says):
+        assert word in str(error.value)
+    assert not store.exists()
+    return str(error.value)
+
+
+@pytest.mark.parametrize("how", ["pickle", "torch.save", "inside a state_dict"])
+def test_weights_that_run_code_are_refused_and_run_none(tmp_path: Path, tensors: Any, how: str) -> None:
+    trap, file = Trap(tmp_path / "sprung"), tmp_path / "weights.pth"
+    if how == "pickle":
+        file.write_bytes(pickle.dumps(trap))
+    else:
+        saved(file, {**tensors, "trap": trap} if how == "inside a state_dict" else trap)
+    line = refused_weights(file, 2, ("state_dict",))
+    assert not (tmp_path / "sprung").exists()
+    assert "weights_only` set to `False" not in line  # no advice to run it
+
+
+def test_weights_that_run_code_run_none_through_the_command_line(home: Home, tmp_path: Path) -> None:
+    file = saved(tmp_path / "weights.pth", Trap(tmp_path / "sprung"))
+    asked = ("submit", "--dataset", "shapes", "--layer", "5", *NETWORK, "--weights", file)
+    home.refused(*asked, code=2, says=(str(file), ".safetensors"))
+    assert not (tmp_path / "sprung").exists()
+
+
+NO_TENSORS: dict[str, object] = {
+    "a list": [1, 2],
+    "nothing": {},
+    "numbers": {"features.0.weight": [1.0, 2.0]},
+    "an empty state_dict": {"state_dict": {}},
+    "one tensor": torch.zeros(3),
+    "numbers for names": {0: torch.zeros(3)},
+}
+
+
+@pytest.mark.parametrize("name", NO_TENSORS)
+def test_weights_that_hold_no_named_tensors_are_refused(tmp_path: Path, name: str) -> None:
+    refused_weights(saved(tmp_path / "x.pth", NO_TENSORS[name]), 2, ("no dictionary of tensors", ".safetensors"))
+
+
+NO_WEIGHTS = {
+    "empty.pth": b"",
+    "empty.safetensors": b"",
+    "text.pth": b"hello\nworld\n",
+    "text.safetensors": b"hello\nworld\n",
+    "header.safetensors": struct.pack("<Q", 2**62) + b"{}",
+    "offsets.safetensors": struct.pack("<Q", 61)
+    + b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,99999999]}}',
+    "zip.pth": b"PK\x05\x06" + bytes(18),
+}
+
+
+@pytest.mark.parametrize("name", NO_WEIGHTS)
+def test_weights_that_are_something_else_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(NO_WEIGHTS[name])
+    refused_weights(tmp_path / name, 2, (".safetensors file",))
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "nothing.pth", Path("/dev/zero"), Path("/proc")):
+        with pytest.raises(UnitscopeError, match=str(path)) as error:
+            take_weights(
+                NetworkSpecification(name="zfnet", classes=2, image_size=64, fc=16), path, Store(tmp_path)
+            )
+        assert error.value.exit_code == 4
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path, tensors: Any) -> None:
+    file = saved(tmp_path / "x.pth", tensors)
+    refused_weights(file, 2, ("zfnet", "classifier.1.weight is [16, 9216], not [32, 9216]", "--fc"), fc=32)
+    refused_weights(file, 2, ("classifier.6.weight is [20, 16], not [7, 16]", "--classes"), classes=7)
+    saved(file, {name: tensor for name, tensor in tensors.items() if "classifier" not in name})
+    refused_weights(file, 2, ("6 tensors are missing", "classifier.1.weight"))
+    saved(file, {**tensors, "more": torch.zeros(1)})
+    refused_weights(file, 2, ("1 tensors are foreign", "more"))
+
+
+def test_weights_that_do_not_fit_are_refused_through_the_command_line(home: Home, weights: Path) -> None:
+    asked = ("submit", "--dataset", "shapes", "--layer", "5", "--weights", weights, "--size", "64", "--fc", "32")
+    home.refused(*asked, code=2, says=(str(weights), "zfnet", "[32, 9216]", "--fc"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, tensors: Any, value: float) -> None:
+    broken = tensors["features.10.bias"].clone()
+    broken[3] = value
+    file = saved(tmp_path / "x.pth", {**tensors, "features.10.bias": broken})
+    assert "finite" in refused_weights(file, 2, ("features.10.bias", str(value)))
+
+
+def test_weights_that_overflow_single_precision_are_refused(tmp_path: Path, tensors: Any) -> None:
+    large = {**tensors, "features.0.bias": torch.full((64,), 1e300, dtype=torch.float64)}
+    refused_weights(saved(tmp_path / "x.pth", large), 2, ("features.0.bias",))
+
+
+ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sparse": torch.Tensor.to_sparse,
+    "without data": lambda tensor: tensor.to("meta"),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TENSORS)
+def test_weights_of_odd_tensors_are_refused(tmp_path: Path, tensors: Any, kind: str) -> None:
+    odd = {**tensors, "classifier.6.bias": ODD_TENSORS[kind](tensors["classifier.6.bias"])}
+    refused_weights(saved(tmp_path / "x.pth", odd), 2, ("classifier.6.bias",))
+
+
+def test_weights_that_swell_when_they_are_read_are_refused(tmp_path: Path, tensors: Any) -> None:
+    """torch.save compresses nothing, but torch.load unpacks what is compressed: 10 MB may be 10 GB."""
+    plain, packed = saved(tmp_path / "plain.pth", tensors), tmp_path / "packed.pth"
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    refused_weights(packed, 2, (".safetensors file",))
+
+
+@pytest.mark.parametrize("wrapped", ["", "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_usual_ways_to_save_weights_give_the_same_artifact(
+    tmp_path: Path, tensors: Any, weights: Path, wrapped: str, prefix: str
+) -> None:
+    content: Any = {prefix + name: tensor for name, tensor in tensors.items()}
+    if wrapped:
+        content = {"epoch": 3, wrapped: content}
+    specification = NetworkSpecification(name="zfnet", classes=20, image_size=64, fc=16)
+    taken = take_weights(specification, saved(tmp_path / "x.pth", content), Store(tmp_path / "store"))
+    assert taken == take_weights(specification, weights, Store(tmp_path / "store"))
+
+
+# --- tensors that are not what they seem ---
+
+
+def taken(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors that the store keeps of a file."""
+    specification = NetworkSpecification(name="zfnet", classes=20, image_size=64, fc=16)
+    store = Store(path.parent / "store")
+    return safetensors.torch.load_file(store.locate(take_weights(specification, path, store)["path"]))
+
+
+SHARED: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
+    "one tensor by two names": lambda t: {**t, "classifier.4.bias": t["classifier.1.bias"]},
+    "pieces of one storage": lambda t: {
+        name: piece.view(t[name].shape)
+        for name, piece in zip(
+            t, torch.cat([x.flatten() for x in t.values()]).split([x.numel() for x in t.values()]), strict=True
+        )
+    },
+    "one number for all": lambda t: {name: torch.ones(1).expand(tensor.shape) for name, tensor in t.items()},
+    "overlapping": lambda t: {
+        name: torch.ones(max(x.numel() for x in t.values()))[: x.numel()].view(x.shape) for name, x in t.items()
+    },
+    "transposed": lambda t: {**t, "classifier.4.weight": t["classifier.4.weight"].t().contiguous().t()},
+}
+
+
+@pytest.mark.parametrize("how", SHARED)
+def test_weights_that_share_memory_are_taken_each_by_itself(tmp_path: Path, tensors: Any, how: str) -> None:
+    given = SHARED[how](dict(tensors))
+    found = taken(saved(tmp_path / "x.pth", given))
+    assert found.keys() == given.keys()
+    assert all(torch.equal(tensor, given[name]) for name, tensor in found.items())
+
+
+NUMBERS = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn]
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=str)
+def test_numbers_of_any_type_are_taken(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
+    given = {name: tensor.to(kind) for name, tensor in tensors.items()}
+    assert {tensor.dtype for tensor in taken(saved(tmp_path / "x.pth", given)).values()} == {kind}
+
+
+@pytest.mark.parametrize("kind", [torch.bits8, torch.float4_e2m1fn_x2], ids=str)
+def test_bits_that_are_no_numbers_are_refused(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
+    odd = {**tensors, "classifier.6.bias": torch.empty(20, dtype=kind)}
+    refused_weights(saved(tmp_path / "x.pth", odd), 2, ("classifier.6.bias", str(kind)))
+
+
+def test_weights_of_other_things_too_are_refused(tmp_path: Path, tensors: Any) -> None:
+    refused_weights(saved(tmp_path / "x.pth", {**tensors, "epoch": 3}), 2, ("no dictionary of tensors",))
+    twice = {**tensors, "module.classifier.6.bias": tensors["classifier.6.bias"]}
+    refused_weights(saved(tmp_path / "x.pth", twice), 2, ("both with and without",))
+
+
+def test_names_of_tensors_are_cut_in_messages(tmp_path: Path, tensors: Any) -> None:
+    file = saved(tmp_path / "x.pth", {**tensors, "x" * 1_000_000: torch.zeros(1)})
+    assert len(refused_weights(file, 2, ("1 tensors are foreign",))) < 1000
+
+
+def test_weights_of_many_gigabytes_are_not_read(tmp_path: Path) -> None:
+    for name in ("x.safetensors", "x.pth"):
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(LARGEST_FILE + 1)
+        refused_weights(tmp_path / name, 2, ("bytes are too many",))
+
+
+def test_a_pipe_does_not_hold_the_reader_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pth")
+    (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
+    for name in ("pipe.pth", "zero.safetensors"):
+        refused_weights(tmp_path / name, 4, ("There is no file",))
+
+
+@pytest.fixture(scope="module")
+def small() -> dict[str, bytes]:
+    """Files of weights, by how they end."""
+    tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4)}
+    new, old = io.BytesIO(), io.BytesIO()
+    torch.save(tensors, new)
+    torch.save(tensors, old, _use_new_zipfile_serialization=False)
+    return {"new.pth": new.getvalue(), "old.pth": old.getvalue(), "x.safetensors": safetensors.torch.save(tensors)}
+
+
+def read_or_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    try:
+        found = read_weights(path)
+    except WeightsNotReadable:
+        return
+    assert all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in found.items())
+
+
+@pytest.mark.parametrize("name", ["new.pth", "old.pth", "x.safetensors"])
+def test_weights_cut_at_every_percent_are_refused(small: dict[str, bytes], name: str, tmp_path: Path) -> None:
+    for percent in range(100):
+        (tmp_path / name).write_bytes(small[name][: len(small[name]) * percent // 100])
+        with pytest.raises(WeightsNotReadable):
+            read_weights(tmp_path / name)
+
+
+@examples(200)
+@given(
+    name=st.sampled_from(["new.pth", "old.pth", "x.safetensors"]),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=5),
+)
+def test_no_change_of_a_file_of_weights_is_a_crash(
+    small: dict[str, bytes], name: str, changes: list[tuple[float, int]], tmp_path: Path
+) -> None:
+    content = bytearray(small[name])
+    for place, value in changes:
+        content[int(place * len(content))] = value
+    read_or_refused(tmp_path / name, bytes(content))

@@ -1,0 +1,105 @@
+"""A command line whose home is looked at from beside, and what a refusal looks like."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from tests.conftest import Analyze
+
+SECRET = "hunter2"
+NETWORK = ("--network", "zfnet", "--size", "64", "--fc", "16")
+NOT_TEXT = os.fsdecode(b"\xff")
+DIGITS = "9" * 5000
+
+Done = subprocess.CompletedProcess[str]
+Call = tuple[Sequence[object], Mapping[str, str]]  # arguments, and settings: redis_url for ANALYZE_REDIS_URL
+
+MANY = """
+import contextlib, io, json, os, sys, traceback
+from producer.cli.main import main
+
+given, answers = dict(os.environ), []
+for arguments, variables in json.load(sys.stdin):
+    os.environ.clear()
+    os.environ.update(given | variables)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main(arguments)
+            code = None
+        except SystemExit as end:
+            code = end.code
+        except BaseException:
+            code = 1
+            traceback.print_exc()
+    answers.append([code, out.getvalue(), err.getvalue()])
+json.dump(answers, sys.stdout)
+"""
+
+
+class Home(Analyze):
+    """A command line whose home is looked at from beside."""
+
+    def jobs(self) -> list[tuple[int, str]]:
+        """Ids and states."""
+        with sqlite3.connect(f"file:{self.home / 'unitscope.sqlite3'}?mode=ro", uri=True) as connection:
+            return connection.execute("SELECT id, state FROM jobs ORDER BY id").fetchall()
+
+    def change(self, sql: str) -> None:
+        with sqlite3.connect(self.home / "unitscope.sqlite3") as connection:
+            connection.execute(sql)
+
+    def many(self, calls: Sequence[Call]) -> list[Done]:
+        """The outcomes of many commands, in one process."""
+        asked = [
+            (list(map(str, words)), {f"ANALYZE_{name.upper()}": value for name, value in settings.items()})
+            for words, settings in calls
+        ]
+        process = subprocess.run(
+            [sys.executable, "-c", MANY],
+            env=self.environment, input=json.dumps(asked), capture_output=True, text=True, timeout=240, check=True,
+        )  # fmt: skip
+        answers = json.loads(process.stdout)
+        return [Done(words, *answer) for (words, _), answer in zip(asked, answers, strict=True)]
+
+    def refused(self, *arguments: object, code: int, says: Sequence[str] = ()) -> str:
+        """The one line of a refusal, in a process of its own; no job was made and none changed."""
+        before = self.jobs()
+        line = refusal(self(*arguments, code=code), code, says)
+        assert self.jobs() == before
+        return line
+
+
+def refusal(done: Done, code: int | tuple[int, ...], says: Sequence[str] = ()) -> str:
+    """The one line on stderr that says what was wrong."""
+    assert "Traceback" not in done.stderr, done.stderr[-1500:]
+    assert done.returncode in (code if isinstance(code, tuple) else (code,)), done
+    assert done.stdout == ""
+    lines = done.stderr.strip().splitlines()
+    if lines[0].startswith("Usage: "):
+        lines = lines[lines.index("") + 1 :]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith(("analyze: ", "Error: "))
+    for word in says:
+        assert word in lines[0]
+    assert SECRET not in done.stderr
+    return lines[0]
+
+
+def closed_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def started(home: Home, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "producer", *map(str, arguments)],
+        env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
