@@ -1,0 +1,40 @@
+"""What the documentation names is there: tests, files, commands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from producer.cli.main import VERBS
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_every_promise_of_security_names_a_test_that_is_there() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = re.findall(r"`((?:unit|integration|hostile|acceptance|faults)/[\w/]+\.py)`", text)
+    assert len(named) > 15
+    assert [path for path in named if not (ROOT / "tests" / path).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_there(page: Path) -> None:
+    verbs = set(re.findall(r"(?m)^\$ (?:ANALYZE_\w+=\S+ )?analyze (\w+)", page.read_text()))
+    assert verbs <= set(VERBS)
+
+
+def test_the_readme_names_every_verb_and_setting() -> None:
+    text = (ROOT / "README.md").read_text()
+    verbs, settings = set(VERBS), set(Settings.model_fields)
+    assert {verb for verb in verbs if not re.search(rf"\b{verb}\b", text)} == set()
+    assert {name for name in settings if f"`{name}`" not in text} == set()
