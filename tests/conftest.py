@@ -21,6 +21,8 @@ import pytest
 from shared.database import Database
 from shared.schema import upgrade
 
+pytest_plugins = ["tests.faults.plugin"]
+
 DATABASES = ("sqlite", "postgresql")
 
 # Started in the background of a shell, we ignore Ctrl+C, and so would the programs that we start and interrupt.
