@@ -22,6 +22,7 @@ from shared.errors import DatabaseOutOfReach
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
+READ_ONLY = "25006"  # PostgreSQL's code: a standby, or a server that somebody holds still for a while
 
 
 class database_now(GenericFunction[float]):
@@ -102,8 +103,9 @@ class Database:
         except (OperationalError, InterfaceError) as error:
             raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
-            # sqlite3 says so of a file that is damaged, or is no database
-            if error.connection_invalidated or type(error.orig) is sqlite3.DatabaseError:
+            # sqlite3 says the second of a file that is damaged, or is no database
+            gone = error.connection_invalidated or type(error.orig) is sqlite3.DatabaseError
+            if gone or getattr(error.orig, "sqlstate", None) == READ_ONLY:
                 raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
             raise
 

@@ -301,6 +301,10 @@ class Case:
         stages = [stage for stage in STAGES[self.kind] if (state, self.kind, stage) not in NEVER]
         return self.draw.choice(stages)
 
+    def passed_over(self, state: str) -> int:
+        """How often a worker passes the state before the fault: a training run is hit in any of its epochs."""
+        return self.draw.randrange(15) if (self.kind, state) == ("train", "computing") else 0
+
     def wait(self) -> None:
         """Wait until all jobs are over."""
         for job in self.jobs:

@@ -18,7 +18,7 @@ from shared.broker import Broker, private_socket
 from shared.database import database_now
 from shared.models import Shard
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import LEASE_SECONDS, Case, signalled
+from tests.faults.harness import LEASE_SECONDS, Case
 from tests.faults.servers import RedisServer
 
 CATALOGUE = Catalogue()
@@ -114,26 +114,29 @@ def private_killed(case: Case) -> None:
     release()
 
 
-def second_up(case: Case) -> None:
+def second_up(case: Case, number: signal.Signals) -> None:
     """Two `analyze up` on one home: the one whose Redis it is ends, and the other goes on by itself."""
     release, _ = in_hand(case)
     first = case.home.started[0]
     second = case.home.start("up", "--devices", "cpu")
     case.wait_until(lambda: len(case.home.workers()) == 3)
-    if case.draw.random() < 0.5:
-        first.send_signal(signal.SIGTERM)
-        case.extra = (0, 0)
-    else:
-        signalled(first.pid, signal.SIGKILL)
-        case.extra = (0, 1)
+    case.extra = (0, 0) if number == signal.SIGTERM else (0, 1)
+    first.send_signal(number)
     first.wait(60)
+    case.faults += 1
     release()
     case.wait()
     assert second.poll() is None
 
 
 CATALOGUE.add("private Redis killed", private_killed, private=True)
-CATALOGUE.add("two ups, the first ends", second_up, private=True)
+for number, what in ((signal.SIGTERM, "ends"), (signal.SIGKILL, "is killed")):
+    CATALOGUE.add(
+        f"two ups, the first {what}",
+        partial(second_up, number=number),
+        kinds=("top9", "occlusion"),
+        private=True,
+    )
 
 
 # --- PostgreSQL ---

@@ -1,4 +1,4 @@
-"""Workers that are killed, stopped and asked to end, at every state of a shard; clocks that are wrong."""
+"""Workers that are stopped and go on too late, services that are asked to end; sweepers, races, wrong clocks."""
 
 from __future__ import annotations
 
@@ -15,55 +15,13 @@ from shared.database import Database, database_now
 from shared.ledger import Ledger
 from shared.models import Shard, ShardState
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import LEASE_SECONDS, STAGES, Case, signalled
+from tests.faults.harness import LEASE_SECONDS, Case, signalled
 
 CATALOGUE = Catalogue()
 
 
 def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
     case()
-
-
-def passed_over(case: Case, state: str) -> int:
-    """How often the worker passes the state before the fault: a training run is stopped in any of its epochs."""
-    return case.draw.randrange(15) if (case.kind, state) == ("train", "computing") else 0
-
-
-# --- kill -9 ---
-
-
-def kill(case: Case, victim: str, state: str) -> None:
-    injection = case.inject(state, f"kill {victim}", stage=case.stage(state), skip=passed_over(case, state))
-    case.submit()
-    killed = injection.reached()
-    # An orphan may end its shard, or end at once; what was committed is done.
-    case.extra = (0, 0) if state == "committed" else (0, 1) if victim == "parent" else (1, 1)
-    case.wait()
-    case.wait_until(lambda: not any(map(case.home.is_ours, (killed["pid"],))))  # no orphan either
-
-
-for victim in ("child", "parent", "both"):
-    for state in ("claimed", "computing", "written", "committing"):
-        CATALOGUE.add(f"{victim} killed when {state}", partial(kill, victim=victim, state=state))
-CATALOGUE.add("child killed when committed", partial(kill, victim="child", state="committed"))
-CATALOGUE.add("child killed when recording", partial(kill, victim="child", state="recording"), kinds=("train",))
-
-
-def kill_always(case: Case) -> None:
-    """A shard that kills its worker whenever it is tried fails, with its error kept; and can be tried again."""
-    stage = case.draw.choice([stage for stage in STAGES[case.kind] if stage != "project"])  # of one shard
-    injections = [case.inject("claimed", "kill child", stage=stage) for _ in range(3)]
-    job = case.submit(shards=1)
-    for injection in injections:
-        injection.reached()
-    case.wait()
-    failed = [shard for shard in case.home.shards(job) if shard.state == ShardState.FAILED]
-    assert [shard.attempt for shard in failed] == [3]
-    assert "fell silent in attempt 3 of 3" in (case.home.job(job).error or "")
-    case.home("retry", job)
-
-
-CATALOGUE.add("killed thrice", kill_always)
 
 
 # --- stopped, and going on later ---
@@ -83,7 +41,7 @@ def attempts_of(case: Case, shard: int) -> int:
 
 def stop(case: Case, state: str) -> None:
     """One that is taken for dead, and isn't, writes nothing any more."""
-    injection = case.inject(state, "stop", stage=case.stage(state), skip=passed_over(case, state))
+    injection = case.inject(state, "stop", stage=case.stage(state), skip=case.passed_over(state))
     job = case.submit()
     stopped = injection.reached()
     try:
@@ -124,9 +82,7 @@ CATALOGUE.add("parent stopped", stop_parent)
 
 def end_with_time(case: Case) -> None:
     """What a worker holds that is ended in good order is queued again, and the attempt doesn't count."""
-    injection = case.inject(
-        "computing", "hold", stage=case.stage("computing"), skip=passed_over(case, "computing")
-    )
+    injection = case.inject("computing", "hold", stage=case.stage("computing"), skip=case.passed_over("computing"))
     job = case.submit()
     injection.reached()
     case.home.end()
@@ -136,9 +92,7 @@ def end_with_time(case: Case) -> None:
 
 def end_without_time(case: Case, ask: bool) -> None:
     """As a container is ended whose time is over; or as one is that was never asked."""
-    injection = case.inject(
-        "computing", "hold", stage=case.stage("computing"), skip=passed_over(case, "computing")
-    )
+    injection = case.inject("computing", "hold", stage=case.stage("computing"), skip=case.passed_over("computing"))
     case.submit()
     injection.reached()
     case.extra = (0, 2) if ask else (1, 2)  # both workers may have had a shard
