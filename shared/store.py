@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from shared.errors import ArtifactMissing, StoreFull, StoreNotWritable
+from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable
 
 NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 
@@ -75,7 +75,7 @@ class Store:
         return StoredFile(path, sha256, size)
 
     def _place(self, temporary: Path, target: Path) -> None:
-        if not target.exists():
+        if not _has_its_name(target):  # not there, or damaged since
             target.parent.mkdir(exist_ok=True)
             temporary.rename(target)
 
@@ -99,10 +99,31 @@ class Store:
             raise ArtifactMissing(path=path, root=self.root)
         return file
 
+    def verified(self, path: str) -> Path:
+        """The file of an artifact's path, whose content is still what its name says: for what a result is made of.
+
+        Raises
+        ------
+        ArtifactMissing, ArtifactDamaged
+        """
+        file = self.locate(path)
+        if not _has_its_name(file):
+            raise ArtifactDamaged(path=path, root=self.root)
+        return file
+
     def remove(self, path: str) -> None:
         """Remove an artifact that nothing refers to any more."""
         if NAME.fullmatch(path):
             (self.root / path).unlink(missing_ok=True)
+
+
+def _has_its_name(file: Path) -> bool:
+    """Whether the file's content is what its name says."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest() == file.stem
+    except FileNotFoundError:
+        return False
 
 
 def _fsync_folder(folder: Path) -> None:

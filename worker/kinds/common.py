@@ -17,7 +17,7 @@ from torch import nn
 from shared.errors import NoUsableImage
 from shared.models import Artifact, Base, Dataset, Image, ImageSplit, utc_now
 from shared.networks import NetworkSpecification
-from shared.store import StoredFile
+from shared.store import Store, StoredFile
 from worker.runner import ShardContext
 from worker.vision import networks
 from worker.vision.images import ImageSource, Skipped
@@ -119,11 +119,15 @@ def build(specification: NetworkSpecification) -> nn.Module:
 def trained(context: ShardContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
     """The network with weights of the artifact store, for evaluation, on the context's device: not to be changed,
     the next shard gets the same."""
-    return _trained(specification, context.store.locate(weights_path), context.device)
+    context.store.locate(weights_path)
+    return _trained(specification, context.store.root, weights_path, context.device)
 
 
 @lru_cache(maxsize=1)  # shards of a job mostly come one after the other; the file is named by its content
-def _trained(specification: NetworkSpecification, weights: Path, device: torch.device) -> nn.Module:
+def _trained(
+    specification: NetworkSpecification, store: Path, weights_path: str, device: torch.device
+) -> nn.Module:
+    weights = Store(store).verified(weights_path)
     model = build(specification)
     load_weights(model, read_weights(weights), specification.name, weights)
     return model.eval().to(device, memory_format=torch.channels_last)

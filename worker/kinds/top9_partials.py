@@ -34,7 +34,8 @@ def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: 
 
 
 def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
-    """What a shard found in the layer of this number; only this layer's arrays are read."""
+    """What a shard found in the layer of this number; only this layer's arrays are read, of a file that
+    ``load_skipped`` has looked through."""
     with np.load(context.store.locate(path), allow_pickle=False) as arrays:
         labels = arrays[f"{number}.labels"]
         classes = _load_top(arrays, f"{number}.class") if len(labels) else None
@@ -60,13 +61,13 @@ def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: in
 
 def load_winners(context: ShardContext, number: int) -> Winners:
     """The winners of the layer of this number, as *select* left them."""
-    with np.load(context.store.locate(results_of(context, "select")[0]), allow_pickle=False) as arrays:
+    with np.load(context.store.verified(results_of(context, "select")[0]), allow_pickle=False) as arrays:
         return Winners(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
 
 
 def load_skipped(context: ShardContext, path: str) -> int:
     """How many images were left out, of a shard or of all."""
-    with np.load(context.store.locate(path), allow_pickle=False) as arrays:
+    with np.load(context.store.verified(path), allow_pickle=False) as arrays:
         return int(arrays["skipped"])
 
 
