@@ -55,7 +55,19 @@ STAGES = {
     "train": ("train",),
 }
 
-NEVER = {("computing", "occlusion", "finish")}  # it tells of no progress
+# Stages in which no worker comes to a state: they tell of no progress, or record nothing on the way.
+NEVER = {
+    ("computing", "occlusion", "finish"),
+    *(("recording", "top9", stage) for stage in ("search", "project", "finish")),
+    *(("recording", "occlusion", stage) for stage in ("draw", "finish")),
+}
+# How often a worker comes to a state in each of its shards, where that is more than once.
+TIMES = {
+    ("computing", "train"): 15,
+    ("recording", "train"): 4,
+    ("recording", "occlusion"): 3,
+    ("recording", "top9"): 6,
+}
 
 
 def submit_words(kind: str, shards: int | None = None) -> list[object]:
@@ -303,7 +315,7 @@ class Case:
 
     def passed_over(self, state: str) -> int:
         """How often a worker passes the state before the fault: a training run is hit in any of its epochs."""
-        return self.draw.randrange(15) if (self.kind, state) == ("train", "computing") else 0
+        return self.draw.randrange(TIMES.get((state, self.kind), 1))
 
     def wait(self) -> None:
         """Wait until all jobs are over."""

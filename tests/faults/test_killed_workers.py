@@ -30,7 +30,7 @@ for victim in ("child", "parent", "both"):
     for state in ("claimed", "computing", "written", "committing"):
         CATALOGUE.add(f"{victim} killed when {state}", partial(kill, victim=victim, state=state))
 CATALOGUE.add("child killed when committed", partial(kill, victim="child", state="committed"))
-CATALOGUE.add("child killed when recording", partial(kill, victim="child", state="recording"), kinds=("train",))
+CATALOGUE.add("child killed when recording", partial(kill, victim="child", state="recording"))
 
 
 def kill_always(case: Case) -> None:

@@ -13,7 +13,7 @@ from redis import Redis
 from shared.broker import TASK, Broker
 from shared.specifications import QUEUES
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import Case
+from tests.faults.harness import STAGES, Case
 
 CATALOGUE = Catalogue()
 
@@ -142,13 +142,15 @@ def malformed(case: Case) -> None:
 
 
 def wrong_types(case: Case) -> None:
-    """A queue's name is some other key: until somebody removes it, nothing can be sent there."""
+    """A queue's name is some other key: until somebody removes it, nothing can be sent there, or read."""
+    injection = case.inject("computing", "hold", stage=STAGES[case.kind][0])
+    case.submit()
+    injection.reached()
     client = client_of(case)
     for queue in QUEUES:
         client.delete(queue)
         client.set(queue, "somebody else's")
-    case.faults += 1
-    case.submit()
+    injection.release()
     case.wait_until(lambda: "out of reach" in case.home.log())
     for queue in QUEUES:
         client.delete(queue)
@@ -158,4 +160,4 @@ CATALOGUE.add("duplicate messages", duplicates)
 CATALOGUE.add("late messages", late)
 CATALOGUE.add("foreign messages", foreign)
 CATALOGUE.add("malformed messages", malformed)
-CATALOGUE.add("queues of another type", wrong_types)
+CATALOGUE.add("queues of another type", wrong_types, kinds=("top9", "occlusion"))
