@@ -146,6 +146,7 @@ class Home(Analyze):
         """Wait until two workers are there, and no plan of an earlier fault."""
         for plan in self.plans.glob("plan-*"):
             plan.unlink()
+        self.started = [process for process in self.started if process.poll() is None]
         self.wait(lambda: len(self.workers()) == 2)
 
     def workers(self) -> set[int]:

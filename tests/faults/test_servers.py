@@ -117,7 +117,7 @@ def private_killed(case: Case) -> None:
 def second_up(case: Case, number: signal.Signals) -> None:
     """Two `analyze up` on one home: the one whose Redis it is ends, and the other goes on by itself."""
     release, _ = in_hand(case)
-    first = case.home.started[0]
+    first = next(process for process in case.home.started if "up" in process.args)
     second = case.home.start("up", "--devices", "cpu")
     case.wait_until(lambda: len(case.home.workers()) == 3)
     case.extra = (0, 0) if number == signal.SIGTERM else (0, 1)
