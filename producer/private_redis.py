@@ -105,7 +105,7 @@ def _take_over(broker: Broker, socket: Path) -> _Server:
 
 
 class _Heir:
-    """Waits for the end of whoever the server belongs to, and has one running from then on, until it is stopped."""
+    """Waits for the end of whoever the server belongs to, and has one running from then on, until stopped."""
 
     def __init__(self, owner: FileLock, broker: Broker, socket: Path) -> None:
         self.owner, self.broker, self.socket = owner, broker, socket

@@ -120,6 +120,7 @@ class Home(Analyze):
             "ANALYZE_SWEEP_SECONDS": "0.3",
             "ANALYZE_RESEND_SECONDS": str(RESEND_SECONDS),
             "UNITSCOPE_FAULTS": str(self.plans),
+            "UNITSCOPE_TESTER": str(os.getpid()),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(INJECT), os.environ.get("PYTHONPATH")))),
         }
         if redis:

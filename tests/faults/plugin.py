@@ -24,8 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.seed is None:  # before the other processes start: they get it too
-        config.option.seed = secrets.randbelow(10**6)
+    if config.option.seed is None:
+        drawn = getattr(config, "workerinput", {}).get("seed")  # all processes choose the same tests
+        config.option.seed = secrets.randbelow(10**6) if drawn is None else drawn
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a process of xdist of the seed."""
+    node.workerinput["seed"] = node.config.option.seed
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

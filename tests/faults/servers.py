@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -103,10 +105,21 @@ class PostgreSQLServer:
 class Storage:
     """A disk of its own for a store, where mounting is permitted: it can be filled, and be made read-only."""
 
+    NAME = "unitscope-faults-"  # with our process, so that what a killed run has left can be told
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True)
-        self.mounted = self._mount("-t", "tmpfs", "-o", "size=256m", "unitscope")
+        self._remove_left()
+        self.mounted = self._mount("-t", "tmpfs", "-o", "size=256m", f"{self.NAME}{os.getpid()}")
+
+    def _remove_left(self) -> None:
+        """Unmount the disks of runs that were killed."""
+        mounts = Path("/proc/mounts")
+        for line in mounts.read_text().splitlines() if mounts.exists() else ():
+            name, place, *_ = line.split()
+            if name.startswith(self.NAME) and not psutil.pid_exists(int(name.removeprefix(self.NAME))):
+                subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
 
     def _mount(self, *words: str) -> bool:
         command = ["mount", *words, str(self.folder)]
