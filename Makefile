@@ -6,13 +6,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS := 300
 
-.PHONY: demo test lint fuzz clean
+.PHONY: demo test faults lint fuzz clean
 
 demo: $(VENV)/.installed ## generate data, train, search, and leave a page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
 
 test: $(VENV)/.installed-test lint ## every test, on SQLite and PostgreSQL, with a real Redis and real workers
 	$(BIN)/python -m pytest
+
+# SEED is what the last lines of a run say; with it the same faults meet the same jobs again.
+SEED ?=
+ROUNDS ?= 1
+faults: $(VENV)/.installed-test ## every fault with every kind of job on every database, ROUNDS times: takes long
+	$(BIN)/python -m pytest tests/faults --dist load --faults long --rounds $(ROUNDS) $(SEED:%=--seed %)
 
 lint: $(VENV)/.installed-test ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 def private_redis(settings: Settings) -> Iterator[bool]:
     """Have the home's Redis running; yields whether it is ours, in which case it is stopped at the end.
 
-    It belongs to whoever holds a lock: one process at a time, and none that was killed. Nothing is kept on disk:
-    the database is the record, and a sweeper sends lost messages again.
+    It belongs to whoever holds a lock: one process at a time, and none that was killed; when that one ends another
+    takes over. Nothing is kept on disk: the database is the record, and a sweeper sends lost messages again.
 
     Raises
     ------
@@ -47,18 +47,19 @@ def private_redis(settings: Settings) -> Iterator[bool]:
     socket = private_socket(settings.home)
     _make_our_own(socket.parent)
     broker = broker_for(settings)
-    owner = FileLock(socket.with_suffix(".lock"))
+    owner = FileLock(socket.with_suffix(".lock"), thread_local=False)
     try:
         owner.acquire(timeout=0)
     except Timeout:  # somebody else's, who may just be starting it
         _await(None, broker, socket)
-        yield False
+        heir = _Heir(owner, broker, socket)
+        try:
+            yield False
+        finally:
+            heir.stop()
         return
     try:
-        if broker.answers():  # its starter was killed: what it holds was sent, and is sent again
-            with suppress(RedisError):
-                broker.redis.shutdown(nosave=True)
-        server = _Server(socket)
+        server = _take_over(broker, socket)
         try:
             _await(server, broker, socket)
             yield True
@@ -100,6 +101,40 @@ class _Server:
         self.keeper.join()
         self.process.terminate()
         self.process.wait(10)
+
+
+def _take_over(broker: Broker, socket: Path) -> _Server:
+    """Start the server, with the lock in hand."""
+    if broker.answers():  # its starter was killed: what it holds was sent, and is sent again
+        with suppress(RedisError):
+            broker.redis.shutdown(nosave=True)
+    return _Server(socket)
+
+
+class _Heir:
+    """Waits for the end of whoever the server belongs to, and has one running from then on, until stopped."""
+
+    def __init__(self, owner: FileLock, broker: Broker, socket: Path) -> None:
+        self.owner, self.broker, self.socket = owner, broker, socket
+        self.server: _Server | None = None
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self._wait, name="redis heir", daemon=True)
+        self.thread.start()
+
+    def _wait(self) -> None:
+        while not self.stopping.wait(REVIVE_SECONDS):
+            with suppress(Timeout):
+                self.owner.acquire(timeout=0)
+                logger.warning("whoever ran the private Redis has ended: we run it from now on")
+                self.server = _take_over(self.broker, self.socket)
+                return
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.thread.join()
+        if self.server:
+            self.server.stop()
+        self.owner.release()
 
 
 def _write_configuration(socket: Path, password: str) -> None:

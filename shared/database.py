@@ -23,6 +23,7 @@ from shared.errors import DatabaseOutOfReach
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
+READ_ONLY = "25006"  # PostgreSQL's code: a standby, or a server that somebody holds still for a while
 
 
 class database_now(GenericFunction[float]):
@@ -106,7 +107,8 @@ class Database:
             # Without a statement nobody got as far as that: the URL says something that libpq doesn't know. And
             # sqlite3 says DatabaseError of a file that is damaged, or is no database.
             lost = error.connection_invalidated or error.statement is None
-            if lost or type(error.orig) is sqlite3.DatabaseError:
+            read_only = getattr(error.orig, "sqlstate", None) == READ_ONLY
+            if lost or read_only or type(error.orig) is sqlite3.DatabaseError:
                 raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
             raise
 

@@ -76,6 +76,11 @@ class OfAnotherVersion(UnitscopeError):
     `analyze submit --force`."""
 
 
+class ArtifactDamaged(UnitscopeError):
+    """Artifact {path} in the store {root} is damaged: its content is not what its name says. Put a copy back, then
+    `analyze retry` the job; or make the result anew (`analyze submit --force`)."""
+
+
 class ImageGone(UnitscopeError):
     """Image {image} can't be read any more ({reason}). Put it back as it was, then `analyze retry {job_id}`."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from shared.errors import ArtifactMissing, StoreFull, StoreNotWritable
+from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable
 
 NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 
@@ -70,7 +70,7 @@ class Store:
             with temporary.open("rb") as written:
                 sha256 = hashlib.file_digest(written, "sha256").hexdigest()
             path = f"{sha256[:2]}/{sha256}{suffix}"
-            self._place(temporary, self.root / path, size)
+            self._place(temporary, self.root / path)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise StoreFull(root=self.root, reason=error.strerror) from error
@@ -80,15 +80,13 @@ class Store:
                 temporary.unlink(missing_ok=True)
         return StoredFile(path, sha256, size)
 
-    def _place(self, temporary: Path, target: Path, size: int) -> None:
-        try:
-            if target.stat().st_size == size:
-                with suppress(PermissionError):  # somebody else's
-                    os.utime(target)  # wanted again: `analyze gc` spares what was wanted a short time ago
+    def _place(self, temporary: Path, target: Path) -> None:
+        if _has_its_name(target):
+            with suppress(FileNotFoundError):  # just removed
+                _touch(target)
                 return
-        except FileNotFoundError:
-            target.parent.mkdir(exist_ok=True)
-        temporary.rename(target)  # also over one that is not what its name says
+        target.parent.mkdir(exist_ok=True)
+        temporary.rename(target)
 
     def settle(self, paths: Iterable[str]) -> None:
         """See that these files are there, and that their names, too, outlive a power cut. Call it before a row
@@ -116,10 +114,37 @@ class Store:
             raise ArtifactMissing(path=path, root=self.root)
         return file
 
+    def verified(self, path: str) -> Path:
+        """The file of an artifact's path, whose content is still what its name says: for what a result is made of.
+
+        Raises
+        ------
+        ArtifactMissing, ArtifactDamaged
+        """
+        file = self.locate(path)
+        if not _has_its_name(file):
+            raise ArtifactDamaged(path=path, root=self.root)
+        return file
+
     def remove(self, path: str) -> None:
         """Remove an artifact that nothing refers to any more."""
         if NAME.fullmatch(path):
             (self.root / path).unlink(missing_ok=True)
+
+
+def _touch(file: Path) -> None:
+    """It is wanted again: `analyze gc` spares what was wanted a short time ago."""
+    with suppress(PermissionError):  # somebody else's
+        os.utime(file)
+
+
+def _has_its_name(file: Path) -> bool:
+    """Whether the file's content is what its name says."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest() == file.stem
+    except FileNotFoundError:
+        return False
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -22,6 +22,8 @@ from hypothesis import HealthCheck, settings
 from shared.database import Database
 from shared.schema import upgrade
 
+pytest_plugins = ["tests.faults.plugin"]
+
 DATABASES = ("sqlite", "postgresql")
 
 # `pytest --hypothesis-profile=long`: many examples, other ones each time.

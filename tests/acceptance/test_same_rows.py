@@ -1,19 +1,16 @@
-"""The rows of a search: those of a plain loop, and the same bits however the work was divided and interrupted."""
+"""The rows of a search: those of a plain loop, and the same bits however the work was divided.
+
+Interruptions are in ``tests/faults``.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import safetensors.torch
-from sqlalchemy import select
 
-from shared.database import Database
-from shared.models import Shard, ShardState
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze
@@ -118,50 +115,3 @@ def test_rows_do_not_depend_on_the_number_of_workers(
     assert rows_of(analyze, job) == undisturbed
     workers = analyze.json("query", f"SELECT DISTINCT worker FROM shards WHERE job_id = {job}")
     assert len(workers) == 2
-
-
-@pytest.mark.parametrize("victim", ["child", "parent"])
-def test_rows_survive_kill_9(
-    analyze_on: Analyze, shapes_root: Path, weights: Path, undisturbed: list[tuple[Any, ...]], victim: str
-) -> None:
-    analyze = analyze_on
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
-    worker = psutil.Process(analyze.json("query", "SELECT pid FROM workers")[0]["pid"])
-    job = submit(analyze, weights, 4)
-    stop_in_the_middle(analyze, int(job), worker)
-    child = worker.children()[0]
-    os.kill(child.pid if victim == "child" else worker.pid, signal.SIGKILL)
-    if victim == "parent":
-        child.resume()  # it may end its shard, or end at once
-    analyze("watch", job)
-    assert rows_of(analyze, job) == undisturbed
-    attempts = analyze.json("query", f"SELECT max(attempt) AS most FROM shards WHERE job_id = {job}")[0]["most"]
-    assert attempts == 2 if victim == "child" else attempts in (1, 2)
-
-
-def stop_in_the_middle(analyze: Analyze, job: int, worker: psutil.Process) -> None:
-    """Stop the worker's child while it has a shard of units in hand.
-
-    Looked up beside the command line, which takes as long to start as a shard takes, and only then stopped: what
-    is seen to run after that can't end any more.
-    """
-    database = Database(analyze.database_url)
-    project = (Shard.job_id == job, Shard.state == ShardState.RUNNING, Shard.stage_name == "project")
-
-    def runs() -> bool:
-        with database.read() as session:
-            return session.scalar(select(Shard.id).where(*project).limit(1)) is not None
-
-    def stopped() -> bool:
-        if not runs():
-            return False
-        child = worker.children()[0]
-        child.suspend()
-        if runs():
-            return True
-        child.resume()
-        return False
-
-    analyze.wait(stopped)
-    database.close()

@@ -322,6 +322,17 @@ def test_a_server_that_is_not_there_is_said() -> None:
     assert "geheim" not in str(raised.value)
 
 
+def test_a_server_that_takes_no_writes_is_said(postgresql_server: str) -> None:
+    """As a standby, or one that somebody holds still for a while: it can be read, and written later."""
+    url = make_url(postgresql_server).update_query_dict({"options": "-c default_transaction_read_only=on"})
+    database = Database(url.render_as_string(hide_password=False))
+    with database.read() as session:
+        assert session.scalar(text("SELECT 1")) == 1
+    with pytest.raises(DatabaseOutOfReach, match="read-only"), database.write() as session:
+        session.execute(text("CREATE TABLE refused (id INTEGER)"))
+    database.close()
+
+
 def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import pytest
 
-from shared.errors import ArtifactMissing, StoreFull, StoreNotWritable
+from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable
 from shared.store import NAME, Store
 
 CONTENT = b"what fires unit 7"
@@ -277,3 +277,21 @@ def test_what_is_removed_is_gone_and_may_come_again(store: Store) -> None:
     assert files(store) == []
     assert store.put(CONTENT, ".png").path == PATH
     assert store.locate(PATH).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT.upper(), CONTENT + b"."])
+def test_what_was_changed_is_said_and_made_good_by_the_same_again(store: Store, content: bytes) -> None:
+    store.put(CONTENT, ".png")
+    assert store.verified(PATH) == store.locate(PATH)
+    store.locate(PATH).write_bytes(content)
+    with pytest.raises(ArtifactDamaged) as raised:
+        store.verified(PATH)
+    assert PATH in str(raised.value)
+    store.put(CONTENT, ".png")
+    assert store.verified(PATH).read_bytes() == CONTENT
+    assert files(store) == [PATH]
+
+
+def test_what_is_not_there_is_not_verified(store: Store) -> None:
+    with pytest.raises(ArtifactMissing):
+        store.verified(PATH)

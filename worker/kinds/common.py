@@ -17,7 +17,7 @@ from shared.database import insert_missing
 from shared.errors import NoUsableImage
 from shared.models import Artifact, Dataset, Image, ImageSplit, utc_now
 from shared.networks import NetworkSpecification
-from shared.store import StoredFile
+from shared.store import Store, StoredFile
 from worker.context import JobContext
 from worker.runner import ShardContext
 from worker.vision import networks
@@ -120,11 +120,15 @@ def build(specification: NetworkSpecification) -> nn.Module:
 def trained(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
     """The network with weights of the artifact store, for evaluation, on the context's device: not to be changed,
     the next shard gets the same."""
-    return _trained(specification, context.store.locate(weights_path), context.device)
+    context.store.locate(weights_path)
+    return _trained(specification, context.store.root, weights_path, context.device)
 
 
 @lru_cache(maxsize=1)  # shards of a job mostly come one after the other; the file is named by its content
-def _trained(specification: NetworkSpecification, weights: Path, device: torch.device) -> nn.Module:
+def _trained(
+    specification: NetworkSpecification, store: Path, weights_path: str, device: torch.device
+) -> nn.Module:
+    weights = Store(store).verified(weights_path)
     model = build(specification)
     load_weights(model, read_weights(weights), specification.name, weights)
     return model.eval().to(device, memory_format=torch.channels_last)

@@ -84,7 +84,7 @@ def finish(context: ShardContext) -> None:
     classes: Counter[int] = Counter()
     for path in results_of(context, "draw"):
         if len(pixels) < SHOWN_IMAGES:
-            with np.load(context.store.locate(path), allow_pickle=False) as part:
+            with np.load(context.store.verified(path), allow_pickle=False) as part:
                 pixels += list(part["rows"])
                 classes.update(dict(part["classes"].tolist()))
     shown = [
@@ -133,12 +133,12 @@ def _figure(
     whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     filled = filling(whole, specification.fill, specification.patch, specification.seed)[0]
     drawn = [
-        np.asarray(PictureFile.open(context.store.locate(path)).convert("RGB")) if path else None
+        np.asarray(PictureFile.open(context.store.verified(path)).convert("RGB")) if path else None
         for path in (row.projection_path, row.patch_path)
     ]
     return OcclusionFigure(
         image=pixels,
-        maps=read_maps(context.store.locate(row.array_path)),
+        maps=read_maps(context.store.verified(row.array_path)),
         title=_caption(image),
         class_name=image.class_name,
         target_name=row.target_class,
@@ -166,7 +166,7 @@ def _top_images(
     if found is None or found.projections_path is None or found.patches_path is None:
         return None
     projections, patches = (
-        np.asarray(PictureFile.open(context.store.locate(path)).convert("RGB"))
+        np.asarray(PictureFile.open(context.store.verified(path)).convert("RGB"))
         for path in (found.projections_path, found.patches_path)
     )
     return projections, patches

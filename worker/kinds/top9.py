@@ -141,5 +141,5 @@ def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
 
 def _mosaics(context: ShardContext, unit: SearchedUnit) -> list[np.ndarray]:
     """Projections, then patches."""
-    files = [context.store.locate(path or "") for path in (unit.projections_path, unit.patches_path)]
+    files = [context.store.verified(path or "") for path in (unit.projections_path, unit.patches_path)]
     return [np.asarray(Image.open(file).convert("RGB")) for file in files]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from sqlalchemy import select
@@ -36,8 +37,9 @@ def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: 
 
 
 def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
-    """What a shard found in the layer of this number; only this layer's arrays are read."""
-    with _stored(context, path) as arrays:
+    """What a shard found in the layer of this number; only this layer's arrays are read, of a file that
+    ``load_skipped`` has looked through."""
+    with _stored(context.store.locate(path)) as arrays:
         labels = arrays[f"{number}.labels"]
         classes = _load_top(arrays, f"{number}.class") if len(labels) else None
         return LayerSearch(
@@ -62,13 +64,13 @@ def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: in
 
 def load_winners(context: ShardContext, number: int) -> Winners:
     """The winners of the layer of this number, as *select* left them."""
-    with _stored(context, results_of(context, "select")[0]) as arrays:
+    with _stored(context.store.verified(results_of(context, "select")[0])) as arrays:
         return Winners(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
 
 
 def load_skipped(context: ShardContext, path: str) -> int:
     """How many images were left out, of a shard or of all."""
-    with _stored(context, path) as arrays:
+    with _stored(context.store.verified(path)) as arrays:
         return int(arrays["skipped"])
 
 
@@ -99,13 +101,13 @@ def _load_top(arrays: Mapping[str, np.ndarray], prefix: str) -> TopActivations:
 
 
 @contextmanager
-def _stored(context: ShardContext, path: str) -> Iterator[Mapping[str, np.ndarray]]:
+def _stored(file: Path) -> Iterator[Mapping[str, np.ndarray]]:
     """Arrays of a file that a stage left. Raises ``OfAnotherVersion`` where one of them is not there."""
-    with np.load(context.store.locate(path), allow_pickle=False) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         try:
             yield arrays
         except KeyError as error:
-            raise OfAnotherVersion(path=path) from error
+            raise OfAnotherVersion(path=file.name) from error
 
 
 def _store(context: ShardContext, arrays: Arrays) -> StoredFile:

@@ -91,7 +91,7 @@ def _initial_model(context: ShardContext, specification: TrainSpecification) -> 
     model = build(specification.network)
     initialise(model, specification.recipe.init)
     if specification.weights_path:
-        file = context.store.locate(specification.weights_path)
+        file = context.store.verified(specification.weights_path)
         left = load_pretrained(model, read_weights(file), specification.network.name, file)
         context.log("info", f"begins with given weights; new: {', '.join(left) or 'nothing'}")
     return model
@@ -132,7 +132,7 @@ def _resume(run: _Run) -> None:
     path = own.path if own else run.specification.extended_path
     if path is None:
         return
-    state = torch.load(run.context.store.locate(path), map_location="cpu", weights_only=True)
+    state = torch.load(run.context.store.verified(path), map_location="cpu", weights_only=True)
     try:
         run.trainer.load_state(state)
     except KeyError as error:
@@ -298,7 +298,7 @@ def _finish(run: _Run) -> None:
     accuracy = summary.best_accuracy or 0.0
     title = f"{name}, epoch {summary.best_epoch}: {accuracy:.1%} of {specification.val_split} right"
     confusion = store.put(draw_confusion(title, classes, pairs.numpy()), ".png")
-    first = _first_filters(run.trainer.model, read_weights(store.locate(best.path)))
+    first = _first_filters(run.trainer.model, read_weights(store.verified(best.path)))
     filters = store.put(draw_filters(f"{name}, first layer", first), ".png") if first is not None else None
 
     def write(session: Session) -> None:

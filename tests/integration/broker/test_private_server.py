@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -48,6 +48,23 @@ def test_a_second_user_shares_the_server_and_leaves_it_running(home_settings: Se
         assert broker.answers()
     assert not broker.answers()
     assert not psutil.pid_exists(pid)
+
+
+def test_a_second_user_takes_over_when_the_first_one_ends(home_settings: Settings) -> None:
+    broker = broker_for(home_settings)
+    with ExitStack() as first, ExitStack() as second:
+        assert first.enter_context(private_redis(home_settings))
+        assert not second.enter_context(private_redis(home_settings))
+        pid = server_process(broker).pid
+        first.close()
+        assert not psutil.pid_exists(pid)
+        deadline = time.monotonic() + 20
+        while not broker.answers():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        with private_redis(home_settings) as started:
+            assert not started  # it belongs to the second one now
+    assert not broker.answers()
 
 
 def test_of_several_that_start_at_once_one_starts_the_server(home_settings: Settings) -> None:

@@ -1,0 +1,351 @@
+"""Homes with real servers and workers, faults put into them, and a look at what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import insert, select, text
+
+from producer.datasets.shapes import generate
+from shared.database import Database
+from shared.errors import DatabaseOutOfReach
+from shared.ledger import Ledger
+from shared.models import ACTIVE_JOBS, Base, Job, Shard, Worker
+from shared.schema import upgrade
+from tests.conftest import Analyze
+from tests.faults.content import content_of, damaged_artifacts, violations
+from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
+
+INJECT = Path(__file__).parent / "inject"
+LEASE_SECONDS = 3.0
+RESEND_SECONDS = 2.0
+FIRST_RUN = 1  # the training run that every home has, and whose network is analysed
+
+# What is asked for, of each kind: a tiny network, as others wait for the same processor.
+KINDS: dict[str, tuple[object, ...]] = {
+    "train": (
+        "--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16",
+        "--epochs", 3, "--batch-size", 24, "--init", "he", "--learning-rate", "5e-4",
+    ),
+    "top9": (
+        "--run", FIRST_RUN, "--layers", "2,5", "--units", "0-5", "--split", "trainval", "--bottom", "--per-class",
+    ),
+    "occlusion": (
+        "--run", FIRST_RUN, "--images", 6, "--patch", 16, "--stride", 12, "--memory", 1, "--positions",
+    ),
+}  # fmt: skip
+SHARDS = {"top9": 3, "occlusion": 2}
+STAGES = {
+    "top9": ("search", "select", "project", "finish"),
+    "occlusion": ("sweep", "draw", "finish"),
+    "train": ("train",),
+}
+
+# Stages in which no worker comes to a state: they tell of no progress, or record nothing on the way.
+NEVER = {
+    ("computing", "occlusion", "finish"),
+    *(("recording", "top9", stage) for stage in ("search", "project", "finish")),
+    *(("recording", "occlusion", stage) for stage in ("draw", "finish")),
+}
+# How often a worker comes to a state in each of its shards, where that is more than once.
+TIMES = {
+    ("computing", "train"): 15,
+    ("recording", "train"): 4,
+    ("recording", "occlusion"): 3,
+    ("recording", "top9"): 6,
+}
+
+
+def submit_words(kind: str, shards: int | None = None) -> list[object]:
+    """The command that asks for a job of a kind, again if need be."""
+    divided = ["--shards", shards or SHARDS[kind]] if kind in SHARDS else []
+    return ["submit", kind, "--dataset", "shapes", *KINDS[kind], *divided, "--force"]
+
+
+@dataclass(frozen=True)
+class Injection:
+    """A fault that a worker does to itself when it comes to a state."""
+
+    home: Home
+    name: str
+
+    @property
+    def mark(self) -> Path:
+        return self.home.plans / f"reached-{self.name}"
+
+    def reached(self) -> dict[str, Any]:
+        """Wait until a worker is there: its process, its parent, and the shard in its hand."""
+        self.home.wait(self.mark.exists)
+        return json.loads(self.mark.read_text())
+
+    def release(self) -> None:
+        """Let the worker that is held go on."""
+        (self.home.plans / f"released-{self.name}").touch()
+
+
+class Home(Analyze):
+    """A home with a service of two workers, each of a supervisor of its own, as on two machines."""
+
+    numbers = count(1)
+
+    def __init__(
+        self,
+        home: Path,
+        url: str | None = None,
+        redis: RedisServer | None = None,
+        storage: Storage | None = None,
+    ) -> None:
+        super().__init__(home, url)
+        self.redis = redis
+        self.storage = storage
+        self.plans = home / "plans"
+        self.plans.mkdir(parents=True)
+        self.environment |= {
+            "ANALYZE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "ANALYZE_HEARTBEAT_SECONDS": "0.4",
+            "ANALYZE_SWEEP_SECONDS": "0.3",
+            "ANALYZE_RESEND_SECONDS": str(RESEND_SECONDS),
+            "UNITSCOPE_FAULTS": str(self.plans),
+            "UNITSCOPE_TESTER": str(os.getpid()),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(INJECT), os.environ.get("PYTHONPATH")))),
+        }
+        if redis:
+            self.environment["ANALYZE_REDIS_URL"] = redis.url
+        self.database = Database(self.database_url)
+        self.ledger = Ledger(self.database, LEASE_SECONDS)
+        self.store = home / "store"
+
+    # --- the service ---
+
+    def serve(self, clocks: Sequence[float] = (0, 0)) -> None:
+        """Start two workers; ``clocks`` are by how many seconds their clocks are wrong."""
+        before = {process.pid for process in self.started if process.poll() is not None}
+        usual = self.environment
+        for verb, clock in zip(("up", "worker"), clocks, strict=True):
+            self.environment = usual | {"UNITSCOPE_CLOCK": str(clock)}
+            process = self.start(verb, "--devices", "cpu")
+            if verb == "up" and not self.redis:  # whose Redis the other one needs
+                self.wait(lambda: self.workers() - before != set(), process)
+        self.environment = usual
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until two workers are there, and no plan of an earlier fault."""
+        for plan in self.plans.glob("plan-*"):
+            plan.unlink()
+        self.started = [process for process in self.started if process.poll() is None]
+        self.wait(lambda: len(self.workers()) == 2)
+
+    def workers(self) -> set[int]:
+        """Processes (Celery's, whose child computes) of the workers that live."""
+        try:
+            with self.database.read() as session:
+                pids = session.scalars(select(Worker.pid)).all()
+        except DatabaseOutOfReach:
+            return set()
+        return {pid for pid in pids if self.is_ours(pid)}
+
+    def is_ours(self, pid: int) -> bool:
+        try:
+            process = psutil.Process(pid)
+            return process.status() != psutil.STATUS_ZOMBIE and process.environ().get("ANALYZE_HOME") == str(
+                self.home
+            )
+        except psutil.Error:
+            return False
+
+    def processes(self) -> list[psutil.Process]:
+        """All that runs for this home: supervisors, workers, their children."""
+        return [process for process in psutil.process_iter() if self.is_ours(process.pid)]
+
+    def end(self) -> None:
+        """End the service in good order, and see that nothing of it is left."""
+        try:
+            for process in self.processes():
+                process.resume()
+            self.stop()
+            self.started.clear()
+        finally:
+            self.expect_nobody()
+
+    def expect_nobody(self) -> None:
+        """All processes of the home end by themselves, and soon."""
+        deadline = time.monotonic() + 20
+        while left := self.processes():
+            if time.monotonic() > deadline:
+                said = [(process.pid, process.cmdline()) for process in left]
+                for process in left:
+                    process.kill()
+                raise AssertionError(f"left behind: {said}\n{self.log()}")
+            time.sleep(0.1)
+
+    def children(self) -> list[psutil.Process]:
+        """The processes that compute."""
+        return [child for pid in self.workers() for child in psutil.Process(pid).children()]
+
+    # --- faults ---
+
+    def plan(
+        self,
+        state: str,
+        do: str,
+        *,
+        kind: str | None = None,
+        stage: str | None = None,
+        job: int | None = None,
+        skip: int = 0,
+    ) -> Injection:
+        """Have the worker that comes to this state do this; ``skip`` times it passes: see ``sitecustomize``."""
+        injection = Injection(self, f"{next(self.numbers):04}")
+        text = json.dumps({"state": state, "do": do, "kind": kind, "stage": stage, "job": job, "skip": skip})
+        written = self.plans / f"new-{injection.name}"
+        written.write_text(text)
+        written.rename(self.plans / f"plan-{injection.name}.json")
+        return injection
+
+    def shards(self, job: int) -> list[Shard]:
+        with self.database.read() as session:
+            return list(session.scalars(select(Shard).where(Shard.job_id == job).order_by(Shard.id)))
+
+    def job(self, job: int) -> Job:
+        with self.database.read() as session:
+            return session.get_one(Job, job)
+
+    def ended(self, job: int) -> bool:
+        try:
+            return self.job(job).state not in ACTIVE_JOBS
+        except DatabaseOutOfReach:
+            return False
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all homes of a test run begin with: a data set and a job of each kind, which one process did, one shard
+    after the other; and what these jobs left."""
+
+    home: Path
+    undisturbed: dict[str, dict[str, list[str]]]
+
+    @classmethod
+    def make(cls, folder: Path) -> Common:
+        generate(folder / "shapes", images=60)
+        home = Home(folder / "home")
+        home("dataset", "add", "shapes", "--root", folder / "shapes")
+        found = {}
+        for kinds in (("train",), ("top9", "occlusion")):  # the network of the first is what the others analyse
+            jobs = {kind: int(home(*submit_words(kind, 1)).stdout) for kind in kinds}
+            plain = [sys.executable, "-m", "tests.faults.undisturbed"]
+            subprocess.run(plain, env=home.environment, check=True, capture_output=True, timeout=240)
+            for kind, job in jobs.items():
+                found[kind] = content_of(home.database, job)
+                assert violations(home.database, job, found[kind], (0, 0)) == []
+        assert damaged_artifacts(home.database, home.store) == []
+        home.database.close()
+        return cls(home.home, found)
+
+    def begin(self, home: Path, url: str | None, redis: RedisServer | None, storage: Storage) -> Home:
+        """A home that begins like this one, on an empty database at ``url``; None: SQLite."""
+        shutil.copytree(self.home / "store", home / "store", dirs_exist_ok=True)
+        if url is None:
+            shutil.copy(self.home / "unitscope.sqlite3", home)
+        else:
+            copy_rows(Database(f"sqlite:///{self.home / 'unitscope.sqlite3'}"), Database(url))
+        return Home(home, url, redis, storage)
+
+
+def copy_rows(source: Database, target: Database) -> None:
+    """Make the schema on an empty PostgreSQL database, and fill it with another database's rows."""
+    upgrade(target)
+    with source.read() as session, target.write() as writing:
+        for table in Base.metadata.sorted_tables:
+            rows = [dict(row) for row in session.execute(select(table)).mappings()]
+            if rows:
+                writing.execute(insert(table), rows)
+            if "id" in table.c:
+                sequence = f"pg_get_serial_sequence('{table.name}', 'id')"
+                writing.execute(
+                    text(f"SELECT setval({sequence}, (SELECT coalesce(max(id), 1) FROM {table.name}))")
+                )
+    source.close()
+    target.close()
+
+
+@dataclass
+class Case:
+    """One fault on one home, while a job of one kind runs."""
+
+    home: Home
+    kind: str
+    draw: random.Random
+    common: Common
+    postgresql: PostgreSQLServer | None
+    jobs: dict[int, str] = field(default_factory=dict)
+    faults: int = 0
+    extra: tuple[int, int] = (0, 0)  # attempts that the faults explain, at least and at most
+    release: Callable[[], None] = lambda: None  # lets the worker go on that the fault holds
+
+    def submit(self, kind: str | None = None, shards: int | None = None) -> int:
+        """Ask for a job; returns its number."""
+        kind = kind or self.kind
+        job = int(self.home(*submit_words(kind, shards)).stdout)
+        self.jobs[job] = kind
+        return job
+
+    def inject(self, state: str, do: str, *, stage: str | None = None, skip: int = 0) -> Injection:
+        """A fault to come at a state of a shard of this kind."""
+        self.faults += 1
+        return self.home.plan(state, do, kind=self.kind, stage=stage, skip=skip)
+
+    def stage(self, state: str) -> str:
+        """A stage of the job in which workers come to this state."""
+        stages = [stage for stage in STAGES[self.kind] if (state, self.kind, stage) not in NEVER]
+        return self.draw.choice(stages)
+
+    def passed_over(self, state: str) -> int:
+        """How often a worker passes the state before the fault: a training run is hit in any of its epochs."""
+        return self.draw.randrange(TIMES.get((state, self.kind), 1))
+
+    def wait(self) -> None:
+        """Wait until all jobs are over."""
+        for job in self.jobs:
+            self.home.wait(lambda job=job: self.home.ended(job))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        self.home.wait(condition)
+
+    def check(self) -> None:
+        """See that the jobs left what such jobs leave that nothing disturbed."""
+        self.wait()
+        wrong: list[str] = []
+        for job, kind in self.jobs.items():
+            wrong += violations(self.home.database, job, self.common.undisturbed[kind], self.extra)
+        wrong += damaged_artifacts(self.home.database, self.home.store)
+        said = "\n".join(wrong)
+        assert not wrong, f"{said}\n{self.events()}\n{self.home.log()}"
+
+    def events(self) -> str:
+        """What the jobs' logs say."""
+        return "\n".join(self.home("logs", job).stdout[-3000:] for job in self.jobs)
+
+
+def signalled(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process, if it is there."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+__all__ = ["KINDS", "STAGES", "Case", "Common", "Home", "Injection", "signalled", "submit_words"]

@@ -1,0 +1,207 @@
+"""Faults from inside a worker, at an exact state of a shard: Python imports this module before anything else.
+
+It is on the path of the programs that the fault tests start, and of no other. A plan is a file
+``plan-NAME.json`` in the folder ``UNITSCOPE_FAULTS``; the process that comes to the state that the plan names
+takes it, by renaming it, and so once; it says so in ``reached-NAME`` and does to itself, or to its parent, what is
+planned.
+
+States of a shard: ``claimed`` (nothing computed), ``computing``, ``completing`` (all is computed), ``written``
+(artifacts are in the store, no row says so), ``recording`` (rows on the way are about to be committed),
+``committing`` (so are all), ``committed`` (nobody was told).
+
+Nothing of the product is imported here: its modules are changed when it imports them itself.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+FOLDER = Path(os.environ.get("UNITSCOPE_FAULTS", ""))
+HELD_SECONDS = 100.0
+
+held: dict[str, Any] = {}  # the shard in hand: kind, stage, job
+times_reached: Counter[str] = Counter()
+transaction = threading.local()  # what the thread is about to commit
+
+
+def reach(state: str) -> None:
+    """The shard in hand has come to a state."""
+    if not held:
+        return
+    for path in sorted(FOLDER.glob("plan-*.json")):
+        name = path.stem.removeprefix("plan-")
+        try:
+            plan = json.loads(path.read_text())
+        except FileNotFoundError:
+            continue
+        if plan["state"] != state or any(plan[key] not in (None, held[key]) for key in ("kind", "stage", "job")):
+            continue
+        times_reached[name] += 1
+        if times_reached[name] <= plan["skip"]:
+            continue
+        try:
+            path.rename(FOLDER / f"taken-{name}.json")
+        except FileNotFoundError:  # another worker was faster
+            continue
+        act(plan["do"], name)
+
+
+def act(what: str, name: str) -> None:
+    """Do what is planned, and say so before."""
+    mark = FOLDER / f"writing-{name}"
+    mark.write_text(json.dumps({"pid": os.getpid(), "parent": os.getppid(), **held}))
+    mark.rename(FOLDER / f"reached-{name}")
+    if what in ("kill parent", "kill both"):
+        os.kill(os.getppid(), signal.SIGKILL)
+    if what in ("kill child", "kill both"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if what == "lose the answer":  # the connection breaks when all is done
+        from shared.errors import DatabaseOutOfReach
+
+        raise DatabaseOutOfReach(url="", reason="broken by a test")
+    if what == "hold":  # its other threads go on
+        deadline = time.monotonic() + HELD_SECONDS
+        while not (FOLDER / f"released-{name}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def change_ledger(module: ModuleType) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    ledger = module.Ledger
+    claim, complete, record = ledger.claim, ledger.complete, ledger.record
+
+    @wraps(claim)
+    def claimed(*arguments: Any, **named: Any) -> Any:
+        held.clear()
+        found = claim(*arguments, **named)
+        if found is not None:
+            held.update(kind=found.kind, stage=found.stage_name, job=found.job_id, shard=found.shard_id)
+            reach("claimed")
+        return found
+
+    def within(
+        method: Callable[..., Any], state: str, before: str | None = None, behind: str | None = None
+    ) -> Callable[..., Any]:
+        @wraps(method)
+        def called(*arguments: Any, **named: Any) -> Any:
+            if before:
+                reach(before)
+            transaction.state = state
+            try:
+                result = method(*arguments, **named)
+            finally:
+                transaction.state = None
+            if behind:
+                reach(behind)
+            return result
+
+        return called
+
+    def before_commit(connection: Any) -> None:
+        state, transaction.state = getattr(transaction, "state", None), None
+        if state:
+            reach(state)
+
+    ledger.claim = claimed
+    ledger.complete = within(complete, "committing", "completing", "committed")
+    ledger.record = within(record, "recording")
+    event.listen(Engine, "commit", before_commit)
+
+
+def change_store(module: ModuleType) -> None:
+    settle = module.Store.settle
+
+    @wraps(settle)
+    def settled(*arguments: Any, **named: Any) -> None:
+        settle(*arguments, **named)
+        reach("written")
+
+    module.Store.settle = settled
+
+
+def change_runner(module: ModuleType) -> None:
+    progress = module.ShardContext.progress
+
+    @wraps(progress)
+    def progressed(*arguments: Any, **named: Any) -> None:
+        reach("computing")
+        progress(*arguments, **named)
+
+    module.ShardContext.progress = progressed
+
+
+CHANGES = {"shared.ledger": change_ledger, "shared.store": change_store, "worker.runner": change_runner}
+
+
+class Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules that are to be changed as they are found anyway, and changes them once they are loaded."""
+
+    def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> Any:
+        if name not in CHANGES:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            spec = next(found for finder in sys.meta_path[1:] if (found := finder.find_spec(name, path, target)))
+        load = spec.loader.exec_module
+
+        def load_and_change(module: ModuleType) -> None:
+            load(module)
+            CHANGES[name](module)
+
+        spec.loader.exec_module = load_and_change
+        return spec
+
+
+def set_clock(off: float) -> None:
+    """The process believes that it is so many seconds later than it is. The database's clock is another."""
+    right_time, right_datetime = time.time, datetime.datetime
+
+    class AlsoOthers(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            return isinstance(instance, right_datetime)
+
+    class WrongDatetime(right_datetime, metaclass=AlsoOthers):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
+            return right_datetime.now(tz) + datetime.timedelta(seconds=off)
+
+    time.time = lambda: right_time() + off
+    datetime.datetime = WrongDatetime  # type: ignore[misc]
+
+
+def end_with(parent: int) -> None:
+    """Be asked to end when the parent is gone: a test run that is killed leaves no service behind (on Linux)."""
+    import ctypes
+
+    if sys.platform == "linux" and os.getppid() == parent:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+if os.environ.get("UNITSCOPE_TESTER"):
+    end_with(int(os.environ["UNITSCOPE_TESTER"]))
+if os.environ.get("ANALYZE_WORKER_NAME") and FOLDER.name:
+    sys.meta_path.insert(0, Finder())
+if revision := os.environ.get("UNITSCOPE_REVISION"):
+    CHANGES["shared.schema"] = lambda module: setattr(module, "NEWEST_REVISION", revision)
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, Finder())
+if seconds := float(os.environ.get("UNITSCOPE_CLOCK") or 0):
+    set_clock(seconds)

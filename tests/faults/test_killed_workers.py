@@ -1,0 +1,50 @@
+"""Workers that are killed with -9, at every state of a shard: the process that computes, its parent, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from shared.models import ShardState
+from tests.faults.conftest import Catalogue
+from tests.faults.harness import STAGES, Case
+
+CATALOGUE = Catalogue()
+
+
+def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+    case()
+
+
+def kill(case: Case, victim: str, state: str) -> None:
+    injection = case.inject(state, f"kill {victim}", stage=case.stage(state), skip=case.passed_over(state))
+    case.submit()
+    killed = injection.reached()
+    # An orphan may end its shard, or end at once; what was committed is done.
+    case.extra = (0, 0) if state == "committed" else (0, 1) if victim == "parent" else (1, 1)
+    case.wait()
+    case.wait_until(lambda: not case.home.is_ours(killed["pid"]))  # no orphan either
+
+
+for victim in ("child", "parent", "both"):
+    for state in ("claimed", "computing", "written", "committing"):
+        CATALOGUE.add(f"{victim} killed when {state}", partial(kill, victim=victim, state=state))
+CATALOGUE.add("child killed when committed", partial(kill, victim="child", state="committed"))
+CATALOGUE.add("child killed when recording", partial(kill, victim="child", state="recording"))
+
+
+def kill_always(case: Case) -> None:
+    """A shard that kills its worker whenever it is tried fails, with its error kept; and can be tried again."""
+    stage = case.draw.choice([stage for stage in STAGES[case.kind] if stage != "project"])  # of one shard
+    injections = [case.inject("claimed", "kill child", stage=stage) for _ in range(3)]
+    job = case.submit(shards=1)
+    for injection in injections:
+        injection.reached()
+    case.wait()
+    failed = [shard for shard in case.home.shards(job) if shard.state == ShardState.FAILED]
+    assert [shard.attempt for shard in failed] == [3]
+    assert "fell silent in attempt 3 of 3" in (case.home.job(job).error or "")
+    case.home("retry", job)
+
+
+CATALOGUE.add("killed thrice", kill_always)

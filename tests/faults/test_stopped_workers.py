@@ -1,0 +1,219 @@
+"""Workers that are stopped and go on too late, services that are asked to end; sweepers, races, wrong clocks."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import psutil
+from sqlalchemy import select, update
+
+from shared.broker import Broker, sweep
+from shared.database import Database, database_now
+from shared.ledger import Ledger
+from shared.models import Shard, ShardState
+from tests.faults.conftest import Catalogue
+from tests.faults.harness import LEASE_SECONDS, Case, signalled
+
+CATALOGUE = Catalogue()
+
+
+def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+    case()
+
+
+# --- stopped, and going on later ---
+
+
+def is_late(case: Case, shard: int) -> bool:
+    """Whether the shard's lease has run out."""
+    with case.home.database.read() as session:
+        found = session.scalar(select(Shard.id).where(Shard.id == shard, Shard.lease_until < database_now()))
+    return found is not None
+
+
+def attempts_of(case: Case, shard: int) -> int:
+    with case.home.database.read() as session:
+        return session.get_one(Shard, shard).attempt
+
+
+def stop(case: Case, state: str) -> None:
+    """One that is taken for dead, and isn't, writes nothing any more."""
+    injection = case.inject(state, "stop", stage=case.stage(state), skip=case.passed_over(state))
+    job = case.submit()
+    stopped = injection.reached()
+    try:
+        if state in ("computing", "completing"):
+            case.extra = (1, 1)
+            case.wait_until(lambda: attempts_of(case, stopped["shard"]) == 2)
+            if case.draw.random() < 0.5:
+                case.home.wait(lambda: case.home.ended(job))
+        else:  # it holds locks: nobody else can have the shard before it goes on, or its connection breaks
+            case.extra = (0, 1)
+            case.wait_until(lambda: is_late(case, stopped["shard"]))
+    finally:
+        signalled(stopped["pid"], signal.SIGCONT)
+
+
+for state in ("computing", "completing", "written", "committing"):
+    CATALOGUE.add(f"stopped past the lease when {state}", partial(stop, state=state))
+
+
+def stop_parent(case: Case) -> None:
+    """The child goes on with the shard in its hand; a message that the parent holds is sent again."""
+    injection = case.inject("computing", "hold", stage=case.stage("computing"))
+    job = case.submit()
+    held = injection.reached()
+    signalled(held["parent"], signal.SIGSTOP)
+    try:
+        injection.release()
+        case.home.wait(lambda: case.home.ended(job))
+    finally:
+        signalled(held["parent"], signal.SIGCONT)
+
+
+CATALOGUE.add("parent stopped", stop_parent)
+
+
+# --- the service asked to end ---
+
+
+def end_with_time(case: Case) -> None:
+    """What a worker holds that is ended in good order is queued again, and the attempt doesn't count."""
+    injection = case.inject("computing", "hold", stage=case.stage("computing"), skip=case.passed_over("computing"))
+    job = case.submit()
+    injection.reached()
+    case.home.end()
+    assert not [shard for shard in case.home.shards(job) if shard.state == ShardState.RUNNING]
+    case.home.serve()
+
+
+def end_without_time(case: Case, ask: bool) -> None:
+    """As a container is ended whose time is over; or as one is that was never asked."""
+    injection = case.inject("computing", "hold", stage=case.stage("computing"), skip=case.passed_over("computing"))
+    case.submit()
+    injection.reached()
+    case.extra = (0, 2) if ask else (1, 2)  # both workers may have had a shard
+    if ask:
+        for process in case.home.started:
+            process.send_signal(signal.SIGTERM)
+    kill_service(case, case.home.processes())
+    case.home.serve()
+
+
+def kill_service(case: Case, processes: list[psutil.Process]) -> None:
+    for process in processes:
+        signalled(process.pid, signal.SIGKILL)
+    for started in case.home.started:
+        started.wait()
+    case.home.started.clear()
+    case.home.expect_nobody()
+
+
+def kill_supervisors(case: Case) -> None:
+    """Their workers end too."""
+    injection = case.inject("computing", "hold", stage=case.stage("computing"))
+    case.submit()
+    injection.reached()
+    case.extra = (1, 2)
+    kill_service(case, [psutil.Process(process.pid) for process in case.home.started])
+    case.home.serve()
+
+
+def end_worker(case: Case) -> None:
+    """SIGTERM to Celery's process: it ends its shard, and the supervisor starts another."""
+    injection = case.inject("computing", "hold", stage=case.stage("computing"))
+    case.submit()
+    signalled(injection.reached()["parent"], signal.SIGTERM)
+    injection.release()
+
+
+CATALOGUE.add("SIGTERM to the service", end_with_time)
+CATALOGUE.add("SIGTERM to the service without time", partial(end_without_time, ask=True))
+CATALOGUE.add("SIGKILL to the service", partial(end_without_time, ask=False))
+CATALOGUE.add("SIGKILL to the supervisors", kill_supervisors)
+CATALOGUE.add("SIGTERM to a worker", end_worker)
+
+
+# --- sweepers, races, clocks ---
+
+
+def many_sweepers(case: Case) -> None:
+    """Beside the two of the service three more, that look after jobs all the time and send all that they can."""
+    home, done = case.home, threading.Event()
+    assert home.redis
+    url = home.redis.url
+
+    def look_after() -> None:
+        own = Database(home.database_url)
+        while not done.wait(0.05):
+            sweep(Ledger(own, LEASE_SECONDS), Broker(url), 0.1)
+        own.close()
+
+    threads = [threading.Thread(target=look_after) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        injection = case.inject("computing", "kill child", stage=case.stage("computing"))
+        case.extra = (1, 1)
+        case.submit()
+        injection.reached()
+        case.wait()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+CATALOGUE.add("five sweepers", many_sweepers)
+
+
+def race(case: Case) -> None:
+    """The last two shards of a stage end at the same moment: the next stage begins once."""
+    stage = {"top9": "search", "occlusion": case.draw.choice(("sweep", "draw"))}[case.kind]
+    both = [case.inject("completing", "hold", stage=stage) for _ in range(2)]
+    case.submit(shards=2)
+    for injection in both:
+        injection.reached()
+    for injection in both:
+        injection.release()
+
+
+CATALOGUE.add("two last shards", race, kinds=("top9", "occlusion"))
+
+
+def wrong_clocks(case: Case) -> None:
+    """One worker lives an hour ahead, the other one behind."""
+    case.home.end()
+    case.faults += 2
+    case.home.serve(clocks=(3600, -3600))
+    injection = case.inject("computing", "kill child", stage=case.stage("computing"))
+    case.extra = (1, 1)
+    case.submit()
+    injection.reached()
+    case.wait()
+    case.home.end()
+    case.home.serve()
+
+
+def database_clock(case: Case) -> None:
+    """The database's clock jumps an hour ahead: all leases have run out, and their holders still work."""
+    injection = case.inject("completing", "hold", stage=case.stage("completing"))
+    case.submit()
+    held = injection.reached()
+    case.extra = (1, 2)
+
+    def jumped() -> bool:  # a heartbeat may be faster than the sweepers
+        with case.home.database.write() as session:
+            late = update(Shard).where(Shard.state == ShardState.RUNNING, Shard.attempt == 1)
+            session.execute(late.values(lease_until=Shard.lease_until - 3600))
+        return attempts_of(case, held["shard"]) == 2
+
+    case.wait_until(jumped)
+    injection.release()
+
+
+CATALOGUE.add("workers' clocks wrong", wrong_clocks)
+CATALOGUE.add("database's clock jumps", database_clock)

@@ -1,0 +1,177 @@
+"""Stores that are full or read-only; artifacts that are deleted or changed behind our back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from shared.models import Checkpoint, CheckpointKind, JobState, Shard
+from tests.faults.conftest import Catalogue
+from tests.faults.harness import FIRST_RUN, Case, signalled
+from tests.faults.servers import Storage
+
+CATALOGUE = Catalogue()
+
+
+def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+    case()
+
+
+def failed_with(case: Case, job: int, words: str) -> None:
+    """Wait until the job has failed, with these words in its error and at the first attempt."""
+    case.home.wait(lambda: case.home.ended(job))
+    row = case.home.job(job)
+    assert row.state == JobState.FAILED, case.events()
+    assert words in (row.error or ""), row.error
+    shards = [shard for shard in case.home.shards(job) if shard.state == "failed"]
+    assert [shard.attempt for shard in shards] == [1]
+
+
+def storage_of(case: Case) -> Storage:
+    """The store's own disk."""
+    assert case.home.storage
+    if not case.home.storage.mounted:
+        pytest.skip("mounting a disk isn't permitted here: limits of files stand for it in the acceptance tests")
+    return case.home.storage
+
+
+# --- the disk ---
+
+
+def disk_full(case: Case) -> None:
+    storage = storage_of(case)
+    left = set((case.home.store / "incoming").iterdir())
+    case.faults += 1
+    storage.leave(case.draw.choice((0, 4096, 50_000)))
+    try:
+        job = case.submit()
+        failed_with(case, job, "No room left in the artifact store")
+        case.wait_until(lambda: set((case.home.store / "incoming").iterdir()) <= left)
+    finally:
+        storage.enlarge()
+    case.home("retry", job)
+
+
+def read_only(case: Case) -> None:
+    storage = storage_of(case)
+    case.faults += 1
+    storage.allow_writing(False)
+    try:
+        job = case.submit()
+        failed_with(case, job, "can't be written")
+    finally:
+        storage.allow_writing(True)
+    case.home("retry", job)
+
+
+CATALOGUE.add("disk full", disk_full)
+CATALOGUE.add("store read-only", read_only)
+
+
+# --- artifacts ---
+
+
+def delete(file: Path) -> None:
+    file.unlink()
+
+
+def change(file: Path) -> None:
+    """Somewhere in its second half."""
+    content = bytearray(file.read_bytes())
+    place = len(content) * 3 // 4
+    content[place] ^= 0x55
+    file.write_bytes(content)
+
+
+def needed_later(case: Case) -> Path:
+    """Let a job come to where it has left a file that it needs again, and hold it; the shard that needs the file
+    is claimed, or will be again."""
+    stage = {"top9": "select", "occlusion": "finish", "train": "train"}[case.kind]
+    if case.kind == "train":  # in its second epoch or third; it goes on from the state of the one before
+        killed = case.inject("computing", "kill child", stage=stage, skip=case.draw.randrange(7, 15))
+        case.extra = (0, 0)  # retried: its attempts count from the beginning
+    held = case.inject("claimed", "hold", stage=stage, skip=0)
+    if case.kind == "train":
+        # The first to claim is let go, and killed later; the one that goes on is held in its place.
+        job = case.submit()
+        held.reached()
+        second = case.inject("claimed", "hold", stage=stage)
+        held.release()
+        killed.reached()
+        second.reached()
+        case.release = second.release
+        with case.home.database.read() as session:
+            state = select(Checkpoint.path).where(
+                Checkpoint.job_id == job, Checkpoint.kind == CheckpointKind.STATE
+            )
+            return case.home.store / session.scalars(state).one()
+    job = case.submit()
+    held.reached()
+    case.release = held.release
+    with case.home.database.read() as session:
+        results = session.scalars(
+            select(Shard.result_path).where(Shard.job_id == job, Shard.result_path.is_not(None))
+        ).all()
+    return case.home.store / case.draw.choice(sorted(filter(None, results)))
+
+
+def artifact(case: Case, harm: Callable[[Path], None], says: str) -> None:
+    """The job says what is wrong, and makes no result of it; when all is as it was it can be tried again."""
+    file = needed_later(case)
+    content = file.read_bytes()
+    harm(file)
+    try:
+        case.release()
+        job = max(case.jobs)
+        case.home.wait(lambda: case.home.ended(job))
+        row = case.home.job(job)
+        assert row.state == JobState.FAILED, case.events()
+        assert says in (row.error or ""), row.error
+        assert file.name in (row.error or "")
+    finally:
+        file.write_bytes(content)
+    case.home("retry", job)
+
+
+def weights(case: Case, harm: Callable[[Path], None], says: str) -> None:
+    """The same of the weights of a network that is analysed."""
+    with case.home.database.read() as session:
+        query = select(Checkpoint.path).where(Checkpoint.job_id == FIRST_RUN, Checkpoint.kind == "best")
+        file = case.home.store / session.scalars(query).one()
+    for worker in case.home.children():  # which have the network in their memory
+        signalled(worker.pid, signal.SIGKILL)
+    content = file.read_bytes()
+    case.faults += 1
+    harm(file)
+    try:
+        job = case.submit()
+        failed_with(case, job, says)
+        assert file.name in (case.home.job(job).error or "")
+    finally:
+        file.write_bytes(content)
+    case.home("retry", job)
+
+
+def changed_before(case: Case) -> None:
+    """A file is damaged that a later job makes again: it is made good."""
+    with case.home.database.read() as session:
+        query = select(Checkpoint.path).where(Checkpoint.job_id == FIRST_RUN, Checkpoint.kind == "best")
+        file = case.home.store / session.scalars(query).one()
+    case.faults += 1
+    change(file)
+    case.submit("train")
+
+
+for harm, word, says in ((delete, "deleted", "is not in the store"), (change, "changed", "is damaged")):
+    CATALOGUE.add(f"artifact {word}", partial(artifact, harm=harm, says=says))
+    CATALOGUE.add(
+        f"weights {word}",
+        partial(weights, harm=harm, says=says),
+        kinds=("top9", "occlusion"),
+    )
+CATALOGUE.add("artifact changed and made again", changed_before, kinds=("train",))

@@ -1,0 +1,31 @@
+"""One process, one shard after the other, without Redis, supervisor or rivals: what nothing can disturb.
+
+    python -m tests.faults.undisturbed
+
+does all that is queued on the home of the settings.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from shared.models import Shard, ShardState
+from shared.schema import open_database
+from shared.settings import load_settings
+from worker.runner import run
+
+
+def main() -> None:
+    settings = load_settings()
+    database = open_database(settings.resolved_database_url)
+    while True:
+        with database.read() as session:
+            due = select(Shard.id).where(Shard.state == ShardState.QUEUED).order_by(Shard.id).limit(1)
+            shard_id = session.scalar(due)
+        if shard_id is None:
+            return
+        run(shard_id, settings)
+
+
+if __name__ == "__main__":
+    main()
