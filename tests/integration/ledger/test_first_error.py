@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from click.testing import CliRunner
 from sqlalchemy import update
 
+from producer.cli.main import cli
 from producer.progress import FirstError, job_progress
 from shared.ledger import Ledger
 from shared.models import Shard
@@ -21,7 +25,9 @@ def fall_silent(ledger: Ledger, shard_id: int) -> None:
     ledger.sweep()
 
 
-def test_the_first_of_three_attempts_is_shown(ledger: Ledger, dataset: int) -> None:
+def test_the_first_of_three_attempts_is_shown(
+    ledger: Ledger, dataset: int, database_url: str, tmp_path: Path
+) -> None:
     job, _ = ledger.submit(top9(dataset))
     shard_id = queued(ledger, job)[1]
     ledger.fail(claimed(ledger, shard_id), "no room\non the disk", again=True)
@@ -34,6 +40,9 @@ def test_the_first_of_three_attempts_is_shown(ledger: Ledger, dataset: int) -> N
     assert progress.first_error is not None
     assert (progress.first_error.shard, progress.first_error.message) == (1, "no room\non the disk")
     assert progress.as_json()["first_error"]["message"] == "no room\non the disk"
+    done = CliRunner().invoke(cli, ["--home", str(tmp_path), "--database-url", database_url, "status", str(job)])
+    assert "shard 1): no room\non the disk\nerror: Shard 1 (search): worker w fell silent" in done.output
+    assert f"`analyze retry {job}` does what is left to do" in done.output
 
 
 def test_a_job_whose_workers_only_died(ledger: Ledger, dataset: int) -> None:
