@@ -12,7 +12,7 @@ import numpy as np
 import psycopg
 import safetensors.torch
 import torch
-from sqlalchemy import inspect, make_url, text
+from sqlalchemy import Connection, inspect, make_url, text
 
 from producer.datasets.shapes import generate
 from shared.database import Database
@@ -63,10 +63,7 @@ SCHEMA_QUERIES = {
         "SELECT table_name, ordinal_position, column_name, data_type, character_maximum_length, is_nullable, "
         "column_default, pg_get_serial_sequence(quote_ident(table_name), column_name) "
         "FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
-        # A list of values comes back from a dump with its casts in other places: these are left out.
-        "SELECT conrelid::regclass::text, conname, CASE WHEN pg_get_constraintdef(oid) ~ ' = ANY ' "
-        "THEN regexp_replace(pg_get_constraintdef(oid), '::(character varying|text)([[][]])?|[()]', '', 'g') "
-        "ELSE pg_get_constraintdef(oid) END FROM pg_constraint "
+        "SELECT CAST(CAST(conrelid AS regclass) AS text), conname, pg_get_constraintdef(oid) FROM pg_constraint "
         "WHERE connamespace = CAST('public' AS regnamespace) ORDER BY 1, 2",
         "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2",
         "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
@@ -76,11 +73,30 @@ SCHEMA_QUERIES = {
 }
 
 
+CHECKS = (
+    "SELECT CAST(CAST(conrelid AS regclass) AS text), quote_ident(conname), pg_get_constraintdef(oid) "
+    "FROM pg_constraint WHERE contype = 'c' AND connamespace = CAST('public' AS regnamespace)"
+)
+
+
 def schema(database: Database) -> list[tuple[Any, ...]]:
     """Tables, columns, constraints, indexes, views and sequences, as the database itself tells them."""
     queries = SCHEMA_QUERIES["sqlite" if database.is_sqlite else "postgresql"]
-    with database.read() as session:
-        return [tuple(row) for query in queries for row in session.connection().exec_driver_sql(query)]
+    with database.engine.connect() as connection:
+        if not database.is_sqlite:
+            _parse_checks_again(connection)
+        found = [tuple(row) for query in queries for row in connection.exec_driver_sql(query)]
+        connection.rollback()
+    return found
+
+
+def _parse_checks_again(connection: Connection) -> None:
+    """Make every CHECK anew from PostgreSQL's own words for it, as a dump and its loading do: a list of values
+    has its casts in other places from then on, and stays so."""
+    for table, name, definition in connection.exec_driver_sql(CHECKS).all():
+        connection.exec_driver_sql(
+            f"ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}"
+        )
 
 
 def give_images(database: Database, folder: Path) -> None:
@@ -107,6 +123,16 @@ def give_weights(specification: Mapping[str, Any], store: Path) -> None:
     file = store / specification["weights_path"]
     file.parent.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file({name: _made_up(tensor) for name, tensor in shapes.items()}, file)
+
+
+def give_files_of_version_1(state: Path, partial: Path) -> None:
+    """Files with the names of their time inside: a training's state, and what a shard of a search found."""
+    for file in (state, partial):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"epoch": 4, "model": {}, "optimizer": {}, "scheduler": {}}, state)
+    found = {f"0.{name}": np.zeros((3, 5)) for name in ("activation", "image", "row", "col")}
+    with partial.open("wb") as opened:
+        np.savez(opened, skipped=np.int64(0), allow_pickle=False, **found)
 
 
 def _made_up(like: torch.Tensor) -> torch.Tensor:
