@@ -204,7 +204,7 @@ def ls(app: App, as_json: bool) -> None:
         datasets = session.scalars(select(Dataset).order_by(Dataset.name)).all()
         for column in (Image.dataset_id, DatasetProblem.dataset_id):
             grouped = session.execute(select(column, func.count()).group_by(column))
-            counts[column.class_] = dict(grouped.tuples().all())
+            counts[column.class_] = {row[0]: row[1] for row in grouped}
     rows = [
         {
             "name": d.name,

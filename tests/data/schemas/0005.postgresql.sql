@@ -1329,7 +1329,8 @@ CREATE INDEX ix_jobs_dataset_id ON public.jobs USING btree (dataset_id);
 CREATE INDEX ix_jobs_state ON public.jobs USING btree (state);
 CREATE INDEX ix_occlusion_map_rows_image_id ON public.occlusion_map_rows USING btree (image_id);
 CREATE INDEX ix_occlusion_position_rows_image_id ON public.occlusion_position_rows USING btree (image_id);
-CREATE INDEX ix_shards_state_queue ON public.shards USING btree (state, queue);
+CREATE INDEX ix_shards_job_id_state_stage ON public.shards USING btree (job_id, state, stage);
+CREATE INDEX ix_shards_state_sent_at_id ON public.shards USING btree (state, sent_at, id);
 CREATE INDEX ix_top_activation_rows_image_id ON public.top_activation_rows USING btree (image_id);
 CREATE INDEX ix_training_runs_dataset_id ON public.training_runs USING btree (dataset_id);
 ALTER TABLE ONLY public.answers
