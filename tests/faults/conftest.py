@@ -16,6 +16,8 @@ from tests.faults.content import read_content, write_content
 from tests.faults.harness import KINDS, Case, Common, Home
 from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
 
+SHARE = 4  # of the faults of each module one in so many is in the short run, drawn by the seed
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -51,9 +53,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     option = metafunc.config.option
     chosen = []
-    for fault in metafunc.module.CATALOGUE.faults:
+    faults = metafunc.module.CATALOGUE.faults
+    if option.faults == "short":
+        drawn = random.Random(f"{option.seed} {metafunc.module.__name__}").sample(faults, -(-len(faults) // SHARE))
+        faults = [fault for fault in faults if fault in drawn]
+    for fault in faults:
         every = [(database, kind) for database in fault.databases for kind in fault.kinds]
-        if option.faults == "short":
+        if option.faults in ("short", "each"):
             every = [random.Random(f"{option.seed} {fault.name}").choice(every)]
         rounds = option.rounds if option.faults == "long" else 1
         chosen += [(fault, *both, number) for number in range(rounds) for both in every]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+SHORT_SEED = 1  # the same tests each time, as everywhere else
 COUNTS = ("faults injected", "jobs run")
 
 
@@ -15,18 +16,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption(
         "--faults",
-        choices=("short", "long"),
+        choices=("short", "each", "long"),
         default="short",
-        help="every fault once, on a database and with a kind of job that are drawn; or all combinations",
+        help="some faults of each module; each fault once; or each with every database and kind of job. Databases "
+        "and kinds are drawn in the first two",
     )
     group.addoption("--rounds", type=int, default=1, help="how often the long selection runs them all")
-    group.addoption("--seed", type=int, help="of what is drawn for the faults; without it, another one each time")
+    said = (
+        f"of what is drawn for the faults; without it, {SHORT_SEED} for the short run, else another one each time"
+    )
+    group.addoption("--seed", type=int, help=said)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
         drawn = getattr(config, "workerinput", {}).get("seed")  # all processes choose the same tests
-        config.option.seed = secrets.randbelow(10**6) if drawn is None else drawn
+        if drawn is None:
+            drawn = SHORT_SEED if config.option.faults == "short" else secrets.randbelow(10**6)
+        config.option.seed = drawn
 
 
 @pytest.hookimpl(optionalhook=True)
