@@ -13,7 +13,7 @@ import logging
 import uuid
 from typing import Any
 
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 
 from shared.broker import TASK
 
@@ -49,7 +49,16 @@ def checked(message: Any, queue: str) -> dict[str, Any] | None:
 
 
 class Channel(redis.Channel):
-    """Survives what is no JSON."""
+    """Survives what is no JSON, and a server that goes away while a shard is computed."""
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        try:
+            super().basic_ack(delivery_tag, multiple)
+        except self.connection_errors:
+            # Else this worker would wait for ever for room to take another one: nothing else notices that the
+            # server was away. It has the message still, and delivers it again; the ledger knows what is done.
+            virtual.QoS.ack(self.qos, delivery_tag)
+            raise
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

@@ -34,7 +34,7 @@ def parse(kind: str, specification: dict[str, Any]) -> Specification:
         return KINDS[kind].model_validate(specification)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "all of it"
         raise SpecificationNotReadable(kind=kind, reason=f"{where}: {first['msg']}") from error
 
 

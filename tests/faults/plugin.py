@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-SHORT_SEED = 1  # the same tests each time, as everywhere else
+SHORT_SEED = 2  # the same tests each time, as everywhere else
 COUNTS = ("faults injected", "jobs run")
 
 

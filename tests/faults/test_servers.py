@@ -14,9 +14,10 @@ import psutil
 from redis.exceptions import RedisError
 from sqlalchemy import select, text
 
-from shared.broker import Broker, private_socket
+from shared.broker import broker_for
 from shared.database import database_now
 from shared.models import Shard
+from shared.settings import load_settings
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import LEASE_SECONDS, Case
 from tests.faults.servers import RedisServer
@@ -109,7 +110,7 @@ CATALOGUE.add("Redis full", redis_full)
 
 def private_killed(case: Case) -> None:
     release, _ = in_hand(case)
-    broker = Broker(f"unix://{private_socket(case.home.home)}")
+    broker = broker_for(load_settings({"home": case.home.home}))
     psutil.Process(broker.redis.info("server")["process_id"]).kill()
     release()
 
@@ -159,7 +160,7 @@ def connections_terminated(case: Case, state: str) -> None:
     release, _ = in_hand(case, state)
     assert case.postgresql
     name = case.home.database.url.database
-    case.extra = (1, 1) if state == "committing" else (0, 0)
+    case.extra = (1, 2) if state == "committing" else (0, 1)  # the other worker may be about to commit
     case.postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     release()
 
