@@ -17,6 +17,7 @@ from sqlalchemy import Connection, inspect, make_url, text
 from producer.datasets.shapes import generate
 from shared.database import Database
 from shared.networks import NetworkSpecification
+from shared.store import Store
 from worker.vision.networks import build
 
 FOLDER = Path(__file__).parents[1] / "data" / "schemas"
@@ -125,14 +126,16 @@ def give_weights(specification: Mapping[str, Any], store: Path) -> None:
     safetensors.torch.save_file({name: _made_up(tensor) for name, tensor in shapes.items()}, file)
 
 
-def give_files_of_version_1(state: Path, partial: Path) -> None:
-    """Files with the names of their time inside: a training's state, and what a shard of a search found."""
-    for file in (state, partial):
-        file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"epoch": 4, "model": {}, "optimizer": {}, "scheduler": {}}, state)
+def give_files_of_version_1(store: Store) -> tuple[str, str]:
+    """Files with the names of their time inside: a training's state, and what a shard of a search found. Returns
+    their paths."""
+    state = {"epoch": 4, "model": {}, "optimizer": {}, "scheduler": {}}
     found = {f"0.{name}": np.zeros((3, 5)) for name in ("activation", "image", "row", "col")}
-    with partial.open("wb") as opened:
-        np.savez(opened, skipped=np.int64(0), allow_pickle=False, **found)
+    files = (
+        store.write(".pt", lambda file: torch.save(state, file)),
+        store.write(".npz", lambda file: np.savez(file, skipped=np.int64(0), allow_pickle=False, **found)),
+    )
+    return files[0].path, files[1].path
 
 
 def _made_up(like: torch.Tensor) -> torch.Tensor:

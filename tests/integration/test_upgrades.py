@@ -25,6 +25,7 @@ from shared.database import Database
 from shared.models import Base
 from shared.schema import NEWEST_REVISION, _config, current_revision, upgrade
 from shared.specifications import parse
+from shared.store import Store
 from tests.conftest import DATABASES, Analyze, fresh_database
 from tests.integration.stored_schemas import (
     Content,
@@ -225,10 +226,15 @@ def test_old_jobs_go_on(stored: Analyze, request: pytest.FixtureRequest, tmp_pat
     (half,) = [job["id"] for job in before if job["state"] == "running" and job["stage"] == 1]
     active = {job["id"] for job in before if job["state"] in ("queued", "running")}
     assert {job["kind"] for job in before if job["id"] in active} == {job["kind"] for job in before}
-    (state,) = rows(stored, f"SELECT path FROM checkpoints WHERE job_id = {stopped} AND kind = 'state'")
-    (partial,) = rows(stored, f"SELECT result_path AS path FROM shards WHERE job_id = {half} AND state = 'done'")
-    if oldest:
-        give_files_of_version_1(store / state["path"], store / partial["path"])
+    state = f"UPDATE checkpoints SET path = :path WHERE job_id = {stopped} AND kind = 'state'"
+    partial = f"UPDATE shards SET result_path = :path WHERE job_id = {half} AND state = 'done'"
+    missing = f"00/{'0' * 64}.pt", f"00/{'0' * 64}.npz"
+    paths = give_files_of_version_1(Store(store)) if oldest else missing
+    database = opened(stored)
+    with database.write() as session:
+        for update, path in zip((state, partial), paths, strict=True):
+            session.execute(text(update), {"path": path})
+    database.close()
     for number in (failed, stopped, idle):
         said(stored, "retry", number)
     up = stored.start("up", "--devices", "cpu")
@@ -238,7 +244,7 @@ def test_old_jobs_go_on(stored: Analyze, request: pytest.FixtureRequest, tmp_pat
     for number in (active | {idle}) - {half}:
         assert ended[number]["state"] == "done", ended[number]["error"]
         assert json.loads(said(stored, "results", number, "--json"))
-    for number, path in ((half, partial["path"]), (stopped, state["path"])):
+    for number, path in zip((stopped, half), paths, strict=True):
         assert (
             f"{'Another version of the program wrote' if oldest else 'Artifact'} {path}" in ended[number]["error"]
         )

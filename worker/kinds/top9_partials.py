@@ -107,7 +107,7 @@ def _stored(file: Path) -> Iterator[Mapping[str, np.ndarray]]:
         try:
             yield arrays
         except KeyError as error:
-            raise OfAnotherVersion(path=file.name) from error
+            raise OfAnotherVersion(path=f"{file.parent.name}/{file.name}") from error
 
 
 def _store(context: ShardContext, arrays: Arrays) -> StoredFile:
