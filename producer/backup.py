@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
 
+from producer.files import whole_file
 from shared.database import Database
-from shared.errors import DatabaseOutOfReach, FileNotWritable, UsageError
+from shared.errors import DatabaseOutOfReach, UsageError
 
 
 def back_up(database: Database, target: Path) -> int:
@@ -26,19 +26,12 @@ def back_up(database: Database, target: Path) -> int:
         raise UsageError(
             reason="A PostgreSQL database is backed up by its own tools: pg_dump --format=custom --file=FILE NAME."
         )
-    unfinished = target.with_name(f".{target.name}.part")
     try:
-        unfinished.touch(mode=0o600)
-        _copy(database, unfinished)
-        with unfinished.open("rb") as written:
-            os.fsync(written.fileno())
-        unfinished.rename(target)
-    except OSError as error:
-        raise FileNotWritable(path=target, reason=error.strerror or error) from error
+        with whole_file(target) as unfinished:
+            unfinished.touch(mode=0o600)
+            _copy(database, unfinished)
     except sqlite3.Error as error:
         raise DatabaseOutOfReach(url=database, reason=error) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return target.stat().st_size
 
 

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from shared.errors import FileNotWritable
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """The path to write to instead: it gets the name of ``file`` at the end, if all went well, or goes.
+
+    Raises
+    ------
+    FileNotWritable
+    """
+    part = file.with_name(f"{file.name}.part")
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(file)
+    except OSError as error:
+        raise FileNotWritable(path=file, reason=error.strerror or error) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
 
 
 def write_file(file: Path, content: bytes) -> None:
@@ -15,12 +38,6 @@ def write_file(file: Path, content: bytes) -> None:
     ------
     FileNotWritable
     """
-    part = file.with_name(f"{file.name}.part")
-    try:
+    with whole_file(file) as part:
         file.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(content)
-        part.replace(file)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise FileNotWritable(path=file, reason=error.strerror or error) from error

@@ -17,7 +17,7 @@ from sqlalchemy import delete, select
 from shared.database import Database
 from shared.models import Artifact
 from shared.references import referenced_artifacts
-from shared.store import NAME, Store
+from shared.store import NAME, Store, sha256_of
 
 FILES_AT_ONCE = 500
 
@@ -103,4 +103,4 @@ def _numbers(paths: Iterable[str]) -> np.ndarray:
 
 
 def _number(path: str) -> int:
-    return int(path[3:19], 16)
+    return int(sha256_of(path)[:16], 16)

@@ -6,7 +6,7 @@ Any number of exporters say the same. Counters go on over restarts; they are kep
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
@@ -120,7 +120,7 @@ def _oldest_unsent(session: Session, queue: str) -> datetime:
 
 
 def _seconds_since(moment: datetime) -> float:
-    return max(0.0, (datetime.now(UTC) - moment).total_seconds())
+    return max(0.0, (utc_now() - moment).total_seconds())
 
 
 def _workers(session: Session) -> Iterator[Metric]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 
@@ -14,7 +13,7 @@ from shared.errors import ArtifactMissing, NoSuchJob
 from shared.models import Job, JobState
 from shared.references import referenced_artifacts
 from shared.settings import Settings, environment
-from shared.store import Store, sha256_of
+from shared.store import Store, sha256_of, sha256_of_file
 
 
 class CheckedRows(BaseModel):
@@ -41,8 +40,7 @@ def files_of_job(database: Database, job_id: int) -> list[str]:
 def what_is_wrong(store: Store, path: str) -> str | None:
     """A line on a file that is missing, or not what its name says; None if all is well."""
     try:
-        with store.locate(path).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of_file(store.locate(path))
     except ArtifactMissing:
         return f"{path} is missing"
     except OSError as error:

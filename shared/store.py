@@ -26,6 +26,12 @@ def sha256_of(path: str) -> str:
     return path[3:67]
 
 
+def sha256_of_file(file: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 @dataclass(frozen=True)
 class StoredFile:
     """What the store says of a file it took."""
@@ -67,8 +73,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
                 size = os.fstat(file.fileno()).st_size
-            with temporary.open("rb") as written:
-                sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+            sha256 = sha256_of_file(temporary)
             path = f"{sha256[:2]}/{sha256}{suffix}"
             self._place(temporary, self.root / path)
         except OSError as error:
@@ -141,8 +146,7 @@ def _touch(file: Path) -> None:
 def _has_its_name(file: Path) -> bool:
     """Whether the file's content is what its name says."""
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest() == file.stem
+        return sha256_of_file(file) == file.stem
     except FileNotFoundError:
         return False
 

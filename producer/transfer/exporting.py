@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
+from producer.files import whole_file
 from producer.transfer.format import MANIFEST, TABLES, Manifest, RowsMember, encoded, rows_member
 from shared.database import Database
-from shared.errors import FileNotWritable, JobStateConflict, NoSuchJob
+from shared.errors import JobStateConflict, NoSuchJob
 from shared.models import Artifact, Dataset, DatasetProblem, Image, ImageSplit, Job, JobState, Network, TrainingRun
 from shared.references import ROWS_AT_ONCE, referenced_artifacts, rows_of_job
 from shared.schema import NEWEST_REVISION
@@ -35,42 +36,37 @@ def export_job(
     ------
     NoSuchJob, JobStateConflict, ArtifactMissing, FileNotWritable
     """
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        with TemporaryDirectory(dir=target.parent, prefix=".export-") as folder, database.read() as session:
-            job = session.get(Job, job_id)
-            if job is None:
-                raise NoSuchJob(job_id=job_id)
-            if job.state != JobState.DONE:
-                raise JobStateConflict(job_id=job_id, state=job.state, action="exported")
-            paths = sorted(set(referenced_artifacts(session, job_id)))
-            files = {path: store.locate(path) for path in paths}
-            rows = {name: _write_rows(session, job, table, Path(folder)) for name, table in TABLES.items()}
-            rows[Artifact.__tablename__] = _write_artifacts(files, Path(folder))
-            manifest = Manifest(
-                program=version("unitscope"),
-                schema_=NEWEST_REVISION,
-                job_id=job.id,
-                kind=job.kind,
-                key=job.key,
-                rows=rows,
-                files=len(files),
-                bytes=sum(file.stat().st_size for file in files.values()),
-            )
-            with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as tar:
-                _add_bytes(tar, MANIFEST, manifest.model_dump_json(by_alias=True, indent=1).encode())
-                for name in rows:
-                    _add(tar, rows_member(name), Path(folder) / name)
-                for path, file in files.items():
-                    _add(tar, f"store/{path}", file)
-                    on_file()
-            with unfinished.open("rb") as written:
-                os.fsync(written.fileno())
-            unfinished.rename(target)
-    except OSError as error:
-        raise FileNotWritable(path=target, reason=error.strerror or error) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        whole_file(target) as unfinished,
+        TemporaryDirectory(dir=target.parent, prefix=".export-") as folder,
+        database.read() as session,
+    ):
+        job = session.get(Job, job_id)
+        if job is None:
+            raise NoSuchJob(job_id=job_id)
+        if job.state != JobState.DONE:
+            raise JobStateConflict(job_id=job_id, state=job.state, action="exported")
+        paths = sorted(set(referenced_artifacts(session, job_id)))
+        files = {path: store.locate(path) for path in paths}
+        rows = {name: _write_rows(session, job, table, Path(folder)) for name, table in TABLES.items()}
+        rows[Artifact.__tablename__] = _write_artifacts(files, Path(folder))
+        manifest = Manifest(
+            program=version("unitscope"),
+            schema_=NEWEST_REVISION,
+            job_id=job.id,
+            kind=job.kind,
+            key=job.key,
+            rows=rows,
+            files=len(files),
+            bytes=sum(file.stat().st_size for file in files.values()),
+        )
+        with tarfile.open(unfinished, "w", format=tarfile.PAX_FORMAT) as tar:
+            _add_bytes(tar, MANIFEST, manifest.model_dump_json(by_alias=True, indent=1).encode())
+            for name in rows:
+                _add(tar, rows_member(name), Path(folder) / name)
+            for path, file in files.items():
+                _add(tar, f"store/{path}", file)
+                on_file()
     return manifest
 
 

@@ -25,7 +25,7 @@ from shared.errors import BadExport, NoSuchFile
 from shared.models import Artifact, Event, Job, JobState, Network, utc_now
 from shared.schema import NEWEST_REVISION
 from shared.specifications import KINDS, parse
-from shared.store import NAME, Store, sha256_of
+from shared.store import NAME, Store, sha256_of, sha256_of_file
 
 LONGEST_LINE = 2**26
 ROWS_AT_ONCE = 20_000  # in one transaction: a longer one would keep every other writer of a SQLite file waiting
@@ -145,9 +145,8 @@ class _Importing:
             file = self.folder / table
             with file.open("wb") as copy:
                 shutil.copyfileobj(content, copy)
-            with file.open("rb") as copy:
-                if hashlib.file_digest(copy, "sha256").hexdigest() != rows.sha256:
-                    raise ValueError(f"the rows of {table} are damaged")
+            if sha256_of_file(file) != rows.sha256:
+                raise ValueError(f"the rows of {table} are damaged")
             known = {column.name for column in TABLES[table].columns}
             if not set(rows.columns) <= known or len(set(rows.columns)) != len(rows.columns):
                 raise ValueError(f"{table} has columns that are not known here")
