@@ -134,7 +134,8 @@ def _stages(session: Session, job_id: int) -> list[StageProgress]:
 
 
 def _stage(name: str, rows: Sequence[Any]) -> StageProgress:
-    done, total = (int(sum(getattr(row, column) for row in rows)) for column in ("done", "total"))
+    done = int(sum(row.done for row in rows if row.state != ShardState.QUEUED))  # not what a dead attempt did
+    total = int(sum(row.total for row in rows))
     began = min((row.began for row in rows if row.began), default=None)
     ended = max((row.ended for row in rows if row.ended), default=None)
     shards = {row.state: row.shards for row in rows}

@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 
 from shared.database import Database
@@ -30,6 +31,13 @@ DATABASES = ("sqlite", "postgresql")
 settings.register_profile(
     "long", max_examples=2000, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test draws the same tensors whatever ran before it, its fixtures too."""
+    torch.manual_seed(0)
+
 
 # Started in the background of a shell, we ignore Ctrl+C, and so would the programs that we start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from functools import cache
@@ -26,6 +27,9 @@ from shared.store import Store
 from worker.arithmetic import settle_arithmetic
 from worker.context import JobContext
 from worker.kinds import STAGES
+from worker.memory import give_back
+
+AGAIN_SECONDS = 1.0  # between two attempts to complete a shard
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +77,25 @@ class ShardContext(JobContext):
         self._ledger.record(self.claim, write)
 
     def complete(self, write: Callable[[Session], None] | None = None, result_path: str | None = None) -> None:
-        """End the shard with its results, in one transaction (raises ``LeaseLost``)."""
-        self._ledger.complete(self.claim, write, result_path)
+        """End the shard with its results, in one transaction.
+
+        While the database is away this is tried again, for as long as a lease lasts: what was computed would have
+        to be computed again. ``write`` is called each time, and makes its rows anew.
+
+        Raises
+        ------
+        LeaseLost, DatabaseOutOfReach
+        """
+        deadline = time.monotonic() + self._ledger.lease_seconds
+        while True:
+            try:
+                return self._ledger.complete(self.claim, write, result_path)
+            except DatabaseOutOfReach as error:
+                if time.monotonic() > deadline:
+                    raise
+                logger.warning("completed again in a moment: %s", error)
+            if self.lease_lost.wait(AGAIN_SECONDS):
+                raise LeaseLost(f"shard {self.claim.shard_id}")
 
     def log(self, level: str, message: str) -> None:
         """Add a line to the job's log."""
@@ -146,6 +167,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
         except LeaseLost as error:
             logger.warning("lease lost, nothing written: %s", error)
             _count_late_write(ledger, claim)
+    give_back()
     try:
         dispatch(ledger, _broker(settings))
     except BrokerOutOfReach as error:  # a sweeper sends the next stage later

@@ -147,9 +147,9 @@ def postgresql_restarts(case: Case, mode: str, state: str) -> None:
     release, _ = in_hand(case, state)
     server = case.postgresql
     assert server
-    # In the middle of a commit all is lost, and done again; before, the connection is made anew. A server that is
-    # away for longer than a lease costs others their shards too.
-    case.extra = (1, 2) if state == "committing" else (0, 2)
+    # The connection is made anew, and a broken commit tried again. A server that is away for longer than a lease
+    # costs others their shards too.
+    case.extra = (0, 2)
     server.stop(mode)
     wait_seconds(case.draw.uniform(0, 1))
     server.start()
@@ -160,7 +160,7 @@ def connections_terminated(case: Case, state: str) -> None:
     release, _ = in_hand(case, state)
     assert case.postgresql
     name = case.home.database.url.database
-    case.extra = (1, 2) if state == "committing" else (0, 1)  # the other worker may be about to commit
+    case.extra = (0, 1)  # the other worker may be about to claim, and not hear that it has
     case.postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     release()
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from producer.progress import job_progress
 from shared.ledger import LeaseLost, Ledger
 from shared.models import Event, Shard
 from tests.integration.ledger.helpers import (
@@ -35,6 +36,15 @@ def test_heartbeat_extends_the_lease_and_notes_the_progress(ledger: Ledger, job:
     assert shard.lease_until is not None
     assert shard.lease_until > 1e9
     assert ledger.sweep() == 0
+
+
+def test_what_a_dead_attempt_did_is_no_progress(ledger: Ledger, job: int) -> None:
+    claim = claimed(ledger, queued(ledger, job)[0])
+    ledger.heartbeat(claim, 7)
+    assert job_progress(ledger.database, job).stages[0].done == 7
+    expire(ledger, claim.shard_id)
+    ledger.sweep()
+    assert job_progress(ledger.database, job).stages[0].done == 0
 
 
 def test_heartbeat_never_shows_more_work_than_there_is(ledger: Ledger, job: int) -> None:

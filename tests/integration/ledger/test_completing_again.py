@@ -1,0 +1,90 @@
+"""A database that goes away while a worker completes its shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.errors import DatabaseOutOfReach
+from shared.ledger import LeaseLost, Ledger
+from shared.models import Event, Shard, ShardState
+from shared.store import Store
+from tests.conftest import fresh_database
+from worker.runner import ShardContext
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Only a server's connections can be cut; a locked SQLite file is waited for."""
+    return fresh_database("postgresql", request, tmp_path)
+
+
+class Cut:
+    """Writes a row, after the connection was cut from outside so many times."""
+
+    def __init__(self, server: str, job: int, times: int) -> None:
+        self.server, self.job, self.left = server, job, times
+
+    def __call__(self, session: Session) -> None:
+        session.add(Event(job_id=self.job, level="info", message="a result"))
+        session.flush()
+        if self.left:
+            self.left -= 1
+            pid = session.scalar(text("SELECT pg_backend_pid()"))
+            with psycopg.connect(self.server, autocommit=True) as connection:
+                connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+
+def context_of(ledger: Ledger, folder: Path) -> ShardContext:
+    ((shard, _), *_) = ledger.take_unsent()
+    claim = ledger.claim(shard, "worker")
+    assert claim
+    return ShardContext(claim, ledger, Store(folder), "cpu")
+
+
+def state_of(ledger: Ledger, shard: int) -> tuple[str, int]:
+    with ledger.database.read() as session:
+        row = session.get_one(Shard, shard)
+        return row.state, row.attempt
+
+
+def results(ledger: Ledger) -> int:
+    with ledger.database.read() as session:
+        return session.query(Event).filter(Event.message == "a result").count()
+
+
+def test_what_was_computed_is_written_when_the_database_is_back(
+    ledger: Ledger, job: int, postgresql_server: str, tmp_path: Path
+) -> None:
+    context = context_of(ledger, tmp_path)
+    context.complete(Cut(postgresql_server, job, times=2))
+    assert state_of(ledger, context.claim.shard_id) == (ShardState.DONE, 1)
+    assert results(ledger) == 1
+
+
+def test_it_is_given_up_after_a_lease(ledger: Ledger, job: int, postgresql_server: str, tmp_path: Path) -> None:
+    context = context_of(ledger, tmp_path)
+    ledger.lease_seconds = 1.5
+    with pytest.raises(DatabaseOutOfReach):
+        context.complete(Cut(postgresql_server, job, times=100))
+    assert results(ledger) == 0
+
+
+def test_nothing_is_written_once_another_has_the_shard(
+    ledger: Ledger, job: int, postgresql_server: str, tmp_path: Path
+) -> None:
+    context = context_of(ledger, tmp_path)
+    cut = Cut(postgresql_server, job, times=1)
+
+    def cut_for_long(session: Session) -> None:
+        cut(session)
+        context.lease_lost.set()  # as the heartbeat does
+
+    with pytest.raises(LeaseLost):
+        context.complete(cut_for_long)
+    assert state_of(ledger, context.claim.shard_id)[0] == ShardState.RUNNING
+    assert results(ledger) == 0

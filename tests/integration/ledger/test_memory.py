@@ -1,0 +1,51 @@
+"""What a worker process holds between two shards, in a process of its own with a worker's environment."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from producer.supervisor import MALLOC
+from shared.ledger import Ledger
+
+# A shard leaves behind 100 blocks of 1 MiB that are used, with holes of 1 MiB between them.
+PROGRAM = """
+import sys
+import psutil, torch
+from shared.settings import load_settings
+from worker import runner
+from worker.kinds import STAGES
+
+left = []
+
+def shard(context):
+    left.extend([torch.ones(1 << 18) for _ in range(200)][::2])
+    context.complete()
+    print(psutil.Process().memory_info().rss)
+
+STAGES["top9", "search"] = "__main__:shard"
+runner.run(int(sys.argv[1]), load_settings())
+print(psutil.Process().memory_info().rss, sum(int(block.sum()) for block in left))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
+def test_what_a_shard_leaves_between_used_blocks_is_given_back(ledger: Ledger, job: int, tmp_path: Path) -> None:
+    url = ledger.database.url.render_as_string(hide_password=False)
+    home = {"ANALYZE_HOME": str(tmp_path / "home"), "ANALYZE_DATABASE_URL": url}
+    ((shard, _), *_) = ledger.take_unsent()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(shard)],
+        env={**os.environ, **MALLOC, **home},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    during, after, used = map(int, done.stdout.split())
+    assert during - after > 75 * 2**20
+    assert used == 100 * 2**18  # what is used stays as it is
