@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -183,3 +185,14 @@ def test_inputs_are_those_of_the_recipes() -> None:
         assert [(pixel - mean[0]) / std[0] for pixel in (0, 0.5, 1)] == [-128, 0, 128]
     specification = network_specification("cifar-cnn", 10, size=64)
     assert (specification.image_size, specification.std) == (64, (0.2023, 0.1994, 0.2010))
+
+
+def test_a_zfnet_is_searched_without_torchvision() -> None:
+    """Its import takes longer than torch's, in every worker process and at every submit."""
+    code = (
+        "import sys, worker.kinds.top9, worker.kinds.top9_projecting, worker.describe\n"
+        "from worker.vision import networks\n"
+        "networks.layer_names(networks.build('zfnet', 20, 64, fc=16))\n"
+        "sys.exit('torchvision' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

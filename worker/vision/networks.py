@@ -6,11 +6,11 @@ import copy
 import difflib
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
-from torchvision import models
 
 from shared.errors import NoSuchNetwork, UsageError
 
@@ -173,8 +173,16 @@ ZFNETS: dict[str, Callable[..., ZFNet]] = {
 OWN: dict[str, Callable[..., nn.Module]] = {**ZFNETS, "cifar-cnn": CifarCNN}
 
 
+def torchvision_models() -> ModuleType:
+    """``torchvision.models``. Importing it takes longer than torch itself: a process with a ZFNet does without."""
+    from torchvision import models
+
+    return models
+
+
 def names() -> list[str]:
     """All networks that ``build`` knows."""
+    models = torchvision_models()
     return [*OWN, *models.list_models(module=models)]
 
 
@@ -199,7 +207,7 @@ def build(
     UsageError
         an option was given for a network that has no such thing, or the network can't take such images.
     """
-    if name not in names():
+    if name not in OWN and name not in names():
         close = difflib.get_close_matches(name, names(), n=3)
         raise NoSuchNetwork(name=name, close=f" (did you mean {' or '.join(close)}?)" if close else "")
     given = {"fc": fc, "maps": maps, "without": without}
@@ -214,13 +222,14 @@ def build(
             raise UsageError(reason=reason) from error
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": True}
-    return models.get_model(name, weights=None, num_classes=classes, **options)
+    model: nn.Module = torchvision_models().get_model(name, weights=None, num_classes=classes, **options)
+    return model
 
 
 def layer_names(model: nn.Module) -> dict[str, str]:
     """Names as people say them, by module path: conv1 to convN, then fcN+1 on, in the networks of this module and
     AlexNet. A ZFNet's layers keep theirs where one before them is left out."""
-    if not isinstance(model, (ZFNet, CifarCNN, models.AlexNet)):
+    if not isinstance(model, (ZFNet, CifarCNN)) and not isinstance(model, torchvision_models().AlexNet):
         return {}
     weighted = [(p, m) for p, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     if isinstance(model, ZFNet):

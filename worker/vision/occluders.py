@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Literal
 
 import torch
-from torchvision.transforms.v2 import functional as transforms
 
 Fill = Literal["grey", "mean", "black", "noise", "blur"]
 GREY = 128
@@ -47,6 +46,8 @@ def filling(pixels: torch.Tensor, fill: Fill, patch: int, seed: int = 0) -> torc
         for every image) or ``blur`` (the image, Gaussian of a quarter of the patch).
     """
     if fill == "blur":
+        from torchvision.transforms.v2 import functional as transforms  # see worker.vision.networks
+
         sigma = max(patch / 4, 0.5)
         reach = 2 * min(round(2 * sigma), min(pixels.shape[2:]) - 1) + 1
         return transforms.gaussian_blur(pixels, [reach, reach], [sigma, sigma])

@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
-from torchvision import models
 
 from shared.errors import DownloadFailed, UsageError
+from worker.vision.networks import torchvision_models
 
 HASH = re.compile(r"-([0-9a-f]{8,})\.")  # in the file's name: the first digits of its SHA-256
 
@@ -22,6 +22,7 @@ def pretrained_url(network: str) -> str:
     UsageError
         torchvision has none for it.
     """
+    models = torchvision_models()
     if network not in models.list_models(module=models):
         raise UsageError(reason=f"--weights DEFAULT is for networks of torchvision; {network} has none.")
     return str(models.get_model_weights(network).DEFAULT.url)
