@@ -27,7 +27,8 @@ def test_submit_inserts_all_shards_with_only_the_first_stage_queued(
     assert {(shard.attempt, shard.token, shard.sent_at) for shard in shards} == {(0, None, None)}
     row = job_of(ledger, job)
     assert (row.state, row.stage, row.shards_total, row.shards_left) == ("queued", 0, 6, 6)
-    assert (row.key, row.generation) == (specification.key(), 0)
+    assert (row.kind, row.key, row.generation) == ("top9", specification.key(), 0)
+    assert row.dataset_id == specification.dataset_id
     assert Top9Specification.model_validate(row.specification) == specification
 
 
@@ -73,6 +74,37 @@ def test_what_belongs_to_a_job_is_written_with_it_or_neither_is(
         specification, also=lambda s, job_id: s.add(Event(job_id=job_id, level="info", message="mine"))
     )
     assert "mine" in messages(ledger, job)
+
+
+def test_what_cannot_be_written_with_a_new_generation_is_an_error_at_once(
+    ledger: Ledger, specification: Top9Specification
+) -> None:
+    """It is nobody else's submission of the same, so it is not tried again."""
+    ledger.submit(specification)
+    before = dump(ledger)
+    tried = []
+
+    def also(session: Any, job_id: int) -> None:
+        tried.append(job_id)
+        assert len(tried) == 1
+        session.add(Event(job_id=999_999, level="info", message="of no job"))
+        session.flush()
+
+    with pytest.raises(IntegrityError):
+        ledger.submit(specification, force=True, also=also)
+    assert dump(ledger) == before
+
+
+def test_a_job_of_more_shards_than_are_inserted_at_once(ledger: Ledger, dataset: int) -> None:
+    many = top9(dataset, search=1).model_copy(update={"shards": 10_100, "image_count": 32 * 10_100})
+    planned = many.plan()
+    assert len(planned) > 10_100
+    job, _ = ledger.submit(many)
+    shards = shards_of(ledger, job)
+    assert [(shard.number, shard.payload) for shard in shards] == [
+        (number, shard.payload) for number, shard in enumerate(planned)
+    ]
+    assert job_of(ledger, job).shards_total == len(planned)
 
 
 def test_submit_on_a_data_set_that_is_not_registered_is_an_error(ledger: Ledger) -> None:
