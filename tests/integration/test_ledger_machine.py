@@ -155,9 +155,12 @@ class LedgerMachine(RuleBasedStateMachine):
     # --- doing ---
 
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
-    @rule(pick=picks, worker=workers)
-    def claim_queued(self, pick: int, worker: str) -> None:
+    @rule(pick=picks, worker=workers, sent=st.booleans())
+    def claim_queued(self, pick: int, worker: str, sent: bool) -> None:
+        """By a message that was just sent, or by one of an earlier time."""
         self.begin()
+        if sent:
+            assert list(self.ledger.take_unsent()) == self.expected.take_unsent(1000, self.clock.now)
         self.claim(one_of(self.expected.of_state(ShardState.QUEUED), pick), worker)
 
     @rule(pick=picks, worker=workers)

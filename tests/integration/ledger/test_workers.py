@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.ledger import MAX_ATTEMPTS, LeaseLost, Ledger
-from shared.models import JobState
+from shared.models import Event, JobState
 from tests.integration.ledger.helpers import (
     ACTIVE,
     FEW,
@@ -114,7 +114,8 @@ def test_two_sweepers_at_once_fail_a_job_once(ledger: Ledger, dataset: int, at_o
 
 
 def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int, at_once: Rivals) -> None:
-    """The lease is over when the sweeper looks, and extended when it has waited for the row."""
+    """The lease is over when the sweeper looks, and extended when it has waited for the row. It holds the job's row
+    meanwhile, to which what is recorded may refer."""
     claim = claimed(ledger, queued(ledger, job)[0])
     expire(ledger, claim.shard_id)
     swept: list[int] = []
@@ -123,6 +124,7 @@ def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int
     def meanwhile(session: Any) -> None:
         thread.start()
         thread.join(0.5)  # it waits for us
+        session.add(Event(job_id=job, level="info", message="an epoch"))
 
     ledger.record(claim, meanwhile)
     thread.join()
