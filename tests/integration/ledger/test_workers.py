@@ -114,8 +114,8 @@ def test_two_sweepers_at_once_fail_a_job_once(ledger: Ledger, dataset: int, at_o
 
 
 def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int, at_once: Rivals) -> None:
-    """The lease is over when the sweeper looks, and extended when it has waited for the row. Meanwhile it holds the
-    job's row, to which what is recorded may refer."""
+    """The lease is over when the sweeper looks, and extended when it has waited for the row. Meanwhile it holds
+    the job's row, to which what is recorded may refer."""
     claim = claimed(ledger, queued(ledger, job)[0])
     expire(ledger, claim.shard_id)
     swept: list[int] = []
