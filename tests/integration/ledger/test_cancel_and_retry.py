@@ -174,6 +174,8 @@ def test_retry_keeps_done_shards_and_begins_where_the_job_stopped(ledger: Ledger
 
 
 def test_a_retried_shard_looks_as_if_it_had_never_begun(ledger: Ledger, job: int) -> None:
+    """Its message has to be sent again too, even of one that was not claimed."""
+    ledger.take_unsent()
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.heartbeat(claim, 20)
     ledger.fail(claim, "broken", again=False)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.ledger import Ledger
 from shared.models import Event
 from shared.specifications import Top9Specification
-from tests.integration.ledger.helpers import FEW, Rivals, dump, job_of, messages, shards_of, states, top9
+from tests.integration.ledger.helpers import FEW, Rivals, claimed, dump, job_of, messages, shards_of, states, top9
 
 
 def test_submit_inserts_all_shards_with_only_the_first_stage_queued(
@@ -37,6 +37,18 @@ def test_same_specification_twice_is_one_job(ledger: Ledger, specification: Top9
     before = dump(ledger)
     assert ledger.submit(specification) == (first, False)
     assert dump(ledger) == before
+
+
+def test_same_specification_as_a_job_that_failed_is_that_job(
+    ledger: Ledger, specification: Top9Specification
+) -> None:
+    """To be tried again by those who want that."""
+    first, _ = ledger.submit(specification)
+    ledger.cancel(first)
+    assert ledger.submit(specification) == (first, False)
+    ledger.retry(first)
+    ledger.fail(claimed(ledger, shards_of(ledger, first)[0].id), "broken", again=False)
+    assert ledger.submit(specification) == (first, False)
 
 
 def test_number_of_shards_is_no_part_of_the_request(ledger: Ledger, dataset: int) -> None:
