@@ -425,7 +425,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.swept()
         self.keeps_its_promises()
         for job in list(self.expected.jobs.values()):
+            if job.state == JobState.FAILED:
+                self.conflicts(lambda job=job: self.ledger.cancel(job.id))  # type: ignore[misc]
             if job.state in (JobState.FAILED, JobState.CANCELLED):
+                assert self.ledger.submit(self.specifications[job.id])[0] in self.specifications
                 self.ledger.retry(job.id)
                 self.expected.retry(job.id)
         for _ in range(4):
@@ -436,6 +439,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.refused = False
             self.keeps_its_promises()
         assert {job.state for job in self.expected.jobs.values()} == {JobState.DONE}
+        self.conflicts(lambda: self.ledger.cancel(1))
+        self.keeps_its_promises()
 
 
 def one_of(items: Sequence[Item], pick: int) -> Item:
