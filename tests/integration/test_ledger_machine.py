@@ -155,9 +155,12 @@ class LedgerMachine(RuleBasedStateMachine):
     # --- doing ---
 
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
-    @rule(pick=picks, worker=workers)
-    def claim_queued(self, pick: int, worker: str) -> None:
+    @rule(pick=picks, worker=workers, sent=st.booleans())
+    def claim_queued(self, pick: int, worker: str, sent: bool) -> None:
+        """By a message that was just sent, or by one of an earlier time."""
         self.begin()
+        if sent:
+            assert list(self.ledger.take_unsent()) == self.expected.take_unsent(1000, self.clock.now)
         self.claim(one_of(self.expected.of_state(ShardState.QUEUED), pick), worker)
 
     @rule(pick=picks, worker=workers)
@@ -308,6 +311,11 @@ class LedgerMachine(RuleBasedStateMachine):
         back."""
         self.begin()
         self.clock.advance(LEASE)
+        for shard in self.expected.of_state(ShardState.RUNNING):
+            if shard.lease_until == self.clock.now:
+                assert self.ledger.claim(shard.id, "clara") is None
+        if not self.expected.expired(self.clock.now):
+            assert self.ledger.sweep() == 0
         for place, claim in enumerate(self.held()):
             if not silent >> place % 6 & 1:
                 self.beat(claim, 1)
@@ -370,6 +378,8 @@ class LedgerMachine(RuleBasedStateMachine):
         taken = list(self.ledger.take_unsent(limit))
         assert taken == self.expected.take_unsent(limit, self.clock.now)
         if fails:
+            if len(places) == 3:  # by an earlier message
+                self.claim(self.expected.shards[taken[0][0]], "berta")
             ids = [taken[0][0], *(one_of(list(self.expected.shards), place) for place in places)]
             self.ledger.mark_unsent(ids)
             self.expected.mark_unsent(ids)
@@ -415,7 +425,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.swept()
         self.keeps_its_promises()
         for job in list(self.expected.jobs.values()):
+            if job.state == JobState.FAILED:
+                self.conflicts(lambda job=job: self.ledger.cancel(job.id))  # type: ignore[misc]
             if job.state in (JobState.FAILED, JobState.CANCELLED):
+                assert self.ledger.submit(self.specifications[job.id])[0] in self.specifications
                 self.ledger.retry(job.id)
                 self.expected.retry(job.id)
         for _ in range(4):
@@ -426,6 +439,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.refused = False
             self.keeps_its_promises()
         assert {job.state for job in self.expected.jobs.values()} == {JobState.DONE}
+        self.conflicts(lambda: self.ledger.cancel(1))
+        self.keeps_its_promises()
 
 
 def one_of(items: Sequence[Item], pick: int) -> Item:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from producer.metrics import Metrics
 from shared.broker import Broker
 from shared.database import Database, database_now
 from shared.ledger import Ledger
-from shared.models import Dataset, Shard
+from shared.models import Dataset, Shard, utc_now
 from tests.conftest import Analyze
 from tests.integration.ledger.helpers import SHA256, claimed, finish, queued, top9
 
@@ -89,6 +90,39 @@ def test_lost_leases_late_writes_and_duplicates_are_counted(ledger: Ledger) -> N
     assert found["unitscope_leases_lost_total kind=top9 stage=search"] == 2
     assert found["unitscope_late_writes_refused_total kind=top9 stage=search"] == 1
     assert found["unitscope_attempts_failed_total kind=top9 stage=search"] == 1
+
+
+def test_several_leases_that_a_sweep_finds_are_all_counted(ledger: Ledger) -> None:
+    for seed in range(2):
+        job, _ = ledger.submit(top9(1, search=3, seed=seed))
+        for shard_id in queued(ledger, job):
+            claimed(ledger, shard_id)
+            run_out(ledger, shard_id)
+    assert ledger.sweep() == 6
+    assert read(ledger)["unitscope_leases_lost_total kind=top9 stage=search"] == 6
+
+
+def test_a_message_of_a_job_that_is_over_is_counted_as_ignored(ledger: Ledger) -> None:
+    job, _ = ledger.submit(top9(1))
+    first, second = queued(ledger, job)
+    claimed(ledger, first)
+    ledger.cancel(job)
+    assert ledger.claim(second, "w") is None  # being cancelled
+    ledger.worker_gone("w")
+    assert ledger.claim(first, "w") is None  # over
+    assert read(ledger)["unitscope_messages_ignored_total kind=top9 stage=search"] == 2
+
+
+def test_a_shards_seconds_are_those_of_its_last_attempt(ledger: Ledger) -> None:
+    """By the computer's clock, which can be set back meanwhile: never less than none."""
+    job, _ = ledger.submit(top9(1))
+    for shard_id, ago in zip(queued(ledger, job), (100, -100), strict=True):
+        claim = claimed(ledger, shard_id)
+        began = utc_now() - timedelta(seconds=ago)
+        with ledger.database.write() as session:
+            session.execute(update(Shard).where(Shard.id == shard_id).values(started_at=began))
+        ledger.complete(claim)
+        assert 100 <= read(ledger)["unitscope_shard_seconds_sum kind=top9 stage=search"] < 160
 
 
 def test_a_refused_write_is_not_counted(ledger: Ledger) -> None:

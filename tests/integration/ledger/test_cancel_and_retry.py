@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import NoSuchJob
 from shared.ledger import MAX_ATTEMPTS, Ledger
-from shared.models import JobState
+from shared.models import Job, JobState
 from tests.integration.ledger.helpers import (
     ACTIVE,
     FEW,
@@ -174,6 +174,8 @@ def test_retry_keeps_done_shards_and_begins_where_the_job_stopped(ledger: Ledger
 
 
 def test_a_retried_shard_looks_as_if_it_had_never_begun(ledger: Ledger, job: int) -> None:
+    """Its message has to be sent again too, even of one that was not claimed."""
+    ledger.take_unsent()
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.heartbeat(claim, 20)
     ledger.fail(claim, "broken", again=False)
@@ -203,6 +205,15 @@ def test_a_job_under_way_or_done_is_not_retried(ledger: Ledger, job: int) -> Non
     refused(ledger, ledger.retry, job, "running")
     finish(ledger, job)
     refused(ledger, ledger.retry, job, "done")
+
+
+def test_a_job_that_never_had_shards_is_not_retried(ledger: Ledger, dataset: int) -> None:
+    """An import that was broken off leaves such a one."""
+    with ledger.database.write() as session:
+        job = Job(kind="top9", key="importing", specification={}, dataset_id=dataset)
+        job.state, job.shards_total, job.shards_left = JobState.CANCELLED, 0, 0
+        session.add(job)
+    refused(ledger, ledger.retry, job.id, "cancelled")
 
 
 def test_two_that_retry_at_once_do_it_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:

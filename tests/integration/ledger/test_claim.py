@@ -51,6 +51,18 @@ def test_lease_is_as_long_as_the_settings_say_by_the_databases_clock(ledger: Led
     assert 900 < float(left) <= 1001
 
 
+def test_each_attempt_has_its_own_beginning_and_the_job_has_one(ledger: Ledger, job: int) -> None:
+    shard_id = queued(ledger, job)[0]
+    die(ledger, shard_id)
+    first, begun = shards_of(ledger, job)[0].started_at, job_of(ledger, job).started_at
+    claimed(ledger, shard_id)
+    second = shards_of(ledger, job)[0].started_at
+    assert first is not None
+    assert second is not None
+    assert second > first
+    assert job_of(ledger, job).started_at == begun is not None
+
+
 def test_a_claimed_shard_is_refused_to_a_second_worker(ledger: Ledger, job: int) -> None:
     shard_id = queued(ledger, job)[0]
     claimed(ledger, shard_id)
@@ -96,7 +108,7 @@ def test_waiting_done_failed_and_cancelled_shards_are_refused(ledger: Ledger, da
 
 def test_a_message_of_a_shard_that_is_not_there_is_ignored(ledger: Ledger, job: int) -> None:
     before = dump(ledger)
-    for shard_id in (0, -1, 999_999, 2**31 - 1, 2**31, 2**40, 2**63 - 1):
+    for shard_id in (0, -1, -(2**31) - 1, -(2**70), 999_999, 2**31 - 1, 2**31, 2**40, 2**63 - 1, 2**70):
         assert ledger.claim(shard_id, "w") is None
     assert dump(ledger) == before
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from producer.progress import job_progress
 from shared.ledger import LeaseLost, Ledger
@@ -124,10 +125,16 @@ def test_a_lost_lease_refuses_every_write(ledger: Ledger, job: int, lose: Callab
     lose(ledger, claim.shard_id)
     before = dump(ledger)
     mine = Event(job_id=job, level="info", message="written by a worker that had lost its lease")
+    written = []
+
+    def write(session: Session) -> None:
+        written.append(1)  # refused before anything is tried: it could be a file, or break on its own
+        session.add(mine)
+
     attempts: list[Callable[[], Any]] = [
         lambda: ledger.heartbeat(claim, 5),
-        lambda: ledger.record(claim, lambda session: session.add(mine)),
-        lambda: ledger.complete(claim, lambda session: session.add(mine), "ab/c.npz"),
+        lambda: ledger.record(claim, write),
+        lambda: ledger.complete(claim, write, "ab/c.npz"),
         lambda: ledger.fail(claim, "mine", again=True),
         lambda: ledger.fail(claim, "mine", again=False),
         lambda: ledger.confirm_cancelled(claim),
@@ -136,6 +143,7 @@ def test_a_lost_lease_refuses_every_write(ledger: Ledger, job: int, lose: Callab
         with pytest.raises(LeaseLost):
             attempt()
         assert dump(ledger) == before
+    assert written == []
 
 
 def test_a_shard_is_completed_once_however_often_it_is_said(ledger: Ledger, job: int) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from shared.ledger import Ledger
 from shared.models import Job, Shard
 from shared.specifications import CPU
-from tests.integration.ledger.helpers import FEW, Rivals, claimed, finish_stage, queued, states, top9
+from tests.integration.ledger.helpers import FEW, Rivals, claimed, finish_stage, queued, shards_of, states, top9
 
 
 def test_take_unsent_gives_every_shard_once(ledger: Ledger, job: int) -> None:
@@ -50,6 +50,7 @@ def test_mark_unsent_makes_a_message_due_for_what_is_still_queued(ledger: Ledger
     first, second = (shard_id for shard_id, _ in ledger.take_unsent())
     claimed(ledger, first)
     ledger.mark_unsent([first, second])
+    assert [shard.sent_at is None for shard in shards_of(ledger, job)[:2]] == [False, True]
     assert ledger.take_unsent() == [(second, "analysis")]
     ledger.mark_unsent([])
     assert ledger.take_unsent() == []

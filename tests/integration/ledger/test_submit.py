@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.ledger import Ledger
 from shared.models import Event
 from shared.specifications import Top9Specification
-from tests.integration.ledger.helpers import FEW, Rivals, dump, job_of, messages, shards_of, states, top9
+from tests.integration.ledger.helpers import FEW, Rivals, claimed, dump, job_of, messages, shards_of, states, top9
 
 
 def test_submit_inserts_all_shards_with_only_the_first_stage_queued(
@@ -27,7 +27,8 @@ def test_submit_inserts_all_shards_with_only_the_first_stage_queued(
     assert {(shard.attempt, shard.token, shard.sent_at) for shard in shards} == {(0, None, None)}
     row = job_of(ledger, job)
     assert (row.state, row.stage, row.shards_total, row.shards_left) == ("queued", 0, 6, 6)
-    assert (row.key, row.generation) == (specification.key(), 0)
+    assert (row.kind, row.key, row.generation) == ("top9", specification.key(), 0)
+    assert row.dataset_id == specification.dataset_id
     assert Top9Specification.model_validate(row.specification) == specification
 
 
@@ -36,6 +37,18 @@ def test_same_specification_twice_is_one_job(ledger: Ledger, specification: Top9
     before = dump(ledger)
     assert ledger.submit(specification) == (first, False)
     assert dump(ledger) == before
+
+
+def test_same_specification_as_a_job_that_failed_is_that_job(
+    ledger: Ledger, specification: Top9Specification
+) -> None:
+    """To be tried again by those who want that."""
+    first, _ = ledger.submit(specification)
+    ledger.cancel(first)
+    assert ledger.submit(specification) == (first, False)
+    ledger.retry(first)
+    ledger.fail(claimed(ledger, shards_of(ledger, first)[0].id), "broken", again=False)
+    assert ledger.submit(specification) == (first, False)
 
 
 def test_number_of_shards_is_no_part_of_the_request(ledger: Ledger, dataset: int) -> None:
@@ -73,6 +86,37 @@ def test_what_belongs_to_a_job_is_written_with_it_or_neither_is(
         specification, also=lambda s, job_id: s.add(Event(job_id=job_id, level="info", message="mine"))
     )
     assert "mine" in messages(ledger, job)
+
+
+def test_what_cannot_be_written_with_a_new_generation_is_an_error_at_once(
+    ledger: Ledger, specification: Top9Specification
+) -> None:
+    """It is nobody else's submission of the same, so it is not tried again."""
+    ledger.submit(specification)
+    before = dump(ledger)
+    tried = []
+
+    def also(session: Any, job_id: int) -> None:
+        tried.append(job_id)
+        assert len(tried) == 1
+        session.add(Event(job_id=999_999, level="info", message="of no job"))
+        session.flush()
+
+    with pytest.raises(IntegrityError):
+        ledger.submit(specification, force=True, also=also)
+    assert dump(ledger) == before
+
+
+def test_a_job_of_more_shards_than_are_inserted_at_once(ledger: Ledger, dataset: int) -> None:
+    many = top9(dataset, search=1).model_copy(update={"shards": 10_100, "image_count": 32 * 10_100})
+    planned = many.plan()
+    assert len(planned) > 10_100
+    job, _ = ledger.submit(many)
+    shards = shards_of(ledger, job)
+    assert [(shard.number, shard.payload) for shard in shards] == [
+        (number, shard.payload) for number, shard in enumerate(planned)
+    ]
+    assert job_of(ledger, job).shards_total == len(planned)
 
 
 def test_submit_on_a_data_set_that_is_not_registered_is_an_error(ledger: Ledger) -> None:

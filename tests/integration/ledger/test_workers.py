@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.ledger import MAX_ATTEMPTS, LeaseLost, Ledger
-from shared.models import JobState
+from shared.models import Event, JobState
 from tests.integration.ledger.helpers import (
     ACTIVE,
     FEW,
@@ -114,7 +114,8 @@ def test_two_sweepers_at_once_fail_a_job_once(ledger: Ledger, dataset: int, at_o
 
 
 def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int, at_once: Rivals) -> None:
-    """The lease is over when the sweeper looks, and extended when it has waited for the row."""
+    """The lease is over when the sweeper looks, and extended when it has waited for the row. Meanwhile it holds
+    the job's row, to which what is recorded may refer."""
     claim = claimed(ledger, queued(ledger, job)[0])
     expire(ledger, claim.shard_id)
     swept: list[int] = []
@@ -123,6 +124,7 @@ def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int
     def meanwhile(session: Any) -> None:
         thread.start()
         thread.join(0.5)  # it waits for us
+        session.add(Event(job_id=job, level="info", message="an epoch"))
 
     ledger.record(claim, meanwhile)
     thread.join()
@@ -151,10 +153,10 @@ def test_a_heartbeat_that_comes_with_the_sweeper(ledger: Ledger, dataset: int, a
 def test_a_worker_is_alive_while_it_is_seen(ledger: Ledger) -> None:
     ledger.worker_seen("gpu-0", "cuda:0", ["training", "analysis"], 42)
     ledger.worker_seen("cpu", "cpu", ["cpu"], 43)
-    ledger.worker_seen("gpu-0", "cuda:0", ["analysis"], 44)
-    assert [(w.name, w.queues, w.pid) for w in ledger.live_workers()] == [
-        ("cpu", ["cpu"], 43),
-        ("gpu-0", ["analysis"], 44),
+    ledger.worker_seen("gpu-0", "cuda:1", ["analysis"], 44)
+    assert [(w.name, w.device, w.queues, w.pid) for w in ledger.live_workers()] == [
+        ("cpu", "cpu", ["cpu"], 43),
+        ("gpu-0", "cuda:1", ["analysis"], 44),
     ]
     with ledger.database.write() as session:
         session.execute(text("UPDATE workers SET seen_at = seen_at - 3600 WHERE name = 'cpu'"))
@@ -182,6 +184,14 @@ def test_what_a_stopped_worker_held_is_queued_again_and_the_attempt_does_not_cou
     ledger.complete(other)
     ledger.worker_gone("cpu")
     assert claimed(ledger, first).attempt == 2
+
+
+def test_a_stopped_worker_lets_go_of_the_shards_of_every_job(ledger: Ledger, dataset: int) -> None:
+    jobs = [ledger.submit(top9(dataset, search=1, seed=seed))[0] for seed in range(3)]
+    for job in jobs:
+        claimed(ledger, queued(ledger, job)[0], "cpu")
+    ledger.worker_gone("cpu")
+    assert [states(ledger, job)[0] for job in jobs] == ["queued"] * 3
 
 
 def test_a_cancelled_job_ends_with_the_worker_that_is_stopped(ledger: Ledger, job: int) -> None:

@@ -1,0 +1,90 @@
+"""To the moment: how long a lease, a message and a worker's word last, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import insert
+
+from shared.database import Database
+from shared.ledger import WORKER_ALIVE_SECONDS, Ledger
+from shared.models import Dataset
+from shared.schema import upgrade
+from tests.integration.ledger.helpers import SHA256, claimed, queued, states, top9
+from tests.integration.ledger.virtual_clock import VirtualClock, virtual_clock
+
+LEASE = 30.0
+
+
+@pytest.fixture
+def clock(database_url: str) -> Iterator[VirtualClock]:
+    made = Database(database_url)
+    upgrade(made)
+    made.close()
+    with virtual_clock(database_url) as (database, clock):
+        voc = {"name": "voc", "kind": "voc", "root": "/", "options": {}, "fingerprint": SHA256, "class_names": []}
+        with database.write() as session:
+            session.execute(insert(Dataset), [{"id": 1, **voc}])
+        yield clock
+
+
+@pytest.fixture
+def ledger(clock: VirtualClock) -> Ledger:
+    return Ledger(clock.database, LEASE)
+
+
+def test_a_lease_holds_to_its_last_moment(ledger: Ledger, clock: VirtualClock) -> None:
+    job, _ = ledger.submit(top9(1))
+    first, second = queued(ledger, job)
+    claimed(ledger, first)
+    claimed(ledger, second)
+    clock.advance(LEASE)
+    assert ledger.claim(first, "another") is None
+    assert ledger.sweep() == 0
+    assert states(ledger, job)[:2] == ["running", "running"]
+    clock.advance(1)
+    assert claimed(ledger, first, "another").attempt == 2
+    assert ledger.sweep() == 1
+    assert states(ledger, job)[:2] == ["running", "queued"]
+
+
+@pytest.mark.parametrize("sign", ["heartbeat", "record"])
+def test_each_sign_of_life_is_good_for_a_whole_lease_and_no_more(
+    ledger: Ledger, clock: VirtualClock, sign: str
+) -> None:
+    """Early signs don't add up."""
+    job, _ = ledger.submit(top9(1, search=1))
+    claim = claimed(ledger, queued(ledger, job)[0])
+    for _ in range(3):
+        clock.advance(LEASE / 2)
+        if sign == "heartbeat":
+            ledger.heartbeat(claim, 1)
+        else:
+            ledger.record(claim, lambda session: None)
+    clock.advance(LEASE)
+    assert ledger.sweep() == 0
+    clock.advance(1)
+    assert ledger.sweep() == 1
+
+
+def test_a_message_is_lost_when_more_than_so_many_seconds_have_passed(ledger: Ledger, clock: VirtualClock) -> None:
+    job, _ = ledger.submit(top9(1, search=3))
+    first, second, third = queued(ledger, job)
+    for shard_id in (first, second, third):
+        assert ledger.take_unsent(1) == [(shard_id, "analysis")]
+        clock.advance(5)
+    assert ledger.mark_lost("analysis", 15) == 0
+    assert ledger.mark_lost("analysis", 5) == 2
+    assert ledger.take_unsent() == [(first, "analysis"), (second, "analysis")]
+
+
+def test_a_worker_is_alive_for_so_many_seconds_after_it_was_seen(ledger: Ledger, clock: VirtualClock) -> None:
+    ledger.worker_seen("cpu", "cpu", ["cpu"], 7)
+    clock.advance(WORKER_ALIVE_SECONDS - 1)
+    assert [worker.name for worker in ledger.live_workers()] == ["cpu"]
+    ledger.worker_seen("cpu", "cpu", ["cpu"], 7)
+    clock.advance(WORKER_ALIVE_SECONDS - 1)
+    assert [worker.name for worker in ledger.live_workers()] == ["cpu"]
+    clock.advance(1)
+    assert ledger.live_workers() == []
