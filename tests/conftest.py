@@ -21,7 +21,10 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from shared.database import Database
+from shared.errors import DatabaseOutOfReach
+from shared.ledger import Ledger
 from shared.schema import upgrade
+from tests import commands
 
 pytest_plugins = ["tests.faults.plugin"]
 
@@ -114,10 +117,7 @@ class Analyze:
 
     def __call__(self, *arguments: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run to the end and see that the exit code is ``code`` (None: any)."""
-        command = [sys.executable, "-m", "producer", *map(str, arguments)]
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=240, check=False
-        )
+        done = commands.run([*map(str, arguments)], self.environment, seconds=240)
         assert "Traceback" not in done.stderr, done.stderr
         if code is not None:
             assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -140,8 +140,18 @@ class Analyze:
     def up(self, *arguments: object) -> subprocess.Popen[bytes]:
         """Start ``analyze up`` on the CPU and wait until its worker is there."""
         process = self.start("up", "--devices", "cpu", *arguments)
-        self.wait(lambda: self.json("query", "SELECT count(*) AS n FROM workers")[0]["n"] > 0, process)
+        self.wait(lambda: self.workers() > 0, process)
         return process
+
+    def workers(self) -> int:
+        """How many worker processes have said that they are there; 0 as long as there is no database."""
+        database = Database(self.database_url)
+        try:
+            return len(Ledger(database).live_workers())
+        except DatabaseOutOfReach:
+            return 0
+        finally:
+            database.close()
 
     def wait(
         self, condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, seconds: float = 120

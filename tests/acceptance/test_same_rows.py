@@ -5,6 +5,7 @@ Interruptions are in ``tests/faults``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +73,19 @@ def test_rows_equal_a_plain_loop(
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
-) -> list[tuple[Any, ...]]:
+def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[Analyze]:
+    """A home with a worker."""
+    analyze = Analyze(tmp_path_factory.mktemp("same-rows"))
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    yield analyze
+    analyze.stop()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(home: Analyze, weights: Path) -> list[tuple[Any, ...]]:
     """The rows of one shard and one worker."""
-    analyze = Analyze(tmp_path_factory.mktemp("undisturbed"))
-    try:
-        analyze("dataset", "add", "shapes", "--root", shapes_root)
-        analyze.up()
-        return rows_of(analyze, submit(analyze, weights, 1, "--wait"))
-    finally:
-        analyze.stop()
+    return rows_of(home, submit(home, weights, 1, "--wait"))
 
 
 def submit(analyze: Analyze, weights: Path, shards: int, *options: str) -> str:
@@ -96,11 +99,12 @@ def submit(analyze: Analyze, weights: Path, shards: int, *options: str) -> str:
 
 @pytest.mark.parametrize("shards", [3, 8])
 def test_rows_do_not_depend_on_the_number_of_shards(
-    analyze: Analyze, shapes_root: Path, weights: Path, undisturbed: list[tuple[Any, ...]], shards: int
+    home: Analyze, weights: Path, undisturbed: list[tuple[Any, ...]], shards: int
 ) -> None:
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
-    assert rows_of(analyze, submit(analyze, weights, shards, "--wait")) == undisturbed
+    job = submit(home, weights, shards, "--force", "--wait")
+    searched = f"SELECT count(*) AS n FROM shards WHERE job_id = {job} AND stage_name = 'search'"
+    assert home.json("query", searched) == [{"n": min(shards, 4)}]  # there are four batches
+    assert rows_of(home, job) == undisturbed
 
 
 def test_rows_do_not_depend_on_the_number_of_workers(
@@ -110,7 +114,7 @@ def test_rows_do_not_depend_on_the_number_of_workers(
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     second = analyze.start("worker", "--devices", "cpu")
-    analyze.wait(lambda: analyze.json("query", "SELECT count(*) AS n FROM workers")[0]["n"] == 2, second)
+    analyze.wait(lambda: analyze.workers() == 2, second)
     job = submit(analyze, weights, 8, "--wait")
     assert rows_of(analyze, job) == undisturbed
     workers = analyze.json("query", f"SELECT DISTINCT worker FROM shards WHERE job_id = {job}")

@@ -17,7 +17,7 @@ import torch
 
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
-from tests.conftest import Analyze
+from tests.conftest import Analyze, fresh_database
 
 UNITS = 6
 LAYERS = {"conv1": 1, "conv5": 5}
@@ -73,12 +73,18 @@ def plain_loop(crops: list[reference.Crop], weights: Path) -> dict[str, np.ndarr
     return {name: np.stack(found) for name, found in maps.items()}
 
 
-def test_several_shards_give_the_rows_of_one(
-    analyze_on: Analyze, shapes_root: Path, network_options: list[str], home: tuple[Analyze, str]
+def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    shapes_root: Path,
+    network_options: list[str],
+    home: tuple[Analyze, str],
 ) -> None:
-    analyze = analyze_on
+    analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
+    analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
+    request.addfinalizer(analyze.stop)
     job = submit(analyze, network_options, "--shards", 3)
     assert analyze.json("query", f"SELECT count(*) AS n FROM shards WHERE job_id = {job}") == [
         {"n": 3 + 1 + 6 + 1}
@@ -225,7 +231,7 @@ def rows_of_top(analyze: Analyze, job: str) -> list[dict[str, Any]]:
 
 
 def test_images_that_fire_a_unit_exactly_as_much_are_flagged(
-    analyze: Analyze, shapes_root: Path, network_options: list[str], tmp_path: Path
+    home: tuple[Analyze, str], shapes_root: Path, network_options: list[str], tmp_path: Path
 ) -> None:
     """Each of some images is there twice; of the others each is there once."""
     files = sorted((shapes_root / "VOC2007" / "JPEGImages").glob("*.jpg"))[:16]
@@ -235,8 +241,8 @@ def test_images_that_fire_a_unit_exactly_as_much_are_flagged(
         shutil.copy(file, folder / f"{number:02}.jpg")
         if number < 6:
             shutil.copy(file, folder / f"{number:02}-again.jpg")
+    analyze, _ = home
     analyze("dataset", "add", "folder", "--root", tmp_path / "photos", "--name", "photos")
-    analyze.up()
     job = analyze(
         "submit", "--layer", "1", "--units", "0-7", "--dataset", "photos", "--split", "all",
         *network_options, "--classes", CLASSES, "--shards", 2, "--wait",

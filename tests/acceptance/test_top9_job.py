@@ -16,14 +16,15 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from producer.datasets.shapes import generate
 from shared.errors import StoreFull
 from tests.acceptance.conftest import FC, SIZE
 from tests.conftest import Analyze, fresh_database
 
 
-def submit(analyze: Analyze, weights: Path, *options: object, code: int = 0) -> str:
+def submit(analyze: Analyze, weights: Path, *options: object, dataset: str = "shapes", code: int = 0) -> str:
     return analyze(
-        "submit", "--dataset", "shapes", "--split", "trainval",
+        "submit", "--dataset", dataset, "--split", "trainval",
         "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC, *options, code=code,
     ).stdout.strip()  # fmt: skip
 
@@ -179,32 +180,33 @@ def test_a_failed_check_fails_the_job_with_unit_and_image(
 
 
 def test_an_image_that_changed_is_left_out_and_said_so(
-    analyze: Analyze, shapes_root: Path, weights: Path, tmp_path: Path
+    home: tuple[Analyze, str], weights: Path, tmp_path: Path
 ) -> None:
+    """Images that nobody has decoded before: of others the pixels are cached, as they were."""
+    analyze, _ = home
     root = tmp_path / "shapes"
-    subprocess.run(["cp", "-r", shapes_root, root], check=True)
-    analyze("dataset", "add", "shapes", "--root", root)
+    generate(root, images=20, seed=1)
+    analyze("dataset", "add", "shapes", "--root", root, "--name", "changed")
     files = sorted((root / "VOC2007" / "JPEGImages").glob("*.jpg"))
     files[0].write_bytes(b"no image any more")
     files[1].unlink()
-    analyze.up()
-    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait")
+    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", dataset="changed")
     summary = analyze.json("status", job)["summary"]
     assert summary["images_left_out"] == 4  # two objects in each
-    assert summary["images"] == 116
+    assert summary["images"] == 36
     logs = analyze("logs", job).stdout
     assert "changed since it was registered" in logs
     assert files[1].name in logs
 
 
-def test_no_image_at_all_fails_the_job(analyze: Analyze, shapes_root: Path, weights: Path, tmp_path: Path) -> None:
+def test_no_image_at_all_fails_the_job(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
+    analyze, _ = home
     root = tmp_path / "shapes"
-    subprocess.run(["cp", "-r", shapes_root, root], check=True)
-    analyze("dataset", "add", "shapes", "--root", root)
+    generate(root, images=20, seed=2)
+    analyze("dataset", "add", "shapes", "--root", root, "--name", "gone")
     root.rename(tmp_path / "elsewhere")
-    analyze.up()
-    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", code=1)
-    assert "None of the 120 images" in analyze.json("status", job)["error"]
+    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", dataset="gone", code=1)
+    assert "None of the 40 images" in analyze.json("status", job)["error"]
 
 
 def test_a_full_disk_fails_the_job_and_retry_ends_it(
@@ -256,14 +258,13 @@ def test_a_cancelled_search_stops_and_can_be_taken_up(analyze: Analyze, shapes_r
     assert len(analyze.json("results", job)) > 0
 
 
-def test_a_residual_network_by_its_module_path(analyze: Analyze, shapes_root: Path, tmp_path: Path) -> None:
+def test_a_residual_network_by_its_module_path(home: tuple[Analyze, str], tmp_path: Path) -> None:
     import torchvision
 
     torch.manual_seed(0)
     path = tmp_path / "resnet18.pth"
     torch.save({"state_dict": torchvision.models.resnet18(num_classes=20).state_dict()}, path)
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
+    analyze, _ = home
     job = analyze(
         "submit", "--layer", "layer2.0.conv1,conv1", "--units", "0-3", "--dataset", "shapes",
         "--network", "resnet18", "--size", "64", "--weights", path, "--wait",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,20 +30,27 @@ def submit(analyze: Analyze, *options: object, code: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> tuple[Any, ...]:
-    analyze = Analyze(tmp_path_factory.mktemp("undisturbed"))
-    try:
-        analyze("dataset", "add", "shapes", "--root", shapes_root)
-        analyze.up()
-        return outcome(analyze, submit(analyze, "--wait"))
-    finally:
-        analyze.stop()
+def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[tuple[Analyze, str]]:
+    """A home with a worker and a run that nothing has disturbed."""
+    analyze = Analyze(tmp_path_factory.mktemp("training"))
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    yield analyze, submit(analyze, "--wait")
+    analyze.stop()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(home: tuple[Analyze, str]) -> tuple[Any, ...]:
+    return outcome(*home)
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(
-    analyze_on: Analyze, shapes_root: Path, undisturbed: tuple[Any, ...]
+    request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path, undisturbed: tuple[Any, ...]
 ) -> None:
-    analyze = analyze_on
+    """On PostgreSQL; the other run was on SQLite."""
+    analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
+    request.addfinalizer(analyze.stop)
+    analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     job = submit(analyze)
@@ -103,10 +111,8 @@ def work_done(database: Database, job: str) -> int:
         return session.scalars(select(Shard.work_done).where(Shard.job_id == int(job))).one()
 
 
-def test_what_a_run_leaves(analyze: Analyze, shapes_root: Path) -> None:
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
-    job = submit(analyze, "--wait")
+def test_what_a_run_leaves(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
     epochs = analyze.json("results", job)
     assert [(row["epoch"], row["phase"]) for row in epochs] == [
         (epoch, phase) for epoch in range(1, EPOCHS + 1) for phase in ("train", "val")
@@ -122,8 +128,10 @@ def test_what_a_run_leaves(analyze: Analyze, shapes_root: Path) -> None:
     assert [c["epoch"] for c in kept if c["kind"] == "epoch"] == [1, 2, 5]
     assert all((store / c["path"]).stat().st_size == c["bytes"] for c in kept)
     kinds = {c["kind"]: c for c in kept}
-    # Nothing else is kept: the states of all epochs but the last are gone.
-    assert [path.relative_to(store).as_posix() for path in store.glob("*/*.pt")] == [kinds["state"]["path"]]
+    # Nothing else is kept: the states of all epochs but the last are gone. There may be other runs.
+    states = {row["path"] for row in analyze.json("query", "SELECT path FROM checkpoints WHERE kind = 'state'")}
+    assert kinds["state"]["path"] in states
+    assert {path.relative_to(store).as_posix() for path in store.glob("*/*.pt")} == states
     assert not list((store / "incoming").iterdir())
     # What it ran with, the pictures, and the confusion matrix of the best epoch.
     assert json.loads(run["environment"])["device_kind"] == "cpu"
@@ -134,7 +142,7 @@ def test_what_a_run_leaves(analyze: Analyze, shapes_root: Path) -> None:
     assert sum(r["images"] for r in matrix if r["true_class"] == r["answer_class"]) / images == pytest.approx(best)
     classes = analyze.json("query", f"SELECT * FROM class_accuracies WHERE job_id = {job}")
     assert sum(row["images"] * row["accuracy"] for row in classes) / images == pytest.approx(best)
-    # The run is what a search takes when nothing else is said.
+    # The run is what a search takes when nothing else is said; the home has no later one yet.
     search = analyze(
         "submit", "--layer", "conv1", "--units", "0-3", "--dataset", "shapes", "--wait"
     ).stdout.strip()
@@ -146,10 +154,9 @@ def test_what_a_run_leaves(analyze: Analyze, shapes_root: Path) -> None:
 
 
 def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
-    analyze: Analyze, shapes_root: Path, undisturbed: tuple[Any, ...]
+    home: tuple[Analyze, str], undisturbed: tuple[Any, ...]
 ) -> None:
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
+    analyze, _ = home
     short = submit(analyze, "--epochs", EPOCHS - 3, "--wait")
     longer = analyze("submit", "train", "--extend", short, "--epochs", EPOCHS, "--wait").stdout.strip()
     assert outcome(analyze, longer) == undisturbed
@@ -166,9 +173,8 @@ def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
     assert Image.open(picture).size > (800, 300)
 
 
-def test_few_images_of_each_class_other_layers_and_given_weights(analyze: Analyze, shapes_root: Path) -> None:
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
+def test_few_images_of_each_class_other_layers_and_given_weights(home: tuple[Analyze, str]) -> None:
+    analyze, _ = home
     first = submit(
         analyze, "--epochs", 1, "--train-per-class", 2, "--without", "conv3,conv4", "--freeze", "features.0",
         "--rate", "classifier.*=1e-4", "--set", "crop_padding=4", "--schedule", "cosine", "--tensorboard",
@@ -190,8 +196,7 @@ def test_few_images_of_each_class_other_layers_and_given_weights(analyze: Analyz
     assert "begins with given weights; new: nothing" in analyze("logs", again).stdout
 
 
-def test_a_network_that_breaks_down_is_stopped_with_epoch_and_batch(analyze: Analyze, shapes_root: Path) -> None:
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
+def test_a_network_that_breaks_down_is_stopped_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:
+    analyze, _ = home
     job = submit(analyze, "--optimizer", "sgd", "--learning-rate", 10, "--wait", code=1)
     assert "the loss of epoch 1, batch" in analyze.json("status", job)["error"]

@@ -1,0 +1,66 @@
+"""Commands of ``analyze`` that run to their end: each a process of its own, forked off one that has imported what
+they need, since importing takes longer than most of them. What runs on (``up``, ``worker``) starts as it does for
+users.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# Without torch: a process with threads must not be forked.
+PRELOADED = ["producer.cli.main", "producer.progress", "producer.reading", "shared.schema", "psycopg"]
+STARTUP = ("PYTHON", "LC_", "LANG", "MALLOC_")  # variables that are read when Python starts
+
+Done = subprocess.CompletedProcess[str]
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(PRELOADED)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float) -> Done:
+    """The command's exit code and its words, as ``subprocess.run`` would give them.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+    """
+    if _at_startup(environment) != _at_startup(os.environ):
+        command = [sys.executable, "-m", "producer", *arguments]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    with tempfile.TemporaryDirectory(prefix="unitscope-command-") as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        where = (os.getcwd(), str(out), str(err))
+        process = _context.Process(target=_be, args=(list(arguments), dict(environment), *where))
+        process.start()
+        process.join(seconds)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(list(arguments), seconds)
+        return Done(list(arguments), process.exitcode, out.read_text(), err.read_text())
+
+
+def _at_startup(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(STARTUP)}
+
+
+def _be(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:
+    """Become the command."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for path, number in ((out, 1), (err, 2)):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(opened, number)
+        os.close(opened)
+    from producer.cli.main import main
+
+    main(arguments)
