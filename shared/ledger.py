@@ -1,4 +1,5 @@
-"""The ledger: every transition of jobs and shards, each one transaction.
+"""The ledger: every transition of jobs and shards, each one transaction. What they have in common is in
+``shared.transitions``.
 
 The database is the record of work; a message is a hint that carries a shard's id. Messages may come twice,
 late or never: a claim is what gives a shard to a worker, and only the claim's token lets it write.
@@ -13,20 +14,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import and_, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from shared.database import Database, database_now, upserting
-from shared.errors import JobStateConflict, NoSuchJob
-from shared.models import ACTIVE_JOBS, Counter, Event, Job, JobState, Shard, ShardState, Worker, utc_now
+from shared.database import Database, database_now
+from shared.errors import JobStateConflict
+from shared.models import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker, utc_now
 from shared.specifications import Specification
+from shared.transitions import (
+    MAX_ATTEMPTS,
+    end_if_cancelled,
+    end_job,
+    insert_job,
+    lock_job,
+    note,
+    open_next_stage,
+    raise_counter,
+    set_sent_at,
+    stop_idle_shards,
+    take_back,
+)
 
-MAX_ATTEMPTS = 3
 WORKER_ALIVE_SECONDS = 30.0
 LARGEST_ID = 2**31 - 1
 RETRY_REQUESTED = "retry requested"
-INSERTED_AT_ONCE = 5000  # shards: their rows are not all in memory at the same time
 
 
 class LeaseLost(Exception):
@@ -77,8 +89,14 @@ class Ledger:
                 ).first()
             if newest and not force:
                 return newest.id, False
+            generation = newest.generation + 1 if newest else 0
+            planned = specification.plan()  # before the transaction: of 100,000 shards it takes a while
             try:
-                return self._insert_job(specification, newest.generation + 1 if newest else 0, also), True
+                with self.database.write() as session:
+                    job_id = insert_job(session, specification, planned, generation)
+                    if also:
+                        also(session, job_id)
+                    return job_id, True
             except IntegrityError:  # somebody submitted the same a moment ago
                 with self.database.read() as session:
                     if not session.scalar(
@@ -87,45 +105,6 @@ class Ledger:
                         )
                     ):
                         raise
-
-    def _insert_job(
-        self, specification: Specification, generation: int, also: Callable[[Session, int], None] | None
-    ) -> int:
-        planned = specification.plan()
-        stages = list(dict.fromkeys(shard.stage for shard in planned))
-        with self.database.write() as session:
-            job = Job(
-                kind=specification.kind,
-                key=specification.key(),
-                generation=generation,
-                specification=specification.model_dump(mode="json"),
-                dataset_id=specification.dataset_id,
-                shards_total=len(planned),
-                shards_left=len(planned),
-            )
-            session.add(job)
-            session.flush()
-            for first in range(0, len(planned), INSERTED_AT_ONCE):
-                session.execute(
-                    insert(Shard),
-                    [
-                        {
-                            "job_id": job.id,
-                            "stage": stages.index(shard.stage),
-                            "stage_name": shard.stage,
-                            "number": number,
-                            "queue": shard.queue,
-                            "payload": shard.payload,
-                            "state": ShardState.QUEUED if shard.stage == stages[0] else ShardState.WAITING,
-                            "work_total": shard.work,
-                        }
-                        for number, shard in enumerate(planned[first : first + INSERTED_AT_ONCE], first)
-                    ],
-                )
-            if also:
-                also(session, job.id)
-            _log(session, job.id, None, "info", f"submitted: {len(planned)} shards")
-            return job.id
 
     # --- doing ---
 
@@ -143,10 +122,10 @@ class Ledger:
             ).one_or_none()
             if found is None:
                 return None
-            job = self._lock_job(session, found.job_id)
+            job = lock_job(session, found.job_id)
             was = session.scalar(select(Shard.state).where(Shard.id == shard_id))
             if job.state not in ACTIVE_JOBS or job.cancel_requested:
-                _count(session, "messages_ignored", job.kind, found.stage_name)
+                raise_counter(session, "messages_ignored", job.kind, found.stage_name)
                 return None
             expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
             row = session.execute(
@@ -171,11 +150,11 @@ class Ledger:
                 .execution_options(synchronize_session=False)
             ).one_or_none()
             if row is None:
-                _count(session, "messages_ignored", job.kind, found.stage_name)
+                raise_counter(session, "messages_ignored", job.kind, found.stage_name)
                 return None
             job.state = JobState.RUNNING
             job.started_at = job.started_at or utc_now()
-            _log(
+            note(
                 session,
                 job.id,
                 shard_id,
@@ -184,7 +163,7 @@ class Ledger:
             )
             if was == ShardState.RUNNING:
                 session.flush()
-                _count(session, "leases_lost", job.kind, row.stage_name)
+                raise_counter(session, "leases_lost", job.kind, row.stage_name)
             return Claim(
                 shard_id,
                 job.id,
@@ -239,7 +218,7 @@ class Ledger:
         LeaseLost
         """
         with self.database.write() as session:
-            job = self._lock_job(session, claim.job_id)
+            job = lock_job(session, claim.job_id)
             began = self._fence(
                 session,
                 claim,
@@ -253,30 +232,21 @@ class Ledger:
             if write:
                 write(session)
             job.shards_left -= 1
-            _log(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: done")
+            note(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: done")
             session.flush()
             if job.shards_left == 0:
                 job.state = JobState.DONE
                 job.finished_at = utc_now()
-                _log(session, job.id, None, "info", "job done")
+                note(session, job.id, None, "info", "job done")
             elif job.cancel_requested:  # the worker was done before it noticed
-                self._end_if_cancelled(session, job)
+                end_if_cancelled(session, job)
             else:
-                self._open_next_stage(session, job)
+                open_next_stage(session, job)
             session.flush()
             seconds = max(0.0, (utc_now() - began).total_seconds())
-            _count(session, "shards_done", claim.kind, claim.stage_name)
-            _count(session, "shard_seconds", claim.kind, claim.stage_name, seconds)
-            _count(session, "work_done", claim.kind, claim.stage_name, claim.work_total)
-
-    def _open_next_stage(self, session: Session, job: Job) -> None:
-        """Unless a shard of this one is still queued or running. A job can have 100,000: they aren't counted."""
-        busy = Shard.state.in_((ShardState.QUEUED, ShardState.RUNNING))
-        if session.scalar(select(exists().where(Shard.job_id == job.id, busy))):
-            return
-        waiting = and_(Shard.job_id == job.id, Shard.state == ShardState.WAITING)
-        job.stage = session.scalars(select(func.min(Shard.stage)).where(waiting)).one()
-        session.execute(update(Shard).where(waiting, Shard.stage == job.stage).values(state=ShardState.QUEUED))
+            raise_counter(session, "shards_done", claim.kind, claim.stage_name)
+            raise_counter(session, "shard_seconds", claim.kind, claim.stage_name, seconds)
+            raise_counter(session, "work_done", claim.kind, claim.stage_name, claim.work_total)
 
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
         """The attempt failed: queue the shard again if ``again`` and attempts are left, else fail the job.
@@ -288,7 +258,7 @@ class Ledger:
         LeaseLost
         """
         with self.database.write() as session:
-            job = self._lock_job(session, claim.job_id)
+            job = lock_job(session, claim.job_id)
             if not again or claim.attempt >= MAX_ATTEMPTS:
                 state = ShardState.FAILED
             else:  # it might have gone well the next time, had nobody asked that the job stop
@@ -303,13 +273,13 @@ class Ledger:
                 error=error,
                 finished_at=None if state == ShardState.QUEUED else utc_now(),
             )
-            _log(session, job.id, claim.shard_id, "error", error)
+            note(session, job.id, claim.shard_id, "error", error)
             if state == ShardState.FAILED:
-                self._end_job(session, job, JobState.FAILED, error)
+                end_job(session, job, JobState.FAILED, error)
             else:
-                self._end_if_cancelled(session, job)
+                end_if_cancelled(session, job)
             session.flush()
-            _count(session, "attempts_failed", claim.kind, claim.stage_name)
+            raise_counter(session, "attempts_failed", claim.kind, claim.stage_name)
 
     def confirm_cancelled(self, claim: Claim) -> None:
         """The worker has stopped on a cancel request.
@@ -319,7 +289,7 @@ class Ledger:
         LeaseLost
         """
         with self.database.write() as session:
-            job = self._lock_job(session, claim.job_id)
+            job = lock_job(session, claim.job_id)
             self._fence(
                 session,
                 claim,
@@ -328,7 +298,7 @@ class Ledger:
                 lease_until=None,
                 finished_at=utc_now(),
             )
-            self._end_if_cancelled(session, job)
+            end_if_cancelled(session, job)
 
     def _fence(self, session: Session, claim: Claim, **values: Any) -> datetime:
         """Change the shard's row, only with the claim's token; returns when the attempt began."""
@@ -347,7 +317,7 @@ class Ledger:
     def late_write_refused(self, claim: Claim) -> None:
         """Count a worker that came back when another had its shard."""
         with self.database.write() as session:
-            _count(session, "late_writes_refused", claim.kind, claim.stage_name)
+            raise_counter(session, "late_writes_refused", claim.kind, claim.stage_name)
 
     # --- stopping and trying again ---
 
@@ -359,15 +329,15 @@ class Ledger:
         NoSuchJob, JobStateConflict
         """
         with self.database.write() as session:
-            job = self._lock_job(session, job_id)
+            job = lock_job(session, job_id)
             if job.state == JobState.CANCELLED:
                 return job.state
             if job.state not in ACTIVE_JOBS:
                 raise JobStateConflict(job_id=job_id, state=job.state, action="cancelled")
             job.cancel_requested = True
-            _log(session, job_id, None, "info", "cancel requested")
-            self._stop_idle_shards(session, job_id)
-            self._end_if_cancelled(session, job)
+            note(session, job_id, None, "info", "cancel requested")
+            stop_idle_shards(session, job_id)
+            end_if_cancelled(session, job)
             return job.state
 
     def retry(self, job_id: int) -> None:
@@ -378,7 +348,7 @@ class Ledger:
         NoSuchJob, JobStateConflict
         """
         with self.database.write() as session:
-            job = self._lock_job(session, job_id)
+            job = lock_job(session, job_id)
             if job.state not in (JobState.FAILED, JobState.CANCELLED):
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
             unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
@@ -393,44 +363,7 @@ class Ledger:
             job.state = JobState.QUEUED
             job.cancel_requested = False
             job.error = job.finished_at = None
-            _log(session, job_id, None, "info", RETRY_REQUESTED)
-
-    @staticmethod
-    def _lock_job(session: Session, job_id: int) -> Job:
-        """The job's row, locked: always before its shards' rows, so that no two transitions deadlock, and two
-        last shards of a stage can't pass each other unseen. NO KEY: rows that refer to it may be inserted."""
-        locked = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
-        job = session.scalars(locked).one_or_none()
-        if job is None:
-            raise NoSuchJob(job_id=job_id)
-        return job
-
-    def _end_job(self, session: Session, job: Job, state: JobState, error: str | None) -> None:
-        job.state = state
-        job.error = error
-        job.finished_at = utc_now()
-        self._stop_idle_shards(session, job.id)
-        # Shards still running lose their claim: their workers notice at the next heartbeat.
-        session.execute(
-            update(Shard)
-            .where(Shard.job_id == job.id, Shard.state == ShardState.RUNNING)
-            .values(state=ShardState.CANCELLED, token=None, lease_until=None, finished_at=utc_now())
-        )
-        _log(session, job.id, None, "error" if error else "info", f"job {state}")
-
-    @staticmethod
-    def _stop_idle_shards(session: Session, job_id: int) -> None:
-        session.execute(
-            update(Shard)
-            .where(Shard.job_id == job_id, Shard.state.in_((ShardState.WAITING, ShardState.QUEUED)))
-            .values(state=ShardState.CANCELLED, finished_at=utc_now())
-        )
-
-    def _end_if_cancelled(self, session: Session, job: Job) -> None:
-        session.flush()
-        running = exists().where(Shard.job_id == job.id, Shard.state == ShardState.RUNNING)
-        if job.cancel_requested and not session.scalar(select(running)):
-            self._end_job(session, job, JobState.CANCELLED, None)
+            note(session, job_id, None, "info", RETRY_REQUESTED)
 
     # --- looking after ---
 
@@ -445,36 +378,18 @@ class Ledger:
             jobs = session.scalars(select(Shard.job_id).where(expired).distinct()).all()
         for job_id in jobs:
             with self.database.write() as session:
-                job = self._lock_job(session, job_id)
+                job = lock_job(session, job_id)
                 silent = session.scalars(
                     select(Shard).where(expired, Shard.job_id == job_id).with_for_update()
                 ).all()
                 for shard in silent:
                     lost = f"worker {shard.worker} fell silent in attempt {shard.attempt} of {MAX_ATTEMPTS}"
-                    self._take_back(session, job, shard, lost)
+                    take_back(session, job, shard, lost)
                 session.flush()
                 for stage, count in sorted(Counting(shard.stage_name for shard in silent).items()):
-                    _count(session, "leases_lost", job.kind, stage, count)
+                    raise_counter(session, "leases_lost", job.kind, stage, count)
                 swept += len(silent)
         return swept
-
-    def _take_back(self, session: Session, job: Job, shard: Shard, lost: str) -> None:
-        failed = job.state in ACTIVE_JOBS and not job.cancel_requested and shard.attempt >= MAX_ATTEMPTS
-        _log(session, job.id, shard.id, "error" if failed else "warning", f"{shard.stage_name}: {lost}")
-        shard.token = shard.lease_until = shard.sent_at = None
-        if job.state not in ACTIVE_JOBS:  # it was ended over another of its shards a moment ago
-            shard.state, shard.finished_at = ShardState.CANCELLED, utc_now()
-        elif job.cancel_requested:
-            shard.state, shard.finished_at = ShardState.CANCELLED, utc_now()
-            self._end_if_cancelled(session, job)
-        elif failed:
-            shard.state, shard.finished_at = ShardState.FAILED, utc_now()
-            shard.error = lost
-            session.flush()
-            self._end_job(session, job, JobState.FAILED, f"Shard {shard.number} ({shard.stage_name}): {lost}.")
-        else:
-            shard.state = ShardState.QUEUED
-            session.flush()
 
     def take_unsent(self, limit: int = 1000) -> Sequence[tuple[int, str]]:
         """(shard id, queue) of queued shards no message was sent for, now marked as sent."""
@@ -482,14 +397,14 @@ class Ledger:
             due = select(Shard.id).where(Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None))
             # By sent_at too, which is the same of all, so that an index has them in this order.
             due = due.order_by(Shard.sent_at, Shard.id).limit(limit)
-            rows = _set_sent_at(session, due, database_now())
+            rows = set_sent_at(session, due, database_now())
         return sorted((row.id, row.queue) for row in rows)
 
     def mark_unsent(self, shard_ids: Sequence[int]) -> None:
         """These messages were not sent after all."""
         with self.database.write() as session:
             query = select(Shard.id).where(Shard.id.in_(shard_ids), Shard.state == ShardState.QUEUED)
-            _set_sent_at(session, query, None)
+            set_sent_at(session, query, None)
 
     def mark_lost(self, queue: str, seconds: float) -> int:
         """The queue is empty: what was sent to it ``seconds`` ago and isn't claimed needs another message."""
@@ -499,7 +414,7 @@ class Ledger:
                 Shard.queue == queue,
                 Shard.sent_at < database_now() - seconds,
             )
-            return len(_set_sent_at(session, query, None))
+            return len(set_sent_at(session, query, None))
 
     # --- workers ---
 
@@ -521,11 +436,11 @@ class Ledger:
             jobs = session.scalars(select(Shard.job_id).where(held).distinct()).all()
         for job_id in jobs:
             with self.database.write() as session:
-                job = self._lock_job(session, job_id)
+                job = lock_job(session, job_id)
                 query = select(Shard).where(held, Shard.job_id == job_id).with_for_update()
                 for shard in session.scalars(query).all():
                     shard.attempt -= 1
-                    self._take_back(session, job, shard, f"worker {name} was stopped")
+                    take_back(session, job, shard, f"worker {name} was stopped")
 
     def live_workers(self) -> Sequence[Worker]:
         """The worker processes seen a short time ago."""
@@ -534,36 +449,7 @@ class Ledger:
             return session.scalars(select(Worker).where(recent).order_by(Worker.name)).all()
 
 
-def _set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequence[Any]:
-    """Change when these shards were last sent; returns (id, queue) of those that were changed.
-
-    What another transaction holds is passed over, not waited for: its job is being changed, and the next sweep
-    looks again. Waiting for many rows in no special order could deadlock.
-    """
-    return session.execute(
-        update(Shard)
-        .where(Shard.id.in_(shard_ids.with_for_update(skip_locked=True).scalar_subquery()))
-        .values(sent_at=value)
-        .returning(Shard.id, Shard.queue)
-        .execution_options(synchronize_session=False)
-    ).all()
-
-
-def _count(session: Session, name: str, kind: str, stage: str, by: float = 1) -> None:
-    """Raise a counter. Everybody's transactions meet at its row: so it comes last in each, and always in the same
-    order, or two could wait for each other."""
-    row = upserting(session, Counter).values(name=name, kind=kind, stage=stage, value=by)
-    raised = row.on_conflict_do_update(
-        index_elements=["name", "kind", "stage"], set_={"value": Counter.value + row.excluded.value}
-    )
-    session.execute(raised)
-
-
-def _log(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:
-    session.add(Event(job_id=job_id, shard_id=shard_id, level=level, message=message))
-
-
 def log(database: Database, job_id: int, shard_id: int | None, level: str, message: str) -> None:
     """Add a line to a job's log."""
     with database.write() as session:
-        _log(session, job_id, shard_id, level, message)
+        note(session, job_id, shard_id, level, message)

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import select
 
 from shared.database import Database
-from shared.ledger import MAX_ATTEMPTS, WORKER_ALIVE_SECONDS
+from shared.ledger import WORKER_ALIVE_SECONDS
 from shared.models import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState, Worker
 from shared.specifications.base import PlannedShard
+from shared.transitions import MAX_ATTEMPTS
 
 IDLE = (ShardState.WAITING, ShardState.QUEUED)
 OVER = (ShardState.DONE, ShardState.FAILED, ShardState.CANCELLED)

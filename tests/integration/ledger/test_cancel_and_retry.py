@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import NoSuchJob
-from shared.ledger import MAX_ATTEMPTS, Ledger
+from shared.ledger import Ledger
 from shared.models import Job, JobState
+from shared.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import (
     ACTIVE,
     FEW,

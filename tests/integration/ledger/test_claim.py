@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text, update
 
-from shared.ledger import MAX_ATTEMPTS, Claim, LeaseLost, Ledger
+from shared.ledger import Claim, LeaseLost, Ledger
 from shared.models import JobState, Shard, ShardState
 from shared.specifications import Specification
+from shared.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import (
     FEW,
     Rivals,

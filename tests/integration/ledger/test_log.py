@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from shared.ledger import MAX_ATTEMPTS, Ledger
+from shared.ledger import Ledger
 from shared.models import Event
+from shared.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import claimed, die, finish_stage, queued, top9
 
 

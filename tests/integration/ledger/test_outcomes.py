@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from shared.ledger import MAX_ATTEMPTS, Claim, LeaseLost, Ledger
+from shared.ledger import Claim, LeaseLost, Ledger
 from shared.models import Artifact, Event, Job, JobState
 from shared.store import Store
+from shared.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import (
     FEW,
     RACES,

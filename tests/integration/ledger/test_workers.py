@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from shared.ledger import MAX_ATTEMPTS, LeaseLost, Ledger
+from shared.ledger import LeaseLost, Ledger
 from shared.models import Event, JobState
+from shared.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import (
     ACTIVE,
     FEW,
