@@ -184,6 +184,11 @@ class DatabaseOutOfReach(OutOfReach):
     """The database {url} is out of reach: {reason}. Is it running, and is ANALYZE_DATABASE_URL right?"""
 
 
+class DatabaseFull(DatabaseOutOfReach):
+    """No room left for the database {url} ({reason}). Nothing of this was written. Free some space and try again;
+    what workers had in hand is done again by itself."""
+
+
 class BrokerOutOfReach(OutOfReach):
     """Redis at {url} is out of reach: {reason}. Is it running, and is ANALYZE_REDIS_URL right?
     (Without that setting, `analyze up` runs a private one.)"""
