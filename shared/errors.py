@@ -72,8 +72,8 @@ class SpecificationNotReadable(UnitscopeError):
 
 
 class OfAnotherVersion(UnitscopeError):
-    """Another version of the program wrote {path}, and this one can't go on from there: begin anew, with
-    `analyze submit --force`."""
+    """Another version of the program wrote {path}, and this one can't go on from there ({reason}): begin anew,
+    with `analyze submit --force`."""
 
 
 class ArtifactDamaged(UnitscopeError):
