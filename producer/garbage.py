@@ -6,16 +6,18 @@ before.
 
 from __future__ import annotations
 
+import math
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, insert, select
 
 from shared.database import Database
-from shared.models import Artifact
+from shared.models import Artifact, Shard, ShardState
 from shared.references import referenced_artifacts
 from shared.store import NAME, Store, sha256_of
 
@@ -32,12 +34,12 @@ class Unreferenced:
 
 
 def find_garbage(database: Database, store: Store, seconds: float) -> list[Unreferenced]:
-    """Files that no row refers to and nobody wrote or wanted for so many seconds: a worker writes its files first
-    and its rows later.
+    """Files that no row refers to and nobody wrote or wanted for so many seconds, nor since the oldest attempt
+    under way began: a worker writes its files first and its rows later.
 
     Files are listed before rows are read: what is young then is spared, whatever becomes of it.
     """
-    before = time.time() - seconds
+    before = min(time.time() - seconds, _oldest_attempt(database))
     files = [file for file in _files(store.root) if file.wanted < before]
     numbers = np.array([_number(file.path) for file in files], np.uint64)
     with database.read() as session:
@@ -50,25 +52,44 @@ def remove_garbage(database: Database, store: Store, garbage: Sequence[Unreferen
     """Remove these files, and their rows in ``artifacts``; returns what was removed.
 
     A file that was wanted meanwhile is spared. Whoever writes the same file now finds it, and touches it; or finds
-    it gone, and writes it again; and its row waits for this transaction.
+    it gone, and writes it again. Rows go first: whoever inserts the same one now waits for this transaction, and
+    what is inserted anew is nobody's business here.
     """
     removed = []
     for start in range(0, len(garbage), FILES_AT_ONCE):
         some = garbage[start : start + FILES_AT_ONCE]
         with database.write() as session:
-            rows = select(Artifact.path).where(Artifact.path.in_([file.path for file in some]))
-            session.execute(rows.with_for_update()).all()
-            gone = [file for file in some if _remove(store.root / file.path, file.wanted)]
-            session.execute(delete(Artifact).where(Artifact.path.in_([file.path for file in gone])))
+            paths = Artifact.path.in_([file.path for file in some])
+            in_order = select(Artifact.__table__).where(paths).order_by(Artifact.path).with_for_update()
+            rows = [dict(row) for row in session.execute(in_order).mappings()]
+            session.execute(delete(Artifact).where(Artifact.path.in_([row["path"] for row in rows])))
+            gone = [file for file in some if _remove(store.root, file)]
+            spared = {file.path for file in some} - {file.path for file in gone}
+            if back := [row for row in rows if row["path"] in spared]:
+                session.execute(insert(Artifact), back)
         removed += gone
     return removed
 
 
-def _remove(file: Path, wanted: float) -> bool:
+def _oldest_attempt(database: Database) -> float:
+    """When the oldest attempt under way began, in seconds since 1970; infinity: there is none."""
+    with database.read() as session:
+        began = session.scalar(select(func.min(Shard.started_at)).where(Shard.state == ShardState.RUNNING))
+    return began.timestamp() if began else math.inf
+
+
+def _remove(root: Path, unwanted: Unreferenced) -> bool:
+    """Take the file out of the way first, and look again: it may have been wanted since we looked."""
+    file, aside = root / unwanted.path, root / "incoming" / f"gc-{secrets.token_hex(8)}"
     try:
-        if file.stat().st_mtime != wanted:
+        if file.stat().st_mtime != unwanted.wanted:
             return False
-        file.unlink()
+        aside.parent.mkdir(exist_ok=True)
+        file.rename(aside)
+        if aside.stat().st_mtime != unwanted.wanted:
+            aside.rename(file)
+            return False
+        aside.unlink()
     except FileNotFoundError:  # another one removes them, too
         return False
     return True

@@ -19,10 +19,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import GenericFunction
 
-from shared.errors import DatabaseOutOfReach
+from shared.errors import DatabaseFull, DatabaseOutOfReach
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
+DISK_FULL = "53100"  # PostgreSQL's code
 READ_ONLY = "25006"  # PostgreSQL's code: a standby, or a server that somebody holds still for a while
 
 
@@ -92,7 +93,7 @@ class Database:
         Raises
         ------
         DatabaseOutOfReach
-            the database doesn't answer, or can't be written.
+            the database doesn't answer, or can't be written; ``DatabaseFull``: there is no room left.
         """
         with self._explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -102,7 +103,8 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError) as error:
-            raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
+            kind = DatabaseFull if _is_full(error) else DatabaseOutOfReach
+            raise kind(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
             # Without a statement nobody got as far as that: the URL says something that libpq doesn't know. And
             # sqlite3 says DatabaseError of a file that is damaged, or is no database.
@@ -136,6 +138,12 @@ def upserting(session: Session, model: type[DeclarativeBase]) -> Any:
 def first_line(error: DBAPIError) -> str:
     """The driver's own words, without the statement."""
     return str(error.orig).strip().splitlines()[0].strip()
+
+
+def _is_full(error: DBAPIError) -> bool:
+    """SQLite says so of its disk and of its largest size, PostgreSQL of its disk."""
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+    return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == DISK_FULL
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

@@ -72,8 +72,8 @@ class SpecificationNotReadable(UnitscopeError):
 
 
 class OfAnotherVersion(UnitscopeError):
-    """Another version of the program wrote {path}, and this one can't go on from there: begin anew, with
-    `analyze submit --force`."""
+    """Another version of the program wrote {path}, and this one can't go on from there ({reason}): begin anew,
+    with `analyze submit --force`."""
 
 
 class ArtifactDamaged(UnitscopeError):
@@ -182,6 +182,11 @@ class OutOfReach(UnitscopeError):
 
 class DatabaseOutOfReach(OutOfReach):
     """The database {url} is out of reach: {reason}. Is it running, and is ANALYZE_DATABASE_URL right?"""
+
+
+class DatabaseFull(DatabaseOutOfReach):
+    """No room left for the database {url} ({reason}). Nothing of this was written. Free some space and try again;
+    what workers had in hand is done again by itself."""
 
 
 class BrokerOutOfReach(OutOfReach):

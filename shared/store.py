@@ -94,15 +94,23 @@ class Store:
         temporary.rename(target)
 
     def settle(self, paths: Iterable[str]) -> None:
-        """See that these files are there, and that their names, too, outlive a power cut. Call it before a row
-        refers to them: once for many files, since it costs a write to the disk for every folder.
+        """See that these files are there, have `analyze gc` spare them, and see that their names, too, outlive a
+        power cut. Call it before a row refers to them: once for many files, since it costs a write to the disk for
+        every folder.
 
         Raises
         ------
         ArtifactMissing
             somebody removed one since it was written.
         """
-        folders = {self.locate(path).parent for path in paths}
+        folders = set()
+        for path in paths:
+            file = self.locate(path)
+            try:
+                _touch(file)
+            except FileNotFoundError:
+                raise ArtifactMissing(path=path, root=self.root) from None
+            folders.add(file.parent)
         for folder in sorted(folders | {self.root} if folders else folders):
             _fsync_folder(folder)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from shared.catalogue import FoundDataset
 
 SHAPES_IMAGES = 800
+LONGEST_FOLDER_NAME = 200  # bytes: locks and unfinished folders beside it have longer names, up to 255
 OPTIONS = {  # kind -> the options that it has, besides --root and --name
     "voc": {"download", "years", "splits", "whole", "difficult"},
     "cifar10": {"download"},
@@ -102,6 +103,16 @@ def _refuse_foreign_options(kind: str, options: dict[str, Any]) -> None:
             raise click.UsageError(f"--{flag} is not for data sets of kind {kind}.")
 
 
+def _see_that_plain(name: str) -> None:
+    """It becomes a folder of the home's, and must not lead out of there."""
+    length = len(name.encode(errors="surrogateescape"))
+    if name.startswith(".") or any(letter in name for letter in "/\\\0") or length > LONGEST_FOLDER_NAME:
+        raise click.UsageError(
+            "--name becomes the name of a folder here: without slashes, not beginning with a dot, and of "
+            f"{LONGEST_FOLDER_NAME} bytes at most."
+        )
+
+
 def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, Any]) -> FoundDataset:
     from producer.datasets.caltech import read_caltech
     from producer.datasets.cifar import image_folder, read_cifar
@@ -113,6 +124,8 @@ def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, 
             f"--root is needed for data sets of kind {kind}"
             + (", or --download." if "download" in OPTIONS[kind] else ".")
         )
+    if root is None or kind.startswith("cifar"):
+        _see_that_plain(name)
     own = app.settings.home / "datasets" / name
     if kind.startswith("cifar"):  # what is downloaded becomes images, which have the data set's own folder
         root = root or app.settings.home / "archives"

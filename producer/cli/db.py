@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.options import new_file
 from producer.cli.printing import json_option, print_json
 
 
@@ -46,17 +47,14 @@ def version(app: App, as_json: bool) -> None:
 
 
 @db.command()
-@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--overwrite", is_flag=True, help="Write over a file that is there.")
+@new_file
 @pass_app
-def backup(app: App, target: Path, overwrite: bool) -> None:
+def backup(app: App, target: Path) -> None:
     """Copy the SQLite database to FILE while workers go on. Copy the artifact store after it, not before.
 
     A PostgreSQL database is backed up by pg_dump.
     """
     from producer.backup import back_up
 
-    if target.exists() and not overwrite:
-        raise click.UsageError(f"{target} is there already: say --overwrite, or another name.")
     size = back_up(app.database, target)
     app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the store, {app.settings.resolved_store}.")

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.options import new_file
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
-@click.argument("target", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--overwrite", is_flag=True, help="Write over a file that is there.")
+@new_file
 @pass_app
-def export(app: App, job_id: int, target: Path, overwrite: bool) -> None:
+def export(app: App, job_id: int, target: Path) -> None:
     """Write a done job to a tar file: its rows, its files with their SHA-256, and what is known of its data set.
 
     Images of the data set are not in it. `analyze import` reads it in another home.
@@ -24,8 +24,6 @@ def export(app: App, job_id: int, target: Path, overwrite: bool) -> None:
     """
     from producer.transfer.exporting import export_job
 
-    if target.exists() and not overwrite:
-        raise click.UsageError(f"{target} is there already: say --overwrite, or another name.")
     manifest = export_job(app.database, app.store, job_id, target)
     rows = sum(member.count for member in manifest.rows.values())
     app.talk.print(f"Job {job_id}: {rows} rows and {manifest.files} files, {manifest.bytes / 1e6:.1f} MB of them.")

@@ -101,3 +101,23 @@ def chosen_network(options: dict[str, Any]) -> NetworkOptions:
     if only_with_weights and not said.weights:
         raise click.UsageError(f"--{only_with_weights[0]} goes with --weights: a training run knows its own.")
     return said
+
+
+def new_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Argument FILE of a command that writes it, as ``target``: over one that is there only with --overwrite."""
+
+    def see_that_new(ctx: click.Context, param: click.Parameter, overwrite: bool) -> bool:
+        target: Path = ctx.params["target"]  # processed before the option, since it is eager
+        if target.exists() and not overwrite:
+            raise click.UsageError(f"{target} is there already: say --overwrite, or another name.")
+        return overwrite
+
+    option = click.option(
+        "--overwrite",
+        is_flag=True,
+        expose_value=False,
+        callback=see_that_new,
+        help="Write over a file that is there.",
+    )
+    file = click.Path(path_type=Path, dir_okay=False)
+    return click.argument("target", metavar="FILE", type=file, is_eager=True)(option(command))

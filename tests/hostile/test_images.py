@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from tests.integration.datasets.helpers import (
     source_of,
     stems,
 )
-from worker.vision.images import ImageSource, UnreadableImage, read_image
+from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_image
 
 # --- bad image files ---
 
@@ -306,3 +307,74 @@ def test_first_picture_is_read_as_its_pixels_lie_in_the_file(voc: Voc, name: str
     found = read_odd(voc, "odd.jpg", MORE_ODD[name])
     assert not found.problems
     assert_ramp(found, found.images[0])
+
+
+# --- small files that announce a huge picture ---
+
+CANVAS = 16_383  # pixels a side: the most that a WebP can say, but for an animation's
+
+
+def announcing(form: str, place: bytes, width: int = CANVAS, height: int = CANVAS, **options: Any) -> bytes:
+    """A small WebP whose header says another size, behind the bytes of ``place``."""
+    content = bytearray(encoded(Image.new("RGB", (64, 64), (9, 9, 9)), "WEBP", **options))
+    start = content.index(place) + len(place)
+    if form == "lossy":
+        size = struct.pack("<HH", width, height)
+    elif form == "lossless":
+        size = struct.pack("<I", (width - 1) | (height - 1) << 14)
+    else:
+        size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    content[start : start + len(size)] = size
+    return bytes(content)
+
+
+FRAMES: dict[str, Any] = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0, 0))]}
+EXTENDED = b"VP8X\x0a\0\0\0\x02\0\0\0"  # its flag: an animation
+ANNOUNCING = {
+    "lossy": announcing("lossy", b"\x9d\x01\x2a"),
+    "lossless": announcing("lossless", b"\x2f", lossless=True),
+    "animated": announcing("animated", EXTENDED, **FRAMES),
+    "animated, the most of all": announcing("animated", EXTENDED, 65_535, 65_536, **FRAMES),
+    "animated, one long row": announcing("animated", EXTENDED, 2**24, 200, **FRAMES),
+}
+
+
+@pytest.mark.parametrize("name", ANNOUNCING)
+def test_small_webp_of_a_huge_picture_is_left_out(name: str, voc: Voc) -> None:
+    """Recorded when it is registered; and left out of a job, should it come to be there later."""
+    content = ANNOUNCING[name]
+    assert len(content) < 1000
+    voc.image("bad.webp", content)
+    voc.annotation("bad", an_annotation("bad.webp", an_object()))
+    assert only_problem(read_voc(voc.root)).reason == "image too large"
+    skipped: list[Skipped] = []
+    sources = [ImageSource(1, voc.root / voc.path("bad.webp")), ImageSource(2, voc.root / voc.path("good.png"))]
+    (batch,) = batches(sources, 2, 8, skipped=skipped)
+    assert [source.id for source in batch.sources] == [2]
+    assert [item.source.id for item in skipped] == [1]
+    assert "image too large" in skipped[0].reason
+
+
+def test_small_webps_of_huge_pictures_take_no_memory(tmp_path: Path) -> None:
+    """Nor time: the process would be ended by its limit, which is that of its own seconds."""
+    for number, content in enumerate(ANNOUNCING.values()):
+        (tmp_path / str(number)).write_bytes(content)
+    program = (
+        "import resource, sys; from pathlib import Path; from shared.decoding import BrokenImage, decode\n"
+        "def highest(): return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (30, 30)); before = highest()\n"
+        "for file in Path(sys.argv[1]).iterdir():\n"
+        "    try: decode(file.read_bytes())\n"
+        "    except BrokenImage as broken: assert broken.reason == 'image too large'\n"
+        "    else: raise SystemExit(1)\n"
+        "print(highest() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, check=True)
+    assert int(done.stdout) < 50_000  # KB; one canvas would have a million
+
+
+@pytest.mark.parametrize("form", ["AVIF", "JPEG2000"])
+def test_other_formats_that_pillow_reads_are_not_opened(form: str) -> None:
+    """Whatever size they announce: no decoder of theirs is asked."""
+    with pytest.raises(BrokenImage, match="not an image of a known format"):
+        decode(encoded(Image.new("RGB", (64, 64)), form))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from producer.datasets.folder import read_folder
 from shared.errors import NoDatasetThere
-from tests.integration.cli.helpers import Call, Done, Home
+from tests.integration.cli.helpers import Call, Done, Home, refusal
 
 ODD_NAMES = ["two words", "quo'te\"", "new\nline", "🐈", "[/x]", "[red]x", "{0}", "%s", "-x", "a/../b", "x" * 300]
 
@@ -172,3 +172,43 @@ def test_folder_whose_path_is_no_text_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(root)
     with pytest.raises(NoDatasetThere, match="no text in UTF-8"):
         read_folder(Path("."))
+
+
+# --- names that become folders ---
+
+LEADING_OUT = ["../x", "..", ".", "../../x", "a/../../x", "a/b", "a/", "/tmp/unitscope-led-out", "./x", ".x",
+               "a\\b", "a\0b", "x" * 201, "x" * 300, "🐈" * 100, "x" * 100_000]  # fmt: skip
+KINDS_WITH_FOLDERS = [
+    ("shapes", "--images", "2"),
+    ("cifar10", "--download"),
+    ("cifar100", "--root", "@CIFAR@"),
+    ("caltech101", "--download"),
+    ("caltech256", "--download"),
+    ("voc", "--download"),
+]
+
+
+def test_names_that_would_lead_out_of_the_home_are_refused(fresh: Home, tmp_path: Path) -> None:
+    """Before anything is fetched or written."""
+    fresh("db", "upgrade")
+    (tmp_path / "cifar").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    calls: list[Call] = []
+    for kind, *words in KINDS_WITH_FOLDERS:
+        options = [str(tmp_path / "cifar") if word == "@CIFAR@" else word for word in words]
+        calls += [(("dataset", "add", kind, *options, "--name", name), {}) for name in LEADING_OUT]
+    for done in fresh.many(calls):
+        refusal(done, 2, ("--name", "folder"))
+        assert len(done.stderr) < 1000
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not Path("/tmp/unitscope-led-out").exists()
+    assert fresh.json("dataset", "ls") == []
+
+
+def test_plain_names_become_folders_of_the_home(fresh: Home) -> None:
+    names = ["x" * 200, "two words", "🐈", "a..b", "-x", "new\nline"]
+    for done in fresh.many(
+        [(("dataset", "add", "shapes", "--images", "2", "--name", name), {}) for name in names]
+    ):
+        assert done.returncode == 0, done.stderr[-1500:]
+    assert sorted(folder.name for folder in (fresh.home / "datasets").iterdir()) == sorted(names)

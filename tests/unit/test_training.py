@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections import Counter
 from pathlib import Path
@@ -18,7 +19,7 @@ from worker.vision import networks
 from worker.vision.images import ImageSource, batches, to_input
 from worker.vision.initialising import initialise
 from worker.vision.sampling import some_of_each_class
-from worker.vision.training import Trainer
+from worker.vision.training import ForeignState, Trainer
 
 SIZE = 64
 
@@ -91,6 +92,69 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(sources: list[ImageSource]
     for name, tensor in undisturbed.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
     assert second.learning_rate == undisturbed.learning_rate
+
+
+def changed(state: dict[str, Any], name: str) -> dict[str, Any]:
+    """A state as another version, network or recipe may have written it."""
+    weights, optimizer = state["model"], state["optimizer"]["state"]
+    first = next(iter(weights))
+    if name == "weights of another shape":
+        weights[first] = weights[first][:1].clone()
+    elif name == "weights of another type":
+        weights[first] = weights[first].double()
+    elif name == "one weight less":
+        del weights[first]
+    elif name == "one weight more":
+        weights["features.99.weight"] = torch.zeros(3)
+    elif name == "no weights":
+        weights[first] = "a tensor once"
+    elif name == "moments of another shape":
+        optimizer[0]["exp_avg"] = optimizer[0]["exp_avg"][:1].clone()
+    elif name == "moments of another type":
+        optimizer[0]["exp_avg_sq"] = optimizer[0]["exp_avg_sq"].half()
+    elif name == "moments of more parameters":
+        optimizer[999] = optimizer[0]
+    elif name == "other groups":
+        state["optimizer"]["param_groups"] *= 2
+    elif name == "random state of another type":
+        state["random"] = state["random"].int()
+    elif name == "order of another length":
+        state["generator"] = state["generator"][:10].clone()
+    elif name == "epoch as text":
+        state["epoch"] = "2"
+    elif name == "no schedule":
+        del state["schedule"]
+    else:
+        raise AssertionError(name)
+    return state
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("weights of another shape", "features.0.weight is [1,"),
+        ("weights of another type", "torch.float64, not"),
+        ("one weight less", "it has no 'features.0.weight'"),
+        ("one weight more", "features.99.weight"),
+        ("no weights", "shape"),
+        ("moments of another shape", "exp_avg of parameter 0 is [1,"),
+        ("moments of another type", "exp_avg_sq of parameter 0"),
+        ("moments of more parameters", "index"),
+        ("other groups", "parameter group"),
+        ("random state of another type", "ByteTensor"),
+        ("order of another length", "RNG state"),
+        ("epoch as text", "epoch is '2'"),
+        ("no schedule", "it has no 'schedule'"),
+    ],
+)
+def test_a_state_of_another_version_is_said_to_be_one(sources: list[ImageSource], name: str, says: str) -> None:
+    """Not taken over as if it fitted, to fail at the next step or to give other results."""
+    recipe = Recipe(batch_size=16)
+    first = Trainer(new_model(), recipe, seed=7)
+    epoch(first, sources)
+    with pytest.raises(ForeignState) as raised:
+        Trainer(new_model(), recipe, seed=7).load_state(changed(copy.deepcopy(first.state()), name))
+    assert says in str(raised.value)
 
 
 def test_the_seed_decides(sources: list[ImageSource]) -> None:

@@ -107,7 +107,8 @@ def _stored(file: Path) -> Iterator[Mapping[str, np.ndarray]]:
         try:
             yield arrays
         except KeyError as error:
-            raise OfAnotherVersion(path=f"{file.parent.name}/{file.name}") from error
+            path = f"{file.parent.name}/{file.name}"
+            raise OfAnotherVersion(path=path, reason=error.args[0] if error.args else error) from error
 
 
 def _store(context: ShardContext, arrays: Arrays) -> StoredFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
@@ -17,6 +18,7 @@ from shared.errors import OfAnotherVersion
 from shared.models import Answer, Checkpoint, CheckpointKind, Dataset, Epoch, Job, Phase, TrainingRun
 from shared.specifications import TrainSpecification
 from shared.store import StoredFile
+from shared.wording import one_line
 from worker.kinds.common import (
     build,
     keep,
@@ -33,8 +35,10 @@ from worker.vision.images import Batch, ImageSource, Skipped, batches
 from worker.vision.initialising import initialise
 from worker.vision.pixel_cache import PixelCache
 from worker.vision.sampling import some_of_each_class
-from worker.vision.training import PhaseResult, Trainer
+from worker.vision.training import ForeignState, PhaseResult, Trainer
 from worker.vision.weights import load_pretrained, read_weights, weights_writer
+
+LONGEST_REASON = 300  # letters: PyTorch lists every tensor that doesn't fit
 
 
 @dataclass
@@ -132,11 +136,11 @@ def _resume(run: _Run) -> None:
     path = own.path if own else run.specification.extended_path
     if path is None:
         return
-    state = torch.load(run.context.store.verified(path), map_location="cpu", weights_only=True)
+    file = run.context.store.verified(path)  # so that it is as it was written, if not by this version
     try:
-        run.trainer.load_state(state)
-    except KeyError as error:
-        raise OfAnotherVersion(path=path) from error
+        run.trainer.load_state(torch.load(file, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, ForeignState) as error:
+        raise OfAnotherVersion(path=path, reason=one_line(str(error), LONGEST_REASON)) from error
     if own is None:
         _take_over_epochs(run)
     images = run.specification.train_count + run.specification.val_count

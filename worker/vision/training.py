@@ -23,6 +23,10 @@ Progress = Callable[[int], None]
 Channels = tuple[float, float, float]
 
 
+class ForeignState(Exception):
+    """A state that no ``Trainer`` of this version, network and recipe has given."""
+
+
 @dataclass(frozen=True)
 class PhaseResult:
     """One pass over a split: mean cross-entropy, shares of right answers (first, among the first five), images
@@ -263,7 +267,39 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Go on from what ``state`` gave.
+
+        Raises
+        ------
+        ForeignState
+            it lacks something, or holds tensors of other shapes or types: what was taken over of it is no use.
+        """
+        try:
+            self._see_that_it_fits(state)
+            self._take_over(state)
+        except KeyError as error:
+            raise ForeignState(f"it has no {error}") from error
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise ForeignState(str(error)) from error
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise ForeignState(str(error)) from error
+
+    def _see_that_it_fits(self, state: dict[str, Any]) -> None:
+        """PyTorch itself takes over other types, and an optimizer's tensors of any shape, and fails later."""
+        for name, own in self.model.state_dict().items():
+            _see_that_alike(name, state["model"][name], own)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for number, values in state["optimizer"]["state"].items():
+            for name, value in values.items():
+                if isinstance(value, torch.Tensor) and value.dim():  # counts of steps have no dimension
+                    _see_that_alike(f"{name} of parameter {number}", value, parameters[number])
+        for name in ("epoch", "at_once"):
+            if type(state[name]) is not int:
+                raise TypeError(f"{name} is {state[name]!r}")
+
+    def _take_over(self, state: dict[str, Any]) -> None:
         self.epoch = state["epoch"]
         self.at_once = state["at_once"]
         self.model.load_state_dict(state["model"])
@@ -273,3 +309,8 @@ class Trainer:
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
+
+
+def _see_that_alike(name: str, given: torch.Tensor, own: torch.Tensor) -> None:
+    if (given.shape, given.dtype) != (own.shape, own.dtype):
+        raise ValueError(f"{name} is {list(given.shape)} {given.dtype}, not {list(own.shape)} {own.dtype}")

@@ -1,0 +1,312 @@
+"""`analyze gc --delete` while workers write: what a worker commits is there afterwards, and whole."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.synchronize import Barrier, Event
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from producer.garbage import find_garbage, remove_garbage
+from shared.database import Database
+from shared.ledger import Claim, Ledger
+from shared.models import Artifact, Dataset, Job, Shard, ShardState, utc_now
+from shared.references import referenced_artifacts
+from shared.store import Store, StoredFile, sha256_of, sha256_of_file
+from tests.integration.ledger.helpers import SHA256, claimed, queued, shards_of, top9
+from worker.kinds.common import keep
+from worker.runner import ShardContext
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+CONTENT = b"the winners of unit 7"
+# What is there of a content when a worker puts it: nothing; a file that a dead attempt left; and such a file that
+# the table `artifacts` knows, since what referred to it was replaced.
+FOUND = ("nothing", "an old file", "an old file with its row")
+RIVALS = multiprocessing.get_context("spawn")
+
+
+class Scene:
+    """A store and a database, with a job whose shards write files."""
+
+    def __init__(self, database: Database, folder: Path, shards: int = 1) -> None:
+        self.database, self.ledger, self.store = database, Ledger(database), Store(folder / "store")
+        with database.write() as session:
+            row = Dataset(
+                name="voc", kind="voc", root="/data", options={}, fingerprint=SHA256, class_names=["cat", "dog"]
+            )
+            session.add(row)
+            session.flush()
+            self.dataset = row.id
+        self.job = self.ledger.submit(top9(self.dataset, search=shards))[0]
+
+    def leave(self, content: bytes, found: str) -> None:
+        """Have a content there, or not."""
+        if found == "nothing":
+            return
+        file = self.store.put(content, ".npz")
+        grow_old(self.store, file.path)
+        if found == "an old file with its row":
+            with self.database.write() as session:
+                row = Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=self.job)
+                session.add(row)
+
+    def claim(self) -> Claim:
+        return claimed(self.ledger, queued(self.ledger, self.job)[0])
+
+    def collect(self, seconds: float = DAY) -> None:
+        remove_garbage(self.database, self.store, find_garbage(self.database, self.store, seconds))
+
+    def check(self, committed: int) -> None:
+        """Every file that a row names is there, whole, and known; so many shards are done."""
+        with self.database.read() as session:
+            named = sorted({*referenced_artifacts(session)} - {f"ab/{SHA256}.safetensors"})  # no real weights here
+            known = set(session.scalars(select(Artifact.path)))
+        wrong = [path for path in named if sha256_of_file(self.store.locate(path)) != sha256_of(path)]
+        assert wrong == []
+        assert set(named) <= known
+        done = [shard for shard in shards_of(self.ledger, self.job) if shard.state == ShardState.DONE]
+        assert len(done) == committed
+        assert list(self.store.root.glob("incoming/*")) == []
+
+
+def grow_old(store: Store, path: str) -> None:
+    os.utime(store.root / path, (time.time() - 2 * DAY,) * 2)
+
+
+def commit(ledger: Ledger, store: Store, claim: Claim, file: StoredFile) -> None:
+    """As a worker ends the shard of a search."""
+    context = ShardContext(claim, ledger, store, "cpu")
+    context.complete(lambda session: keep(context, session, [file]), file.path)
+
+
+@pytest.fixture
+def scene(database: Database, tmp_path: Path) -> Scene:
+    return Scene(database, tmp_path)
+
+
+# --- each at its worst moment ---
+
+
+@pytest.mark.parametrize("found", FOUND)
+def test_gc_between_a_file_and_its_row(scene: Scene, found: str) -> None:
+    scene.leave(CONTENT, found)
+    claim = scene.claim()
+    file = scene.store.put(CONTENT, ".npz")
+    scene.collect()
+    commit(scene.ledger, scene.store, claim, file)
+    scene.check(committed=1)
+
+
+@pytest.mark.parametrize("found", FOUND)
+def test_a_worker_between_choosing_and_removing(scene: Scene, found: str) -> None:
+    scene.leave(CONTENT, found)
+    claim = scene.claim()
+    chosen = find_garbage(scene.database, scene.store, DAY)
+    assert len(chosen) == (found != "nothing")
+    commit(scene.ledger, scene.store, claim, scene.store.put(CONTENT, ".npz"))
+    assert remove_garbage(scene.database, scene.store, chosen) == []
+    scene.check(committed=1)
+
+
+class Writer:
+    """A worker that puts the content when it is told to; its commit may have to wait for gc's transaction."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.claim = scene, scene.claim()
+        self.thread: threading.Thread | None = None
+        self.failed: list[BaseException] = []
+
+    def __call__(self) -> None:
+        file = self.scene.store.put(CONTENT, ".npz")
+        self.thread = threading.Thread(target=self._commit, args=(file,))
+        self.thread.start()
+        self.thread.join(1)  # on PostgreSQL it may be done before gc is
+
+    def _commit(self, file: StoredFile) -> None:
+        try:
+            commit(self.scene.ledger, self.scene.store, self.claim, file)
+        except BaseException as error:
+            self.failed.append(error)
+
+    def end(self) -> None:
+        assert self.thread is not None, "gc never came there"
+        self.thread.join()
+        assert self.failed == []
+
+
+def once(thread: int, condition: Callable[[], bool], then: Callable[[], None]) -> Callable[[], None]:
+    """Calls ``then`` the first time that ``condition`` holds in this thread."""
+    left = [then]
+
+    def look() -> None:
+        if left and threading.get_ident() == thread and condition():
+            left.pop()()
+
+    return look
+
+
+@pytest.mark.parametrize("found", FOUND[1:])
+@pytest.mark.parametrize("moment", ["looked at", "gone"])
+def test_a_worker_in_the_midst_of_removing(
+    scene: Scene, found: str, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When gc has just seen that nobody wanted the file, and when the file has just gone."""
+    scene.leave(CONTENT, found)
+    chosen = find_garbage(scene.database, scene.store, DAY)
+    (target,) = (scene.store.root / file.path for file in chosen)
+    writer = Writer(scene)
+    gone = moment == "gone"
+    looked = [False]
+    look = once(threading.get_ident(), lambda: (looked[0] and not gone) or (gone and not target.exists()), writer)
+    real = {name: getattr(Path, name) for name in ("stat", "unlink", "rename")}
+
+    def watched(name: str) -> Callable[..., Any]:
+        def call(path: Path, *arguments: Any, **options: Any) -> Any:
+            answer = real[name](path, *arguments, **options)
+            looked[0] |= (name, path) == ("stat", target)
+            if name != "stat" or not gone:
+                look()
+            return answer
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(Path, name, watched(name))
+    removed = remove_garbage(scene.database, scene.store, chosen)
+    monkeypatch.undo()
+    writer.end()
+    assert len(removed) == gone
+    scene.check(committed=1)
+
+
+def test_gc_while_a_worker_commits_what_it_wrote_long_ago(scene: Scene) -> None:
+    """The worker has seen that its old file is there, and has not committed: gc chose the file before, and spared
+    nothing for this attempt, since the worker's clock is wrong."""
+    claim = scene.claim()
+    file = scene.store.put(CONTENT, ".npz")
+    grow_old(scene.store, file.path)
+    chosen = find_garbage(scene.database, scene.store, DAY)
+    assert [one.path for one in chosen] == [file.path]
+    remover = threading.Thread(target=remove_garbage, args=(scene.database, scene.store, chosen))
+    context = ShardContext(claim, scene.ledger, scene.store, "cpu")
+
+    def write(session: Any) -> None:
+        keep(context, session, [file])
+        remover.start()
+        remover.join(1)  # on SQLite it waits for us
+
+    context.complete(write, file.path)
+    remover.join()
+    scene.check(committed=1)
+
+
+def test_gc_spares_what_a_shard_under_way_may_have_written(scene: Scene) -> None:
+    """However long ago: an attempt can take days, and writes files all the time."""
+    claim = scene.claim()
+    before = scene.store.put(b"left by a dead attempt", ".npz")
+    os.utime(scene.store.root / before.path, (time.time() - 5 * DAY,) * 2)
+    with scene.database.write() as session:
+        session.execute(
+            update(Shard).where(Shard.id == claim.shard_id).values(started_at=utc_now() - timedelta(days=3))
+        )
+    file = scene.store.put(CONTENT, ".npz")
+    grow_old(scene.store, file.path)
+    scene.collect(HOUR)
+    assert not (scene.store.root / before.path).exists()
+    commit(scene.ledger, scene.store, claim, file)
+    scene.check(committed=1)
+
+
+# --- a real race ---
+
+ROUNDS = 8
+WRITERS = 2
+SHARDS_OF_EACH = 6
+PATIENCE = 120  # seconds
+CONTENTS = [f"the winners of shard {number}".encode() * 1000 for number in range(8)]
+
+
+def _write(url: str, root: str, number: int, claims: Any, begin: Barrier, over: Barrier, failed: Any) -> None:
+    """A worker of the race: it writes and commits what it is given in each round."""
+    database = Database(url)
+    ledger, store, draw = Ledger(database), Store(Path(root)), random.Random(number)
+    for _ in range(ROUNDS):
+        begin.wait()
+        for claim in claims.get():
+            try:
+                commit(ledger, store, claim, store.put(draw.choice(CONTENTS), ".npz"))
+            except BaseException as error:
+                failed.put(f"{type(error).__name__}: {error}")
+        over.wait()
+    database.close()
+
+
+def _collect(url: str, root: str, begin: Barrier, over: Barrier, writing: Event, removed: Any) -> None:
+    """`analyze gc --delete`, again and again while they write."""
+    database, store = Database(url), Store(Path(root))
+    for _ in range(ROUNDS):
+        begin.wait()
+        count = 0
+        while True:
+            last = not writing.is_set()
+            count += len(remove_garbage(database, store, find_garbage(database, store, DAY)))
+            if last:
+                break
+        removed.put(count)
+        over.wait()
+    database.close()
+
+
+def test_nothing_that_is_committed_is_lost_in_a_race(database: Database, tmp_path: Path) -> None:
+    """Some contents are new, some are there, unreferenced and old, with rows and without; in each round again."""
+    count = WRITERS * SHARDS_OF_EACH
+    scene = Scene(database, tmp_path, shards=count)
+    url, root = database.url.render_as_string(hide_password=False), str(scene.store.root)
+    begin, over = RIVALS.Barrier(WRITERS + 2), RIVALS.Barrier(WRITERS + 1)
+    finished = RIVALS.Barrier(2)
+    writing, claims, failed, removed = RIVALS.Event(), RIVALS.Queue(), RIVALS.Queue(), RIVALS.Queue()
+    processes = [
+        RIVALS.Process(target=_write, args=(url, root, number, claims, begin, over, failed), daemon=True)
+        for number in range(WRITERS)
+    ]
+    processes.append(
+        RIVALS.Process(target=_collect, args=(url, root, begin, finished, writing, removed), daemon=True)
+    )
+    for process in processes:
+        process.start()
+    draw, total = random.Random(1), 0
+    for number in range(ROUNDS):
+        if number:
+            with database.write() as session:  # nothing refers to what the round before left
+                session.execute(update(Shard).values(result_path=None))
+                session.execute(update(Job).where(Job.id == scene.job).values(state="done", shards_left=0))
+            scene.job = scene.ledger.submit(top9(scene.dataset, search=count), force=True)[0]
+        for file in scene.store.root.glob("??/*"):
+            os.utime(file, (time.time() - 2 * DAY,) * 2)
+        for content in draw.sample(CONTENTS, 4):
+            path = scene.store.put(content, ".npz").path
+            grow_old(scene.store, path)
+        for _ in range(WRITERS):
+            claims.put([scene.claim() for _ in range(SHARDS_OF_EACH)])
+        writing.set()
+        begin.wait(PATIENCE)
+        over.wait(PATIENCE)
+        writing.clear()
+        finished.wait(PATIENCE)
+        assert failed.empty(), failed.get()
+        total += removed.get(timeout=PATIENCE)
+        scene.check(committed=count)
+    for process in processes:
+        process.join(PATIENCE)
+        assert process.exitcode == 0
+    assert total > 0
