@@ -64,14 +64,15 @@ def main(only: tuple[str, ...], output: Path, **options: object) -> None:
         for group in only or GROUPS:
             click.echo(group, err=True)
             module = importlib.import_module(f"benchmarks.{group}")
-            rows = list(module.measure(setting))
-            if setting.device != "cpu":  # the goals are for two cores
-                rows = [replace(row, judged=False) for row in rows]
-            results = Results.read(output)
-            results.put(
-                group, rows, module.HOW, machine(setting.device), setting.described(group not in WITHOUT_CROPS)
-            )
-            results.write(output, GROUPS)
+            rows = []
+            for row in module.measure(setting):
+                # The goals are for two cores.
+                rows.append(row if setting.device == "cpu" else replace(row, judged=False))
+                results = Results.read(output)  # written each time: the next measurement may fail
+                results.put(
+                    group, rows, module.HOW, machine(setting.device), setting.described(group not in WITHOUT_CROPS)
+                )
+                results.write(output, GROUPS)
     click.echo(output.with_suffix(".md").read_text())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import secrets
 import statistics
@@ -16,17 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import click
-import psutil
-import torch
-from PIL import Image as Picture
 from sqlalchemy import delete, func, select, text
 
 from benchmarks.database import NAMES, fill, postgresql
 from benchmarks.measuring import Goal, Row, Timed, in_turn
 from benchmarks.merge import UNITS
-from benchmarks.servers import START_SECONDS, Home
+from benchmarks.servers import Home
 from benchmarks.setting import TOP, Setting
 from benchmarks.statements import counted
+from benchmarks.worker_memory import measure_memory
 from producer.private_redis import private_redis
 from producer.progress import job_events, job_progress, list_jobs
 from producer.querying import run_query
@@ -34,21 +31,17 @@ from producer.reading import top_rows
 from shared.broker import Broker, broker_for, dispatch
 from shared.database import Database
 from shared.ledger import Ledger
-from shared.models import Dataset, Job, JobState, Shard, ShardState
+from shared.models import Dataset, Job, Shard, ShardState
 from shared.networks import NetworkSpecification
 from shared.schema import upgrade
 from shared.settings import Settings
 from shared.specifications import SearchedLayerSpecification, Top9Specification
-from worker.vision import networks
-from worker.vision.initialising import initialise
-from worker.vision.weights import weights_writer
 
 ASKED = 5  # times in a round; their median is taken
 OVERHEAD_SHARDS = 200  # of a process in a round
 PROCESSES = 4  # that submit at once, with as many threads each as it takes
 SAME = 4  # submits of each specification
 TINY = 64  # pixels
-ALIKE = 5  # jobs of one worker
 QUERY = "SELECT * FROM top_activations WHERE job_id = {job} LIMIT 1000"
 UNITS_ASKED = range(16)
 HOW = f"""
@@ -75,7 +68,7 @@ def measure(setting: Setting) -> Iterator[Row]:
                 yield from _submitted(setting, database, kind)
             with _empty(server, kind, setting.place, "rows") as database:
                 yield from _rows(setting, database, kind)
-    yield from _memory(setting)
+    yield from measure_memory(setting)
 
 
 @contextmanager
@@ -433,95 +426,3 @@ def _rows(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
         "`ls`": (lambda: list_jobs(database, None, None, 30), ["ls"]),
     }
     yield from _asked(setting, database, f"{jobs * sum(UNITS) * TOP:,} result rows, {NAMES[kind]}", asked)
-
-
-# --- many shards of one process ---
-
-
-def _memory(setting: Setting) -> Iterator[Row]:
-    crops = setting.place / "tiny"
-    generator = torch.Generator().manual_seed(0)
-    for number in range(64):
-        file = crops / f"class-{number % 2}" / f"{number:03}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        pixels = torch.randint(0, 256, (TINY, TINY, 3), generator=generator, dtype=torch.uint8)
-        Picture.fromarray(pixels.numpy()).save(file)
-    home = Home(setting.place / "memory", threads=1)
-    peaks, shards = [], 0
-    try:
-        home.analyze("dataset", "add", "folder", "--root", crops, "--name", "tiny")
-        home.start(1, "cpu")
-        search = [
-            "--layers",
-            "1-5",
-            "--dataset",
-            "tiny",
-            "--split",
-            "all",
-            "--shards",
-            setting.worked // (5 * ALIKE),
-        ]
-        for seed in range(ALIKE):
-            network = ["--network", "zfnet", "--weights", _tiny_weights(setting.place, seed)]
-            network += ["--size", TINY, "--classes", 2, "--fc", 64]
-            peaks.append(_peak(home, lambda network=network: int(home.analyze("submit", *search, *network))))
-            click.echo(f"  memory, job {seed + 1} of {ALIKE}: {peaks[-1]:.0f} MB", err=True)
-        with home.database.read() as session:
-            shards = session.scalar(select(func.count(Shard.id)).where(Shard.state == ShardState.DONE)) or 0
-    finally:
-        home.stop()
-    assert shards >= setting.worked
-    yield Row(
-        "load",
-        f"largest memory of a worker's process in the last of {ALIKE} alike jobs, {shards:,} shards in all",
-        [peaks[-1]],
-        "in the second of them",
-        [peaks[1]],
-        Goal(1.02, at_most=True),
-        note=f"in each of them: {json.dumps([round(megabytes) for megabytes in peaks])} MB",
-        unit="MB",
-    )
-
-
-def _tiny_weights(place: Path, seed: int) -> Path:
-    torch.manual_seed(seed)
-    model = networks.build("zfnet", image_size=TINY, classes=2, fc=64)
-    initialise(model, "he")
-    weights = place / f"tiny-{seed}.safetensors"
-    with weights.open("wb") as opened:
-        weights_writer(model.state_dict())(opened)
-    return weights
-
-
-def _peak(home: Home, submit: Callable[[], int]) -> float:
-    """Largest resident memory, in MB, of the process that does the shards of a job. The kernel keeps it; it begins
-    anew when ``5`` is written to ``clear_refs`` (man 5 proc)."""
-    child = _working_process(home)
-    Path(f"/proc/{child.pid}/clear_refs").write_text("5")
-    job = submit()
-    while (state := _state(home, job)) in (JobState.QUEUED, JobState.RUNNING):
-        time.sleep(0.5)
-    assert state == JobState.DONE, state
-    assert child == _working_process(home), "the worker's process is another one"
-    status = Path(f"/proc/{child.pid}/status").read_text()
-    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(peak) * 1024 / 1e6
-
-
-def _state(home: Home, job: int) -> str:
-    with home.database.read() as session:
-        return session.get_one(Job, job).state
-
-
-def _working_process(home: Home) -> psutil.Process:
-    """Celery's child, once it is there."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        tree = psutil.Process(home.started[0].pid).children(recursive=True)
-        celery = [process for process in tree if "celery" in process.cmdline()]
-        children = [process for process in celery if process.ppid() in {other.pid for other in celery}]
-        if children:
-            (child,) = children
-            return child
-        time.sleep(0.2)
-    raise RuntimeError("the worker has no process that works")
