@@ -5,6 +5,7 @@ users.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import subprocess
@@ -63,4 +64,10 @@ def _be(arguments: list[str], environment: dict[str, str], folder: str, out: str
         os.close(opened)
     from producer.cli.main import main
 
-    main(arguments)
+    try:
+        main(arguments)
+        code: object = 0
+    except SystemExit as end:
+        code = end.code
+    gc.collect()  # a program that ends by itself lets go of everything: SQLite's files are in order then
+    sys.exit(code)

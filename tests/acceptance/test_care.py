@@ -401,7 +401,7 @@ def test_a_backup_made_while_workers_write_is_a_home_again(
     shutil.copytree(home.home, tmp_path / "home")
     busy = Analyze(tmp_path / "home")
     busy.up()
-    search = ["submit", "--layer", "5", "--units", "0-79", "--dataset", "shapes", "--top", "3", "--shards", "20"]
+    search = ["submit", "--layer", "5", "--dataset", "shapes", "--top", "9", "--shards", "20", "--force"]
     job = int(busy(*search).stdout)
     busy.wait(lambda: busy.json("status", job)["shards_left"] < 40)
     restored = Analyze(tmp_path / "restored")

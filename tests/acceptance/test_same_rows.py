@@ -14,7 +14,7 @@ import safetensors.torch
 
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
-from tests.conftest import Analyze
+from tests.conftest import Analyze, fresh_database
 
 UNITS = 16
 COMPARED = ("layer", "unit", "rank", "activation", "image_path", "row", "col", "patch_path", "projection_path")
@@ -34,12 +34,16 @@ def plain_loop(shapes_root: Path, weights: Path) -> dict[int, reference.Ranking]
 
 
 def test_rows_equal_a_plain_loop(
-    analyze_on: Analyze,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
     shapes_root: Path,
     network_options: list[str],
     plain_loop: dict[int, reference.Ranking],
 ) -> None:
-    analyze = analyze_on
+    """On PostgreSQL; the other rankings, on SQLite, are compared in ``test_search_options``."""
+    analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
+    request.addfinalizer(analyze.stop)
+    analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     job = analyze(
