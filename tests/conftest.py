@@ -42,6 +42,9 @@ def pytest_runtest_setup() -> None:
     torch.manual_seed(0)
 
 
+# The programs that we start hold back their output, as users' do.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # Started in the background of a shell, we ignore Ctrl+C, and so would the programs that we start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

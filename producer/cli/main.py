@@ -122,13 +122,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # stdout, and exits.
         if isinstance(stop, SystemExit) and sys.stdout is stdout:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 0
     except OSError as error:  # a full disk, a folder without rights
         words = one_line(f"{error.filename or 'input or output'}: {error.strerror or error}")
         click.secho(f"analyze: {words}", fg="red", err=True)
         code = 1
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
     sys.exit(code or 0)
+
+
+def _drop_output() -> None:
+    """Python tries once more to write what it still holds when it ends, and would make the exit code 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
