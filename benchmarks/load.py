@@ -23,7 +23,7 @@ from benchmarks.merge import UNITS
 from benchmarks.servers import Home
 from benchmarks.setting import TOP, Setting
 from benchmarks.statements import counted
-from benchmarks.worker_memory import measure_memory
+from benchmarks.worker_memory import TINY, measure_memory
 from producer.private_redis import private_redis
 from producer.progress import job_events, job_progress, list_jobs
 from producer.querying import run_query
@@ -41,7 +41,6 @@ ASKED = 5  # times in a round; their median is taken
 OVERHEAD_SHARDS = 200  # of a process in a round
 PROCESSES = 4  # that submit at once, with as many threads each as it takes
 SAME = 4  # submits of each specification
-TINY = 64  # pixels
 QUERY = "SELECT * FROM top_activations WHERE job_id = {job} LIMIT 1000"
 UNITS_ASKED = range(16)
 HOW = f"""

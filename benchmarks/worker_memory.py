@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from benchmarks.measuring import Goal, Row
 from benchmarks.servers import START_SECONDS, Home
 from benchmarks.setting import Setting
-from shared.models import Job, JobState, Shard, ShardState
+from shared.models import Shard, ShardState
 from worker.vision import networks
 from worker.vision.initialising import initialise
 from worker.vision.weights import weights_writer
@@ -86,19 +86,11 @@ def _peak(home: Home, submit: Callable[[], int]) -> float:
     anew when ``5`` is written to ``clear_refs`` (man 5 proc)."""
     child = _working_process(home)
     Path(f"/proc/{child.pid}/clear_refs").write_text("5")
-    job = submit()
-    while (state := _state(home, job)) in (JobState.QUEUED, JobState.RUNNING):
-        time.sleep(0.5)
-    assert state == JobState.DONE, state
+    home.stage(submit(), "finish")  # the last one
     assert child == _working_process(home), "the worker's process is another one"
     status = Path(f"/proc/{child.pid}/status").read_text()
     (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(peak) * 1024 / 1e6
-
-
-def _state(home: Home, job: int) -> str:
-    with home.database.read() as session:
-        return session.get_one(Job, job).state
 
 
 def _working_process(home: Home) -> psutil.Process:

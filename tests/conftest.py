@@ -143,10 +143,10 @@ class Analyze:
     def up(self, *arguments: object) -> subprocess.Popen[bytes]:
         """Start ``analyze up`` on the CPU and wait until its worker is there."""
         process = self.start("up", "--devices", "cpu", *arguments)
-        self.wait(lambda: self.workers() > 0, process)
+        self.wait(lambda: self.live_workers() > 0, process)
         return process
 
-    def workers(self) -> int:
+    def live_workers(self) -> int:
         """How many worker processes have said that they are there; 0 as long as there is no database."""
         database = Database(self.database_url)
         try:

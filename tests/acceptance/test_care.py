@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,10 +214,11 @@ def exports(home: Analyze, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, database_url: str) -> Analyze:
+def elsewhere(tmp_path: Path, database_url: str) -> Iterator[Analyze]:
     analyze = Analyze(tmp_path / "elsewhere", database_url)
     analyze("db", "upgrade")
-    return analyze
+    yield analyze
+    analyze.stop()
 
 
 VIEWS = {
@@ -264,7 +265,6 @@ def test_a_new_job_goes_on_from_an_imported_one(
         *["submit", "--layer", "1", "--dataset", "shapes", "--units", "0-1", "--top", "2", "--wait"]
     ).stdout.strip()
     assert elsewhere.json("status", job)["state"] == "done"
-    elsewhere.stop()
 
 
 def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], sign: bool = True) -> Path:
@@ -395,16 +395,17 @@ def test_only_done_jobs_are_exported(copy: Analyze, tmp_path: Path) -> None:
 
 
 def test_a_backup_made_while_workers_write_is_a_home_again(
-    tmp_path: Path, shapes_root: Path, home: Analyze
+    request: pytest.FixtureRequest, tmp_path: Path, home: Analyze
 ) -> None:
     """As docs/care.md says: the database first, then the store. The job under way goes on from the backup."""
     shutil.copytree(home.home, tmp_path / "home")
-    busy = Analyze(tmp_path / "home")
+    busy, restored = Analyze(tmp_path / "home"), Analyze(tmp_path / "restored")
+    for analyze in (busy, restored):
+        request.addfinalizer(analyze.stop)
     busy.up()
     search = ["submit", "--layer", "5", "--dataset", "shapes", "--top", "9", "--shards", "20", "--force"]
     job = int(busy(*search).stdout)
     busy.wait(lambda: busy.json("status", job)["shards_left"] < 40)
-    restored = Analyze(tmp_path / "restored")
     restored.home.mkdir()
     busy("db", "backup", restored.home / "unitscope.sqlite3")
     shutil.copytree(busy.home / "store", restored.home / "store")
@@ -414,7 +415,6 @@ def test_a_backup_made_while_workers_write_is_a_home_again(
     assert restored.json("status", job)["state"] in ("running", "queued")
     restored.up()
     restored("watch", job)
-    restored.stop()
     assert restored.json("verify", job)["wrong"] == []
     busy("db", "backup", restored.home / "unitscope.sqlite3", code=2)  # it is there
 

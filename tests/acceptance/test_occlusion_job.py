@@ -106,7 +106,7 @@ def other_home(
     folder = tmp_path_factory.mktemp("other")
     found = make_home(folder, shapes_root, weights, fresh_database("postgresql", request, folder))
     second = found.start("worker", "--devices", "cpu")
-    found.wait(lambda: found.json("query", "SELECT count(*) AS n FROM workers")[0]["n"] == 2, second)
+    found.wait(lambda: found.live_workers() == 2, second)
     yield found
     found.stop()
 

@@ -118,7 +118,7 @@ def test_rows_do_not_depend_on_the_number_of_workers(
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     second = analyze.start("worker", "--devices", "cpu")
-    analyze.wait(lambda: analyze.workers() == 2, second)
+    analyze.wait(lambda: analyze.live_workers() == 2, second)
     job = submit(analyze, weights, 8, "--wait")
     assert rows_of(analyze, job) == undisturbed
     workers = analyze.json("query", f"SELECT DISTINCT worker FROM shards WHERE job_id = {job}")
