@@ -18,6 +18,7 @@ WORKDIR /usr/src/unitscope
 COPY pyproject.toml constraints.txt README.md ./
 RUN pip install --constraint constraints.txt .
 
+COPY unitscope unitscope
 COPY producer producer
 COPY shared shared
 COPY worker worker

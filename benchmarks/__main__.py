@@ -15,7 +15,7 @@ import click
 from benchmarks.measuring import machine
 from benchmarks.page import Results
 from benchmarks.setting import Setting
-from producer.supervisor import MALLOC
+from producer.service.supervisor import MALLOC
 
 GROUPS = ("search", "projection", "occlusion", "jobs", "merge", "database", "load")
 WITHOUT_CROPS = ("merge", "database", "load")

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from benchmarks.captum_peer import FORMATS
-from worker.vision.images import to_input
-from worker.vision.occluders import GREY, Grid
+from unitscope.data.images import to_input
+from unitscope.occlusion.occluders import GREY, Grid
 
 PERTURBATIONS = (1, 8, 16, 32, 64)
 TOGETHER = (1, 4)  # images

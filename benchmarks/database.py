@@ -17,9 +17,11 @@ from sqlalchemy import Connection, create_engine, insert, text
 from benchmarks.measuring import Row, Timed, in_turn
 from benchmarks.merge import UNITS
 from benchmarks.setting import LAYERS, TOP, Setting
-from shared.database import Database
-from shared.models import Dataset, Image, Job, JobState, SearchedLayer, TopActivation
-from shared.schema import upgrade
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, Image
+from shared.database.schema import upgrade
+from shared.jobs.tables import Job, JobState
+from shared.kinds.top9.tables import SearchedLayer, TopActivation
 
 IMAGES = 5_000
 QUERIES = 50  # in a round

@@ -15,9 +15,9 @@ from benchmarks.measuring import Goal, Row, Timed, in_turn
 from benchmarks.search import fill, units_of
 from benchmarks.servers import Home, Stage
 from benchmarks.setting import BATCH, CONV5, SIZE, TOP, Setting
-from worker.vision.images import batches
-from worker.vision.pixel_cache import PixelCache
-from worker.vision.search import LayerSearch, search
+from unitscope.data.images import batches
+from unitscope.data.pixel_cache import PixelCache
+from unitscope.search.search import LayerSearch, search
 
 SHARDS = 12
 WARMING = 2 * BATCH  # images that the function searches before

@@ -24,18 +24,19 @@ from benchmarks.servers import Home
 from benchmarks.setting import TOP, Setting
 from benchmarks.statements import counted
 from benchmarks.worker_memory import TINY, measure_memory
-from producer.private_redis import private_redis
-from producer.progress import job_events, job_progress, list_jobs
-from producer.querying import run_query
-from producer.reading import top_rows
-from shared.broker import Broker, broker_for, dispatch
-from shared.database import Database
-from shared.ledger import Ledger
-from shared.models import Dataset, Job, Shard, ShardState
-from shared.networks import NetworkSpecification
-from shared.schema import upgrade
+from producer.kinds.top9.results import top_rows
+from producer.results.progress import job_events, job_progress, list_jobs
+from producer.results.query import run_query
+from producer.service.private_redis import private_redis
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.database.schema import upgrade
+from shared.jobs.broker import Broker, broker_for, dispatch
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job, Shard, ShardState
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.settings import Settings
-from shared.specifications import SearchedLayerSpecification, Top9Specification
+from unitscope.description import NetworkSpecification
 
 ASKED = 5  # times in a round; their median is taken
 OVERHEAD_SHARDS = 200  # of a process in a round

@@ -8,9 +8,9 @@ import torch
 
 from benchmarks.measuring import Row, in_turn, timed
 from benchmarks.setting import TOP, Setting
-from worker.vision.ranking import rank
-from worker.vision.search import LayerSearch
-from worker.vision.statistics import tied, unit_statistics
+from unitscope.search.ranking import rank
+from unitscope.search.search import LayerSearch
+from unitscope.search.statistics import tied, unit_statistics
 
 UNITS = (64, 192, 384, 256, 256)  # of ZFNet's layers
 SHARDS, IMAGES = 64, 25

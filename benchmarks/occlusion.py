@@ -14,13 +14,13 @@ from torch import nn
 from benchmarks.captum_occlusion import PERTURBATIONS, TOGETHER, Captum, Labelled, attributed
 from benchmarks.measuring import Goal, Row, Timed, Way, in_turn, timed
 from benchmarks.setting import CONV5, SIZE, Setting
-from worker.vision import networks
-from worker.vision.images import ImageSource, read_image, to_input
-from worker.vision.incremental import Incremental
-from worker.vision.initialising import initialise
-from worker.vision.occluders import Grid, filling
-from worker.vision.occlusion import OcclusionMaps, Sweep
-from worker.vision.occlusion_engines import Engine, Full
+from unitscope.data.images import ImageSource, read_image, to_input
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.occlusion.engines import Engine, Full
+from unitscope.occlusion.incremental import Incremental
+from unitscope.occlusion.occluders import Grid, filling
+from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 
 GRID = Grid(SIZE, patch=32, stride=8)
 OURS, PEERS = 8, 4  # images in a round

@@ -13,11 +13,11 @@ from benchmarks.captum_peer import Captum, Places
 from benchmarks.measuring import Goal, Row, in_turn, timed
 from benchmarks.search import units_of
 from benchmarks.setting import BATCH, LAYERS, SIZE, TOP, Setting
-from worker.vision.images import batches, to_input
-from worker.vision.projecting import projector_for
-from worker.vision.projections import Projection, Requests
-from worker.vision.ranking import NO_IMAGE, TopActivations
-from worker.vision.search import search
+from unitscope.data.images import batches, to_input
+from unitscope.projection.choice import projector_for
+from unitscope.projection.requests import Projection, Requests
+from unitscope.search.ranking import NO_IMAGE, TopActivations
+from unitscope.search.search import search
 
 GOALS = {5: 6, 2: 30, 1: 30}  # by number of the convolution
 SUBSET_UNITS = 12  # Captum projects the winners of so many: its time is in proportion

@@ -12,10 +12,10 @@ from torch import nn
 from benchmarks.measuring import Goal, Row, in_turn, timed
 from benchmarks.setting import BATCH, CONV5, LAYERS, SIZE, TOP, Setting
 from benchmarks.usual_loop import usual_loop
-from worker.vision.images import ImageSource, batches, read_cached, to_input
-from worker.vision.pixel_cache import PixelCache
-from worker.vision.ranking import NO_IMAGE
-from worker.vision.search import LayerSearch, search
+from unitscope.data.images import ImageSource, batches, read_cached, to_input
+from unitscope.data.pixel_cache import PixelCache
+from unitscope.search.ranking import NO_IMAGE
+from unitscope.search.search import LayerSearch, search
 
 HOW = """
 The bare forward pass runs the layers up to conv 5 on batches of 32 that lie in memory as float32, normalised,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from shared.database import Database
-from shared.ledger import Ledger
-from shared.models import Job, JobState, Shard, ShardState
+from shared.database.connection import Database
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job, JobState, Shard, ShardState
 
 START_SECONDS, STOP_SECONDS = 120, 60
 

@@ -14,10 +14,10 @@ from torch import nn
 from producer.datasets import shapes
 from producer.datasets.voc import read_voc
 from shared.errors import NoDatasetThere
-from worker.vision import networks
-from worker.vision.images import ImageSource
-from worker.vision.initialising import initialise
-from worker.vision.weights import load_weights, read_weights, weights_writer
+from unitscope.data.images import ImageSource
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.networks.weights import load_weights, read_weights, weights_writer
 
 SIZE, BATCH, TOP = 227, 32, 9
 LAYERS = {1: "features.0", 2: "features.3", 3: "features.6", 4: "features.8", 5: "features.10"}

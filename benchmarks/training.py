@@ -3,7 +3,7 @@
 Three ways over the same images, taken in turn, medians of several rounds, for a network and its input size:
 
 * *bare*: forward, backward and step on one batch that lies in memory as float32, channels last: the limit;
-* *ours*: an epoch of ``worker.vision.training`` from a warm cache of pixels, flips and all figures included;
+* *ours*: an epoch of ``unitscope.training.loop`` from a warm cache of pixels, flips and all figures included;
 * *plain*: the loop of the replications: ImageFolder, DataLoader(num_workers=2), float32, channels first.
 
 With ``--compile`` there is a fourth, *compiled*: the bare step with ``torch.compile(model)``. It compiles in the
@@ -31,13 +31,13 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from producer.datasets.voc import read_voc
-from shared.catalogue import FoundDataset, FoundImage
-from shared.recipes import Recipe
-from worker.vision import networks
-from worker.vision.images import ImageSource, batches, read_image
-from worker.vision.initialising import initialise
-from worker.vision.pixel_cache import PixelCache
-from worker.vision.training import Trainer
+from shared.database.catalogue import FoundDataset, FoundImage
+from unitscope.data.images import ImageSource, batches, read_image
+from unitscope.data.pixel_cache import PixelCache
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.training.loop import Trainer
+from unitscope.training.recipes import Recipe
 
 CLASSES = 20
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from worker.vision.images import MEAN, STD
+from unitscope.data.images import MEAN, STD
 
 
 def usual_loop(

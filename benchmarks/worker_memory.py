@@ -16,10 +16,10 @@ from sqlalchemy import func, select
 from benchmarks.measuring import Goal, Row
 from benchmarks.servers import START_SECONDS, Home
 from benchmarks.setting import Setting
-from shared.models import Shard, ShardState
-from worker.vision import networks
-from worker.vision.initialising import initialise
-from worker.vision.weights import weights_writer
+from shared.jobs.tables import Shard, ShardState
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.networks.weights import weights_writer
 
 ALIKE = 5  # jobs of one worker
 TINY = 64  # pixels

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 import torchvision
 
-from worker.vision.geometry import trace
-from worker.vision.images import ImageSource, batches, read_image
-from worker.vision.pictures import png
-from worker.vision.projecting import projector_for
-from worker.vision.projections import Requests
-from worker.vision.search import search
-from worker.vision.unit_pictures import mosaics, unit_picture
+from unitscope.data.images import ImageSource, batches, read_image
+from unitscope.drawing.pictures import png
+from unitscope.drawing.unit_pictures import mosaics, unit_picture
+from unitscope.geometry.receptive_fields import trace
+from unitscope.projection.choice import projector_for
+from unitscope.projection.requests import Requests
+from unitscope.search.search import search
 
 LAYER, UNITS, SIZE = "features.6", range(8), 96
 

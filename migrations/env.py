@@ -1,9 +1,11 @@
-"""What Alembic runs: the migrations, on the connection that ``shared.schema`` hands over."""
+"""What Alembic runs: the migrations, on the connection that ``shared.database.schema`` hands over."""
 
 from alembic import context
 
-from shared.models import Base
+from shared.database.base import Base
+from shared.kinds.registry import kinds
 
+kinds()  # registers their tables
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,

@@ -1,22 +1,49 @@
 """Every error a person may meet. A class's docstring is the message; ``{names}`` are filled when it is raised.
 
 The exit code of the command line comes with the class: 1 the job failed, 2 usage, 3 database or broker
-out of reach, 4 no such thing, 5 schema out of date.
+out of reach, 4 no such thing, 5 schema out of date. Those of the vision library's errors stand in ``EXIT_CODES``.
 """
 
 from __future__ import annotations
 
-import inspect
+from unitscope import errors as vision
+from unitscope.errors import UnitscopeError
+
+EXIT_CODES: dict[type[UnitscopeError], int] = {
+    vision.InvalidArgument: 2,
+    vision.NotAConvolution: 2,
+    vision.AmbiguousLayer: 2,
+    vision.WeightsDontFit: 2,
+    vision.WeightsNotReadable: 2,
+    vision.DownloadFailed: 2,
+    vision.NoSuchNetwork: 4,
+    vision.NoSuchLayer: 4,
+    vision.NoSuchUnit: 4,
+    vision.NoSuchFile: 4,
+}
 
 
-class UnitscopeError(Exception):
-    """Something went wrong: {reason}."""
+# What on the command line belongs to an error of the library.
+REMEDIES: dict[type[UnitscopeError], str] = {
+    vision.WeightsDontFit: "(--network, --classes, --fc, --maps and --without)",
+    vision.DownloadFailed: "(--root, --weights)",
+}
 
-    exit_code = 1
 
-    def __init__(self, **details: object) -> None:
-        self.details = details
-        super().__init__(" ".join(inspect.getdoc(type(self)).format(**details).split()))  # type: ignore[union-attr]
+def exit_code(error: UnitscopeError) -> int:
+    """The command line's exit code for an error: its class's own, else that of ``EXIT_CODES``, else 1."""
+    return getattr(error, "exit_code", None) or EXIT_CODES.get(type(error), 1)
+
+
+def message(error: UnitscopeError) -> str:
+    """The error in words, with the options of the command line that belong to it."""
+    return " ".join([str(error), *([REMEDIES[type(error)]] if type(error) in REMEDIES else [])])
+
+
+def error_class(name: str) -> type[UnitscopeError]:
+    """The error of this name, of this module or of the vision library."""
+    found = globals().get(name) or getattr(vision, name, None)
+    return found if isinstance(found, type) and issubclass(found, UnitscopeError) else UnitscopeError
 
 
 # --- 1: the work itself failed -------------------------------------------------------------------
@@ -38,15 +65,6 @@ class VerificationFailed(UnitscopeError):
 class ProjectionCheckFailed(UnitscopeError):
     """The projection of unit {unit} of {layer} from image {image} failed its check: {reason}.
     The result is not stored. If the data set changed since the search, add it again under a new name."""
-
-
-class NotFinite(UnitscopeError):
-    """{where} gave a value that is not a finite number ({value}). The weights are broken: use others."""
-
-
-class FunctionalActivation(UnitscopeError):
-    """Module '{module}' calls {function} as a function, which a deconvnet can't reach.
-    Use a network whose activations are modules (torch.nn.ReLU)."""
 
 
 class StoreFull(UnitscopeError):
@@ -111,25 +129,6 @@ class BadSettings(UsageError):
     """The settings are wrong: {reason}. `analyze doctor` shows where each value comes from."""
 
 
-class NotAConvolution(UsageError):
-    """Layer '{layer}' of {network} is a {kind}, not a convolution. Its convolutions: {choices}."""
-
-
-class AmbiguousLayer(UsageError):
-    """{network} is not a plain chain of layers, so '{layer}' has no fixed meaning there.
-    Name the module: {choices}."""
-
-
-class WeightsDontFit(UsageError):
-    """The weights {path} don't fit {network}: {reason}. Check --network, --classes, --fc, --maps
-    and --without."""
-
-
-class WeightsNotReadable(UsageError):
-    """The weights {path} can't be read safely: {reason}. Give tensors only:
-    a .safetensors file, or a .pth file saved from a state_dict."""
-
-
 class EmptySplit(UsageError):
     """Split '{split}' of data set '{dataset}' has no usable image. `analyze dataset show {dataset}` tells why."""
 
@@ -155,16 +154,16 @@ class UnsafeArchive(UsageError):
     """The archive {path} is refused: {reason}. Nothing was unpacked."""
 
 
-class DownloadFailed(UsageError):
-    """{url} could not be downloaded: {reason}. Nothing was kept; try again, or give --root with a copy."""
-
-
 class BadExport(UsageError):
     """The export {path} can't be imported: {reason}. No job was made of it."""
 
 
 class QueryFailed(UsageError):
     """The query was refused: {reason}"""
+
+
+class JobNotOfKind(UsageError):
+    """Job {job_id} is of kind {kind}: it has no {wanted}."""
 
 
 class JobStateConflict(UsageError):
@@ -220,15 +219,6 @@ class NoSuchSplit(NoSuchThing):
     """Data set '{dataset}' has no split '{split}'. It has: {choices}."""
 
 
-class NoSuchNetwork(NoSuchThing):
-    """There is no network '{name}'. Known: zfnet, zfnet-paper, zfnet-wide, cifar-cnn and torchvision's
-    classification models{close}."""
-
-
-class NoSuchLayer(NoSuchThing):
-    """{network} has no layer '{layer}'. Its convolutions: {choices}."""
-
-
 class NoSuchClass(NoSuchThing):
     """Data set '{dataset}' has no class '{name}'. `analyze dataset show {dataset}` lists them."""
 
@@ -238,16 +228,8 @@ class NoSuchImage(NoSuchThing):
     `analyze dataset add folder` registers others."""
 
 
-class NoSuchUnit(NoSuchThing):
-    """Layer '{layer}' has no unit {unit}: its units are 0 to {last}."""
-
-
 class NoSuchRun(NoSuchThing):
     """There is no {state}training run {job_id}. `analyze ls --kind train` lists them."""
-
-
-class NoSuchFile(NoSuchThing):
-    """There is no file {path}."""
 
 
 # --- 5: schema -----------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from pydantic_settings import (
 from sqlalchemy import make_url
 
 from shared.errors import BadSettings
+from shared.jobs.redis_url import parse_redis_url
 from shared.logs import LogFormat
-from shared.redis_url import parse_redis_url
 
 CONFIG_NAME = "config.toml"
 

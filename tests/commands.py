@@ -15,7 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # Without torch: a process with threads must not be forked.
-PRELOADED = ["producer.cli.main", "producer.progress", "producer.reading", "shared.schema", "psycopg"]
+PRELOADED = [
+    *("producer.cli.main", "producer.results.progress", "producer.kinds.top9.results"),
+    *("shared.database.schema", "shared.kinds.registry", "psycopg"),
+]
 STARTUP = ("PYTHON", "LC_", "LANG", "MALLOC_")  # variables that are read when Python starts
 
 Done = subprocess.CompletedProcess[str]

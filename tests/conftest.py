@@ -20,10 +20,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from shared.database import Database
+from shared.database.connection import Database
+from shared.database.schema import upgrade
 from shared.errors import DatabaseOutOfReach
-from shared.ledger import Ledger
-from shared.schema import upgrade
+from shared.jobs.ledger import Ledger
 from tests import commands
 
 pytest_plugins = ["tests.faults.plugin"]

@@ -1,6 +1,6 @@
 """The Celery application. The parent process imports no torch: only its one child computes.
 
-Delivery is at least once, and the ledger is what decides: see ``shared.ledger``.
+Delivery is at least once, and the ledger is what decides: see ``shared.jobs.ledger``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from kombu import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from shared import logs
-from shared.broker import TASK, broker_for
+from shared.jobs.broker import TASK, broker_for
+from shared.kinds.specification import QUEUES
 from shared.settings import load_settings
-from shared.specifications import QUEUES
 
 settings = load_settings()
 logs.set_up(settings.log_format)

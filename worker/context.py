@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from shared.database import Database
-from shared.specifications import Specification
-from shared.store import Store
+from shared.database.connection import Database
+from shared.kinds.specification import Specification
+from shared.store.store import Store
 
 
 class JobContext:

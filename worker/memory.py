@@ -17,9 +17,9 @@ def _malloc_trim() -> Callable[[int], int] | None:
 def give_back() -> None:
     """Give the memory that nothing uses back to the kernel.
 
-    Within a shard a worker keeps what it had (``producer.supervisor.MALLOC``): its batches are alike. From shard
-    to shard the shapes change with the layer, and what one has left doesn't fit the next: without this a worker
-    holds more than twice the memory that it uses after 1,000 shards. It takes some milliseconds.
+    Within a shard a worker keeps what it had (``producer.service.supervisor.MALLOC``): its batches are alike.
+    From shard to shard the shapes change with the layer, and what one has left doesn't fit the next: without this
+    a worker holds more than twice the memory that it uses after 1,000 shards. It takes some milliseconds.
     """
     trim = _malloc_trim()
     if trim:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import socket
@@ -17,16 +16,17 @@ from types import TracebackType
 from sqlalchemy.orm import Session
 
 from shared import logs
-from shared.broker import Broker, broker_for, dispatch
-from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach, UnitscopeError
-from shared.ledger import Claim, LeaseLost, Ledger, log
-from shared.schema import open_database
+from shared.database.schema import open_database
+from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach
+from shared.jobs.broker import Broker, broker_for, dispatch
+from shared.jobs.ledger import Claim, LeaseLost, Ledger, log
+from shared.kinds.registry import parse
 from shared.settings import Settings
-from shared.specifications import parse
-from shared.store import Store
+from shared.store.store import Store
+from unitscope.errors import UnitscopeError
 from worker.arithmetic import settle_arithmetic
 from worker.context import JobContext
-from worker.kinds import STAGES
+from worker.kinds import stage_function
 from worker.memory import give_back
 
 AGAIN_SECONDS = 1.0  # between two attempts to complete a shard
@@ -185,9 +185,8 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None
     try:
         store = Store(settings.resolved_store)
         context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
-        module, function = STAGES[claim.kind, claim.stage_name].split(":")
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
-            getattr(importlib.import_module(module), function)(context)
+            stage_function(claim.kind, claim.stage_name)(context)
     except LeaseLost:
         raise
     except Cancelled:

@@ -15,7 +15,7 @@ from typing import Any
 
 from kombu.transport import redis, virtual
 
-from shared.broker import TASK
+from shared.jobs.broker import TASK
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import rich.console
 from rich.text import Text
 
-from shared.wording import printable
+from shared.text import printable
 
 
 class Console(rich.console.Console):

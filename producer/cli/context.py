@@ -13,10 +13,10 @@ from shared.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from producer.cli.console import Console
-    from shared.broker import Broker
-    from shared.database import Database
-    from shared.ledger import Ledger
-    from shared.store import Store
+    from shared.database.connection import Database
+    from shared.jobs.broker import Broker
+    from shared.jobs.ledger import Ledger
+    from shared.store.store import Store
 
 
 class App:
@@ -31,25 +31,25 @@ class App:
 
     @cached_property
     def database(self) -> Database:
-        from shared.schema import open_database
+        from shared.database.schema import open_database
 
         return open_database(self.settings.resolved_database_url)
 
     @cached_property
     def ledger(self) -> Ledger:
-        from shared.ledger import Ledger
+        from shared.jobs.ledger import Ledger
 
         return Ledger(self.database, self.settings.lease_seconds)
 
     @cached_property
     def broker(self) -> Broker:
-        from shared.broker import broker_for
+        from shared.jobs.broker import broker_for
 
         return broker_for(self.settings)
 
     @cached_property
     def store(self) -> Store:
-        from shared.store import Store
+        from shared.store.store import Store
 
         return Store(self.settings.resolved_store)
 

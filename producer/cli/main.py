@@ -2,64 +2,77 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
 
 from producer.cli.context import App
-from shared.errors import UnitscopeError
-from shared.wording import one_line, printable
+from producer.kinds.descriptor import load
+from producer.kinds.registry import producer_kinds
+from shared.errors import exit_code, message
+from shared.text import one_line, printable
+from unitscope.errors import UnitscopeError
 
 LONGEST_MESSAGE = 10_000  # characters
 
-# verb -> (module, attribute); in the order of the help text.
+# verb -> module:attribute, in the order of the help text; those of kinds of job come behind `results`.
 VERBS = {
-    "submit": ("producer.cli.submit", "submit"),
-    "ls": ("producer.cli.jobs", "ls"),
-    "status": ("producer.cli.jobs", "status"),
-    "watch": ("producer.cli.jobs", "watch"),
-    "logs": ("producer.cli.jobs", "logs"),
-    "cancel": ("producer.cli.jobs", "cancel"),
-    "retry": ("producer.cli.jobs", "retry"),
-    "results": ("producer.cli.results", "results"),
-    "compare": ("producer.cli.compare", "compare"),
-    "query": ("producer.cli.query", "query"),
-    "dataset": ("producer.cli.dataset", "dataset"),
-    "network": ("producer.cli.network", "network"),
-    "recipe": ("producer.cli.recipe", "recipe"),
-    "cache": ("producer.cli.cache", "cache"),
-    "worker": ("producer.cli.services", "worker"),
-    "up": ("producer.cli.services", "up"),
-    "demo": ("producer.cli.demo", "demo"),
-    "gc": ("producer.cli.store", "gc"),
-    "verify": ("producer.cli.store", "verify"),
-    "export": ("producer.cli.moving", "export"),
-    "import": ("producer.cli.moving", "import_"),
-    "db": ("producer.cli.db", "db"),
-    "metrics": ("producer.cli.metrics", "metrics"),
-    "doctor": ("producer.cli.doctor", "doctor"),
+    "submit": "producer.cli.jobs.submit:submit",
+    "ls": "producer.cli.jobs.jobs:ls",
+    "status": "producer.cli.jobs.jobs:status",
+    "watch": "producer.cli.jobs.jobs:watch",
+    "logs": "producer.cli.jobs.jobs:logs",
+    "cancel": "producer.cli.jobs.jobs:cancel",
+    "retry": "producer.cli.jobs.jobs:retry",
+    "results": "producer.cli.results.results:results",
+    "query": "producer.cli.results.query:query",
+    "dataset": "producer.cli.data.dataset:dataset",
+    "network": "producer.cli.data.network:network",
+    "cache": "producer.cli.data.cache:cache",
+    "worker": "producer.cli.service.services:worker",
+    "up": "producer.cli.service.services:up",
+    "demo": "producer.cli.service.demo:demo",
+    "gc": "producer.cli.service.store:gc",
+    "verify": "producer.cli.service.store:verify",
+    "export": "producer.cli.results.transfer:export",
+    "import": "producer.cli.results.transfer:import_",
+    "db": "producer.cli.service.db:db",
+    "metrics": "producer.cli.service.metrics:metrics",
+    "doctor": "producer.cli.service.doctor:doctor",
 }
+KINDS_VERBS_BEHIND = "results"
 
 SEEN_BY_ALL = "Not with a password in it: options are seen by every user of this machine (ps)."
+
+
+@cache
+def all_verbs() -> dict[str, str]:
+    """All verbs, with those that only one kind of job has."""
+    verbs: dict[str, str] = {}
+    for name, place in VERBS.items():
+        verbs[name] = place
+        if name == KINDS_VERBS_BEHIND:
+            for kind in producer_kinds().values():
+                verbs |= kind.verbs
+    return verbs
 
 
 class LazyGroup(click.Group):
     """Shows all verbs, imports the one that is asked for: ``analyze --help`` starts at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return list(all_verbs())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
+        if cmd_name not in all_verbs():
             return None
-        module, attribute = VERBS[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = load(all_verbs()[cmd_name])
         return command
 
 
@@ -107,8 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
         sys.stdout.flush()
     except UnitscopeError as error:
-        click.secho(f"analyze: {one_line(str(error), LONGEST_MESSAGE)}", fg="red", err=True)
-        code = error.exit_code
+        click.secho(f"analyze: {one_line(message(error), LONGEST_MESSAGE)}", fg="red", err=True)
+        code = exit_code(error)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)

@@ -11,7 +11,7 @@ import click
 from producer.cli.context import NUMBER
 
 if TYPE_CHECKING:
-    from producer.chosen_network import NetworkOptions
+    from producer.networks.choice import NetworkOptions
 
 MAX_WIDTH = 65_536
 
@@ -90,7 +90,7 @@ def trained_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def chosen_network(options: dict[str, Any]) -> NetworkOptions:
     """What was said of the network, taken out of ``options``."""
-    from producer.chosen_network import NetworkOptions
+    from producer.networks.choice import NetworkOptions
 
     said = NetworkOptions(**{name: options.pop(name) for name in NetworkOptions.__dataclass_fields__})
     if said.run and said.weights:

@@ -6,12 +6,12 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from shared.wording import printable
+from shared.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,16 +32,40 @@ def format_options(command: Command) -> Command:
     return click.option("--format", "form", default="table", show_default=True, type=choice)(command)
 
 
+def rows_format_options(command: Command) -> Command:
+    """``format_options``, and JSON Lines: for rows that may be many."""
+    command = click.option("--json", "form", flag_value="json", help="The same as --format json.")(command)
+    choice = click.Choice(["table", "json", "jsonl", "csv"])
+    text = "jsonl: a JSON object a line."
+    return click.option("--format", "form", default="table", show_default=True, type=choice, help=text)(command)
+
+
+def print_typed_rows(app: App, kind: type[Any], rows: Iterable[Any], form: str) -> None:
+    """Print rows of a dataclass; as CSV and JSON Lines each as it is read, however many they are."""
+    columns = list(kind.__dataclass_fields__)
+    if form == "jsonl":
+        for row in rows:
+            click.echo(json.dumps(_finite(vars(row)), default=str, allow_nan=False))
+    elif form == "csv":
+        _write_csv(columns, ([getattr(row, name) for name in columns] for row in rows))
+    else:
+        print_records(app, [vars(row) for row in rows], form)
+
+
 def print_rows(app: App, columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
     """Print rows in the form asked for."""
     if form == "json":
         print_json([dict(zip(_distinct(columns), row, strict=True)) for row in rows])
     elif form == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(_for_stdout(columns))
-        writer.writerows(map(_for_stdout, rows))
+        _write_csv(columns, rows)
     else:
         app.out.print(table(columns, rows))
+
+
+def _write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_for_stdout(columns))
+    writer.writerows(map(_for_stdout, rows))
 
 
 def print_records(app: App, records: Sequence[Mapping[str, Any]], form: str) -> None:

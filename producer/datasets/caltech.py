@@ -9,7 +9,7 @@ from pathlib import Path
 
 from producer.datasets.folder import chosen_splits, fill, image_files, is_text
 from producer.datasets.scan import existing_folder
-from shared.catalogue import FoundDataset
+from shared.database.catalogue import FoundDataset
 from shared.errors import NoDatasetThere
 
 NUMBERED = re.compile(r"\d{3}\.(.+)")  # 001.ak47

@@ -12,7 +12,7 @@ from PIL import Image
 from producer.datasets.cifar_files import FORMATS, CifarFiles, read_files
 from producer.datasets.folder import fill, holds_classes, image_files, is_text
 from producer.datasets.scan import existing_folder
-from shared.catalogue import FoundDataset
+from shared.database.catalogue import FoundDataset
 from shared.errors import FileNotWritable, FolderTaken, NoDatasetThere
 
 SPLITS = {"train": ("train",), "test": ("test", "val")}  # folder -> splits: the replications validate on test

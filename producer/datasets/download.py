@@ -15,7 +15,7 @@ import pooch
 from filelock import FileLock
 
 from producer.datasets.archives import extract
-from shared.errors import DownloadFailed
+from unitscope.errors import DownloadFailed
 
 if TYPE_CHECKING:
     from requests import Response

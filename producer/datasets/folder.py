@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
-from shared.catalogue import FoundDataset, FoundImage, Problem
+from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"}

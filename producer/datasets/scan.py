@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from shared.catalogue import FoundDataset
-from shared.decoding import BrokenImage, decode, read_file
+from shared.database.catalogue import FoundDataset
 from shared.errors import NoDatasetThere
+from unitscope.images.decoding import BrokenImage, decode, read_file
 
 LARGEST_BATCH = 64  # files
 

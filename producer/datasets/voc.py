@@ -16,7 +16,7 @@ from xml.parsers.expat import ExpatError
 import xmltodict
 
 from producer.datasets.scan import BrokenFile, ScannedFile, existing_folder, fingerprint, scan_files
-from shared.catalogue import FoundDataset, FoundImage, Problem
+from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
 
 VOC_CLASSES = [

@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import select
 
 from producer.datasets.scan import fingerprint
-from shared.catalogue import FoundDataset, FoundImage, Problem, register
-from shared.database import Database
-from shared.models import Dataset, Image
+from shared.database.catalogue import FoundDataset, FoundImage, Problem, register
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, Image
 
 Row = dict[str, Any]
 

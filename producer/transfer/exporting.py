@@ -16,13 +16,15 @@ from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
 from producer.files import whole_file
-from producer.transfer.format import MANIFEST, TABLES, Manifest, RowsMember, encoded, rows_member
-from shared.database import Database
+from producer.transfer.format import MANIFEST, Manifest, RowsMember, encoded, exported_tables, rows_member
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
+from shared.database.networks import Network, TrainingRun
+from shared.database.schema import NEWEST_REVISION
 from shared.errors import JobStateConflict, NoSuchJob
-from shared.models import Artifact, Dataset, DatasetProblem, Image, ImageSplit, Job, JobState, Network, TrainingRun
-from shared.references import ROWS_AT_ONCE, referenced_artifacts, rows_of_job
-from shared.schema import NEWEST_REVISION
-from shared.store import Store, sha256_of
+from shared.jobs.tables import Artifact, Job, JobState
+from shared.store.references import ROWS_AT_ONCE, referenced_artifacts, rows_of_job
+from shared.store.store import Store, sha256_of
 
 
 def export_job(
@@ -48,7 +50,7 @@ def export_job(
             raise JobStateConflict(job_id=job_id, state=job.state, action="exported")
         paths = sorted(set(referenced_artifacts(session, job_id)))
         files = {path: store.locate(path) for path in paths}
-        rows = {name: _write_rows(session, job, table, Path(folder)) for name, table in TABLES.items()}
+        rows = {name: _write_rows(session, job, table, Path(folder)) for name, table in exported_tables().items()}
         rows[Artifact.__tablename__] = _write_artifacts(files, Path(folder))
         manifest = Manifest(
             program=version("unitscope"),

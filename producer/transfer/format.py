@@ -9,49 +9,35 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, Table
 
-from shared.models import (
-    Answer,
-    Artifact,
-    Base,
-    BottomActivation,
-    Checkpoint,
-    ClassActivation,
-    Dataset,
-    DatasetProblem,
-    Epoch,
-    Event,
-    Image,
-    ImageSplit,
-    Job,
-    Network,
-    OcclusionJob,
-    OcclusionMap,
-    OcclusionPosition,
-    SearchedLayer,
-    SearchedUnit,
-    Shard,
-    TopActivation,
-    TrainingRun,
-    UnitStatistics,
-    UTCDateTime,
-)
+from shared.database.base import UTCDateTime
+from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
+from shared.database.networks import Network
+from shared.jobs.tables import Artifact, Event, Job, Shard
+from shared.kinds.registry import kinds
 
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 2**20
 
-# In an order in which a row comes behind those that it refers to.
-MODELS: tuple[type[Base], ...] = (
-    *(Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact),
-    *(TrainingRun, Epoch, Checkpoint, Answer),
-    *(SearchedLayer, SearchedUnit, TopActivation, BottomActivation, ClassActivation, UnitStatistics),
-    *(OcclusionJob, OcclusionMap, OcclusionPosition),
-)
-TABLES: dict[str, Table] = {model.__tablename__: model.__table__ for model in MODELS}  # type: ignore[misc]
+# In an order in which a row comes after those that it refers to; those of the kinds' results follow.
+COMMON = (Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact)
+
+
+@cache
+def exported_tables() -> dict[str, Table]:
+    """All tables of an export by name, each after those that it refers to."""
+    models = [*COMMON, *(model for kind in kinds().values() for model in kind.tables)]
+    return {model.__tablename__: cast(Table, model.__table__) for model in models}
+
+
+def tables_of_kind(kind: str) -> set[str]:
+    """Names of the tables that the export of a job of this kind has to have."""
+    return {model.__tablename__ for model in (*COMMON, *kinds()[kind].tables)}
 
 
 class RowsMember(BaseModel):

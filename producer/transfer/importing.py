@@ -8,7 +8,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -19,18 +19,28 @@ from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from producer.transfer.datasets import dataset_here, found_dataset
-from producer.transfer.format import LARGEST_MANIFEST, MANIFEST, TABLES, Manifest, decoded, rows_member
-from shared.database import Database, insert_missing
-from shared.errors import BadExport, NoSuchFile
-from shared.models import Artifact, Event, Job, JobState, Network, utc_now
-from shared.schema import NEWEST_REVISION
-from shared.specifications import KINDS, parse
-from shared.store import NAME, Store, sha256_of, sha256_of_file
+from producer.transfer.format import (
+    LARGEST_MANIFEST,
+    MANIFEST,
+    Manifest,
+    decoded,
+    exported_tables,
+    rows_member,
+    tables_of_kind,
+)
+from shared.database.base import utc_now
+from shared.database.connection import Database, insert_missing
+from shared.database.networks import Network
+from shared.database.schema import NEWEST_REVISION
+from shared.errors import BadExport
+from shared.jobs.tables import Artifact, Event, Job, JobState
+from shared.kinds import kind_names
+from shared.kinds.registry import kinds, parse
+from shared.store.store import NAME, Store, sha256_of, sha256_of_file
+from unitscope.errors import NoSuchFile
 
 LONGEST_LINE = 2**26
 ROWS_AT_ONCE = 20_000  # in one transaction: a longer one would keep every other writer of a SQLite file waiting
-# Numbers of other jobs in a specification, which mean nothing here. No result depends on them.
-OTHER_JOBS = ("training_job_id", "extended_job_id", "top9_job_id")
 DONE_APART = ("datasets", "images", "image_splits", "dataset_problems", "networks", "jobs")
 
 Row = dict[str, Any]
@@ -111,9 +121,15 @@ def _read_manifest(name: str, content: IO[bytes], size: int) -> Manifest:
         raise ValueError(f"manifest, {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if manifest.schema_ != NEWEST_REVISION:
         raise ValueError(f"it was made with schema {manifest.schema_}, here is {NEWEST_REVISION}")
-    if manifest.kind not in KINDS or set(manifest.rows) != set(TABLES):
+    if manifest.kind not in kind_names() or not _are_known(manifest):
         raise ValueError("it is of another version of unitscope")
     return manifest
+
+
+def _are_known(manifest: Manifest) -> bool:
+    """Whether the tables of its kind are there, and others only if they are known or have no rows."""
+    foreign = [rows for table, rows in manifest.rows.items() if table not in exported_tables()]
+    return tables_of_kind(manifest.kind) <= manifest.rows.keys() and not any(rows.count for rows in foreign)
 
 
 def _known(database: Database, key: str) -> int | None:
@@ -147,10 +163,12 @@ class _Importing:
                 shutil.copyfileobj(content, copy)
             if sha256_of_file(file) != rows.sha256:
                 raise ValueError(f"the rows of {table} are damaged")
-            known = {column.name for column in TABLES[table].columns}
+            if table not in exported_tables():  # of a kind of job that isn't known here: see ``_are_known``
+                continue
+            known = {column.name for column in exported_tables()[table].columns}
             if not set(rows.columns) <= known or len(set(rows.columns)) != len(rows.columns):
                 raise ValueError(f"{table} has columns that are not known here")
-        self.files = {row["path"] for row in self._rows(TABLES["artifacts"])}
+        self.files = {row["path"] for row in self._rows(exported_tables()["artifacts"])}
         if not all(NAME.fullmatch(path) for path in self.files) or len(self.files) != self.manifest.files:
             raise ValueError("its list of files is wrong")
 
@@ -189,10 +207,11 @@ class _Importing:
     def write(self) -> int:
         """Write all rows; the job's own says that it is done when all the others are there."""
         self.store.settle(self.files)
-        there = {name: list(self._rows(TABLES[name])) for name in ("datasets", "networks", "jobs")}
+        tables = {name: table for name, table in exported_tables().items() if name in self.manifest.rows}
+        there = {name: list(self._rows(tables[name])) for name in ("datasets", "networks", "jobs")}
         (dataset,), (job,) = there["datasets"], there["jobs"]
-        splits, problems = self._rows(TABLES["image_splits"]), self._rows(TABLES["dataset_problems"])
-        found, numbers = found_dataset(dataset, self._rows(TABLES["images"]), splits, problems, self.root)
+        splits, problems = self._rows(tables["image_splits"]), self._rows(tables["dataset_problems"])
+        found, numbers = found_dataset(dataset, self._rows(tables["images"]), splits, problems, self.root)
         dataset_id, images = dataset_here(self.database, dataset["name"], found, numbers)
         self.ids = {"datasets": {dataset["id"]: dataset_id}, "images": images}
         with self.database.write() as session:
@@ -201,7 +220,7 @@ class _Importing:
                     session.execute(insert(Network).values(row))
         job_id = self._begin(job, dataset_id)
         try:
-            for name, table in TABLES.items():
+            for name, table in tables.items():
                 if name not in DONE_APART:
                     self._write_table(table)
             self._end(job_id)
@@ -218,7 +237,8 @@ class _Importing:
 
     def _begin(self, job: Row, dataset_id: int) -> int:
         specification = {**job["specification"], "dataset_id": dataset_id}
-        specification |= {name: None for name in OTHER_JOBS if name in specification}
+        other_jobs = kinds()[self.manifest.kind].other_jobs  # their numbers mean nothing here
+        specification |= {name: None for name in other_jobs if name in specification}
         parsed = parse(self.manifest.kind, specification)
         if parsed.key() != self.manifest.key or (job["key"], job["kind"]) != (self.manifest.key, parsed.kind):
             raise ValueError("its key is not that of its specification: another version may have made it")
@@ -252,7 +272,7 @@ class _Importing:
                     row[name] = self._id_here(referred, row[name])
         if table is Artifact.__table__:
             insert_missing(session, Artifact, [self._artifact(row) for row in rows])
-        elif table.name in ("shards", "searched_layers"):  # which others refer to
+        elif _is_referred_to(table):
             query = insert(table).returning(table.columns.id, sort_by_parameter_order=True)
             here = session.scalars(query, rows).all()
             self.ids.setdefault(table.name, {}).update(zip(there, here, strict=True))
@@ -288,3 +308,10 @@ class _Importing:
 def _in_parts(rows: Iterator[Row], count: int) -> Iterator[list[Row]]:
     while some := list(itertools.islice(rows, count)):
         yield some
+
+
+@cache
+def _is_referred_to(table: Table) -> bool:
+    """Whether rows of other tables refer to the numbers of its rows, which are others here."""
+    columns = [column for other in exported_tables().values() for column in other.columns]
+    return any(key.references(table) and key.column.name == "id" for c in columns for key in c.foreign_keys)

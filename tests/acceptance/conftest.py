@@ -11,8 +11,8 @@ import torch
 from sqlalchemy import func, select
 from torch import nn
 
-from shared.database import Database
-from shared.models import Epoch
+from shared.database.connection import Database
+from shared.kinds.train.tables import Epoch
 from tests import reference
 from tests.conftest import Analyze
 

@@ -21,14 +21,14 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from producer.progress import list_jobs
+from producer.results.progress import list_jobs
 from producer.transfer.importing import import_job
-from shared.database import Database
+from shared.database.connection import Database
+from shared.database.schema import open_database
 from shared.errors import BadExport
-from shared.models import Job
-from shared.schema import open_database
-from shared.specifications import parse
-from shared.store import Store
+from shared.jobs.tables import Job
+from shared.kinds.registry import parse
+from shared.store.store import Store
 from tests.conftest import Analyze, fresh_database
 from worker.context import JobContext
 from worker.kinds import CHECKS

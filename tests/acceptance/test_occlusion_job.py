@@ -29,10 +29,11 @@ from torch import nn
 
 from producer.datasets.shapes import CLASSES as NAMES
 from producer.datasets.shapes import generate
-from shared.database import Database
-from shared.ledger import Ledger
-from shared.models import ACTIVE_JOBS, Job, OcclusionPosition, Shard, ShardState
-from shared.store import Store
+from shared.database.connection import Database
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, ShardState
+from shared.kinds.occlusion.tables import OcclusionPosition
+from shared.store.store import Store
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze, fresh_database

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 
-from shared.database import Database
-from shared.models import Shard
+from shared.database.connection import Database
+from shared.jobs.tables import Shard
 from tests.acceptance.conftest import epochs_done, outcome
 from tests.conftest import Analyze, fresh_database
 

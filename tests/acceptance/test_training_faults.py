@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from shared.database import Database
+from shared.database.connection import Database
 from tests.acceptance.conftest import epochs_done, outcome
 from tests.conftest import Analyze
 

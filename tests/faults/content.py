@@ -9,8 +9,11 @@ from pathlib import Path
 from sqlalchemy import Table, func, select
 from sqlalchemy.orm import Session
 
-from shared.database import Database
-from shared.models import Artifact, Base, Checkpoint, Event, Job, SearchedLayer, Shard
+from shared.database.base import Base
+from shared.database.connection import Database
+from shared.database.networks import Checkpoint
+from shared.jobs.tables import Artifact, Event, Job, Shard
+from shared.kinds.top9.tables import SearchedLayer
 
 # What a row says of its making, or of its number: another in every run. The pictures of a training run show its
 # number, and its state has it inside.

@@ -21,11 +21,12 @@ import psutil
 from sqlalchemy import insert, select, text
 
 from producer.datasets.shapes import generate
-from shared.database import Database
+from shared.database.base import Base
+from shared.database.connection import Database
+from shared.database.schema import upgrade
 from shared.errors import DatabaseOutOfReach
-from shared.ledger import Ledger
-from shared.models import ACTIVE_JOBS, Base, Job, Shard, Worker
-from shared.schema import upgrade
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, Worker
 from tests.conftest import Analyze
 from tests.faults.content import content_of, damaged_artifacts, violations
 from tests.faults.servers import PostgreSQLServer, RedisServer, Storage

@@ -15,7 +15,7 @@ import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 
-from producer.private_redis import server_program
+from producer.service.private_redis import server_program
 
 
 class RedisServer:

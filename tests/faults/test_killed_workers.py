@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from shared.models import ShardState
+from shared.jobs.tables import ShardState
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import STAGES, Case
 

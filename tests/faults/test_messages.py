@@ -10,8 +10,8 @@ from typing import Any
 
 from redis import Redis
 
-from shared.broker import TASK, Broker
-from shared.specifications import QUEUES
+from shared.jobs.broker import TASK, Broker
+from shared.kinds.specification import QUEUES
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import STAGES, Case
 

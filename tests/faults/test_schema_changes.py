@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from sqlalchemy import text
 
-from shared.models import JobState
-from shared.schema import NEWEST_REVISION
+from shared.database.schema import NEWEST_REVISION
+from shared.jobs.tables import JobState
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import Case, signalled, submit_words
 

@@ -14,9 +14,9 @@ import psutil
 from redis.exceptions import RedisError
 from sqlalchemy import select, text
 
-from shared.broker import broker_for
-from shared.database import database_now
-from shared.models import Shard
+from shared.database.connection import database_now
+from shared.jobs.broker import broker_for
+from shared.jobs.tables import Shard
 from shared.settings import load_settings
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import LEASE_SECONDS, Case

@@ -10,10 +10,10 @@ from functools import partial
 import psutil
 from sqlalchemy import select, update
 
-from shared.broker import Broker, sweep
-from shared.database import Database, database_now
-from shared.ledger import Ledger
-from shared.models import Shard, ShardState
+from shared.database.connection import Database, database_now
+from shared.jobs.broker import Broker, sweep
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Shard, ShardState
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import LEASE_SECONDS, Case, signalled
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from shared.models import Checkpoint, CheckpointKind, JobState, Shard
+from shared.database.networks import Checkpoint, CheckpointKind
+from shared.jobs.tables import JobState, Shard
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import FIRST_RUN, Case, signalled
 from tests.faults.servers import Storage

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from shared.models import Shard, ShardState
-from shared.schema import open_database
+from shared.database.schema import open_database
+from shared.jobs.tables import Shard, ShardState
 from shared.settings import load_settings
 from worker.runner import run
 

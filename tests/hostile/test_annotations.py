@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from producer.datasets.voc import read_voc
-from shared.catalogue import register
-from shared.database import Database
+from shared.database.catalogue import register
+from shared.database.connection import Database
 from shared.errors import NoDatasetThere
 from tests.integration.datasets.helpers import GOOD, Voc, an_annotation, an_object, nested, only_problem, stems
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from producer.datasets.voc import VOC_CLASSES, read_voc
-from shared.decoding import LARGEST_IMAGE, BrokenImage, decode
 from tests.hostile.fuzzing import examples
 from tests.integration.datasets.helpers import (
     GOOD,
@@ -22,6 +21,7 @@ from tests.integration.datasets.helpers import (
     nested,
     noise,
 )
+from unitscope.images.decoding import LARGEST_IMAGE, BrokenImage, decode
 
 TAGS = st.sampled_from(
     [

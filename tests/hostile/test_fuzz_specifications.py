@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from producer.cli.main import main
 from shared.errors import SpecificationNotReadable
-from shared.recipes import Recipe
-from shared.specifications import KINDS, Specification, parse
+from shared.kinds import KINDS, parse
+from shared.kinds.specification import Specification
 from tests.hostile.fuzzing import examples
 from tests.integration.cli.helpers import Home
+from unitscope.training.recipes import Recipe
 
 SHA256 = "a" * 64
 NETWORK = {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16}

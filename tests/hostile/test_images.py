@@ -14,8 +14,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from producer.datasets.voc import read_voc
-from shared.catalogue import FoundDataset, FoundImage
-from shared.decoding import BrokenImage, decode
+from shared.database.catalogue import FoundDataset, FoundImage
 from tests.conftest import Analyze
 from tests.integration.datasets.helpers import (
     BROKEN_IMAGES,
@@ -32,7 +31,8 @@ from tests.integration.datasets.helpers import (
     source_of,
     stems,
 )
-from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_image
+from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches, read_image
+from unitscope.images.decoding import BrokenImage, decode
 
 # --- bad image files ---
 
@@ -277,7 +277,7 @@ def test_usual_files_are_not_taken_for_slow_ones() -> None:
 def test_large_image_of_16_bits_takes_no_gigabytes(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(encoded(np.full((6000, 6000), 257 * 9, np.uint16)))
     program = (
-        "import sys; from pathlib import Path; from shared.decoding import decode\n"
+        "import sys; from pathlib import Path; from unitscope.images.decoding import decode\n"
         "assert decode(Path(sys.argv[1]).read_bytes()).getpixel((7, 7)) == (9, 9, 9)\n"
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
@@ -360,7 +360,8 @@ def test_small_webps_of_huge_pictures_take_no_memory(tmp_path: Path) -> None:
     for number, content in enumerate(ANNOUNCING.values()):
         (tmp_path / str(number)).write_bytes(content)
     program = (
-        "import resource, sys; from pathlib import Path; from shared.decoding import BrokenImage, decode\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from unitscope.images.decoding import BrokenImage, decode\n"
         "def highest(): return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (30, 30)); before = highest()\n"
         "for file in Path(sys.argv[1]).iterdir():\n"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.broker import TASK, Broker, broker_for
+from shared.jobs.broker import TASK, Broker, broker_for
 from shared.settings import Settings
 from tests.conftest import Analyze
 from tests.hostile.fuzzing import examples

@@ -10,25 +10,20 @@ from typing import Any
 
 import pytest
 
-from producer.occlusion_report import write_report as write_sweep
-from producer.report import write_report as write_search
-from shared.database import Database
-from shared.ledger import Ledger
-from shared.models import (
-    Base,
-    Dataset,
-    Image,
-    Job,
-    OcclusionJob,
-    OcclusionMap,
-    SearchedLayer,
-    SearchedUnit,
-    TopActivation,
-)  # fmt: skip
-from shared.networks import NetworkSpecification
-from shared.schema import open_database
-from shared.specifications import OcclusionSpecification, SearchedLayerSpecification, Top9Specification
-from shared.store import Store
+from producer.kinds.occlusion.report import write_report as write_sweep
+from producer.kinds.top9.report import write_report as write_search
+from shared.database.base import Base
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, Image
+from shared.database.schema import open_database
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job
+from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation  # fmt: skip
+from shared.store.store import Store
+from unitscope.description import NetworkSpecification
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
-from producer.querying import Answer, run_query
-from shared.database import Database
+from producer.results.query import Answer, run_query
+from shared.database.base import Base
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.database.schema import upgrade
 from shared.errors import DatabaseOutOfReach, QueryFailed
-from shared.ledger import Ledger
-from shared.models import Base, Dataset, Event
-from shared.schema import upgrade
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Event
 from tests.conftest import DATABASES, fresh_database
 from tests.integration.ledger.helpers import SHA256, top9
 

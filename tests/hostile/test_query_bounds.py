@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from producer.bounds import bounded_memory
-from producer.querying import LARGEST_ANSWER, run_query
-from shared.database import Database
+from producer.results.query import LARGEST_ANSWER, run_query
+from producer.results.query_limits import bounded_memory
+from shared.database.connection import Database
 from shared.errors import QueryFailed
 from tests.hostile.test_queries import ENDLESS, database, unchanged
 from tests.integration.cli.helpers import Home, refusal

@@ -17,13 +17,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import UnitscopeError, WeightsNotReadable
-from shared.networks import NetworkSpecification
-from shared.store import Store
+from shared.store.store import Store
 from tests.hostile.fuzzing import examples
 from tests.integration.cli.helpers import NETWORK, Home
-from worker.describe import take_weights
-from worker.vision.weights import LARGEST_FILE, read_weights
+from unitscope.description import NetworkSpecification
+from unitscope.errors import UnitscopeError, WeightsNotReadable
+from unitscope.networks.weights import LARGEST_FILE, read_weights
+from worker.programs.describe import take_weights
 
 
 class Trap:

@@ -15,10 +15,10 @@ import torch
 from sqlalchemy import Connection, inspect, make_url, text
 
 from producer.datasets.shapes import generate
-from shared.database import Database
-from shared.networks import NetworkSpecification
-from shared.store import Store
-from worker.vision.networks import build
+from shared.database.connection import Database
+from shared.store.store import Store
+from unitscope.description import NetworkSpecification
+from unitscope.networks.build import build
 
 FOLDER = Path(__file__).parents[1] / "data" / "schemas"
 IMAGES = 20  # drawn of the data set "shapes"

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from producer.datasets.download import VOC_SOURCES, Source, download_voc
-from shared.errors import DownloadFailed, UnsafeArchive
+from shared.errors import UnsafeArchive
 from tests.integration.serving import FOLDER, NAME, Server, pack, serving, tree
+from unitscope.errors import DownloadFailed
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
-from shared.database import Database
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.database.schema import open_database
 from shared.errors import DatabaseFull
-from shared.ledger import Ledger
-from shared.models import Dataset, Event, ShardState
-from shared.schema import open_database
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Event, ShardState
 from tests.faults.servers import Storage
 from tests.integration.cli.conftest import home, tensors, trained, weights
 from tests.integration.cli.helpers import Home, refusal

@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from producer.garbage import find_garbage, remove_garbage
-from shared.database import Database
-from shared.ledger import Claim, Ledger
-from shared.models import Artifact, Dataset, Job, Shard, ShardState, utc_now
-from shared.references import referenced_artifacts
-from shared.store import Store, StoredFile, sha256_of, sha256_of_file
+from producer.operations.garbage import find_garbage, remove_garbage
+from shared.database.base import utc_now
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.jobs.ledger import Claim, Ledger
+from shared.jobs.tables import Artifact, Job, Shard, ShardState
+from shared.store.references import referenced_artifacts
+from shared.store.store import Store, StoredFile, sha256_of, sha256_of_file
 from tests.integration.ledger.helpers import SHA256, claimed, queued, shards_of, top9
 from worker.kinds.common import keep
 from worker.runner import ShardContext

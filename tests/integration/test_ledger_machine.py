@@ -19,12 +19,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import delete, event, text
 
-from shared.database import Database
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.database.schema import upgrade
 from shared.errors import JobStateConflict, NoSuchJob
-from shared.ledger import Claim, LeaseLost, Ledger
-from shared.models import Dataset, Event, Job, JobState, Shard, ShardState, Worker
-from shared.schema import upgrade
-from shared.specifications import ANALYSIS, CPU, Top9Specification
+from shared.jobs.ledger import Claim, LeaseLost, Ledger
+from shared.jobs.tables import Event, Job, JobState, Shard, ShardState, Worker
+from shared.kinds.specification import ANALYSIS, CPU
+from shared.kinds.top9.specification import Top9Specification
 from tests.integration.ledger.helpers import SHA256, top9
 from tests.integration.ledger.promises import NOTE, RESULT, JobPicture, Promises, ShardPicture, read_rows
 from tests.integration.ledger.virtual_clock import BEGIN, VirtualClock, virtual_clock

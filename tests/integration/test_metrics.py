@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import update
 
-from producer.metrics import Metrics
-from shared.broker import Broker
-from shared.database import Database, database_now
-from shared.ledger import Ledger
-from shared.models import Dataset, Shard, utc_now
+from producer.operations.metrics import Metrics
+from shared.database.base import utc_now
+from shared.database.connection import Database, database_now
+from shared.database.datasets import Dataset
+from shared.jobs.broker import Broker
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Shard
 from tests.conftest import Analyze
 from tests.integration.ledger.helpers import SHA256, claimed, finish, queued, top9
 

@@ -18,22 +18,24 @@ from torch import nn
 from producer.datasets.folder import read_folder
 from producer.datasets.shapes import CLASSES
 from producer.datasets.voc import read_voc
-from shared.catalogue import register
-from shared.ledger import Ledger
-from shared.models import Image, Job, SearchedLayer, Shard, TopActivation
-from shared.networks import NetworkSpecification
-from shared.pixel_files import file_name, pixel_files, record_bytes
-from shared.schema import open_database
+from shared.database.catalogue import register
+from shared.database.datasets import Image
+from shared.database.schema import open_database
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job, Shard
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from shared.kinds.top9.tables import SearchedLayer, TopActivation
 from shared.settings import Settings
-from shared.specifications import SearchedLayerSpecification, Top9Specification
-from shared.store import Store
+from shared.store.store import Store
 from tests import reference
 from tests.conftest import Analyze
 from tests.integration.datasets.helpers import write_folder
+from unitscope.data import images
+from unitscope.description import NetworkSpecification
+from unitscope.images.pixel_files import file_name, pixel_files, record_bytes
 from worker import runner
 from worker.kinds.common import pixel_cache, sources_by_id, split_sources
 from worker.runner import ShardContext
-from worker.vision import images
 
 SIZE, FC = 64, 16
 UNITS = [0, 1, 2, 3]

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.errors import DownloadFailed, UsageError
-from shared.networks import NetworkSpecification
-from shared.store import Store
+from shared.errors import UsageError
+from shared.store.store import Store
 from tests.integration.serving import Server
-from worker import describe
-from worker.vision import networks
-from worker.vision.pretrained import download_weights, pretrained_url
+from unitscope.description import NetworkSpecification
+from unitscope.errors import DownloadFailed
+from unitscope.networks import build as networks
+from unitscope.networks.pretrained import download_weights, pretrained_url
+from worker.programs import describe
 
 
 def weights_file() -> bytes:

@@ -18,11 +18,11 @@ from ruamel.yaml import YAML
 from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from producer.querying import run_query
-from shared.database import Database
+from producer.results.query import run_query
+from shared.database.base import Base
+from shared.database.connection import Database
+from shared.database.schema import NEWEST_REVISION, _config, check, current_revision, open_database, upgrade
 from shared.errors import DatabaseOutOfReach, QueryFailed, SchemaTooNew, SchemaTooOld
-from shared.models import Base
-from shared.schema import NEWEST_REVISION, _config, check, current_revision, open_database, upgrade
 from tests.conftest import fresh_database
 
 # What people's queries may rely on: the design's names.
@@ -294,7 +294,7 @@ def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
 
 def test_an_older_schema_is_said_or_upgraded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a program sees it that knows one migration more."""
-    monkeypatch.setattr("shared.schema.NEWEST_REVISION", "9999")
+    monkeypatch.setattr("shared.database.schema.NEWEST_REVISION", "9999")
     with pytest.raises(SchemaTooOld, match=NEWEST_REVISION):
         check(database)
     if not database.is_sqlite:
@@ -475,8 +475,8 @@ def run_at_once(program: str, url: str, count: int) -> list[str]:
 def test_processes_that_upgrade_at_once_all_succeed(database_url: str) -> None:
     program = (
         "import sys, alembic.command\n"
-        "from shared.database import Database\n"
-        "from shared.schema import check, upgrade\n"
+        "from shared.database.connection import Database\n"
+        "from shared.database.schema import check, upgrade\n"
         "database = Database(sys.argv[1])\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
@@ -490,7 +490,7 @@ def test_processes_that_upgrade_at_once_all_succeed(database_url: str) -> None:
 def test_processes_that_open_a_fresh_sqlite_file_at_once_all_succeed(tmp_path: Path) -> None:
     program = (
         "import sys, alembic.command\n"
-        "from shared.schema import check, open_database\n"
+        "from shared.database.schema import check, open_database\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
         "check(open_database(sys.argv[1]))\n"

@@ -12,14 +12,20 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from producer.rankings import bottom_rows, class_rows, statistics_rows
-from shared.database import Database
-from shared.errors import NoSuchClass, NoSuchLayer, NoSuchUnit, UsageError
-from shared.models import BottomActivation, ClassActivation, Dataset, Image, Job, SearchedLayer, UnitStatistics
-from shared.specifications.top9 import SearchedLayerSpecification
-from shared.store import Store
-from worker.kinds import top9_rows
-from worker.kinds.top9_partials import (
+from producer.kinds.top9.rankings import bottom_rows, class_rows, statistics_rows
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, Image
+from shared.errors import NoSuchClass, UsageError
+from shared.jobs.tables import Job
+from shared.kinds.top9.specification import SearchedLayerSpecification
+from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, UnitStatistics
+from shared.store.store import Store
+from unitscope.errors import NoSuchLayer, NoSuchUnit
+from unitscope.search.ranking import FIELDS, NO_IMAGE, TopActivations
+from unitscope.search.search import LayerSearch
+from unitscope.search.statistics import unit_statistics
+from worker.kinds.top9 import rows as top9_rows
+from worker.kinds.top9.partials import (
     Winners,
     load_partial,
     load_skipped,
@@ -27,10 +33,7 @@ from worker.kinds.top9_partials import (
     store_partial,
     store_winners,
 )
-from worker.kinds.top9_rows import record_layer
-from worker.vision.ranking import FIELDS, NO_IMAGE, TopActivations
-from worker.vision.search import LayerSearch
-from worker.vision.statistics import unit_statistics
+from worker.kinds.top9.rows import record_layer
 
 IMAGES, CLASSES, TOP = 60, 3, 4
 LAYER = SearchedLayerSpecification(layer="conv5", path="features.10", units=[7, 2, 11])
@@ -245,7 +248,7 @@ def test_winners_are_read_a_layer_at_a_time(context: Context, monkeypatch: pytes
     random = np.random.default_rng(9)
     winners = [Winners(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
     path = store_winners(context, winners, skipped=5).path
-    monkeypatch.setattr("worker.kinds.top9_partials.results_of", lambda context, stage: [path])
+    monkeypatch.setattr("worker.kinds.top9.partials.results_of", lambda context, stage: [path])
     assert load_skipped(context, path) == 5
     for number, layer in enumerate(winners):
         loaded = load_winners(context, number)

@@ -10,26 +10,15 @@ import pytest
 from sqlalchemy import insert, update
 
 from benchmarks.statements import counted
-from producer.progress import job_events, job_progress, list_jobs
-from producer.rankings import class_rows, statistics_rows
-from producer.reading import best_units, top_rows
-from shared.database import Database
-from shared.ledger import Ledger
-from shared.models import (
-    ClassActivation,
-    Dataset,
-    Event,
-    Image,
-    Job,
-    JobState,
-    SearchedLayer,
-    SearchedUnit,
-    Shard,
-    ShardState,
-    TopActivation,
-    UnitStatistics,
-)
-from shared.schema import upgrade
+from producer.kinds.top9.rankings import class_rows, statistics_rows
+from producer.kinds.top9.results import best_units, top_rows
+from producer.results.progress import job_events, job_progress, list_jobs
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, Image
+from shared.database.schema import upgrade
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
+from shared.kinds.top9.tables import ClassActivation, SearchedLayer, SearchedUnit, TopActivation, UnitStatistics
 from tests.conftest import DATABASES, fresh_database
 from tests.integration.ledger.helpers import SHA256, claimed, finish_stage, queued, top9
 

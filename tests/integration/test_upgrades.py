@@ -21,11 +21,11 @@ from click.testing import CliRunner
 from sqlalchemy import text
 
 from producer.cli.main import cli
-from shared.database import Database
-from shared.models import Base
-from shared.schema import NEWEST_REVISION, _config, current_revision, upgrade
-from shared.specifications import parse
-from shared.store import Store
+from shared.database.base import Base
+from shared.database.connection import Database
+from shared.database.schema import NEWEST_REVISION, _config, current_revision, upgrade
+from shared.kinds.registry import parse
+from shared.store.store import Store
 from tests.conftest import DATABASES, Analyze, fresh_database
 from tests.integration.stored_schemas import (
     Content,

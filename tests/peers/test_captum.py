@@ -11,8 +11,8 @@ from torch import nn
 
 from tests import reference
 from tests.unit.test_deconvnet import fresh, images, maps_of, relative_error
-from worker.vision.deconvnet import Deconvnet
-from worker.vision.projections import Method
+from unitscope.projection.deconvnet import Deconvnet
+from unitscope.projection.requests import Method
 
 SIZE = 80  # odd sizes of maps from the third stage of a ResNet on
 PLACES = 3  # in each layer

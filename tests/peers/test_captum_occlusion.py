@@ -19,11 +19,11 @@ from captum.attr import Occlusion
 from torch import nn
 
 from tests.unit.test_deconvnet import fresh
-from worker.vision.images import to_input
-from worker.vision.incremental import Incremental
-from worker.vision.occluders import Fill, Grid, filling
-from worker.vision.occlusion import OcclusionMaps, Sweep
-from worker.vision.occlusion_engines import Full
+from unitscope.data.images import to_input
+from unitscope.occlusion.engines import Full
+from unitscope.occlusion.incremental import Incremental
+from unitscope.occlusion.occluders import Fill, Grid, filling
+from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 
 NETWORKS = {"zfnet": (96, "features.10"), "resnet18": (64, "layer3.1.conv2")}
 PATCH = 16

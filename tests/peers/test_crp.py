@@ -21,11 +21,11 @@ from crp.visualization import FeatureVisualization
 
 from producer.datasets.shapes import generate
 from tests import reference
-from worker.vision import networks
-from worker.vision.images import ImageSource, batches
-from worker.vision.initialising import initialise
-from worker.vision.ranking import NO_IMAGE, TopActivations
-from worker.vision.search import search
+from unitscope.data.images import ImageSource, batches
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.search.ranking import NO_IMAGE, TopActivations
+from unitscope.search.search import search
 
 CROPS = 500
 SIZE = 96

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from worker.vision.augmentation import random_crop, random_flip
+from unitscope.data.augmentation import random_crop, random_flip
 
 
 def test_flips_are_of_single_images() -> None:

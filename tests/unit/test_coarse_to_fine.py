@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from worker.vision.coarse_to_fine import Surfaces, coarse_to_fine, everywhere
+from unitscope.occlusion.coarse_to_fine import Surfaces, coarse_to_fine, everywhere
 
 STARTS = [*range(0, 200, 4), 197]  # the last interval is shorter
 COUNT = len(STARTS)

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from producer.cli.main import cli
-from producer.supervisor import STOP_SECONDS, parse_devices
+from producer.service.supervisor import STOP_SECONDS, parse_devices
+from shared.kinds.specification import QUEUES
 from shared.settings import Settings
-from shared.specifications import QUEUES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"

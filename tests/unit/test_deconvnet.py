@@ -8,12 +8,12 @@ import torch
 import torchvision
 from torch import nn
 
-from shared.errors import FunctionalActivation
-from worker.vision import networks
-from worker.vision.deconvnet import Deconvnet, why_wrong
-from worker.vision.geometry import trace
-from worker.vision.initialising import initialise
-from worker.vision.search import observe
+from unitscope.errors import FunctionalActivation
+from unitscope.geometry.receptive_fields import trace
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.projection.deconvnet import Deconvnet, why_wrong
+from unitscope.search.search import observe
 
 SIZE = 127
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from worker.vision import networks
-from worker.vision.geometry import trace
+from unitscope.geometry.receptive_fields import trace
+from unitscope.networks import build as networks
 
 
 def convolutions(name: str, size: int) -> list[tuple[int, int, int]]:

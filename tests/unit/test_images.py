@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from worker.vision import images
-from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_cached, read_image, to_input
-from worker.vision.pixel_cache import PixelCache
+from unitscope.data import images
+from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches, read_cached, read_image, to_input
+from unitscope.data.pixel_cache import PixelCache
 
 SIZE = 16
 COUNT = 21

@@ -14,11 +14,11 @@ from torchvision import models
 
 from tests.unit.test_deconvnet import fresh, maps_of
 from tests.unit.test_deconvnet import images as normalised
-from worker.vision.chains import Pair
-from worker.vision.incremental import Incremental
-from worker.vision.occluders import Grid
-from worker.vision.occlusion_engines import Engine, EngineName, Full, choose_engine
-from worker.vision.reach import Graph
+from unitscope.geometry.chains import Pair
+from unitscope.occlusion.engines import Engine, EngineName, Full, choose_engine
+from unitscope.occlusion.incremental import Incremental
+from unitscope.occlusion.occluders import Grid
+from unitscope.occlusion.reach import Graph
 
 Answers = tuple[torch.Tensor, torch.Tensor]  # sums [N] and outputs [N, classes]: images, then rows, then columns
 

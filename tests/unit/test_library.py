@@ -33,7 +33,7 @@ def test_a_model_a_layer_and_a_folder_give_rows_and_pictures(tmp_path: Path) -> 
         tmp_path / "weights.pth",
     ]
     ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=SCRIPT.parents[1])
-    assert not {"celery", "redis", "sqlalchemy", "shared.database"} & set(ran.stdout.split())
+    assert not {"celery", "redis", "sqlalchemy", "shared.database.connection"} & set(ran.stdout.split())
 
     with open(tmp_path / "result" / "top9.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -12,13 +12,14 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from producer.chosen_network import network_specification
-from shared.errors import NoSuchLayer, NoSuchNetwork, UsageError
-from shared.networks import NetworkDescription, NetworkSpecification, input_defaults
-from worker.describe import describe
+from producer.networks.choice import network_specification
+from shared.errors import UsageError
+from unitscope.description import NetworkDescription, NetworkSpecification, input_defaults
+from unitscope.errors import NoSuchLayer, NoSuchNetwork
+from unitscope.networks import build as networks
+from unitscope.networks.build import layer_names
 from worker.kinds.common import build
-from worker.vision import networks
-from worker.vision.networks import layer_names
+from worker.programs.describe import describe
 
 REMOVABLE = ("conv3", "conv4", "conv5", "fc6", "fc7")
 
@@ -190,8 +191,8 @@ def test_inputs_are_those_of_the_recipes() -> None:
 def test_a_zfnet_is_searched_without_torchvision() -> None:
     """Its import takes longer than torch's, in every worker process and at every submit."""
     code = (
-        "import sys, worker.kinds.top9, worker.kinds.top9_projecting, worker.describe\n"
-        "from worker.vision import networks\n"
+        "import sys, worker.kinds.top9.search, worker.kinds.top9.project, worker.programs.describe\n"
+        "from unitscope import networks\n"
         "networks.layer_names(networks.build('zfnet', 20, 64, fc=16))\n"
         "sys.exit('torchvision' in sys.modules)"
     )

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.vision.occluders import Fill, Grid, filling
+from unitscope.occlusion.occluders import Fill, Grid, filling
 
 FILLS = get_args(Fill)
 GRIDS = st.integers(1, 300).flatmap(

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from shared.errors import NotFinite
 from tests.unit.test_deconvnet import fresh
-from worker.vision.images import MEAN, STD, ByChannel
-from worker.vision.incremental import Incremental
-from worker.vision.occluders import Fill, Grid, filling
-from worker.vision.occlusion import OcclusionMaps, Sweep
-from worker.vision.occlusion_engines import Engine, Full, choose_engine
+from unitscope.data.images import MEAN, STD, ByChannel
+from unitscope.errors import NotFinite
+from unitscope.occlusion.engines import Engine, Full, choose_engine
+from unitscope.occlusion.incremental import Incremental
+from unitscope.occlusion.occluders import Fill, Grid, filling
+from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 
 SIZE = 20
 GRID = Grid(SIZE, 6, 5)  # of its last two columns and rows of squares, two pixels are shared

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.vision import occlusion_pictures, pictures
-from worker.vision.occlusion import OcclusionMaps
-from worker.vision.occlusion_pictures import OcclusionFigure
+from unitscope.drawing import occlusion as occlusion_pictures
+from unitscope.drawing import pictures
+from unitscope.drawing.occlusion import OcclusionFigure
+from unitscope.occlusion.sweep import OcclusionMaps
 
 NAMES = [f"class {index}" for index in range(30)]
 WEIRD = ["a" * 10_000, "one\nline\x00 🦮 犬 \udc80", "$\\frac{1$ _x^", "", "_hidden"]

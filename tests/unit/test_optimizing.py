@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from shared.errors import UsageError
-from shared.recipes import Recipe
-from worker.vision.initialising import initialise
-from worker.vision.optimizing import (
+from unitscope.networks.initialization import initialise
+from unitscope.training.optimizers import (
     bound_filters,
     filter_bounds,
     freeze_statistics,
@@ -19,6 +18,7 @@ from worker.vision.optimizing import (
     make_schedule,
     parameter_groups,
 )
+from unitscope.training.recipes import Recipe
 
 HALF = (0.5, 0.5, 0.5)
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from worker.vision import pictures
+from unitscope.drawing import pictures
 
 
 def test_a_projection_is_drawn_around_mid_grey_at_its_own_scale() -> None:

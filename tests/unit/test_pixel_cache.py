@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.pixel_files import NAME, PixelFile, file_name, pixel_files, record_bytes
-from worker.vision.pixel_cache import PixelCache, open_cache
+from unitscope.data.pixel_cache import PixelCache, open_cache
+from unitscope.images.pixel_files import NAME, PixelFile, file_name, pixel_files, record_bytes
 
 SIZE = 37  # a record is neither a power of two nor a whole number of pages
 RECORD = 4 + SIZE * SIZE * 3

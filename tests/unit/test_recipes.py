@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from producer.kinds.train.request import parse_changes
 from shared.errors import UsageError
-from shared.recipes import PRESETS, parse_changes, recipe_for
+from unitscope.errors import InvalidArgument
+from unitscope.training.recipes import PRESETS, recipe_for
 
 
 def test_the_defaults_are_the_replications() -> None:
@@ -60,12 +62,12 @@ def test_changes_are_read_as_the_field_wants_them() -> None:
     ],
 )
 def test_wrong_changes_are_named(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(InvalidArgument, match=says):
         recipe_for(None, None, changes)
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"no recipe 'zfnett'.*zfnet-paper"):
+    with pytest.raises(InvalidArgument, match=r"no recipe 'zfnett'.*zfnet-paper"):
         recipe_for("zfnett", None, {})
 
 

@@ -8,7 +8,7 @@ import pytest
 from redis.connection import parse_url
 
 from shared.errors import BadSettings
-from shared.redis_url import parse_redis_url
+from shared.jobs.redis_url import parse_redis_url
 from shared.settings import has_secret, load_settings, redacted
 
 PASSWORD = "s3cret@:/?#%+& ü"

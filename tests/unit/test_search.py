@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from shared.errors import NotFinite
-from shared.specifications import cut
-from worker.vision import search as search_module
-from worker.vision.images import Batch, ImageSource
-from worker.vision.ranking import NO_IMAGE, TopActivations, rank
-from worker.vision.search import LayerSearch, observe, search
+from shared.kinds.specification import cut
+from unitscope.data.images import Batch, ImageSource
+from unitscope.errors import NotFinite
+from unitscope.search import search as search_module
+from unitscope.search.ranking import NO_IMAGE, TopActivations, rank
+from unitscope.search.search import LayerSearch, observe, search
 
 Row = tuple[float, int, int, int]
 FEW = st.sampled_from([0.5, 1.0, 1.0, 2.0])  # ties are the rule

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from producer.chosen_network import network_specification
-from producer.progress import describe_job
+from producer.networks.choice import network_specification
+from producer.results.progress import describe_job
 from shared.errors import SpecificationNotReadable
-from shared.recipes import Recipe
-from shared.specifications import (
-    OcclusionSpecification,
-    SearchedLayerSpecification,
-    Specification,
-    Top9Specification,
-    TrainSpecification,
-    parse,
-)
+from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.registry import parse
+from shared.kinds.specification import Specification
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from shared.kinds.train.specification import TrainSpecification
+from unitscope.training.recipes import Recipe
 
 PLAIN = Top9Specification(
     dataset_id=1,

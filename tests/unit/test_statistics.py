@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from worker.vision.statistics import BINS, QUANTILES, tied, unit_statistics
+from unitscope.search.statistics import BINS, QUANTILES, tied, unit_statistics
 
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
 FEW = st.sampled_from([-1.0, 0.0, 0.5, 0.5, 1.0])  # ties are the rule

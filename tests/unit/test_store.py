@@ -13,7 +13,7 @@ from typing import IO, Any
 import pytest
 
 from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable
-from shared.store import NAME, Store
+from shared.store.store import NAME, Store
 
 CONTENT = b"what fires unit 7"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

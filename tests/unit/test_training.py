@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from shared.errors import NotFinite
-from shared.recipes import Recipe
 from tests import reference
-from worker.vision import networks
-from worker.vision.images import ImageSource, batches, to_input
-from worker.vision.initialising import initialise
-from worker.vision.sampling import some_of_each_class
-from worker.vision.training import ForeignState, Trainer
+from unitscope.data.images import ImageSource, batches, to_input
+from unitscope.data.sampling import some_of_each_class
+from unitscope.errors import NotFinite
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.training.loop import ForeignState, Trainer
+from unitscope.training.recipes import Recipe
 
 SIZE = 64
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from producer.cli.watching import speed
-from producer.progress import StageProgress
+from producer.cli.jobs.watching import speed
+from producer.results.progress import StageProgress
 
 
 @pytest.mark.parametrize(

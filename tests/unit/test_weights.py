@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torchvision import models
 
-from shared.errors import WeightsDontFit, WeightsNotReadable
-from worker.vision import networks
-from worker.vision.weights import Weights, load_pretrained, load_weights
+from unitscope.errors import WeightsDontFit, WeightsNotReadable
+from unitscope.networks import build as networks
+from unitscope.networks.weights import Weights, load_pretrained, load_weights
 
 HEADS = {
     "zfnet": "classifier.6",

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from worker.vision import networks
-from worker.vision.chains import chain, window_sizes
-from worker.vision.deconvnet import Deconvnet
-from worker.vision.graph_projection import GraphProjector
-from worker.vision.images import to_input
-from worker.vision.initialising import initialise
-from worker.vision.projecting import projector_for
-from worker.vision.projections import Method, Projection, Requests
-from worker.vision.window_projection import WindowProjector
+from unitscope.data.images import to_input
+from unitscope.geometry.chains import chain, window_sizes
+from unitscope.networks import build as networks
+from unitscope.networks.initialization import initialise
+from unitscope.projection.choice import projector_for
+from unitscope.projection.deconvnet import Deconvnet
+from unitscope.projection.graph import GraphProjector
+from unitscope.projection.requests import Method, Projection, Requests
+from unitscope.projection.windows import WindowProjector
 
 MANY = 10**6  # units that an image serves: it is run forward as a whole
 

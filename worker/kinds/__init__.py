@@ -1,20 +1,23 @@
-"""The job kinds: a module each, with a function for every stage of its plan."""
+"""The stages of each kind of job.
 
-# (kind, stage) -> "module:function", imported only in the process that computes.
-STAGES = {
-    ("top9", "search"): "worker.kinds.top9:search",
-    ("top9", "select"): "worker.kinds.top9:select",
-    ("top9", "project"): "worker.kinds.top9_projecting:project",
-    ("top9", "finish"): "worker.kinds.top9:finish",
-    ("occlusion", "sweep"): "worker.kinds.occlusion:sweep",
-    ("occlusion", "draw"): "worker.kinds.occlusion_drawing:draw",
-    ("occlusion", "finish"): "worker.kinds.occlusion_drawing:finish",
-    ("train", "train"): "worker.kinds.train:train",
-}
+``worker.kinds.KIND.STAGE`` is a module with a function of the stage's name, which takes a ``ShardContext``;
+``worker.kinds.KIND.check`` has ``check``, which computes a sample of a done job's rows again.
+"""
 
-# job kind -> the function that computes a sample of its rows again, for `analyze verify`.
-CHECKS = {
-    "top9": "worker.kinds.top9_checking:check",
-    "train": "worker.kinds.train_checking:check",
-    "occlusion": "worker.kinds.occlusion_checking:check",
-}
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+
+def stage_function(kind: str, stage: str) -> Callable[[Any], None]:
+    """The function that does a shard of a stage; its module, and torch with it, is imported only here."""
+    function: Callable[[Any], None] = getattr(importlib.import_module(f"worker.kinds.{kind}.{stage}"), stage)
+    return function
+
+
+def check_function(kind: str) -> Callable[..., Any]:
+    """The function that computes a sample of a done job's rows again, for ``analyze verify``."""
+    function: Callable[..., Any] = importlib.import_module(f"worker.kinds.{kind}.check").check
+    return function

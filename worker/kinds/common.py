@@ -13,17 +13,19 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 from torch import nn
 
-from shared.database import insert_missing
+from shared.database.base import utc_now
+from shared.database.connection import insert_missing
+from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoUsableImage
-from shared.models import Artifact, Dataset, Image, ImageSplit, utc_now
-from shared.networks import NetworkSpecification
-from shared.store import Store, StoredFile
+from shared.jobs.tables import Artifact, Shard
+from shared.store.store import Store, StoredFile
+from unitscope.data.images import ImageSource, Skipped
+from unitscope.data.pixel_cache import PixelCache, open_cache
+from unitscope.description import NetworkSpecification
+from unitscope.networks import build as networks
+from unitscope.networks.weights import load_weights, read_weights
 from worker.context import JobContext
 from worker.runner import ShardContext
-from worker.vision import networks
-from worker.vision.images import ImageSource, Skipped
-from worker.vision.pixel_cache import PixelCache, open_cache
-from worker.vision.weights import load_weights, read_weights
 
 Value = TypeVar("Value")
 
@@ -163,3 +165,10 @@ def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -
     ]
     for some in _chunks(rows):
         insert_missing(session, Artifact, some)
+
+
+def results_of(context: ShardContext, stage: str) -> list[str]:
+    """Paths of the files that a stage of this job left, in the order of its shards."""
+    with context.database.read() as session:
+        query = select(Shard.result_path).where(Shard.job_id == context.claim.job_id, Shard.stage_name == stage)
+        return [path for path in session.scalars(query.order_by(Shard.number)) if path]

@@ -148,7 +148,7 @@ def change_runner(module: ModuleType) -> None:
     module.ShardContext.progress = progressed
 
 
-CHANGES = {"shared.ledger": change_ledger, "shared.store": change_store, "worker.runner": change_runner}
+CHANGES = {"shared.jobs.ledger": change_ledger, "shared.store.store": change_store, "worker.runner": change_runner}
 
 
 class Finder(importlib.abc.MetaPathFinder):
@@ -200,7 +200,7 @@ if os.environ.get("UNITSCOPE_TESTER"):
 if os.environ.get("ANALYZE_WORKER_NAME") and FOLDER.name:
     sys.meta_path.insert(0, Finder())
 if revision := os.environ.get("UNITSCOPE_REVISION"):
-    CHANGES["shared.schema"] = lambda module: setattr(module, "NEWEST_REVISION", revision)
+    CHANGES["shared.database.schema"] = lambda module: setattr(module, "NEWEST_REVISION", revision)
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
 if seconds := float(os.environ.get("UNITSCOPE_CLOCK") or 0):

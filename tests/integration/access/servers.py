@@ -16,7 +16,7 @@ import redis
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from producer.private_redis import server_program
+from producer.service.private_redis import server_program
 
 # Every character that means something in a URL; two of them, so that one can be found where the other is meant.
 REDIS_PASSWORD = "R3d1s@can:ary/with?all#of%25it&=+"

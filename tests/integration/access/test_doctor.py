@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.checks import Check
-from producer.openness import what_is_open
-from shared.broker import Broker
+from producer.operations.access_report import what_is_open
+from producer.operations.checks import Check
+from shared.jobs.broker import Broker
 from shared.settings import Settings, load_settings
 from tests.conftest import Analyze
 from tests.integration.access.servers import (

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from producer.private_redis import private_redis
-from shared.broker import TASK, Broker, broker_for
+from producer.service.private_redis import private_redis
+from shared.jobs.broker import TASK, Broker, broker_for
 from shared.settings import Settings, environment
 from tests.conftest import Analyze
 

@@ -9,9 +9,9 @@ import psutil
 import pytest
 import redis
 
-from producer.private_redis import private_redis
-from shared.broker import broker_for, private_password, private_socket
+from producer.service.private_redis import private_redis
 from shared.errors import BrokerOutOfReach
+from shared.jobs.broker import broker_for, private_password, private_socket
 from shared.settings import Settings
 from tests.conftest import Analyze
 

@@ -176,7 +176,7 @@ def test_the_run_was_one(run: Run) -> None:
     assert "Cannot connect to rediss://" in log
     assert any("Traceback" in row for row in run.rows if row.startswith("shards"))
     assert any("celery" in line for line in run.command_lines)
-    assert any("worker.describe" in line for line in run.command_lines)
+    assert any("worker.programs.describe" in line for line in run.command_lines)
     assert parts_in((run.home / HOLDS_IT).read_bytes())
 
 

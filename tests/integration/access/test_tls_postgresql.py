@@ -7,10 +7,10 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from producer.querying import run_query
-from shared.database import Database
+from producer.results.query import run_query
+from shared.database.connection import Database
+from shared.database.schema import upgrade
 from shared.errors import DatabaseOutOfReach
-from shared.schema import upgrade
 from tests.integration.access.servers import DATABASE_PASSWORD, SecuredDatabase
 from tests.integration.access.tls import Certificates, TlsProxy
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.broker import Broker
 from shared.errors import BrokerOutOfReach
+from shared.jobs.broker import Broker
 from tests.integration.access.servers import REDIS_PASSWORD, redis_url
 from tests.integration.access.tls import Certificates, TlsProxy, tls_in_front
 from tests.integration.broker.helpers import waiting

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.private_redis import private_redis
-from shared.broker import Broker, broker_for
+from producer.service.private_redis import private_redis
+from shared.jobs.broker import Broker, broker_for
 from shared.settings import Settings
 from tests.integration.ledger.conftest import dataset, ledger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
-from shared.broker import TASK, Broker
+from shared.jobs.broker import TASK, Broker
 
 
 def waiting(broker: Broker, queue: str) -> list[int]:

@@ -7,12 +7,12 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from producer.private_redis import private_redis
-from shared.broker import Broker, broker_for, dispatch, sweep
-from shared.database import Database
+from producer.service.private_redis import private_redis
+from shared.database.connection import Database
 from shared.errors import BrokerOutOfReach
-from shared.ledger import Ledger
-from shared.models import Shard, ShardState
+from shared.jobs.broker import Broker, broker_for, dispatch, sweep
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Shard, ShardState
 from shared.settings import Settings
 from tests.integration.broker.helpers import waiting
 from tests.integration.ledger.helpers import claimed, die, finish_stage, queued, shards_of, top9

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from producer.private_redis import private_redis
-from shared.broker import SOCKET_PATH_LIMIT, Broker, broker_for, dispatch, private_socket
+from producer.service.private_redis import private_redis
 from shared.errors import BrokerOutOfReach, NoRedisServer
-from shared.ledger import Ledger
+from shared.jobs.broker import SOCKET_PATH_LIMIT, Broker, broker_for, dispatch, private_socket
+from shared.jobs.ledger import Ledger
 from shared.settings import Settings
 from tests.integration.broker.helpers import waiting
 from tests.integration.ledger.helpers import top9
@@ -134,7 +134,7 @@ def test_a_server_whose_starter_was_killed_is_stopped_by_the_next_one(home_setti
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from producer.private_redis import private_redis\n"
+        "from producer.service.private_redis import private_redis\n"
         "from shared.settings import Settings\n"
         "with private_redis(Settings(home=Path(sys.argv[1]))):\n"
         "    print('up', flush=True)\n"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from shared.errors import UnitscopeError
-from shared.networks import NetworkSpecification
-from shared.store import Store
+from shared.store.store import Store
 from tests.integration.cli.helpers import Home
-from worker.describe import describe, take_weights
+from unitscope.description import NetworkSpecification
+from unitscope.errors import UnitscopeError
+from worker.programs.describe import describe, take_weights
 
 
 def test_unknown_network_is_named_with_those_like_it(home: Home) -> None:

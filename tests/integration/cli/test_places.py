@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 
-from shared.schema import NEWEST_REVISION
+from shared.database.schema import NEWEST_REVISION
 from tests.conftest import fresh_database
 from tests.integration.cli.helpers import SECRET, Call, Home, closed_port, refusal
 

@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 from PIL import Image
 
-from shared.catalogue import FoundDataset, FoundImage, Problem
-from worker.vision.images import ImageSource
+from shared.database.catalogue import FoundDataset, FoundImage, Problem
+from unitscope.data.images import ImageSource
 
 Box = tuple[object, object, object, object]
 WIDTH, HEIGHT = 24, 18

@@ -14,8 +14,8 @@ import pytest
 from producer.datasets.caltech import LAYOUTS, read_caltech
 from producer.datasets.download import SOURCES, download
 from producer.datasets.folder import read_folder
-from shared.catalogue import register
-from shared.database import Database
+from shared.database.catalogue import register
+from shared.database.connection import Database
 from shared.errors import NoDatasetThere
 from tests.conftest import Analyze
 from tests.integration.datasets.helpers import (
@@ -27,7 +27,7 @@ from tests.integration.datasets.helpers import (
     write_folder,
 )
 from tests.integration.serving import Server, pack, tree
-from worker.vision.images import read_image
+from unitscope.data.images import read_image
 
 PATHS = {
     "caltech101": ["BACKGROUND_Google/image_0001.jpg", "accordion/image_0001.jpg", "yin_yang/image_0001.jpg"],

@@ -17,7 +17,7 @@ from PIL import Image
 from producer.datasets.cifar import image_folder, read_cifar
 from producer.datasets.cifar_files import read_files
 from producer.datasets.download import SOURCES, download
-from shared.errors import DownloadFailed, FileNotWritable, FolderTaken, NoDatasetThere, UnsafeArchive
+from shared.errors import FileNotWritable, FolderTaken, NoDatasetThere, UnsafeArchive
 from tests.conftest import Analyze
 from tests.integration.datasets.cifar import (
     FILES,
@@ -31,6 +31,7 @@ from tests.integration.datasets.cifar import (
 )
 from tests.integration.datasets.helpers import write_folder
 from tests.integration.serving import Server, tree
+from unitscope.errors import DownloadFailed
 
 KINDS = ("cifar10", "cifar100")
 FORMATS: dict[str, Callable[[Path, str], Path]] = {

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from producer.datasets.folder import read_folder
-from shared.catalogue import register
-from shared.database import Database
+from shared.database.catalogue import register
+from shared.database.connection import Database
 from shared.errors import NoDatasetThere
 from tests.integration.datasets.helpers import (
     BROKEN_IMAGES,
@@ -23,7 +23,7 @@ from tests.integration.datasets.helpers import (
     source_of,
     write_folder,
 )
-from worker.vision.images import read_image
+from unitscope.data.images import read_image
 
 
 def test_folder_per_class_is_read_and_divided(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from producer.datasets.folder import read_folder
 from tests.integration.datasets.helpers import encoded, source_of, write_folder
-from worker.vision.images import ImageSource, Skipped, UnreadableImage, batches, read_image
+from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches, read_image
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.integration.datasets.helpers import (
     problems_of,
     source_of,
 )
-from worker.vision.images import read_image
+from unitscope.data.images import read_image
 
 # --- objects and boxes ---
 

@@ -9,8 +9,8 @@ import pytest
 
 from producer.datasets.folder import read_folder
 from producer.datasets.voc import read_voc
-from shared.catalogue import register
-from shared.database import Database
+from shared.database.catalogue import register
+from shared.database.connection import Database
 from shared.errors import NoDatasetThere
 from tests.integration.datasets.helpers import Voc, an_object, only_problem, stems
 

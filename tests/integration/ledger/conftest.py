@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.database import Database
-from shared.ledger import Ledger
-from shared.models import Dataset
-from shared.specifications import Top9Specification
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.jobs.ledger import Ledger
+from shared.kinds.top9.specification import Top9Specification
 from tests.integration.ledger.helpers import SHA256, Rivals, top9
 
 

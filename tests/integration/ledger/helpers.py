@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from shared.database import Database
+from shared.database.base import Base
+from shared.database.connection import Database
 from shared.errors import JobStateConflict
-from shared.ledger import Claim, Ledger
-from shared.models import Base, Counter, Event, Job, Shard, ShardState
-from shared.networks import NetworkSpecification
-from shared.specifications import SearchedLayerSpecification, Top9Specification
+from shared.jobs.ledger import Claim, Ledger
+from shared.jobs.tables import Counter, Event, Job, Shard, ShardState
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from unitscope.description import NetworkSpecification
 
 SHA256 = "ab" * 32
 ACTIVE = ("waiting", "queued", "running")

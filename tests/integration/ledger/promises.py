@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from shared.database import Database
-from shared.ledger import WORKER_ALIVE_SECONDS
-from shared.models import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState, Worker
-from shared.specifications.base import PlannedShard
-from shared.transitions import MAX_ATTEMPTS
+from shared.database.connection import Database
+from shared.jobs.ledger import WORKER_ALIVE_SECONDS
+from shared.jobs.tables import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState, Worker
+from shared.jobs.transitions import MAX_ATTEMPTS
+from shared.kinds.specification import PlannedShard
 
 IDLE = (ShardState.WAITING, ShardState.QUEUED)
 OVER = (ShardState.DONE, ShardState.FAILED, ShardState.CANCELLED)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shared.errors import NoSuchJob
-from shared.ledger import Ledger
-from shared.models import Job, JobState
-from shared.transitions import MAX_ATTEMPTS
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job, JobState
+from shared.jobs.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import (
     ACTIVE,
     FEW,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text, update
 
-from shared.ledger import Claim, LeaseLost, Ledger
-from shared.models import JobState, Shard, ShardState
-from shared.specifications import Specification
-from shared.transitions import MAX_ATTEMPTS
+from shared.jobs.ledger import Claim, LeaseLost, Ledger
+from shared.jobs.tables import JobState, Shard, ShardState
+from shared.jobs.transitions import MAX_ATTEMPTS
+from shared.kinds.specification import Specification
 from tests.integration.ledger.helpers import (
     FEW,
     Rivals,

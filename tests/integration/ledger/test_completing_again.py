@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.errors import DatabaseOutOfReach
-from shared.ledger import LeaseLost, Ledger
-from shared.models import Event, Shard, ShardState
-from shared.store import Store
+from shared.jobs.ledger import LeaseLost, Ledger
+from shared.jobs.tables import Event, Shard, ShardState
+from shared.store.store import Store
 from tests.conftest import fresh_database
 from worker.runner import ShardContext
 

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import insert, text
 from sqlalchemy.exc import IntegrityError
 
-from shared.ledger import Ledger
-from shared.models import Image, Job, Shard
+from shared.database.datasets import Image
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job, Shard
 from tests.integration.ledger.helpers import SHA256
 
 

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from producer.cli.main import cli
-from producer.progress import FirstError, job_progress
-from shared.ledger import Ledger
-from shared.models import Shard
+from producer.results.progress import FirstError, job_progress
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Shard
 from tests.integration.ledger.helpers import claimed, finish, queued, top9
 
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.progress import job_progress
-from shared.ledger import LeaseLost, Ledger
-from shared.models import Event, Shard
+from producer.results.progress import job_progress
+from shared.jobs.ledger import LeaseLost, Ledger
+from shared.jobs.tables import Event, Shard
 from tests.integration.ledger.helpers import (
     FEW,
     Rivals,

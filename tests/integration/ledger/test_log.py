@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from shared.ledger import Ledger
-from shared.models import Event
-from shared.transitions import MAX_ATTEMPTS
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Event
+from shared.jobs.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import claimed, die, finish_stage, queued, top9
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.supervisor import MALLOC
-from shared.ledger import Ledger
+from producer.service.supervisor import MALLOC
+from shared.jobs.ledger import Ledger
 
 # A shard leaves behind 100 blocks of 1 MiB that are used, with holes of 1 MiB between them.
 PROGRAM = """

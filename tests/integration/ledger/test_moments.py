@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import insert
 
-from shared.database import Database
-from shared.ledger import WORKER_ALIVE_SECONDS, Ledger
-from shared.models import Dataset
-from shared.schema import upgrade
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.database.schema import upgrade
+from shared.jobs.ledger import WORKER_ALIVE_SECONDS, Ledger
 from tests.integration.ledger.helpers import SHA256, claimed, queued, states, top9
 from tests.integration.ledger.virtual_clock import VirtualClock, virtual_clock
 

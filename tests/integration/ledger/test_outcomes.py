@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from shared.ledger import Claim, LeaseLost, Ledger
-from shared.models import Artifact, Event, Job, JobState
-from shared.store import Store
-from shared.transitions import MAX_ATTEMPTS
+from shared.jobs.ledger import Claim, LeaseLost, Ledger
+from shared.jobs.tables import Artifact, Event, Job, JobState
+from shared.jobs.transitions import MAX_ATTEMPTS
+from shared.store.store import Store
 from tests.integration.ledger.helpers import (
     FEW,
     RACES,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from shared.ledger import Ledger
-from shared.models import Job, Shard
-from shared.specifications import CPU
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job, Shard
+from shared.kinds.specification import CPU
 from tests.integration.ledger.helpers import FEW, Rivals, claimed, finish_stage, queued, shards_of, states, top9
 
 

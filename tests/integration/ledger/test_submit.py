@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from shared.ledger import Ledger
-from shared.models import Event
-from shared.specifications import Top9Specification
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Event
+from shared.kinds.top9.specification import Top9Specification
 from tests.integration.ledger.helpers import FEW, Rivals, claimed, dump, job_of, messages, shards_of, states, top9
 
 

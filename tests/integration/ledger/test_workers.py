@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from shared.ledger import LeaseLost, Ledger
-from shared.models import Event, JobState
-from shared.transitions import MAX_ATTEMPTS
+from shared.jobs.ledger import LeaseLost, Ledger
+from shared.jobs.tables import Event, JobState
+from shared.jobs.transitions import MAX_ATTEMPTS
 from tests.integration.ledger.helpers import (
     ACTIVE,
     FEW,

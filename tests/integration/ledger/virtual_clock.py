@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.compiler import compiles
 
-from shared import database as product
-from shared.database import Database, database_now
+from shared.database import connection as product
+from shared.database.connection import Database, database_now
 
 BEGIN = 1_000_000.0
 

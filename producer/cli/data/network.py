@@ -1,0 +1,54 @@
+"""``analyze network``: look at networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from producer.cli.context import App, pass_app
+from producer.cli.options import network_options
+from producer.cli.printing import json_option, print_json
+
+CLASSES = 1000
+
+
+@click.group()
+def network() -> None:
+    """Look at networks."""
+
+
+@network.command()
+@click.argument("name")
+@click.option("--classes", default=CLASSES, show_default=True, type=click.IntRange(1, 100_000))
+@network_options
+@json_option
+@pass_app
+def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) -> None:
+    """Show a network's layers: output shape, receptive field, stride, parameters; totals and size."""
+    from rich.table import Table
+
+    from producer.networks.choice import network_specification
+    from producer.networks.description import describe
+
+    description = describe(app.database, network_specification(name, classes, **options), app.settings)
+    if as_json:
+        print_json(description.model_dump(mode="json"))
+        return
+    pixels = description.specification.image_size
+    app.out.print(f"{name}: {classes} classes, input 3 x {pixels} x {pixels}")
+    table = Table("layer", "module", "kind", box=None)
+    for heading in ("output", "receptive field", "stride", "parameters"):
+        table.add_column(heading, justify="right")
+    for layer in description.layers:
+        table.add_row(
+            layer.name or "",
+            layer.path,
+            layer.kind,
+            " x ".join(map(str, layer.output_shape)),
+            f"{layer.receptive_field} px" if layer.receptive_field else "image",
+            f"{layer.stride} px" if layer.stride else "",
+            f"{layer.parameters:,}" if layer.parameters else "",
+        )
+    app.out.print(table)
+    app.out.print(f"{description.parameters:,} parameters; {description.bytes / 2**20:.2f} MB with buffers")

@@ -1,0 +1,179 @@
+"""The verbs about jobs: ls, status, watch, logs, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.context import App, pass_app
+from producer.cli.printing import json_option, print_json
+from shared.kinds import kind_names
+from shared.text import printable
+
+if TYPE_CHECKING:
+    from producer.results.progress import JobProgress
+
+job_argument = click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
+STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "cancelled": "yellow"}
+
+
+@click.command()
+@click.option("--kind", type=click.Choice(kind_names()), help="Only jobs of this kind.")
+@click.option("--state", type=click.Choice(["queued", "running", "done", "failed", "cancelled"]))
+@click.option(
+    "--limit", default=30, show_default=True, type=click.IntRange(1, 100_000), help="The newest so many."
+)
+@json_option
+@pass_app
+def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """List jobs, the newest first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from producer.results.progress import list_jobs
+
+    rows = list_jobs(app.database, kind, state, limit)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("job", "kind", "what", "data set", "state", "shards", "submitted", box=None)
+    for row in rows:
+        style = STATE_STYLES.get(row["state"], "")
+        done = row["shards_total"] - row["shards_left"]
+        table.add_row(
+            str(row["id"]),
+            row["kind"],
+            row["what"],
+            row["dataset"],
+            Text(row["state"], style),
+            f"{done}/{row['shards_total']}",
+            f"{row['created_at']:%Y-%m-%d %H:%M}",
+        )
+    app.out.print(table if rows else "No jobs.")
+
+
+@click.command()
+@job_argument
+@json_option
+@pass_app
+def status(app: App, job_id: int, as_json: bool) -> None:
+    """Show how far a job is, and what it found or why it failed."""
+    from producer.results.progress import job_progress
+
+    progress = job_progress(app.database, job_id)
+    if as_json:
+        print_json(progress.as_json())
+    else:
+        _print_status(app, progress)
+
+
+def _print_status(app: App, progress: JobProgress) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from producer.cli.jobs.watching import speed
+    from shared.kinds.registry import describe
+
+    job = progress.job
+    style = STATE_STYLES.get(job.state, "")
+    stopping = " (cancel requested)" if job.cancel_requested and job.state == "running" else ""
+    app.out.print(f"job {job.id}: {describe(job.kind, job.specification)} on {progress.dataset}")
+    app.out.print(Text(job.state, style) + f"{stopping}, {progress.share:.0%}")
+    table = Table("stage", "work", "shards", "speed", box=None)
+    for stage in progress.stages:
+        shards = ", ".join(f"{count} {state}" for state, count in stage.shards.items())
+        table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
+    app.out.print(table)
+    for name, value in (job.summary or {}).items():
+        app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
+    if job.error:
+        first = progress.first_error
+        if first and first.message not in job.error:
+            shard = "" if first.shard is None else f", shard {first.shard}"
+            said = printable(first.message)
+            app.out.print(Text(f"first error ({first.at:%Y-%m-%d %H:%M:%S}{shard}): ", "red") + said)
+        app.out.print(Text("error: ", "red") + printable(job.error))
+        app.out.print(
+            f"`analyze logs {job.id}` has all of it. When its cause is gone, `analyze retry {job.id}` does what is"
+            " left to do."
+        )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return "".join(f"\n  {_plain(item)}" for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+@click.command()
+@job_argument
+@pass_app
+def watch(app: App, job_id: int) -> None:
+    """Watch a job until it ends: progress, speed, time left. Ctrl+C detaches, the job goes on."""
+    from producer.cli.jobs.watching import wait_for
+
+    _print_status(app, wait_for(app, job_id))
+
+
+@click.command()
+@job_argument
+@click.option("--follow", "-f", is_flag=True, help="Go on until the job ends.")
+@json_option
+@pass_app
+def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
+    """Print what happened to a job."""
+    import json
+    import time
+
+    from producer.results.progress import job_events, job_progress
+    from shared.jobs.tables import ACTIVE_JOBS
+
+    last = 0
+    while True:
+        active = job_progress(app.database, job_id).job.state in ACTIVE_JOBS
+        while events := job_events(app.database, job_id, after=last):  # a job of 100,000 shards has many
+            last = events[-1]["id"]
+            for event in events:
+                if as_json:
+                    click.echo(json.dumps(event, default=str))
+                else:
+                    shard = f" shard {event['shard']}" if event["shard"] is not None else ""
+                    # Indented: no line but ours begins with a time.
+                    message = printable(event["message"]).replace("\n", "\n    ")
+                    click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {message}")
+        if not (follow and active):
+            return
+        time.sleep(0.5)
+
+
+@click.command()
+@job_argument
+@pass_app
+def cancel(app: App, job_id: int) -> None:
+    """Ask that a job stop: a worker notices within a few seconds. What is done stays done."""
+    state = app.ledger.cancel(job_id)
+    word = "cancelled" if state == "cancelled" else "will stop as soon as its workers notice"
+    app.talk.print(f"Job {job_id} {'is ' if state == 'cancelled' else ''}{word}.")
+
+
+@click.command()
+@job_argument
+@click.option("--wait", is_flag=True, help="Wait for the end, showing progress.")
+@pass_app
+def retry(app: App, job_id: int, wait: bool) -> None:
+    """Take up a failed or cancelled job again: shards that are done stay done."""
+    from shared.jobs.broker import dispatch
+
+    if not app.settings.uses_private_redis:
+        app.broker.ping()
+    app.ledger.retry(job_id)
+    if app.broker.answers():
+        dispatch(app.ledger, app.broker)
+    app.talk.print(f"Job {job_id} is queued again.")
+    if wait:
+        from producer.cli.jobs.watching import wait_for
+
+        wait_for(app, job_id)

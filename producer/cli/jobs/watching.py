@@ -1,0 +1,70 @@
+"""Live progress of a job."""
+
+from __future__ import annotations
+
+import time
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from producer.cli.context import App
+from producer.results.progress import JobProgress, StageProgress, job_progress
+from shared.errors import JobCancelled, JobFailed
+from shared.jobs.tables import ACTIVE_JOBS, JobState
+from shared.kinds.registry import counted_in
+
+POLL_SECONDS = 0.5
+
+
+def wait_for(app: App, job_id: int) -> JobProgress:
+    """Show a job's progress on stderr until it ends.
+
+    Raises
+    ------
+    NoSuchJob, JobFailed, JobCancelled
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+    )
+    with Progress(*columns, console=app.talk) as bars:
+        tasks: dict[str, TaskID] = {}
+        while True:
+            progress = job_progress(app.database, job_id)
+            for stage in progress.stages:
+                if stage.name not in tasks:
+                    tasks[stage.name] = bars.add_task(stage.name, total=stage.total, speed="")
+                bars.update(tasks[stage.name], completed=stage.done, speed=speed(stage, progress.job.kind))
+            if progress.job.state not in ACTIVE_JOBS:
+                break
+            time.sleep(POLL_SECONDS)
+    _raise_unless_done(progress)
+    return progress
+
+
+def speed(stage: StageProgress, kind: str) -> str:
+    """``103.2 images/s, 1:05 left``, as far as it is known."""
+    if stage.per_second is None:
+        return ""
+    counted = counted_in(kind, stage.name)
+    words = f"{stage.per_second:.1f} {counted}/s" if counted else ""
+    if stage.seconds_left is not None:
+        words += f", {duration(stage.seconds_left)} left"
+    return words.removeprefix(", ")
+
+
+def duration(seconds: float) -> str:
+    """``1:05`` or ``2:01:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _raise_unless_done(progress: JobProgress) -> None:
+    job = progress.job
+    if job.state == JobState.FAILED:
+        reason = (job.error or "no reason is known").strip().splitlines()[-1]
+        raise JobFailed(job_id=job.id, reason=reason)
+    if job.state == JobState.CANCELLED:
+        raise JobCancelled(job_id=job.id)

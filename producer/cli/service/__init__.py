@@ -1,0 +1,1 @@
+"""Commands that run a service and take care of it."""

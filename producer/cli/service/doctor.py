@@ -1,0 +1,170 @@
+"""``analyze doctor``: what is set, from where, what answers, what is open, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from producer.cli.context import App, pass_app
+from producer.cli.printing import json_option, print_json
+from producer.operations.checks import Check
+from shared.errors import exit_code, message
+from shared.settings import Settings, origins, redacted
+from shared.text import printable
+from unitscope.errors import UnitscopeError
+
+LOW_DISK_BYTES = 5 * 2**30
+
+
+@click.command()
+@click.option(
+    "--quiet",
+    is_flag=True,
+    help="Print nothing: exit 0 if database and Redis answer and a worker is alive on this host.",
+)
+@json_option
+@pass_app
+def doctor(app: App, quiet: bool, as_json: bool) -> None:
+    """Show the settings and where they come from, see what answers, and what is open to others."""
+    checks = list(_checks(app, brief=quiet))
+    if as_json:
+        print_json({"settings": _settings(app), "checks": [asdict(check) for check in checks]})
+    elif not quiet:
+        _print(app, checks)
+    failed = [
+        check.exit_code
+        for check in checks
+        if not check.well and (check.exit_code or (quiet and check.name == "workers"))
+    ]
+    if failed:
+        sys.exit(failed[0] or 1)
+
+
+def _settings(app: App) -> dict[str, dict[str, Any]]:
+    settings, whence = app.settings, origins(app.options)
+    resolved = {"database_url": settings.resolved_database_url, "store": settings.resolved_store}
+    answer = {}
+    for name in Settings.model_fields:
+        value = resolved.get(name, getattr(settings, name))
+        shown = redacted(str(value)) if name.endswith("_url") and value else value
+        answer[name] = {"value": "private" if name == "redis_url" and not value else shown, "from": whence[name]}
+    return answer
+
+
+def _checks(app: App, brief: bool) -> Iterator[Check]:
+    yield _home(app)
+    yield _guarded("database", lambda: _database(app))
+    yield (redis := _guarded("redis", lambda: _redis(app)))
+    yield _guarded("workers", lambda: _workers(app))
+    if not brief:
+        yield _store(app)
+        yield _torch()
+        yield from _access(app, redis.well)
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except UnitscopeError as error:
+        return Check(name, False, message(error), "", exit_code(error))
+
+
+def _home(app: App) -> Check:
+    home = app.settings.home
+    if home.exists() and not home.is_dir():
+        return Check("home", False, f"{home} is no folder", "Set ANALYZE_HOME.", 2)
+    if not home.is_dir():
+        return Check("home", True, f"{home} (not made yet)")
+    mine = os.access(home, os.W_OK)
+    return Check(
+        "home", mine, str(home), "" if mine else "Mend its rights, or set ANALYZE_HOME.", 0 if mine else 2
+    )
+
+
+def _database(app: App) -> Check:
+    from producer.operations.database_status import database_status
+
+    status = database_status(app.database)
+    found = f"{app.database} answers: {status.datasets} data sets, {status.jobs} jobs"
+    remedy = "Its user is a superuser, whose `analyze query` can read files of the server: use a plain role."
+    return Check("database", True, found, remedy if status.is_superuser else "")
+
+
+def _redis(app: App) -> Check:
+    from producer.service.private_redis import server_program
+
+    if not app.settings.uses_private_redis:
+        app.broker.ping()
+        return Check("redis", True, f"{redacted(app.broker.url)} answers")
+    if app.broker.answers():
+        return Check("redis", True, "the private server answers")
+    program = server_program()
+    return Check("redis", False, f"the private server is not running ({program})", "`analyze up` starts it.")
+
+
+def _workers(app: App) -> Check:
+    workers = app.ledger.live_workers()
+    here = [worker for worker in workers if worker.name.startswith(f"{socket.gethostname()}-")]
+    if not here:
+        found = f"none on this host, {len(workers)} elsewhere" if workers else "none"
+        return Check("workers", False, found, "`analyze up` or `analyze worker` starts one.")
+    listed = ", ".join(f"{worker.name} ({worker.device}: {', '.join(worker.queues)})" for worker in workers)
+    return Check("workers", True, listed)
+
+
+def _store(app: App) -> Check:
+    root = app.settings.resolved_store
+    place = root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        return Check("store", False, str(root), "Mend its rights, or set ANALYZE_STORE.", 2)
+    found = f"{root}, {free / 2**30:.0f} GB free"
+    return Check("store", free > LOW_DISK_BYTES, found, "" if free > LOW_DISK_BYTES else "Make room.")
+
+
+def _torch() -> Check:
+    """Asked in a process of its own: torch takes its time, and stays out of this one."""
+    code = (
+        "import torch, torchvision; n = torch.cuda.device_count();"
+        "print(f'torch {torch.__version__}, torchvision {torchvision.__version__},', "
+        "', '.join(torch.cuda.get_device_name(i) for i in range(n)) or 'no GPU')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [""]
+        return Check(
+            "torch", False, last[0], "Install the pinned pair: pip install -c constraints.txt torch torchvision."
+        )
+    return Check("torch", True, f"{done.stdout.strip()}, Python {platform.python_version()}")
+
+
+def _access(app: App, redis_answers: bool) -> list[Check]:
+    from producer.operations.access_report import what_is_open
+
+    return what_is_open(app.settings, app.options, ask_redis=redis_answers)
+
+
+def _print(app: App, checks: list[Check]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("setting", "value", "from", box=None)
+    for name, setting in _settings(app).items():
+        table.add_row(name, str(setting["value"]), setting["from"])
+    app.out.print(table)
+    app.out.print()
+    for check in checks:
+        mark = Text("ok      ", "green") if check.well else Text("not well", "red")
+        remedy = f"  {check.remedy}" if check.remedy else ""
+        app.out.print(mark + Text(printable(f" {check.name}: {check.found}{remedy}")), soft_wrap=True)

@@ -1,0 +1,81 @@
+"""``analyze worker`` and ``analyze up``: run what computes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.cli.context import App, pass_app
+from shared import logs
+
+if TYPE_CHECKING:
+    from producer.service.supervisor import Supervisor
+
+devices_option = click.option(
+    "--devices",
+    default="all",
+    show_default=True,
+    help="cpu, cuda:0,cuda:1, or all: one process a device. Without a GPU, all is cpu.",
+)
+queues_option = click.option("--queues", help="Queues to take from: training,analysis,cpu.  [default: all three]")
+
+
+@click.command()
+@devices_option
+@queues_option
+@pass_app
+def worker(app: App, devices: str, queues: str | None) -> None:
+    """Run worker processes, one a device, until Ctrl+C.
+
+    They need a Redis that runs: by ANALYZE_REDIS_URL, or the private one of an `analyze up` on the same home.
+    """
+    supervisor = _supervisor(app, devices, queues)
+    app.broker.ping()
+    _run(supervisor)
+
+
+@click.command()
+@devices_option
+@queues_option
+@pass_app
+def up(app: App, devices: str, queues: str | None) -> None:
+    """Run all that a laptop needs, until Ctrl+C: the private Redis, workers, and the sweeper."""
+    from producer.service.private_redis import private_redis
+
+    supervisor = _supervisor(app, devices, queues)
+    with ExitStack() as stack:
+        if app.settings.uses_private_redis:
+            stack.enter_context(private_redis(app.settings))
+        app.broker.ping()
+        app.talk.print(f"unitscope is up: home {app.settings.home}. Submit in another terminal; Ctrl+C stops it.")
+        _run(supervisor)
+
+
+def _supervisor(app: App, devices: str, queues: str | None) -> Supervisor:
+    from producer.service.supervisor import Supervisor, parse_devices
+
+    logs.set_up(app.settings.log_format)
+    return Supervisor(app.settings, app.ledger, app.broker, parse_devices(devices), _queues(queues))
+
+
+def _queues(text: str | None) -> Sequence[str]:
+    from shared.kinds.specification import QUEUES
+
+    names = [name.strip() for name in text.split(",")] if text else list(QUEUES)
+    for name in names:
+        if name not in QUEUES:
+            raise click.BadParameter(f"'{name}' is none of {', '.join(QUEUES)}", param_hint="--queues")
+    return names
+
+
+def _run(supervisor: Supervisor) -> None:
+    def stop(number: int, frame: Any) -> None:
+        supervisor.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    supervisor.run()

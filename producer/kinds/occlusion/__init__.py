@@ -1,0 +1,18 @@
+"""Occlusion sweeps: their request, command, results, and page."""
+
+from producer.kinds.descriptor import ProducerKind, Result
+
+KIND = ProducerKind(
+    name="occlusion",
+    command="producer.kinds.occlusion.command:occlusion",
+    results=(
+        Result("occlusion maps", "producer.kinds.occlusion.results:OCCLUSION_MAPS"),
+        Result(
+            "positions",
+            "producer.kinds.occlusion.results:OCCLUSION_POSITIONS",
+            "Instead, of a sweep with --positions, a row for each position.",
+        ),
+    ),
+    page="producer.kinds.occlusion.report:render",
+    page_filters=frozenset({"layer", "units", "class_name", "images"}),
+)

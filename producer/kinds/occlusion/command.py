@@ -1,0 +1,130 @@
+"""``analyze submit occlusion``: ask for an occlusion sweep."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from producer.cli.context import App, pass_app
+from producer.cli.jobs.submitting import job_options, submit_job
+from producer.cli.options import chosen_network, trained_network_options
+
+if TYPE_CHECKING:
+    from shared.kinds.occlusion.specification import OcclusionSpecification
+
+
+def _a_number(value: float) -> float:
+    if math.isnan(value):  # a range lets it pass
+        raise click.BadParameter("nan is not a number")
+    return value
+
+
+@click.command("occlusion")
+@click.option("--dataset", required=True, help="Name of a registered data set.")
+@click.option("--images", "count", type=click.IntRange(1), help="So many, spread over the split.  [default: all]")
+@click.option("--split", help="Split of the data set.  [default: val, or the only one]")
+@click.option("--class", "class_name", metavar="NAME", help="Only images of this class.")
+@click.option(
+    "--image", "paths", type=click.Path(path_type=Path), multiple=True, help="Instead, this file; repeatable."
+)
+@click.option(
+    "--image-id", "ids", type=click.IntRange(1, 2**31 - 1), multiple=True, help="Instead, this image; repeatable."
+)
+@click.option("--whole", "whole_files", is_flag=True, help="Whole files, not the objects cut out of them.")
+@click.option("--layer", default="5", show_default=True, help="5, conv5, or a module path (features.10).")
+@click.option("--unit", type=click.IntRange(0), help="Unit to watch.  [default: of each image the strongest]")
+@click.option("--target", metavar="CLASS", help="Another class whose probability is recorded.")
+@click.option("--patch", default=32, show_default=True, type=click.IntRange(1), help="Side of the square, pixels.")
+@click.option("--stride", default=8, show_default=True, type=click.IntRange(1), help="Pixels between positions.")
+@click.option(
+    "--fill",
+    default="grey",
+    show_default=True,
+    type=click.Choice(["grey", "mean", "black", "noise", "blur"]),
+    help="What the square shows: mean is the image's, blur the image blurred.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the noise.")
+@click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "full", "incremental"]),
+    help="incremental recomputes what the square can reach, full whole images; auto takes the cheaper.",
+)
+@click.option(
+    "--approximate",
+    default=0.0,
+    metavar="SHARE",
+    type=click.FloatRange(0, 1, max_open=True),
+    callback=lambda ctx, param, value: _a_number(value),
+    help="Go coarse to fine, and interpolate where maps change by less than this share of their range.  "
+    "[default: every position is computed]",
+)
+@click.option(
+    "--memory",
+    "memory_mb",
+    default=1024,
+    show_default=True,
+    metavar="MB",
+    type=click.IntRange(1, 2**20),
+    help="For activations held at once.",
+)
+@click.option("--positions", is_flag=True, help="Also a row for every position: the view occlusion_positions.")
+@click.option(
+    "--shards", type=click.IntRange(1, 100_000), help="Pieces of work.  [default: one for every 8 images]"
+)
+@click.option("--dry-run", is_flag=True, help="Submit nothing: say what it would cost.")
+@trained_network_options
+@job_options
+@pass_app
+def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: Any) -> None:
+    """Hide one part of an image after the other (paper, Fig. 7): what happens to a unit, and to the answer?
+
+    \b
+    analyze submit occlusion --dataset voc --images 64 --patch 32 --stride 8
+    analyze submit occlusion --dataset voc --class dog --target cat --fill blur
+    analyze submit occlusion --dataset voc --image VOC2007/JPEGImages/000497.jpg --whole
+    """
+    from producer.kinds.occlusion.request import ImageChoice, Occluder, occlusion_request
+
+    images = ImageChoice(**{name: options.pop(name) for name in ImageChoice.__dataclass_fields__})
+    if (images.paths or images.ids) and (images.split or images.class_name or images.count):
+        raise click.UsageError(
+            "--image and --image-id name images: --images, --split and --class don't go with them."
+        )
+    occluder = Occluder(**{name: options.pop(name) for name in Occluder.__dataclass_fields__})
+    specification = occlusion_request(
+        app.database,
+        app.settings,
+        images=images,
+        occluder=occluder,
+        network=chosen_network(options),
+        **options,
+    )
+    if dry_run:
+        _print_estimate(app, specification)
+        return
+    submit_job(app, specification, wait=wait, force=force)
+
+
+def _print_estimate(app: App, specification: OcclusionSpecification) -> None:
+    from producer.kinds.occlusion.estimate import estimate
+
+    found = estimate(specification)
+    counted = found["multiplications_of_a_position"].items()
+    at_once = f"{found['occluded_images_at_once']} occluded images, of {found['images_at_once']} images at most"
+    time = f"{found['seconds_an_image']:.2f} s an image, {found['seconds']:,.0f} s in all on one {found['device']}"
+    lines = {
+        "sweep": f"{found['images']} images, {found['positions_of_an_image']} positions each",
+        "multiplications of a position": ", ".join(
+            f"{name} {count / 1e6:,.0f} million" for name, count in counted
+        ),
+        "engine": f"{found['engine']}: {found['because']}",
+        "at once": at_once,
+        "time": time + (", less as far as positions are interpolated" if found["approximate"] else ""),
+    }
+    for name, text in lines.items():
+        app.out.print(f"{name:30} {text}", soft_wrap=True)

@@ -1,0 +1,67 @@
+"""The HTML page of an occlusion sweep: classes, contact sheet, and the images whose probability falls most."""
+
+from __future__ import annotations
+
+from sqlalchemy import case, func, select
+
+from producer.kinds.occlusion.results import OCCLUSION_MAPS
+from producer.results.filters import EVERYTHING, Filters
+from producer.results.pages import inline, page_template, reported
+from shared.database.connection import Database
+from shared.database.datasets import Image
+from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap
+from shared.store.store import Store
+
+FIGURES = 24  # of the images whose probability falls most: each is a picture of half a megabyte or more
+FIGURE_COLUMNS = ("unit", "clear_class", "clear_probability", "min_probability", "class_changes", "positions")
+
+
+def render(database: Database, store: Store, job_id: int, filters: Filters = EVERYTHING) -> str:
+    """Render the page of a sweep that is done, of the images that are wanted; the contact sheet has all of them.
+
+    Raises
+    ------
+    NoSuchJob, JobStateConflict, NoSuchClass, NoSuchLayer, ArtifactMissing
+    """
+    row, fall = OcclusionMap, OcclusionMap.clear_probability - OcclusionMap.min_probability
+    with database.read() as session:
+        report = reported(session, job_id)
+        sheet = session.get_one(OcclusionJob, job_id).contact_sheet_path
+        wanted = (row.job_id == job_id, *OCCLUSION_MAPS.conditions(session, report.job, filters))
+        by_class = (
+            select(
+                Image.class_name,
+                func.count().label("images"),
+                func.avg(row.clear_probability).label("clear"),
+                func.avg(row.min_probability).label("least"),
+                func.sum(case((row.class_changes > 0, 1), else_=0)).label("changed"),
+                func.avg(row.correlation).label("correlation"),
+            )
+            .join_from(row, Image, Image.id == row.image_id)
+            .where(*wanted)
+            .group_by(Image.class_name)
+            .order_by(func.avg(fall).desc(), Image.class_name)
+        )
+        most_changed = (
+            select(Image.path.label("image_path"), Image.class_name, row)
+            .join_from(row, Image, Image.id == row.image_id)
+            .where(*wanted, row.picture_path.is_not(None))
+            .order_by(fall.desc(), row.image_id)
+            .limit(FIGURES)
+        )
+        classes = session.execute(by_class).mappings().all()
+        figures = session.execute(most_changed).all()
+    return page_template("kinds/occlusion/page.html.j2").render(
+        **vars(report),
+        sheet=inline(store, sheet),
+        classes=classes,
+        figures=[
+            {
+                **{name: getattr(found, name) for name in FIGURE_COLUMNS},
+                "class_name": class_name,
+                "image_path": path,
+                "picture": inline(store, found.picture_path),
+            }
+            for path, class_name, found in figures
+        ],
+    )

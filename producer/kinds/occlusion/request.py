@@ -1,0 +1,167 @@
+"""From what a person asked to an occlusion sweep: which images, which unit, which square."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from producer.kinds.top9.request import default_split
+from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network
+from shared.database.catalogue import class_index, find_dataset, split_size
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, Image, ImageSplit
+from shared.errors import NoSuchImage, UsageError
+from shared.jobs.tables import Job, JobState
+from shared.kinds.occlusion.specification import EngineName, Fill, OcclusionSpecification
+from shared.settings import Settings
+from unitscope.description import LayerDescription
+from unitscope.errors import NoSuchUnit
+
+
+@dataclass(frozen=True)
+class ImageChoice:
+    """Which images to sweep: some of a split, or files, or ids."""
+
+    split: str | None = None
+    class_name: str | None = None
+    count: int | None = None  # None: all
+    paths: Sequence[Path] = ()
+    ids: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Occluder:
+    """The square, and how its sweep is computed."""
+
+    patch: int
+    stride: int
+    fill: Fill = "grey"
+    seed: int = 0
+    engine: EngineName = "auto"
+    approximate: float = 0.0
+    memory_mb: int = 1024
+    whole_files: bool = False
+    positions: bool = False
+
+
+def occlusion_request(
+    database: Database,
+    settings: Settings,
+    *,
+    dataset: str,
+    images: ImageChoice,
+    layer: str,
+    unit: int | None,
+    target: str | None,
+    occluder: Occluder,
+    network: NetworkOptions,
+    shards: int | None,
+) -> OcclusionSpecification:
+    """The specification of an occlusion sweep.
+
+    Raises
+    ------
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchImage, NoSuchRun, NoTrainedNetwork, NoSuchLayer,
+    NotAConvolution, AmbiguousLayer, NoSuchUnit, UsageError, and what reading weights raises
+    """
+    with database.read() as session:
+        found = find_dataset(session, dataset)
+        split, numbers = _chosen_images(session, found, images)
+    chosen = choose_network(database, settings, found, network)
+    description = chosen.description
+    swept = description.find_convolution(layer)
+    if unit is not None and unit >= swept.units:
+        raise NoSuchUnit(layer=layer, unit=unit, last=swept.units - 1)
+    _see_that_it_fits(chosen, found, occluder.patch)
+    with database.read() as session:
+        top9 = _search(session, found, chosen, swept)
+    return OcclusionSpecification(
+        dataset_id=found.id,
+        dataset_fingerprint=found.fingerprint,
+        split=split,
+        images=numbers,
+        network=description.specification,
+        weights_sha256=chosen.sha256,
+        weights_path=chosen.path,
+        training_job_id=chosen.training_job_id,
+        layer=swept.name or swept.path,
+        path=swept.path,
+        unit=unit,
+        target=None if target is None else class_index(found, target),
+        top9_key=top9.key if top9 else None,
+        top9_job_id=top9.id if top9 else None,
+        shards=shards,
+        **vars(occluder),
+    )
+
+
+def _see_that_it_fits(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:
+    network = chosen.description.specification
+    if patch > network.image_size:
+        reason = f"A square of {patch} pixels doesn't fit on the network's input of {network.image_size}."
+        raise UsageError(reason=reason)
+    if network.classes != len(dataset.class_names):
+        reason = (
+            f"The network answers with one of {network.classes} classes, data set {dataset.name} has "
+            f"{len(dataset.class_names)}: there is no probability of the true class."
+        )
+        raise UsageError(reason=reason)
+
+
+def _chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> tuple[str | None, list[int]]:
+    """The split they are chosen from, and the images' numbers in the data set, ascending."""
+    ids = list(session.scalars(select(Image.id).where(Image.dataset_id == dataset.id).order_by(Image.id)))
+    number = {image: number for number, image in enumerate(ids)}
+    if choice.paths or choice.ids:
+        wrong = [image for image in choice.ids if image not in number]
+        if wrong:
+            raise NoSuchImage(dataset=dataset.name, image=wrong[0])
+        by_path = [image for path in choice.paths for image in _of_file(session, dataset, path)]
+        return None, sorted({number[image] for image in [*choice.ids, *by_path]})
+    split = choice.split or default_split(session, dataset)
+    split_size(session, dataset, split)
+    query = select(Image.id).join(ImageSplit, ImageSplit.image_id == Image.id)
+    query = query.where(ImageSplit.dataset_id == dataset.id, ImageSplit.split == split).order_by(Image.id)
+    if choice.class_name is not None:
+        query = query.where(Image.class_index == class_index(dataset, choice.class_name))
+    members = list(session.scalars(query))
+    if not members:
+        raise UsageError(reason=f"Split '{split}' of data set '{dataset.name}' has no {choice.class_name}.")
+    return split, [number[image] for image in _spread(members, choice.count)]
+
+
+def _spread(members: Sequence[int], count: int | None) -> list[int]:
+    """So many of them, evenly spread: data sets are often sorted by class."""
+    count = min(count or len(members), len(members))
+    return [members[(2 * place + 1) * len(members) // (2 * count)] for place in range(count)]
+
+
+def _of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
+    """The images that a file of the data set holds: the path is taken from here, or from the data set's root."""
+    root = Path(dataset.root)
+    names = {str(path)}
+    for here in (Path(os.path.abspath(path)), path.parent.resolve() / path.name):
+        if here.is_relative_to(root):
+            names.add(str(here.relative_to(root)))
+    query = select(Image.id).where(Image.dataset_id == dataset.id, Image.path.in_(names))
+    found = list(session.scalars(query))
+    if not found:
+        raise NoSuchImage(dataset=dataset.name, image=path)
+    return found
+
+
+def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: LayerDescription) -> Job | None:
+    """The newest finished search, by deconvnet, of all of the layer's units with these weights on this data."""
+    query = select(Job).where(Job.kind == "top9", Job.state == JobState.DONE, Job.dataset_id == dataset.id)
+    for job in session.scalars(query.order_by(Job.id.desc())):
+        asked = job.specification
+        searched = {of["path"]: len(of["units"]) for of in asked["layers"]}
+        same = asked["weights_sha256"] == chosen.sha256 and asked["projection"] == "deconvnet"
+        if same and searched.get(layer.path) == layer.units:
+            return job
+    return None

@@ -1,0 +1,116 @@
+"""Result tables of an occlusion sweep: a row for each image, and one for each position on request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import Session, join
+
+from producer.results.filters import Filters
+from producer.results.tables import ResultTable
+from shared.database.catalogue import class_index
+from shared.database.datasets import Dataset, Image
+from shared.errors import UsageError
+from shared.jobs.tables import Job
+from shared.kinds.occlusion.tables import OcclusionMap, OcclusionPosition
+from unitscope.errors import NoSuchLayer
+
+
+@dataclass(frozen=True)
+class OcclusionMapRow:
+    """What a sweep found on an image: columns of the view ``occlusion_maps``, as many as fit on a line."""
+
+    image_id: int
+    image_path: str
+    class_name: str
+    layer: str
+    unit: int
+    clear_activation: float
+    min_activation: float
+    clear_class: str
+    clear_probability: float
+    min_probability: float
+    min_probability_row: int
+    min_probability_col: int
+    class_changes: int
+    positions: int
+    correlation: float | None
+    array_path: str
+    picture_path: str | None
+
+
+@dataclass(frozen=True)
+class OcclusionPositionRow:
+    """A position of the square on an image: a row of the view ``occlusion_positions``."""
+
+    job_id: int
+    image_id: int
+    image_path: str
+    class_name: str
+    row: int
+    col: int
+    activation: float
+    probability: float
+    target_probability: float | None
+    answer_class: str
+
+
+def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
+    """Layer, unit, image, and the image's class; ``OcclusionMap`` is among the tables."""
+    found: list[ColumnElement[bool]] = []
+    if filters.layer is not None:
+        layer, path = job.specification["layer"], job.specification["path"]
+        if filters.layer not in (layer, path) and f"conv{filters.layer}" != layer:
+            raise NoSuchLayer(network=f"Job {job.id}", layer=filters.layer, choices=layer)
+    if filters.units:
+        found.append(OcclusionMap.unit.in_(filters.units))
+    if filters.images:
+        found.append(OcclusionMap.image_id.in_(filters.images))
+    if filters.class_name is not None:
+        dataset = session.get_one(Dataset, job.dataset_id)
+        found.append(Image.class_index == class_index(dataset, filters.class_name))
+    return found
+
+
+def _requires_positions(session: Session, job: Job) -> None:
+    if not job.specification["positions"]:
+        raise UsageError(reason=f"Job {job.id} was submitted without --positions: submit it again with it.")
+
+
+def _columns(row: type[Any], of: type[Any], **others: Any) -> dict[str, ColumnElement[Any]]:
+    """The columns of a row, of the image, of the table that it is of, or others."""
+    known = {"image_path": Image.path, "class_name": Image.class_name, **others}
+    return {name: known[name] if name in known else getattr(of, name) for name in row.__dataclass_fields__}
+
+
+FILTERS = frozenset({"layer", "units", "class_name", "images"})
+
+OCCLUSION_MAPS: ResultTable[OcclusionMapRow] = ResultTable(
+    kind="occlusion",
+    title="occlusion maps",
+    row=OcclusionMapRow,
+    source=join(OcclusionMap, Image, Image.id == OcclusionMap.image_id),
+    columns=_columns(OcclusionMapRow, OcclusionMap),
+    job=OcclusionMap.job_id,
+    key=(OcclusionMap.image_id,),
+    filters=FILTERS,
+    conditions=_conditions,
+)
+OCCLUSION_POSITIONS: ResultTable[OcclusionPositionRow] = ResultTable(
+    kind="occlusion",
+    title="occlusion positions",
+    row=OcclusionPositionRow,
+    source=join(
+        join(OcclusionPosition, Image, Image.id == OcclusionPosition.image_id),
+        OcclusionMap,
+        (OcclusionMap.job_id == OcclusionPosition.job_id) & (OcclusionMap.image_id == OcclusionPosition.image_id),
+    ),
+    columns=_columns(OcclusionPositionRow, OcclusionPosition, answer_class=OcclusionPosition.class_name),
+    job=OcclusionPosition.job_id,
+    key=(OcclusionPosition.image_id, OcclusionPosition.row, OcclusionPosition.col),
+    filters=FILTERS,
+    conditions=_conditions,
+    check=_requires_positions,
+)

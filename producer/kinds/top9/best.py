@@ -1,0 +1,67 @@
+"""The units of a top-9 search whose top images agree most on one class."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from sqlalchemy import select
+
+from producer.kinds.top9.results import RANKED_FILTERS, TOP_ACTIVATIONS
+from producer.results.filters import EVERYTHING, Filters
+from producer.results.tables import ComputedTable
+from shared.database.connection import Database
+from shared.kinds.top9.tables import SearchedLayer, SearchedUnit
+
+
+@dataclass(frozen=True)
+class UnitSummary:
+    """A live unit in one line: what its top images are of."""
+
+    layer: str
+    unit: int
+    activation: float  # of the first
+    class_name: str  # the most frequent class
+    share: float  # of the images that are of that class
+    count: int
+    patches_path: str | None
+    projections_path: str | None
+
+
+def best_units(database: Database, job_id: int, filters: Filters = EVERYTHING) -> list[UnitSummary]:
+    """Return a summary of each live unit: those whose top images agree most on one class first; of equal ones,
+    those that fire most.
+
+    Raises
+    ------
+    NoSuchJob, JobNotOfKind, NoSuchLayer, NoSuchUnit, UsageError
+    """
+    rows = TOP_ACTIVATIONS.rows(database, job_id, filters)
+    mosaics = _mosaics(database, job_id)
+    summaries = []
+    for (layer, unit), of_unit in groupby(rows, lambda row: (row.layer, row.unit)):
+        group = list(of_unit)
+        class_name, frequency = Counter(row.class_name for row in group).most_common(1)[0]
+        share, first = frequency / len(group), group[0].activation
+        summaries.append(UnitSummary(layer, unit, first, class_name, share, len(group), *mosaics[layer, unit]))
+    full = max((summary.count for summary in summaries), default=0)
+    return sorted(summaries, key=lambda s: (s.count < full, -s.share, -s.activation, s.unit))
+
+
+def _mosaics(database: Database, job_id: int) -> dict[tuple[str, int], Sequence[str | None]]:
+    """Paths of each unit's mosaics: patches, projections."""
+    unit = SearchedUnit
+    query = (
+        select(SearchedLayer.layer, unit.unit, unit.patches_path, unit.projections_path)
+        .join(SearchedLayer, SearchedLayer.id == unit.layer_id)
+        .where(SearchedLayer.job_id == job_id)
+    )
+    with database.read() as session:
+        return {(row[0], row[1]): (row[2], row[3]) for row in session.execute(query)}
+
+
+BEST_UNITS: ComputedTable[UnitSummary] = ComputedTable(
+    kind="top9", title="units", row=UnitSummary, compute=best_units, filters=RANKED_FILTERS
+)

@@ -1,0 +1,64 @@
+"""``analyze submit top9``: ask for a top-9 search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from producer.cli.context import NUMBER, App, Numbers, pass_app
+from producer.cli.jobs.submitting import job_options, submit_job
+from producer.cli.options import chosen_network, trained_network_options
+
+
+@click.command("top9")
+@click.option("--dataset", required=True, help="Name of a registered data set.")
+@click.option(
+    "--layer",
+    "--layers",
+    "layers",
+    required=True,
+    multiple=True,
+    help="Layers: 5, 1-5, conv5, or a module path (features.10). Commas separate; may be repeated.",
+)
+@click.option("--units", type=Numbers(), help="Units: 0-15,40.  [default: all]")
+@click.option("--split", help="Split of the data set.  [default: val, or the only one]")
+@click.option("--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Images for each unit.")
+@click.option(
+    "--bottom", is_flag=True, help="Also the images with each unit's lowest minimum, where it is negative."
+)
+@click.option("--per-class", is_flag=True, help="Also the top images of each class.")
+@click.option(
+    "--projection",
+    default="deconvnet",
+    show_default=True,
+    type=click.Choice(["deconvnet", "guided", "gradient"]),
+    help="The paper's deconvnet, guided back-propagation, or the plain gradient, each times the activation.",
+)
+@click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Pieces of work.")
+@trained_network_options
+@job_options
+@pass_app
+def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **options: Any) -> None:
+    """The images that fire each unit most, projected back to pixels."""
+    from producer.kinds.top9.request import search_request
+
+    names = [name for part in layers for name in _layer_names(part)]
+    specification = search_request(
+        app.database, app.settings, layers=names, network=chosen_network(options), **options
+    )
+    submit_job(app, specification, wait=wait, force=force)
+
+
+def _layer_names(value: str) -> list[str]:
+    """``1-3,features.10`` -> ``1``, ``2``, ``3``, ``features.10``."""
+    names = []
+    for part in value.split(","):
+        first, dash, last = part.strip().partition("-")
+        if dash and NUMBER.fullmatch(first) and NUMBER.fullmatch(last):
+            names += [str(number) for number in Numbers().convert(part, None, None)]
+        elif part.strip():
+            names.append(part.strip())
+    if not names:
+        raise click.BadParameter("names no layer", param_hint="--layer")
+    return names

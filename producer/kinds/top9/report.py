@@ -1,0 +1,45 @@
+"""The HTML page of a top-9 search: the best units, contact sheets, and where it all comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producer.kinds.top9.best import best_units
+from producer.kinds.top9.layers import searched_layers
+from producer.results.filters import EVERYTHING, Filters
+from producer.results.pages import inline, page_template, reported
+from shared.database.connection import Database
+from shared.store.store import Store
+
+BEST_UNITS = 12
+
+
+def render(database: Database, store: Store, job_id: int, filters: Filters = EVERYTHING) -> str:
+    """Render the page of a search that is done: the best of the units that are wanted, and the contact sheets of
+    their layers.
+
+    Raises
+    ------
+    NoSuchJob, JobStateConflict, NoSuchLayer, NoSuchUnit, ArtifactMissing
+    """
+    with database.read() as session:
+        report = reported(session, job_id)
+        layers = searched_layers(session, job_id, filters.layer, filters.units)
+    numbers = {layer["layer"]: layer for layer in (report.job.summary or {}).get("layers", [])}
+    sheets = [
+        {"name": layer.layer, "picture": inline(store, layer.contact_sheet_path), **numbers.get(layer.layer, {})}
+        for layer in layers
+    ]
+    return page_template("kinds/top9/page.html.j2").render(
+        **vars(report),
+        sheets=sheets,
+        best=[_shown(store, vars(unit)) for unit in best_units(database, job_id, filters)[:BEST_UNITS]],
+    )
+
+
+def _shown(store: Store, unit: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **unit,
+        "patches": inline(store, unit["patches_path"]),
+        "projections": inline(store, unit["projections_path"]),
+    }

@@ -1,0 +1,77 @@
+"""From what a person asked to a job specification: every mistake is said before a job is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from producer.networks.choice import NetworkOptions, choose_network
+from shared.database.catalogue import find_dataset, split_size, split_sizes
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.kinds.top9.specification import Projection, SearchedLayerSpecification, Top9Specification
+from shared.settings import Settings
+from unitscope.errors import NoSuchUnit
+
+
+def search_request(
+    database: Database,
+    settings: Settings,
+    *,
+    dataset: str,
+    layers: Sequence[str],
+    units: Sequence[int] | None,
+    split: str | None,
+    top: int,
+    shards: int,
+    network: NetworkOptions,
+    bottom: bool = False,
+    per_class: bool = False,
+    projection: Projection = "deconvnet",
+) -> Top9Specification:
+    """The specification of a top-9 search.
+
+    Raises
+    ------
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer, NotAConvolution,
+    AmbiguousLayer, NoSuchUnit, and what reading weights raises
+    """
+    with database.read() as session:
+        found = find_dataset(session, dataset)
+        split = split or default_split(session, found)
+        count = split_size(session, found, split)
+    chosen = choose_network(database, settings, found, network)
+    searched: dict[str, SearchedLayerSpecification] = {}
+    for name in layers:
+        layer = chosen.description.find_convolution(name)
+        wrong = [unit for unit in units or () if unit >= layer.units]
+        if wrong:
+            raise NoSuchUnit(layer=name, unit=wrong[0], last=layer.units - 1)
+        searched[layer.path] = SearchedLayerSpecification(
+            layer=layer.name or layer.path, path=layer.path, units=list(units or range(layer.units))
+        )
+    order = [layer.path for layer in chosen.description.layers]
+    return Top9Specification(
+        dataset_id=found.id,
+        dataset_fingerprint=found.fingerprint,
+        split=split,
+        image_count=count,
+        network=chosen.description.specification,
+        weights_sha256=chosen.sha256,
+        weights_path=chosen.path,
+        training_job_id=chosen.training_job_id,
+        layers=[searched[path] for path in sorted(searched, key=order.index)],
+        top=top,
+        bottom=bottom,
+        per_class=per_class,
+        projection=projection,
+        shards=shards,
+    )
+
+
+def default_split(session: Session, dataset: Dataset) -> str:
+    """``val`` where there is one, as in the paper's figure; else the first."""
+    sizes = split_sizes(session, dataset)
+    filled = [split for split, size in sizes.items() if size]
+    return "val" if "val" in filled else next(iter([*filled, *sizes]), "val")

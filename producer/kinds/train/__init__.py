@@ -1,0 +1,13 @@
+"""Training runs: their request, command, results, and recipes."""
+
+from producer.kinds.descriptor import ProducerKind, Result
+
+KIND = ProducerKind(
+    name="train",
+    command="producer.kinds.train.command:train",
+    results=(Result("epochs", "producer.kinds.train.results:EPOCHS"),),
+    verbs={
+        "compare": "producer.kinds.train.compare:compare",
+        "recipe": "producer.kinds.train.recipes:recipe",
+    },
+)

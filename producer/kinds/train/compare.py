@@ -1,0 +1,35 @@
+"""``analyze compare``: training runs side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from producer.cli.context import App, pass_app
+from producer.cli.printing import format_options, print_json, print_records
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.IntRange(1, 2**31 - 1))
+@click.option(
+    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw all curves into this PNG file."
+)
+@format_options
+@pass_app
+def compare(app: App, runs: tuple[int, ...], picture: Path | None, form: str) -> None:
+    """Compare training runs: results, differing settings, validation accuracy by epoch."""
+    from producer.files import write_file
+    from producer.kinds.train.comparison import compared_runs, draw_comparison, epoch_rows, summary_rows
+
+    found = compared_runs(app.database, runs)
+    if picture:
+        write_file(picture, draw_comparison(found))
+        app.talk.print(f"Curves: {picture}")
+    if form == "json":
+        print_json({"runs": summary_rows(found), "epochs": epoch_rows(found)})
+        return
+    if form == "table":
+        print_records(app, summary_rows(found), form)
+        app.out.print()
+    print_records(app, epoch_rows(found), form)

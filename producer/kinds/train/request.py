@@ -1,0 +1,172 @@
+"""From what a person asked to a training run's specification: every mistake is said before a job is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from producer.networks.choice import network_specification
+from producer.networks.description import describe, describe_with_weights
+from shared.database.catalogue import find_checkpoint, find_dataset, split_size
+from shared.database.connection import Database
+from shared.database.datasets import Dataset, Image, ImageSplit
+from shared.database.networks import CheckpointKind, TrainingRun
+from shared.errors import NoSuchRun, NotExtendable, UsageError
+from shared.jobs.tables import Job, JobState
+from shared.kinds.registry import parse
+from shared.kinds.train.specification import KEPT_EPOCHS, TrainSpecification
+from shared.settings import Settings
+from unitscope.training.recipes import Recipe, recipe_for
+
+
+def training_request(
+    database: Database,
+    settings: Settings,
+    *,
+    dataset: str,
+    network: str | None = None,
+    recipe: str | None = None,
+    changes: Mapping[str, Any],
+    network_options: Mapping[str, Any],
+    train_split: str = "train",
+    val_split: str = "val",
+    train_per_class: int | None = None,
+    weights: Path | None = None,
+    keep_epochs: Sequence[int] | None = None,
+    seed: int = 0,
+    tensorboard: bool = False,
+) -> TrainSpecification:
+    """The specification of a training run.
+
+    Parameters
+    ----------
+    recipe, network
+        names; the one follows from the other.
+    changes
+        fields of ``unitscope.training.recipes.Recipe`` and their values.
+    network_options
+        ``fc``, ``size``, ``maps``, ``without``: see ``network_specification``.
+    weights
+        a file to begin with, or ``DEFAULT``: torchvision's, downloaded.
+
+    Raises
+    ------
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, UsageError, and what reading weights raises
+    """
+    recipe_name, network_name, chosen = recipe_for(recipe, network, changes)
+    with database.read() as session:
+        found = find_dataset(session, dataset)
+        train_count = split_size(session, found, train_split)
+        val_count = split_size(session, found, val_split)
+        if train_per_class:
+            train_count = _count_per_class(session, found, train_split, train_per_class)
+    wanted = network_specification(network_name, len(found.class_names), **network_options)
+    taken = None
+    if weights:
+        _, taken = describe_with_weights(database, wanted, weights, settings, pretrained=True)
+    else:
+        describe(database, wanted, settings)
+    try:
+        return TrainSpecification(
+            dataset_id=found.id,
+            dataset_fingerprint=found.fingerprint,
+            network=wanted,
+            recipe_name=recipe_name,
+            recipe=chosen,
+            train_split=train_split,
+            val_split=val_split,
+            train_count=train_count,
+            val_count=val_count,
+            train_per_class=train_per_class,
+            seed=seed,
+            keep_epochs=tuple(sorted(set(KEPT_EPOCHS if keep_epochs is None else keep_epochs))),
+            weights_sha256=taken.sha256 if taken else None,
+            weights_path=taken.path if taken else None,
+            tensorboard=tensorboard,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(reason=f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}.") from error
+
+
+def _count_per_class(session: Session, dataset: Dataset, split: str, limit: int) -> int:
+    counts = session.scalars(
+        select(func.count())
+        .select_from(Image)
+        .join(ImageSplit, ImageSplit.image_id == Image.id)
+        .where(ImageSplit.dataset_id == dataset.id, ImageSplit.split == split)
+        .group_by(Image.class_index)
+    )
+    return sum(min(limit, count) for count in counts)
+
+
+def extension_request(
+    database: Database, run: int, epochs: int | None, *, tensorboard: bool = False
+) -> TrainSpecification:
+    """The specification of a run that goes on from a finished one, to ``epochs`` epochs in all.
+
+    Raises
+    ------
+    NoSuchRun, NotExtendable, SpecificationNotReadable
+    """
+    with database.read() as session:
+        job = session.get(Job, run)
+        if job is None or job.kind != "train":
+            raise NoSuchRun(job_id=run, state="")
+        if job.state != JobState.DONE:
+            raise NotExtendable(job_id=run, reason=f"it is {job.state}, not done")
+        state = find_checkpoint(session, run, CheckpointKind.STATE)
+    if state is None:
+        raise NotExtendable(job_id=run, reason="its state was not kept")
+    before = cast(TrainSpecification, parse(job.kind, job.specification))
+    if epochs is None or epochs <= state.epoch:
+        raise NotExtendable(job_id=run, reason=f"give --epochs N with N above the {state.epoch} that it has")
+    return before.model_copy(
+        update={
+            "recipe": Recipe.model_validate({**before.recipe.model_dump(), "epochs": epochs}),
+            "extended_sha256": state.sha256,
+            "extended_path": state.path,
+            "extended_job_id": run,
+            "extended_epochs": state.epoch,
+            "tensorboard": tensorboard,
+        }
+    )
+
+
+def note_training_run(specification: TrainSpecification, session: Session, job_id: int) -> None:
+    """The row of a new training run."""
+    session.add(
+        TrainingRun(
+            job_id=job_id,
+            dataset_id=specification.dataset_id,
+            network_key=specification.network.key(),
+            network=specification.network.name,
+            epochs=specification.recipe.epochs,
+        )
+    )
+
+
+def parse_changes(settings: Sequence[str]) -> dict[str, str]:
+    """``lr_step=7`` -> field of a recipe and its value, as text.
+
+    Raises
+    ------
+    UsageError
+    """
+    changes = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(reason=f"--set {setting} is not like learning_rate=0.01.")
+        name = {"lr": "learning_rate"}.get(name.strip(), name.strip().replace("-", "_"))
+        if name in ("freeze", "rates"):
+            raise UsageError(
+                reason=f"--set {name}: use --{'rate' if name == 'rates' else name}, as often as needed."
+            )
+        changes[name] = value.strip()
+    return changes

@@ -1,0 +1,34 @@
+"""The result table of a training run: its epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from producer.results.tables import ResultTable
+from shared.kinds.train.tables import Epoch
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One pass over a split: columns of the table ``epochs``."""
+
+    epoch: int
+    phase: str
+    loss: float
+    accuracy: float
+    top5_accuracy: float | None
+    learning_rate: float
+    gradient_norm: float | None
+    images: int
+    seconds: float
+
+
+EPOCHS: ResultTable[EpochRow] = ResultTable(
+    kind="train",
+    title="epochs",
+    row=EpochRow,
+    source=Epoch.__table__,
+    columns={name: getattr(Epoch, name) for name in EpochRow.__dataclass_fields__},
+    job=Epoch.job_id,
+    key=(Epoch.epoch, Epoch.phase),
+)

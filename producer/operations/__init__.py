@@ -1,0 +1,1 @@
+"""Care of a service: backup, garbage collection, verification, metrics, checks."""

@@ -1,0 +1,66 @@
+"""Is what a job left still what it was? Files by their hashes, a sample of the rows by computing them again."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from pydantic import BaseModel
+
+from producer.networks.description import ask_worker
+from shared.database.connection import Database
+from shared.errors import ArtifactMissing, NoSuchJob
+from shared.jobs.tables import Job, JobState
+from shared.settings import Settings, environment
+from shared.store.references import referenced_artifacts
+from shared.store.store import Store, sha256_of, sha256_of_file
+
+
+class CheckedRows(BaseModel):
+    """What came of computing rows again."""
+
+    rows: int
+    largest_difference: float  # as a share of the value, or of the layer's largest one
+    wrong: list[str]  # a line for each row that differs by more than rounding
+
+
+def files_of_job(database: Database, job_id: int) -> list[str]:
+    """Paths of all files that a job refers to.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    with database.read() as session:
+        if session.get(Job, job_id) is None:
+            raise NoSuchJob(job_id=job_id)
+        return sorted(set(referenced_artifacts(session, job_id)))
+
+
+def what_is_wrong(store: Store, path: str) -> str | None:
+    """A line on a file that is missing, or not what its name says; None if all is well."""
+    try:
+        found = sha256_of_file(store.locate(path))
+    except ArtifactMissing:
+        return f"{path} is missing"
+    except OSError as error:
+        return f"{path} can't be read: {error.strerror}"
+    return None if sha256_of(path) == found else f"{path} was changed: its SHA-256 is {found}"
+
+
+def check_rows(database: Database, settings: Settings, job_id: int, sample: int, seed: int) -> CheckedRows | None:
+    """Let the worker's code compute a sample of a job's rows again; None: it isn't done.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    with database.read() as session:
+        job = session.get(Job, job_id)
+    if job is None:
+        raise NoSuchJob(job_id=job_id)
+    if job.state != JobState.DONE:
+        return None
+    told = json.dumps({"job_id": job_id, "sample": sample, "seed": seed})
+    command = [sys.executable, "-m", "worker.programs.recompute"]
+    return CheckedRows.model_validate(ask_worker(command, told=told, variables=environment(settings)))

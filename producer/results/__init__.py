@@ -1,0 +1,1 @@
+"""Reading jobs: progress, result tables, pages, and SQL queries."""

@@ -1,0 +1,200 @@
+"""How far a job is: from the rows of its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import case, func, select
+from sqlalchemy.orm import Session
+
+from shared.database.base import utc_now
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.errors import NoSuchJob
+from shared.jobs.ledger import RETRY_REQUESTED
+from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
+from shared.kinds.registry import describe
+
+
+@dataclass(frozen=True)
+class StageProgress:
+    """A stage's work, in images or units, and its shards by state."""
+
+    name: str
+    done: int
+    total: int
+    shards: dict[str, int]
+    per_second: float | None
+    seconds_left: float | None
+
+
+@dataclass(frozen=True)
+class FirstError:
+    """What went wrong first: the job's own error is the last straw, which may be another."""
+
+    at: datetime
+    shard: int | None
+    message: str
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    """A job and its stages; of a failed one the first error."""
+
+    job: Job
+    dataset: str
+    stages: list[StageProgress]
+    first_error: FirstError | None
+
+    @property
+    def share(self) -> float:
+        """0 to 1: shards done, counting a running one by its own share."""
+        parts = sum(s.done / s.total * sum(s.shards.values()) if s.total else 0 for s in self.stages)
+        return parts / max(self.job.shards_total, 1)
+
+    @property
+    def current(self) -> StageProgress | None:
+        """The stage under way."""
+        return next((stage for stage in self.stages if stage.done < stage.total), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """For ``--json``."""
+        job = self.job
+        return {
+            "id": job.id,
+            "kind": job.kind,
+            "state": job.state,
+            "dataset": self.dataset,
+            "share": round(self.share, 4),
+            "shards_total": job.shards_total,
+            "shards_left": job.shards_left,
+            "cancel_requested": job.cancel_requested,
+            "error": job.error,
+            "first_error": vars(self.first_error) if self.first_error else None,
+            "summary": job.summary,
+            "created_at": _iso(job.created_at),
+            "started_at": _iso(job.started_at),
+            "finished_at": _iso(job.finished_at),
+            "stages": [vars(stage) for stage in self.stages],
+            "key": job.key,
+            "specification": job.specification,
+        }
+
+
+def job_progress(database: Database, job_id: int) -> JobProgress:
+    """How far a job is.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    with database.read() as session:
+        job = session.get(Job, job_id)
+        if job is None:
+            raise NoSuchJob(job_id=job_id)
+        dataset = session.get_one(Dataset, job.dataset_id).name
+        return JobProgress(job, dataset, _stages(session, job_id), _first_error(session, job))
+
+
+def _first_error(session: Session, job: Job) -> FirstError | None:
+    """Since the job was submitted, or retried the last time."""
+    if job.state != JobState.FAILED:
+        return None
+    of_job = Event.job_id == job.id
+    retried = select(func.max(Event.id)).where(of_job, Event.message == RETRY_REQUESTED).scalar_subquery()
+    row = session.execute(
+        select(Event.at, Shard.number, Event.message)
+        .outerjoin(Shard, Shard.id == Event.shard_id)
+        .where(of_job, Event.level == "error", Event.id > func.coalesce(retried, 0))
+        .order_by(Event.id)
+        .limit(1)
+    ).one_or_none()
+    return FirstError(*row) if row else None
+
+
+def _stages(session: Session, job_id: int) -> list[StageProgress]:
+    rows = session.execute(
+        select(
+            Shard.stage_name,
+            Shard.state,
+            func.count().label("shards"),
+            func.sum(Shard.work_done).label("done"),
+            func.sum(Shard.work_total).label("total"),
+            func.min(Shard.started_at).label("began"),
+            func.max(Shard.finished_at).label("ended"),
+            func.sum(case((Shard.started_at.is_not(None), 1), else_=0)).label("begun"),
+        )
+        .where(Shard.job_id == job_id)
+        .group_by(Shard.stage, Shard.stage_name, Shard.state)
+        .order_by(Shard.stage)
+    ).all()
+    names = list(dict.fromkeys(row.stage_name for row in rows))
+    return [_stage(name, [row for row in rows if row.stage_name == name]) for name in names]
+
+
+def _stage(name: str, rows: Sequence[Any]) -> StageProgress:
+    done = int(sum(row.done for row in rows if row.state != ShardState.QUEUED))  # not what a dead attempt did
+    total = int(sum(row.total for row in rows))
+    began = min((row.began for row in rows if row.began), default=None)
+    ended = max((row.ended for row in rows if row.ended), default=None)
+    shards = {row.state: row.shards for row in rows}
+    running = shards.get(ShardState.RUNNING, 0) > 0 or done < total
+    seconds = ((utc_now() if running else ended or utc_now()) - began).total_seconds() if began else 0.0
+    rate = done / seconds if done and seconds > 0 else None
+    left = (total - done) / rate if rate and running else None
+    return StageProgress(name, done, total, shards, rate, left)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
+
+
+def list_jobs(database: Database, kind: str | None, state: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest jobs first, in one query."""
+    query = select(Job, Dataset.name).join(Dataset, Dataset.id == Job.dataset_id)
+    if kind:
+        query = query.where(Job.kind == kind)
+    if state:
+        query = query.where(Job.state == state)
+    with database.read() as session:
+        rows = session.execute(query.order_by(Job.id.desc()).limit(limit)).all()
+    return [
+        {
+            "id": job.id,
+            "kind": job.kind,
+            "what": describe(job.kind, job.specification),
+            "dataset": dataset,
+            "state": job.state,
+            "shards_total": job.shards_total,
+            "shards_left": job.shards_left,
+            "created_at": job.created_at,
+            "finished_at": job.finished_at,
+            "error": job.error,
+        }
+        for job, dataset in rows
+    ]
+
+
+def job_events(database: Database, job_id: int, after: int = 0, limit: int = 10_000) -> list[dict[str, Any]]:
+    """What happened to a job since the event ``after``, in order; the first so many."""
+    with database.read() as session:
+        rows = session.execute(
+            select(Event, Shard.number)
+            .outerjoin(Shard, Shard.id == Event.shard_id)
+            .where(Event.job_id == job_id, Event.id > after)
+            .order_by(Event.id)
+            .limit(limit)
+        ).all()
+    return [
+        {
+            "id": event.id,
+            "at": event.at,
+            "level": event.level,
+            "shard": number,
+            "message": event.message,
+        }
+        for event, number in rows
+    ]

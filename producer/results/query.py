@@ -1,0 +1,139 @@
+"""One query of a stranger, on a connection that can only read, with limits of rows and time."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from shared.database.connection import Database
+from shared.errors import DatabaseOutOfReach, QueryFailed
+
+SQLITE_ALLOWED = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_RECURSIVE,
+}
+SQLITE_REFUSED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
+IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+LARGEST_VALUE = 10_000_000  # bytes
+LARGEST_ANSWER = 200_000_000  # bytes
+MOST_COLUMNS = 100
+TOO_MUCH = f"it gives more than {LARGEST_ANSWER // 1_000_000} MB: ask for fewer or shorter values"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``cut``: there were more rows than the limit."""
+
+    columns: list[str]
+    rows: Sequence[Sequence[Any]]
+    cut: bool
+
+
+def run_query(database: Database, sql: str, *, limit: int, seconds: float) -> Answer:
+    """Run one statement that reads.
+
+    Raises
+    ------
+    QueryFailed
+        it writes, is wrong, is more than one statement, or takes too long.
+    DatabaseOutOfReach
+    """
+    if database.is_sqlite:
+        return _query_sqlite(database, sql, limit, seconds)
+    return _query_postgresql(database, sql, limit, seconds)
+
+
+def _fetch(
+    fetch: Callable[[int], Sequence[Sequence[Any]]], count: int, at_once: int = 100, deadline: float = math.inf
+) -> list[Sequence[Any]]:
+    """At most ``count`` rows.
+
+    Raises
+    ------
+    QueryFailed
+        they are more than memory bears.
+    TimeoutError
+    """
+    rows: list[Sequence[Any]] = []
+    size = 0
+    while len(rows) < count and (some := fetch(min(at_once, count - len(rows)))):
+        rows += some
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for row in some for value in row)
+        if size > LARGEST_ANSWER:
+            raise QueryFailed(reason=TOO_MUCH)
+    return rows
+
+
+def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> Answer:
+    def authorize(action: int, first: str | None, second: str | None, *rest: object) -> int:
+        if action in SQLITE_ALLOWED:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_FUNCTION and second not in SQLITE_REFUSED_FUNCTIONS:
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_DENY
+
+    uri = f"file:{quote(database.url.database or '')}?mode=ro"
+    try:
+        connection = sqlite3.connect(uri, uri=True)
+    except sqlite3.Error as error:
+        raise DatabaseOutOfReach(url=database, reason=error) from error
+    try:
+        deadline = time.monotonic() + seconds
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, MOST_COLUMNS)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.set_authorizer(authorize)
+        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
+        cursor = connection.execute(sql)
+        if cursor.description is None:
+            raise QueryFailed(reason="It gives no rows.")
+        rows = _fetch(cursor.fetchmany, limit + 1, at_once=1, deadline=deadline)
+        return Answer([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
+    except MemoryError as error:
+        raise QueryFailed(reason=TOO_MUCH) from error
+    except TimeoutError as error:
+        raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+        late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+        raise QueryFailed(reason=f"it took more than {seconds:g} s" if late else str(error)) from error
+    finally:
+        connection.close()
+
+
+def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) -> Answer:
+    try:
+        connection = psycopg.connect(**{**database.driver_arguments(), "connect_timeout": 10})
+    except psycopg.Error as error:
+        raise DatabaseOutOfReach(url=database, reason=str(error).strip().splitlines()[0]) from error
+    try:
+        connection.read_only = True
+        is_superuser = connection.execute(IS_SUPERUSER).fetchone()
+        # Functions let a superuser read files and change the server, in reading too. This hinders a mistake, not
+        # an attack, since a superuser can take the role back: `analyze doctor` advises a plain one.
+        if is_superuser == (True,):
+            connection.execute("SET LOCAL ROLE pg_read_all_data")
+        connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
+        # A server-side cursor takes one SELECT and nothing else: no COPY, no second statement, no SET.
+        with connection.cursor(name="query") as cursor:
+            cursor.execute(sql)
+            rows = _fetch(cursor.fetchmany, limit + 1)
+            columns = [column.name for column in cursor.description or ()]
+            return Answer(columns, rows[:limit], len(rows) > limit)
+    except MemoryError as error:
+        raise QueryFailed(reason=TOO_MUCH) from error
+    except psycopg.errors.QueryCanceled as error:
+        raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
+    except (psycopg.Error, UnicodeError) as error:
+        raise QueryFailed(reason=str(error).strip().splitlines()[0]) from error
+    finally:
+        connection.close()

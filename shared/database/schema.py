@@ -1,0 +1,111 @@
+"""The schema's version: make it, upgrade it, refuse another one. Alembic does the work."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+from sqlalchemy import inspect, text
+
+from shared.database.connection import Database
+from shared.errors import SchemaTooNew, SchemaTooOld
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+UPGRADE_LOCK = 8_206_113_105  # any number that is ours
+
+
+def _migrations() -> Path:
+    """The folder of the package ``migrations``, which is not imported: it needs Alembic."""
+    spec = importlib.util.find_spec("migrations")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("the package 'migrations' is not installed")
+    return Path(spec.origin).parent
+
+
+# The newest migration's: their files are named REVISION_WORDS.py, and come in this order.
+NEWEST_REVISION = max(file.name.partition("_")[0] for file in _migrations().glob("versions/[0-9]*_*.py"))
+
+
+def open_database(url: str) -> Database:
+    """Connect, and see that the schema is the one this program knows.
+
+    A SQLite file is made or upgraded on the way; a PostgreSQL database is upgraded only by
+    ``analyze db upgrade``, since others may be using it.
+
+    Raises
+    ------
+    DatabaseOutOfReach, SchemaTooOld, SchemaTooNew
+    """
+    database = Database(url)
+    if current_revision(database) == NEWEST_REVISION:
+        return database
+    if database.is_sqlite and not _is_newer(database):
+        upgrade(database)
+    check(database)
+    return database
+
+
+def check(database: Database) -> None:
+    """Raise ``SchemaTooOld`` or ``SchemaTooNew`` unless the schema is the newest one."""
+    found = current_revision(database)
+    if found == NEWEST_REVISION:
+        return
+    error = SchemaTooNew if _is_newer(database) else SchemaTooOld
+    raise error(url=database, found=found or "none", needed=NEWEST_REVISION)
+
+
+def upgrade(database: Database) -> None:
+    """Bring the schema to the newest version, in one transaction.
+
+    Raises
+    ------
+    SchemaTooNew
+        a newer program made it: nothing is changed.
+    """
+    if _is_newer(database):
+        check(database)
+    if database.is_sqlite and database.url.database:
+        with FileLock(f"{database.url.database}.upgrade.lock"):
+            _run_upgrade(database)
+    else:
+        _run_upgrade(database)
+
+
+def _run_upgrade(database: Database) -> None:
+    from alembic import command
+
+    config = _config()
+    with database.write() as session:
+        if not database.is_sqlite:  # one at a time; those that waited find nothing left to do
+            session.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, "head")
+
+
+def current_revision(database: Database) -> str | None:
+    """The schema's version in the database, None for an empty one."""
+    with database.read() as session:
+        if not inspect(session.connection()).has_table("alembic_version"):
+            return None
+        found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
+
+
+def _is_newer(database: Database) -> bool:
+    from alembic.script import ScriptDirectory
+
+    found = current_revision(database)
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    return found is not None and found not in known
+
+
+def _config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    return config

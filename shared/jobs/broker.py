@@ -1,0 +1,211 @@
+"""Sending shards' ids through Celery on Redis, and looking at the queues.
+
+Redis delivers at least once and now and then not at all: see ``shared.jobs.ledger`` for what makes that harmless.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from celery import Celery
+from kombu.connection import Connection
+from kombu.exceptions import KombuError
+from redis import ConnectionPool, CredentialProvider, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from shared.errors import BrokerOutOfReach
+from shared.jobs.ledger import Ledger
+from shared.jobs.redis_url import RedisAddress, parse_redis_url
+from shared.kinds.specification import QUEUES
+from shared.settings import Settings, redacted
+
+TASK = "unitscope.run_shard"
+SOCKET_PATH_LIMIT = 100  # bytes; the system's own limit is 107
+
+logger = logging.getLogger(__name__)
+
+
+_NUMBERS = itertools.count()
+
+
+class _Credentials(CredentialProvider):
+    """Who we are to a server. A password of a file is read at each connection: it may have changed."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._address = address
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self._address.password or ""
+        if file := self._address.password_file:
+            try:
+                password = file.read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is no text"
+                raise RedisConnectionError(f"the password can't be read from {file}: {reason}") from None
+        return (self._address.username, password) if self._address.username else (password,)
+
+
+class Broker:
+    """One Redis server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @cached_property
+    def _address(self) -> RedisAddress:
+        return parse_redis_url(self.url)
+
+    @cached_property
+    def _credentials(self) -> CredentialProvider | None:
+        return _Credentials(self._address) if self._address.has_password or self._address.username else None
+
+    @cached_property
+    def celery(self) -> Celery:
+        """The Celery application: a client here, the whole of it in ``worker.app``."""
+        app = Celery("unitscope", broker=self._address.celery_url(), set_as_current=False)
+        app.conf.update(
+            task_ignore_result=True,
+            task_serializer="json",
+            accept_content=["json"],
+            broker_use_ssl=self._address.tls,
+            broker_connection_timeout=5,
+            broker_transport_options={
+                "socket_timeout": 10,
+                "socket_connect_timeout": 5,
+                # Kombu shares connections between equal addresses, whatever the credentials.
+                "of_broker": next(_NUMBERS),
+            },
+            task_publish_retry=False,
+        )
+        # Not in the URL, which Celery prints, and in which a password couldn't change.
+        app.amqp.Connection = partial(Connection, credential_provider=self._credentials)
+        return app
+
+    @cached_property
+    def redis(self) -> Redis:
+        address = self._address
+        arguments: dict[str, Any] = {"db": address.database, "credential_provider": self._credentials}
+        if address.socket:
+            arguments |= {"connection_class": UnixDomainSocketConnection, "path": address.socket}
+        else:
+            arguments |= {"host": address.host, "port": address.port}
+        if address.tls:
+            arguments |= {"connection_class": SSLConnection, **address.tls}
+        return Redis(connection_pool=ConnectionPool(socket_connect_timeout=5, socket_timeout=10, **arguments))
+
+    def ping(self) -> None:
+        """See that Redis answers.
+
+        Raises
+        ------
+        BrokerOutOfReach
+        """
+        with self._explained():
+            self.redis.ping()
+
+    def answers(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            self.ping()
+        except BrokerOutOfReach:
+            return False
+        return True
+
+    def depth(self, queue: str) -> int:
+        """Messages that wait in a queue.
+
+        Raises
+        ------
+        BrokerOutOfReach
+        """
+        with self._explained():
+            return int(self.redis.llen(queue))
+
+    def send(self, shards: list[tuple[int, str]]) -> None:
+        """Send a message for each (shard id, queue).
+
+        Raises
+        ------
+        BrokerOutOfReach
+            some or all may not have been sent.
+        """
+        self.ping()  # says at once what Celery takes seconds to find out
+        with self._explained(), self.celery.producer_pool.acquire(block=True) as producer:
+            for shard_id, queue in shards:
+                self.celery.send_task(TASK, args=[shard_id], queue=queue, producer=producer, ignore_result=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            if missing := self._address.missing_file():
+                raise BrokerOutOfReach(url=redacted(self.url), reason=f"there is no file {missing}")
+            yield
+        except (RedisError, KombuError, OSError, ValueError, TypeError) as error:  # the last two: an odd URL
+            raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
+
+
+def dispatch(ledger: Ledger, broker: Broker) -> int:
+    """Send a message for every shard that needs one; returns how many.
+
+    Raises
+    ------
+    BrokerOutOfReach
+        what was not sent is marked so, and a sweeper sends it later.
+    """
+    sent = 0
+    while shards := list(ledger.take_unsent()):
+        try:
+            broker.send(shards)
+        except BrokerOutOfReach:
+            ledger.mark_unsent([shard_id for shard_id, _ in shards])
+            raise
+        sent += len(shards)
+    return sent
+
+
+def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
+    """One round of looking after: expired leases, lost messages, unsent shards.
+
+    Raises
+    ------
+    BrokerOutOfReach, DatabaseOutOfReach
+    """
+    if taken := ledger.sweep():
+        logger.warning("%d shards taken back from silent workers", taken)
+    for queue in QUEUES:
+        if broker.depth(queue) == 0 and (lost := ledger.mark_lost(queue, resend_seconds)):
+            logger.warning("%d messages lost on queue %s: sent again", lost, queue)
+    dispatch(ledger, broker)
+
+
+def private_socket(home: Path) -> Path:
+    """The unix socket of the private Redis of a home folder."""
+    socket = home / "redis" / "redis.sock"
+    if len(str(socket).encode()) <= SOCKET_PATH_LIMIT:
+        return socket
+    digest = hashlib.sha256(str(home).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"unitscope-{digest}" / "redis.sock"
+
+
+def private_password(socket: Path) -> Path:
+    """The file beside the private Redis' socket that holds its password."""
+    return socket.with_suffix(".password")
+
+
+def broker_for(settings: Settings) -> Broker:
+    """The broker of the settings: a server by its URL, or the private one."""
+    if settings.redis_url:
+        return Broker(settings.redis_url)
+    socket = private_socket(settings.home)
+    password_file = quote(str(private_password(socket)), safe="/")
+    return Broker(f"unix://{quote(str(socket))}?password_file={password_file}")

@@ -1,0 +1,78 @@
+"""What an occlusion sweep leaves."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database.base import ArtifactPath, Base
+
+
+class OcclusionMap(Base):
+    """What the sweep of an image found: read it through the view ``occlusion_maps`` of the migrations.
+
+    Rows and columns are the square's first ones, in pixels of the network's input; activations are sums over the
+    unit's map behind its ReLU, probabilities of the true class unless another is named.
+    """
+
+    __tablename__ = "occlusion_map_rows"
+    __table_args__ = (
+        CheckConstraint("positions >= 1 AND computed >= 1 AND computed <= positions", name="positions"),
+        CheckConstraint("class_changes >= 0 AND class_changes <= positions", name="class_changes"),
+    )
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True, index=True)
+    layer: Mapped[str]
+    layer_path: Mapped[str]
+    unit: Mapped[int]
+    clear_activation: Mapped[float]
+    clear_probability: Mapped[float]
+    clear_class: Mapped[str]  # the most probable
+    positions: Mapped[int]  # of the square
+    computed: Mapped[int]  # of them; the others were interpolated
+    error: Mapped[float | None]  # measured on a sample of those, in shares of a map's range
+    min_activation: Mapped[float]
+    min_activation_row: Mapped[int]
+    min_activation_col: Mapped[int]
+    min_probability: Mapped[float]
+    min_probability_row: Mapped[int]
+    min_probability_col: Mapped[int]
+    class_changes: Mapped[int]  # positions where another class than the clear image's is the most probable
+    correlation: Mapped[float | None]  # of activation and probability over the positions; NULL: one is constant
+    target_class: Mapped[str | None]
+    clear_target_probability: Mapped[float | None]
+    min_target_probability: Mapped[float | None]
+    max_target_probability: Mapped[float | None]
+    # Mean over the positions whose centre is inside, or outside, of the object's box; where whole files are swept.
+    inside_probability: Mapped[float | None]
+    outside_probability: Mapped[float | None]
+    engine: Mapped[str]
+    array_path: Mapped[ArtifactPath]
+    projection_path: Mapped[ArtifactPath | None]  # of the unit, from this image; NULL: it doesn't fire
+    patch_path: Mapped[ArtifactPath | None]  # what the projection is of
+    picture_path: Mapped[ArtifactPath | None]  # the figure
+
+
+class OcclusionPosition(Base):
+    """A position of the square on an image: read it through the view ``occlusion_positions``."""
+
+    __tablename__ = "occlusion_position_rows"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True, index=True)
+    row: Mapped[int] = mapped_column(primary_key=True)
+    col: Mapped[int] = mapped_column(primary_key=True)
+    activation: Mapped[float]
+    probability: Mapped[float]
+    target_probability: Mapped[float | None]
+    class_name: Mapped[str]  # the most probable
+
+
+class OcclusionJob(Base):
+    """An occlusion job's contact sheet."""
+
+    __tablename__ = "occlusion_jobs"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    contact_sheet_path: Mapped[ArtifactPath]

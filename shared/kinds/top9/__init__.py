@@ -1,0 +1,28 @@
+"""The top-9 search (paper, Fig. 2)."""
+
+from shared.kinds.descriptor import Kind
+from shared.kinds.top9.specification import Top9Specification
+from shared.kinds.top9.tables import (
+    BottomActivation,
+    ClassActivation,
+    SearchedLayer,
+    SearchedUnit,
+    TopActivation,
+    UnitStatistics,
+)
+
+
+def describe(asked: Top9Specification) -> str:
+    """``top 9 of zfnet conv5, val``."""
+    layers = ", ".join(layer.layer for layer in asked.layers)
+    return f"top {asked.top} of {asked.network.name} {layers}, {asked.split}"
+
+
+KIND = Kind(
+    name="top9",
+    specification=Top9Specification,
+    stages={"search": "images", "select": None, "project": "units", "finish": None},
+    tables=(SearchedLayer, SearchedUnit, TopActivation, BottomActivation, ClassActivation, UnitStatistics),
+    describe=describe,
+    other_jobs=("training_job_id",),
+)

@@ -1,0 +1,74 @@
+"""The top-9 search (paper, Fig. 2): for every unit the images that fire it most, projected back to pixels.
+
+Four stages: *search* (shards of images), *select* (one shard: merges), *project* (shards of units)
+and *finish* (one shard: the contact sheets).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from unitscope.description import NetworkSpecification
+
+# Every forward pass of the search has this many images, wherever shards begin: the last bits of an
+# activation can depend on the shape of a batch, and rows must not depend on the number of shards.
+SEARCH_BATCH = 32
+
+Projection = Literal["deconvnet", "guided", "gradient"]
+
+
+class SearchedLayerSpecification(BaseModel):
+    """A convolution to be searched and the units of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    layer: str
+    path: str
+    units: list[int] = Field(min_length=1)
+
+
+class Top9Specification(Specification):
+    """A top-9 search."""
+
+    kind: ClassVar[str] = "top9"
+    version: ClassVar[int] = 2
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"shards", "weights_path", "training_job_id"})
+
+    split: str
+    image_count: int = Field(ge=1)
+    network: NetworkSpecification
+    weights_sha256: str
+    weights_path: str  # in the artifact store
+    training_job_id: int | None
+    layers: list[SearchedLayerSpecification] = Field(min_length=1)
+    top: int = Field(default=9, ge=1, le=100)
+    bottom: bool = False  # also the images with the lowest spatial minimum
+    per_class: bool = False  # also the top images of each class
+    projection: Projection = "deconvnet"
+    shards: int = Field(default=8, ge=1, le=100_000)
+
+    def plan(self) -> list[PlannedShard]:
+        """Search shards begin at multiples of the batch size; project shards take units of one layer."""
+        batches = -(-self.image_count // SEARCH_BATCH)
+        shards = [
+            PlannedShard(
+                "search",
+                ANALYSIS,
+                {
+                    "start": (start := first * SEARCH_BATCH),
+                    "stop": min(last * SEARCH_BATCH, self.image_count),
+                },
+                min(last * SEARCH_BATCH, self.image_count) - start,
+            )
+            for first, last in cut(batches, self.shards)
+        ]
+        shards.append(PlannedShard("select", CPU, {}, 1))
+        for number, layer in enumerate(self.layers):
+            for start, stop in cut(len(layer.units), self.shards):
+                payload = {"layer": number, "units": layer.units[start:stop]}
+                shards.append(PlannedShard("project", ANALYSIS, payload, stop - start))
+        shards.append(PlannedShard("finish", CPU, {}, len(self.layers)))
+        return shards

@@ -1,0 +1,21 @@
+"""Training runs."""
+
+from shared.database.networks import Checkpoint, TrainingRun
+from shared.kinds.descriptor import Kind
+from shared.kinds.train.specification import TrainSpecification
+from shared.kinds.train.tables import Answer, Epoch
+
+
+def describe(asked: TrainSpecification) -> str:
+    """``train zfnet, 50 epochs``."""
+    return f"train {asked.network.name}, {asked.recipe.epochs} epochs"
+
+
+KIND = Kind(
+    name="train",
+    specification=TrainSpecification,
+    stages={"train": "images"},
+    tables=(TrainingRun, Epoch, Checkpoint, Answer),
+    describe=describe,
+    other_jobs=("extended_job_id",),
+)

@@ -1,0 +1,48 @@
+"""What a training run leaves beside its row and its checkpoints (``shared.database.networks``)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.database.base import Base, one_of
+
+
+class Phase(StrEnum):
+    TRAIN = "train"
+    VAL = "val"
+
+
+class Epoch(Base):
+    """One pass over a split in a training run."""
+
+    __tablename__ = "epochs"
+    __table_args__ = (one_of("phase", Phase),)
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)  # from 1
+    phase: Mapped[str] = mapped_column(String(8), primary_key=True)
+    loss: Mapped[float]
+    accuracy: Mapped[float]  # 0 to 1
+    top5_accuracy: Mapped[float | None]  # the right class is among the five most probable
+    gradient_norm: Mapped[float | None]  # mean over the steps; NULL where nothing was learned
+    learning_rate: Mapped[float]
+    images: Mapped[int]
+    seconds: Mapped[float]
+
+
+class Answer(Base):
+    """How often images of a class were taken for another, at a run's best epoch: read it through the view
+    ``confusion_matrix``. Pairs that don't occur have no row."""
+
+    __tablename__ = "answers"
+    __table_args__ = (CheckConstraint("images > 0", name="images"),)
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    true_index: Mapped[int] = mapped_column(primary_key=True)
+    answer_index: Mapped[int] = mapped_column(primary_key=True)
+    true_class: Mapped[str]
+    answer_class: Mapped[str]
+    images: Mapped[int]

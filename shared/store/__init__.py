@@ -1,0 +1,1 @@
+"""The artifact store, and which rows refer to its files."""

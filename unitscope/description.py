@@ -1,0 +1,144 @@
+"""What a network looks like, without torch: so that the command line can check a request at once.
+
+The worker works a description out (``python -m worker.programs.describe``); it is kept in the table ``networks``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from unitscope.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution
+
+SHOWN_CHOICES = 30
+NUMBER = re.compile(r"[0-9]{1,6}")
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Channels = tuple[float, float, float]  # red, green, blue
+
+
+class InputDefaults(NamedTuple):
+    """A network's input where nothing else is asked for: height and width in pixels, and its normalisation,
+    (pixel - mean) / std by channel, of pixels from 0 to 1."""
+
+    size: int
+    mean: Channels
+    std: Channels
+
+
+HALF: Channels = (0.5, 0.5, 0.5)  # the replications': inputs from -1 to 1
+PAPER_STD: Channels = (0.5 / 128, 0.5 / 128, 0.5 / 128)  # inputs from -128 to 128
+IMAGENET = InputDefaults(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+INPUT_DEFAULTS = {
+    "zfnet": InputDefaults(227, HALF, HALF),
+    "alexnet": InputDefaults(227, HALF, HALF),
+    "zfnet-paper": InputDefaults(224, HALF, PAPER_STD),
+    "zfnet-wide": InputDefaults(224, HALF, PAPER_STD),
+    "cifar-cnn": InputDefaults(32, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    # The published weights of these three see pixels so: torchvision's ``transform_input`` of the first two makes
+    # ImageNet's normalisation into it.
+    "googlenet": InputDefaults(224, HALF, HALF),
+    "inception_v3": InputDefaults(299, HALF, HALF),
+    "efficientnet_v2_l": InputDefaults(224, HALF, HALF),
+}
+
+
+def input_defaults(name: str) -> InputDefaults:
+    """The input of a network's published recipe; torchvision's others have ImageNet's."""
+    return INPUT_DEFAULTS.get(name, IMAGENET)
+
+
+class NetworkSpecification(BaseModel):
+    """A network to be built, without its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    classes: int = Field(ge=1, le=100_000)
+    image_size: int = Field(ge=16, le=4096, description="height and width of the input, in pixels")
+    fc: Width | None = Field(default=None, description="width of the fully connected layers")
+    maps: tuple[Width, Width, Width] | None = Field(default=None, description="maps of convolutions 3, 4 and 5")
+    without: tuple[str, ...] = Field(default=(), description="layers left out: conv3, fc7 (paper, Table 3)")
+    # What a pixel (0 to 1, by channel) is made of before the network sees it: (pixel - mean) / std.
+    mean: Channels = HALF
+    std: Channels = HALF
+
+    @field_validator("without")
+    @classmethod
+    def _in_one_order(cls, without: tuple[str, ...]) -> tuple[str, ...]:
+        """The same layers have the same key, in whatever order they were named."""
+        return tuple(sorted(set(without)))
+
+    def key(self) -> str:
+        """The identity of the description."""
+        return hashlib.sha256(f"description 2 {self.model_dump_json()}".encode()).hexdigest()
+
+
+class LayerDescription(BaseModel):
+    """One layer of a network that has weights or changes the map's size."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str  # the module's path: features.10
+    name: str | None  # as people say it: conv5
+    kind: str  # the module's class: Conv2d
+    output_shape: tuple[int, ...]  # without the batch: (channels, rows, columns)
+    parameters: int
+    # Receptive field in pixels of the input, None where a unit sees all of it or more than can be said.
+    receptive_field: int | None
+    stride: int | None  # between the fields of neighbouring units
+    start: int | None  # the first row and column of the field of the map's first unit; negative in the padding
+
+    @property
+    def units(self) -> int:
+        return self.output_shape[0]
+
+
+class NetworkDescription(BaseModel):
+    """A network's layers in the order in which they run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    specification: NetworkSpecification
+    chain: bool  # every layer takes the output of the one before: counting its convolutions means something
+    layers: list[LayerDescription]
+    parameters: int
+    bytes: int  # of parameters and buffers
+
+    def convolutions(self) -> list[LayerDescription]:
+        return [layer for layer in self.layers if layer.kind == "Conv2d"]
+
+    def find_convolution(self, wanted: str) -> LayerDescription:
+        """The convolution called ``wanted``: ``5`` or ``conv5`` for the fifth, or a module path.
+
+        Where layers have names a number means a name: without conv3 and conv4, ``5`` is the third and last.
+
+        Raises
+        ------
+        NoSuchLayer, NotAConvolution, AmbiguousLayer
+        """
+        network = self.specification.name
+        choices = self._choices()
+        named = any(layer.name for layer in self.layers)
+        name = f"conv{int(wanted)}" if named and NUMBER.fullmatch(wanted) else wanted
+        for layer in self.layers:
+            if wanted == layer.path or name == layer.name:
+                if layer.kind != "Conv2d":
+                    raise NotAConvolution(layer=wanted, network=network, kind=layer.kind, choices=choices)
+                return layer
+        if NUMBER.fullmatch(wanted) and not named:
+            if not self.chain:
+                raise AmbiguousLayer(network=network, layer=wanted, choices=choices)
+            position = int(wanted)
+            if 1 <= position <= len(self.convolutions()):
+                return self.convolutions()[position - 1]
+        raise NoSuchLayer(network=network, layer=wanted, choices=choices)
+
+    def _choices(self) -> str:
+        said = [f"{c.name} ({c.path})" if c.name else c.path for c in self.convolutions()]
+        more = [f"and {len(said) - SHOWN_CHOICES} more"] if len(said) > SHOWN_CHOICES else []
+        return ", ".join(said[:SHOWN_CHOICES] + more)

@@ -1,0 +1,1 @@
+"""Pictures: mosaics, contact sheets, figures and charts."""

@@ -1,0 +1,107 @@
+"""Pictures of a trained network: its confusion matrix and its first-layer filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from unitscope.drawing.curves import as_png
+
+NAMED_CLASSES = 110  # more names than that can't be read
+NUMBERED_CLASSES = 25  # more cells than that can't hold a number
+DEAD_SHARE = 0.05  # of the median RMS: below it a filter answers to nothing
+DOMINATING_SHARE = 3.0  # of the median RMS: above it a filter drowns the others
+
+
+def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) -> bytes:
+    """A PNG file of a confusion matrix: a row for each true class, its answers as shares of the row.
+
+    ``answers``: int64 [K, 3], rows (true class, answer, images).
+    """
+    count = len(class_names)
+    matrix = np.zeros((count, count))
+    matrix[answers[:, 0], answers[:, 1]] = answers[:, 2]
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = np.divide(matrix, totals, out=np.zeros_like(matrix), where=totals > 0)
+    side = min(4 + 0.28 * count, 24)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    picture = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    axes.set(title=title, xlabel="answer", ylabel="true class (images)")
+    if count <= NAMED_CLASSES:
+        size = 9 if count <= 40 else 6
+        axes.set_xticks(range(count), class_names, rotation=90, fontsize=size)
+        named = [f"{name} ({int(total)})" for name, total in zip(class_names, totals[:, 0], strict=True)]
+        axes.set_yticks(range(count), named, fontsize=size)
+    if count <= NUMBERED_CLASSES:
+        for row, col in np.argwhere(shares >= 0.005):
+            colour = "white" if shares[row, col] > 0.5 else "black"
+            axes.text(
+                col, row, f"{100 * shares[row, col]:.0f}", ha="center", va="center", fontsize=7, color=colour
+            )
+    figure.colorbar(picture, label="share of the true class (%)", shrink=0.8)
+    return as_png(figure)
+
+
+def filter_summary(weight: torch.Tensor) -> dict[str, float | int]:
+    """How many of the filters [N, C, h, w] are dead or dominate the others (paper, section 4.1), by their RMS."""
+    rms = _rms(weight)
+    median = float(rms.median())
+    return {
+        "filters": len(rms),
+        "rms_least": float(rms.min()),
+        "rms_median": median,
+        "rms_largest": float(rms.max()),
+        "dead": int((rms <= DEAD_SHARE * median).sum()),
+        "dominating": int((rms > DOMINATING_SHARE * median).sum()),
+    }
+
+
+def draw_filters(title: str, weight: torch.Tensor) -> bytes:
+    """A PNG file of the first layer's filters [N, 3, h, w] (paper, Fig. 6) and the RMS of each.
+
+    Each filter has its own scale: zero is mid-grey, its largest |value| black or white.
+    """
+    summary = filter_summary(weight)
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{title}: {summary['dead']} dead, {summary['dominating']} dominating of {len(weight)}")
+    grid, bars = figure.subplots(1, 2, width_ratios=[1.2, 1])
+    grid.imshow(_mosaic(weight), interpolation="nearest")
+    grid.set_axis_off()
+    _draw_rms(bars, _rms(weight))
+    return as_png(figure)
+
+
+def _draw_rms(axes: Axes, rms: torch.Tensor) -> None:
+    median = float(rms.median())
+    axes.bar(range(len(rms)), rms.sort(descending=True).values.numpy(), width=1.0)
+    for share, name in ((DOMINATING_SHARE, "dominating"), (DEAD_SHARE, "dead")):
+        axes.axhline(share * median, color="C3", linestyle=":", linewidth=1)
+        axes.annotate(name, (len(rms) - 1, share * median), ha="right", va="bottom", fontsize=8, color="C3")
+    axes.set(xlabel="filters, the strongest first", ylabel="RMS of the weights", ylim=(0, None))
+
+
+def _mosaic(weight: torch.Tensor) -> np.ndarray:
+    """Filters side by side, a pixel apart: float32 [rows, columns, 3], 0 to 1."""
+    count, _, height, width = weight.shape
+    largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
+    tiles = (0.5 + 0.5 * weight / largest).permute(0, 2, 3, 1).numpy()
+    columns = math.ceil(math.sqrt(count * 1.3))
+    rows = math.ceil(count / columns)
+    mosaic = np.ones((rows * (height + 1) - 1, columns * (width + 1) - 1, 3), np.float32)
+    for number, tile in enumerate(tiles):
+        top, left = (number // columns) * (height + 1), (number % columns) * (width + 1)
+        mosaic[top : top + height, left : left + width] = tile
+    return mosaic
+
+
+def _rms(weight: torch.Tensor) -> torch.Tensor:
+    return weight.square().mean(dim=(1, 2, 3)).sqrt()

@@ -1,0 +1,1 @@
+"""Receptive fields, and networks as chains of modules."""

@@ -1,0 +1,1 @@
+"""Image files and files of decoded pixels. Nothing here needs torch."""

@@ -1,0 +1,239 @@
+"""The networks: ZFNets, a small one for CIFAR-10, and every classification model of torchvision by its name."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from unitscope.errors import InvalidArgument, NoSuchNetwork
+
+FC_WIDTH = 4096
+ZFNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+REMOVABLE = ZFNET_LAYERS[2:7]
+
+
+class ZFNet(nn.Module):
+    """Zeiler & Fergus 2013 in three parts, as torchvision's AlexNet: features, avgpool, classifier.
+
+    Parameters
+    ----------
+    stem
+        the modules up to the second pooling (and normalisation).
+    maps
+        of the second convolution, and of the three behind it.
+    avgpool
+        what is done to the last maps before they are flattened.
+    without
+        layers that are left out (the paper's Table 3), each with its ReLU and dropout; the poolings stay.
+
+    Raises
+    ------
+    InvalidArgument
+        ``without`` names a layer that can't be left out.
+    RuntimeError
+        the image is too small.
+    """
+
+    def __init__(
+        self,
+        stem: Sequence[nn.Module],
+        maps: Sequence[int],
+        avgpool: nn.Module,
+        classes: int,
+        image_size: int,
+        fc: int,
+        without: Collection[str],
+    ) -> None:
+        super().__init__()
+        for layer in without:
+            if layer not in REMOVABLE:
+                reason = f"'{layer}' can't be left out: the layers that can are {', '.join(REMOVABLE)}."
+                raise InvalidArgument(reason=reason)
+        self.layers = [layer for layer in ZFNET_LAYERS if layer not in without]
+        self.features = nn.Sequential(*stem)
+        inputs, *widths = maps
+        for layer, outputs in zip(("conv3", "conv4", "conv5"), widths, strict=True):
+            if layer in self.layers:
+                self.features.extend(_convolution(inputs, outputs, 3, padding=1))
+                inputs = outputs
+        self.features.append(nn.MaxPool2d(3, 2))
+        self.avgpool = avgpool
+        inputs = _outputs(nn.Sequential(self.features, self.avgpool), image_size)
+        self.classifier = nn.Sequential()
+        for layer in ("fc6", "fc7"):
+            if layer in self.layers:
+                self.classifier.extend([nn.Dropout(0.5), nn.Linear(inputs, fc), nn.ReLU(inplace=True)])
+                inputs = fc
+        self.classifier.append(nn.Linear(inputs, classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images [N, 3, H, W] float32 -> logits [N, classes]."""
+        return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
+
+
+def zfnet(
+    classes: int,
+    image_size: int,
+    fc: int = FC_WIDTH,
+    maps: tuple[int, int, int] = (384, 256, 256),
+    without: Collection[str] = (),
+) -> ZFNet:
+    """The variant of the published replications: 64, 192, 384, 256, 256 maps, paddings, no normalisation."""
+    stem = [
+        *_convolution(3, 64, 7, stride=2, padding=2),
+        nn.MaxPool2d(3, 2),
+        *_convolution(64, 192, 5, stride=2, padding=2),
+        nn.MaxPool2d(3, 2),
+    ]
+    return ZFNet(stem, (192, *maps), nn.AdaptiveAvgPool2d((6, 6)), classes, image_size, fc, without)
+
+
+def zfnet_paper(
+    classes: int,
+    image_size: int,
+    fc: int = FC_WIDTH,
+    maps: tuple[int, int, int] = (384, 384, 256),
+    without: Collection[str] = (),
+) -> ZFNet:
+    """The paper's own (Fig. 3): 96, 256, 384, 384, 256 maps, contrast normalisation after the first two.
+
+    The paper gives no paddings: these follow from its map sizes (110, 55, 26, 13, 13, 13, 13, 6). Its contrast
+    normalisation is torch's local response normalisation with the constants of Krizhevsky et al. 2012.
+    """
+    stem = [
+        *_convolution(3, 96, 7, stride=2, padding=1),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0),
+        *_convolution(96, 256, 5, stride=2),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0),
+    ]
+    return ZFNet(stem, (256, *maps), nn.Identity(), classes, image_size, fc, without)
+
+
+def _convolution(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int = 0
+) -> tuple[nn.Conv2d, nn.ReLU]:
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding), nn.ReLU(inplace=True)
+
+
+def _outputs(features: nn.Module, image_size: int) -> int:
+    """How many numbers ``features`` makes of an image; computes nothing."""
+    pixels = torch.empty(1, 3, image_size, image_size, device="meta")
+    return copy.deepcopy(features).to("meta")(pixels).numel()
+
+
+class CifarCNN(nn.Module):
+    """Six convolutions in three blocks, and three fully connected layers: the replications' for CIFAR-10.
+
+    The blocks have 64, 128 and 256 maps; the first convolution of each is followed by batch normalisation.
+    """
+
+    def __init__(self, classes: int, image_size: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            *_block(3, 32, 64),
+            *_block(64, 128, 128),
+            nn.Dropout2d(0.05),
+            *_block(128, 256, 256),
+        )
+        self.classifier = nn.Sequential(
+            nn.Dropout(0.1),
+            nn.Linear(_outputs(self.features, image_size), 1024),
+            nn.ReLU(inplace=True),
+            nn.Linear(1024, 512),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.1),
+            nn.Linear(512, classes),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images [N, 3, H, W] float32 -> logits [N, classes]."""
+        return self.classifier(torch.flatten(self.features(x), 1))
+
+
+def _block(inputs: int, middle: int, outputs: int) -> list[nn.Module]:
+    convolution, relu = _convolution(inputs, middle, 3, padding=1)
+    normalised = [convolution, nn.BatchNorm2d(middle), relu]
+    return [*normalised, *_convolution(middle, outputs, 3, padding=1), nn.MaxPool2d(2)]
+
+
+ZFNETS: dict[str, Callable[..., ZFNet]] = {
+    "zfnet": zfnet,
+    "zfnet-paper": zfnet_paper,
+    "zfnet-wide": partial(zfnet_paper, maps=(512, 1024, 512)),  # the widest of the paper's Table 3
+}
+OWN: dict[str, Callable[..., nn.Module]] = {**ZFNETS, "cifar-cnn": CifarCNN}
+
+
+def torchvision_models() -> ModuleType:
+    """``torchvision.models``. Importing it takes longer than torch itself: a process with a ZFNet does without."""
+    from torchvision import models
+
+    return models
+
+
+def names() -> list[str]:
+    """All networks that ``build`` knows."""
+    models = torchvision_models()
+    return [*OWN, *models.list_models(module=models)]
+
+
+def build(
+    name: str,
+    classes: int,
+    image_size: int,
+    fc: int | None = None,
+    maps: tuple[int, int, int] | None = None,
+    without: Collection[str] = (),
+) -> nn.Module:
+    """A network with initial weights, in training mode.
+
+    Parameters
+    ----------
+    fc, maps, without
+        of a ZFNet: width of the fully connected layers, maps of convolutions 3 to 5, layers to leave out.
+
+    Raises
+    ------
+    NoSuchNetwork
+    InvalidArgument
+        an option was given for a network that has no such thing, or the network can't take such images.
+    """
+    if name not in OWN and name not in names():
+        close = difflib.get_close_matches(name, names(), n=3)
+        raise NoSuchNetwork(name=name, close=f" (did you mean {' or '.join(close)}?)" if close else "")
+    given = {"fc": fc, "maps": maps, "without": without}
+    options: dict[str, Any] = {option: value for option, value in given.items() if value}
+    if options and name not in ZFNETS:
+        raise InvalidArgument(reason=f"{next(iter(options))} is for {', '.join(ZFNETS)}, not for {name}.")
+    if name in OWN:
+        try:
+            return OWN[name](classes, image_size, **options)
+        except RuntimeError as error:  # of a shape
+            reason = f"{name} can't take images of {image_size} pixels: {str(error).splitlines()[0]}."
+            raise InvalidArgument(reason=reason) from error
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": True}
+    model: nn.Module = torchvision_models().get_model(name, weights=None, num_classes=classes, **options)
+    return model
+
+
+def layer_names(model: nn.Module) -> dict[str, str]:
+    """Names as people say them, by module path: conv1 to convN, then fcN+1 on, in the networks of this module and
+    AlexNet. A ZFNet's layers keep theirs where one before them is left out."""
+    if not isinstance(model, (ZFNet, CifarCNN)) and not isinstance(model, torchvision_models().AlexNet):
+        return {}
+    weighted = [(p, m) for p, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    if isinstance(model, ZFNet):
+        said = model.layers
+    else:
+        said = [f"{'conv' if isinstance(m, nn.Conv2d) else 'fc'}{n}" for n, (_, m) in enumerate(weighted, start=1)]
+    return {path: name for (path, _), name in zip(weighted, said, strict=True)}

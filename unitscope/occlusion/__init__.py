@@ -1,0 +1,1 @@
+"""Occlusion sweeps (paper, section 4.2 and Fig. 7)."""

@@ -1,0 +1,1 @@
+"""Projections of activations back to pixels (paper, section 2.1)."""

@@ -1,0 +1,38 @@
+"""The way to project the units of a layer: windows along a chain, else the whole graph."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from unitscope.data.images import MEAN, STD, ByChannel
+from unitscope.geometry.chains import chain
+from unitscope.projection.deconvnet import Deconvnet
+from unitscope.projection.graph import GraphProjector
+from unitscope.projection.requests import Method, Projector
+from unitscope.projection.windows import WindowProjector
+
+
+def projector_for(
+    model: nn.Module,
+    layer: str,
+    image_size: int,
+    method: Method = "deconvnet",
+    counts: dict[int, int] | None = None,
+    device: torch.device | str = "cpu",
+    mean: ByChannel = MEAN,
+    std: ByChannel = STD,
+) -> Projector:
+    """What projects the units of a layer of ``model``, which is in evaluation mode on ``device``.
+
+    Parameters
+    ----------
+    layer
+        module path of the convolution.
+    counts
+        see ``WindowProjector``.
+    """
+    steps = chain(model, layer, (image_size, image_size))
+    if steps is None:
+        return GraphProjector(Deconvnet(model, layer, method), device, mean, std)
+    return WindowProjector(steps, method, counts, device, mean, std)

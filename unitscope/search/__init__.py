@@ -1,0 +1,1 @@
+"""The images that fire each unit most (paper, Fig. 2)."""

@@ -1,0 +1,1 @@
+"""The stages of an occlusion sweep, a module each."""

@@ -1,0 +1,106 @@
+"""``python -m worker.kinds.occlusion.estimate``: what an occlusion sweep would cost on this machine.
+
+Its specification is read from stdin; the answer is one line of JSON.
+
+Nothing but arithmetic depends on a network's weights, so that it is timed with initial ones.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.settings import load_settings
+from unitscope.occlusion.engines import Engine, Full, choose_engine
+from unitscope.occlusion.incremental import Incremental
+from unitscope.occlusion.occluders import Grid
+from unitscope.occlusion.sweep import Sweep
+from worker.arithmetic import settle_arithmetic
+from worker.kinds.common import build
+from worker.programs.answering import print_answer
+
+TIMED_KINDS = 4
+
+
+def estimate(specification: OcclusionSpecification, device: torch.device) -> dict[str, Any]:
+    """The engine that would be chosen and why, multiplications by position of the square, seconds as measured on a
+    few batches."""
+    network = specification.network
+    model = build(network).eval().to(device, memory_format=torch.channels_last)
+    grid = Grid(network.image_size, specification.patch, specification.stride)
+    choice = choose_engine(model, specification.path, grid, specification.engine)
+    sweep = Sweep(
+        choice.engine, memory=specification.memory_mb * 2**20, together=specification.together, device=device
+    )
+    engines: list[Engine] = [choice.engine]
+    other = Full if isinstance(choice.engine, Incremental) else Incremental
+    with suppress(ValueError):  # the reason says why
+        engines.append(other(model, specification.path, grid))
+    counted = {engine.name: engine.multiplications() for engine in sorted(engines, key=lambda engine: engine.name)}
+    seconds = _seconds_of_image(sweep, device)
+    return {
+        "images": len(specification.images),
+        "positions_of_an_image": grid.places,
+        "engine": choice.engine.name,
+        "because": choice.reason,
+        "multiplications_of_a_position": {name: round(count) for name, count in counted.items()},
+        "occluded_images_at_once": sweep.at_once,
+        "images_at_once": sweep.images_at_once,
+        "device": str(device),
+        "seconds_an_image": seconds,
+        "seconds": seconds * len(specification.images),
+        "approximate": bool(specification.approximate),
+    }
+
+
+@torch.inference_mode()
+def _seconds_of_image(sweep: Sweep, device: torch.device) -> float:
+    """By a batch each of some kinds of places, after one to warm up."""
+    engine, grid = sweep.engine, sweep.engine.grid
+    images = torch.zeros(1, 3, grid.size, grid.size, device=device).to(memory_format=torch.channels_last)
+    began = time.perf_counter()
+    clear = engine.clear(images)
+    clear_seconds = time.perf_counter() - began
+    places = grid.all_places()
+    timed = list(_timed_kinds(engine, clear, images, places, sweep.at_once))
+    share = sum(count for count, _ in timed) / len(places)
+    return clear_seconds + sum(count * seconds for count, seconds in timed) / share
+
+
+def _timed_kinds(
+    engine: Engine, clear: Any, images: torch.Tensor, places: torch.Tensor, at_once: int
+) -> Iterator[tuple[int, float]]:
+    """How many places are of a kind, and seconds for one."""
+    kinds = engine.kinds(places)
+    present = kinds.unique()
+    chosen = present[torch.linspace(0, len(present) - 1, min(TIMED_KINDS, len(present))).long()].tolist()
+    unit = torch.zeros(1, dtype=torch.int64, device=images.device)
+    for turn, kind in enumerate([chosen[0], *chosen]):
+        of_kind = places[kinds == kind]
+        batch = of_kind.repeat(-(-at_once // len(of_kind)), 1)[:at_once]
+        began = time.perf_counter()
+        engine.run(clear, images, torch.zeros(at_once, dtype=torch.int64), batch, unit)
+        if images.is_cuda:
+            torch.cuda.synchronize()
+        if turn:
+            yield len(of_kind), (time.perf_counter() - began) / at_once
+
+
+def main() -> None:
+    """Estimate the sweep whose specification comes as JSON."""
+    os.umask(0o077)
+    settle_arithmetic(load_settings({}).threads)
+    device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    specification = OcclusionSpecification.model_validate_json(sys.stdin.read())
+    print_answer(lambda: {"estimate": estimate(specification, torch.device(device))})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The rows of an occlusion sweep: an image each, and a position each on request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from shared.database.datasets import Image
+from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.occlusion.tables import OcclusionMap, OcclusionPosition
+from unitscope.occlusion.sweep import OcclusionMaps
+from worker.runner import ShardContext
+
+
+def swept_box(specification: OcclusionSpecification, image: Image) -> tuple[float, float, float, float] | None:
+    """The object's box (left, top, right, bottom) in pixels of the network's input; None unless whole files are
+    swept."""
+    if image.box is None or not specification.whole_files:
+        return None
+    across, down = (specification.network.image_size / side for side in (image.width, image.height))
+    left, top, right, bottom = image.box
+    return left * across, top * down, right * across, bottom * down
+
+
+def numbers_of(maps: OcclusionMaps, class_names: Sequence[str], target: int | None) -> dict[str, Any]:
+    """The columns of ``OcclusionMap`` that come from the maps."""
+    target_map = maps.target_probability
+    return {
+        "unit": maps.unit,
+        "clear_activation": maps.clear_activation,
+        "clear_probability": maps.clear_probability,
+        "clear_class": class_names[maps.clear_class],
+        "positions": maps.classes.size,
+        "computed": int(maps.computed.sum()),
+        "error": maps.error,
+        **_least("activation", maps),
+        **_least("probability", maps),
+        "class_changes": int((maps.classes != maps.clear_class).sum()),
+        "correlation": maps.correlation,
+        "target_class": None if target is None else class_names[target],
+        "clear_target_probability": maps.clear_target_probability,
+        "min_target_probability": None if target_map is None else float(target_map.min()),
+        "max_target_probability": None if target_map is None else float(target_map.max()),
+    }
+
+
+def _least(name: str, maps: OcclusionMaps) -> dict[str, Any]:
+    """The lowest value of a map and where the square is then; of equal ones the first row and column."""
+    values = getattr(maps, name)
+    row, col = np.unravel_index(values.argmin(), values.shape)
+    return {
+        f"min_{name}": float(values[row, col]),
+        f"min_{name}_row": int(maps.starts[row]),
+        f"min_{name}_col": int(maps.starts[col]),
+    }
+
+
+def means_by_box(
+    specification: OcclusionSpecification, image: Image, maps: OcclusionMaps
+) -> dict[str, float | None]:
+    """The mean probability with the square's centre inside, and outside, of the object's box."""
+    box = swept_box(specification, image)
+    inside = None if box is None else maps.centres_inside(box)
+    if inside is None or inside.all() or not inside.any():
+        return {"inside_probability": None, "outside_probability": None}
+    return {
+        "inside_probability": float(maps.probability[inside].mean()),
+        "outside_probability": float(maps.probability[~inside].mean()),
+    }
+
+
+def record_positions(context: ShardContext, image: Image, maps: OcclusionMaps, class_names: Sequence[str]) -> None:
+    """A row for every position, in place of those that an attempt that got half way has left."""
+    target = maps.target_probability
+    rows = [
+        {
+            "job_id": context.claim.job_id,
+            "image_id": image.id,
+            "row": int(maps.starts[row]),
+            "col": int(maps.starts[col]),
+            "activation": float(maps.activation[row, col]),
+            "probability": float(maps.probability[row, col]),
+            "target_probability": None if target is None else float(target[row, col]),
+            "class_name": class_names[maps.classes[row, col]],
+        }
+        for row, col in np.ndindex(maps.classes.shape)
+    ]
+
+    def write(session: Session) -> None:
+        of_image = OcclusionPosition.image_id == image.id
+        session.execute(
+            delete(OcclusionPosition).where(OcclusionPosition.job_id == context.claim.job_id, of_image)
+        )
+        session.execute(insert(OcclusionPosition), rows)
+
+    context.record(write)
+
+
+def rows_of(context: ShardContext, image_ids: Sequence[int] | None = None) -> list[OcclusionMap]:
+    """The job's rows, or those of some images, in the order of the images."""
+    query = select(OcclusionMap).where(OcclusionMap.job_id == context.claim.job_id)
+    if image_ids is not None:
+        query = query.where(OcclusionMap.image_id.in_(image_ids))
+    with context.database.read() as session:
+        return list(session.scalars(query.order_by(OcclusionMap.image_id)))
+
+
+def caption(image: Image) -> str:
+    """An image in a few words: its class, file, and object."""
+    number = f", object {image.object_number}" if image.object_number else ""
+    return f"{image.class_name}: {image.path}{number}"

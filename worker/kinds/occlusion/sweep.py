@@ -1,0 +1,138 @@
+"""The occlusion sweep: *sweep* shards of images; *draw* and *finish* are in ``occlusion_drawing``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sqlalchemy.orm import Session
+
+from shared.database.datasets import Dataset, Image
+from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.occlusion.tables import OcclusionMap
+from shared.store.store import StoredFile
+from unitscope.data.images import ImageSource, Skipped, UnreadableImage, read_cached
+from unitscope.data.pixel_cache import PixelCache
+from unitscope.drawing import pictures
+from unitscope.drawing.unit_pictures import UnitPicture
+from unitscope.occlusion.arrays import write_maps
+from unitscope.occlusion.engines import choose_engine
+from unitscope.occlusion.occluders import Grid
+from unitscope.occlusion.sweep import OcclusionMaps, Sweep
+from worker.kinds.common import keep, numbered_images, pixel_cache, report_skipped, trained
+from worker.kinds.occlusion.projections import UnitProjections
+from worker.kinds.occlusion.rows import means_by_box, numbers_of, record_positions
+from worker.runner import ShardContext
+
+
+def sweep(context: ShardContext) -> None:
+    """A shard of images: the maps of each, as arrays in the store and as rows; the unit's projection."""
+    specification = cast(OcclusionSpecification, context.specification)
+    shard = _Shard(context, specification)
+    numbers = specification.images[context.payload["start"] : context.payload["stop"]]
+    images = [(image, swept_source(specification, source)) for image, source in numbered_images(context, numbers)]
+    rows: list[dict[str, Any]] = []
+    files: list[StoredFile] = []
+    for start in range(0, len(images), shard.sweep.images_at_once):
+        some = images[start : start + shard.sweep.images_at_once]
+        for row, of_image in shard.run(some):
+            rows.append(row)
+            files += of_image
+        context.progress(len(some))
+    report_skipped(context, shard.skipped)
+
+    def write(session: Session) -> None:
+        keep(context, session, files)
+        session.add_all(OcclusionMap(**row) for row in rows)
+
+    context.complete(write)
+
+
+def swept_source(specification: OcclusionSpecification, source: ImageSource) -> ImageSource:
+    """What is swept: the object's box, or its whole file."""
+    return replace(source, box=None) if specification.whole_files else source
+
+
+def swept_cache(context: ShardContext, specification: OcclusionSpecification) -> PixelCache | None:
+    """Where what is swept is kept as pixels."""
+    return None if specification.whole_files else pixel_cache(context, specification.network.image_size)
+
+
+class _Shard:
+    """What the images of a shard have in common."""
+
+    def __init__(self, context: ShardContext, specification: OcclusionSpecification) -> None:
+        self.context, self.specification = context, specification
+        network = specification.network
+        self.model = trained(context, network, specification.weights_path)
+        grid = Grid(network.image_size, specification.patch, specification.stride)
+        choice = choose_engine(self.model, specification.path, grid, specification.engine)
+        if choice.engine.name != specification.engine:
+            context.log("info", f"engine {choice.engine.name}: {choice.reason}")
+        self.sweep = Sweep(
+            choice.engine,
+            specification.fill,
+            specification.seed,
+            unit=specification.unit,
+            target=specification.target,
+            tolerance=specification.approximate,
+            memory=specification.memory_mb * 2**20,
+            together=specification.together,
+            device=context.device,
+            mean=network.mean,
+            std=network.std,
+            on_smaller=lambda at_once: context.log(
+                "warning", f"memory does not suffice: {at_once} occluded images at once"
+            ),
+        )
+        self.projections = UnitProjections(context, specification, self.model)
+        self.cache = swept_cache(context, specification)
+        self.skipped: list[Skipped] = []
+        with context.database.read() as session:
+            self.class_names = session.get_one(Dataset, specification.dataset_id).class_names
+
+    def run(self, images: Sequence[tuple[Image, ImageSource]]) -> list[tuple[dict[str, Any], list[StoredFile]]]:
+        """Sweep over some images together: of each that can be read, its row and its files."""
+        read = []
+        for image, source in images:
+            try:
+                read.append(
+                    (image, source, read_cached(source, self.specification.network.image_size, self.cache))
+                )
+            except UnreadableImage as error:
+                self.skipped.append(Skipped(source, str(error)))
+        if not read:
+            return []
+        pixels = torch.from_numpy(np.stack([picture for _, _, picture in read])).permute(0, 3, 1, 2)
+        labels = [image.class_index for image, _, _ in read]
+        swept = self.sweep.run(pixels, labels, lambda: self.context.progress(0))
+        shown = self.projections.of(pixels, [maps.unit for maps in swept], [source for _, source, _ in read])
+        return [
+            self._store(image, maps, picture)
+            for (image, _, _), maps, picture in zip(read, swept, shown, strict=True)
+        ]
+
+    def _store(
+        self, image: Image, maps: OcclusionMaps, shown: UnitPicture | None
+    ) -> tuple[dict[str, Any], list[StoredFile]]:
+        array = self.context.store.write(".npz", lambda file: write_maps(file, maps))
+        drawn = [shown.projection, shown.patch] if shown else []
+        projection = [self.context.store.put(pictures.png(picture), ".png") for picture in drawn]
+        if self.specification.positions:
+            record_positions(self.context, image, maps, self.class_names)
+        row = {
+            "job_id": self.context.claim.job_id,
+            "image_id": image.id,
+            "layer": self.specification.layer,
+            "layer_path": self.specification.path,
+            "engine": self.sweep.engine.name,
+            "array_path": array.path,
+            "projection_path": projection[0].path if projection else None,
+            "patch_path": projection[1].path if projection else None,
+            **numbers_of(maps, self.class_names, self.specification.target),
+            **means_by_box(self.specification, image, maps),
+        }
+        return row, [array, *projection]

@@ -1,0 +1,118 @@
+"""Rows of a top-9 search computed again: how much images fire units, and where."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import cast
+
+from sqlalchemy import func, select
+
+from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
+from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, SearchedUnit, TopActivation
+from unitscope.data.images import Skipped, batches
+from unitscope.search.ranking import TopActivations
+from unitscope.search.search import LayerSearch, search
+from worker.context import JobContext
+from worker.kinds.checking import Comparison
+from worker.kinds.common import sources_by_id, trained
+
+Row = TopActivation | BottomActivation | ClassActivation
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    layer: SearchedLayer
+    row: Row
+
+    @property
+    def name(self) -> str:
+        kind = {BottomActivation: "bottom ", ClassActivation: "class "}.get(type(self.row), "")
+        return f"{self.layer.layer} unit {self.row.unit} {kind}rank {self.row.rank}, image {self.row.image_id}"
+
+
+def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
+    """Run the images of some rows forward and look for what the rows say."""
+    specification = cast(Top9Specification, context.specification)
+    sampled = _sample(context, specification, chance, sample)
+    comparison = Comparison()
+    sources = sources_by_id(context, sorted({item.row.image_id for item in sampled}))
+    skipped: list[Skipped] = []
+    units: dict[str, list[int]] = defaultdict(list)
+    for item in sorted(sampled, key=lambda item: item.row.unit):
+        if item.row.unit not in units[item.layer.layer_path]:
+            units[item.layer.layer_path].append(item.row.unit)
+    found = search(
+        trained(context, specification.network, specification.weights_path),
+        units,
+        batches(
+            [sources[number] for number in sorted(sources)],
+            SEARCH_BATCH,
+            specification.network.image_size,
+            pad=True,
+            skipped=skipped,
+        ),
+        max(len(sources), 1),
+        context.device,
+        mean=specification.network.mean,
+        std=specification.network.std,
+        bottom=specification.bottom,
+    )
+    unreadable = {item.source.id: item.reason for item in skipped}
+    for item in sampled:
+        if item.row.image_id in unreadable:
+            comparison.row(item.name, f"the image can't be read: {unreadable[item.row.image_id]}")
+        else:
+            path = item.layer.layer_path
+            _compare(comparison, item, found[path], units[path].index(item.row.unit))
+    return comparison
+
+
+def _sample(
+    context: JobContext, specification: Top9Specification, chance: random.Random, sample: int
+) -> list[_Sampled]:
+    """Units and rankings at random, and of each a row at random."""
+    tables: list[type[Row]] = [TopActivation]
+    tables += [BottomActivation] * specification.bottom + [ClassActivation] * specification.per_class
+    sampled = []
+    with context.database.read() as session:
+        layers = {
+            layer.id: layer
+            for layer in session.scalars(select(SearchedLayer).where(SearchedLayer.job_id == context.job_id))
+        }
+        live = (SearchedUnit.layer_id.in_(layers), SearchedUnit.dead.is_(False))
+        query = select(SearchedUnit.layer_id, SearchedUnit.unit).where(*live)
+        units = session.execute(query.order_by(SearchedUnit.layer_id, SearchedUnit.unit)).all()
+        rankings = [(unit, table) for unit in units for table in tables]
+        for unit, table in chance.sample(rankings, len(rankings)):
+            of_unit = (table.layer_id == unit.layer_id, table.unit == unit.unit)
+            if len(sampled) == sample:
+                break
+            if count := session.scalar(select(func.count()).select_from(table).where(*of_unit)):
+                ordered = select(table).where(*of_unit).order_by(*table.__table__.primary_key)
+                row = session.scalars(ordered.offset(chance.randrange(count)).limit(1)).one()
+                sampled.append(_Sampled(layers[unit.layer_id], row))
+    return sampled
+
+
+def _compare(comparison: Comparison, item: _Sampled, found: LayerSearch, place: int) -> None:
+    ranking = found.bottom if isinstance(item.row, BottomActivation) else found.top
+    sign = -1 if isinstance(item.row, BottomActivation) else 1
+    entry = _entry(ranking, place, item.row.image_id) if ranking else None
+    if entry is None:
+        comparison.row(item.name, "the unit does not fire on it")
+        return
+    activation, row, col = entry
+    # A maximum that occurs twice to the last bit but one may be found at the other place.
+    moved = (row, col) != (item.row.row, item.row.col)
+    problem = f"recorded at {item.row.row}, {item.row.col}, found at {row}, {col}" if moved else None
+    comparison.row(item.name, problem)
+    comparison.number(item.name, item.row.activation, sign * activation, float(found.maxima[:, place].max()))
+
+
+def _entry(ranking: TopActivations, place: int, image_id: int) -> tuple[float, int, int] | None:
+    """An image's activation and its row and column among a unit's ranking."""
+    for rank in (ranking.image[place] == image_id).nonzero()[0].tolist():
+        return float(ranking.activation[place, rank]), int(ranking.row[place, rank]), int(ranking.col[place, rank])
+    return None

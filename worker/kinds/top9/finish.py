@@ -1,0 +1,86 @@
+"""Stage *finish* of a top-9 search: contact sheets and the job's summary."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+from PIL import Image
+from sqlalchemy import func
+from sqlalchemy import select as sql_select
+from sqlalchemy.orm import Session
+
+from shared.database.datasets import Dataset
+from shared.jobs.tables import Job
+from shared.kinds.top9.specification import Top9Specification
+from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
+from shared.store.store import StoredFile
+from unitscope.drawing import pictures
+from worker.kinds.common import keep
+from worker.kinds.top9.partials import (
+    load_skipped,
+    results_of,
+)
+from worker.runner import ShardContext
+
+SHEET_COLUMNS = 8
+
+
+def finish(context: ShardContext) -> None:
+    """The contact sheet of every layer, and the job's summary."""
+    specification = cast(Top9Specification, context.specification)
+    with context.database.read() as session:
+        dataset = session.get_one(Dataset, specification.dataset_id).name
+        layers = session.scalars(
+            sql_select(SearchedLayer)
+            .where(SearchedLayer.job_id == context.claim.job_id)
+            .order_by(SearchedLayer.id)
+        ).all()
+        rows = session.execute(
+            sql_select(TopActivation.layer_id, func.count().label("rows"))
+            .where(TopActivation.layer_id.in_([layer.id for layer in layers]))
+            .group_by(TopActivation.layer_id)
+        ).all()
+    skipped = load_skipped(context, results_of(context, "select")[0])
+    summary = {"images": specification.image_count - skipped, "images_left_out": skipped, "layers": []}
+    sheets: dict[int, StoredFile] = {}
+    counts = {row.layer_id: row.rows for row in rows}
+    for layer in layers:
+        units = _units(context, layer.id)
+        live = [(unit.unit, *_mosaics(context, unit)) for unit in units if not unit.dead]
+        title = (
+            f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
+            f"top {specification.top} of {len(live)} units, projections beside image patches"
+        )
+        sheets[layer.id] = context.store.put(
+            pictures.jpeg(pictures.contact_sheet(live, title, SHEET_COLUMNS)), ".jpg"
+        )
+        summary["layers"].append(
+            {
+                "layer": layer.layer,
+                "units": len(units),
+                "dead": len(units) - len(live),
+                "rows": counts.get(layer.id, 0),
+            }
+        )
+        context.progress()
+
+    def write(session: Session) -> None:
+        keep(context, session, list(sheets.values()))
+        for layer_id, sheet in sheets.items():
+            session.get_one(SearchedLayer, layer_id).contact_sheet_path = sheet.path
+        session.get_one(Job, context.claim.job_id).summary = summary
+
+    context.complete(write)
+
+
+def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
+    with context.database.read() as session:
+        query = sql_select(SearchedUnit).where(SearchedUnit.layer_id == layer_id)
+        return list(session.scalars(query.order_by(SearchedUnit.unit)))
+
+
+def _mosaics(context: ShardContext, unit: SearchedUnit) -> list[np.ndarray]:
+    """Projections, then patches."""
+    files = [context.store.verified(path or "") for path in (unit.projections_path, unit.patches_path)]
+    return [np.asarray(Image.open(file).convert("RGB")) for file in files]

@@ -1,0 +1,107 @@
+"""What a stage of the top-9 search leaves to the next one: arrays in the store, read a layer at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from shared.errors import OfAnotherVersion
+from shared.store.store import StoredFile
+from unitscope.search.ranking import FIELDS, TopActivations
+from unitscope.search.search import LayerSearch
+from worker.kinds.common import results_of
+from worker.runner import ShardContext
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Winners:
+    """A layer's top activations among all images, and bool [units, top]: which of them are tied with another."""
+
+    top: TopActivations
+    tied: np.ndarray
+
+
+def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: int) -> StoredFile:
+    """Keep what a shard found in each layer, and how many of its images were left out."""
+    arrays: Arrays = {"skipped": np.int64(skipped)}
+    for number, layer in enumerate(found):
+        arrays |= {f"{number}.{name}": values for name, values in _arrays_of(layer)}
+    return _store(context, arrays)
+
+
+def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
+    """What a shard found in the layer of this number; only this layer's arrays are read, of a file that
+    ``load_skipped`` has looked through."""
+    with _stored(context.store.locate(path)) as arrays:
+        labels = arrays[f"{number}.labels"]
+        classes = _load_top(arrays, f"{number}.class") if len(labels) else None
+        return LayerSearch(
+            _load_top(arrays, f"{number}.top"),
+            _load_top(arrays, f"{number}.bottom") if f"{number}.bottom.activation" in arrays else None,
+            {
+                label: TopActivations(*(getattr(classes, name)[place] for name in FIELDS))
+                for place, label in enumerate(labels.tolist())
+            },
+            arrays[f"{number}.maxima"],
+        )
+
+
+def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: int) -> StoredFile:
+    """Keep the winners of each layer, and how many images were left out."""
+    arrays: Arrays = {"skipped": np.int64(skipped)}
+    for number, layer in enumerate(winners):
+        arrays |= {f"{number}.{name}": values for name, values in _top_arrays("top", layer.top)}
+        arrays[f"{number}.tied"] = layer.tied
+    return _store(context, arrays)
+
+
+def load_winners(context: ShardContext, number: int) -> Winners:
+    """The winners of the layer of this number, as *select* left them."""
+    with _stored(context.store.verified(results_of(context, "select")[0])) as arrays:
+        return Winners(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
+
+
+def load_skipped(context: ShardContext, path: str) -> int:
+    """How many images were left out, of a shard or of all."""
+    with _stored(context.store.verified(path)) as arrays:
+        return int(arrays["skipped"])
+
+
+def _arrays_of(found: LayerSearch) -> Iterator[tuple[str, np.ndarray]]:
+    yield from _top_arrays("top", found.top)
+    if found.bottom:
+        yield from _top_arrays("bottom", found.bottom)
+    labels = sorted(found.by_class)
+    yield "labels", np.array(labels, np.int64)
+    for name in FIELDS if labels else ():
+        yield f"class.{name}", np.stack([getattr(found.by_class[label], name) for label in labels])
+    yield "maxima", found.maxima
+
+
+def _top_arrays(kind: str, top: TopActivations) -> Iterator[tuple[str, np.ndarray]]:
+    return ((f"{kind}.{name}", getattr(top, name)) for name in FIELDS)
+
+
+def _load_top(arrays: Mapping[str, np.ndarray], prefix: str) -> TopActivations:
+    return TopActivations(*(arrays[f"{prefix}.{name}"] for name in FIELDS))
+
+
+@contextmanager
+def _stored(file: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """Arrays of a file that a stage left. Raises ``OfAnotherVersion`` where one of them is not there."""
+    with np.load(file, allow_pickle=False) as arrays:
+        try:
+            yield arrays
+        except KeyError as error:
+            path = f"{file.parent.name}/{file.name}"
+            raise OfAnotherVersion(path=path, reason=error.args[0] if error.args else error) from error
+
+
+def _store(context: ShardContext, arrays: Arrays) -> StoredFile:
+    return context.store.write(".npz", lambda file: np.savez(file, allow_pickle=False, **arrays))

@@ -1,0 +1,199 @@
+"""The stage *project* of the top-9 search: the winners of some units, projected back to pixels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.errors import ProjectionCheckFailed
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
+from shared.store.store import StoredFile
+from unitscope.data.images import ImageSource, UnreadableImage, read_cached
+from unitscope.drawing import pictures
+from unitscope.drawing.unit_pictures import UnitPicture, WrongProjection, mosaics, unit_picture
+from unitscope.geometry.receptive_fields import trace
+from unitscope.projection.choice import projector_for
+from unitscope.projection.requests import Requests
+from unitscope.search.ranking import NO_IMAGE
+from worker.kinds.common import keep, pixel_cache, sources_by_id, trained
+from worker.kinds.top9.partials import load_winners
+from worker.runner import ShardContext
+
+WRITERS = 4
+UNITS_AT_ONCE = 64  # their images and pictures are in memory together
+
+
+@dataclass(frozen=True)
+class _Projected:
+    """A unit's pictures in the store, and its rows."""
+
+    unit: int
+    patches: StoredFile  # mosaics
+    projections: StoredFile
+    rows: list[dict[str, object]]
+    files: list[StoredFile]
+
+
+def project(context: ShardContext) -> None:
+    """A shard of units of one layer: patch and projection of every winner, each checked, and the mosaics."""
+    specification = cast(Top9Specification, context.specification)
+    layer = specification.layers[context.payload["layer"]]
+    units = _Units(context, specification, layer)
+    projected: list[_Projected] = []
+    with ThreadPoolExecutor(WRITERS) as writers:  # encoding and writing let go of the GIL
+        for start in range(0, len(units.live), UNITS_AT_ONCE):
+            projected += units.project(units.live[start : start + UNITS_AT_ONCE], writers)
+    context.progress(len(context.payload["units"]) - len(units.live))
+
+    def write(session: Session) -> None:
+        layer_id = session.scalars(
+            select(SearchedLayer.id).where(
+                SearchedLayer.job_id == context.claim.job_id, SearchedLayer.layer_path == layer.path
+            )
+        ).one()
+        keep(context, session, [file for p in projected for file in p.files])
+        for p in projected:
+            row = session.get_one(SearchedUnit, (layer_id, p.unit))
+            row.patches_path, row.projections_path = p.patches.path, p.projections.path
+            session.add_all(TopActivation(layer_id=layer_id, unit=p.unit, **row) for row in p.rows)
+
+    context.complete(write)
+
+
+@dataclass(frozen=True)
+class _Winner:
+    """An image that fires a unit, where, and how much."""
+
+    unit: int
+    rank: int  # from 0
+    source: ImageSource
+    row: int
+    col: int
+    activation: float
+    tied: bool
+
+
+class _Units:
+    """The units of a shard, projected from the merged winners of the search."""
+
+    def __init__(
+        self, context: ShardContext, specification: Top9Specification, layer: SearchedLayerSpecification
+    ) -> None:
+        self.context, self.specification, self.layer = context, specification, layer
+        network = specification.network
+        winners = load_winners(context, specification.layers.index(layer))
+        self.winners, self.tied = winners.top, winners.tied
+        self.largest = float(self.winners.activation.max())
+        self.place = {unit: place for place, unit in enumerate(layer.units)}
+        self.live = [unit for unit in context.payload["units"] if not self.winners.dead[self.place[unit]]]
+        chosen = self.winners.image[[self.place[unit] for unit in self.live]]
+        self.sources = sources_by_id(context, np.unique(chosen[chosen != NO_IMAGE]).tolist())
+        self.cache = pixel_cache(context, network.image_size)
+        model = trained(context, network, specification.weights_path)
+        self.geometry = next(t.geometry for t in trace(model, network.image_size).layers if t.path == layer.path)
+        # Of all units, not the shard's: pictures must not depend on the number of shards.
+        images, counts = np.unique(self.winners.image, return_counts=True)
+        self.projector = projector_for(
+            model,
+            layer.path,
+            network.image_size,
+            specification.projection,
+            dict(zip(images.tolist(), counts.tolist(), strict=True)),
+            context.device,
+            network.mean,
+            network.std,
+        )
+
+    def project(self, units: Sequence[int], writers: Executor) -> list[_Projected]:
+        """Make, check and store the pictures of these units.
+
+        Raises
+        ------
+        ProjectionCheckFailed
+        """
+        winners = [winner for unit in units for winner in self._winners(unit)]
+        sources = {winner.source.id: winner.source for winner in winners}
+        number = {image: number for number, image in enumerate(sources)}
+        pixels = [self._read(source) for source in sources.values()]
+        images = [winner.source.id for winner in winners]
+        numbers = (
+            [winner.unit for winner in winners],
+            [number[image] for image in images],
+            images,
+            [winner.row for winner in winners],
+            [winner.col for winner in winners],
+        )
+        requests = Requests(*(np.array(values, np.int64) for values in numbers))
+        drawn: dict[int, dict[_Winner, UnitPicture]] = {unit: {} for unit in units}
+        missing = Counter(winner.unit for winner in winners)
+        stored: dict[int, Future[_Projected]] = {}
+        for place, projection in self.projector.project(pixels, requests):
+            winner = winners[place]
+            window = self.geometry.window(winner.row, winner.col) if self.geometry else None
+            image = pixels[number[winner.source.id]]
+            try:
+                picture = unit_picture(image, projection, window, winner.activation, self.largest)
+            except WrongProjection as wrong:
+                raise self._failed(winner.unit, winner.source, str(wrong)) from wrong
+            drawn[winner.unit][winner] = picture
+            complete = len(drawn[winner.unit]) == missing[winner.unit]
+            if complete:
+                stored[winner.unit] = writers.submit(self._store, winner.unit, drawn.pop(winner.unit))
+            self.context.progress(int(complete))
+        return [stored[unit].result() for unit in units]
+
+    def _winners(self, unit: int) -> Iterator[_Winner]:
+        place, top = self.place[unit], self.winners
+        for rank in range(int((top.image[place] != NO_IMAGE).sum())):
+            yield _Winner(
+                unit,
+                rank,
+                self.sources[int(top.image[place, rank])],
+                int(top.row[place, rank]),
+                int(top.col[place, rank]),
+                float(top.activation[place, rank]),
+                bool(self.tied[place, rank]),
+            )
+
+    def _store(self, unit: int, drawn: dict[_Winner, UnitPicture]) -> _Projected:
+        winners = sorted(drawn, key=lambda winner: winner.rank)
+        of_unit = [drawn[winner] for winner in winners]
+        patches = [self._put(picture.patch) for picture in of_unit]
+        projections = [self._put(picture.projection) for picture in of_unit]
+        both = [self._put(mosaic) for mosaic in mosaics(of_unit, self.specification.top)]
+        rows = [
+            {
+                "rank": winner.rank + 1,
+                "activation": winner.activation,
+                "image_id": winner.source.id,
+                "row": winner.row,
+                "col": winner.col,
+                "patch_path": patch.path,
+                "projection_path": projection.path,
+                "projection_scale": picture.scale,
+                "tied": winner.tied,
+            }
+            for winner, picture, patch, projection in zip(winners, of_unit, patches, projections, strict=True)
+        ]
+        return _Projected(unit, *both, rows, [*patches, *projections, *both])
+
+    def _put(self, picture: pictures.Picture) -> StoredFile:
+        return self.context.store.put(pictures.png(picture), ".png")
+
+    def _read(self, source: ImageSource) -> np.ndarray:
+        try:
+            return read_cached(source, self.specification.network.image_size, self.cache)
+        except UnreadableImage as error:  # it could be read when it was searched
+            unit = next(unit for unit in self.live if source in (w.source for w in self._winners(unit)))
+            raise self._failed(unit, source, str(error)) from error
+
+    def _failed(self, unit: int, source: ImageSource, reason: str) -> ProjectionCheckFailed:
+        return ProjectionCheckFailed(unit=unit, layer=self.layer.layer, image=source.path, reason=reason)

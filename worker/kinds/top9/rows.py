@@ -1,0 +1,98 @@
+"""The rows that *select* writes of a layer: its units, their statistics, and the rankings without pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from shared.database.base import Base
+from shared.database.connection import insert_missing
+from shared.kinds.top9.specification import SearchedLayerSpecification
+from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, SearchedUnit, UnitStatistics
+from unitscope.search.ranking import NO_IMAGE, TopActivations
+from unitscope.search.search import LayerSearch
+from unitscope.search.statistics import unit_statistics
+from worker.runner import ShardContext
+
+Columns = dict[str, np.ndarray]
+
+# A ranking of classes can have millions of rows: in one transaction they would keep every other writer of a SQLite
+# file waiting until it gives up.
+ROWS_AT_ONCE = 20_000
+
+
+def record_layer(context: ShardContext, layer: SearchedLayerSpecification, found: LayerSearch) -> None:
+    """Write what was found in a layer, in as many transactions as it takes.
+
+    An attempt that got half way has left some of these rows, and they are the same.
+    """
+    layer_id = _record_units(context, layer, found)
+    if found.bottom:
+        columns = _columns(layer.units, {0: found.bottom})
+        del columns["class_index"]
+        columns["activation"] = -columns["activation"]  # the search ranks the negated maps
+        _record_columns(context, BottomActivation, layer_id, columns)
+    if found.by_class:
+        _record_columns(context, ClassActivation, layer_id, _columns(layer.units, found.by_class))
+
+
+def _record_units(context: ShardContext, layer: SearchedLayerSpecification, found: LayerSearch) -> int:
+    """Write the layer and its units; returns the layer's id."""
+    job_id = context.claim.job_id
+    query = select(SearchedLayer.id).where(SearchedLayer.job_id == job_id, SearchedLayer.layer_path == layer.path)
+    with context.database.read() as session:
+        known = session.scalar(query)
+    if known is not None:
+        return known
+    row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path)
+    statistics = list(_statistics(layer.units, found.maxima))
+
+    def write(session: Session) -> None:
+        session.add(row)
+        session.flush()
+        session.add_all(
+            SearchedUnit(layer_id=row.id, unit=unit, dead=dead)
+            for unit, dead in zip(layer.units, found.top.dead.tolist(), strict=True)
+        )
+        session.add_all(UnitStatistics(layer_id=row.id, **values) for values in statistics)
+
+    context.record(write)
+    return row.id
+
+
+def _statistics(units: Sequence[int], maxima: np.ndarray) -> Iterator[dict[str, Any]]:
+    for unit, found in zip(units, unit_statistics(maxima), strict=True):
+        quantiles = dict(zip(("q50", "q90", "q99", "q999"), found.quantiles, strict=True))
+        values = {name: value for name, value in vars(found).items() if name != "quantiles"}
+        yield {"unit": unit, **values, **quantiles}
+
+
+def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Columns:
+    """The columns of all rankings of a layer, one entry a row, in the order of unit, class and rank."""
+    rankings = list(by_class.values())
+    image = np.stack([ranking.image for ranking in rankings], 1)  # [units, classes, top]
+    listed = image != NO_IMAGE
+    unit, label, rank = listed.nonzero()
+    found = {
+        name: np.stack([getattr(ranking, name) for ranking in rankings], 1)[listed]
+        for name in ("activation", "row", "col")
+    }
+    return {
+        "unit": np.asarray(units)[unit],
+        "class_index": np.asarray(list(by_class))[label],
+        "rank": rank + 1,
+        "image_id": image[listed],
+        **found,
+    }
+
+
+def _record_columns(context: ShardContext, model: type[Base], layer_id: int, columns: Columns) -> None:
+    for start in range(0, len(columns["unit"]), ROWS_AT_ONCE):
+        some = [values[start : start + ROWS_AT_ONCE].tolist() for values in columns.values()]
+        rows = [dict(zip(columns, row, strict=True), layer_id=layer_id) for row in zip(*some, strict=True)]
+        context.record(lambda session, rows=rows: insert_missing(session, model, rows))
+        context.progress(0)

@@ -1,0 +1,39 @@
+"""Stage *search* of a top-9 search: the best of each unit among a shard of images."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
+from unitscope.data.images import Skipped, batches
+from unitscope.search.search import search as search_images
+from worker.kinds.common import keep, pixel_cache, report_skipped, split_sources, trained
+from worker.kinds.top9.partials import (
+    store_partial,
+)
+from worker.runner import ShardContext
+
+
+def search(context: ShardContext) -> None:
+    """A shard of images: the best of each unit, as a partial result in the store."""
+    specification = cast(Top9Specification, context.specification)
+    model = trained(context, specification.network, specification.weights_path)
+    sources = split_sources(context, specification.split, context.payload["start"], context.payload["stop"])
+    cache = pixel_cache(context, specification.network.image_size)
+    skipped: list[Skipped] = []
+    found = search_images(
+        model,
+        {layer.path: layer.units for layer in specification.layers},
+        batches(sources, SEARCH_BATCH, specification.network.image_size, pad=True, skipped=skipped, cache=cache),
+        specification.top,
+        context.device,
+        context.progress,
+        specification.network.mean,
+        specification.network.std,
+        bottom=specification.bottom,
+        per_class=specification.per_class,
+        on_smaller=lambda images: context.log("warning", f"memory does not suffice: {images} images at once"),
+    )
+    report_skipped(context, skipped)
+    partial = store_partial(context, [found[layer.path] for layer in specification.layers], len(skipped))
+    context.complete(lambda session: keep(context, session, [partial]), partial.path)

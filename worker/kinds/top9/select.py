@@ -1,0 +1,44 @@
+"""Stage *select* of a top-9 search: the winners of all shards, merged."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from unitscope.search.search import LayerSearch
+from unitscope.search.statistics import tied
+from worker.kinds.common import keep, require_some
+from worker.kinds.top9.partials import (
+    Winners,
+    load_partial,
+    load_skipped,
+    results_of,
+    store_winners,
+)
+from worker.kinds.top9.rows import record_layer
+from worker.runner import ShardContext
+
+
+def select(context: ShardContext) -> None:
+    """Merge the partial results: every unit's winners, statistics and rankings; dead units are recorded.
+
+    A layer at a time, since the maxima of all images may fill the memory.
+    """
+    specification = cast(Top9Specification, context.specification)
+    partials = results_of(context, "search")
+    skipped = sum(load_skipped(context, path) for path in partials)
+    require_some(context, skipped, specification.image_count)
+    winners = [
+        _select_layer(context, layer, number, partials) for number, layer in enumerate(specification.layers)
+    ]
+    result = store_winners(context, winners, skipped)
+    context.complete(lambda session: keep(context, session, [result]), result.path)
+
+
+def _select_layer(
+    context: ShardContext, layer: SearchedLayerSpecification, number: int, partials: list[str]
+) -> Winners:
+    context.progress(0)
+    found = LayerSearch.merged([load_partial(context, path, number) for path in partials])
+    record_layer(context, layer, found)
+    return Winners(found.top, tied(found.maxima, found.top.activation))

@@ -1,0 +1,28 @@
+"""What a job ran with: kept beside its result, so that it can be repeated and its differences explained."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from unitscope.training.loop import Trainer
+
+
+def environment(device: torch.device, trainer: Trainer) -> dict[str, Any]:
+    """Device, threads, precision, and the versions of the libraries that compute."""
+    cuda = device.type == "cuda"
+    return {
+        "unitscope": version("unitscope"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "pillow": version("pillow"),
+        "device": torch.cuda.get_device_name(device) if cuda else platform.processor() or platform.machine(),
+        "device_kind": device.type,
+        "threads": torch.get_num_threads(),
+        "precision": "bfloat16 where it is safe" if trainer.mixed else "float32",
+        "first_layer_filter_rms": trainer.bounds[0][1] if trainer.bounds else None,
+    }

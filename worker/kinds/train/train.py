@@ -1,0 +1,326 @@
+"""The training run: an epoch, a checkpoint, an epoch, until all are done."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any, cast
+
+import torch
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+from torch import nn
+
+from shared.database.catalogue import find_checkpoint
+from shared.database.datasets import Dataset
+from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
+from shared.errors import OfAnotherVersion
+from shared.jobs.tables import Job
+from shared.kinds.train.specification import TrainSpecification
+from shared.kinds.train.tables import Answer, Epoch, Phase
+from shared.store.store import StoredFile
+from shared.text import one_line
+from unitscope.data.images import Batch, ImageSource, Skipped, batches
+from unitscope.data.pixel_cache import PixelCache
+from unitscope.data.sampling import some_of_each_class
+from unitscope.drawing.charts import draw_confusion, draw_filters, filter_summary
+from unitscope.drawing.curves import draw_curves, phase_curves
+from unitscope.networks.initialization import initialise
+from unitscope.networks.weights import load_pretrained, read_weights, weights_writer
+from unitscope.training.loop import ForeignState, PhaseResult, Trainer
+from worker.kinds.common import build, keep, pixel_cache, report_skipped, require_some, split_sources
+from worker.kinds.train.environment import environment
+from worker.kinds.train.events import TensorBoard
+from worker.runner import ShardContext
+
+LONGEST_REASON = 300  # letters: PyTorch lists every tensor that doesn't fit
+
+
+@dataclass
+class _Run:
+    """A training run under way."""
+
+    context: ShardContext
+    specification: TrainSpecification
+    trainer: Trainer
+    cache: PixelCache | None
+    board: TensorBoard
+    class_names: list[str]
+    skipped: set[int] = field(default_factory=set)  # images already reported
+
+    @property
+    def job_id(self) -> int:
+        return self.context.claim.job_id
+
+
+def train(context: ShardContext) -> None:
+    """Train from the last checkpoint, or from the start."""
+    specification = cast(TrainSpecification, context.specification)
+    trainer = Trainer(
+        _initial_model(context, specification),
+        specification.recipe,
+        specification.seed,
+        context.device,
+        mean=specification.network.mean,
+        std=specification.network.std,
+        on_smaller=lambda images: context.log(
+            "warning", f"memory does not suffice: {images} images at once, gradients of a batch are accumulated"
+        ),
+    )
+    cache = pixel_cache(context, specification.network.image_size)
+    board = TensorBoard(context.store, context.claim.job_id, enabled=specification.tensorboard)
+    run = _Run(context, specification, trainer, cache, board, _class_names(context))
+    _note_environment(run)
+    _resume(run)
+    training = split_sources(context, specification.train_split)
+    if specification.train_per_class:
+        training = some_of_each_class(training, specification.train_per_class, specification.seed)
+    validation = split_sources(context, specification.val_split)
+    while trainer.epoch < specification.recipe.epochs:
+        learning_rate = trainer.learning_rate
+        learned = trainer.train(_batches(run, trainer.order(training)), context.progress)
+        checked = trainer.validate(_batches(run, validation), context.progress)
+        trainer.end_epoch(checked)
+        _record_epoch(run, learned, checked, learning_rate)
+    _finish(run)
+
+
+def _initial_model(context: ShardContext, specification: TrainSpecification) -> nn.Module:
+    torch.manual_seed(specification.seed)
+    model = build(specification.network)
+    initialise(model, specification.recipe.init)
+    if specification.weights_path:
+        file = context.store.verified(specification.weights_path)
+        left = load_pretrained(model, read_weights(file), specification.network.name, file)
+        context.log("info", f"begins with given weights; new: {', '.join(left) or 'nothing'}")
+    return model
+
+
+def _note_environment(run: _Run) -> None:
+    found = environment(run.context.device, run.trainer)
+
+    def write(session: Session) -> None:
+        session.get_one(TrainingRun, run.job_id).environment = found
+
+    run.context.record(write)
+
+
+def _batches(run: _Run, sources: list[ImageSource]) -> Iterator[Batch]:
+    """Batches of a phase; what could not be read is reported once a run."""
+    skipped: list[Skipped] = []
+    recipe, size = run.specification.recipe, run.specification.network.image_size
+    yield from batches(sources, recipe.batch_size, size, skipped=skipped, cache=run.cache)
+    require_some(run.context, len(skipped), len(sources))
+    new = [item for item in skipped if item.source.id not in run.skipped]
+    run.skipped.update(item.source.id for item in new)
+    report_skipped(run.context, new)
+
+
+# --- going on ---
+
+
+def _resume(run: _Run) -> None:
+    """From this run's own last checkpoint, else from the run that it extends.
+
+    Raises
+    ------
+    OfAnotherVersion
+    """
+    with run.context.database.read() as session:
+        own = find_checkpoint(session, run.job_id, CheckpointKind.STATE)
+    path = own.path if own else run.specification.extended_path
+    if path is None:
+        return
+    file = run.context.store.verified(path)  # so that it is as it was written, if not by this version
+    try:
+        run.trainer.load_state(torch.load(file, map_location="cpu", weights_only=True))
+    except (pickle.UnpicklingError, ForeignState) as error:
+        raise OfAnotherVersion(path=path, reason=one_line(str(error), LONGEST_REASON)) from error
+    if own is None:
+        _take_over_epochs(run)
+    images = run.specification.train_count + run.specification.val_count
+    run.context.progress((run.trainer.epoch - run.specification.extended_epochs) * images)
+    run.context.log("info", f"goes on behind epoch {run.trainer.epoch}")
+
+
+def _take_over_epochs(run: _Run) -> None:
+    """The extended run's epochs, kept weights and best are this one's too: one run, told as a whole."""
+    source, job_id = run.specification.extended_job_id, run.job_id
+
+    def write(session: Session) -> None:
+        for table in (Epoch, Checkpoint, Answer):
+            session.execute(delete(table).where(table.job_id == job_id))
+            columns = [column.name for column in table.__table__.columns if column.name != "job_id"]
+            query = select(table).where(table.job_id == source)
+            if table is Checkpoint:
+                query = query.where(Checkpoint.kind.in_((CheckpointKind.BEST, CheckpointKind.EPOCH)))
+            for row in session.scalars(query).all():
+                session.add(table(job_id=job_id, **{name: getattr(row, name) for name in columns}))
+        extended = session.get_one(TrainingRun, source)
+        mine = session.get_one(TrainingRun, job_id)
+        mine.best_epoch, mine.best_accuracy = extended.best_epoch, extended.best_accuracy
+
+    run.context.record(write)
+
+
+# --- an epoch's end ---
+
+
+def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learning_rate: float) -> None:
+    """Results and checkpoints of an epoch, in one transaction; then the state before it goes."""
+    epoch, store = run.trainer.epoch, run.context.store
+    # With the run's number no other run has the same file, and it can go when it is needed no more.
+    state = {"run": run.job_id, **run.trainer.state()}
+    files = {CheckpointKind.STATE: store.write(".pt", lambda file: _save(state, file))}
+    with run.context.database.read() as session:
+        before = session.get_one(TrainingRun, run.job_id).best_accuracy
+    best = before is None or checked.accuracy > before
+    wanted = {
+        CheckpointKind.BEST: best,
+        CheckpointKind.LAST: epoch == run.specification.recipe.epochs,
+        CheckpointKind.EPOCH: epoch in run.specification.keep_epochs,
+    }
+    if any(wanted.values()):
+        weights = store.write(".safetensors", weights_writer(run.trainer.model.state_dict()))
+        files |= {kind: weights for kind, yes in wanted.items() if yes}
+    replaced: list[str] = []
+
+    def write(session: Session) -> None:
+        for phase, result in ((Phase.TRAIN, learned), (Phase.VAL, checked)):
+            session.add(_epoch_row(run.job_id, epoch, phase, result, learning_rate))
+        if best:
+            training_run = session.get_one(TrainingRun, run.job_id)
+            training_run.best_epoch, training_run.best_accuracy = epoch, checked.accuracy
+            _replace_answers(session, run.job_id, checked, run.class_names)
+        for kind, file in files.items():
+            replaced.extend(_keep_checkpoint(run.context, session, kind, epoch, file))
+
+    run.context.record(write)
+    for path in replaced:
+        run.context.store.remove(path)
+    run.board.epoch(epoch, learned, checked, learning_rate)
+    run.context.log(
+        "info",
+        f"epoch {epoch}: train loss {learned.loss:.4f} accuracy {learned.accuracy:.4f}, "
+        f"val loss {checked.loss:.4f} accuracy {checked.accuracy:.4f}, "
+        f"{learned.images / learned.seconds:.1f} images/s",
+    )
+
+
+def _save(state: dict[str, Any], file: IO[bytes]) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:  # torch complains of a file cut short, and hides what the disk said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def _epoch_row(job_id: int, epoch: int, phase: Phase, result: PhaseResult, learning_rate: float) -> Epoch:
+    return Epoch(
+        job_id=job_id,
+        epoch=epoch,
+        phase=phase,
+        loss=result.loss,
+        accuracy=result.accuracy,
+        top5_accuracy=result.top5,
+        gradient_norm=result.gradient_norm,
+        learning_rate=learning_rate,
+        images=result.images,
+        seconds=result.seconds,
+    )
+
+
+def _replace_answers(session: Session, job_id: int, checked: PhaseResult, class_names: list[str]) -> None:
+    assert checked.answers is not None  # noqa: S101 - a validation has them
+    session.execute(delete(Answer).where(Answer.job_id == job_id))
+    session.add_all(
+        Answer(
+            job_id=job_id,
+            true_index=true,
+            answer_index=answer,
+            true_class=class_names[true],
+            answer_class=_name(class_names, answer),
+            images=images,
+        )
+        for true, answer, images in checked.answers.tolist()
+    )
+
+
+def _name(class_names: list[str], index: int) -> str:
+    """A class's name; a network can have more classes than the data set."""
+    return class_names[index] if index < len(class_names) else str(index)
+
+
+def _class_names(context: ShardContext) -> list[str]:
+    with context.database.read() as session:
+        return list(session.get_one(Dataset, context.specification.dataset_id).class_names)
+
+
+def _keep_checkpoint(
+    context: ShardContext, session: Session, kind: CheckpointKind, epoch: int, file: StoredFile
+) -> list[str]:
+    """Add the run's checkpoint; returns what can be removed from the store: the state before."""
+    job_id = context.claim.job_id
+    replaced: list[str] = []
+    if kind == CheckpointKind.STATE:
+        context.store.settle([file.path])
+        before = find_checkpoint(session, job_id, kind)
+        replaced = [before.path] if before and before.path != file.path else []
+    else:
+        keep(context, session, [file])
+    if kind != CheckpointKind.EPOCH:  # of which there are several
+        session.execute(delete(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.kind == kind))
+    session.add(
+        Checkpoint(job_id=job_id, kind=kind, epoch=epoch, path=file.path, sha256=file.sha256, bytes=file.bytes)
+    )
+    session.flush()
+    return replaced
+
+
+# --- the run's end ---
+
+
+def _finish(run: _Run) -> None:
+    """The pictures. The run's state stays, so that `--extend` can go on from it."""
+    job_id, specification, store = run.job_id, run.specification, run.context.store
+    with run.context.database.read() as session:
+        epochs = session.scalars(select(Epoch).where(Epoch.job_id == job_id).order_by(Epoch.epoch)).all()
+        answers = session.scalars(select(Answer).where(Answer.job_id == job_id)).all()
+        summary = session.get_one(TrainingRun, job_id)
+        best = find_checkpoint(session, job_id, CheckpointKind.BEST)
+    assert best is not None  # noqa: S101 - the first epoch is the best so far
+    name = f"{specification.network.name}, training run {job_id}"
+    curves = store.put(draw_curves(name, {f"run {job_id}": phase_curves(epochs)}), ".png")
+    pairs = torch.tensor([(a.true_index, a.answer_index, a.images) for a in answers]).reshape(-1, 3)
+    classes = [_name(run.class_names, index) for index in range(specification.network.classes)]
+    accuracy = summary.best_accuracy or 0.0
+    title = f"{name}, epoch {summary.best_epoch}: {accuracy:.1%} of {specification.val_split} right"
+    confusion = store.put(draw_confusion(title, classes, pairs.numpy()), ".png")
+    first = _first_filters(run.trainer.model, read_weights(store.verified(best.path)))
+    filters = store.put(draw_filters(f"{name}, first layer", first), ".png") if first is not None else None
+
+    def write(session: Session) -> None:
+        keep(run.context, session, [file for file in (curves, confusion, filters) if file])
+        training_run = session.get_one(TrainingRun, job_id)
+        training_run.curves_path, training_run.confusion_path = curves.path, confusion.path
+        training_run.filters_path = filters.path if filters else None
+        session.get_one(Job, job_id).summary = {
+            "best_epoch": summary.best_epoch,
+            "best_accuracy": summary.best_accuracy,
+            "epochs": specification.recipe.epochs,
+            "images_left_out": len(run.skipped),
+            "first_layer": filter_summary(first) if first is not None else None,
+        }
+
+    run.context.complete(write)
+
+
+def _first_filters(model: nn.Module, weights: dict[str, torch.Tensor]) -> torch.Tensor | None:
+    """The first convolution's weights [N, 3, h, w]; None where the network doesn't begin with one on pixels."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            found = weights[f"{name}.weight"]
+            return found if found.shape[1] == 3 else None
+    return None
