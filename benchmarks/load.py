@@ -24,7 +24,8 @@ from benchmarks.servers import Home
 from benchmarks.setting import TOP, Setting
 from benchmarks.statements import counted
 from benchmarks.worker_memory import TINY, measure_memory
-from producer.kinds.top9.results import top_rows
+from producer.kinds.top9.results import TOP_ACTIVATIONS
+from producer.results.filters import Filters
 from producer.results.progress import job_events, job_progress, list_jobs
 from producer.results.query import run_query
 from producer.service.private_redis import private_redis
@@ -301,7 +302,7 @@ def _statements(ledger: Ledger, job: int, units: Sequence[int]) -> dict[str, int
     done: dict[str, Callable[[], Any]] = {
         "ls": lambda: list_jobs(ledger.database, None, None, 10_000),
         "status": lambda: job_progress(ledger.database, job),
-        "results": lambda: top_rows(ledger.database, job),
+        "results": lambda: list(TOP_ACTIVATIONS.rows(ledger.database, job)),
         "logs": lambda: job_events(ledger.database, job),
         "claim": lambda: claims.append(ledger.claim(shard, "load")),
         "complete": lambda: ledger.complete(claims[0]),
@@ -414,10 +415,10 @@ def _rows(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
     sql = QUERY.format(job=middle)
     asked: Asked = {
         f"`results --units {listed}`": (
-            lambda: top_rows(database, middle, units=UNITS_ASKED),
+            lambda: list(TOP_ACTIVATIONS.rows(database, middle, Filters(units=UNITS_ASKED))),
             ["results", middle, "--units", listed, "--json"],
         ),
-        "`results`": (lambda: top_rows(database, middle), ["results", middle, "--json"]),
+        "`results`": (lambda: list(TOP_ACTIVATIONS.rows(database, middle)), ["results", middle, "--json"]),
         "`query` of 1,000 rows": (
             lambda: run_query(database, sql, limit=1000, seconds=30),
             ["query", sql, "--json"],

@@ -11,6 +11,7 @@ from unitscope.errors import UnitscopeError
 
 EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.InvalidArgument: 2,
+    vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
     vision.AmbiguousLayer: 2,
     vision.WeightsDontFit: 2,

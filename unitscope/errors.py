@@ -17,6 +17,10 @@ class InvalidArgument(UnitscopeError):
     """{reason}"""
 
 
+class InvalidRecipe(InvalidArgument):
+    """{field} of a recipe can't be {value!r}: {reason}."""
+
+
 class NotFinite(UnitscopeError):
     """{where} gave a value that is not a finite number ({value}). The weights are broken: use others."""
 

@@ -9,6 +9,8 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import ArtifactPath, Base, Sha256, one_of
+from shared.database.datasets import Dataset
+from shared.jobs.tables import Job
 
 
 class CheckpointKind(StrEnum):
@@ -33,8 +35,8 @@ class TrainingRun(Base):
 
     __tablename__ = "training_runs"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"), index=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey(Dataset.id), index=True)
     network_key: Mapped[str] = mapped_column(ForeignKey("networks.key"))
     network: Mapped[str]
     epochs: Mapped[int]
@@ -52,7 +54,7 @@ class Checkpoint(Base):
     __tablename__ = "checkpoints"
     __table_args__ = (one_of("kind", CheckpointKind),)
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)  # of state, best and last there is one
     path: Mapped[ArtifactPath]

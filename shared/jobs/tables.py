@@ -10,6 +10,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import ArtifactPath, Base, Sha256, one_of, utc_now
+from shared.database.datasets import Dataset
 
 
 class JobState(StrEnum):
@@ -47,7 +48,7 @@ class Job(Base):
     key: Mapped[str] = mapped_column(Sha256)
     generation: Mapped[int] = mapped_column(default=0)
     specification: Mapped[dict[str, Any]]
-    dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id"), index=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey(Dataset.id), index=True)
     state: Mapped[str] = mapped_column(default=JobState.QUEUED, index=True)
     stage: Mapped[int] = mapped_column(default=0)
     shards_total: Mapped[int]

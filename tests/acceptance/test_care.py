@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 import json
 import os
@@ -31,7 +30,7 @@ from shared.kinds.registry import parse
 from shared.store.store import Store
 from tests.conftest import Analyze, fresh_database
 from worker.context import JobContext
-from worker.kinds import CHECKS
+from worker.kinds import check_function
 from worker.kinds.checking import Comparison
 
 KINDS = ("train", "top9", "occlusion")
@@ -167,8 +166,7 @@ def recomputed(analyze: Analyze, job_id: int) -> Comparison:
     context = JobContext(
         job_id, parse(job.kind, job.specification), database, Store(analyze.home / "store"), "cpu"
     )
-    module, function = CHECKS[job.kind].split(":")
-    found: Comparison = getattr(importlib.import_module(module), function)(context, random.Random(0), 64)
+    found: Comparison = check_function(job.kind)(context, random.Random(0), 64)
     database.close()
     return found
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from producer.kinds.occlusion.report import write_report as write_sweep
-from producer.kinds.top9.report import write_report as write_search
+from producer.kinds.occlusion.report import render as render_sweep
+from producer.kinds.top9.report import render as render_search
 from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
@@ -64,10 +64,10 @@ def test_pages_hold_no_markup_but_their_own(kind: str, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     picture = store.put(b"no picture, but a file", ".png").path
     job = done_job(database, kind, picture, HOSTILE)
-    write = {"top9": write_search, "occlusion": write_sweep}[kind]
-    write(database, store, job, tmp_path / "page.html")
+    render = {"top9": render_search, "occlusion": render_sweep}[kind]
+    page = render(database, store, job)
     database.close()
-    looked = Looked((tmp_path / "page.html").read_text())
+    looked = Looked(page)
     assert looked.elements <= {
         *("html", "meta", "title", "style", "main", "h1", "h2", "p", "b", "br", "div", "figure", "figcaption"),
         *("img", "a", "table", "tr", "th", "td", "dl", "dt", "dd"),

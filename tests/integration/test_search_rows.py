@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from producer.kinds.top9.rankings import bottom_rows, class_rows, statistics_rows
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
 from shared.errors import NoSuchClass, UsageError
@@ -20,6 +19,7 @@ from shared.jobs.tables import Job
 from shared.kinds.top9.specification import SearchedLayerSpecification
 from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, UnitStatistics
 from shared.store.store import Store
+from tests.reading import bottom_rows, class_rows, statistics_rows
 from unitscope.errors import NoSuchLayer, NoSuchUnit
 from unitscope.search.ranking import FIELDS, NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch

@@ -10,8 +10,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from benchmarks.statements import counted
-from producer.kinds.top9.rankings import class_rows, statistics_rows
-from producer.kinds.top9.results import best_units, top_rows
+from producer.kinds.top9.best import best_units
 from producer.results.progress import job_events, job_progress, list_jobs
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
@@ -21,6 +20,7 @@ from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
 from shared.kinds.top9.tables import ClassActivation, SearchedLayer, SearchedUnit, TopActivation, UnitStatistics
 from tests.conftest import DATABASES, fresh_database
 from tests.integration.ledger.helpers import SHA256, claimed, finish_stage, queued, top9
+from tests.reading import class_rows, statistics_rows, top_rows
 
 FEW, MANY = 10, 1000
 TOP = 9
@@ -94,7 +94,7 @@ def ask_results_of_units(ledger: Ledger, size: int) -> None:
 
 
 def ask_best_units(ledger: Ledger, size: int) -> None:
-    assert len(best_units(ledger.database, 1, size)) == size
+    assert len(best_units(ledger.database, 1)) == size
 
 
 def ask_results_per_class(ledger: Ledger, size: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from shared.errors import UsageError
+from unitscope.errors import InvalidArgument
 from unitscope.networks.initialization import initialise
 from unitscope.training.optimizers import (
     bound_filters,
@@ -64,7 +64,7 @@ def test_what_is_frozen_needs_no_gradient_and_keeps_its_statistics(model: nn.Seq
     ],
 )
 def test_patterns_that_fit_nothing_are_refused(model: nn.Sequential, recipe: Recipe, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(InvalidArgument, match=says):
         parameter_groups(model, recipe)
 
 

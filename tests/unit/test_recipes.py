@@ -53,9 +53,9 @@ def test_changes_are_read_as_the_field_wants_them() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"learning_rate": "fast"}, "--learning-rate fast"),
-        ({"learning_rate": "nan"}, "--learning-rate nan"),
-        ({"epochs": "0"}, "--epochs 0"),
+        ({"learning_rate": "fast"}, "learning_rate of a recipe can't be 'fast'"),
+        ({"learning_rate": "nan"}, "learning_rate of a recipe can't be 'nan'"),
+        ({"epochs": "0"}, "epochs of a recipe can't be '0'"),
         ({"optimizer": "magic"}, "'adam', 'adamw' or 'sgd'"),
         ({"speed": "1"}, "no 'speed'"),
         ({"rates": {"conv1": "-1"}}, "rates"),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from producer.networks.choice import network_specification
-from producer.results.progress import describe_job
 from shared.errors import SpecificationNotReadable
 from shared.kinds.occlusion.specification import OcclusionSpecification
-from shared.kinds.registry import parse
+from shared.kinds.registry import describe, parse
 from shared.kinds.specification import Specification
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.kinds.train.specification import TrainSpecification
@@ -185,4 +184,4 @@ def test_a_training_run_of_the_first_version_is_read_as_a_recipe() -> None:
 def test_a_job_of_a_version_that_can_not_be_read_is_said(kind: str, reason: str) -> None:
     with pytest.raises(SpecificationNotReadable, match=reason):
         parse(kind, {"dataset_id": 1, "dataset_fingerprint": "f", "surprise": 2})
-    assert describe_job(kind, {"surprise": 2}) == f"{kind}, of another version"
+    assert describe(kind, {"surprise": 2}) == f"{kind}, of another version"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unitscope.errors import InvalidArgument
+from unitscope.errors import InvalidArgument, InvalidRecipe
 
 Rate = Annotated[float, Field(gt=0, le=10)]
 
@@ -99,13 +99,13 @@ def recipe_for(name: str | None, network: str | None, changes: Mapping[str, Any]
     try:
         recipe = Recipe.model_validate({**preset.recipe.model_dump(), **changes})
     except ValidationError as error:
-        raise InvalidArgument(reason=_first_mistake(error, changes)) from error
+        raise _first_mistake(error, changes) from error
     return chosen, network or preset.network, recipe
 
 
-def _first_mistake(error: ValidationError, changes: Mapping[str, Any]) -> str:
+def _first_mistake(error: ValidationError, changes: Mapping[str, Any]) -> InvalidArgument:
     first = error.errors()[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return f"A recipe has no '{name}'. It has: {', '.join(Recipe.model_fields)}."
-    return f"{name} of a recipe can't be {changes.get(name)!r}: {first['msg']}."
+        return InvalidArgument(reason=f"A recipe has no '{name}'. It has: {', '.join(Recipe.model_fields)}.")
+    return InvalidRecipe(field=name, value=changes.get(name), reason=first["msg"])

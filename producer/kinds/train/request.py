@@ -21,6 +21,7 @@ from shared.jobs.tables import Job, JobState
 from shared.kinds.registry import parse
 from shared.kinds.train.specification import KEPT_EPOCHS, TrainSpecification
 from shared.settings import Settings
+from unitscope.errors import InvalidRecipe
 from unitscope.training.recipes import Recipe, recipe_for
 
 
@@ -58,7 +59,12 @@ def training_request(
     ------
     NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, UsageError, and what reading weights raises
     """
-    recipe_name, network_name, chosen = recipe_for(recipe, network, changes)
+    try:
+        recipe_name, network_name, chosen = recipe_for(recipe, network, changes)
+    except InvalidRecipe as error:
+        field, value, reason = (error.details[name] for name in ("field", "value", "reason"))
+        flag = f"--{str(field).replace('_', '-')}"
+        raise UsageError(reason=f"{flag} {value} (in --set {field}): {reason}.") from error
     with database.read() as session:
         found = find_dataset(session, dataset)
         train_count = split_size(session, found, train_split)

@@ -6,6 +6,8 @@ from sqlalchemy import CheckConstraint, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import ArtifactPath, Base
+from shared.database.datasets import Image
+from shared.jobs.tables import Job
 
 
 class OcclusionMap(Base):
@@ -21,8 +23,8 @@ class OcclusionMap(Base):
         CheckConstraint("class_changes >= 0 AND class_changes <= positions", name="class_changes"),
     )
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True, index=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey(Image.id), primary_key=True, index=True)
     layer: Mapped[str]
     layer_path: Mapped[str]
     unit: Mapped[int]
@@ -59,8 +61,8 @@ class OcclusionPosition(Base):
 
     __tablename__ = "occlusion_position_rows"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), primary_key=True, index=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey(Image.id), primary_key=True, index=True)
     row: Mapped[int] = mapped_column(primary_key=True)
     col: Mapped[int] = mapped_column(primary_key=True)
     activation: Mapped[float]
@@ -74,5 +76,5 @@ class OcclusionJob(Base):
 
     __tablename__ = "occlusion_jobs"
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
     contact_sheet_path: Mapped[ArtifactPath]

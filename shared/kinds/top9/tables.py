@@ -6,6 +6,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import ArtifactPath, Base
+from shared.database.datasets import Image
+from shared.jobs.tables import Job
 
 
 class SearchedLayer(Base):
@@ -15,7 +17,7 @@ class SearchedLayer(Base):
     __table_args__ = (UniqueConstraint("job_id", "layer_path"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"))
     layer: Mapped[str]  # as people say it: conv5
     layer_path: Mapped[str]  # the module: features.10
     contact_sheet_path: Mapped[ArtifactPath | None]
@@ -40,7 +42,7 @@ class RankedActivation:
     unit: Mapped[int] = mapped_column(primary_key=True)
     rank: Mapped[int] = mapped_column(primary_key=True)
     activation: Mapped[float]
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id"), index=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey(Image.id), index=True)
     row: Mapped[int]
     col: Mapped[int]
 

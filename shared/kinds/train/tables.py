@@ -8,6 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import Base, one_of
+from shared.jobs.tables import Job
 
 
 class Phase(StrEnum):
@@ -21,7 +22,7 @@ class Epoch(Base):
     __tablename__ = "epochs"
     __table_args__ = (one_of("phase", Phase),)
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)  # from 1
     phase: Mapped[str] = mapped_column(String(8), primary_key=True)
     loss: Mapped[float]
@@ -40,7 +41,7 @@ class Answer(Base):
     __tablename__ = "answers"
     __table_args__ = (CheckConstraint("images > 0", name="images"),)
 
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
     true_index: Mapped[int] = mapped_column(primary_key=True)
     answer_index: Mapped[int] = mapped_column(primary_key=True)
     true_class: Mapped[str]

@@ -158,8 +158,18 @@ USAGE = {
             (("--best", "3"), ("--statistics",), ("--bottom",), ("--per-class",), ("--html", "@FOLDER@/x.html")), 2
         )
     },
-    "class alone": Mistake(("results", "@DONE@", "--class", "cat"), 2, ("--class", "--per-class")),
-    "class and bottom": Mistake(("results", "@DONE@", "--bottom", "--class", "cat"), 2, ("--class",)),
+    "class of none": Mistake(("results", "@DONE@", "--class", "cat"), 4, ("'cat'", "shapes")),
+    "class of statistics": Mistake(
+        ("results", "@DONE@", "--statistics", "--class", "cat"), 2, ("--class", "statistics", "--layer, --units")
+    ),
+    "layer of a training run": Mistake(("results", "@RUN@", "--layer", "5"), 2, ("--layer", "epochs", "none")),
+    "layer of a page": Mistake(
+        ("results", "@DONE@", "--layer", "1", "--html", "@FOLDER@/x.html"), 4, ("'1'",)
+    ),
+    "rank of a page": Mistake(
+        ("results", "@DONE@", "--ranks", "1", "--html", "@FOLDER@/x.html"), 2, ("--ranks", "page")
+    ),
+    "class and bottom": Mistake(("results", "@DONE@", "--bottom", "--class", "cat"), 2, ("--bottom",)),
     "page that is a folder": Mistake(("results", "@DONE@", "--html", "@FOLDER@"), 2, ("@FOLDER@",)),
     "page before the job is done": Mistake(
         ("results", "@QUEUED@", "--html", "@FOLDER@/x.html"), 2, ("Job @QUEUED@ is queued",)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import exit_code
 from shared.store.store import Store
 from tests.integration.cli.helpers import Home
 from unitscope.description import NetworkSpecification
@@ -28,7 +29,7 @@ WRONG_NETWORKS: dict[str, tuple[dict[str, Any], int, str]] = {
     "zfnet-paper, too small": ({"name": "zfnet-paper", "image_size": 33, "fc": 16}, 2, "zfnet-paper can't take"),
     "alexnet, too small": ({"name": "alexnet", "image_size": 32}, 2, "alexnet can't take images of 32 pixels"),
     "a transformer of another size": ({"name": "vit_b_16", "image_size": 64}, 2, "vit_b_16 can't take"),
-    "an option of another": ({"name": "resnet18", "image_size": 64, "fc": 16}, 2, "--fc is for zfnet"),
+    "an option of another": ({"name": "resnet18", "image_size": 64, "fc": 16}, 2, "fc is for zfnet"),
     "a long name": ({"name": "x" * 99, "image_size": 64}, 4, "no network 'xxx"),
     "a detector": ({"name": "fasterrcnn_resnet50_fpn", "image_size": 64}, 4, "fasterrcnn"),
     "a module": ({"name": "__init__", "image_size": 64}, 4, "'__init__'"),
@@ -42,7 +43,7 @@ def test_network_that_can_not_be_built_is_refused(case: str) -> None:
     specification, code, says = WRONG_NETWORKS[case]
     with pytest.raises(UnitscopeError) as error:
         describe(NetworkSpecification(classes=2, **specification))
-    assert error.value.exit_code == code
+    assert exit_code(error.value) == code
     assert says in str(error.value)
 
 

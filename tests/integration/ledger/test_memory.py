@@ -15,10 +15,10 @@ from shared.jobs.ledger import Ledger
 # A shard leaves behind 100 blocks of 1 MiB that are used, with holes of 1 MiB between them.
 PROGRAM = """
 import sys
+from types import SimpleNamespace
 import psutil, torch
 from shared.settings import load_settings
 from worker import runner
-from worker.kinds import STAGES
 
 left = []
 
@@ -27,7 +27,7 @@ def shard(context):
     context.complete()
     print(psutil.Process().memory_info().rss)
 
-STAGES["top9", "search"] = "__main__:shard"
+sys.modules["worker.kinds.top9.search"] = SimpleNamespace(search=shard)
 runner.run(int(sys.argv[1]), load_settings())
 print(psutil.Process().memory_info().rss, sum(int(block.sum()) for block in left))
 """
