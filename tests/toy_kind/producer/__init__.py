@@ -1,0 +1,10 @@
+"""Brightness jobs: their command, results, and page."""
+
+from producer.kinds.descriptor import ProducerKind, Result
+
+KIND = ProducerKind(
+    name="brightness",
+    command="producer.kinds.brightness.command:brightness",
+    results=(Result("brightness", "producer.kinds.brightness.results:BRIGHTNESS"),),
+    page="producer.kinds.brightness.page:render",
+)

@@ -1,0 +1,1 @@
+"""The stages of a brightness job, a module each."""
