@@ -180,6 +180,13 @@ def split_size(session: Session, dataset: Dataset, split: str) -> int:
     return sizes[split]
 
 
+def default_split(session: Session, dataset: Dataset) -> str:
+    """``val`` where there is one, as in the paper's figure; else the first."""
+    sizes = split_sizes(session, dataset)
+    filled = [split for split, size in sizes.items() if size]
+    return "val" if "val" in filled else next(iter([*filled, *sizes]), "val")
+
+
 def known_network(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
     """A network's description, if it was worked out before."""
     with database.read() as session:

@@ -1,5 +1,7 @@
-"""A new kind of job is three folders of one name and a migration: one is added to a copy of the program, and does all
-that the others do."""
+"""A new kind of job is three folders of one name and a migration.
+
+One is added to a copy of the program, and does all that the others do.
+"""
 
 from __future__ import annotations
 

@@ -63,10 +63,12 @@ def kinds_named(text: str) -> set[str]:
     return folder | whole | part
 
 
-@pytest.mark.parametrize("file", modules(of_kinds=False), ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", list(modules(of_kinds=False)), ids=lambda file: str(file.relative_to(ROOT)))
 def test_generic_code_names_no_kind(file: Path) -> None:
+    name = str(file.relative_to(ROOT))
     found = {kind for text in names_in(file) for kind in kinds_named(text)}
-    assert found <= ALLOWED.get(str(file.relative_to(ROOT)), set())
+    split = {"train"} if name.startswith("producer/datasets/") else set()  # what a split is called there
+    assert found <= ALLOWED.get(name, split)
 
 
 def test_the_search_finds_what_it_looks_for() -> None:
@@ -75,7 +77,7 @@ def test_the_search_finds_what_it_looks_for() -> None:
     assert found == set(kind_names())
 
 
-@pytest.mark.parametrize("file", modules(of_kinds=True), ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", list(modules(of_kinds=True)), ids=lambda file: str(file.relative_to(ROOT)))
 def test_kinds_import_no_other(file: Path) -> None:
     own = file.relative_to(ROOT).parts[2]
     imported = {

@@ -10,9 +10,8 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.kinds.top9.request import default_split
 from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network
-from shared.database.catalogue import class_index, find_dataset, split_size
+from shared.database.catalogue import class_index, default_split, find_dataset, split_size
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoSuchImage, UsageError

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy.orm import Session
-
 from producer.networks.choice import NetworkOptions, choose_network
-from shared.database.catalogue import find_dataset, split_size, split_sizes
+from shared.database.catalogue import default_split, find_dataset, split_size
 from shared.database.connection import Database
-from shared.database.datasets import Dataset
 from shared.kinds.top9.specification import Projection, SearchedLayerSpecification, Top9Specification
 from shared.settings import Settings
 from unitscope.errors import NoSuchUnit
@@ -68,10 +65,3 @@ def search_request(
         projection=projection,
         shards=shards,
     )
-
-
-def default_split(session: Session, dataset: Dataset) -> str:
-    """``val`` where there is one, as in the paper's figure; else the first."""
-    sizes = split_sizes(session, dataset)
-    filled = [split for split, size in sizes.items() if size]
-    return "val" if "val" in filled else next(iter([*filled, *sizes]), "val")
