@@ -10,6 +10,8 @@ from functools import cache
 
 import torch
 
+from worker.vision.memory import is_out_of_memory
+
 # What PyTorch's messages begin with, where they have no class of their own.
 CUDA_ERRORS = (
     *("CUDA error", "CUDA driver error", "CUDA unknown error", "cuDNN error"),
@@ -31,8 +33,15 @@ def breaks_the_process(error: BaseException | None) -> bool:
     return False
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether the device's memory, or the machine's, did not suffice."""
+    if isinstance(error, RuntimeError):
+        return is_out_of_memory(error) or "out of memory" in str(error)
+    return isinstance(error, MemoryError)
+
+
 def _is_cuda_error(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+    if lacks_memory(error):
         return False
     return isinstance(error, ACCELERATOR_ERROR) or (
         isinstance(error, RuntimeError) and str(error).startswith(CUDA_ERRORS)

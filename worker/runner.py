@@ -18,19 +18,21 @@ from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.broker import Broker, broker_for, dispatch
-from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach, UnitscopeError
+from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfMemory, OutOfReach, UnitscopeError
 from shared.ledger import Claim, LeaseLost, Ledger, log
 from shared.schema import open_database
 from shared.settings import Settings
 from shared.specifications import parse
 from shared.store import Store
+from shared.wording import one_line
 from worker.arithmetic import settle_arithmetic
 from worker.context import JobContext
-from worker.devices import DeviceUnusable, breaks_the_process, see_that_usable
+from worker.devices import DeviceUnusable, breaks_the_process, lacks_memory, see_that_usable
 from worker.kinds import STAGES
 from worker.memory import give_back
 
 AGAIN_SECONDS = 1.0  # between two attempts to complete a shard
+LONGEST_REASON = 300  # letters: PyTorch says much of its allocator
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +218,12 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exce
             return error
         if isinstance(error, UnitscopeError):  # known, and the same every time
             ledger.fail(claim, str(error), again=False)
+            return None
+        logger.exception("the attempt failed")
+        if lacks_memory(error):  # which others use, too: it may suffice the next time, or on another machine
+            reason = one_line(str(error), LONGEST_REASON)
+            said = str(OutOfMemory(device=device, reason=reason, job_id=claim.job_id))
         else:
-            logger.exception("the attempt failed")
-            ledger.fail(claim, traceback.format_exc(limit=-12), again=True)
+            said = traceback.format_exc(limit=-12)
+        ledger.fail(claim, said, again=True)
     return None
