@@ -68,6 +68,12 @@ class ProjectionCheckFailed(UnitscopeError):
     The result is not stored. If the data set changed since the search, add it again under a new name."""
 
 
+class OutOfMemory(UnitscopeError):
+    """The memory of {device} does not suffice ({reason}). Submit it again with less at once (--batch-size of a
+    training run, --memory of a sweep) or with smaller images (--size). `analyze retry {job_id}` tries it again as
+    it is, when more memory is free or a worker has a larger device."""
+
+
 class StoreFull(UnitscopeError):
     """No room left in the artifact store {root} ({reason}). Free some space, then `analyze retry` the job."""
 

@@ -5,6 +5,7 @@ Delivery is at least once, and the ledger is what decides: see ``shared.jobs.led
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -20,6 +21,8 @@ from shared import logs
 from shared.jobs.broker import TASK, broker_for
 from shared.kinds.specification import QUEUES
 from shared.settings import load_settings
+
+logger = logging.getLogger(__name__)
 
 settings = load_settings()
 logs.set_up(settings.log_format)
@@ -77,6 +80,13 @@ def _follow_the_supervisor(**event: Any) -> None:
 @app.task(name=TASK, ignore_result=True)
 def run_shard(shard_id: object) -> None:
     """Claim the shard and do it; whatever the message says beyond the id isn't looked at."""
+    from worker.devices import DeviceUnusable
     from worker.runner import run  # torch comes with it: only into the child
 
-    run(shard_id, settings)
+    try:
+        run(shard_id, settings)
+    except DeviceUnusable as error:
+        logger.error("%s: another process is started", error)
+        # The pool gives the process ten seconds to answer, and takes no other message meanwhile: a device that is
+        # gone for good doesn't eat one after the other.
+        os._exit(1)

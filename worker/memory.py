@@ -6,6 +6,8 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 
+import torch
+
 
 @cache
 def _malloc_trim() -> Callable[[int], int] | None:
@@ -15,12 +17,13 @@ def _malloc_trim() -> Callable[[int], int] | None:
 
 
 def give_back() -> None:
-    """Give the memory that nothing uses back to the kernel.
+    """Give the memory that nothing uses back to the kernel, and that of a GPU to other processes.
 
     Within a shard a worker keeps what it had (``producer.service.supervisor.MALLOC``): its batches are alike.
     From shard to shard the shapes change with the layer, and what one has left doesn't fit the next: without this
     a worker holds more than twice the memory that it uses after 1,000 shards. It takes some milliseconds.
     """
+    torch.cuda.empty_cache()  # nothing, where CUDA was not used
     trim = _malloc_trim()
     if trim:
         trim(0)

@@ -17,19 +17,22 @@ from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.database.schema import open_database
-from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfReach
+from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfMemory, OutOfReach
 from shared.jobs.broker import Broker, broker_for, dispatch
 from shared.jobs.ledger import Claim, LeaseLost, Ledger, log
 from shared.kinds.registry import parse
 from shared.settings import Settings
 from shared.store.store import Store
+from shared.text import one_line
 from unitscope.errors import UnitscopeError
 from worker.arithmetic import settle_arithmetic
 from worker.context import JobContext
+from worker.devices import DeviceUnusable, breaks_the_process, lacks_memory, see_that_usable
 from worker.kinds import stage_function
 from worker.memory import give_back
 
 AGAIN_SECONDS = 1.0  # between two attempts to complete a shard
+LONGEST_REASON = 300  # letters: PyTorch says much of its allocator
 
 logger = logging.getLogger(__name__)
 
@@ -149,29 +152,42 @@ def worker_name() -> str:
 
 
 def run(shard_id: object, settings: Settings, device: str | None = None) -> None:
-    """Do the shard if it can be claimed; every way in which that can end is written down."""
+    """Do the shard if it can be claimed; every way in which that can end is written down.
+
+    Raises
+    ------
+    DeviceUnusable
+        this process can do no other shard. What it had is written down or was not claimed.
+    """
     if not isinstance(shard_id, int) or isinstance(shard_id, bool) or not 0 < shard_id < 2**63:
         logger.warning("a message without a shard's id is ignored")
         return
     settle_arithmetic(settings.threads)
+    device = device or os.environ.get("ANALYZE_DEVICE") or "cpu"
+    see_that_usable(device)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
     claim = ledger.claim(shard_id, worker_name())
     if claim is None:
         logger.info("shard %d is not to be had", shard_id)
         return
+    broken = None
     with logs.at_hand(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
         logger.info("begun")
         try:
-            _work(claim, ledger, settings, device or os.environ.get("ANALYZE_DEVICE") or "cpu")
+            broken = _work(claim, ledger, settings, device)
             logger.info("ended")
         except LeaseLost as error:
             logger.warning("lease lost, nothing written: %s", error)
             _count_late_write(ledger, claim)
-    give_back()
+            broken = error if breaks_the_process(error) else None
+    if broken is None:
+        give_back()
     try:
         dispatch(ledger, _broker(settings))
     except BrokerOutOfReach as error:  # a sweeper sends the next stage later
         logger.warning("%s", error)
+    if broken:
+        raise DeviceUnusable(f"after a CUDA error {device} can't be used by this process any more") from broken
 
 
 def _count_late_write(ledger: Ledger, claim: Claim) -> None:
@@ -181,7 +197,8 @@ def _count_late_write(ledger: Ledger, claim: Claim) -> None:
         logger.warning("%s", error)
 
 
-def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None:
+def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exception | None:
+    """Do a shard that was claimed; returns the error after which this process can't compute any more."""
     try:
         store = Store(settings.resolved_store)
         context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
@@ -193,8 +210,19 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> None
         ledger.confirm_cancelled(claim)
     except OutOfReach as error:  # the database was away: the lease runs out, and a sweeper gives it to another
         logger.warning("%s", error)
-    except UnitscopeError as error:  # known, and the same every time
-        ledger.fail(claim, str(error), again=False)
-    except Exception:
+    except Exception as error:
+        if breaks_the_process(error):
+            logger.exception("the device can't be used by this process any more")
+            ledger.fail(claim, traceback.format_exc(limit=-12), again=True)
+            return error
+        if isinstance(error, UnitscopeError):  # known, and the same every time
+            ledger.fail(claim, str(error), again=False)
+            return None
         logger.exception("the attempt failed")
-        ledger.fail(claim, traceback.format_exc(limit=-12), again=True)
+        if lacks_memory(error):  # which others use, too: it may suffice the next time, or on another machine
+            reason = one_line(str(error), LONGEST_REASON)
+            said = str(OutOfMemory(device=device, reason=reason, job_id=claim.job_id))
+        else:
+            said = traceback.format_exc(limit=-12)
+        ledger.fail(claim, said, again=True)
+    return None

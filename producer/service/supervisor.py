@@ -14,7 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.errors import OutOfReach, UsageError
+from producer.service.devices import Device
+from shared.errors import OutOfReach
 from shared.jobs.broker import Broker, sweep
 from shared.jobs.ledger import Ledger
 from shared.settings import Settings, environment
@@ -29,40 +30,12 @@ MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 logger = logging.getLogger(__name__)
 
 
-def parse_devices(text: str) -> list[str]:
-    """``cpu``, ``cuda:0,cuda:1`` or ``all`` (every NVIDIA device, or the CPU where there is none).
-
-    Raises
-    ------
-    UsageError
-    """
-    if text == "all":
-        return nvidia_devices() or ["cpu"]
-    devices = [part.strip() for part in text.split(",")]
-    for device in devices:
-        kind, colon, index = device.partition(":")
-        if device != "cpu" and not (kind == "cuda" and colon and index.isdecimal()):
-            raise UsageError(reason=f"--devices '{device}' is not cpu, cuda:N or all.")
-    if len(set(devices)) != len(devices):
-        raise UsageError(reason=f"--devices {text} names a device twice.")
-    return devices
-
-
-def nvidia_devices() -> list[str]:
-    """The NVIDIA devices of this machine, asked of the driver's own tool: nothing here touches CUDA."""
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [f"cuda:{index}" for index, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU")]
-
-
 @dataclass
 class _Process:
     """A worker process and what it is for."""
 
     name: str
-    device: str
+    device: Device
     popen: subprocess.Popen[bytes]
 
 
@@ -74,7 +47,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, broker: Broker, devices: Sequence[str], queues: Sequence[str]
+        self, settings: Settings, ledger: Ledger, broker: Broker, devices: Sequence[Device], queues: Sequence[str]
     ) -> None:
         self.settings, self.ledger, self.broker = settings, ledger, broker
         self.devices, self.queues = list(devices), list(queues)
@@ -98,15 +71,13 @@ class Supervisor:
         """End ``run`` soon; may be called by a signal handler or another thread."""
         self.stopping.set()
 
-    def _start(self, device: str) -> _Process:
-        name = f"{socket.gethostname()}-{device.replace(':', '')}-{secrets.token_hex(3)}"
+    def _start(self, device: Device) -> _Process:
+        name = f"{socket.gethostname()}-{device.name.replace(':', '')}-{secrets.token_hex(3)}"
         variables = {
             **os.environ,
             **environment(self.settings),
             "ANALYZE_WORKER_NAME": name,
-            "ANALYZE_DEVICE": "cpu" if device == "cpu" else "cuda:0",
-            # Before Python starts: the process sees its own device and no other.
-            "CUDA_VISIBLE_DEVICES": "" if device == "cpu" else device.removeprefix("cuda:"),
+            **device.environment(),
             "ANALYZE_SUPERVISOR_PID": str(os.getpid()),
             **MALLOC,
         }
@@ -115,7 +86,7 @@ class Supervisor:
         command += ["--queues", ",".join(self.queues), "--loglevel", "INFO"]
         command += ["--without-gossip", "--without-mingle"]
         popen = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
-        logger.info("worker %s (pid %d) takes from %s", name, popen.pid, ", ".join(self.queues))
+        logger.info("worker %s (pid %d, %s) takes from %s", name, popen.pid, device, ", ".join(self.queues))
         return _Process(name, device, popen)
 
     def _restart_the_dead(self) -> None:
@@ -129,7 +100,7 @@ class Supervisor:
     def _look_after(self) -> None:
         try:
             for process in self.processes:
-                self.ledger.worker_seen(process.name, process.device, self.queues, process.popen.pid)
+                self.ledger.worker_seen(process.name, str(process.device), self.queues, process.popen.pid)
             sweep(self.ledger, self.broker, self.settings.resend_seconds)
         except OutOfReach as error:  # it may come back; the workers go on with what they have
             logger.warning("%s", error)

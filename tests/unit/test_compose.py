@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from producer.cli.main import cli
-from producer.service.supervisor import STOP_SECONDS, parse_devices
+from producer.service.devices import parse_devices
+from producer.service.supervisor import STOP_SECONDS
 from shared.kinds.specification import QUEUES
 from shared.settings import Settings
 
@@ -161,7 +162,7 @@ def test_every_command_exists(where: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_worker_names_devices_and_queues_that_exist(name: str) -> None:
     arguments = analyze_commands()[name]
     options = dict(zip(arguments[1::2], arguments[2::2], strict=True))
-    assert parse_devices(options["--devices"])
+    assert parse_devices(options["--devices"]).devices
     assert set(options["--queues"].split(",")) <= set(QUEUES)
 
 

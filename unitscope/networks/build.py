@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from unitscope.errors import InvalidArgument, NoSuchNetwork
+from unitscope.memory import is_out_of_memory
 
 FC_WIDTH = 4096
 ZFNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
@@ -218,6 +219,8 @@ def build(
         try:
             return OWN[name](classes, image_size, **options)
         except RuntimeError as error:  # of a shape
+            if is_out_of_memory(error):
+                raise
             reason = f"{name} can't take images of {image_size} pixels: {str(error).splitlines()[0]}."
             raise InvalidArgument(reason=reason) from error
     if name in ("googlenet", "inception_v3"):

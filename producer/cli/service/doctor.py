@@ -66,6 +66,7 @@ def _checks(app: App, brief: bool) -> Iterator[Check]:
     yield (redis := _guarded("redis", lambda: _redis(app)))
     yield _guarded("workers", lambda: _workers(app))
     if not brief:
+        yield _devices()
         yield _store(app)
         yield _torch()
         yield from _access(app, redis.well)
@@ -119,6 +120,15 @@ def _workers(app: App) -> Check:
         return Check("workers", False, found, "`analyze up` or `analyze worker` starts one.")
     listed = ", ".join(f"{worker.name} ({worker.device}: {', '.join(worker.queues)})" for worker in workers)
     return Check("workers", True, listed)
+
+
+def _devices() -> Check:
+    """What `analyze worker --devices all` would take, here and with this environment."""
+    from producer.service.devices import parse_devices
+
+    chosen = parse_devices("all")
+    remark = f" ({chosen.remark})" if chosen.remark else ""
+    return Check("devices", True, ", ".join(map(str, chosen.devices)) + remark)
 
 
 def _store(app: App) -> Check:

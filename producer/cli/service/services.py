@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,11 +16,14 @@ from shared import logs
 if TYPE_CHECKING:
     from producer.service.supervisor import Supervisor
 
+logger = logging.getLogger(__name__)
+
 devices_option = click.option(
     "--devices",
     default="all",
     show_default=True,
-    help="cpu, cuda:0,cuda:1, or all: one process a device. Without a GPU, all is cpu.",
+    help="cpu, cuda:0,cuda:1, or all: one process a device, of those that CUDA_VISIBLE_DEVICES leaves visible. "
+    "Without a GPU, all is cpu.",
 )
 queues_option = click.option("--queues", help="Queues to take from: training,analysis,cpu.  [default: all three]")
 
@@ -56,10 +60,14 @@ def up(app: App, devices: str, queues: str | None) -> None:
 
 
 def _supervisor(app: App, devices: str, queues: str | None) -> Supervisor:
-    from producer.service.supervisor import Supervisor, parse_devices
+    from producer.service.devices import parse_devices
+    from producer.service.supervisor import Supervisor
 
+    chosen = parse_devices(devices)
     logs.set_up(app.settings.log_format)
-    return Supervisor(app.settings, app.ledger, app.broker, parse_devices(devices), _queues(queues))
+    if chosen.remark:
+        logger.warning("%s", chosen.remark)
+    return Supervisor(app.settings, app.ledger, app.broker, chosen.devices, _queues(queues))
 
 
 def _queues(text: str | None) -> Sequence[str]:

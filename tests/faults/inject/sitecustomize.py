@@ -75,6 +75,8 @@ def act(what: str, name: str) -> None:
         from shared.errors import DatabaseOutOfReach
 
         raise DatabaseOutOfReach(url="", reason="broken by a test")
+    if what == "cuda error":  # in PyTorch's words, of a context that is broken from then on
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nIt may be reported elsewhere")
     if what == "hold":  # its other threads go on
         deadline = time.monotonic() + HELD_SECONDS
         while not (FOLDER / f"released-{name}").exists() and time.monotonic() < deadline:
@@ -148,7 +150,11 @@ def change_runner(module: ModuleType) -> None:
     module.ShardContext.progress = progressed
 
 
-CHANGES = {"shared.jobs.ledger": change_ledger, "shared.store.store": change_store, "worker.runner": change_runner}
+CHANGES = {
+    "shared.jobs.ledger": change_ledger,
+    "shared.store.store": change_store,
+    "worker.runner": change_runner,
+}
 
 
 class Finder(importlib.abc.MetaPathFinder):

@@ -65,8 +65,11 @@ def _seconds_of_image(sweep: Sweep, device: torch.device) -> float:
     """By a batch each of some kinds of places, after one to warm up."""
     engine, grid = sweep.engine, sweep.engine.grid
     images = torch.zeros(1, 3, grid.size, grid.size, device=device).to(memory_format=torch.channels_last)
+    engine.clear(images)  # CUDA and its libraries start here
+    _await(device)
     began = time.perf_counter()
     clear = engine.clear(images)
+    _await(device)
     clear_seconds = time.perf_counter() - began
     places = grid.all_places()
     timed = list(_timed_kinds(engine, clear, images, places, sweep.at_once))
@@ -87,10 +90,15 @@ def _timed_kinds(
         batch = of_kind.repeat(-(-at_once // len(of_kind)), 1)[:at_once]
         began = time.perf_counter()
         engine.run(clear, images, torch.zeros(at_once, dtype=torch.int64), batch, unit)
-        if images.is_cuda:
-            torch.cuda.synchronize()
+        _await(images.device)
         if turn:
             yield len(of_kind), (time.perf_counter() - began) / at_once
+
+
+def _await(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def main() -> None:

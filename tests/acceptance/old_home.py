@@ -1,0 +1,202 @@
+"""A home that an earlier program made, for ``test_old_home``; and how it was made:
+
+python -m tests.acceptance.old_home tests/data/home-0005
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import math
+import shutil
+import socket
+import sqlite3
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from producer.datasets.shapes import generate
+from tests.conftest import Analyze
+from unitscope.networks.build import build
+
+IMAGES = 20  # drawn of the data set "shapes"
+ROOT = "/datasets/shapes"  # of the data set, as the stored rows name it
+PACKED, EXPORTED, SAID = "home.tar.xz", "search.tar", "said.json"
+NETWORK = ("--network", "zfnet", "--size", "64", "--fc", "16", "--maps", "8,8,8")
+SHAPES = ("--dataset", "shapes")
+TRAINED, SEARCHED, SWEPT, FAILED, CANCELLED = 1, 2, 3, 4, 5  # the jobs
+
+# What asks for each job again; the first one also needs the weights that it began with.
+SUBMITTED: dict[int, tuple[str, ...]] = {
+    TRAINED: (
+        *("train", *SHAPES, *NETWORK, "--epochs", "2", "--batch-size", "8", "--learning-rate", "5e-4"),
+        *("--freeze", "features.0", "--freeze", "features.3", "--keep-epochs", "1"),
+    ),
+    SEARCHED: (
+        *("top9", *SHAPES, "--layers", "2,5", "--units", "0-2", "--top", "2", "--shards", "2"),
+        *("--bottom", "--per-class"),
+    ),
+    SWEPT: (
+        *("occlusion", *SHAPES, "--images", "2", "--patch", "32", "--stride", "16", "--positions"),
+        *("--target", "dotted-star"),
+    ),
+    FAILED: ("train", *SHAPES, *NETWORK, "--epochs", "1", "--batch-size", "8", "--seed", "1"),  # no images
+    CANCELLED: ("top9", *SHAPES, "--layer", "1", "--units", "0-1", "--top", "2"),  # before it began
+}
+
+# What was printed, with --json.
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    *(("status", str(job)) for job in SUBMITTED),
+    ("results", str(TRAINED)),
+    *(
+        ("results", str(SEARCHED), *options)
+        for options in (
+            *((), ("--best", "3"), ("--statistics",), ("--bottom",), ("--per-class",)),
+            *(("--layer", "5", "--units", "0,2"), ("--per-class", "--class", "dotted-star")),
+        )
+    ),
+    *(("results", str(SWEPT), *options) for options in ((), ("--positions",))),
+    ("compare", str(TRAINED)),
+    ("ls",),
+    ("dataset", "ls"),
+    ("dataset", "show", "shapes"),
+)
+
+
+def begun_with(analyze: Analyze) -> Path:
+    """The file of the weights that the training run began with."""
+    path = analyze.json("status", TRAINED)["specification"]["weights_path"]
+    return analyze.home / "store" / path
+
+
+def said_of(analyze: Analyze) -> dict[str, Any]:
+    """What the commands say of a home."""
+    return {" ".join(command): analyze.json(*command) for command in COMMANDS}
+
+
+def rows_of_views(database: Path) -> dict[str, tuple[list[str], list[list[Any]]]]:
+    """Columns and rows of every view, in a fixed order."""
+    connection = sqlite3.connect(database)
+    views = connection.execute("SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name").fetchall()
+    found = {}
+    for (view,) in views:
+        cursor = connection.execute(f"SELECT * FROM {view}")
+        found[view] = [column[0] for column in cursor.description], sorted(map(list, cursor), key=repr)
+    connection.close()
+    return found
+
+
+def unpack(stored: Path, folder: Path) -> None:
+    """The home as ``folder/home``, and the export of its search beside it."""
+    with tarfile.open(stored / PACKED) as tar:
+        tar.extractall(folder, filter="data")
+
+
+# --- how it was made ---
+
+
+def coarse_weights() -> dict[str, torch.Tensor]:
+    """Weights of the size that He et al. draw, but of three values only: most of them stay as they are, and a file
+    of them can be compressed."""
+    torch.manual_seed(5)
+    state = build("zfnet", 20, 64, fc=16, maps=(8, 8, 8)).state_dict()
+    for name, tensor in state.items():
+        fan = tensor[0].numel() if tensor.dim() > 1 else 10**4
+        signs = torch.randint(0, 2, tensor.shape) - torch.randint(0, 2, tensor.shape)
+        state[name] = signs * math.sqrt(4 / fan)
+    return state
+
+
+def make(stored: Path) -> None:
+    """Make a home and what is kept of it."""
+    with tempfile.TemporaryDirectory(prefix="unitscope-home-") as made:
+        folder = Path(made)
+        generate(folder / "shapes", images=IMAGES)
+        safetensors.torch.save_file(coarse_weights(), folder / "weights.safetensors")
+        analyze = Analyze(folder / "home")
+        analyze.environment |= {"ANALYZE_CACHE_GB": "0"}
+        analyze("dataset", "add", "shapes", "--root", folder / "shapes")
+        run_jobs(analyze, folder)
+        make_anonymous(analyze.home / "unitscope.sqlite3", folder)
+        analyze("export", SEARCHED, folder / EXPORTED)
+        stored.mkdir(parents=True)
+        views = rows_of_views(analyze.home / "unitscope.sqlite3")
+        write_said(stored / SAID, {"commands": said_of(analyze), "views": views})
+        close(analyze.home / "unitscope.sqlite3")
+        pack(folder, stored / PACKED)
+
+
+def run_jobs(analyze: Analyze, folder: Path) -> None:
+    analyze.up()
+    for job, words in SUBMITTED.items():
+        options = ["--weights", folder / "weights.safetensors"] if job == TRAINED else []
+        if job == FAILED:
+            (folder / "shapes").rename(folder / "away")
+        if job == CANCELLED:
+            analyze.stop()
+        else:
+            options.append("--wait")
+        code = 1 if job == FAILED else 0
+        assert analyze("submit", *words, *options, code=code).stdout.split() == [str(job)]
+    analyze("cancel", CANCELLED)
+    (folder / "away").rename(folder / "shapes")
+
+
+def make_anonymous(database: Path, folder: Path) -> None:
+    """Leave no path and no name of this machine."""
+    connection = sqlite3.connect(database)
+    with connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for _, column, kind, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
+                if kind.startswith(("VARCHAR", "TEXT", "JSON")):
+                    change = f'"{column}" = replace(replace("{column}", ?, ?), ?, ?)'
+                    names = (str(folder), str(Path(ROOT).parent), socket.gethostname(), "host")
+                    connection.execute(f"UPDATE {table} SET {change}", names)
+    connection.execute("VACUUM")
+    connection.close()
+
+
+def close(database: Path) -> None:
+    """Leave one file."""
+    connection = sqlite3.connect(database)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    assert not database.with_name(f"{database.name}-wal").exists()
+
+
+def write_said(file: Path, said: dict[str, dict[str, Any]]) -> None:
+    """As JSON, with a line for each row."""
+    parts = []
+    for name, answers in said.items():
+        lines = [f" {json.dumps(key)}: {_in_lines(value)}" for key, value in answers.items()]
+        parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n}")
+    file.write_text("{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _in_lines(value: Any) -> str:
+    if not isinstance(value, list):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(f"  {json.dumps(row)}" for row in value) + "\n ]"
+
+
+def pack(folder: Path, target: Path) -> None:
+    def nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = 0
+        member.uname = member.gname = ""
+        return member
+
+    # The same tensors come several times: the window has to be larger than all of it.
+    window = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 2**26}]
+    with lzma.open(target, "wb", filters=window) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("home/unitscope.sqlite3", "home/store", EXPORTED):
+            tar.add(folder / name, name, filter=nobodys)
+
+
+if __name__ == "__main__":
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    make(Path(sys.argv[1]))

@@ -1,0 +1,182 @@
+"""A home that an earlier program made is read, checked, moved and gone on from by today's: see ``old_home``."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.datasets.shapes import generate
+from tests.acceptance.old_home import (
+    CANCELLED,
+    COMMANDS,
+    EXPORTED,
+    FAILED,
+    IMAGES,
+    ROOT,
+    SAID,
+    SEARCHED,
+    SHAPES,
+    SUBMITTED,
+    SWEPT,
+    TRAINED,
+    begun_with,
+    unpack,
+)
+from tests.conftest import Analyze
+
+STORED = Path(__file__).parents[1] / "data" / "home-0005"
+SAYS: dict[str, Any] = json.loads((STORED / SAID).read_text())
+DONE = (TRAINED, SEARCHED, SWEPT)
+RESULTS = [command for command in COMMANDS if command[0] == "results"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is stored, unpacked."""
+    folder = tmp_path_factory.mktemp("old")
+    unpack(STORED, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def old(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyze:
+    """The home, with its data set drawn again; only read."""
+    folder = tmp_path_factory.mktemp("home")
+    shutil.copytree(kept / "home", folder / "home")
+    generate(folder / "shapes", images=IMAGES)
+    database = sqlite3.connect(folder / "home" / "unitscope.sqlite3")
+    with database:
+        database.execute("UPDATE datasets SET root = ?", [str(folder / "shapes")])
+        for (path,) in database.execute("SELECT DISTINCT path FROM images").fetchall():
+            # Another version of Pillow may write other bytes.
+            sha256 = hashlib.sha256((folder / "shapes" / path).read_bytes()).hexdigest()
+            database.execute("UPDATE images SET sha256 = ? WHERE path = ?", [sha256, path])
+    database.close()
+    return Analyze(folder / "home")
+
+
+@pytest.fixture
+def copy(old: Analyze, tmp_path: Path) -> Analyze:
+    """The same home elsewhere, to be gone on with."""
+    shutil.copytree(old.home, tmp_path / "home")
+    return Analyze(tmp_path / "home")
+
+
+def said(command: tuple[str, ...]) -> Any:
+    return SAYS["commands"][" ".join(command)]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_commands_say_what_they_said(command: tuple[str, ...], old: Analyze) -> None:
+    answer = json.dumps(old.json(*command)).replace(str(old.home.parent / "shapes"), ROOT)
+    assert json.loads(answer) == said(command)
+
+
+@pytest.mark.parametrize("command", RESULTS, ids=" ".join)
+def test_results_in_other_forms(command: tuple[str, ...], old: Analyze) -> None:
+    rows = said(command)
+    header, *lines = csv.reader(io.StringIO(old(*command, "--format", "csv").stdout))
+    assert header == list(rows[0])
+    assert [line[0] for line in lines] == [str(row[header[0]]) for row in rows]
+    assert len(old(*command).stdout.splitlines()) == len(rows) + 1
+
+
+@pytest.mark.parametrize("view", SAYS["views"])
+def test_views_have_the_same_rows(view: str, old: Analyze) -> None:
+    columns, rows = SAYS["views"][view]
+    listed = ", ".join(f'"{column}"' for column in columns)
+    answer = old.json("query", "--limit", 100_000, f"SELECT {listed} FROM {view}")
+    assert rows
+    assert sorted(([row[column] for column in columns] for row in answer), key=repr) == rows
+
+
+def test_what_is_printed_for_people(old: Analyze, tmp_path: Path) -> None:
+    listed = old("ls").stdout
+    for job in SUBMITTED:
+        state = said(("status", str(job)))["state"]
+        assert state in listed
+        assert state in old("status", job).stdout
+        assert "submitted: " in old("logs", job).stdout
+    assert said(("status", str(FAILED)))["error"] in old("logs", FAILED).stdout
+    assert f"{ROOT}/" not in old("dataset", "show", "shapes").stdout
+    assert "shapes" in old("dataset", "ls").stdout
+    assert "conv5" in old("network", "show", "zfnet", "--size", 64, "--fc", 16, "--maps", "8,8,8").stdout
+    assert "1 data sets, 5 jobs" in old("doctor").stdout
+    old("compare", TRAINED, "--picture", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 10_000
+    old("results", TRAINED, "--html", tmp_path / "page.html", code=2)
+    for job in (SEARCHED, SWEPT):
+        old("results", job, "--html", tmp_path / f"{job}.html")
+        assert "data:image" in (tmp_path / f"{job}.html").read_text()
+
+
+@pytest.mark.parametrize("job", DONE)
+def test_files_and_rows_verify(job: int, old: Analyze) -> None:
+    found = old.json("verify", job)
+    assert found["wrong"] == []
+    assert found["files"] > 5
+    assert found["rows"] >= {TRAINED: 1, SEARCHED: 12, SWEPT: 2}[job]
+
+
+def test_nothing_is_garbage(old: Analyze) -> None:
+    assert old.json("gc", "--older-than", 1)["files"] == []
+
+
+def test_jobs_go_to_another_home(kept: Path, tmp_path: Path) -> None:
+    """In the same order into an empty one: there they have the same numbers, and say the same."""
+    shutil.copytree(kept / "home", tmp_path / "home")
+    here, there = Analyze(tmp_path / "home"), Analyze(tmp_path / "there")
+    for job in DONE:
+        here("export", job, tmp_path / f"{job}.tar")
+        assert there("import", tmp_path / f"{job}.tar").stdout == f"{job}\n"
+        assert there.json("verify", job, "--sample", 0)["wrong"] == []
+        assert there.json("status", job)["key"] == said(("status", str(job)))["key"]
+    for command in RESULTS:
+        assert there.json(*command) == said(command)
+
+
+def test_an_old_export_is_read(kept: Path, old: Analyze, copy: Analyze, tmp_path: Path) -> None:
+    there = Analyze(tmp_path / "there")
+    root = old.home.parent / "shapes"
+    assert there("import", kept / EXPORTED, "--root", root).stdout == "1\n"
+    for command in (c for c in RESULTS if c[1] == str(SEARCHED)):
+        rows = there.json("results", 1, *command[2:])
+        assert [row | ({"job_id": SEARCHED} if "job_id" in row else {}) for row in rows] == said(command)
+    assert there.json("dataset", "show", "shapes")["root"] == str(root)
+    assert there.json("verify", 1, "--sample", 0)["wrong"] == []
+    assert copy("import", kept / EXPORTED).stdout == f"{SEARCHED}\n"  # it is there
+
+
+def test_the_same_request_finds_the_old_job(copy: Analyze) -> None:
+    for job, words in SUBMITTED.items():
+        options = ["--weights", begun_with(copy)] if job == TRAINED else []
+        assert copy("submit", *words, *options).stdout == f"{job}\n"
+    assert len(copy.json("ls")) == len(SUBMITTED)
+
+
+def test_old_jobs_and_new_ones_go_on(copy: Analyze) -> None:
+    """Jobs that failed or were cancelled are retried, the training run is extended from its old state, and its
+    network is searched anew."""
+    copy("retry", FAILED)
+    copy("retry", CANCELLED)
+    extended = int(copy("submit", "train", "--extend", TRAINED, "--epochs", 3).stdout)
+    searched = int(copy("submit", *SHAPES, "--layer", 4, "--units", "0-1", "--run", TRAINED).stdout)
+    worker = [sys.executable, "-m", "tests.faults.undisturbed"]
+    subprocess.run(worker, env=copy.environment, check=True, capture_output=True, timeout=240)
+    for job in (FAILED, CANCELLED, extended, searched):
+        assert copy.json("status", job)["state"] == "done", copy("logs", job).stdout
+        assert copy.json("results", job)
+    kept_epochs = [row for row in copy.json("results", extended) if row["epoch"] < 3]
+    assert kept_epochs == said(("results", str(TRAINED)))
+    for job in DONE:
+        assert copy.json("verify", job, "--sample", 0)["wrong"] == []

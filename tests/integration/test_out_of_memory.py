@@ -1,0 +1,45 @@
+"""A job for which a worker's memory does not suffice ends with words that help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from producer.datasets.shapes import generate
+from tests.conftest import Analyze
+
+# A worker's process with so little memory left that the network and one image just don't fit.
+WORKER = """
+import re, resource, sys
+from pathlib import Path
+import worker.kinds.train.train
+from shared.settings import load_settings
+from worker.runner import run
+
+size = int(re.search(r"VmSize:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+limit = size + int(sys.argv[1]) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for attempt in range(3):
+    run(1, load_settings())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
+def test_a_training_run_names_what_helps(analyze: Analyze, tmp_path: Path) -> None:
+    generate(tmp_path / "shapes", images=4)
+    analyze("dataset", "add", "shapes", "--root", tmp_path / "shapes")
+    network = ("--network", "zfnet", "--size", 64, "--fc", 2048)  # 24 million weights
+    assert analyze("submit", "train", "--dataset", "shapes", *network, "--batch-size", 4).stdout == "1\n"
+    command = [sys.executable, "-c", WORKER, "400"]
+    subprocess.run(command, env=analyze.environment, check=True, capture_output=True, timeout=200)
+    status = analyze.json("status", 1)
+    assert status["state"] == "failed"
+    assert "The memory of cpu does not suffice (" in status["error"]
+    assert "--batch-size" in status["error"]
+    assert "`analyze retry 1`" in status["error"]
+    said = analyze("logs", 1).stdout
+    assert "Traceback" not in said
+    assert said.count("begins on") == 3

@@ -1,0 +1,159 @@
+"""Processes of workers: what they see of the machine's devices, and what they have loaded."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from producer.datasets.shapes import generate
+from shared.database.connection import Database
+from shared.jobs.broker import TASK, broker_for
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Worker
+from shared.settings import load_settings
+from tests.conftest import Analyze
+
+TRAIN = (
+    "submit",
+    "train",
+    "--dataset",
+    "shapes",
+    "--network",
+    "zfnet",
+    "--size",
+    64,
+    "--fc",
+    16,
+    "--maps",
+    "8,8,8",
+)
+LISTING = """\
+GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-0a11)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-1b22)
+  MIG 3g.20gb     Device  0: (UUID: MIG-3c33)
+"""
+
+
+@pytest.fixture
+def machine(analyze: Analyze, tmp_path: Path) -> Iterator[Analyze]:
+    """A machine whose nvidia-smi lists two GPUs. Nobody has them: CUDA finds none."""
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n")
+    tool.chmod(0o755)
+    analyze.environment["PATH"] = f"{tool.parent}:{os.environ['PATH']}"
+    analyze.environment.pop("CUDA_VISIBLE_DEVICES", None)
+    yield analyze
+    analyze.stop()
+
+
+def live(analyze: Analyze) -> list[Worker]:
+    database = Database(analyze.database_url)
+    workers = Ledger(database).live_workers()
+    database.close()
+    return list(workers)
+
+
+def up(analyze: Analyze, *words: str, count: int) -> list[Worker]:
+    """Start ``analyze up`` and wait for so many workers."""
+    process = analyze.start("up", *words)
+    analyze.wait(lambda: analyze.live_workers() == count, process)
+    return live(analyze)
+
+
+VARIABLES = ("ANALYZE_DEVICE", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUBLAS_WORKSPACE_CONFIG")
+
+
+def variables(worker: Worker) -> list[str | None]:
+    found = psutil.Process(worker.pid).environ()
+    return [found.get(name) for name in VARIABLES]
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, {"cuda:0 NVIDIA H100 80GB HBM3": "0", "cuda:1 NVIDIA A100-SXM4-40GB MIG 3g.20gb": "MIG-3c33"}),
+        ("MIG-3c", {"cuda:0 NVIDIA A100-SXM4-40GB MIG 3g.20gb": "MIG-3c"}),
+    ],
+)
+def test_a_worker_for_each_visible_device(machine: Analyze, visible: str | None, seen: dict[str, str]) -> None:
+    if visible is not None:
+        machine.environment["CUDA_VISIBLE_DEVICES"] = visible
+    workers = up(machine, "--devices", "all", count=len(seen))
+    assert {worker.device: variables(worker) for worker in workers} == {
+        device: ["cuda:0", entry, "PCI_BUS_ID", ":4096:8"] for device, entry in seen.items()
+    }
+    said = machine("doctor").stdout
+    for device in seen:
+        assert f"({device}: " in said  # of a worker that is there
+        assert f"devices: {', '.join(seen)}" in said  # of what would be taken
+
+
+@pytest.mark.parametrize(("visible", "why"), [("", "is ''"), ("-1", "is '-1'"), ("7", "'7' names no device")])
+def test_the_cpu_is_taken_where_nothing_is_visible(machine: Analyze, visible: str, why: str) -> None:
+    machine.environment["CUDA_VISIBLE_DEVICES"] = visible
+    (worker,) = up(machine, "--devices", "all", count=1)
+    assert (worker.device, *variables(worker)[:2]) == ("cpu", "cpu", "")
+    assert "No CUDA device is visible: CUDA_VISIBLE_DEVICES" in machine.log()
+    assert f"{why}. The CPU is used." in machine.log()
+
+
+def test_a_device_that_is_not_there_is_refused(machine: Analyze) -> None:
+    """Before a worker or a Redis is started."""
+    said = machine("worker", "--devices", "cuda:2", code=2).stderr
+    assert "there is no cuda:2. Visible: cuda:0 NVIDIA H100 80GB HBM3, cuda:1 NVIDIA A100-SXM4-40GB MIG" in said
+    machine.environment["CUDA_VISIBLE_DEVICES"] = "1"
+    assert "there is no cuda:1. Visible: cuda:0 NVIDIA A100" in machine("up", "--devices", "cuda:1", code=2).stderr
+    machine.environment["CUDA_VISIBLE_DEVICES"] = ""
+    said = machine("up", "--devices", "cuda:0", code=2).stderr
+    assert "No CUDA device is visible (CUDA_VISIBLE_DEVICES is '')." in said
+    machine.environment["PATH"] = str(Path(shutil.which("env") or "").parent / "nowhere")
+    assert "(nvidia-smi was not found)" in machine("up", "--devices", "cuda:0", code=2).stderr
+
+
+def test_a_worker_whose_device_is_gone_takes_no_shard(machine: Analyze, tmp_path: Path) -> None:
+    """The shard waits, without an attempt, until a worker comes that can compute."""
+    generate(tmp_path / "shapes", images=4)
+    machine.environment["ANALYZE_RESEND_SECONDS"] = "1"
+    machine.environment["CUDA_VISIBLE_DEVICES"] = (
+        "GPU-0a"  # which is no device of CUDA's, whatever this machine has
+    )
+    machine("dataset", "add", "shapes", "--root", tmp_path / "shapes")
+    (worker,) = up(machine, "--devices", "cuda:0", count=1)
+    job = machine(*TRAIN, "--epochs", 1).stdout.strip()
+    machine.wait(lambda: machine.log().count("another process is started") >= 2)
+    status = machine.json("status", job)
+    assert (status["state"], status["stages"][0]["shards"]) == ("queued", {"queued": 1})
+    assert "begins" not in machine("logs", job).stdout
+    assert psutil.pid_exists(worker.pid)
+    machine.start("worker", "--devices", "cpu")
+    machine("watch", job)
+    assert machine("logs", job).stdout.count("begins on") == 1
+
+
+def loaded(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc")
+def test_only_the_child_loads_torch(analyze: Analyze) -> None:
+    """So that the child is forked off a process that has nothing of CUDA."""
+    supervisor = analyze.up()
+    (worker,) = live(analyze)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in analyze.environment.items():
+            patch.setenv(name, value)
+        broker = broker_for(load_settings())
+    broker.celery.send_task(TASK, args=[10**6], queue="analysis", ignore_result=True)  # any message will do
+    analyze.wait(lambda: "not to be had" in analyze.log(), supervisor)
+    (child,) = psutil.Process(worker.pid).children()
+    assert "libtorch" in loaded(child.pid)
+    for pid in (worker.pid, supervisor.pid):
+        assert not [
+            word for word in ("libtorch", "libc10", "libcuda", "libcudart", "libnvidia") if word in loaded(pid)
+        ]
