@@ -40,7 +40,7 @@ def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
     if not files:
         raise LeftOut("no test is marked gpu")
     outcomes, log = setting.place / "tests.jsonl", setting.place / "tests.log"
-    code = _run(files, outcomes, log, clock)
+    code = run(files, outcomes, log, clock)
     found = read(outcomes)
     counts = Counter(test["outcome"] for test in found)
     yield {"tests": ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "none ran"}
@@ -67,7 +67,7 @@ def marked_files(tests: Path) -> list[Path]:
     ]
 
 
-def _run(files: list[Path], outcomes: Path, log: Path, clock: Clock) -> int | None:
+def run(files: list[Path], outcomes: Path, log: Path, clock: Clock) -> int | None:
     """Run them; the exit code, None if the time ended them."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, FILE: str(outcomes)}

@@ -92,6 +92,8 @@ class Setting:
             found, kind = found_objects(self.images, sizes.crops, self.place)
             pictures = [Picture(n, path, (box,), (label,)) for n, (path, box, label) in enumerate(found)]
             pictures = pictures[: sizes.crops]
+            if not pictures:
+                raise FileNotFoundError(f"{self.images} holds neither PASCAL VOC objects nor JPEG files")
         # Given images keep their size, as those of a data set do.
         cut_all(plan(pictures, sizes.crops, folder, None if self.images else sizes.image))
         files = sorted(folder.glob("*/*.jpg"))
