@@ -147,11 +147,12 @@ class Report:
 
     def _summary(self) -> str:
         """A line a step: what became of it."""
-        lines = [("step", "outcome", "seconds"), ("---", "---", "---")]
+        lines = [("step", "outcome", "seconds", "device memory at most"), ("---",) * 4]
         for outcome in self.outcomes:
             state = {"cut": "cut by the time limit", "waiting": "not begun"}.get(outcome.state, outcome.state)
             said = f"{state}: {_one_line(outcome.reason)}" if outcome.reason else state
-            lines.append((outcome.title, said, f"{outcome.seconds:.0f}" if outcome.seconds else ""))
+            memory = f"{outcome.peak_memory / 2**30:.1f} GiB" if outcome.peak_memory else ""
+            lines.append((outcome.title, said, f"{outcome.seconds:.0f}" if outcome.seconds else "", memory))
         return _lines(lines)
 
     def _table(self) -> str:

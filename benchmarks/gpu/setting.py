@@ -47,8 +47,8 @@ class Sizes:
     swept: int = 16  # images at once, at most
     swept_plainly: int = 1
     shards: int = 8  # of the job's stages
-    epoch: int = 6_000  # crops
-    plain_epoch: int = 1_536  # of these, by the plain loop
+    epoch: int = 6_016  # crops: whole batches, as those below
+    plain_epoch: int = 1_536  # by the plain loop
     training_batch: int = 128
     compared: int = 1_024  # crops whose maxima in lower precision are looked at
     profiled: int = 640  # crops

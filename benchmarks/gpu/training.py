@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -81,9 +82,9 @@ def _network(setting: Setting, name: str, title: str, clock: Clock) -> Iterator[
 
 
 def _spread(setting: Setting, count: int) -> list[ImageSource]:
-    """So many crops, of all classes; whole batches of them."""
-    sources, batch = setting.crops.sources, setting.sizes.training_batch
-    return sources[:: max(1, len(sources) // count)][: count // batch * batch]
+    """So many crops, of all classes."""
+    sources = setting.crops.sources
+    return [sources[number] for number in np.linspace(0, len(sources) - 1, count).astype(int)]
 
 
 def _loader(setting: Setting, sources: Sequence[ImageSource]) -> DataLoader[tuple[torch.Tensor, int]]:
