@@ -14,7 +14,7 @@ import torch
 from benchmarks.gpu.clock import Clock, OutOfTime
 from benchmarks.gpu.report import Finding, Outcome, Report
 
-TRACEBACK_LINES = 12
+TRACEBACK_LINES = 25
 LEAST_SECONDS = 2.0  # a step isn't begun with less
 
 Set = TypeVar("Set")
