@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS := 300
 
-.PHONY: demo test faults lint fuzz clean
+.PHONY: demo test faults lint fuzz gpu clean
 
 demo: $(VENV)/.installed ## generate data, train, search, and leave a page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
@@ -31,6 +31,12 @@ fuzz: $(VENV)/.installed-test ## hostile input for SECONDS a fuzzer, or EXAMPLES
 	FUZZ_SECONDS=$(if $(EXAMPLES),,$(SECONDS)) FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_REPORT=$(CURDIR)/fuzz.txt \
 		$(BIN)/python -m pytest -m fuzz --timeout 0 tests/hostile; code=$$?; cat fuzz.txt; exit $$code
 
+MINUTES := 8
+# IMAGES: a VOC data set or a folder of JPEG files; without it objects are drawn.
+IMAGES ?=
+gpu: $(VENV)/.installed-test ## everything that should run on a GPU: tests, benchmarks, profiles; see docs/gpu.md
+	$(BIN)/python -m benchmarks.gpu --minutes $(MINUTES) $(IMAGES:%=--images %)
+
 $(VENV)/.created:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unitscope needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
@@ -45,4 +51,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo fuzz.txt .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo fuzz.txt gpu-report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

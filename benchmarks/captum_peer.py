@@ -73,5 +73,6 @@ class Captum:
     def attribute(self, batches: list[Places]) -> Iterator[torch.Tensor]:
         """What Captum attributes to each pixel; a projection is that times the activation."""
         for batch in batches:
-            places = (torch.arange(len(batch.units)), batch.units, batch.rows, batch.cols)
+            each = torch.arange(len(batch.units), device=batch.units.device)
+            places = (each, batch.units, batch.rows, batch.cols)
             yield self.method.attribute(batch.images, lambda maps, places=places: maps[places]).detach()

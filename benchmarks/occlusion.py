@@ -121,15 +121,15 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
     prepared = captum.prepared(labelled)
     turns = in_turn(
         {
-            "incremental": _by_image(timed(lambda: _swept(exact, images), device), images),
-            "approximate": _by_image(timed(lambda: _swept(approximate, images), device), images),
-            "plain": _by_image(timed(lambda: _swept(plain, peers), device), peers),
+            "incremental": _by_image(timed(lambda: swept(exact, images), device), images),
+            "approximate": _by_image(timed(lambda: swept(approximate, images), device), images),
+            "plain": _by_image(timed(lambda: swept(plain, peers), device), peers),
             "Captum": _by_image(timed(lambda: captum.attribute(prepared), device), peers),
         },
         setting.rounds,
     )
     seconds, found = turns.seconds, turns.results
-    same = Difference.of(_table(found["incremental"][:PEERS]), _table(found["plain"]))
+    same = Difference.of(table_of(found["incremental"][:PEERS]), table_of(found["plain"]))
     theirs = _difference_to_captum(found["incremental"][:PEERS], torch.cat(found["Captum"]).cpu().numpy())
     work = f"ZFNet {SIZE}, conv 5, {GRID.places} squares of {GRID.patch}, an image"
     against_plain = f"plain batching, batches of {plain.at_once}"
@@ -144,7 +144,7 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
         "occlusion", f"occlusion, {work}", seconds["incremental"], against_plain, seconds["plain"], Goal(4),
         f"{ours.multiplications() / full.multiplications():.0%} of the multiplications. {same}", vars(same),
     )  # fmt: skip
-    accuracy = Accuracy.of(_swept(approximate, approximated), _swept(exact, approximated))
+    accuracy = Accuracy.of(swept(approximate, approximated), swept(exact, approximated))
     yield Row(
         "occlusion", f"approximate occlusion ({TOLERANCE}), {work}", seconds["approximate"], against_plain,
         seconds["plain"], Goal(12), str(accuracy), vars(accuracy),
@@ -161,14 +161,14 @@ def _by_image(way: Way, images: Images) -> Way:
     return by_image
 
 
-def _swept(sweep: Sweep, images: Images) -> list[OcclusionMaps]:
+def swept(sweep: Sweep, images: Images) -> list[OcclusionMaps]:
     """As a worker does it."""
     return [
         maps for batch in images.batches(sweep.images_at_once) for maps in sweep.run(batch.pixels, batch.labels)
     ]
 
 
-def _table(found: Sequence[OcclusionMaps]) -> np.ndarray:
+def table_of(found: Sequence[OcclusionMaps]) -> np.ndarray:
     """float64 [images, 3, places]: activation, probability, class."""
     maps = [(of.activation.ravel(), of.probability.ravel(), of.classes.ravel()) for of in found]
     return np.array(maps, np.float64)
@@ -188,7 +188,7 @@ class Difference:
     def of(cls, ours: np.ndarray, plain: np.ndarray, rounding: float | None = None) -> Difference:
         both = ~np.isnan(plain[:, 2])
         assert not np.isnan(ours[:, 2][both]).any()
-        largest = float(_errors(plain, ours, ours).max())
+        largest = float(errors_of(plain, ours, ours).max())
         allowed = max(SAME, 2 * (rounding or 0))
         assert largest <= allowed, f"ours and plain batching differ by {largest} of a map's range"
         return cls(largest, int((ours[:, 2] != plain[:, 2])[both].sum()), int(both.sum()), rounding)
@@ -200,7 +200,7 @@ class Difference:
         return f"{of}{classes} ({self.places:,} places){rounding}."
 
 
-def _errors(found: np.ndarray, right: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def errors_of(found: np.ndarray, right: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """[images, 2]: of activation and probability, the largest difference in shares of the ``whole`` map's range,
     at the places that both have."""
     ranges = np.nanmax(whole[:, :2], 2) - np.nanmin(whole[:, :2], 2)
@@ -229,8 +229,8 @@ class Accuracy:
 
     @classmethod
     def of(cls, approximate: Sequence[OcclusionMaps], exact: Sequence[OcclusionMaps]) -> Accuracy:
-        right = _table(exact)
-        errors = _errors(_table(approximate), right, right).max(1)
+        right = table_of(exact)
+        errors = errors_of(table_of(approximate), right, right).max(1)
         return cls(errors.tolist(), float(np.mean([maps.computed.mean() for maps in approximate])))
 
     def __str__(self) -> str:
@@ -263,7 +263,7 @@ def _large(setting: Setting, large: Large) -> Row:
     full = Full(copy.deepcopy(model).double(), large.layer, grid)
     few = _some(some, IN_FLOAT64, IN_FLOAT64)
     exact = _in_parts(Occluded(full, images, device, torch.float64), few, device)().result
-    same = Difference.of(found, plain, float(_errors(plain, exact, found).max()))
+    same = Difference.of(found, plain, float(errors_of(plain, exact, found).max()))
     return Row(
         "occlusion",
         f"occlusion, {large.title} {large.size}, {large.layer}, {grid.places:,} squares of {grid.patch}, an image",
@@ -283,13 +283,19 @@ def _network(setting: Setting, large: Large) -> nn.Module:
     model = networks.build(large.network, large.classes, large.size)
     initialise(model, "he")
     model = model.to(setting.device, memory_format=torch.channels_last)
+    return calibrated(model, setting.crops.sources, large.size, setting.device)
+
+
+def calibrated(model: nn.Module, sources: Sequence[ImageSource], size: int, device: str) -> nn.Module:
+    """The model for evaluation, its batch normalisation with the statistics of some images: without them a
+    ResNet's maps grow from block to block, and all classes but one have no probability."""
     normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    if normalised:  # or a ResNet's maps grow from block to block, and all classes but one have no probability
+    if normalised:
         for module in normalised:
             module.momentum = 1.0
-        images = Images.spread(setting.crops.sources, CALIBRATED_ON, large.size)
+        images = Images.spread(sources, CALIBRATED_ON, size)
         with torch.no_grad():
-            model.train()(to_input(images.pixels, setting.device))
+            model.train()(to_input(images.pixels, device))
     return model.eval()
 
 

@@ -62,7 +62,7 @@ class Results:
 
 
 def _page(rows: Sequence[Row], measured: dict[str, dict[str, Any]]) -> str:
-    table = [COLUMNS, ("---",) * len(COLUMNS), *(_cells(row) for row in rows)]
+    table = [COLUMNS, ("---",) * len(COLUMNS), *(cells_of(row) for row in rows)]
     parts = [HEAD, *(f"| {' | '.join(cells)} |\n" for cells in table), "\n## How it was measured\n", EXPLANATION]
     for group, found in measured.items():
         on = _on(found["machine"], found["setting"])
@@ -75,7 +75,7 @@ def _page(rows: Sequence[Row], measured: dict[str, dict[str, Any]]) -> str:
     return "".join(parts)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def cells_of(row: Row) -> tuple[str, ...]:
     met = {True: "yes", False: "missed", None: ""}[row.met]
     ratio = f"{row.ratio:.3g} ({min(row.ratios):.3g} to {max(row.ratios):.3g})" if row.ratio else ""
     goal = row.goal_text or "stated"

@@ -118,11 +118,11 @@ def _check(
     projector = projector_for(model, layer, SIZE, device=places.images.device)
     for number, projection in projector.project(pixels, requests.at(some)):
         expected = projection.activation * theirs[number].cpu().numpy()
-        wrong = np.abs(_whole(projection, expected.shape) - expected).max() / np.abs(expected).max()
+        wrong = np.abs(whole_image(projection, expected.shape) - expected).max() / np.abs(expected).max()
         assert wrong < 1e-5, f"{layer}: ours and Captum's differ by {wrong} of the largest value"
 
 
-def _whole(projection: Projection, shape: tuple[int, ...]) -> np.ndarray:
+def whole_image(projection: Projection, shape: tuple[int, ...]) -> np.ndarray:
     """The projection in its place in the image."""
     image = np.zeros(shape, np.float32)
     rows, cols = projection.values.shape[1:]

@@ -94,11 +94,12 @@ class Home:
         while True:
             with self.database.read() as session:
                 shards = session.scalars(query).all()
-                state = session.get_one(Job, job).state
+                found = session.get_one(Job, job)
+                state, error = found.state, found.error
             if all(shard.state == ShardState.DONE for shard in shards):
                 return Stage.of(shards)
             if state in (JobState.FAILED, JobState.CANCELLED):
-                raise RuntimeError(f"job {job} is {state}")
+                raise RuntimeError(f"job {job} is {state}: {error}")
             time.sleep(1)  # few questions: the workers have the processor
 
     def cancel(self, job: int) -> None:

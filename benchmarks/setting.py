@@ -47,7 +47,7 @@ class Crops:
         They are cut out once: the usual loop knows no boxes.
         """
         folder = place / "crops"
-        found, kind = _found(images, count, place)
+        found, kind = found_objects(images, count, place)
         for number, (path, box, label) in enumerate(found[:count]):
             file = folder / f"{label:02}" / f"{number:06}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class Crops:
         return f"{len(self.sources):,} {self.kind}, {width:.0f} x {height:.0f} pixels on average"
 
 
-def _found(images: Path | None, count: int, place: Path) -> tuple[list[tuple[Path, Box | None, int]], str]:
+def found_objects(images: Path | None, count: int, place: Path) -> tuple[list[tuple[Path, Box | None, int]], str]:
     """Files, the box in each, and its class; and what they are."""
     if images is None:
         root = place / "shapes"

@@ -156,6 +156,8 @@ def compare_speed(
         for way, work in ways.items():
             began = time.perf_counter()
             work()
+            if device != "cpu":
+                torch.cuda.synchronize()
             if position:  # the first round warms up, and compiles
                 seconds[way].append(time.perf_counter() - began)
     median = {way: statistics.median(values) for way, values in seconds.items()}

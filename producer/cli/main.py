@@ -76,6 +76,14 @@ class LazyGroup(click.Group):
         return command
 
 
+def _show_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from shared.version import program_version
+
+        click.echo(f"analyze, version {program_version()}")
+        ctx.exit()
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -86,7 +94,14 @@ class LazyGroup(click.Group):
 @click.option("--database-url", help=f"SQLAlchemy URL of the database. {SEEN_BY_ALL}  [ANALYZE_DATABASE_URL]")
 @click.option("--redis-url", help=f"URL of the Redis server. {SEEN_BY_ALL}  [ANALYZE_REDIS_URL]")
 @click.option("--store", type=click.Path(path_type=Path), help="Root of the artifact store.  [ANALYZE_STORE]")
-@click.version_option(package_name="unitscope", prog_name="analyze")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 @click.pass_context
 def cli(ctx: click.Context, /, **options: Any) -> None:
     """Show, for every unit of a convolutional network and a whole data set, what makes it fire.

@@ -7,7 +7,6 @@ import io
 import os
 import tarfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +24,7 @@ from shared.errors import JobStateConflict, NoSuchJob
 from shared.jobs.tables import Artifact, Job, JobState
 from shared.store.references import ROWS_AT_ONCE, referenced_artifacts, rows_of_job
 from shared.store.store import Store, sha256_of
+from shared.version import program_version
 
 
 def export_job(
@@ -53,7 +53,7 @@ def export_job(
         rows = {name: _write_rows(session, job, table, Path(folder)) for name, table in exported_tables().items()}
         rows[Artifact.__tablename__] = _write_artifacts(files, Path(folder))
         manifest = Manifest(
-            program=version("unitscope"),
+            program=program_version(),
             schema_=NEWEST_REVISION,
             job_id=job.id,
             kind=job.kind,

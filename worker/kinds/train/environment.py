@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from shared.version import program_version
 from unitscope.training.loop import Trainer
 
 
@@ -15,7 +16,7 @@ def environment(device: torch.device, trainer: Trainer) -> dict[str, Any]:
     """Device, threads, precision, and the versions of the libraries that compute."""
     cuda = device.type == "cuda"
     return {
-        "unitscope": version("unitscope"),
+        "unitscope": program_version(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
