@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, FromClause, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from producer.results.filters import EVERYTHING, Filters
 from producer.results.jobs import job_of_kind
@@ -19,6 +19,7 @@ PAGE = 10_000  # rows that are read at once
 
 Row = TypeVar("Row")
 Key = tuple[Any, ...]
+Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 
 # The command line's names of the filters.
 FLAGS = {"layer": "--layer", "units": "--units", "class_name": "--class", "images": "--image", "ranks": "--ranks"}
@@ -65,9 +66,9 @@ class ResultTable(Generic[Row]):
     title: str
     row: type[Row]
     source: FromClause
-    columns: Mapping[str, ColumnElement[Any]]
-    job: ColumnElement[int]
-    key: Sequence[ColumnElement[Any]]
+    columns: Mapping[str, Column]
+    job: Column
+    key: Sequence[Column]
     filters: frozenset[str] = frozenset()
     conditions: Callable[[Session, Job, Filters], Sequence[ColumnElement[bool]]] = lambda session, job, filters: ()
     check: Callable[[Session, Job], None] = lambda session, job: None

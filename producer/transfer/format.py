@@ -15,7 +15,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import JSON, Boolean, Column, Float, Integer, Table
 
-from shared.database.base import UTCDateTime
+from shared.database.base import Base, UTCDateTime
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Network
 from shared.jobs.tables import Artifact, Event, Job, Shard
@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 2**20
 
 # In an order in which a row comes after those that it refers to; those of the kinds' results follow.
-COMMON = (Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact)
+COMMON: tuple[type[Base], ...] = (Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact)
 
 
 @cache

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session, join
 
 from producer.results.filters import Filters
-from producer.results.tables import ResultTable
+from producer.results.tables import Column, ResultTable
 from shared.database.catalogue import class_index
 from shared.database.datasets import Dataset, Image
 from shared.errors import UsageError
@@ -79,7 +79,7 @@ def _requires_positions(session: Session, job: Job) -> None:
         raise UsageError(reason=f"Job {job.id} was submitted without --positions: submit it again with it.")
 
 
-def _columns(row: type[Any], of: type[Any], **others: Any) -> dict[str, ColumnElement[Any]]:
+def _columns(row: type[Any], of: type[Any], **others: Any) -> dict[str, Column]:
     """The columns of a row, of the image, of the table that it is of, or others."""
     known = {"image_path": Image.path, "class_name": Image.class_name, **others}
     return {name: known[name] if name in known else getattr(of, name) for name in row.__dataclass_fields__}

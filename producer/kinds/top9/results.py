@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, join
 
 from producer.kinds.top9.layers import searched_layers
 from producer.results.filters import Filters
-from producer.results.tables import ResultTable
+from producer.results.tables import Column, ResultTable
 from shared.database.catalogue import class_index
 from shared.database.datasets import Dataset, Image
 from shared.errors import UsageError
@@ -24,7 +24,6 @@ from shared.kinds.top9.tables import (
     UnitStatistics,
 )
 
-Column = ColumnElement[Any]
 Ranked = type[TopActivation] | type[BottomActivation] | type[ClassActivation]
 
 RANKED_FILTERS = frozenset({"layer", "units", "class_name", "images", "ranks"})

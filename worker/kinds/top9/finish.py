@@ -16,11 +16,8 @@ from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 from shared.store.store import StoredFile
 from unitscope.drawing import pictures
-from worker.kinds.common import keep
-from worker.kinds.top9.partials import (
-    load_skipped,
-    results_of,
-)
+from worker.kinds.common import keep, results_of
+from worker.kinds.top9.partials import load_skipped
 from worker.runner import ShardContext
 
 SHEET_COLUMNS = 8

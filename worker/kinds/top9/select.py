@@ -7,12 +7,11 @@ from typing import cast
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from unitscope.search.search import LayerSearch
 from unitscope.search.statistics import tied
-from worker.kinds.common import keep, require_some
+from worker.kinds.common import keep, require_some, results_of
 from worker.kinds.top9.partials import (
     Winners,
     load_partial,
     load_skipped,
-    results_of,
     store_winners,
 )
 from worker.kinds.top9.rows import record_layer
