@@ -758,12 +758,32 @@ def test_results_that_a_sweep_has_not_are_refused(home: Home, swept: dict[str, S
         (("--per-class",), "occlusion"),
         (("--positions", "--bottom"), "exclude"),
         (("--positions", "--html", "page.html"), "exclude"),
-        (("--layer", "2"), "--layer"),
-        (("--units", "3"), "--units"),
+        (("--ranks", "1"), "--ranks"),
     ]
     done = home.many([(("results", swept["class"].job, *words), {}) for words, _ in options])
     for outcome, (_, says) in zip(done, options, strict=True):
         refusal(outcome, 2, [says])
+    (other,) = home.many([(("results", swept["class"].job, "--layer", "2"), {})])
+    refusal(other, 4, ["'2'", "conv5"])
+
+
+def test_filters_hold_for_whatever_is_printed(home: Home, swept: dict[str, Sweep]) -> None:
+    sweep = swept["plain"]
+    rows = json.loads(answered(home, [("results", sweep.job, "--json")])[0])
+    first = rows[-1]
+    filters: list[tuple[tuple[object, ...], str]] = [
+        (("--layer", "5", "--units", first["unit"]), "unit"),
+        (("--image", first["image_id"]), "image_id"),
+        (("--class", first["class_name"]), "class_name"),
+    ]
+    forms: list[tuple[object, ...]] = [("--json",), ("--positions", "--json")]
+    calls = [("results", sweep.job, *words, *form) for words, _ in filters for form in forms]
+    found = iter(answered(home, calls))
+    for _, column in filters:
+        kept = [row for row in rows if row[column] == first[column]]
+        images = {row["image_id"] for row in kept}
+        assert json.loads(next(found)) == kept
+        assert json.loads(next(found)) == [row for row in sweep.positions if row["image_id"] in images]
 
 
 def test_the_page_needs_nothing_but_itself(home: Home, swept: dict[str, Sweep], tmp_path: Path) -> None:

@@ -206,6 +206,40 @@ def test_one_class_of_many(home: tuple[Analyze, str]) -> None:
     assert "'dog'" in analyze("results", job, "--per-class", "--class", "dog", code=4).stderr
 
 
+@pytest.mark.parametrize("option", [(), ("--bottom",), ("--per-class",)])
+def test_filters_of_rankings(home: tuple[Analyze, str], option: tuple[str, ...]) -> None:
+    """They hold together, whatever is printed; JSON Lines has the same rows as JSON."""
+    analyze, job = home
+    rows = analyze.json("results", job, *option)
+    name, image = rows[-1]["class_name"], rows[0]["image_id"]
+    for words, kept in (
+        (("--class", name), [row for row in rows if row["class_name"] == name]),
+        (("--image", image), [row for row in rows if row["image_id"] == image]),
+        (("--ranks", "1-2", "--units", "0,3"), [r for r in rows if r["rank"] <= 2 and r["unit"] in (0, 3)]),
+        (("--layer", "1", "--class", name, "--ranks", "1"),
+         [r for r in rows if (r["layer"], r["class_name"], r["rank"]) == ("conv1", name, 1)]),
+    ):  # fmt: skip
+        assert analyze.json("results", job, *option, *words) == kept
+        lines = analyze("results", job, *option, *words, "--format", "jsonl").stdout.splitlines()
+        assert [json.loads(line) for line in lines] == kept
+
+
+def test_the_best_units_and_the_page_are_those_that_are_wanted(home: tuple[Analyze, str], tmp_path: Path) -> None:
+    analyze, job = home
+    best = analyze.json("results", job, "--best", 1000)
+    kept = [row for row in best if row["layer"] == "conv5" and row["unit"] in (0, 3)]
+    assert analyze.json("results", job, "--best", 1000, "--layer", "5", "--units", "0,3") == kept
+    assert (
+        analyze.json("results", job, "--best", 1, "--layer", "5") == [r for r in best if r["layer"] == "conv5"][:1]
+    )
+    analyze("results", job, "--best", 3, "--units", "9999", code=4)
+    analyze("results", job, "--html", tmp_path / "page.html", "--layer", "5", "--units", kept[0]["unit"])
+    page = (tmp_path / "page.html").read_text()
+    assert f"conv5, unit {kept[0]['unit']}<" in page
+    assert page.count("<figcaption>") == 1
+    assert "contact sheet of conv1" not in page
+
+
 def test_what_was_not_asked_for_is_another_job_and_has_no_such_rows(
     home: tuple[Analyze, str], network_options: list[str]
 ) -> None:
