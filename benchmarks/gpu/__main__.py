@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +40,8 @@ STEPS = {
 }
 
 
-def step_of(name: str) -> Step[Setting]:
-    """A step; its module is imported when it is its turn, and may fail then."""
+def step_of(name: str, chosen: Collection[str]) -> Step[Setting]:
+    """A step of those that were chosen; its module is imported when it is its turn, and may fail then."""
     from benchmarks.gpu.steps import Step
 
     module, title, share = STEPS[name]
@@ -49,7 +49,7 @@ def step_of(name: str) -> Step[Setting]:
     def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
         yield from importlib.import_module(f"{MODULE}.{module}").measure(setting, clock)
 
-    return Step(name, title, share, measure)
+    return Step(name, title, share / sum(STEPS[other][2] for other in chosen), measure)
 
 
 @click.command()
@@ -134,8 +134,8 @@ def _measure(
     with tempfile.TemporaryDirectory(prefix="unitscope-gpu-") as place:
         sizes, where = (Sizes.small(), "cpu") if device == "cpu" else (Sizes(), "cuda:0")
         setting = Setting(where, Path(place), sizes, images)
-        chosen = [step_of(name) for name in STEPS if not only or name in only]
-        left = steps.run(chosen, setting, clock, report)
+        chosen = [name for name in STEPS if not only or name in only]
+        left = steps.run([step_of(name, chosen) for name in chosen], setting, clock, report)
     if left:
         return [step.name for step in left]
     click.echo(report.page())
