@@ -21,6 +21,7 @@ from shared.store import StoredFile
 from shared.wording import one_line
 from worker.kinds.common import (
     build,
+    forget_trained,
     keep,
     pixel_cache,
     report_skipped,
@@ -61,6 +62,7 @@ class _Run:
 def train(context: ShardContext) -> None:
     """Train from the last checkpoint, or from the start."""
     specification = cast(TrainSpecification, context.specification)
+    forget_trained()
     trainer = Trainer(
         _initial_model(context, specification),
         specification.recipe,
