@@ -1,11 +1,11 @@
 """A GPU that isn't there: tensors lie in this process' memory and are computed by the CPU, but are kept apart from
 those of the host as if they lay on a device, and mistakes that a GPU would punish are found.
 
-Within ``PretendedDevice()`` ``torch.device("cuda")`` can be used as if there were one. It raises, as CUDA does, where
-tensors of both sides meet, where a tensor of the device is made an array or pinned, and where a generator is on the
-wrong side. It also raises where a GPU would go wrong in silence: a number that is read before its copy has come, memory
-that is changed while it is copied, a tensor that is used on a stream which doesn't wait for the one that makes it.
-It counts how often the host waits for the device (``waits``), and how many bytes lie there.
+Within ``PretendedDevice()`` ``torch.device("cuda")`` can be used as if there were one. It raises, as CUDA does,
+where tensors of both sides meet, where a tensor of the device is made an array or pinned, and where a generator is
+on the wrong side. It also raises where a GPU would go wrong in silence: a number that is read before its copy has
+come, memory that is changed while it is copied, a tensor that is used on a stream which doesn't wait for the one
+that makes it. It counts how often the host waits for the device (``waits``), and how many bytes lie there.
 
 What it can't tell: how CUDA's libraries compute, and how fast.
 """
@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -66,6 +67,9 @@ class _Stream:
         return event
 
 
+DEFAULT = _Stream()
+
+
 class _Event:
     def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
         self.awaited: set[int] = set()
@@ -98,6 +102,23 @@ class _Copy:
     to_device: bool
 
 
+class _Memories(dict[int, _Memory]):
+    """What lies on the device, by its place: also what a process keeps from one ``PretendedDevice`` to the next."""
+
+    bytes = 0
+
+    def add(self, key: int, memory: _Memory) -> None:
+        self[key] = memory
+        self.bytes += memory.bytes
+
+    def free(self, key: int) -> _Memory:
+        memory = self.pop(key)
+        self.bytes -= memory.bytes
+        return memory
+
+
+MEMORIES = _Memories()
+NUMBERS = count(1)  # of copies
 _active: list[PretendedDevice] = []
 
 
@@ -111,19 +132,23 @@ class PretendedDevice(TorchDispatchMode):
     def __init__(self, limit: int | None = None) -> None:
         super().__init__()
         self.limit = limit
-        self.memory: dict[int, _Memory] = {}
+        self.memory = MEMORIES
         self.pinned: set[int] = set()
         self.copies: dict[int, _Copy] = {}
-        self.copied = 0
-        self.default = self.stream = _Stream()
+        self.stream = DEFAULT
         self.waits: list[str] = []
         self.event_waits = 0
         self.mistakes: list[str] = []
-        self.peak = self.held = 0
+        self.peak = self.held
         self.random = torch.Generator().manual_seed(0).get_state()
         self._patches = ExitStack()
 
     # --- what lies where ---
+
+    @property
+    def held(self) -> int:
+        """Bytes."""
+        return self.memory.bytes
 
     def __contains__(self, tensor: torch.Tensor) -> bool:
         return not _is_meta(tensor) and _key(tensor) in self.memory
@@ -135,21 +160,16 @@ class PretendedDevice(TorchDispatchMode):
             return tensor
         storage = tensor.untyped_storage()
         if self.limit is not None and self.held + storage.nbytes() > self.limit:
-            raise torch.OutOfMemoryError(
-                f"CUDA out of memory. Tried to allocate {storage.nbytes()} bytes. {self.held} of {self.limit} in use."
-            )
-        self.memory[key] = _Memory(storage.nbytes(), self.stream, copy, {id(self.stream)})
-        self.held += storage.nbytes()
+            raise torch.OutOfMemoryError(f"CUDA out of memory: {storage.nbytes()} more than {self.held} bytes")
+        self.memory.add(key, _Memory(storage.nbytes(), self.stream, copy, {id(self.stream)}))
         self.peak = max(self.peak, self.held)
         weakref.finalize(storage, self._free, key)
         return tensor
 
     def _free(self, key: int) -> None:
-        memory = self.memory.pop(key, None)
-        if memory is not None:
-            self.held -= memory.bytes
-            if memory.used_on - memory.kept_for - {id(memory.made_on)}:
-                self.mistakes.append("memory that was used on another stream is free without record_stream")
+        memory = self.memory.free(key)
+        if memory.used_on - memory.kept_for - {id(memory.made_on)}:
+            self.mistakes.append("memory that was used on another stream is free without record_stream")
 
     # --- waiting ---
 
@@ -173,11 +193,11 @@ class PretendedDevice(TorchDispatchMode):
                     raise Mistake("memory was changed while it was copied to the device")
 
     def _begin_copy(self, host: torch.Tensor, to_device: bool) -> int:
-        self.copied += 1
+        number = next(NUMBERS)
         with torch._C._DisableTorchDispatch():
-            self.copies[self.copied] = _Copy(host, host.clone(), to_device)
-        self.stream.awaited.add(self.copied)
-        return self.copied
+            self.copies[number] = _Copy(host, host.clone(), to_device)
+        self.stream.awaited.add(number)
+        return number
 
     def see_that_it_came(self, tensor: torch.Tensor) -> None:
         """Of a tensor of the host that is about to be read."""
@@ -383,8 +403,8 @@ class PretendedDevice(TorchDispatchMode):
     def _numpy(self, plain: Callable[..., Any], tensor: torch.Tensor, **kwargs: Any) -> np.ndarray:
         if tensor in self:
             raise TypeError(
-                "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
-                "first."
+                "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
+                "memory first."
             )
         self.see_that_it_came(tensor)
         return plain(tensor, **kwargs)  # type: ignore[no-any-return]

@@ -10,13 +10,13 @@ import torch
 def settle_arithmetic(threads: int | None) -> None:
     """The same bits every time, and on a GPU float32 as on a CPU: TF32 keeps ten bits of a mantissa.
 
-    On a GPU it takes this: cuDNN's algorithms are chosen by shape, not by a race, and among those that add in a
-    fixed order; cuBLAS has workspaces of a fixed size, which it reads when it is first used. The rest of what search,
-    projections and sweeps run has no order that could vary. In particular the backward pass of ``max_pool2d``
-    adds up, for each place, the windows that chose it, row by row, and needs no atomic additions; neither do those
-    of adaptive and ordinary average pooling in channels-last memory, nor that of the ``avg_pool3d`` inside contrast
-    normalisation, whose stride is 1. (``torch.use_deterministic_algorithms`` warns of three of them all the same.)
-    Of what training runs see ``worker.vision.determinism``.
+    On a GPU this takes: cuDNN's algorithms chosen by shape, not by a race, among those that add in a fixed order;
+    and workspaces of a fixed size for cuBLAS, which looks for that when it is first used. All else that searches,
+    projections and sweeps run adds in a fixed order anyway. Among it are the backward passes of poolings: that of
+    ``max_pool2d`` adds up, for each place, the windows that chose it, one after the other, and uses no atomic
+    additions; neither do those of average poolings in channels-last memory, nor that of the ``avg_pool3d`` inside
+    contrast normalisation, whose stride is 1, though ``torch.use_deterministic_algorithms`` refuses the last two.
+    For training see ``worker.vision.determinism``.
     """
     if threads:
         torch.set_num_threads(threads)

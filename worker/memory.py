@@ -25,7 +25,7 @@ def give_back() -> None:
     holds more than twice the memory that it uses after 1,000 shards. It takes some milliseconds.
     """
     if torch.cuda.is_initialized():
-        gc.collect()  # an optimizer and its schedule refer to one another, and hold on to what they have on the GPU
+        gc.collect()  # an optimizer and its schedule refer to one another, and so would stay on the GPU
         torch.cuda.empty_cache()
     trim = _malloc_trim()
     if trim:

@@ -1,10 +1,10 @@
 """The vision code on a GPU, against the CPU.
 
-Each test runs three times: on the CPU, on a device that is pretended (``tests.pretended_device``), and on a CUDA device
-if there is one. So none of this is first run on the day when a card is at hand.
+Each test runs three times: on the CPU, on a device that is pretended (``tests.pretended_device``), and on a CUDA
+device if there is one. So none of this is first run on the day when a card is at hand.
 
-Nothing here needs a database, or more than torch, torchvision, NumPy, Pillow, safetensors and pydantic. Where the other
-tests' needs aren't installed: ``python -m pytest --confcutdir tests/gpu --numprocesses 0 tests/gpu``.
+Nothing here needs a database, or more than torch, torchvision, NumPy, Pillow, safetensors and pydantic. Where what
+the other tests need isn't installed: ``python -m pytest --confcutdir tests/gpu --numprocesses 0 tests/gpu``.
 """
 
 from __future__ import annotations

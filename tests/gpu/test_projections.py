@@ -83,8 +83,8 @@ def test_projections_are_those_of_the_cpu(device: torch.device, method: Method, 
 
 @pytest.mark.parametrize("road", ROADS)
 def test_the_same_projections_have_the_same_bits(device: torch.device, road: str) -> None:
-    """Pooling windows overlap: whoever adds them up in another order each time is found out. Nor do the bits depend
-    on what else is projected."""
+    """Pooling windows overlap: whoever adds them up in another order each time is found out. Nor do the bits
+    depend on what else is projected."""
     pixels, requests = requests_of(road)
     projector = projector_of(road, "deconvnet", device, requests.ids.tolist())
     first = bits(dict(projector.project(pixels, requests)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import astuple
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def bits(found: dict[str, LayerSearch]) -> dict[str, bytes]:
 
 
 class Maps:
-    """The maps of all images, from which it can be told whether two places or images are as good as one another."""
+    """The maps of all images, which tell whether two places or images are as good as one another."""
 
     def __init__(self, path: str, units: list[int], images: np.ndarray) -> None:
         seen: list[torch.Tensor] = []
@@ -118,7 +119,7 @@ def test_the_bits_do_not_depend_on_the_number_of_shards(device: torch.device) ->
     """Their bounds don't fall on those of batches."""
     images = pictures(IMAGES, SIZE)
     bounds = np.linspace(0, IMAGES, 6).astype(int).tolist()
-    parts = [found_on(device, images, *pair) for pair in zip(bounds, bounds[1:], strict=False)]
+    parts = [found_on(device, images, *pair) for pair in pairwise(bounds)]
     merged = {path: LayerSearch.merged([part[path] for part in parts]) for path in parts[0]}
     assert bits(merged) == bits(found_on(device, images))
 

@@ -22,7 +22,11 @@ SIZE, IMAGES, BATCH = 64, 32, 8
 RECIPES: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam", "learning_rate": 1e-3},
     "sgd, crops, bounded filters": {
-        **{"optimizer": "sgd", "learning_rate": 1e-2, "crop_padding": 4, "filter_rms": 0.1, "schedule": "plateau"},
+        "optimizer": "sgd",
+        "learning_rate": 1e-2,
+        "crop_padding": 4,
+        "filter_rms": 0.1,
+        "schedule": "plateau",
         "freeze": ("features.0",),
     },
     "mixed": {"optimizer": "adamw", "learning_rate": 1e-3, "precision": "mixed"},

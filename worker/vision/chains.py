@@ -153,8 +153,8 @@ def window_starts(steps: Sequence[Step], places: torch.Tensor) -> list[torch.Ten
 def inside(
     starts: torch.Tensor, window: Pair, size: Pair, device: torch.device | None = None
 ) -> torch.Tensor | None:
-    """bool [N, 1, rows, columns], on ``device``: which places of the windows lie in a map of this size; None if all
-    do. From ``starts`` on the CPU that is told without waiting for the device."""
+    """bool [N, 1, rows, columns], on ``device``: which places of the windows lie in a map of this size; None if
+    all do. With ``starts`` on the CPU that is known without waiting for the device."""
     (top, left), (bottom, right) = starts.amin(0).tolist(), starts.amax(0).tolist()
     if min(top, left) >= 0 and bottom + window[0] <= size[0] and right + window[1] <= size[1]:
         return None

@@ -18,9 +18,9 @@ warnings.filterwarnings("ignore", message=FIXED_ORDER)
 def reproducible(device: torch.device) -> Iterator[None]:
     """Within: of PyTorch's implementations for a GPU those that add in a fixed order; on a CPU they all do.
 
-    Convolutions, poolings, normalisations and fully connected layers have none of another kind here. Attention has,
-    and so has a table that is indexed (of Swin's relative positions). An operation that can't be made to is warned
-    of, and used. Searches and sweeps go without: writing rows of a map would be slower, and no row occurs twice.
+    Convolutions, poolings, normalisations and fully connected layers have no others here; attention has. An
+    operation that has none that is deterministic is warned of, and used. Searches and sweeps go without: writing
+    rows of a map would be slower, and no row occurs twice.
     """
     if device.type != "cuda":
         yield

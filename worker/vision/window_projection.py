@@ -117,7 +117,7 @@ class WindowProjector:
         requests: Requests,
         numbers: np.ndarray,
     ) -> _Windows:
-        # On the CPU: whether a window leaves its map is asked at every step, and the device need not be waited for.
+        # On the CPU: at every step it is asked whether a window leaves its map, and nothing waits for the answer.
         starts = window_starts(self.steps, torch.from_numpy(np.stack([requests.rows, requests.cols], 1)))
         images = images.to(self.device, non_blocking=True)
         first = len(saved)
