@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 from collections.abc import Callable
 from functools import cache
 
@@ -23,7 +24,9 @@ def give_back() -> None:
     From shard to shard the shapes change with the layer, and what one has left doesn't fit the next: without this
     a worker holds more than twice the memory that it uses after 1,000 shards. It takes some milliseconds.
     """
-    torch.cuda.empty_cache()  # nothing, where CUDA was not used
+    if torch.cuda.is_initialized():
+        gc.collect()  # an optimizer and its schedule refer to one another, and so would stay on the GPU
+        torch.cuda.empty_cache()
     trim = _malloc_trim()
     if trim:
         trim(0)

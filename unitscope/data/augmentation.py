@@ -13,13 +13,13 @@ import torch.nn.functional as F
 def random_flip(images: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
     """Images [N, C, H, W], each mirrored left to right with ``probability``."""
     flipped = torch.rand(len(images), generator=generator) < probability
-    return torch.where(flipped.to(images.device)[:, None, None, None], images.flip(3), images)
+    return torch.where(flipped.to(images.device, non_blocking=True)[:, None, None, None], images.flip(3), images)
 
 
 def random_crop(images: torch.Tensor, padding: int, generator: torch.Generator) -> torch.Tensor:
     """Images [N, C, H, W] padded with zeros on every side, and a window of H x W of each at a random place."""
     count, _, height, width = images.shape
-    corners = torch.randint(2 * padding + 1, (2, count), generator=generator).to(images.device)
+    corners = torch.randint(2 * padding + 1, (2, count), generator=generator).to(images.device, non_blocking=True)
     rows = corners[0][:, None] + torch.arange(height, device=images.device)
     cols = corners[1][:, None] + torch.arange(width, device=images.device)
     padded = F.pad(images, (padding,) * 4).permute(0, 2, 3, 1)  # channels last, as it lies in memory

@@ -31,7 +31,9 @@ class Uploader:
 
     def _copy(self, pixels: torch.Tensor) -> torch.Tensor:
         computing = torch.cuda.current_stream(self.device)
-        self._queued.append(computing.record_event())
+        before = torch.cuda.Event(blocking=True)  # the reader sleeps, and leaves its core to those who decode
+        before.record(computing)
+        self._queued.append(before)
         if len(self._queued) > AHEAD:
             self._queued.popleft().synchronize()
         with torch.cuda.stream(self._stream):

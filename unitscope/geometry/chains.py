@@ -150,11 +150,15 @@ def window_starts(steps: Sequence[Step], places: torch.Tensor) -> list[torch.Ten
     return starts[::-1]
 
 
-def inside(starts: torch.Tensor, window: Pair, size: Pair) -> torch.Tensor | None:
-    """bool [N, 1, rows, columns]: which places of the windows lie in a map of this size; None if all do."""
+def inside(
+    starts: torch.Tensor, window: Pair, size: Pair, device: torch.device | None = None
+) -> torch.Tensor | None:
+    """bool [N, 1, rows, columns], on ``device``: which places of the windows lie in a map of this size; None if
+    all do. With ``starts`` on the CPU that is known without waiting for the device."""
     (top, left), (bottom, right) = starts.amin(0).tolist(), starts.amax(0).tolist()
     if min(top, left) >= 0 and bottom + window[0] <= size[0] and right + window[1] <= size[1]:
         return None
+    starts = starts.to(device or starts.device, non_blocking=True)
     rows, cols = (starts[:, axis, None] + torch.arange(window[axis], device=starts.device) for axis in (0, 1))
     rows, cols = (rows >= 0) & (rows < size[0]), (cols >= 0) & (cols < size[1])
     return (rows[:, :, None] & cols[:, None, :])[:, None]
@@ -170,7 +174,8 @@ def gather(
     maps
         [M, channels, rows, columns].
     images, starts
-        int64 [N] and [N, 2]: from which map, and where the window begins.
+        int64 [N] and [N, 2]: from which map, and where the window begins. ``images`` are on the device of the
+        maps, ``starts`` better on the CPU: see ``inside``.
     outside
         what the windows hold where they leave the map.
 
@@ -179,12 +184,13 @@ def gather(
     [N, channels, *window]
     """
     _, channels, height, width = maps.shape
+    within = inside(starts, window, (height, width), maps.device)
+    starts = starts.to(maps.device, non_blocking=True)
     rows, cols = (starts[:, axis, None] + torch.arange(window[axis], device=maps.device) for axis in (0, 1))
     places = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
     places += images[:, None, None] * (height * width)
     flat = maps.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy if the maps are channels last
     found = flat.index_select(0, places.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
-    within = inside(starts, window, (height, width))
     return found if within is None else found.masked_fill_(~within, outside)
 
 
@@ -192,12 +198,15 @@ def overlay(windows: torch.Tensor, changed: torch.Tensor, offsets: torch.Tensor)
     """Put ``changed`` [N, channels, h, w] into ``windows`` [N, channels, H, W], channels last, at ``offsets``,
     int64 [N, 2] beside the device. What sticks out is left out."""
     count, channels, height, width = windows.shape
-    rows, cols = (offsets[:, axis, None] + torch.arange(changed.shape[2 + axis]) for axis in (0, 1))
+    device, size = changed.device, (changed.shape[2], changed.shape[3])
+    fits = inside(offsets, size, (height, width))  # beside the device, where nothing has to wait for the answer
+    offsets = offsets.to(device, non_blocking=True)
+    rows, cols = (offsets[:, axis, None] + torch.arange(size[axis], device=device) for axis in (0, 1))
     places = rows[:, :, None] * width + cols[:, None, :]
-    places = (places + torch.arange(count)[:, None, None] * (height * width)).flatten()
+    places = (places + torch.arange(count, device=device)[:, None, None] * (height * width)).flatten()
     pixels = changed.permute(0, 2, 3, 1).reshape(-1, channels)
-    fits = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None, :]
-    if not fits.all():
-        kept = fits.flatten().nonzero().flatten()
-        places, pixels = places[kept], pixels[kept.to(changed.device)]
-    windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, places.to(changed.device), pixels)
+    if fits is not None:
+        kept = fits.flatten().nonzero().flatten().to(device, non_blocking=True)
+        places, pixels = places[kept], pixels[kept]
+    # No place occurs twice, so that the order in which a GPU writes them makes no difference.
+    windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, places, pixels)

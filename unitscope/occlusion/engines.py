@@ -67,7 +67,8 @@ class Engine(Protocol):
         filled
             [M, 3, H, W]: what the square shows, of each clear image.
         images, places
-            int64 [N] and [N, 2]: which image, and where its square is: numbers of ``grid.starts``, row and column.
+            int64 [N] and [N, 2], on the CPU: which image, and where its square is: numbers of ``grid.starts``, row
+            and column.
         units
             int64 [M]: of the layer, for each clear image.
 
@@ -141,7 +142,7 @@ class Full:
         return 3 * 4 * max(prod(shape) for _, shape in self._layers)
 
     def bytes_of_clear(self) -> int:
-        return 4 * 3 * self.grid.size**2
+        return 2 * 4 * 3 * self.grid.size**2  # the image, and what the square shows of it
 
     def clear(self, images: torch.Tensor) -> _Images:
         # One by one: the last bits depend on the shape of a batch.
@@ -153,10 +154,10 @@ class Full:
     def run(
         self, clear: _Images, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        starts, images = self.starts[places], images.to(filled.device)
+        starts, images = self.starts[places], images.to(filled.device, non_blocking=True)
         square = (self.grid.patch, self.grid.patch)
         occluded = clear.images[images].contiguous(memory_format=torch.channels_last)
-        overlay(occluded, gather(filled, images, starts.to(filled.device), square), starts)
+        overlay(occluded, gather(filled, images, starts, square), starts)
         maps, outputs = self._forward(occluded)
         of_unit = maps[torch.arange(len(maps), device=maps.device), units[images]]
         return of_unit.clamp(min=0).sum((1, 2), dtype=torch.float64), outputs

@@ -92,8 +92,9 @@ class Incremental:
         return max(plan.bytes() for plan in self.plans.values())
 
     def bytes_of_clear(self) -> int:
-        """Of an image's maps that are kept."""
-        return sum(4 * prod(self.graph.shapes[node]) for node in {*self.read_clear, self.watched})
+        """Of an image's maps that are kept, of the image, and of what the square shows."""
+        maps = sum(4 * prod(self.graph.shapes[node]) for node in {*self.read_clear, self.watched})
+        return maps + 2 * 4 * 3 * self.grid.size**2
 
     def clear(self, images: torch.Tensor) -> ClearImages:
         """Run clear images [M, 3, H, W] forward and keep what occluded ones will need."""
@@ -122,12 +123,12 @@ class Incremental:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run occluded images forward, whose places are of one kind: see ``occlusion_engines.Engine``."""
         row, col = self.graph.kinds[places[0].numpy()].tolist()
-        batch = _Batch(self.plans[row, col], clear, images.to(filled.device), places)
+        batch = _Batch(self.plans[row, col], clear, images.to(filled.device, non_blocking=True), places)
         values: dict[fx.Node, Any] = {}
         sums = torch.empty(0)
         for node in self.graph.nodes:
             if node.op == "placeholder":
-                starts = batch.plan.windows[node].starts(places).to(filled.device)
+                starts = batch.plan.windows[node].starts(places)
                 values[node] = gather(filled, batch.images, starts, batch.plan.windows[node].size)
             elif node in batch.plan.windows:
                 values[node] = self._windowed(node, values, batch)
@@ -219,7 +220,8 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Occluded images of one kind: of which clear image each is, int64 [N], and its place, int64 [N, 2]."""
+    """Occluded images of one kind: of which clear image each is, int64 [N] on the device, and its place, int64
+    [N, 2] beside it."""
 
     plan: _Plan
     clear: ClearImages
@@ -230,7 +232,7 @@ class _Batch:
         self, node: fx.Node, changed: torch.Tensor, starts: torch.Tensor, size: Pair, outside: float
     ) -> torch.Tensor:
         """Windows of a node's map: the clear image's, with what is ``changed`` in its place."""
-        found = gather(self.clear.maps[node], self.images, starts.to(changed.device), size, outside)
+        found = gather(self.clear.maps[node], self.images, starts, size, outside)
         overlay(found, changed, self.plan.windows[node].starts(self.places) - starts)
         return found
 
@@ -245,7 +247,7 @@ class _Batch:
             return new
         clear = torch.arange(len(units), device=maps.device)
         of_unit = self.clear.watched[clear, units].clamp(min=0)[:, None]
-        starts = self.plan.windows[node].starts(self.places).to(maps.device)
+        starts = self.plan.windows[node].starts(self.places)
         old = gather(of_unit, self.images, starts, self.plan.windows[node].size).sum(
             (1, 2, 3), dtype=torch.float64
         )

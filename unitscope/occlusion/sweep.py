@@ -184,27 +184,29 @@ class Sweep:
         with the square at places, int64 [N] and [N, 2]."""
         images_, places_ = torch.from_numpy(images), torch.from_numpy(places)
         kinds = self.engine.kinds(places_)
-        values = np.empty((len(images), 1 + wanted.shape[1]))
-        classes = np.empty(len(images), np.int64)
+        # What is found stays on the device until all is: to fetch it, one waits for everything before it.
+        ran: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for kind in kinds.unique().tolist():
             left = (kinds == kind).nonzero().flatten()
             while len(left):
                 some = left[: self.at_once]
                 # The last batch repeats its last image, to no purpose but the shape.
                 filled_up = torch.cat([some, some[-1:].expand(self.at_once - len(some))])
-                ran = self._run(clear, filled, images_[filled_up], places_[filled_up], units)
-                if ran is None:
+                batch = self._run(clear, filled, images_[filled_up], places_[filled_up], units)
+                if batch is None:
                     continue
-                sums, outputs = ran
-                probabilities, answers = _answers(outputs, wanted[images_[filled_up].to(wanted.device)])
+                sums, outputs = batch
+                of_images = wanted[images_[filled_up].to(wanted.device, non_blocking=True)]
+                probabilities, answers = _answers(outputs, of_images)
                 found = torch.cat([sums[:, None], probabilities], 1)
-                if not torch.isfinite(found).all():
-                    raise NotFinite(where="an occluded image", value=found[~torch.isfinite(found)][0].item())
-                values[some.numpy()] = found[: len(some)].cpu().numpy()
-                classes[some.numpy()] = answers[: len(some)].cpu().numpy()
+                ran.append((some, found[: len(some)], answers[: len(some)]))
                 left = left[len(some) :]
                 progress()
-        return values, classes
+        order, values, classes = (torch.cat(parts).cpu() for parts in zip(*ran, strict=True))
+        if not torch.isfinite(values).all():
+            raise NotFinite(where="an occluded image", value=values[~torch.isfinite(values)][0].item())
+        back = order.argsort()
+        return values[back].numpy(), classes[back].numpy()
 
     def _run(
         self, clear: Clear, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor

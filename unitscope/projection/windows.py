@@ -117,16 +117,17 @@ class WindowProjector:
         requests: Requests,
         numbers: np.ndarray,
     ) -> _Windows:
-        places = torch.from_numpy(np.stack([requests.rows, requests.cols], 1)).to(self.device)
-        starts = window_starts(self.steps, places)
-        images = images.to(self.device)
+        # On the CPU: at every step it is asked whether a window leaves its map, and nothing waits for the answer.
+        starts = window_starts(self.steps, torch.from_numpy(np.stack([requests.rows, requests.cols], 1)))
+        images = images.to(self.device, non_blocking=True)
         first = len(saved)
         found = gather(maps, images, starts[first], self.sizes[first], self.steps[first].outside)
         gathered = [
             operation.gathered(of_step, images, starts[number : number + 2], self.sizes[number : number + 2])
             for number, (operation, of_step) in enumerate(zip(self.operations, saved, strict=False))
         ]
-        return _Windows(found, gathered, starts, torch.from_numpy(requests.units).to(self.device), numbers)
+        units = torch.from_numpy(requests.units).to(self.device, non_blocking=True)
+        return _Windows(found, gathered, starts, units, numbers)
 
     def _batched(self, parts: Iterator[_Windows]) -> Iterator[tuple[int, Projection]]:
         """Project parts of any size in batches of one size, the last filled up."""
@@ -169,7 +170,7 @@ class WindowProjector:
         """Windows of a step's input, with ``outside`` where they leave the map."""
         if not self.operations[number].minds_outside:
             return maps
-        within = inside(starts[number], self.sizes[number], self.steps[number].size)
+        within = inside(starts[number], self.sizes[number], self.steps[number].size, maps.device)
         return maps if within is None else maps.masked_fill_(~within, outside)
 
 
@@ -180,7 +181,8 @@ def _multiplications(step: Step, after: Pair) -> int:
 
 @dataclass(frozen=True)
 class _Windows:
-    """Windows on their way: ``maps`` are inputs of the first step that has nothing saved."""
+    """Windows on their way: ``maps`` are inputs of the first step that has nothing saved. All but ``starts`` and
+    ``numbers`` are on the device."""
 
     maps: torch.Tensor
     saved: list[Saved]
@@ -211,12 +213,13 @@ class _Windows:
 
     def filled(self, count: int) -> _Windows:
         """Repeated up to ``count`` windows; ``numbers`` stays as it is."""
-        places = torch.arange(count, device=self.units.device) % len(self.units)
+        places = torch.arange(count) % len(self.units)
+        there = places.to(self.units.device, non_blocking=True)
         return _Windows(
-            self.maps[places],
-            [None if saved is None else saved[places] for saved in self.saved],
+            self.maps[there],
+            [None if saved is None else saved[there] for saved in self.saved],
             [starts[places] for starts in self.starts],
-            self.units[places],
+            self.units[there],
             self.numbers,
         )
 
@@ -300,7 +303,8 @@ class _Operation:
         found = gather(saved, images, starts[1], sizes[1])
         if not isinstance(self.step.module, nn.MaxPool2d):
             return found
-        found -= (starts[0][:, 0] * sizes[0][1] + starts[0][:, 1])[:, None, None, None]
+        origins = (starts[0][:, 0] * sizes[0][1] + starts[0][:, 1]).to(found.device, non_blocking=True)
+        found -= origins[:, None, None, None]
         return found.clamp_(0, prod(sizes[0]) - 1)  # outside of the map, where nothing comes back
 
 

@@ -161,6 +161,9 @@ class _Found:
 
 def strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Maximum of each map and its place; of equal maxima the first row and column."""
+    if maps.is_cuda:  # where pooling would leave a whole map to one thread
+        maxima, places = maps.flatten(2).max(2)
+        return maxima, places
     # Pooling over the whole map: on channels-last maps several times faster than max() of flattened ones.
     maxima, places = F.adaptive_max_pool2d(maps, 1, return_indices=True)
     return maxima.flatten(1), places.flatten(1)

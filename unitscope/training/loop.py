@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from unitscope.data.augmentation import random_crop, random_flip
-from unitscope.data.images import Batch, ImageSource, to_input
+from unitscope.data.images import Batch, ImageSource
+from unitscope.data.upload import Uploader
+from unitscope.determinism import reproducible
 from unitscope.errors import NotFinite
 from unitscope.memory import halved, is_out_of_memory
+from unitscope.readings import Readings
 from unitscope.training.optimizers import (
     bound_filters,
     filter_bounds,
@@ -50,36 +53,68 @@ class PhaseResult:
     answers: torch.Tensor | None = None
 
 
+@dataclass(frozen=True)
+class _Part:
+    """What came of some images of a batch, on the device: mean loss, and logits [N, classes]."""
+
+    loss: torch.Tensor
+    logits: torch.Tensor
+
+
 @dataclass
 class _Tally:
-    """Sums over the batches of a pass."""
+    """Sums over the batches of a pass, of which the last few may still be on their way from the device."""
 
+    epoch: int
+    readings: Readings
     loss: float = 0.0
     right: int = 0
     right5: int = 0
     images: int = 0
-    batches: int = 0
+    batches: int = 0  # those that were read
     gradient_norm: float = 0.0
     pairs: list[torch.Tensor] = field(default_factory=list)  # of true classes and answers [2, N]
 
-    def add(self, loss: float, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def add(self, parts: Sequence[_Part], labels: torch.Tensor, gradient_norm: torch.Tensor | None = None) -> None:
+        """Count a batch.
+
+        Raises
+        ------
+        NotFinite
+            the loss of this batch, or of one before it.
+        """
+        logits = torch.cat([part.logits for part in parts])
         best = logits.topk(min(5, logits.shape[1])).indices
         hits = best == labels[:, None]
-        self.loss += loss * len(labels)
-        self.right += int(hits[:, 0].sum())
-        self.right5 += int(hits.sum())
-        self.images += len(labels)
-        self.batches += 1
-        self.pairs.append(torch.stack([labels, best[:, 0]]).cpu())
+        self.pairs.append(torch.stack([labels, best[:, 0]]))
+        norm = torch.zeros((), device=logits.device) if gradient_norm is None else gradient_norm
+        values = [hits[:, 0].sum(), hits.sum(), norm, *(part.loss for part in parts)]
+        self._count(self.readings.add(values, [len(part.logits) for part in parts]))
 
-    def result(self, seconds: float, *, learned: bool) -> PhaseResult:
+    def _count(self, read: Iterable[tuple[list[float], list[int]]]) -> None:
+        for (right, right5, norm, *losses), sizes in read:
+            self.batches += 1
+            for loss in losses:
+                if not math.isfinite(loss):
+                    where = f"the loss of epoch {self.epoch}, batch {self.batches}"
+                    raise NotFinite(where=where, value=loss)
+            images = sum(sizes)
+            self.loss += sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / images * images
+            self.right += int(right)
+            self.right5 += int(right5)
+            self.gradient_norm += norm
+            self.images += images
+
+    def result(self, began: float, *, learned: bool) -> PhaseResult:
+        """Of a pass that began at a time of ``time.monotonic``. Raises ``NotFinite``, too."""
+        self._count(self.readings.rest())
         images = max(self.images, 1)
         return PhaseResult(
             self.loss / images,
             self.right / images,
             self.right5 / images,
             self.images,
-            seconds,
+            time.monotonic() - began,
             self.gradient_norm / max(self.batches, 1) if learned else None,
             None if learned else self._answers(),
         )
@@ -87,7 +122,7 @@ class _Tally:
     def _answers(self) -> torch.Tensor:
         if not self.pairs:
             return torch.empty(0, 3, dtype=torch.int64)
-        pairs, counts = torch.cat(self.pairs, dim=1).unique(dim=1, return_counts=True)
+        pairs, counts = torch.cat(self.pairs, dim=1).cpu().unique(dim=1, return_counts=True)
         return torch.cat([pairs, counts[None]]).T.contiguous()
 
 
@@ -95,7 +130,8 @@ class Trainer:
     """A network with its optimizer, schedule and random states.
 
     The model's initial weights are the caller's. ``state`` and ``load_state`` carry everything that the rest of
-    a run depends on: on a CPU, a run taken up again ends with the same bits as one that was not interrupted.
+    a run depends on: a run taken up again ends with the same bits as one that was not interrupted, on a CPU and on
+    one and the same GPU (see ``determinism.reproducible``).
 
     Parameters
     ----------
@@ -123,11 +159,13 @@ class Trainer:
     ) -> None:
         self.device = torch.device(device)
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.recipe, self.mean, self.std = recipe, mean, std
+        self.recipe, self.upload = recipe, Uploader(self.device, mean, std)
         self.optimizer = make_optimizer(self.model, recipe)
         self.schedule = make_schedule(self.optimizer, recipe)
         self.bounds = filter_bounds(self.model, recipe, std)
-        self.mixed = recipe.precision == "mixed" or (recipe.precision == "auto" and self.device.type == "cuda")
+        self.mixed = recipe.precision == "mixed" or (
+            recipe.precision == "auto" and _computes_bfloat16(self.device)
+        )
         self.at_once = recipe.batch_size  # images in one forward pass: fewer after the memory did not suffice
         self.on_smaller = on_smaller
         self.epoch = 0  # epochs done
@@ -153,14 +191,14 @@ class Trainer:
         """
         self.model.train()
         freeze_statistics(self.model)
-        began, tally = time.monotonic(), _Tally()
-        for batch in batches:
-            images, labels = self._augmented(self._input(batch)), self._labels(batch)
-            loss, logits = self._learn(images, labels, tally.batches + 1)
-            tally.gradient_norm += self._step()
-            tally.add(loss, logits, labels)
-            progress(len(labels))
-        return tally.result(time.monotonic() - began, learned=True)
+        began, tally = time.monotonic(), self._tally()
+        with reproducible(self.device):
+            for batch in batches:
+                images, labels = self._augmented(self._input(batch)), self._labels(batch)
+                parts = self._learn(images, labels)
+                tally.add(parts, labels, self._step())
+                progress(len(labels))
+        return tally.result(began, learned=True)
 
     def validate(self, batches: Iterable[Batch], progress: Progress = lambda images: None) -> PhaseResult:
         """Look at every batch once; nothing is learned, no random number drawn.
@@ -170,15 +208,13 @@ class Trainer:
         NotFinite
         """
         self.model.eval()
-        began, tally = time.monotonic(), _Tally()
+        began, tally = time.monotonic(), self._tally()
         with torch.inference_mode():
             for batch in batches:
                 images, labels = self._input(batch), self._labels(batch)
-                loss, logits = self._in_parts(images, labels, self._forward)
-                self._see_that_finite(loss, tally.batches + 1)
-                tally.add(loss, logits, labels)
+                tally.add(self._in_parts(images, labels, self._forward), labels)
                 progress(len(labels))
-        return tally.result(time.monotonic() - began, learned=False)
+        return tally.result(began, learned=False)
 
     def end_epoch(self, validated: PhaseResult) -> None:
         """A step of the schedule."""
@@ -188,32 +224,33 @@ class Trainer:
             self.schedule.step()
         self.epoch += 1
 
+    def _tally(self) -> _Tally:
+        return _Tally(self.epoch + 1, Readings(self.device))
+
     def _input(self, batch: Batch) -> torch.Tensor:
-        return to_input(batch.pixels[: len(batch.sources)], self.device, self.mean, self.std)
+        return self.upload(batch.pixels[: len(batch.sources)])
 
     def _labels(self, batch: Batch) -> torch.Tensor:
-        return torch.tensor([source.label for source in batch.sources], device=self.device)
+        return torch.tensor([source.label for source in batch.sources]).to(self.device, non_blocking=True)
 
     def _augmented(self, images: torch.Tensor) -> torch.Tensor:
         if self.recipe.crop_padding:
             images = random_crop(images, self.recipe.crop_padding, self.generator)
         return random_flip(images, self.recipe.flip, self.generator) if self.recipe.flip else images
 
-    def _learn(self, images: torch.Tensor, labels: torch.Tensor, batch: int) -> tuple[float, torch.Tensor]:
-        """Loss and logits of a batch, and its gradient in the parameters."""
+    def _learn(self, images: torch.Tensor, labels: torch.Tensor) -> list[_Part]:
+        """Losses and logits of a batch, and its gradient in the parameters."""
 
-        def forward_and_back(part: torch.Tensor, part_labels: torch.Tensor) -> tuple[float, torch.Tensor]:
+        def forward_and_back(part: torch.Tensor, part_labels: torch.Tensor) -> _Part:
             logits, loss = self._logits_and_loss(part, part_labels)
-            value = float(loss.detach())
-            self._see_that_finite(value, batch)
             (loss * (len(part) / len(images))).backward()
-            return value, logits.detach()
+            return _Part(loss.detach(), logits.detach())
 
         return self._in_parts(images, labels, forward_and_back)
 
-    def _forward(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, torch.Tensor]:
+    def _forward(self, images: torch.Tensor, labels: torch.Tensor) -> _Part:
         logits, loss = self._logits_and_loss(images, labels)
-        return float(loss.detach()), logits
+        return _Part(loss, logits)
 
     def _logits_and_loss(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed):
@@ -225,39 +262,33 @@ class Trainer:
         self,
         images: torch.Tensor,
         labels: torch.Tensor,
-        compute: Callable[[torch.Tensor, torch.Tensor], tuple[float, torch.Tensor]],
-    ) -> tuple[float, torch.Tensor]:
-        """Mean loss and all logits of a batch, ``at_once`` images at a time; half of it when memory runs out."""
+        compute: Callable[[torch.Tensor, torch.Tensor], _Part],
+    ) -> list[_Part]:
+        """A batch, computed ``at_once`` images at a time; half of it when memory runs out."""
         while True:
             self.optimizer.zero_grad(set_to_none=True)  # also what a part left that ran out of memory
             try:
-                parts = [
+                return [
                     compute(part, part_labels)
                     for part, part_labels in zip(
                         images.split(self.at_once), labels.split(self.at_once), strict=True
                     )
                 ]
-                loss = sum(value * len(logits) for value, logits in parts) / len(images)
-                return loss, torch.cat([logits for _, logits in parts])
             except RuntimeError as error:
                 if not is_out_of_memory(error) or min(self.at_once, len(images)) == 1:
                     raise
             self.at_once = halved(min(self.at_once, len(images)), self.device)
             self.on_smaller(self.at_once)
 
-    def _step(self) -> float:
-        """Change the weights; returns the norm of the whole gradient."""
+    def _step(self) -> torch.Tensor:
+        """Change the weights; returns the norm of the whole gradient, on the device."""
         gradients = [
             p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
-        norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = torch.nn.utils.get_total_norm(gradients)
         self.optimizer.step()
         bound_filters(self.bounds)
         return norm
-
-    def _see_that_finite(self, loss: float, batch: int) -> None:
-        if not math.isfinite(loss):
-            raise NotFinite(where=f"the loss of epoch {self.epoch + 1}, batch {batch}", value=loss)
 
     def state(self) -> dict[str, Any]:
         """Everything the rest of the run depends on: tensors, numbers and strings only."""
@@ -315,6 +346,14 @@ class Trainer:
         torch.set_rng_state(state["random"])
         if self.device.type == "cuda" and state["random_cuda"] is not None:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    """Whether it is a GPU that computes in bfloat16 itself: older ones imitate it, slower than float32."""
+    if device.type != "cuda":
+        return False
+    with torch.cuda.device(device):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def _see_that_alike(name: str, given: torch.Tensor, own: torch.Tensor) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -123,10 +122,22 @@ def trained(context: JobContext, specification: NetworkSpecification, weights_pa
     """The network with weights of the artifact store, for evaluation, on the context's device: not to be changed,
     the next shard gets the same."""
     context.store.locate(weights_path)
-    return _trained(specification, context.store.root, weights_path, context.device)
+    wanted = (specification, context.store.root, weights_path, context.device)
+    if wanted not in _kept:
+        forget_trained()  # before, not after: the device may not hold both
+        _kept[wanted] = _trained(*wanted)
+    return _kept[wanted]
 
 
-@lru_cache(maxsize=1)  # shards of a job mostly come one after the other; the file is named by its content
+# Shards of a job mostly come one after the other; the file is named by its content.
+_kept: dict[tuple[NetworkSpecification, Path, str, torch.device], nn.Module] = {}
+
+
+def forget_trained() -> None:
+    """Let go of the network that was used last, for work that needs the device's memory."""
+    _kept.clear()
+
+
 def _trained(
     specification: NetworkSpecification, store: Path, weights_path: str, device: torch.device
 ) -> nn.Module:

@@ -65,12 +65,11 @@ def _seconds_of_image(sweep: Sweep, device: torch.device) -> float:
     """By a batch each of some kinds of places, after one to warm up."""
     engine, grid = sweep.engine, sweep.engine.grid
     images = torch.zeros(1, 3, grid.size, grid.size, device=device).to(memory_format=torch.channels_last)
-    engine.clear(images)  # CUDA and its libraries start here
-    _await(device)
-    began = time.perf_counter()
+    if images.is_cuda:
+        engine.clear(images)  # the first use of a GPU's libraries takes seconds, and comes once
+    began = _now(device)
     clear = engine.clear(images)
-    _await(device)
-    clear_seconds = time.perf_counter() - began
+    clear_seconds = _now(device) - began
     places = grid.all_places()
     timed = list(_timed_kinds(engine, clear, images, places, sweep.at_once))
     share = sum(count for count, _ in timed) / len(places)
@@ -80,25 +79,29 @@ def _seconds_of_image(sweep: Sweep, device: torch.device) -> float:
 def _timed_kinds(
     engine: Engine, clear: Any, images: torch.Tensor, places: torch.Tensor, at_once: int
 ) -> Iterator[tuple[int, float]]:
-    """How many places are of a kind, and seconds for one."""
+    """How many places are of a kind, and seconds for one; on a GPU, when its shapes have been seen before."""
     kinds = engine.kinds(places)
     present = kinds.unique()
     chosen = present[torch.linspace(0, len(present) - 1, min(TIMED_KINDS, len(present))).long()].tolist()
     unit = torch.zeros(1, dtype=torch.int64, device=images.device)
-    for turn, kind in enumerate([chosen[0], *chosen]):
+    runs = [(chosen[0], False), *((kind, True) for kind in chosen)]
+    if images.is_cuda:
+        runs = [(kind, timed) for kind in chosen for timed in (False, True)]
+    for kind, timed in runs:
         of_kind = places[kinds == kind]
         batch = of_kind.repeat(-(-at_once // len(of_kind)), 1)[:at_once]
-        began = time.perf_counter()
+        began = _now(images.device)
         engine.run(clear, images, torch.zeros(at_once, dtype=torch.int64), batch, unit)
-        _await(images.device)
-        if turn:
-            yield len(of_kind), (time.perf_counter() - began) / at_once
+        seconds = (_now(images.device) - began) / at_once
+        if timed:
+            yield len(of_kind), seconds
 
 
-def _await(device: torch.device) -> None:
-    """Wait until a GPU has done what it was told to."""
+def _now(device: torch.device) -> float:
+    """The time when the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def main() -> None:

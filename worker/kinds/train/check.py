@@ -8,7 +8,7 @@ from typing import cast
 from sqlalchemy import select
 
 from shared.database.catalogue import find_checkpoint
-from shared.database.networks import CheckpointKind
+from shared.database.networks import CheckpointKind, TrainingRun
 from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Epoch, Phase
 from unitscope.data.images import batches
@@ -26,6 +26,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
         assert best is not None  # noqa: S101 - the run is done
         of_best = (Epoch.job_id == context.job_id, Epoch.epoch == best.epoch, Epoch.phase == Phase.VAL)
         epoch = session.scalars(select(Epoch).where(*of_best)).one_or_none()
+        environment = session.get_one(TrainingRun, context.job_id).environment or {}
     comparison, name = Comparison(), f"epoch {best.epoch}"
     if epoch is None:
         comparison.row(name, "it has no row")
@@ -33,6 +34,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
     network, recipe = specification.network, specification.recipe
     model = trained(context, network, best.path)
     trainer = Trainer(model, recipe, specification.seed, context.device, mean=network.mean, std=network.std)
+    trainer.mixed = environment.get("precision", "float32") != "float32"  # whatever this device would choose
     sources = split_sources(context, specification.val_split)
     found = trainer.validate(batches(sources, recipe.batch_size, network.image_size, skipped=[]))
     read = f"{epoch.images} images are recorded, {found.images} could be read"

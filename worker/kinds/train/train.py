@@ -29,7 +29,15 @@ from unitscope.drawing.curves import draw_curves, phase_curves
 from unitscope.networks.initialization import initialise
 from unitscope.networks.weights import load_pretrained, read_weights, weights_writer
 from unitscope.training.loop import ForeignState, PhaseResult, Trainer
-from worker.kinds.common import build, keep, pixel_cache, report_skipped, require_some, split_sources
+from worker.kinds.common import (
+    build,
+    forget_trained,
+    keep,
+    pixel_cache,
+    report_skipped,
+    require_some,
+    split_sources,
+)
 from worker.kinds.train.environment import environment
 from worker.kinds.train.events import TensorBoard
 from worker.runner import ShardContext
@@ -57,6 +65,7 @@ class _Run:
 def train(context: ShardContext) -> None:
     """Train from the last checkpoint, or from the start."""
     specification = cast(TrainSpecification, context.specification)
+    forget_trained()
     trainer = Trainer(
         _initial_model(context, specification),
         specification.recipe,

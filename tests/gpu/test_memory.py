@@ -1,0 +1,37 @@
+"""What a worker's process holds on the device between two shards."""
+
+from __future__ import annotations
+
+import torch
+
+from tests.gpu.devices import Device
+from tests.gpu.networks import batches, network, pictures
+from tests.gpu.test_training import epoch, trainer_on
+from unitscope.search.search import search
+from worker.memory import give_back
+
+
+def shards(device: torch.device) -> None:
+    """A search that gets through, a training epoch, and a search that fails."""
+    model = network("zfnet", 64, device)
+    search(model, {"features.6": range(8)}, batches(pictures(16, 64), 8), device=device)
+    epoch(trainer_on(device))
+    try:
+        search(model, {"features.6": [8000]}, batches(pictures(16, 64), 8), device=device)
+    except (IndexError, RuntimeError):
+        pass
+    else:
+        raise AssertionError("there is no such unit")
+
+
+def test_nothing_is_held_from_one_shard_to_the_next(gpu: Device) -> None:
+    give_back()
+    if gpu.pretended is None:
+        small = torch.ones(64, 64, device=gpu.device)
+        torch.nn.functional.conv2d(small[None, None] @ small, small[None, None, :3, :3]).sum().item()
+        give_back()
+    before = torch.cuda.memory_reserved()
+    shards(gpu.device)
+    give_back()
+    # Libraries keep a workspace for as long as the process lives.
+    assert torch.cuda.memory_reserved() - before <= (0 if gpu.pretended else 2**26)

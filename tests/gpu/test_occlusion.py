@@ -1,0 +1,122 @@
+"""Occlusion sweeps."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+
+from tests.gpu.devices import Device
+from tests.gpu.networks import CLASSES, network, pictures
+from unitscope.occlusion.engines import Engine, Full
+from unitscope.occlusion.incremental import Incremental
+from unitscope.occlusion.occluders import Fill, Grid
+from unitscope.occlusion.sweep import OcclusionMaps, Sweep
+
+SIZE = 64
+GRID = Grid(SIZE, 16, 12)
+ENGINES = {"full": Full, "incremental": Incremental}
+NETWORKS = {"zfnet": "features.8", "residual": "second.0.0"}
+
+
+def pixels_of(count: int, size: int = SIZE) -> torch.Tensor:
+    return torch.from_numpy(pictures(count, size)).permute(0, 3, 1, 2)
+
+
+def sweep_of(name: str, engine: str, device: torch.device | str, grid: Grid = GRID, **options: Any) -> Sweep:
+    model = network(name, grid.size, device)
+    made: Engine = ENGINES[engine](model, NETWORKS[name], grid)
+    return Sweep(made, device=device, **{"memory": 2**22, **options})
+
+
+def run(sweep: Sweep, images: int = 2, **options: Any) -> list[OcclusionMaps]:
+    return sweep.run(pixels_of(images, sweep.engine.grid.size), [n % CLASSES for n in range(images)], **options)
+
+
+def arrays(maps: OcclusionMaps) -> list[np.ndarray]:
+    numbers = np.array([maps.clear_activation, maps.clear_probability, maps.unit, maps.clear_class])
+    return [maps.activation, maps.probability, maps.classes, maps.computed, numbers]
+
+
+def bits(found: list[OcclusionMaps]) -> list[bytes]:
+    return [array.tobytes() for maps in found for array in arrays(maps)]
+
+
+def assert_close(found: list[OcclusionMaps], wanted: list[OcclusionMaps]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.unit, one.clear_class) == (other.unit, other.clear_class)
+        np.testing.assert_array_equal(one.computed, other.computed)
+        activation = 1e-4 * float(other.activation.max())
+        np.testing.assert_allclose(one.activation, other.activation, rtol=1e-4, atol=activation)
+        np.testing.assert_allclose(one.probability, other.probability, rtol=1e-3, atol=1e-5)
+        assert one.clear_activation == pytest.approx(other.clear_activation, rel=1e-4)
+        assert one.clear_probability == pytest.approx(other.clear_probability, rel=1e-3)
+        assert (one.classes == other.classes).mean() >= 0.98
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["zfnet", "residual"])
+def test_maps_are_those_of_the_cpu(device: torch.device, name: str, engine: str) -> None:
+    assert_close(run(sweep_of(name, engine, device, target=2)), run(sweep_of(name, engine, "cpu", target=2)))
+
+
+@pytest.mark.parametrize("fill", get_args(Fill))
+def test_every_filling(device: torch.device, fill: Fill) -> None:
+    found, wanted = (run(sweep_of("zfnet", "full", where, fill=fill, unit=3), 1) for where in (device, "cpu"))
+    assert_close(found, wanted)
+
+
+def test_approximate_maps_are_those_of_the_cpu(device: torch.device) -> None:
+    """Another choice of what to compute would need a map that is on the verge of its tolerance."""
+    grid = Grid(48, 16, 2)
+    found, wanted = (
+        run(sweep_of("residual", "incremental", where, grid, tolerance=0.5), 1) for where in (device, "cpu")
+    )
+    assert not found[0].computed.all()
+    assert_close(found, wanted)
+    assert found[0].error == pytest.approx(wanted[0].error, rel=0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_same_sweep_gives_the_same_bits(device: torch.device, engine: str) -> None:
+    sweep = sweep_of("zfnet", engine, device)
+    found = bits(run(sweep))
+    assert bits(run(sweep_of("zfnet", engine, device))) == found
+    alone = [sweep.run(pixels_of(2)[number : number + 1], [number])[0] for number in range(2)]
+    assert bits(alone) == found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_memory_is_kept(gpu: Device, engine: str) -> None:
+    """Of what is computed; cuDNN's workspaces, of which nobody is told beforehand, come on top of it."""
+    grid = Grid(96, 24, 24)
+    for mega in (9, 20):
+        sweep = sweep_of("zfnet", engine, gpu.device, grid, memory=mega * 2**20)
+        if gpu.pretended is None:
+            run(sweep, 2)
+        with gpu.measured() as peak:
+            run(sweep, min(sweep.images_at_once, 4))
+        assert sweep.at_once > 1
+        assert peak.allocated <= mega * 2**20 + (0 if gpu.pretended else WORKSPACE)
+
+
+WORKSPACE = 2**25
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_when_memory_runs_out_fewer_images_run_at_once(gpu: Device, engine: str) -> None:
+    smaller: list[int] = []
+    options = {"memory": 2**28, "together": 4, "on_smaller": smaller.append}
+    grid = Grid(*gpu.scaled((64, 16, 6), (224, 32, 12)))  # a device gives out no less than 20 MiB at a time
+    sweep = sweep_of("zfnet", engine, gpu.device, grid, **options)
+    at_once = sweep.at_once
+    run(sweep, 1)
+    with gpu.measured() as peak:
+        wanted = run(sweep, 1)
+    assert not smaller
+    with gpu.limited(0.6 * peak.reserved):
+        found = run(sweep, 1)
+    assert smaller[0] == at_once // 2
+    assert_close(found, wanted)

@@ -1,0 +1,190 @@
+"""Searches."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.gpu.devices import Device
+from tests.gpu.networks import batches, convolutions, network, pictures
+from unitscope.data.images import to_input
+from unitscope.data.upload import Uploader
+from unitscope.errors import NotFinite
+from unitscope.search.ranking import NO_IMAGE, TopActivations
+from unitscope.search.search import LayerSearch, observe, search, strongest
+from unitscope.search.statistics import unit_statistics
+
+SIZE, IMAGES, BATCH, TOP = 64, 33, 4, 5
+ROUNDING = 1e-4
+
+
+def found_on(
+    device: torch.device | str, images: np.ndarray, start: int = 0, stop: int | None = None, **options: Any
+) -> dict[str, LayerSearch]:
+    model = network("zfnet", SIZE, device)
+    paths = convolutions(model)
+    layers = {paths[0]: range(64), paths[2]: [30, 7, 7, 12, 0], paths[4]: range(32)}
+    batched = batches(images, BATCH, start, stop)
+    return search(model, layers, batched, TOP, device, bottom=True, per_class=True, **options)
+
+
+@cache
+def wanted_rows() -> dict[str, LayerSearch]:
+    """What the CPU finds."""
+    return found_on("cpu", pictures(IMAGES, SIZE))
+
+
+def rankings(found: LayerSearch) -> dict[str, TopActivations]:
+    assert found.bottom is not None
+    return {"top": found.top, "bottom": found.bottom, **{f"class {k}": v for k, v in found.by_class.items()}}
+
+
+def bits(found: dict[str, LayerSearch]) -> dict[str, bytes]:
+    return {
+        f"{path} {name} {place}": array.tobytes()
+        for path, layer in found.items()
+        for name, ranking in rankings(layer).items()
+        for place, array in enumerate(astuple(ranking))
+    } | {f"{path} maxima": layer.maxima.tobytes() for path, layer in found.items()}
+
+
+class Maps:
+    """The maps of all images, which tell whether two places or images are as good as one another."""
+
+    def __init__(self, path: str, units: list[int], images: np.ndarray) -> None:
+        seen: list[torch.Tensor] = []
+        model = network("zfnet", SIZE)
+        with torch.inference_mode():
+            for image in torch.from_numpy(images).permute(0, 3, 1, 2).split(4):
+                observe(model, {path: lambda maps: seen.append(maps.clone())}, to_input(image))
+        self.maps = torch.cat(seen)[:, units].numpy()
+
+    def value(self, unit: int, image_id: int, row: int, col: int) -> float:
+        return float(self.maps[(image_id - 3) // 10, unit, row, col])
+
+
+def assert_same_rows(found: TopActivations, wanted: TopActivations, maps: Maps, sign: int) -> None:
+    """The same images and places, but for those that fire as much to rounding; activations to rounding."""
+    scale = max(float(np.abs(maps.maps).max()) * 0.01, 1e-6)
+    known = wanted.image != NO_IMAGE
+    assert (known == (found.image != NO_IMAGE)).mean() > 0.999  # a unit may be just above zero
+    known &= found.image != NO_IMAGE
+    np.testing.assert_allclose(
+        found.activation[known], wanted.activation[known], rtol=ROUNDING, atol=ROUNDING * scale
+    )
+    same = (found.image == wanted.image) & (found.row == wanted.row) & (found.col == wanted.col)
+    assert same[known].mean() > 0.98
+    for unit, rank in zip(*(known & ~same).nonzero(), strict=True):
+        place = (int(a[unit, rank]) for a in (found.image, found.row, found.col))
+        there = sign * maps.value(unit, *place)
+        assert there == pytest.approx(float(wanted.activation[unit, rank]), rel=2 * ROUNDING, abs=ROUNDING * scale)
+
+
+def test_rows_are_those_of_the_cpu(device: torch.device) -> None:
+    images = pictures(IMAGES, SIZE)
+    found, wanted = found_on(device, images), wanted_rows()
+    for path, units in ((p, found[p].maxima.shape[1]) for p in found):
+        maps = Maps(path, [30, 7, 7, 12, 0] if units == 5 else list(range(units)), images)
+        np.testing.assert_allclose(found[path].maxima, wanted[path].maxima, rtol=ROUNDING, atol=ROUNDING)
+        assert set(found[path].by_class) == set(wanted[path].by_class)
+        for name, ranking in rankings(found[path]).items():
+            sign = -1 if name == "bottom" else 1
+            assert_same_rows(ranking, rankings(wanted[path])[name], maps, sign)
+
+
+def test_statistics_are_those_of_the_cpu(device: torch.device) -> None:
+    images = pictures(IMAGES, SIZE)
+    found, wanted = found_on(device, images), wanted_rows()
+    for path in found:
+        for one, other in zip(*(unit_statistics(s[path].maxima) for s in (found, wanted)), strict=True):
+            assert one.images == other.images == IMAGES
+            assert abs(one.fired_share - other.fired_share) <= 1 / IMAGES
+            numbers = [(s.mean, s.minimum, s.maximum, *s.quantiles) for s in (one, other)]
+            np.testing.assert_allclose(*numbers, rtol=ROUNDING, atol=ROUNDING)
+
+
+def test_the_same_search_gives_the_same_bits(device: torch.device) -> None:
+    images = pictures(IMAGES, SIZE)
+    assert bits(found_on(device, images)) == bits(found_on(device, images))
+
+
+def test_the_bits_do_not_depend_on_the_number_of_shards(device: torch.device) -> None:
+    """Their bounds don't fall on those of batches."""
+    images = pictures(IMAGES, SIZE)
+    bounds = np.linspace(0, IMAGES, 6).astype(int).tolist()
+    parts = [found_on(device, images, *pair) for pair in pairwise(bounds)]
+    merged = {path: LayerSearch.merged([part[path] for part in parts]) for path in parts[0]}
+    assert bits(merged) == bits(found_on(device, images))
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_of_equal_maxima_the_first_row_and_column_counts(
+    device: torch.device, layout: torch.memory_format
+) -> None:
+    """As on the CPU, whatever the kernel: rows name a place, and a pooling its switch."""
+    drawn = np.random.default_rng(0)
+    maps = torch.from_numpy(drawn.integers(-2, 3, (6, 40, 37, 29)).astype(np.float32))
+    maps[0], maps[1] = 0.0, float("-inf")
+    maps[2, :, 30, 20] = maps[2, :, 11, 28] = float("nan")
+    maxima, places = strongest(maps.to(device, memory_format=layout))
+    flat = maps.flatten(2).numpy()
+    np.testing.assert_array_equal(maxima.cpu().numpy(), flat.max(2))
+    # Of several NaN nobody asks for the first: the search refuses them.
+    wanted, at = flat.argmax(2), places.cpu().numpy()
+    np.testing.assert_array_equal(np.delete(at, 2, 0), np.delete(wanted, 2, 0))
+    pooled, switches = nn.functional.max_pool2d(
+        maps.to(device, memory_format=layout), 3, 2, padding=1, return_indices=True
+    )
+    expected, where = nn.functional.max_pool2d(maps, 3, 2, padding=1, return_indices=True)
+    known = ~(expected.isnan() | expected.isinf())
+    np.testing.assert_array_equal(pooled.cpu()[known].numpy(), expected[known].numpy())
+    np.testing.assert_array_equal(switches.cpu()[known].numpy(), where[known].numpy())
+
+
+def test_what_is_not_finite_is_found(device: torch.device) -> None:
+    model = network("zfnet", SIZE, device)
+    with torch.no_grad():
+        model.features[0].weight[5] = float("nan")
+    with pytest.raises(NotFinite, match=r"features\.0"):
+        search(model, {"features.0": range(64)}, batches(pictures(3, SIZE), 4), device=device)
+
+
+def test_every_batch_arrives_whole(device: torch.device) -> None:
+    """While many are queued, each in memory that the one before it has left."""
+    upload = Uploader(device, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
+    many = [torch.from_numpy(pictures(4, 96, seed)).permute(0, 3, 1, 2) for seed in range(24)]
+    with torch.inference_mode():
+        sums = [upload(pixels).double().sum((0, 2, 3)) for pixels in many]
+        for pixels, found in zip(many, sums, strict=True):
+            wanted = to_input(pixels, "cpu", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)).double().sum((0, 2, 3))
+            np.testing.assert_allclose(found.cpu().numpy(), wanted.numpy(), rtol=1e-5)
+
+
+def test_when_memory_runs_out_fewer_images_run_at_once(gpu: Device) -> None:
+    count = gpu.scaled(64, 512)
+    images = pictures(count, SIZE)
+    model = network("zfnet", SIZE, gpu.device)
+    layers = {"features.0": range(64), "features.3": range(192)}
+    batched = batches(images, count)
+
+    def run(**options: Any) -> dict[str, LayerSearch]:
+        return search(model, layers, batched, TOP, gpu.device, **options)
+
+    run()  # the libraries take memory of their own
+    with gpu.measured() as peak:
+        wanted = run()
+    smaller: list[int] = []
+    with gpu.limited(0.6 * peak.reserved):
+        found = run(on_smaller=smaller.append)
+    assert smaller
+    assert smaller[0] == count // 2
+    for path in layers:
+        np.testing.assert_allclose(found[path].maxima, wanted[path].maxima, rtol=ROUNDING, atol=ROUNDING)
+        assert (found[path].top.image == wanted[path].top.image).mean() > 0.98

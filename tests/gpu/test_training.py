@@ -1,0 +1,181 @@
+"""Training runs."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.gpu.devices import Device
+from tests.gpu.networks import CLASSES, batches, network
+from unitscope.data.images import Batch
+from unitscope.errors import NotFinite
+from unitscope.training.loop import PhaseResult, Trainer
+from unitscope.training.recipes import Recipe
+
+SIZE, IMAGES, BATCH = 64, 32, 8
+RECIPES: dict[str, dict[str, Any]] = {
+    "adam": {"optimizer": "adam", "learning_rate": 1e-3},
+    "sgd, crops, bounded filters": {
+        "optimizer": "sgd",
+        "learning_rate": 1e-2,
+        "crop_padding": 4,
+        "filter_rms": 0.1,
+        "schedule": "plateau",
+        "freeze": ("features.0",),
+    },
+    "mixed": {"optimizer": "adamw", "learning_rate": 1e-3, "precision": "mixed"},
+}
+
+
+def samples(size: int = SIZE) -> list[Batch]:
+    """Images of as many tints as there are classes."""
+    drawn = np.random.default_rng(0)
+    tints = drawn.integers(0, 156, (CLASSES, 1, 1, 3))
+    images = drawn.integers(0, 100, (IMAGES, size, size, 3)) + tints[np.arange(IMAGES) % CLASSES]
+    return batches(images.astype(np.uint8), BATCH)
+
+
+def trainer_on(device: torch.device | str, name: str = "zfnet", size: int = SIZE, **recipe: Any) -> Trainer:
+    chosen = Recipe(**{"batch_size": BATCH, "lr_step": 2, "precision": "float32", **recipe})
+    return Trainer(network(name, size), chosen, seed=7, device=device)
+
+
+def epoch(trainer: Trainer, size: int = SIZE) -> tuple[PhaseResult, PhaseResult]:
+    """An epoch over the images in a random order."""
+    together = samples(size)
+    pixels = torch.cat([batch.pixels for batch in together])
+    sources = [source for batch in together for source in batch.sources]
+    order = [sources.index(source) for source in trainer.order(sources)]
+    shuffled = [
+        Batch(pixels[order[first : first + BATCH]], [sources[n] for n in order[first : first + BATCH]])
+        for first in range(0, IMAGES, BATCH)
+    ]
+    learned = trainer.train(shuffled)
+    checked = trainer.validate(together)
+    trainer.end_epoch(checked)
+    return learned, checked
+
+
+def numbers(result: PhaseResult) -> tuple[Any, ...]:
+    answers = None if result.answers is None else result.answers.tolist()
+    return result.loss, result.accuracy, result.top5, result.images, result.gradient_norm, answers
+
+
+def without_dropout(trainer: Trainer) -> Trainer:
+    for module in trainer.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return trainer
+
+
+def test_an_epoch_is_that_of_the_cpu(device: torch.device) -> None:
+    """Without dropout, whose random numbers are the device's own."""
+    found, wanted = (
+        epoch(without_dropout(trainer_on(where, optimizer="sgd", learning_rate=1e-3))) for where in (device, "cpu")
+    )
+    for one, other in zip(found, wanted, strict=True):
+        assert one.images == other.images == IMAGES
+        assert one.loss == pytest.approx(other.loss, rel=1e-3)
+        assert abs(one.accuracy - other.accuracy) <= 1 / IMAGES
+    assert found[0].gradient_norm == pytest.approx(wanted[0].gradient_norm, rel=1e-2)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_run_taken_up_again_ends_with_the_same_bits(device: torch.device, recipe: str) -> None:
+    """What it writes between two epochs is all that another process needs. Dropout draws on the device."""
+    undisturbed = trainer_on(device, **RECIPES[recipe])
+    results = [epoch(undisturbed) for _ in range(2)]
+    first = trainer_on(device, **RECIPES[recipe])
+    again = [epoch(first)]
+    file = io.BytesIO()
+    torch.save(first.state(), file)
+    torch.rand(100), torch.rand(100, device=device)  # whatever else happens in the process that goes on
+    second = trainer_on(device, **RECIPES[recipe])
+    epoch(second)
+    file.seek(0)
+    second.load_state(torch.load(file, map_location="cpu", weights_only=True))
+    again.append(epoch(second))
+    assert [[*map(numbers, pair)] for pair in again] == [[*map(numbers, pair)] for pair in results]
+    for name, tensor in undisturbed.model.state_dict().items():
+        assert torch.equal(tensor, second.model.state_dict()[name]), name
+
+
+def test_a_run_can_move_to_the_device_and_back(device: torch.device) -> None:
+    recipe = RECIPES["adam"]
+    trainer = trainer_on("cpu", **recipe)
+    for where in (device, "cpu"):
+        epoch(trainer)
+        file = io.BytesIO()
+        torch.save(trainer.state(), file)
+        file.seek(0)
+        trainer = trainer_on(where, **recipe)
+        trainer.load_state(torch.load(file, map_location="cpu", weights_only=True))
+    assert trainer.epoch == 2
+    assert np.isfinite(epoch(trainer)[0].loss)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed", "auto"])
+def test_it_learns(device: torch.device, precision: str) -> None:
+    trainer = without_dropout(trainer_on(device, optimizer="adam", learning_rate=1e-3, precision=precision))
+    losses = [epoch(trainer)[1].loss for _ in range(4)]
+    assert losses[-1] < 0.5 * math.log(CLASSES)  # what guessing gives
+    if precision != "auto":
+        assert trainer.mixed == (precision == "mixed")
+
+
+def test_normalised_networks_train(device: torch.device) -> None:
+    """Contrast normalisation, batch normalisation, sums, and pooling that doesn't divide its map."""
+    for name, size in (("zfnet-paper", 80), ("residual", 48), ("zfnet", 96)):
+        results = []
+        for _ in range(2):
+            trainer = trainer_on(device, name, size, optimizer="sgd", learning_rate=1e-3)
+            results.append([numbers(result) for result in epoch(trainer, size)])
+        assert results[0] == results[1], name
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_loss_that_is_no_number_is_that_of_its_batch(device: torch.device) -> None:
+    """Though it is read when later batches are under way."""
+    trainer = trainer_on(device)
+    ran = 0
+
+    def spoil(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal ran
+        ran += 1
+        if ran == 2:
+            with torch.no_grad():
+                trainer.model.classifier[-1].bias.fill_(float("inf"))
+
+    trainer.model.register_forward_pre_hook(spoil)
+    with pytest.raises(NotFinite, match="epoch 1, batch 2"):
+        trainer.train(samples())
+
+
+def test_when_memory_runs_out_the_batch_is_learned_in_parts(gpu: Device) -> None:
+    smaller: list[int] = []
+    many, size = gpu.scaled((32, 64), (256, 96))
+    recipe = Recipe(batch_size=many, optimizer="sgd", learning_rate=1e-3, precision="float32", flip=0.0)
+    images = np.random.default_rng(0).integers(0, 256, (many, size, size, 3)).astype(np.uint8)
+
+    def trainer() -> Trainer:
+        made = Trainer(network("zfnet", size), recipe, 7, gpu.device, on_smaller=smaller.append)
+        return without_dropout(made)
+
+    first, second = trainer(), trainer()
+    first.train(batches(images, many))  # the libraries take memory of their own
+    with gpu.measured() as peak:
+        wanted = first.validate(batches(images, many)), first.train(batches(images, many))
+    second.train(batches(images, many))
+    assert not smaller
+    with gpu.limited(0.6 * peak.reserved):
+        found = second.validate(batches(images, many)), second.train(batches(images, many))
+    assert smaller
+    for one, other in zip(found, wanted, strict=True):
+        assert one.loss == pytest.approx(other.loss, rel=1e-4)
+    assert found[1].gradient_norm == pytest.approx(wanted[1].gradient_norm, rel=1e-3)

@@ -1,0 +1,105 @@
+"""Every stage of every kind of job, on a device that is pretended: what it records, and the check of that."""
+
+from __future__ import annotations
+
+import importlib
+import random
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy import select
+
+from shared.database.connection import Database
+from shared.database.networks import TrainingRun
+from shared.jobs.tables import Job, JobState, Shard, ShardState
+from shared.kinds import parse
+from shared.settings import Settings, load_settings
+from shared.store.store import Store
+from tests.conftest import Analyze
+from tests.faults.content import content_of
+from tests.pretended_device import PretendedDevice
+from worker.context import JobContext
+from worker.kinds import CHECKS
+from worker.runner import run
+
+TRAIN = (
+    "submit", "train", "--dataset", "shapes", "--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16",
+    "--epochs", 2, "--batch-size", 24, "--init", "he", "--learning-rate", "5e-4", "--force",
+)  # fmt: skip
+ANALYSES = {
+    "top9": ("--layers", "2,5", "--units", "0-5", "--split", "trainval", "--bottom", "--per-class", "--shards", 2),
+    "top9, the gradient": ("--layers", "3", "--units", "0-3", "--split", "trainval", "--projection", "gradient"),
+    "occlusion": ("--images", 3, "--patch", 16, "--stride", 12, "--memory", 4, "--positions"),
+    "occlusion, whole images": ("--images", 2, "--patch", 16, "--stride", 16, "--engine", "full", "--unit", 3),
+}
+
+
+class Home:
+    """A home whose shards this process does, one after the other."""
+
+    def __init__(self, folder: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.analyze = Analyze(folder / "home")
+        self.analyze("dataset", "add", "shapes", "--root", shapes)
+        for name, value in self.analyze.environment.items():
+            if name.startswith("ANALYZE_"):
+                monkeypatch.setenv(name, value)
+        self.settings: Settings = load_settings()
+        self.database = Database(self.analyze.database_url)
+
+    def do(self, *words: object, device: str) -> int:
+        """Submit a job and do it; returns its number."""
+        job = int(self.analyze(*words).stdout)
+        with PretendedDevice() if device == "cuda" else nullcontext():
+            while (shard := self._due()) is not None:
+                run(shard, self.settings, device)
+        with self.database.read() as session:
+            found = session.get_one(Job, job)
+            assert found.state == JobState.DONE, found.error
+        return job
+
+    def _due(self) -> int | None:
+        with self.database.read() as session:
+            due = select(Shard.id).where(Shard.state == ShardState.QUEUED).order_by(Shard.id).limit(1)
+            return session.scalar(due)
+
+    def check(self, job: int, device: str) -> None:
+        """Compute a sample of the job's rows again."""
+        with self.database.read() as session:
+            row = session.get_one(Job, job)
+            kind, specification = row.kind, parse(row.kind, row.specification)
+        module, function = CHECKS[kind].split(":")
+        check = getattr(importlib.import_module(module), function)
+        with PretendedDevice() if device == "cuda" else nullcontext():
+            context = JobContext(job, specification, self.database, Store(self.settings.resolved_store), device)
+            found = check(context, random.Random(0), 8)
+        assert found.rows
+        assert found.wrong == []
+
+
+@pytest.fixture
+def home(tmp_path: Path, shapes_root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+    threads = torch.get_num_threads()
+    made = Home(tmp_path, shapes_root, monkeypatch)
+    yield made
+    made.database.close()
+    torch.set_num_threads(threads)
+
+
+def test_jobs(home: Home) -> None:
+    """The bits of searches and sweeps are those of the CPU, which computes for the device, too."""
+    training = home.do(*TRAIN, device="cuda")
+    with home.database.read() as session:
+        environment = session.get_one(TrainingRun, training).environment or {}
+    assert environment["device"] == "pretended"
+    assert environment["precision"] != "float32"  # which is what the CPU would choose that checks it
+    for device in ("cuda", "cpu"):
+        home.check(training, device)
+    for name, options in ANALYSES.items():
+        kind, _, _ = name.partition(",")
+        words = ("submit", kind, "--dataset", "shapes", "--run", training, *options, "--force")
+        on_device, on_cpu = (home.do(*words, device=device) for device in ("cuda", "cpu"))
+        assert content_of(home.database, on_device) == content_of(home.database, on_cpu), name
+        home.check(on_device, "cuda")

@@ -1,0 +1,349 @@
+"""On a device that is pretended: what is waited for, what is held, and that mistakes are noticed there.
+
+That results are those of the CPU is seen in ``tests/gpu``; that whole jobs run, in ``tests/integration``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from worker.kinds.occlusion.project import UnitProjections
+
+from tests.gpu.networks import batches, network, pictures
+from tests.gpu.test_occlusion import ENGINES, run, sweep_of
+from tests.gpu.test_projections import ROADS, projector_of, requests_of
+from tests.gpu.test_training import samples, trainer_on
+from tests.pretended_device import CUDA, Mistake, PretendedDevice
+from tests.unit.test_specifications import SWEEP
+from unitscope.data.images import ImageSource
+from unitscope.data.upload import AHEAD, Uploader
+from unitscope.memory import is_out_of_memory
+from unitscope.occlusion.occluders import Grid
+from unitscope.readings import BEHIND, Readings
+from unitscope.search.search import search
+from worker.kinds import common
+from worker.kinds.occlusion.estimate import estimate
+
+
+@pytest.fixture
+def pretended() -> Iterator[PretendedDevice]:
+    with PretendedDevice() as found:
+        yield found
+
+
+# --- the pretended device ---
+
+MEETINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
+    "a sum": lambda there, beside: there + beside,
+    "a sum, the other way round": lambda there, beside: beside + there,
+    "a convolution": lambda there, beside: F.conv2d(there.view(1, 1, 2, 3), beside.view(1, 1, 2, 3)),
+    "a matrix product": lambda there, beside: there @ beside.T,
+    "cat": lambda there, beside: torch.cat([there, beside]),
+    "stack of numbers": lambda there, beside: torch.stack([there[0, 0], beside[0, 0]]),
+    "an index on the device into the host": lambda there, beside: beside[there[0].long()],
+    "index_select": lambda there, beside: there.index_select(0, beside[0].long()),
+    "gather": lambda there, beside: there.gather(1, beside.long()),
+    "index_copy_": lambda there, beside: there.index_copy_(0, beside[0, :2].long(), there.clone()),
+    "where": lambda there, beside: torch.where(beside > 0, there, there),
+    "an addition in place": lambda there, beside: there.add_(beside),
+    "a mask": lambda there, beside: there.masked_fill_(beside > 0, 1.0),
+    "a number of the device added to the host": lambda there, beside: beside.add_(there[0, 0]),
+    "values put into the host": lambda there, beside: beside.__setitem__(beside > 0, there.flatten()),
+    "dropout with a generator of the host": lambda there, beside: there.uniform_(generator=torch.Generator()),
+}
+
+
+@pytest.mark.parametrize("name", MEETINGS)
+def test_tensors_of_both_sides_do_not_meet(pretended: PretendedDevice, name: str) -> None:
+    there, beside = torch.tensor([[0.0, 1, 0], [1, 1, 0]], device="cuda"), torch.tensor([[0.0, 1, 0], [1, 1, 0]])
+    with pytest.raises(RuntimeError, match=r"same device|'cuda' device type for generator"):
+        MEETINGS[name](there, beside)
+
+
+def test_what_cuda_allows(pretended: PretendedDevice) -> None:
+    there = torch.arange(6.0, device="cuda").view(2, 3)
+    assert (there + torch.tensor(2.0)).device == (there * 2).device == there[torch.tensor([1, 0])].device == CUDA
+    there[torch.tensor([0])] = 5.0
+    there.copy_(torch.ones(2, 3))
+    assert there.tolist() == [[1, 1, 1]] * 2
+    assert torch.ones(2).add_(1).device.type == "cpu"
+
+
+def test_nothing_of_the_device_becomes_an_array(pretended: PretendedDevice) -> None:
+    there = torch.ones(2, device="cuda")
+    for wrong in (there.numpy, lambda: np.asarray(there), lambda: np.stack([there[:1], there[1:]])):
+        with pytest.raises(TypeError, match="numpy"):
+            wrong()
+    with pytest.raises(RuntimeError, match="pin"):
+        there.pin_memory()
+
+
+def test_gradients_copies_and_views_stay_on_the_device(pretended: PretendedDevice) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to("cuda", memory_format=torch.channels_last)
+    assert all(tensor.is_cuda for tensor in model.state_dict().values())
+    model(torch.ones(2, 3, 5, 5, device="cuda")).sum().backward()
+    assert all(p.grad.is_cuda for p in model.parameters())
+    assert all(tensor.is_cuda for tensor in copy.deepcopy(model).state_dict().values())
+    assert all(tensor.is_meta for tensor in copy.deepcopy(model).to("meta").state_dict().values())
+    assert not any(tensor.is_cuda for tensor in model.to("cpu").state_dict().values())
+
+
+def test_a_number_is_not_read_before_it_has_come(pretended: PretendedDevice) -> None:
+    number = torch.ones(1, device="cuda").to("cpu", non_blocking=True)
+    for read in (number.numpy, number.item, lambda: number + 1):
+        with pytest.raises(Mistake, match="on its way"):
+            read()
+    event = torch.cuda.Event()
+    event.record()
+    event.synchronize()
+    assert number.item() == 1
+
+
+def test_memory_is_not_changed_while_it_is_copied(pretended: PretendedDevice) -> None:
+    pinned = torch.ones(100_000).pin_memory()
+    pinned.to("cuda", non_blocking=True)
+    pinned.zero_()
+    with pytest.raises(Mistake, match="changed"):
+        torch.ones(1, device="cuda").item()
+
+
+@pytest.mark.parametrize("forgotten", ["nothing", "wait_stream", "record_stream"])
+def test_streams_wait_for_one_another(forgotten: str) -> None:
+    def use() -> None:
+        stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+        with torch.cuda.stream(stream):
+            there = torch.ones(100_000).pin_memory().to("cuda", non_blocking=True)
+        if forgotten != "wait_stream":
+            current.wait_stream(stream)
+        if forgotten != "record_stream":
+            there.record_stream(current)
+        there.sum()
+
+    def through() -> None:
+        with PretendedDevice():
+            use()
+
+    if forgotten == "nothing":
+        through()
+    else:
+        with pytest.raises(Mistake, match="stream"):
+            through()
+
+
+def test_waits_are_counted(pretended: PretendedDevice) -> None:
+    there = torch.arange(4.0, device="cuda")
+    before = len(pretended.waits)
+    _ = there * 2, there.sum(), there[1:], torch.ones(3).to("cuda", non_blocking=True)
+    assert len(pretended.waits) == before
+    for wait in (
+        there[0].item,
+        lambda: bool((there > 0).any()),
+        there.cpu,
+        there.tolist,
+        lambda: torch.ones(3).to("cuda"),
+        there.nonzero,
+        lambda: there[there > 1],
+        lambda: there[torch.tensor([0])],
+        there.unique,
+        lambda: torch.ones(100_000).to("cuda", non_blocking=True),  # of memory that is not pinned
+    ):
+        before = len(pretended.waits)
+        wait()
+        assert len(pretended.waits) == before + 1
+
+
+def test_random_numbers_of_the_device_are_its_own(pretended: PretendedDevice) -> None:
+    torch.manual_seed(5)
+    of_host = torch.get_rng_state()
+    there, state = F.dropout(torch.ones(50, device="cuda")), torch.cuda.get_rng_state()
+    assert torch.equal(torch.get_rng_state(), of_host)
+    torch.manual_seed(5)
+    assert torch.equal(F.dropout(torch.ones(50, device="cuda")), there)
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+
+
+def test_memory_is_limited(pretended: PretendedDevice) -> None:
+    pretended.limit = pretended.held + 1000
+    kept = torch.zeros(200, device="cuda")
+    with pytest.raises(torch.OutOfMemoryError):
+        kept + 1
+    assert pretended.held == pretended.limit - 200
+    del kept
+    assert (torch.zeros(200, device="cuda")).sum() == 0
+
+
+# --- nobody waits in a loop ---
+
+
+def waits_of(work: Callable[[], object]) -> int:
+    """How often, when it runs for the second time."""
+    with PretendedDevice() as found:
+        work()
+        before = len(found.waits)
+        work()
+        return len(found.waits) - before
+
+
+def test_a_search_waits_for_no_batch() -> None:
+    def searched(count: int) -> int:
+        model = network("zfnet", 64).to("cpu")
+
+        def work() -> None:
+            there = model.to("cuda")
+            layers = {"features.0": range(64), "features.6": [5, 3]}
+            search(there, layers, batches(pictures(count, 64), 4), 3, "cuda", bottom=True)
+
+        return waits_of(work)
+
+    assert searched(24) == searched(4)
+
+
+def test_training_and_validation_wait_for_no_batch() -> None:
+    def trained(count: int, **recipe: Any) -> int:
+        def work() -> None:
+            trainer = trainer_on("cuda", optimizer="adam", crop_padding=2, **recipe)
+            several = samples()[:1] * count
+            trainer.train(several)
+            trainer.validate(several)
+
+        return waits_of(work)
+
+    for recipe in ({"filter_rms": 0.1}, {"precision": "mixed"}):
+        assert trained(2 * BEHIND + 1, **recipe) == trained(1, **recipe)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_sweep_waits_for_no_batch(engine: str) -> None:
+    def swept(at_once: int) -> int:
+        def work() -> None:
+            sweep = sweep_of("zfnet", engine, "cuda", Grid(64, 16, 12), unit=3)
+            sweep.at_once = at_once
+            run(sweep, 1)
+
+        return waits_of(work)
+
+    assert swept(1) == swept(25)
+
+
+@pytest.mark.parametrize("road", [road for road, (*_, served) in ROADS.items() if served is not None])
+def test_projections_wait_for_their_results_only(road: str) -> None:
+    pixels, requests = requests_of(road)
+
+    def projected(at_once: int) -> int:
+        def work() -> None:
+            projector: Any = projector_of(road, "guided", "cuda", requests.ids.tolist())
+            projector.at_once = at_once
+            assert len(list(projector.project(pixels, requests))) == len(requests.ids)
+
+        return waits_of(work)
+
+    of_results = 2  # the values, and the activations
+    assert projected(4) - projected(20) == of_results * (5 - 1)
+
+
+def test_the_reader_is_only_so_far_ahead(pretended: PretendedDevice) -> None:
+    """Or all images of a search might be in memory at once."""
+    upload = Uploader("cuda")
+    many = [torch.from_numpy(pictures(2, 40, seed)).permute(0, 3, 1, 2) for seed in range(AHEAD + 3)]
+    for pixels in many:
+        upload(pixels)
+    assert pretended.event_waits == 3
+    assert len(pretended.copies) <= len(many)
+    readings: Readings[int] = Readings(CUDA)
+    given = [note for turn in range(BEHIND + 3) for _, note in readings.add([torch.ones((), device="cuda")], turn)]
+    assert given == [0, 1, 2]
+    assert [note for _, note in readings.rest()] == list(range(3, BEHIND + 3))
+
+
+def test_a_cpu_is_never_behind() -> None:
+    readings: Readings[str] = Readings(torch.device("cpu"))
+    assert list(readings.add([torch.tensor(2), torch.tensor(0.1)], "a")) == [([2.0, float(np.float32(0.1))], "a")]
+    assert list(readings.rest()) == []
+
+
+# --- workers ---
+
+
+def test_the_projections_that_a_sweep_shows(pretended: PretendedDevice) -> None:
+    model = network("zfnet", 64, "cuda")
+    specification: Any = SimpleNamespace(
+        network=SimpleNamespace(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3), path="features.6", layer="conv3"
+    )
+    context: Any = SimpleNamespace(device=CUDA, log=lambda *words: None)
+    pixels = torch.from_numpy(pictures(3, 64)).permute(0, 3, 1, 2)
+    shown = UnitProjections(context, specification, model).of(
+        pixels, [3, 7, 3], [ImageSource(number, Path()) for number in range(3)]
+    )
+    assert any(picture is not None for picture in shown)
+
+
+@pytest.mark.parametrize("engine", ["auto", "full"])
+def test_an_estimate(pretended: PretendedDevice, engine: str) -> None:
+    network = SWEEP.network.model_copy(
+        update={"name": "zfnet", "image_size": 64, "fc": 8, "classes": 5, "maps": (8, 8, 8), "without": ()}
+    )
+    specification = SWEEP.model_copy(
+        update={
+            "network": network,
+            "path": "features.6",
+            "patch": 16,
+            "stride": 16,
+            "engine": engine,
+            "memory_mb": 4,
+        }
+    )
+    found = estimate(specification, CUDA)
+    assert found["device"] == "cuda:0"
+    assert found["seconds_an_image"] > 0
+
+
+def test_one_network_is_kept_and_never_two(monkeypatch: pytest.MonkeyPatch, pretended: PretendedDevice) -> None:
+    """The one before it leaves the device before another comes."""
+    held: list[int] = []
+
+    def made(specification: str, *where: object) -> nn.Module:
+        held.append(pretended.held)
+        return nn.Linear(100, 100).to("cuda")
+
+    monkeypatch.setattr(common, "_trained", made)
+    context: Any = SimpleNamespace(
+        device=CUDA, store=SimpleNamespace(root=Path("store"), locate=lambda path: None)
+    )
+    empty = pretended.held
+    first = common.trained(context, "a", "weights")  # type: ignore[arg-type]
+    assert common.trained(context, "a", "weights") is first  # type: ignore[arg-type]
+    del first
+    common.trained(context, "b", "weights")  # type: ignore[arg-type]
+    assert held == [empty, empty]
+    common.forget_trained()
+    assert pretended.held == empty
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"), True),
+        (
+            RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"
+            ),
+            True,
+        ),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+    ],
+)
+def test_words_for_a_lack_of_memory(error: RuntimeError, is_one: bool) -> None:
+    assert is_out_of_memory(error) == is_one
