@@ -12,7 +12,7 @@ from torch import nn
 from tests import reference
 from tests.unit.test_deconvnet import fresh, images, maps_of, relative_error
 from unitscope.projection.deconvnet import Deconvnet
-from unitscope.projection.requests import Method
+from unitscope.vocabulary import ProjectionMethod
 
 SIZE = 80  # odd sizes of maps from the third stage of a ResNet on
 PLACES = 3  # in each layer
@@ -71,7 +71,7 @@ def firing(maps: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks", "ignore:Input Tensor 0 did not")
 @pytest.mark.parametrize(("method", "name", "layer"), DECONVNET + OTHERS)
-def test_projection_is_the_activation_times_captums(method: Method, name: str, layer: str) -> None:
+def test_projection_is_the_activation_times_captums(method: ProjectionMethod, name: str, layer: str) -> None:
     model, pixels = network(name), images(PLACES, SIZE)
     places = firing(maps_of(model, layer, pixels))
     projections, _ = Deconvnet(model, layer, method).project(pixels, *places.unbind(1))

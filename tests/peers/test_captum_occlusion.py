@@ -22,8 +22,9 @@ from tests.unit.test_deconvnet import fresh
 from unitscope.data.images import to_input
 from unitscope.occlusion.engines import Full
 from unitscope.occlusion.incremental import Incremental
-from unitscope.occlusion.occluders import Fill, Grid, filling
+from unitscope.occlusion.occluders import Grid, filling
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
+from unitscope.vocabulary import Fill
 
 NETWORKS = {"zfnet": (96, "features.10"), "resnet18": (64, "layer3.1.conv2")}
 PATCH = 16

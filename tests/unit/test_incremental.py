@@ -15,10 +15,11 @@ from torchvision import models
 from tests.unit.test_deconvnet import fresh, maps_of
 from tests.unit.test_deconvnet import images as normalised
 from unitscope.geometry.chains import Pair
-from unitscope.occlusion.engines import Engine, EngineName, Full, choose_engine
+from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.reach import Graph
+from unitscope.vocabulary import Engine as EngineName
 
 Answers = tuple[torch.Tensor, torch.Tensor]  # sums [N] and outputs [N, classes]: images, then rows, then columns
 

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unitscope.occlusion.occluders import Fill, Grid, filling
+from unitscope.occlusion.occluders import Grid, filling
+from unitscope.vocabulary import Fill
 
 FILLS = get_args(Fill)
 GRIDS = st.integers(1, 300).flatmap(

@@ -17,8 +17,9 @@ from unitscope.data.images import MEAN, STD, ByChannel
 from unitscope.errors import NotFinite
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
-from unitscope.occlusion.occluders import Fill, Grid, filling
+from unitscope.occlusion.occluders import Grid, filling
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
+from unitscope.vocabulary import Fill
 
 SIZE = 20
 GRID = Grid(SIZE, 6, 5)  # of its last two columns and rows of squares, two pixels are shared

@@ -19,8 +19,9 @@ from unitscope.networks.initialization import initialise
 from unitscope.projection.choice import projector_for
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.graph import GraphProjector
-from unitscope.projection.requests import Method, Projection, Requests
+from unitscope.projection.requests import Projection, Requests
 from unitscope.projection.windows import WindowProjector
+from unitscope.vocabulary import ProjectionMethod
 
 MANY = 10**6  # units that an image serves: it is run forward as a whole
 
@@ -59,7 +60,7 @@ def on_image(projection: Projection, size: int) -> np.ndarray:
 
 
 def assert_as_the_whole_network(
-    model: nn.Module, layer: str, pixels: list[np.ndarray], wanted: Requests, method: Method, served: int
+    model: nn.Module, layer: str, pixels: list[np.ndarray], wanted: Requests, method: ProjectionMethod, served: int
 ) -> None:
     size = len(pixels[0])
     steps = chain(model, layer, (size, size))
@@ -84,13 +85,13 @@ def assert_as_the_whole_network(
     ("name", "size", "method", "served"),
     [
         *(("zfnet", 95, "deconvnet", served) for served in (1, MANY)),
-        *(("zfnet-paper", 96, method, 1) for method in get_args(Method)),
+        *(("zfnet-paper", 96, method, 1) for method in get_args(ProjectionMethod)),
         *(("alexnet", 96, "deconvnet", served) for served in (1, MANY)),
-        *(("cifar-cnn", 32, method, MANY) for method in get_args(Method)),
+        *(("cifar-cnn", 32, method, MANY) for method in get_args(ProjectionMethod)),
         ("vgg11_bn", 32, "deconvnet", 1),
     ],
 )
-def test_every_layer_of_a_chain(name: str, size: int, method: Method, served: int) -> None:
+def test_every_layer_of_a_chain(name: str, size: int, method: ProjectionMethod, served: int) -> None:
     torch.manual_seed(0)
     model = networks.build(name, 5, size, fc=8 if name.startswith("zfnet") else None).eval()
     initialise(model, "he")
@@ -135,12 +136,12 @@ def stages(draw: st.DrawFn) -> list[nn.Module]:
     st.lists(stages(), min_size=1, max_size=2),
     KERNEL,
     st.integers(0, 2),
-    st.sampled_from(get_args(Method)),
+    st.sampled_from(get_args(ProjectionMethod)),
     st.sampled_from([1, MANY]),
     st.integers(0, 2**31),
 )
 def test_any_chain(
-    before: list[list[nn.Module]], kernel: int, padding: int, method: Method, served: int, seed: int
+    before: list[list[nn.Module]], kernel: int, padding: int, method: ProjectionMethod, served: int, seed: int
 ) -> None:
     torch.manual_seed(seed)
     last = nn.LazyConv2d(3, kernel, padding=padding)

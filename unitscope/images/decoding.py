@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import io
-import warnings
+import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import (  # the plugins make themselves known to ``Image.OPEN``
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
+    Image,
+    ImageFile,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    PpmImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
+)
 
-from unitscope.images.odd_images import why_not_decode, why_not_open
+from unitscope.images.odd_images import size_of_gif, why_not_decode, why_not_open
 
-LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, which alone is only a warning
+LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, above which it only warns
 LARGEST_FILE = 256 * 2**20  # bytes
 # Not all that Pillow knows: an EPS file would be handed to Ghostscript, and the rare readers are little tried.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
-
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 class BrokenImage(Exception):
@@ -55,9 +63,9 @@ def decode(content: bytes) -> Image.Image:
     try:
         if reason := why_not_open(content):
             raise BrokenImage("broken image", reason)
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > LARGEST_IMAGE:
-                raise BrokenImage("image too large", f"{image.width} x {image.height} pixels")
+        _refuse_too_large(size_of_gif(content) or (0, 0))  # Pillow would warn while it opens it
+        with _opened(content) as image:
+            _refuse_too_large(image.size)
             if reason := why_not_decode(image, content):
                 raise BrokenImage("broken image", reason)
             if image.mode == "I" and image.format not in ("PPM", "PNG"):
@@ -69,12 +77,38 @@ def decode(content: bytes) -> Image.Image:
             return image.convert("RGB")
     except BrokenImage:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise BrokenImage("image too large", str(error)) from error
-    except UnidentifiedImageError as error:
-        raise BrokenImage("broken image", f"not an image of a known format ({', '.join(FORMATS)})") from error
     except Exception as error:  # Pillow's plugins raise nearly everything on a broken file
         raise BrokenImage("broken image", f"{type(error).__name__}: {error}") from error
+
+
+def _opened(content: bytes) -> ImageFile.ImageFile:
+    """Open an image of one of ``FORMATS`` as ``Image.open`` does, which would also warn of large ones.
+
+    A warning can neither be silenced nor made an error for one thread alone, and images are decoded in many.
+
+    Raises
+    ------
+    BrokenImage
+        none of the formats' readers takes it.
+    """
+    for name in FORMATS:
+        reader, accepts = Image.OPEN[name]
+        accepted = accepts(content[:16]) if accepts else True
+        if not accepted or isinstance(accepted, str):  # a text says why this format can't be read here
+            continue
+        try:
+            return reader(io.BytesIO(content), "")
+        except (SyntaxError, IndexError, TypeError, struct.error):  # not of this format after all
+            continue
+    raise BrokenImage("broken image", f"not an image of a known format ({', '.join(FORMATS)})")
+
+
+def _refuse_too_large(size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > LARGEST_IMAGE:
+        raise BrokenImage("image too large", f"{width} x {height} pixels")
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import nn
+
+from unitscope.vocabulary import Initialization
 
 PAPER_STD = 1e-2
 QUIET = 0.1
 
 
-def initialise(model: nn.Module, scheme: Literal["default", "he", "he-quiet", "paper"]) -> None:
+def initialise(model: nn.Module, scheme: Initialization) -> None:
     """Draw the weights of convolutions and fully connected layers anew, in place, from torch's generator.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -13,8 +13,8 @@ from torch import nn
 from unitscope.geometry.chains import gather, overlay
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
+from unitscope.vocabulary import Engine as EngineName
 
-EngineName = Literal["auto", "full", "incremental"]
 WORTHWHILE = 0.8  # of the multiplications of whole images: windows have to be put together
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 
-Fill = Literal["grey", "mean", "black", "noise", "blur"]
+from unitscope.vocabulary import Fill
+
 GREY = 128
 
 

@@ -18,7 +18,8 @@ from unitscope.errors import NotFinite
 from unitscope.memory import halved, is_out_of_memory
 from unitscope.occlusion.coarse_to_fine import Surfaces, coarse_to_fine, everywhere
 from unitscope.occlusion.engines import Clear, Engine
-from unitscope.occlusion.occluders import Fill, filling
+from unitscope.occlusion.occluders import filling
+from unitscope.vocabulary import Fill
 
 MEMORY = 2**30
 LARGEST_BATCH = 128  # occluded images: larger ones are no faster

@@ -9,15 +9,16 @@ from unitscope.data.images import MEAN, STD, ByChannel
 from unitscope.geometry.chains import chain
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.graph import GraphProjector
-from unitscope.projection.requests import Method, Projector
+from unitscope.projection.requests import Projector
 from unitscope.projection.windows import WindowProjector
+from unitscope.vocabulary import ProjectionMethod
 
 
 def projector_for(
     model: nn.Module,
     layer: str,
     image_size: int,
-    method: Method = "deconvnet",
+    method: ProjectionMethod = "deconvnet",
     counts: dict[int, int] | None = None,
     device: torch.device | str = "cpu",
     mean: ByChannel = MEAN,

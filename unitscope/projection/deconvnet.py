@@ -20,8 +20,8 @@ from torch.overrides import TorchFunctionMode
 
 from unitscope.errors import FunctionalActivation
 from unitscope.geometry.receptive_fields import Window
-from unitscope.projection.requests import Method
 from unitscope.search.search import observe
+from unitscope.vocabulary import ProjectionMethod
 
 FUNCTIONAL_ACTIVATIONS = {
     getattr(place, name)
@@ -100,7 +100,8 @@ class Deconvnet:
     layer
         module path of the convolution whose units are projected.
     method
-        guided back-propagation and the plain gradient are offered for comparison: see ``projections.Method``.
+        guided back-propagation and the plain gradient are offered for comparison: see
+        ``unitscope.vocabulary.ProjectionMethod``.
 
     Raises
     ------
@@ -109,7 +110,7 @@ class Deconvnet:
         (Found at the first projection.)
     """
 
-    def __init__(self, model: nn.Module, layer: str, method: Method = "deconvnet") -> None:
+    def __init__(self, model: nn.Module, layer: str, method: ProjectionMethod = "deconvnet") -> None:
         model = copy.deepcopy(model).eval()
         self.model = (model if method == "gradient" else _changed(model, method)).requires_grad_(False)
         self.layer = layer
@@ -169,7 +170,7 @@ class ForwardPass:
         return projections, activations
 
 
-def _changed(module: nn.Module, method: Method) -> nn.Module:
+def _changed(module: nn.Module, method: ProjectionMethod) -> nn.Module:
     """Replace every ReLU inside ``module``, and for the deconvnet every contrast normalisation."""
     if isinstance(module, (nn.ReLU, nn.ReLU6)):
         return DeconvReLU(6.0 if isinstance(module, nn.ReLU6) else None, masked=method == "guided")

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
-
-# The deconvnet (paper, section 2.1); guided back-propagation (Springenberg et al. 2015), which also applies the
-# masks of the forward pass; the gradient (Simonyan et al. 2014). All are multiplied by the activation.
-Method = Literal["deconvnet", "guided", "gradient"]
 
 
 @dataclass(frozen=True)

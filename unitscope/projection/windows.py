@@ -21,7 +21,8 @@ from torch import nn
 from unitscope.data.images import MEAN, STD, ByChannel, to_input
 from unitscope.geometry.chains import Pair, Step, gather, inside, window_sizes, window_starts
 from unitscope.projection.deconvnet import let_pass
-from unitscope.projection.requests import Method, Projection, Requests
+from unitscope.projection.requests import Projection, Requests
+from unitscope.vocabulary import ProjectionMethod
 
 # Fixed sizes of batches, whatever is asked for: the last bits of a sum can depend on them.
 IMAGES = 8
@@ -46,7 +47,7 @@ class WindowProjector:
     def __init__(
         self,
         steps: Sequence[Step],
-        method: Method = "deconvnet",
+        method: ProjectionMethod = "deconvnet",
         counts: dict[int, int] | None = None,
         device: torch.device | str = "cpu",
         mean: ByChannel = MEAN,
@@ -227,7 +228,7 @@ class _Windows:
 class _Operation:
     """A step forward and back. Without ``padding`` it is given windows, which hold their padding already."""
 
-    def __init__(self, step: Step, method: Method) -> None:
+    def __init__(self, step: Step, method: ProjectionMethod) -> None:
         self.step, self.method = step, method
         self.phases = _Phases.of(step.module) if isinstance(step.module, nn.Conv2d) else None
         # For others, what is outside of the map stays there. A normalisation's derivative there must be a number.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from unitscope.errors import InvalidArgument, InvalidRecipe
+from unitscope.vocabulary import Initialization, Optimizer, Precision, Schedule
 
 Rate = Annotated[float, Field(gt=0, le=10)]
 
@@ -20,19 +21,17 @@ class Recipe(BaseModel):
 
     epochs: int = Field(default=50, ge=1, le=10_000)
     batch_size: int = Field(default=128, ge=1, le=4096)
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Optimizer = "adam"
     learning_rate: Rate = 1e-3
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=0.0, ge=0, le=1)
-    schedule: Literal["step", "plateau", "cosine", "constant"] = Field(
-        default="step", description="plateau: a drop when the validation error stalls"
-    )
+    schedule: Schedule = Field(default="step", description="plateau: a drop when the validation error stalls")
     lr_step: int = Field(default=15, ge=1, description="step: epochs between two drops")
     lr_gamma: float = Field(default=0.1, gt=0, le=1, description="step, plateau: factor of a drop")
     patience: int = Field(default=5, ge=0, description="plateau: epochs without a better one before a drop")
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
     crop_padding: int = Field(default=0, ge=0, le=64, description="random crop: pixels padded on every side")
-    init: Literal["default", "he", "he-quiet", "paper"] = Field(
+    init: Initialization = Field(
         default="default",
         description="initial weights: PyTorch's, He et al. 2015's, these with a tenth of it in the first layer, "
         "or the paper's normal 1e-2",
@@ -43,7 +42,7 @@ class Recipe(BaseModel):
         description="filters of convolutions with a larger RMS are scaled back to it after each step (paper, "
         "section 3); it is meant for pixels in [-128, 128], and scaled for the first layer if they lie otherwise",
     )
-    precision: Literal["auto", "float32", "mixed"] = Field(
+    precision: Precision = Field(
         default="auto", description="mixed: bfloat16 where it is safe; auto: mixed on a GPU, float32 on a CPU"
     )
     freeze: tuple[str, ...] = Field(

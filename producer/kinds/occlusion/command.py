@@ -11,6 +11,7 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.jobs.submitting import job_options, submit_job
 from producer.cli.options import chosen_network, trained_network_options
+from unitscope.vocabulary import ENGINES, FILLS
 
 if TYPE_CHECKING:
     from shared.kinds.occlusion.specification import OcclusionSpecification
@@ -43,7 +44,7 @@ def _a_number(value: float) -> float:
     "--fill",
     default="grey",
     show_default=True,
-    type=click.Choice(["grey", "mean", "black", "noise", "blur"]),
+    type=click.Choice(FILLS),
     help="What the square shows: mean is the image's, blur the image blurred.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the noise.")
@@ -51,7 +52,7 @@ def _a_number(value: float) -> float:
     "--engine",
     default="auto",
     show_default=True,
-    type=click.Choice(["auto", "full", "incremental"]),
+    type=click.Choice(ENGINES),
     help="incremental recomputes what the square can reach, full whole images; auto takes the cheaper.",
 )
 @click.option(

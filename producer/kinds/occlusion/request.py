@@ -16,10 +16,11 @@ from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoSuchImage, UsageError
 from shared.jobs.tables import Job, JobState
-from shared.kinds.occlusion.specification import EngineName, Fill, OcclusionSpecification
+from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.settings import Settings
 from unitscope.description import LayerDescription
 from unitscope.errors import NoSuchUnit
+from unitscope.vocabulary import Engine, Fill
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Occluder:
     stride: int
     fill: Fill = "grey"
     seed: int = 0
-    engine: EngineName = "auto"
+    engine: Engine = "auto"
     approximate: float = 0.0
     memory_mb: int = 1024
     whole_files: bool = False

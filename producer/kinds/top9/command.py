@@ -9,6 +9,7 @@ import click
 from producer.cli.context import NUMBER, App, Numbers, pass_app
 from producer.cli.jobs.submitting import job_options, submit_job
 from producer.cli.options import chosen_network, trained_network_options
+from unitscope.vocabulary import PROJECTION_METHODS
 
 
 @click.command("top9")
@@ -32,7 +33,7 @@ from producer.cli.options import chosen_network, trained_network_options
     "--projection",
     default="deconvnet",
     show_default=True,
-    type=click.Choice(["deconvnet", "guided", "gradient"]),
+    type=click.Choice(PROJECTION_METHODS),
     help="The paper's deconvnet, guided back-propagation, or the plain gradient, each times the activation.",
 )
 @click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Pieces of work.")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from producer.networks.choice import NetworkOptions, choose_network
 from shared.database.catalogue import default_split, find_dataset, split_size
 from shared.database.connection import Database
-from shared.kinds.top9.specification import Projection, SearchedLayerSpecification, Top9Specification
+from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.settings import Settings
 from unitscope.errors import NoSuchUnit
+from unitscope.vocabulary import ProjectionMethod
 
 
 def search_request(
@@ -25,7 +26,7 @@ def search_request(
     network: NetworkOptions,
     bottom: bool = False,
     per_class: bool = False,
-    projection: Projection = "deconvnet",
+    projection: ProjectionMethod = "deconvnet",
 ) -> Top9Specification:
     """The specification of a top-9 search.
 

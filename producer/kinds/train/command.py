@@ -11,16 +11,17 @@ import click
 from producer.cli.context import App, Numbers, pass_app
 from producer.cli.jobs.submitting import job_options, submit_job
 from producer.cli.options import NETWORK_OPTIONS, network_options
+from unitscope.vocabulary import INITIALIZATIONS, OPTIMIZERS, SCHEDULES
 
 # Options that say a field of the recipe, which is all that --set does too.
 RECIPE_OPTIONS = (
-    click.option("--init", type=click.Choice(["default", "he", "he-quiet", "paper"]), help="Initial weights."),
+    click.option("--init", type=click.Choice(INITIALIZATIONS), help="Initial weights."),
     click.option("--flip", type=click.FloatRange(0, 1), help="Probability of a horizontal flip."),
     click.option("--lr-gamma", type=click.FloatRange(0, 1, min_open=True), help="Factor of a drop."),
     click.option("--lr-step", type=click.IntRange(1), help="Epochs between two drops."),
-    click.option("--schedule", type=click.Choice(["step", "plateau", "cosine", "constant"])),
+    click.option("--schedule", type=click.Choice(SCHEDULES)),
     click.option("--learning-rate", "--lr", "learning_rate", type=click.FloatRange(0, 10, min_open=True)),
-    click.option("--optimizer", type=click.Choice(["adam", "adamw", "sgd"])),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS)),
     click.option("--batch-size", type=click.IntRange(1, 4096)),
     click.option("--epochs", type=click.IntRange(1, 10_000)),
 )

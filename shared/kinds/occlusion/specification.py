@@ -6,18 +6,16 @@ shard: the contact sheet).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
 from unitscope.description import NetworkSpecification
+from unitscope.vocabulary import Engine, Fill
 
 # Batches hold positions of several images; a shard of fewer images than that fills them up to no purpose.
 IMAGES_OF_SHARD = 8
-
-Fill = Literal["grey", "mean", "black", "noise", "blur"]
-EngineName = Literal["auto", "full", "incremental"]
 
 
 class OcclusionSpecification(Specification):
@@ -45,7 +43,7 @@ class OcclusionSpecification(Specification):
     stride: int = Field(ge=1)
     fill: Fill = "grey"
     seed: int = Field(default=0, ge=0, lt=2**63, description="of the noise")
-    engine: EngineName = "auto"
+    engine: Engine = "auto"
     approximate: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     memory_mb: int = Field(default=1024, ge=1)
     positions: bool = False  # a row for every position of the square

@@ -6,18 +6,17 @@ and *finish* (one shard: the contact sheets).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
 from unitscope.description import NetworkSpecification
+from unitscope.vocabulary import ProjectionMethod
 
 # Every forward pass of the search has this many images, wherever shards begin: the last bits of an
 # activation can depend on the shape of a batch, and rows must not depend on the number of shards.
 SEARCH_BATCH = 32
-
-Projection = Literal["deconvnet", "guided", "gradient"]
 
 
 class SearchedLayerSpecification(BaseModel):
@@ -47,7 +46,7 @@ class Top9Specification(Specification):
     top: int = Field(default=9, ge=1, le=100)
     bottom: bool = False  # also the images with the lowest spatial minimum
     per_class: bool = False  # also the top images of each class
-    projection: Projection = "deconvnet"
+    projection: ProjectionMethod = "deconvnet"
     shards: int = Field(default=8, ge=1, le=100_000)
 
     def plan(self) -> list[PlannedShard]:

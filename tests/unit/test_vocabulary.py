@@ -1,0 +1,88 @@
+"""The words that the library, the specifications and the command line share have one place."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import click
+import pytest
+
+from producer.kinds.occlusion.command import occlusion
+from producer.kinds.top9.command import top9
+from producer.kinds.train.command import train
+from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.top9.specification import Top9Specification
+from unitscope import vocabulary
+from unitscope.training.recipes import Recipe
+
+ROOT = Path(__file__).parents[2]
+VOCABULARIES = {
+    "fill": vocabulary.FILLS,
+    "engine": vocabulary.ENGINES,
+    "projection": vocabulary.PROJECTION_METHODS,
+    "init": vocabulary.INITIALIZATIONS,
+    "optimizer": vocabulary.OPTIMIZERS,
+    "schedule": vocabulary.SCHEDULES,
+    "precision": vocabulary.PRECISIONS,
+}
+
+
+def test_the_words_are_those_that_stored_jobs_hold() -> None:
+    assert VOCABULARIES == {
+        "fill": ("grey", "mean", "black", "noise", "blur"),
+        "engine": ("auto", "full", "incremental"),
+        "projection": ("deconvnet", "guided", "gradient"),
+        "init": ("default", "he", "he-quiet", "paper"),
+        "optimizer": ("adam", "adamw", "sgd"),
+        "schedule": ("step", "plateau", "cosine", "constant"),
+        "precision": ("auto", "float32", "mixed"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (OcclusionSpecification, ["fill", "engine"]),
+        (Top9Specification, ["projection"]),
+        (Recipe, ["init", "optimizer", "schedule", "precision"]),
+    ],
+)
+def test_specifications_and_recipes_take_them(model: type, names: list[str]) -> None:
+    for name in names:
+        assert get_args(model.model_fields[name].annotation) == VOCABULARIES[name]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [(occlusion, ["fill", "engine"]), (top9, ["projection"]), (train, ["init", "optimizer", "schedule"])],
+)
+def test_the_command_line_offers_them(command: click.Command, names: list[str]) -> None:
+    options = {parameter.name: parameter.type for parameter in command.params}
+    for name in names:
+        choice = options[name]
+        assert isinstance(choice, click.Choice)
+        assert tuple(choice.choices) == VOCABULARIES[name]
+
+
+def test_no_other_module_spells_them_out() -> None:
+    found = []
+    for folder in ("unitscope", "shared", "producer", "worker"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path == ROOT / "unitscope" / "vocabulary.py":
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+                    continue
+                words = {item.value for item in node.elts if isinstance(item, ast.Constant)}
+                if any(words >= set(vocabulary) for vocabulary in VOCABULARIES.values()):
+                    found.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert found == []
+
+
+def test_they_need_no_torch() -> None:
+    code = "import sys, unitscope.vocabulary; sys.exit(any(m in sys.modules for m in ('torch', 'numpy')))"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,35 @@
+"""The words that the library, the specifications of jobs and the command line share. Nothing here needs torch.
+
+Each vocabulary is a ``Literal`` type, and a tuple of its values in the order in which they are shown.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+# What the square of an occlusion sweep shows: see ``unitscope.occlusion.occluders.filling``.
+Fill = Literal["grey", "mean", "black", "noise", "blur"]
+FILLS: tuple[Fill, ...] = get_args(Fill)
+
+# How occluded images are run: whole, or recomputed where the square can reach; auto takes the cheaper.
+Engine = Literal["auto", "full", "incremental"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
+
+# The deconvnet (paper, section 2.1); guided back-propagation (Springenberg et al. 2015), which also applies the
+# masks of the forward pass; the gradient (Simonyan et al. 2014). All are multiplied by the activation.
+ProjectionMethod = Literal["deconvnet", "guided", "gradient"]
+PROJECTION_METHODS: tuple[ProjectionMethod, ...] = get_args(ProjectionMethod)
+
+# Initial weights: see ``unitscope.networks.initialization.initialise``.
+Initialization = Literal["default", "he", "he-quiet", "paper"]
+INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)
+
+# Of a training recipe: see ``unitscope.training.recipes.Recipe``.
+Optimizer = Literal["adam", "adamw", "sgd"]
+OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
+
+Schedule = Literal["step", "plateau", "cosine", "constant"]
+SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
+
+Precision = Literal["auto", "float32", "mixed"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
