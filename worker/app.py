@@ -14,7 +14,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_ready
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from shared import logs

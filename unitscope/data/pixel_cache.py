@@ -145,4 +145,4 @@ def _open(file: Path, length: int) -> int:
 
 
 def _checksum(pixels: np.ndarray) -> bytes:
-    return (zlib.crc32(np.ascontiguousarray(pixels)) or 1).to_bytes(CHECKSUM_BYTES, "little")
+    return (zlib.crc32(np.ascontiguousarray(pixels).data) or 1).to_bytes(CHECKSUM_BYTES, "little")

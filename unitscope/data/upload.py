@@ -26,18 +26,18 @@ class Uploader:
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 [N, 3, H, W] -> float32 on the device."""
         if self._stream is not None:
-            pixels = self._copy(pixels)
+            pixels = self._copy(pixels, self._stream)
         return to_input(pixels, self.device, self.mean, self.std)
 
-    def _copy(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _copy(self, pixels: torch.Tensor, copying: torch.cuda.Stream) -> torch.Tensor:
         computing = torch.cuda.current_stream(self.device)
         before = torch.cuda.Event(blocking=True)  # the reader sleeps, and leaves its core to those who decode
         before.record(computing)
         self._queued.append(before)
         if len(self._queued) > AHEAD:
             self._queued.popleft().synchronize()
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(copying):
             there = pixels.pin_memory().to(self.device, non_blocking=True)
-        computing.wait_stream(self._stream)
+        computing.wait_stream(copying)
         there.record_stream(computing)  # or its memory could be used again too early
         return there

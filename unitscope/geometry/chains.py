@@ -111,9 +111,9 @@ def overwrites(model: nn.Module, node: fx.Node) -> bool:
 
 def step_of(path: str, module: nn.Module, shape: Sequence[int]) -> Step | None:
     """The module as a step; None if it can't be one."""
-    _, *of_map = shape
+    _, channels, height, width = shape
     if isinstance(module, POINTWISE):
-        return Step(path, module, *of_map)
+        return Step(path, module, channels, height, width)
     if isinstance(module, nn.Conv2d):
         usable = module.padding_mode == "zeros" and not isinstance(module.padding, str)
     elif isinstance(module, nn.MaxPool2d):
@@ -127,7 +127,7 @@ def step_of(path: str, module: nn.Module, shape: Sequence[int]) -> Step | None:
     if not usable:
         return None
     sizes = (_pair(getattr(module, name, 1)) for name in ("kernel_size", "stride", "padding", "dilation"))
-    return Step(path, module, *of_map, *sizes)
+    return Step(path, module, channels, height, width, *sizes)
 
 
 def _pair(value: int | Pair) -> Pair:

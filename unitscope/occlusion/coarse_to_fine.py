@@ -122,8 +122,8 @@ class _Sweep:
             errors = np.nan_to_num(np.abs(self.values - interpolated) / self.ranges()).max((0, 2, 3))
         too_large = sampled & (errors > tolerance)
         self.add(~self.computed & too_large[:, None, None])
-        left_out = ~self.computed.all((1, 2))
-        self.errors[left_out] = errors[left_out]
+        incomplete: np.ndarray = np.logical_not(self.computed.all((1, 2)))
+        self.errors[incomplete] = errors[incomplete]
 
     def result(self) -> Surfaces:
         return Surfaces(self.values.swapaxes(0, 1), self.classes, self.computed, self.errors)

@@ -152,7 +152,7 @@ class Incremental:
     def _whole(self, node: fx.Node, values: dict[fx.Node, Any], copied: bool = False) -> Any:
         """A node, computed from ``values``; of ``copied`` ones, if it would overwrite them."""
         if node.op == "output":
-            return values[node.args[0]]
+            return values[node.all_input_nodes[0]]
         self.interpreter.env = values
         args, kwargs = self.interpreter.fetch_args_kwargs_from_env(node)
         if copied and overwrites(self.graph.model, node):

@@ -192,7 +192,7 @@ def _is_local(node: fx.Node) -> bool:
     if node.op != "call_function":
         return False
     if node.target in JOINING:
-        return (node.kwargs.get("dim") or (*node.args, None, None)[1]) == 1
+        return bool((node.kwargs.get("dim") or (*node.args, None, None)[1]) == 1)
     return node.target in POINTWISE_FUNCTIONS
 
 
@@ -212,7 +212,8 @@ def _partition(weights: np.ndarray, lengths: np.ndarray, parts: int) -> list[tup
     def cost(start: int, stop: int) -> float:
         return (stop - start) * float(np.sqrt(weights @ lengths[:, start:stop].max(1) ** 2.0))
 
-    best: list[tuple[float, list[tuple[int, int]]]] = [(0.0, [])] + [(np.inf, [])] * count
+    nothing: list[tuple[int, int]] = []
+    best = [(0.0, nothing)] + [(np.inf, nothing)] * count
     for _ in range(min(parts, count)):
         longer = [
             [(best[start][0] + cost(start, stop), [*best[start][1], (start, stop)]) for start in range(stop)]

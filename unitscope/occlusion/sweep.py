@@ -61,7 +61,8 @@ class OcclusionMaps:
         pair = np.stack([self.activation.ravel(), self.probability.ravel()]).astype(np.float64)
         if (np.ptp(pair, axis=1) <= 1e-6 * np.abs(pair).max(1)).any():
             return None
-        return float(np.corrcoef(pair)[0, 1])
+        matrix: np.ndarray = np.asarray(np.corrcoef(pair))
+        return float(matrix[0, 1])
 
 
 class Sweep:

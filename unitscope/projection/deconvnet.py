@@ -42,7 +42,7 @@ class _Rectify(torch.autograd.Function):
         return rectified
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         rectified = gradient.clamp(min=0)
         for mask in ctx.saved_tensors:
             rectified = rectified * mask
@@ -75,7 +75,7 @@ class _Normalise(torch.autograd.Function):
         return F.local_response_norm(x, size, alpha, beta, k)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
         return gradient, None, None, None, None
 
 
@@ -206,7 +206,7 @@ class _RefuseFunctionalActivations(TorchFunctionMode):
     def __exit__(self, *exception: Any) -> None:
         for handle in self.handles:
             handle.remove()
-        super().__exit__(*exception)
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
 
 def why_wrong(

@@ -161,7 +161,7 @@ class WindowProjector:
         found, origins = gradient.cpu().numpy(), starts[0].tolist()
         activated = activations.tolist()
         return [
-            (int(number), Projection(found[place], *origins[place], activated[place]))
+            (int(number), Projection(found[place], origins[place][0], origins[place][1], activated[place]))
             for place, number in enumerate(windows.numbers)
         ]
 
@@ -243,9 +243,7 @@ class _Operation:
             return F.conv2d(maps, weight, bias, step.stride, padding, step.dilation, module.groups), None
         if isinstance(module, nn.MaxPool2d):
             whole = module.ceil_mode and padding is step.padding
-            return F.max_pool2d(  # type: ignore[no-any-return]
-                maps, step.kernel, step.stride, padding, step.dilation, whole, return_indices=True
-            )
+            return F.max_pool2d(maps, step.kernel, step.stride, padding, step.dilation, whole, return_indices=True)
         if isinstance(module, nn.AvgPool2d):
             return F.avg_pool2d(maps, step.kernel, step.stride, padding), None
         if isinstance(module, (nn.ReLU, nn.ReLU6)):

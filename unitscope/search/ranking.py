@@ -66,10 +66,10 @@ def rank(
         ids in ascending order.
     """
     by_unit = maxima.T.contiguous()
-    best, order = by_unit.sort(dim=1, descending=True, stable=True)  # stable: of equal ones the first image
-    best, order = best[:, :top], order[:, :top]
-    at = places.T.gather(1, order).cpu().numpy()
-    activation, order = best.cpu().numpy(), order.cpu().numpy()
+    best, chosen = by_unit.sort(dim=1, descending=True, stable=True)  # stable: of equal ones the first image
+    best, chosen = best[:, :top], chosen[:, :top]
+    at = places.T.gather(1, chosen).cpu().numpy()
+    activation, order = best.cpu().numpy(), chosen.cpu().numpy()
     fires = activation > 0
     found = TopActivations.empty(maxima.shape[1], top)
     kept = slice(activation.shape[1])  # there can be fewer images than places

@@ -18,6 +18,7 @@ from unitscope.data.upload import Uploader
 from unitscope.determinism import reproducible
 from unitscope.errors import NotFinite
 from unitscope.memory import halved, is_out_of_memory
+from unitscope.networks.placement import place
 from unitscope.readings import Readings
 from unitscope.training.optimizers import (
     bound_filters,
@@ -66,7 +67,7 @@ class _Tally:
     """Sums over the batches of a pass, of which the last few may still be on their way from the device."""
 
     epoch: int
-    readings: Readings
+    readings: Readings[list[int]]
     loss: float = 0.0
     right: int = 0
     right5: int = 0
@@ -158,7 +159,7 @@ class Trainer:
         on_smaller: Callable[[int], None] = lambda images: None,
     ) -> None:
         self.device = torch.device(device)
-        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.model = place(model, self.device)
         self.recipe, self.upload = recipe, Uploader(self.device, mean, std)
         self.optimizer = make_optimizer(self.model, recipe)
         self.schedule = make_schedule(self.optimizer, recipe)

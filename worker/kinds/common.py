@@ -22,6 +22,7 @@ from unitscope.data.images import ImageSource, Skipped
 from unitscope.data.pixel_cache import PixelCache, open_cache
 from unitscope.description import NetworkSpecification
 from unitscope.networks import build as networks
+from unitscope.networks.placement import place
 from unitscope.networks.weights import load_weights, read_weights
 from worker.context import JobContext
 from worker.runner import ShardContext
@@ -64,7 +65,7 @@ def numbered_images(context: JobContext, numbers: Sequence[int]) -> list[tuple[I
         for some in _chunks(numbers):
             listed = _numbered(dataset_id).subquery()
             wanted = select(listed.c.id).where(listed.c.position.in_(some))
-            for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(wanted))):
+            for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(wanted))).tuples():
                 found[position] = image, _source(root, image, position)
     return [found[number] for number in numbers]
 
@@ -74,17 +75,17 @@ def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     return (values[start : start + 5000] for start in range(0, len(values), 5000))
 
 
-def _numbered(dataset_id: int) -> Select[tuple[Image, int]]:
+def _numbered(dataset_id: int) -> Select[Image, int]:
     """Images, each with its position among all those of its data set: its record's number in the pixel cache."""
     position = (func.row_number().over(order_by=Image.id) - 1).label("position")
     numbers = select(Image.id, position).where(Image.dataset_id == dataset_id).subquery()
     return select(Image, numbers.c.position).join(numbers, numbers.c.id == Image.id)
 
 
-def _sources(context: JobContext, dataset_id: int, query: Select[tuple[Image, int]]) -> list[ImageSource]:
+def _sources(context: JobContext, dataset_id: int, query: Select[Image, int]) -> list[ImageSource]:
     with context.database.read() as session:
         root = Path(session.get_one(Dataset, dataset_id).root)
-        rows = session.execute(query).all()
+        rows = session.execute(query).tuples().all()
     return [_source(root, image, position) for image, position in rows]
 
 
@@ -144,7 +145,7 @@ def _trained(
     weights = Store(store).verified(weights_path)
     model = build(specification)
     load_weights(model, read_weights(weights), specification.name, weights)
-    return model.eval().to(device, memory_format=torch.channels_last)
+    return place(model.eval(), device)
 
 
 def report_skipped(context: ShardContext, skipped: Sequence[Skipped]) -> None:

@@ -18,6 +18,7 @@ import torch
 
 from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.settings import load_settings
+from unitscope.networks.placement import place
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
@@ -33,7 +34,7 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
     """The engine that would be chosen and why, multiplications by position of the square, seconds as measured on a
     few batches."""
     network = specification.network
-    model = build(network).eval().to(device, memory_format=torch.channels_last)
+    model = place(build(network).eval(), device)
     grid = Grid(network.image_size, specification.patch, specification.stride)
     choice = choose_engine(model, specification.path, grid, specification.engine)
     sweep = Sweep(

@@ -85,7 +85,7 @@ def record_positions(context: ShardContext, image: Image, maps: OcclusionMaps, c
             "activation": float(maps.activation[row, col]),
             "probability": float(maps.probability[row, col]),
             "target_probability": None if target is None else float(target[row, col]),
-            "class_name": class_names[maps.classes[row, col]],
+            "class_name": class_names[int(maps.classes[row, col])],
         }
         for row, col in np.ndindex(maps.classes.shape)
     ]

@@ -75,7 +75,7 @@ def _sample(
     """Units and rankings at random, and of each a row at random."""
     tables: list[type[Row]] = [TopActivation]
     tables += [BottomActivation] * specification.bottom + [ClassActivation] * specification.per_class
-    sampled = []
+    sampled: list[_Sampled] = []
     with context.database.read() as session:
         layers = {
             layer.id: layer
@@ -92,7 +92,7 @@ def _sample(
             if count := session.scalar(select(func.count()).select_from(table).where(*of_unit)):
                 ordered = select(table).where(*of_unit).order_by(*table.__table__.primary_key)
                 row = session.scalars(ordered.offset(chance.randrange(count)).limit(1)).one()
-                sampled.append(_Sampled(layers[unit.layer_id], row))
+                sampled.append(_Sampled(layers[unit.layer_id], cast(Row, row)))
     return sampled
 
 

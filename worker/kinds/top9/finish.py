@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -39,12 +39,12 @@ def finish(context: ShardContext) -> None:
             .group_by(TopActivation.layer_id)
         ).all()
     skipped = load_skipped(context, results_of(context, "select")[0])
-    summary = {"images": specification.image_count - skipped, "images_left_out": skipped, "layers": []}
+    of_layers: list[dict[str, Any]] = []
     sheets: dict[int, StoredFile] = {}
     counts = {row.layer_id: row.rows for row in rows}
     for layer in layers:
         units = _units(context, layer.id)
-        live = [(unit.unit, *_mosaics(context, unit)) for unit in units if not unit.dead]
+        live = [_with_mosaics(context, unit) for unit in units if not unit.dead]
         title = (
             f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
             f"top {specification.top} of {len(live)} units, projections beside image patches"
@@ -52,7 +52,7 @@ def finish(context: ShardContext) -> None:
         sheets[layer.id] = context.store.put(
             pictures.jpeg(pictures.contact_sheet(live, title, SHEET_COLUMNS)), ".jpg"
         )
-        summary["layers"].append(
+        of_layers.append(
             {
                 "layer": layer.layer,
                 "units": len(units),
@@ -61,6 +61,9 @@ def finish(context: ShardContext) -> None:
             }
         )
         context.progress()
+
+    images = specification.image_count - skipped
+    summary = {"images": images, "images_left_out": skipped, "layers": of_layers}
 
     def write(session: Session) -> None:
         keep(context, session, list(sheets.values()))
@@ -77,7 +80,8 @@ def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
         return list(session.scalars(query.order_by(SearchedUnit.unit)))
 
 
-def _mosaics(context: ShardContext, unit: SearchedUnit) -> list[np.ndarray]:
-    """Projections, then patches."""
+def _with_mosaics(context: ShardContext, unit: SearchedUnit) -> tuple[int, pictures.Picture, pictures.Picture]:
+    """The unit, the mosaic of its projections, and that of its patches."""
     files = [context.store.verified(path or "") for path in (unit.projections_path, unit.patches_path)]
-    return [np.asarray(Image.open(file).convert("RGB")) for file in files]
+    projections, patches = (np.asarray(Image.open(file).convert("RGB")) for file in files)
+    return unit.unit, projections, patches

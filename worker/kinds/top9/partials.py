@@ -29,7 +29,7 @@ class Winners:
 
 def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: int) -> StoredFile:
     """Keep what a shard found in each layer, and how many of its images were left out."""
-    arrays: Arrays = {"skipped": np.int64(skipped)}
+    arrays: Arrays = {"skipped": np.array(skipped, np.int64)}
     for number, layer in enumerate(found):
         arrays |= {f"{number}.{name}": values for name, values in _arrays_of(layer)}
     return _store(context, arrays)
@@ -54,7 +54,7 @@ def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
 
 def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: int) -> StoredFile:
     """Keep the winners of each layer, and how many images were left out."""
-    arrays: Arrays = {"skipped": np.int64(skipped)}
+    arrays: Arrays = {"skipped": np.array(skipped, np.int64)}
     for number, layer in enumerate(winners):
         arrays |= {f"{number}.{name}": values for name, values in _top_arrays("top", layer.top)}
         arrays[f"{number}.tied"] = layer.tied

@@ -168,7 +168,7 @@ class _Units:
         of_unit = [drawn[winner] for winner in winners]
         patches = [self._put(picture.patch) for picture in of_unit]
         projections = [self._put(picture.projection) for picture in of_unit]
-        both = [self._put(mosaic) for mosaic in mosaics(of_unit, self.specification.top)]
+        of_patches, of_projections = (self._put(mosaic) for mosaic in mosaics(of_unit, self.specification.top))
         rows = [
             {
                 "rank": winner.rank + 1,
@@ -183,7 +183,8 @@ class _Units:
             }
             for winner, picture, patch, projection in zip(winners, of_unit, patches, projections, strict=True)
         ]
-        return _Projected(unit, *both, rows, [*patches, *projections, *both])
+        files = [*patches, *projections, of_patches, of_projections]
+        return _Projected(unit, of_patches, of_projections, rows, files)
 
     def _put(self, picture: pictures.Picture) -> StoredFile:
         return self.context.store.put(pictures.png(picture), ".png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,5 +95,5 @@ def _record_columns(context: ShardContext, model: type[Base], layer_id: int, col
     for start in range(0, len(columns["unit"]), ROWS_AT_ONCE):
         some = [values[start : start + ROWS_AT_ONCE].tolist() for values in columns.values()]
         rows = [dict(zip(columns, row, strict=True), layer_id=layer_id) for row in zip(*some, strict=True)]
-        context.record(lambda session, rows=rows: insert_missing(session, model, rows))
+        context.record(partial(insert_missing, model=model, rows=rows))
         context.progress(0)
