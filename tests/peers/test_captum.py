@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from tests import reference
-from tests.unit.test_deconvnet import fresh, images, maps_of, relative_error
+from tests.unit.unitscope.test_deconvnet import fresh, images, maps_of, relative_error
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.vocabulary import ProjectionMethod
 

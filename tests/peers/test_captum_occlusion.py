@@ -18,7 +18,7 @@ import torch
 from captum.attr import Occlusion
 from torch import nn
 
-from tests.unit.test_deconvnet import fresh
+from tests.unit.unitscope.test_deconvnet import fresh
 from unitscope.data.images import to_input
 from unitscope.occlusion.engines import Full
 from unitscope.occlusion.incremental import Incremental

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHOWN = "import sys; sys.path.insert(0, sys.argv[1]); from shared.version import program_version as version; "
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision import models
 
-from tests.unit.test_deconvnet import fresh, maps_of
-from tests.unit.test_deconvnet import images as normalised
+from tests.unit.unitscope.test_deconvnet import fresh, maps_of
+from tests.unit.unitscope.test_deconvnet import images as normalised
 from unitscope.geometry.chains import Pair
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental

@@ -23,7 +23,7 @@ from tests.gpu.test_occlusion import ENGINES, run, sweep_of
 from tests.gpu.test_projections import ROADS, projector_of, requests_of
 from tests.gpu.test_training import samples, trainer_on
 from tests.pretended_device import CUDA, Mistake, PretendedDevice
-from tests.unit.test_specifications import SWEEP
+from tests.unit.shared.test_specifications import SWEEP
 from unitscope.data.images import ImageSource
 from unitscope.data.upload import AHEAD, Uploader
 from unitscope.memory import is_out_of_memory

@@ -15,7 +15,7 @@ from shared.kinds import kind_names
 from shared.kinds.registry import counted_in, kinds
 from worker.kinds import check_function, stage_function
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SIDES = ("shared", "worker", "producer", "migrations/env.py")
 # The kind that is submitted when none is named; and a script of commands that people would type.
 ALLOWED = {"producer/cli/jobs/submit.py": {"top9"}, "producer/cli/service/demo.py": {"train"}}

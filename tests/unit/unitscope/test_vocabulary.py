@@ -19,7 +19,7 @@ from shared.kinds.top9.specification import Top9Specification
 from unitscope import vocabulary
 from unitscope.training.recipes import Recipe
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 VOCABULARIES = {
     "fill": vocabulary.FILLS,
     "engine": vocabulary.ENGINES,

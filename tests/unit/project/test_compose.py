@@ -20,7 +20,7 @@ from producer.service.supervisor import STOP_SECONDS
 from shared.kinds.specification import QUEUES
 from shared.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 END_BY_THEMSELVES = {"migrate", "cli"}

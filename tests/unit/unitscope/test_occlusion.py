@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.unit.test_deconvnet import fresh
+from tests.unit.unitscope.test_deconvnet import fresh
 from unitscope.data.images import MEAN, STD, ByChannel
 from unitscope.errors import NotFinite
 from unitscope.occlusion.engines import Engine, Full, choose_engine

@@ -14,7 +14,7 @@ from PIL import Image
 
 from producer.datasets.shapes import generate
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "library.py"
+SCRIPT = Path(__file__).parents[3] / "docs" / "library.py"
 WITHOUT = "import runpy, sys; runpy.run_path(sys.argv.pop(1), run_name='__main__'); print(*sorted(sys.modules))"
 
 
