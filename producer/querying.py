@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import psycopg
-
 from shared.database import Database
 from shared.errors import DatabaseOutOfReach, QueryFailed
 
@@ -111,6 +109,8 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
 
 
 def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) -> Answer:
+    import psycopg  # SQLite does without
+
     try:
         connection = psycopg.connect(**{**database.driver_arguments(), "connect_timeout": 10})
     except psycopg.Error as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections import Counter
 from typing import Any
 
 import matplotlib as mpl
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from worker.kinds.occlusion_drawing import by_frequency
 from worker.vision import occlusion_pictures, pictures
 from worker.vision.occlusion import OcclusionMaps
 from worker.vision.occlusion_pictures import OcclusionFigure
@@ -256,3 +258,13 @@ def test_texts_are_cut_to_fit() -> None:
         assert width < 50 or font.getlength(text) <= width < font.getlength(text) + 30
     assert occlusion_pictures.fitted("two\n\tlines", 12, 100) == "two lines"
     assert occlusion_pictures.fitted("\x00\udc80", 12, 100) == "\ufffd\ufffd"
+
+
+def test_the_order_of_classes_does_not_depend_on_shards() -> None:
+    """Counts come shard by shard."""
+    shards = [Counter({3: 5, 7: 2}), Counter({1: 5, 2: 1, 7: 3}), Counter({2: 4})]
+    for order in (shards, shards[::-1]):
+        counts: Counter[int] = Counter()
+        for shard in order:
+            counts.update(shard)
+        assert by_frequency(counts) == [1, 2, 3, 7]
