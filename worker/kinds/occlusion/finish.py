@@ -43,10 +43,10 @@ def finish(context: ShardContext) -> None:
     pixels: list[Picture] = []
     classes: Counter[int] = Counter()
     for path in results_of(context, "draw"):
-        if len(pixels) < SHOWN_IMAGES:
-            with np.load(context.store.verified(path), allow_pickle=False) as part:
+        with np.load(context.store.verified(path), allow_pickle=False) as part:
+            if len(pixels) < SHOWN_IMAGES:
                 pixels += list(part["rows"])
-                classes.update(dict(part["classes"].tolist()))
+            classes.update(dict(part["classes"].tolist()))
     shown = [
         (caption(images[row.image_id]), _found(row), picture)
         for row, picture in zip(rows[:SHOWN_IMAGES], pixels, strict=False)
@@ -56,8 +56,7 @@ def finish(context: ShardContext) -> None:
         f"{specification.network.name} {specification.layer} on {dataset.name}: {specification.patch} px hidden, "
         f"every {specification.stride}; {len(rows)} images{more}"
     )
-    frequent = [label for label, _ in classes.most_common()]
-    drawn = contact_sheet(shown, title, frequent, dataset.class_names, _sheet_columns(len(shown)))
+    drawn = contact_sheet(shown, title, by_frequency(classes), dataset.class_names, _sheet_columns(len(shown)))
     sheet = context.store.put(pictures.jpeg(drawn), ".jpg")
 
     def write(session: Session) -> None:
@@ -66,6 +65,11 @@ def finish(context: ShardContext) -> None:
         session.get_one(Job, context.claim.job_id).summary = _summary(specification, rows)
 
     context.complete(write)
+
+
+def by_frequency(counts: Counter[int]) -> list[int]:
+    """The most frequent first, the smaller number first among equals: a counter's own order is the shards'."""
+    return sorted(counts, key=lambda label: (-counts[label], label))
 
 
 def _found(row: OcclusionMap) -> str:
