@@ -103,7 +103,7 @@ class _Copy:
 
 
 class _Memories(dict[int, _Memory]):
-    """What lies on the device, by its place: also what a process keeps from one of them to the next."""
+    """What lies on the device, by its place: also what is kept from one ``PretendedDevice`` to the next."""
 
     bytes = 0
 

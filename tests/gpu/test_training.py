@@ -95,9 +95,9 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(device: torch.device, reci
     again = [epoch(first)]
     file = io.BytesIO()
     torch.save(first.state(), file)
-    torch.rand(100), torch.rand(100, device=device)  # whatever else happens in the process that goes on
     second = trainer_on(device, **RECIPES[recipe])
     epoch(second)
+    torch.rand(100), torch.rand(100, device=device)  # whatever else happens in the process that goes on
     file.seek(0)
     second.load_state(torch.load(file, map_location="cpu", weights_only=True))
     again.append(epoch(second))

@@ -45,7 +45,8 @@ class GraphProjector:
             numbers = np.array([numbers[min(turn, len(numbers) - 1)] for numbers in of_image])
             chosen = requests.at(np.resize(numbers, IMAGES))
             places = (chosen.units, chosen.rows, chosen.cols)
-            projections, activations = run.project(*(torch.from_numpy(p).to(self.device) for p in places))
+            there = (torch.from_numpy(p).to(self.device, non_blocking=True) for p in places)
+            projections, activations = run.project(*there)
             found, activated = projections.cpu().numpy(), activations.tolist()
             for place, number in enumerate(numbers):
                 if turn < len(of_image[place]):

@@ -234,6 +234,26 @@ def test_a_sweep_waits_for_no_batch(engine: str) -> None:
     assert swept(1) == swept(25)
 
 
+OF_RESULTS = 2  # the values, and the activations
+
+
+def test_projections_of_a_graph_wait_for_their_results_only() -> None:
+    """Each turn, in which every image of a batch serves another unit, has results of its own."""
+    pixels, requests = requests_of("graph with sums")
+
+    def projected(turns: int) -> int:
+        chosen = requests.at(np.repeat(np.arange(2), turns))
+
+        def work() -> None:
+            projector = projector_of("graph with sums", "deconvnet", "cuda", ())
+            assert len(list(projector.project(pixels, chosen))) == 2 * turns
+
+        return waits_of(work)
+
+    assert len(set(requests.images[:2].tolist())) == 2
+    assert projected(5) - projected(1) == OF_RESULTS * (5 - 1)
+
+
 @pytest.mark.parametrize("road", [road for road, (*_, served) in ROADS.items() if served is not None])
 def test_projections_wait_for_their_results_only(road: str) -> None:
     pixels, requests = requests_of(road)
@@ -246,8 +266,7 @@ def test_projections_wait_for_their_results_only(road: str) -> None:
 
         return waits_of(work)
 
-    of_results = 2  # the values, and the activations
-    assert projected(4) - projected(20) == of_results * (5 - 1)
+    assert projected(4) - projected(20) == OF_RESULTS * (5 - 1)
 
 
 def test_the_reader_is_only_so_far_ahead(pretended: PretendedDevice) -> None:

@@ -28,8 +28,6 @@ from worker.kinds.occlusion.rows import caption, rows_of, swept_box
 from worker.kinds.occlusion.sweep import swept_cache, swept_source
 from worker.runner import ShardContext
 
-SHOWN_IMAGES = 1000  # on the contact sheet: more make a picture that no program opens
-
 
 def draw(context: ShardContext) -> None:
     """A shard of images: the figure of each, and its part of the contact sheet."""
