@@ -23,9 +23,12 @@ from shared.database.connection import Database
 from shared.database.schema import upgrade
 from shared.errors import DatabaseOutOfReach
 from shared.jobs.ledger import Ledger
+from shared.kinds.registry import kinds
 from tests import commands
 
 pytest_plugins = ["tests.faults.plugin"]
+
+kinds()  # registers the tables of all kinds of job: tests look at all tables
 
 DATABASES = ("sqlite", "postgresql")
 

@@ -14,9 +14,10 @@ from unitscope.data.images import to_input
 from unitscope.projection.choice import projector_for
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.graph import GraphProjector
-from unitscope.projection.requests import Method, Projection, Projector, Requests
+from unitscope.projection.requests import Projection, Projector, Requests
 from unitscope.projection.windows import WindowProjector
 from unitscope.search.search import observe
+from unitscope.vocabulary import ProjectionMethod as Method
 
 MANY = 10**6  # units that an image serves: it is run forward as a whole
 ROADS = {  # network, image size, layer, units that each image serves; None: the whole graph

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -15,14 +14,14 @@ from sqlalchemy import select
 from shared.database.connection import Database
 from shared.database.networks import TrainingRun
 from shared.jobs.tables import Job, JobState, Shard, ShardState
-from shared.kinds import parse
+from shared.kinds.registry import parse
 from shared.settings import Settings, load_settings
 from shared.store.store import Store
 from tests.conftest import Analyze
 from tests.faults.content import content_of
 from tests.pretended_device import PretendedDevice
 from worker.context import JobContext
-from worker.kinds import CHECKS
+from worker.kinds import check_function
 from worker.runner import run
 
 TRAIN = (
@@ -70,8 +69,7 @@ class Home:
         with self.database.read() as session:
             row = session.get_one(Job, job)
             kind, specification = row.kind, parse(row.kind, row.specification)
-        module, function = CHECKS[kind].split(":")
-        check = getattr(importlib.import_module(module), function)
+        check = check_function(kind)
         with PretendedDevice() if device == "cuda" else nullcontext():
             context = JobContext(job, specification, self.database, Store(self.settings.resolved_store), device)
             found = check(context, random.Random(0), 8)

@@ -16,7 +16,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from worker.kinds.occlusion.project import UnitProjections
 
 from tests.gpu.networks import batches, network, pictures
 from tests.gpu.test_occlusion import ENGINES, run, sweep_of
@@ -32,6 +31,7 @@ from unitscope.readings import BEHIND, Readings
 from unitscope.search.search import search
 from worker.kinds import common
 from worker.kinds.occlusion.estimate import estimate
+from worker.kinds.occlusion.projections import UnitProjections
 
 
 @pytest.fixture
