@@ -36,7 +36,7 @@ def breaks_the_process(error: BaseException | None) -> bool:
 def lacks_memory(error: BaseException) -> bool:
     """Whether the device's memory, or the machine's, did not suffice."""
     if isinstance(error, RuntimeError):
-        return is_out_of_memory(error) or "out of memory" in str(error)
+        return is_out_of_memory(error) or "out of memory" in str(error) or "bad_alloc" in str(error)
     return isinstance(error, MemoryError)
 
 

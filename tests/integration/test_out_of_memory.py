@@ -11,19 +11,19 @@ import pytest
 from producer.datasets.shapes import generate
 from tests.conftest import Analyze
 
-# A worker's process with so little memory left that the network and one image just don't fit.
+# A worker's process that has done a small job, and has so much memory more for a large one.
 WORKER = """
 import re, resource, sys
 from pathlib import Path
-import worker.kinds.train.train
 from shared.settings import load_settings
 from worker.runner import run
 
+run(1, load_settings())
 size = int(re.search(r"VmSize:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 limit = size + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for attempt in range(3):
-    run(1, load_settings())
+    run(2, load_settings())
 """
 
 
@@ -31,15 +31,17 @@ for attempt in range(3):
 def test_a_training_run_names_what_helps(analyze: Analyze, tmp_path: Path) -> None:
     generate(tmp_path / "shapes", images=4)
     analyze("dataset", "add", "shapes", "--root", tmp_path / "shapes")
-    network = ("--network", "zfnet", "--size", 64, "--fc", 2048)  # 24 million weights
-    assert analyze("submit", "train", "--dataset", "shapes", *network, "--batch-size", 4).stdout == "1\n"
-    command = [sys.executable, "-c", WORKER, "400"]
+    train = ("submit", "train", "--dataset", "shapes", "--network", "zfnet", "--size", 64, "--epochs", 1)
+    for fc in (4, 4096):  # 2 and 58 million weights
+        analyze(*train, "--batch-size", 4, "--fc", fc)
+    command = [sys.executable, "-c", WORKER, "500"]
     subprocess.run(command, env=analyze.environment, check=True, capture_output=True, timeout=200)
-    status = analyze.json("status", 1)
+    assert analyze.json("status", 1)["state"] == "done"
+    status = analyze.json("status", 2)
     assert status["state"] == "failed"
     assert "The memory of cpu does not suffice (" in status["error"]
     assert "--batch-size" in status["error"]
-    assert "`analyze retry 1`" in status["error"]
-    said = analyze("logs", 1).stdout
+    assert "`analyze retry 2`" in status["error"]
+    said = analyze("logs", 2).stdout
     assert "Traceback" not in said
     assert said.count("begins on") == 3

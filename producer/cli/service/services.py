@@ -37,9 +37,9 @@ def worker(app: App, devices: str, queues: str | None) -> None:
 
     They need a Redis that runs: by ANALYZE_REDIS_URL, or the private one of an `analyze up` on the same home.
     """
-    supervisor = _supervisor(app, devices, queues)
+    supervisor, remark = _supervisor(app, devices, queues)
     app.broker.ping()
-    _run(supervisor)
+    _run(supervisor, remark)
 
 
 @click.command()
@@ -50,24 +50,23 @@ def up(app: App, devices: str, queues: str | None) -> None:
     """Run all that a laptop needs, until Ctrl+C: the private Redis, workers, and the sweeper."""
     from producer.service.private_redis import private_redis
 
-    supervisor = _supervisor(app, devices, queues)
+    supervisor, remark = _supervisor(app, devices, queues)
     with ExitStack() as stack:
         if app.settings.uses_private_redis:
             stack.enter_context(private_redis(app.settings))
         app.broker.ping()
         app.talk.print(f"unitscope is up: home {app.settings.home}. Submit in another terminal; Ctrl+C stops it.")
-        _run(supervisor)
+        _run(supervisor, remark)
 
 
-def _supervisor(app: App, devices: str, queues: str | None) -> Supervisor:
+def _supervisor(app: App, devices: str, queues: str | None) -> tuple[Supervisor, str]:
+    """What runs the workers, and what is to be said of their devices."""
     from producer.service.devices import parse_devices
     from producer.service.supervisor import Supervisor
 
     chosen = parse_devices(devices)
     logs.set_up(app.settings.log_format)
-    if chosen.remark:
-        logger.warning("%s", chosen.remark)
-    return Supervisor(app.settings, app.ledger, app.broker, chosen.devices, _queues(queues))
+    return Supervisor(app.settings, app.ledger, app.broker, chosen.devices, _queues(queues)), chosen.remark
 
 
 def _queues(text: str | None) -> Sequence[str]:
@@ -80,7 +79,10 @@ def _queues(text: str | None) -> Sequence[str]:
     return names
 
 
-def _run(supervisor: Supervisor) -> None:
+def _run(supervisor: Supervisor, remark: str) -> None:
+    if remark:
+        logger.warning("%s", remark)
+
     def stop(number: int, frame: Any) -> None:
         supervisor.stop()
 
