@@ -21,14 +21,14 @@ from unitscope.vocabulary import ProjectionMethod as Method
 
 MANY = 10**6  # units that an image serves: it is run forward as a whole
 ROADS = {  # network, image size, layer, units that each image serves; None: the whole graph
-    "windows, images as a whole": ("zfnet-paper", 80, "features.10", MANY),
+    "windows, images as a whole": ("zfnet-paper", 64, "features.8", MANY),
     "windows alone": ("zfnet-paper", 80, "features.4", 1),
     "windows, batch normalisation": ("cifar-cnn", 32, "features.9", 1),
     "graph of a chain": ("zfnet-paper", 64, "features.8", None),
     "graph with sums": ("residual", 64, "second.2.0", None),
 }
 METHODS = get_args(Method)
-IMAGES, REQUESTS = 6, 20
+IMAGES, REQUESTS = 5, 20
 
 
 def projector_of(road: str, method: Method, device: torch.device | str, ids: Sequence[int]) -> Projector:
