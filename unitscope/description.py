@@ -114,9 +114,10 @@ class NetworkDescription(BaseModel):
 
     @property
     def title(self) -> str:
-        """One line: name, classes, size of the input."""
-        network = self.specification
-        return f"{network.name}: {network.classes} classes, input 3 x {network.image_size} x {network.image_size}"
+        """One line: name, classes, size of the input. One class stands for a network that is no classifier."""
+        network, pixels = self.specification, self.specification.image_size
+        classes = f"{network.classes} classes, " if network.classes > 1 else ""
+        return f"{network.name}: {classes}input 3 x {pixels} x {pixels}"
 
     @property
     def totals(self) -> str:

@@ -214,13 +214,21 @@ def _classes_of(weights: Weights, built: Callable[[int], nn.Module]) -> int | No
 def describe(network: Network) -> NetworkDescription:
     """Describe a network: its layers with shapes, receptive fields, strides and numbers of parameters.
 
-    ``print`` and notebooks show it as a table; ``.layers`` are its rows.
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    NetworkDescription
+        ``print`` and notebooks show it as a table; ``layers`` are its rows.
 
     Raises
     ------
     InvalidArgument
         the network can't take images of its size.
     """
+    _check_network(network)
     return network.description
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ class Projected:
             drawn.patch,
             drawn.projection,
             self.window,
-            self.image,
+            Path(self.image).name,
         )
 
     def __repr__(self) -> str:

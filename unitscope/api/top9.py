@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -90,6 +91,8 @@ class Top9:
         """
         check_choice("ranking", ranking, get_args(Ranking))
         if ranking == "class":
+            if not self._found.by_class:
+                raise InvalidArgument(reason="Classes were not searched: call top9 with per_class=True.")
             rows = [
                 row for label in sorted(self._found.by_class) for row in self._rows(self._found.by_class[label])
             ]
@@ -152,13 +155,11 @@ class Top9:
         ImageNotReadable, BrokenProjection
         """
         made = self._pictures([self._firing(unit)])[unit]
-        captions = [
-            " ".join([f"{row['activation']:.3g}", *([row["class"]] if row["class"] else [])])
-            for row in self.rows()
-            if row["unit"] == unit
-        ]
+        rows = [row for row in self.rows() if row["unit"] == unit]
+        activations = [row["activation"] for row in rows]
+        names = [row["class"] or Path(row["image"]).name for row in rows]
         title = f"{self._name} {self._layer}, unit {unit}"
-        return unit_figure(title, made.patches, made.projections, captions)
+        return unit_figure(title, made.patches, made.projections, activations, names)
 
     def picture(self, unit: int) -> Image.Image:
         """A unit's mosaics as one picture: projections on the left, image patches on the right. Raises as
@@ -186,7 +187,10 @@ class Top9:
         rows = []
         for place, unit in enumerate(self.units[:SHOWN_UNITS]):
             listed = self._found.top.image[place]
-            shown = [self._images.class_of(i) or self._images.name(i) for i in listed[listed != NO_IMAGE].tolist()]
+            shown = [
+                self._images.class_of(i) or Path(self._images.name(i)).name
+                for i in listed[listed != NO_IMAGE].tolist()
+            ]
             share = float((self.maxima[:, place] > 0).mean())
             strongest = float(self.maxima[:, place].max())
             rows.append((str(unit), f"{strongest:.4g}", f"{share:.1%}", ", ".join(shown[:3])))

@@ -219,7 +219,9 @@ def _classified(training: ImageSet, validation: ImageSet, known: tuple[str, ...]
     ):
         if foreign := [name for name in images.class_names if name not in names]:
             some = ", ".join(foreign[:5])
-            raise InvalidArgument(reason=f"There are images of classes that {owner} does not have: {some}.")
+            raise InvalidArgument(
+                reason=f"There are images of classes that are not among those of {owner}: {some}."
+            )
     return _Data(_relabelled(training, names), _relabelled(validation, names), names)
 
 
@@ -277,10 +279,7 @@ class _Run:
         learned = trainer.train(self._batches(trainer.order(self.data.training)), progress)
         checked = trainer.validate(self._batches(self.data.validation), progress)
         trainer.end_epoch(checked)
-        for phase, result in (("train", learned), ("val", checked)):
-            if not result.images:
-                report_skipped(self.skipped, len(self.skipped), stacklevel=3)  # which raises
-            self.rows.append(_row(trainer.epoch, phase, result, rate))
+        self.rows += [_row(trainer.epoch, "train", learned, rate), _row(trainer.epoch, "val", checked, rate)]
         if checked.accuracy > self.best_accuracy:
             self.best_epoch, self.best_accuracy = trainer.epoch, checked.accuracy
             self.best = {name: tensor.cpu().clone() for name, tensor in trainer.model.state_dict().items()}
@@ -292,7 +291,12 @@ class _Run:
         return start
 
     def _batches(self, sources: Sequence[ImageSource]) -> Iterator[Batch]:
-        return batches(sources, self.recipe.batch_size, self.start.size, skipped=self.skipped)
+        """Batches of a phase; raises ``InvalidArgument`` where no image can be read."""
+        skipped: list[Skipped] = []
+        yield from batches(sources, self.recipe.batch_size, self.start.size, skipped=skipped)
+        if len(skipped) == len(sources):
+            report_skipped(skipped, len(sources), stacklevel=1)  # which raises
+        self.skipped += skipped
 
 
 def _row(epoch: int, phase: str, result: PhaseResult, learning_rate: float) -> dict[str, Any]:

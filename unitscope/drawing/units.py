@@ -17,22 +17,29 @@ PANEL, BETWEEN, TITLE, SMALL = 1.05, 0.35, 11.0, 7.5  # of a figure: inches, inc
 
 
 def unit_figure(
-    title: str, patches: Sequence[Picture], projections: Sequence[Picture] | None, captions: Sequence[str]
+    title: str,
+    patches: Sequence[Picture],
+    projections: Sequence[Picture] | None,
+    activations: Sequence[float],
+    names: Sequence[str],
 ) -> NotebookFigure:
-    """A unit's projections on the left and its image patches on the right, a caption above each patch."""
+    """A unit's projections on the left, each under its activation, and the image patches on the right, each under
+    the name of its class or file; without projections the patches are under both."""
+    numbers = [f"{activation:.3g}" for activation in activations]
+    blocks = [(patches, [f"{number} {name}" for number, name in zip(numbers, names, strict=True)])]
+    if projections is not None:
+        blocks = [(projections, numbers), (patches, list(names))]
     columns = math.ceil(math.sqrt(len(patches)))
     rows = -(-len(patches) // columns)
-    blocks = [patches] if projections is None else [projections, patches]
     width = PANEL * columns * len(blocks) + BETWEEN
     figure = NotebookFigure(figsize=(width, (PANEL + 0.2) * rows + BETWEEN), layout="constrained")
     figure.suptitle(fitted(title, TITLE, 72 * width), fontsize=TITLE, parse_math=False)
-    for number, block in enumerate(figure.subfigures(1, len(blocks), squeeze=False)[0]):
-        grid = block.subplots(rows, columns, squeeze=False)
-        for place, axes in enumerate(grid.flat):
+    for part, (block, captions) in zip(figure.subfigures(1, len(blocks), squeeze=False)[0], blocks, strict=True):
+        grid = part.subplots(rows, columns, squeeze=False).ravel()
+        for axes in grid:
             axes.set_axis_off()
-            if place < len(patches):
-                caption = captions[place] if number == len(blocks) - 1 else " "
-                _show(axes, blocks[number][place], fitted(caption, SMALL, 72 * PANEL), SMALL)
+        for axes, picture, caption in zip(grid, block, captions, strict=False):
+            _show(axes, picture, fitted(caption, SMALL, 72 * PANEL), SMALL)
     return figure
 
 
