@@ -155,7 +155,7 @@ def test_classes_of_the_images_are_those_of_the_networks_names(photos: Path) -> 
     assert found.network.class_names == ("red", "blue", "green")
     image = photos / "red" / "0.png"
     assert us.occlude(found.network, image, patch=8).label == 0
-    with pytest.raises(InvalidArgument, match="classes that the network does not have: blue, green"):
+    with pytest.raises(InvalidArgument, match="not among those of the network: blue, green"):
         us.train(us.Network(model, size=SIZE, class_names=["red", "b", "g"]), photos, RECIPE)
 
 
@@ -249,5 +249,5 @@ def test_images_of_other_classes_do_not_validate(residual: us.Network, photos: P
     shutil.copytree(photos, tmp_path / "val")
     (tmp_path / "val" / "red").rename(tmp_path / "val" / "pink")
     network = us.Network(residual.model, size=SIZE)
-    with pytest.raises(InvalidArgument, match="classes that the training images does not have: pink"):
+    with pytest.raises(InvalidArgument, match="not among those of the training images: pink"):
         us.train(network, (photos, tmp_path / "val"), RECIPE)
