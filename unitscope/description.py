@@ -1,6 +1,6 @@
 """What a network looks like, without torch: so that the command line can check a request at once.
 
-The worker works a description out (``python -m worker.programs.describe``); it is kept in the table ``networks``.
+``unitscope.networks.describe`` works a description out; the table ``networks`` keeps it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unitscope.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution
+from unitscope.tables import as_html, as_text
 
 SHOWN_CHOICES = 30
 NUMBER = re.compile(r"[0-9]{1,6}")
+HEADINGS = ("layer", "module", "kind", "output", "receptive field", "stride", "parameters")
+NUMBERS = HEADINGS[3:]  # the columns that are aligned to the right
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Channels = tuple[float, float, float]  # red, green, blue
@@ -108,6 +111,42 @@ class NetworkDescription(BaseModel):
     layers: list[LayerDescription]
     parameters: int
     bytes: int  # of parameters and buffers
+
+    @property
+    def title(self) -> str:
+        """One line: name, classes, size of the input. One class stands for a network that is no classifier."""
+        network, pixels = self.specification, self.specification.image_size
+        classes = f"{network.classes} classes, " if network.classes > 1 else ""
+        return f"{network.name}: {classes}input 3 x {pixels} x {pixels}"
+
+    @property
+    def totals(self) -> str:
+        """One line: parameters and memory."""
+        return f"{self.parameters:,} parameters; {self.bytes / 2**20:.2f} MB with buffers"
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The layers as cells of text, in columns of ``HEADINGS``."""
+        return [
+            (
+                layer.name or "",
+                layer.path,
+                layer.kind,
+                " x ".join(map(str, layer.output_shape)),
+                f"{layer.receptive_field} px" if layer.receptive_field else "image",
+                f"{layer.stride} px" if layer.stride else "",
+                f"{layer.parameters:,}" if layer.parameters else "",
+            )
+            for layer in self.layers
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join([self.title, as_text(HEADINGS, self.table(), NUMBERS), self.totals])
+
+    def __repr__(self) -> str:  # what a prompt shows
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.title, HEADINGS, self.table(), NUMBERS, self.totals)
 
     def convolutions(self) -> list[LayerDescription]:
         return [layer for layer in self.layers if layer.kind == "Conv2d"]

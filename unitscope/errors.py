@@ -53,7 +53,13 @@ class NoSuchUnit(UnitscopeError):
 
 
 class UnitNotFiring(UnitscopeError):
-    """Unit {unit} of layer '{layer}' is not positive anywhere on {image}: there is no activation to project."""
+    """Unit {unit} of layer '{layer}' is not positive {where}: there is no activation to project.
+    Choose another unit, another image, or no place, which takes the strongest."""
+
+
+class BrokenProjection(UnitscopeError):
+    """The projection of unit {unit} of layer '{layer}' from {image} failed its check: {reason}.
+    If the image was changed since the search, search again."""
 
 
 class WeightsDontFit(UnitscopeError):

@@ -3,17 +3,15 @@ above them if the data set is divided already."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
+from unitscope.images.files import SUFFIXES, validates
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"}
 SPLITS = ("train", "val", "test")
-VAL_SHARE = 0.2
 
 
 def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> FoundDataset:
@@ -105,5 +103,4 @@ def is_text(name: str) -> bool:
 
 def chosen_splits(path: str) -> tuple[str, ...]:
     """``all``, and ``train`` or ``val`` by a hash of the path: the same on every machine."""
-    share = int.from_bytes(hashlib.sha256(path.encode(errors="surrogateescape")).digest()[:4]) / 2**32
-    return "all", "val" if share < VAL_SHARE else "train"
+    return "all", "val" if validates(path) else "train"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from unitscope.drawing.curves import as_png
+from unitscope.drawing.figures import as_png
 
 NAMED_CLASSES = 110  # more names than that can't be read
 NUMBERED_CLASSES = 25  # more cells than that can't hold a number

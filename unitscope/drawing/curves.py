@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from unitscope.drawing.figures import NotebookFigure, as_png
 
 Curve = Sequence[tuple[int, float, float]]  # (epoch, loss, accuracy)
 STYLES = {"train": "--", "val": "-"}  # of the lines, by phase
@@ -20,9 +19,13 @@ def phase_curves(epochs: Sequence[Any]) -> dict[str, Curve]:
 
 
 def draw_curves(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> bytes:
-    """A PNG file with loss on the left and accuracy on the right: a colour for each run, a line for each phase."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    """``curves_figure`` as a PNG file."""
+    return as_png(curves_figure(title, runs))
+
+
+def curves_figure(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> NotebookFigure:
+    """Loss on the left and accuracy on the right: a colour for each run, a line for each phase."""
+    figure = NotebookFigure(figsize=(11, 4.5), layout="constrained")
     figure.suptitle(title)
     losses, accuracies = figure.subplots(1, 2)
     for number, (run, phases) in enumerate(runs.items()):
@@ -44,11 +47,4 @@ def draw_curves(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> bytes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     losses.legend(fontsize="small")
-    return as_png(figure)
-
-
-def as_png(figure: Figure) -> bytes:
-    """A figure as a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
+    return figure

@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 from matplotlib import colormaps, font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -24,7 +23,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from unitscope.drawing.curves import as_png
+from unitscope.drawing.figures import NotebookFigure, as_png
 from unitscope.drawing.pictures import EMPTY, INK, PAPER, Picture, resized
 from unitscope.occlusion.sweep import OcclusionMaps
 
@@ -81,7 +80,12 @@ def class_shares(classes: np.ndarray) -> list[tuple[int, float]]:
 
 
 def draw_figure(shown: OcclusionFigure) -> bytes:
-    """A PNG file like the paper's Fig. 7, of one image.
+    """``figure_of`` as a PNG file."""
+    return as_png(figure_of(shown))
+
+
+def figure_of(shown: OcclusionFigure) -> NotebookFigure:
+    """A figure like the paper's Fig. 7, of one image.
 
     (a) the image with the square, (b) the unit's activation by place of the square, and where it falls, (c) the
     unit's projection, (d) the true class's probability, and that of the class that was asked for, (e) the most
@@ -90,8 +94,7 @@ def draw_figure(shown: OcclusionFigure) -> bytes:
     maps, unit = shown.maps, f"unit {shown.maps.unit}"
     width = LEFT + (4 if shown.others is None else 5) * (PANEL + BETWEEN)
     lowest = BELOW + 0.1 if maps.target_probability is None else LEGEND  # see ``_draw_classes``
-    figure = Figure(figsize=(width, HEADING + 2 * (ABOVE + PANEL) + BELOW + lowest))
-    FigureCanvasAgg(figure)
+    figure = NotebookFigure(figsize=(width, HEADING + 2 * (ABOVE + PANEL) + BELOW + lowest))
     for text, down, size, colour in ((shown.title, 0.3, 13, "black"), (_facts(maps), 0.52, 8.5, "0.35")):
         text = fitted(text, size, 72 * (width - LEFT - BETWEEN))
         down = 1 - down / figure.get_figheight()
@@ -134,7 +137,7 @@ def draw_figure(shown: OcclusionFigure) -> bytes:
         if column == 0:
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     _draw_classes(figure, shown, len(asked))
-    return as_png(figure)
+    return figure
 
 
 def _facts(maps: OcclusionMaps) -> str:

@@ -101,7 +101,7 @@ def mosaic_cell(field: int) -> int:
 
 
 def contact_sheet(
-    units: Sequence[tuple[int, Picture, Picture]], title: str, columns: int, block: int = 132
+    units: Sequence[tuple[int, Picture | None, Picture]], title: str, columns: int, block: int = 132
 ) -> Picture:
     """A layer's units like the paper's Fig. 2: for each the mosaic of its projections and, to the right of
     it, that of the image patches, with the unit's number above.
@@ -109,12 +109,14 @@ def contact_sheet(
     Parameters
     ----------
     units
-        (unit, projections, patches): the mosaics.
+        (unit, projections, patches): the mosaics; projections are None for all units or for none.
     block
         side of a mosaic on the sheet, in pixels.
     """
     margin, label, heading, gap = 24, 18, 48, 6
-    cell_width, cell_height = 2 * block + gap, block + label
+    without = bool(units) and all(projections is None for _, projections, _ in units)
+    beside = 0 if without else block + gap
+    cell_width, cell_height = beside + block, block + label
     columns = min(columns, max(len(units), 1))
     rows = max(1, -(-len(units) // columns))
     width = 2 * margin + columns * (cell_width + 2 * gap) - 2 * gap
@@ -128,6 +130,7 @@ def contact_sheet(
         left = margin + (place % columns) * (cell_width + 2 * gap)
         top = heading + (place // columns) * (cell_height + gap)
         draw.text((left, top), f"unit {unit}", INK, font)
-        sheet.paste(Image.fromarray(shrunk_projections(projections, block)), (left, top + label))
-        sheet.paste(Image.fromarray(resized(patches, block)), (left + block + gap, top + label))
+        if projections is not None:
+            sheet.paste(Image.fromarray(shrunk_projections(projections, block)), (left, top + label))
+        sheet.paste(Image.fromarray(resized(patches, block)), (left + beside, top + label))
     return np.asarray(sheet)

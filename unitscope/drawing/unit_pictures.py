@@ -61,10 +61,11 @@ def _moved(window: Window, rows: int, cols: int) -> Window:
 
 def mosaics(drawn: Sequence[UnitPicture], top: int) -> tuple[Picture, Picture]:
     """The patches, and the projections, as square as may be: 3 x 3 for nine."""
-    return _mosaic([d.patch for d in drawn], top), _mosaic([d.projection for d in drawn], top)
+    return mosaic_of([d.patch for d in drawn], top), mosaic_of([d.projection for d in drawn], top)
 
 
-def _mosaic(drawn: list[Picture], top: int) -> Picture:
+def mosaic_of(drawn: list[Picture], top: int) -> Picture:
+    """A unit's pictures, with room for ``top`` of them."""
     cell = pictures.mosaic_cell(drawn[0].shape[0])
     missing = [pictures.empty(cell)] * (top - len(drawn))
     return pictures.mosaic(drawn + missing, int(np.ceil(np.sqrt(top))), cell)

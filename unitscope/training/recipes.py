@@ -76,7 +76,7 @@ PRESETS: dict[str, Preset] = {
     "resnet18": Preset(
         "resnet18",
         Recipe(epochs=25, optimizer="sgd", learning_rate=1e-3, lr_step=7),
-        "a new head on ResNet-18, with --weights",
+        "a new head on ResNet-18, which begins with given weights",
     ),
 }
 

@@ -12,30 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-import torch
-from torch.overrides import TorchFunctionMode
 
-from shared.errors import UsageError
 from shared.store.store import Store
-from unitscope.description import LayerDescription, NetworkDescription, NetworkSpecification
-from unitscope.geometry.receptive_fields import trace
-from unitscope.networks.build import layer_names
+from unitscope.description import NetworkDescription, NetworkSpecification
+from unitscope.networks.describe import describe_module
 from unitscope.networks.pretrained import download_weights, pretrained_url
+from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, read_weights, weights_writer
 from worker.kinds.common import build
 from worker.programs.answering import print_answer
-
-
-class _Unallocated(TorchFunctionMode):
-    """Makes empty tensors, from which parameters are made, without memory: on the meta device.
-
-    With ``torch.device("meta")`` RegNets can't be built: they read their widths off tensors of numbers.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.empty:
-            kwargs = {**(kwargs or {}), "device": "meta"}
-        return func(*args, **(kwargs or {}))
 
 
 def describe(specification: NetworkSpecification) -> NetworkDescription:
@@ -44,38 +29,12 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
     Raises
     ------
     NoSuchNetwork
-    UsageError
+    InvalidArgument
         the network has no such option, or can't take images of that size.
     """
-    with _Unallocated():
+    with Unallocated():
         model = build(specification)
-    try:
-        traced = trace(model, specification.image_size)
-    except ValueError as error:
-        reason = f"{specification.name} can't take images of {specification.image_size} pixels: {error}."
-        raise UsageError(reason=reason) from error
-    names = layer_names(model)
-    layers = [
-        LayerDescription(
-            path=layer.path,
-            name=names.get(layer.path),
-            kind=type(layer.module).__name__,
-            output_shape=layer.output_shape,
-            parameters=sum(p.numel() for p in layer.module.parameters()),
-            receptive_field=layer.geometry.size if layer.geometry else None,
-            stride=layer.geometry.stride if layer.geometry else None,
-            start=layer.geometry.start if layer.geometry else None,
-        )
-        for layer in traced.layers
-    ]
-    tensors = [*model.parameters(), *model.buffers()]
-    return NetworkDescription(
-        specification=specification,
-        chain=traced.chain,
-        layers=layers,
-        parameters=sum(p.numel() for p in model.parameters()),
-        bytes=sum(t.numel() * t.element_size() for t in tensors),
-    )
+    return describe_module(model, specification)
 
 
 def take_weights(

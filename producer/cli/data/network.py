@@ -30,25 +30,17 @@ def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) ->
 
     from producer.networks.choice import network_specification
     from producer.networks.description import describe
+    from unitscope.description import HEADINGS, NUMBERS
 
     description = describe(app.database, network_specification(name, classes, **options), app.settings)
     if as_json:
         print_json(description.model_dump(mode="json"))
         return
-    pixels = description.specification.image_size
-    app.out.print(f"{name}: {classes} classes, input 3 x {pixels} x {pixels}")
-    table = Table("layer", "module", "kind", box=None)
-    for heading in ("output", "receptive field", "stride", "parameters"):
-        table.add_column(heading, justify="right")
-    for layer in description.layers:
-        table.add_row(
-            layer.name or "",
-            layer.path,
-            layer.kind,
-            " x ".join(map(str, layer.output_shape)),
-            f"{layer.receptive_field} px" if layer.receptive_field else "image",
-            f"{layer.stride} px" if layer.stride else "",
-            f"{layer.parameters:,}" if layer.parameters else "",
-        )
+    app.out.print(description.title)
+    table = Table(box=None)
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right" if heading in NUMBERS else "left")
+    for cells in description.table():
+        table.add_row(*cells)
     app.out.print(table)
-    app.out.print(f"{description.parameters:,} parameters; {description.bytes / 2**20:.2f} MB with buffers")
+    app.out.print(description.totals)

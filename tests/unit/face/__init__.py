@@ -1,0 +1,1 @@
+"""The face of the library: what a notebook uses."""

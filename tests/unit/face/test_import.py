@@ -1,0 +1,110 @@
+"""``import unitscope``: nothing heavy, all names, help that tells everything."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pydoc
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import unitscope as us
+
+PACKAGE = Path(us.__file__).parent
+FUNCTIONS = ["describe", "load_network", "occlude", "project", "top9", "train"]
+WITHOUT_TORCH = [
+    *("unitscope", "unitscope.errors", "unitscope.vocabulary", "unitscope.tables", "unitscope.description"),
+    *("unitscope.images.decoding", "unitscope.images.odd_images", "unitscope.images.pixel_files"),
+    *("unitscope.images.files", "unitscope.training.recipes", "unitscope.drawing.curves"),
+    "unitscope.drawing.figures",
+]
+
+
+def imported_by(code: str, folder: Path) -> set[str]:
+    """The modules that a program of its own has imported at its end, run in a folder."""
+    code = f"import sys; sys.path.append({str(PACKAGE.parent)!r})\n{code}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_it_from_an_empty_folder_imports_nothing_heavy(tmp_path: Path) -> None:
+    found = imported_by("import unitscope; unitscope.__all__; dir(unitscope)", tmp_path)
+    assert "unitscope" in found
+    assert not {"torch", "torchvision", "matplotlib", "numpy", "PIL", "pydantic", "tqdm"} & found
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", WITHOUT_TORCH)
+def test_parts_that_need_no_torch_import_none(module: str, tmp_path: Path) -> None:
+    found = imported_by(f"import {module}", tmp_path)
+    assert module in found
+    assert not {"torch", "torchvision", "safetensors"} & found
+
+
+def test_one_function_imports_what_it_needs_and_no_service(tmp_path: Path) -> None:
+    found = imported_by("import unitscope; unitscope.top9", tmp_path)
+    assert "torch" in found
+    assert not {"celery", "redis", "sqlalchemy", "click"} & found
+    assert "unitscope.api.training" not in found
+
+
+def test_every_name_is_there_and_no_other() -> None:
+    for name in us.__all__:
+        assert getattr(us, name).__name__ == name
+    assert set(us.__all__) <= set(dir(us))
+    with pytest.raises(AttributeError, match="no attribute 'top10'"):
+        us.top10  # type: ignore[attr-defined]  # noqa: B018
+    star: dict[str, object] = {}
+    exec("from unitscope import *", star)  # noqa: S102
+    assert set(us.__all__) <= set(star)
+
+
+def test_type_checkers_and_editors_see_every_name() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    seen = {
+        alias.asname: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unitscope")
+        for alias in node.names
+        if alias.asname == alias.name  # what is imported under its own name is exported
+    }
+    assert set(us.__all__) == set(seen) - {"errors"}
+    for name in us.__all__:
+        assert seen[name] == f"{getattr(us, name).__module__}.{name}"
+
+
+def test_help_tells_everything() -> None:
+    text = pydoc.plain(pydoc.render_doc(us))
+    for name in FUNCTIONS:
+        assert re.search(rf"^    {name}\(", text, re.MULTILINE), name
+    for words in ("rows(self", "figure(self", "to_csv(self", "save(self", "arrays(self", "sheet(self"):
+        assert words in text
+    assert "object at 0x" not in text
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_argument_is_documented(name: str) -> None:
+    function = getattr(us, name)
+    text = inspect.getdoc(function) or ""
+    for argument in inspect.signature(function).parameters:
+        assert re.search(rf"^(\*\*|.*, )?{argument}(,| :|$)", text, re.MULTILINE), argument
+    assert "Raises\n------" in text
+
+
+def test_the_library_names_no_option_and_no_command() -> None:
+    """Its errors are read in notebooks, too."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+        module = tree.body[0].value if isinstance(tree.body[0], ast.Expr) else None
+        found += [
+            f"{path.relative_to(PACKAGE)}:{node.lineno}"
+            for node in texts
+            if node is not module and re.search(r"(^|\s|\()--[a-z]|`analyze |ANALYZE_", node.value)
+        ]
+    assert found == []

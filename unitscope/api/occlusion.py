@@ -1,0 +1,241 @@
+"""An occlusion sweep (paper, section 4.2 and Fig. 7): a square hides one part of an image after the other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from unitscope.api.arguments import check_choice, choose_device, whole_number
+from unitscope.api.images import OneImage
+from unitscope.api.network import Network, check_unit, find_layer, last_convolution
+from unitscope.api.progress import bar
+from unitscope.api.projection import one_image, project_pixels
+from unitscope.arithmetic import exact_float32
+from unitscope.data.images import to_input
+from unitscope.description import LayerDescription
+from unitscope.drawing.figures import NotebookFigure
+from unitscope.drawing.occlusion import OcclusionFigure, figure_of
+from unitscope.drawing.unit_pictures import unit_picture
+from unitscope.errors import FunctionalActivation, InvalidArgument, UnitNotFiring
+from unitscope.occlusion.arrays import ARRAYS
+from unitscope.occlusion.engines import choose_engine
+from unitscope.occlusion.occluders import Grid, filling
+from unitscope.occlusion.sweep import OcclusionMaps, Sweep
+from unitscope.projection.requests import Projection
+from unitscope.vocabulary import ENGINES, FILLS, Engine, Fill
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Occluded:
+    """What a sweep found; ``occlude`` makes it.
+
+    Attributes
+    ----------
+    maps : OcclusionMaps
+        By position of the square, [rows, columns]: ``activation`` (float32; the sum over the unit's map behind its
+        ReLU), ``probability`` (float32; of the class ``label``), ``target_probability`` (float32 or None),
+        ``classes`` (int32; the most probable), ``computed`` (bool; the others were interpolated). ``starts``
+        (int64) are the square's first rows, which are also its first columns, in pixels. ``unit``,
+        ``clear_activation``, ``clear_probability`` and ``clear_class`` are of the image without a square.
+    label : int
+        The class that was taken as the true one.
+    target : int or None
+    class_names : tuple of str
+        By index; the index itself where a class has no name.
+    layer : LayerDescription
+    engine : str
+        "full" or "incremental", and in ``engine_reason`` why.
+    pixels, filled : numpy.ndarray
+        uint8 [H, W, 3]: the image as the network sees it, and what the square shows, wherever it is.
+    image : str
+        The path of the image.
+    """
+
+    maps: OcclusionMaps
+    label: int
+    target: int | None
+    class_names: tuple[str, ...]
+    layer: LayerDescription
+    engine: str
+    engine_reason: str
+    pixels: np.ndarray
+    filled: np.ndarray
+    image: str
+    _network: Network
+    _device: torch.device
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The maps and ``starts`` as arrays by name, for ``numpy.savez``; what there isn't is left out."""
+        return {name: values for name, values in vars(self.maps).items() if name in ARRAYS and values is not None}
+
+    def figure(self) -> NotebookFigure:
+        """A figure like the paper's Fig. 7: the image with the square, the unit's activation, its projection, the
+        probabilities, the most probable class. Without a projection where the unit doesn't fire, or the network
+        has no deconvnet.
+
+        Raises
+        ------
+        BrokenProjection
+        """
+        projection, patch = self._projection()
+        names = self.class_names
+        return figure_of(
+            OcclusionFigure(
+                image=self.pixels,
+                maps=self.maps,
+                title=f"{self._network.name}: {self.image}",
+                class_name=names[self.label],
+                target_name=None if self.target is None else names[self.target],
+                class_names=names,
+                layer=self.layer.name or self.layer.path,
+                filled=self.filled,
+                projection=projection,
+                patch=patch,
+            )
+        )
+
+    def _projection(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        unit, pixels = self.maps.unit, self.pixels
+        try:
+            found = project_pixels(
+                self._network, self.layer, unit, pixels, self.image, None, "deconvnet", self._device
+            )
+        except (UnitNotFiring, FunctionalActivation):
+            return None, None
+        whole = Projection(found.values, 0, 0, found.activation)
+        drawn = unit_picture(pixels, whole, found.window, found.activation, found.activation)
+        return drawn.projection, drawn.patch
+
+    def __repr__(self) -> str:
+        name, square = self.layer.name or self.layer.path, f"{self.maps.patch} px"
+        return f"Occluded({self._network.name}, {self.image}, square of {square}, {name} unit {self.maps.unit})"
+
+
+def occlude(
+    network: Network,
+    image: OneImage,
+    *,
+    label: int | str | None = None,
+    layer: str | int | None = None,
+    unit: int | None = None,
+    target: int | str | None = None,
+    patch: int = 32,
+    stride: int = 8,
+    fill: Fill = "grey",
+    engine: Engine = "auto",
+    approximate: float = 0.0,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    progress: bool | None = None,
+) -> Occluded:
+    """Hide one part of an image after the other: which parts does the network's answer depend on?
+
+    Parameters
+    ----------
+    network : Network
+        A classifier: its output is logits [N, classes].
+    image
+        A path, a PIL image, or an array uint8 [H, W, 3].
+    label : int or str, optional
+        The true class, by index or name; by default the most probable one.
+    layer : str or int, optional
+        A convolution, as in ``top9``; the last one by default.
+    unit : int, optional
+        The unit to watch; by default the one that fires most on the clear image.
+    target : int or str, optional
+        Another class whose probability is wanted.
+    patch, stride : int
+        Side of the square and distance of its positions, in pixels of the network's input.
+    fill : {"grey", "mean", "black", "noise", "blur"}
+        What the square shows; mean is the image's, blur the image blurred.
+    engine : {"auto", "full", "incremental"}
+        "full" runs whole images, "incremental" recomputes what the square can reach, to the same results; "auto"
+        takes the cheaper. A network that "incremental" can't serve runs whole.
+    approximate : float
+        0: every position is computed. Else positions are interpolated where everything computed around them
+        differs by less than this share of a map's range.
+    seed : int
+        Of the noise.
+    device : torch.device or str, optional
+        The GPU if there is one, else the CPU.
+    progress : bool, optional
+        Show a bar on stderr; by default where that is a terminal.
+
+    Returns
+    -------
+    Occluded
+        ``maps``, ``arrays()``, ``figure()``.
+
+    Raises
+    ------
+    InvalidArgument, NoSuchFile, ImageNotReadable, NoSuchLayer, NotAConvolution, AmbiguousLayer, NoSuchUnit
+    NotFinite
+        the network answered NaN or infinity.
+    """
+    check_choice("fill", fill, FILLS)
+    check_choice("engine", engine, ENGINES)
+    chosen_device = choose_device(device)
+    described = last_convolution(network) if layer is None else find_layer(network, layer)
+    class_names = tuple(network.class_name(index) for index in range(network.classes))
+    unit = None if unit is None else check_unit(described, unit)
+    true, other = (
+        None if c is None else network.class_index(n, c) for n, c in (("label", label), ("target", target))
+    )
+    grid = Grid(network.size, whole_number("patch", patch, 1, network.size), whole_number("stride", stride, 1))
+    tolerance = _share("approximate", approximate)
+    seed = whole_number("seed", seed, 0, 2**63 - 1)
+    images = one_image(image)
+    pixels = images.read(0, network.size)
+    batch = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    with exact_float32(chosen_device), bar("occlude", None, "batches", progress) as shown:
+        choice = choose_engine(network.on(chosen_device), described.path, grid, engine)
+        if true is None:
+            true = _most_probable(network, batch, chosen_device)
+        sweep = Sweep(
+            choice.engine,
+            fill,
+            seed,
+            unit=unit,
+            target=other,
+            tolerance=tolerance,
+            together=1,
+            device=chosen_device,
+            mean=network.mean,
+            std=network.std,
+        )
+        (maps,) = sweep.run(batch, [true], shown.update)
+    filled = filling(batch, fill, grid.patch, seed)[0].permute(1, 2, 0).numpy()
+    return Occluded(
+        maps,
+        true,
+        other,
+        class_names,
+        described,
+        choice.engine.name,
+        choice.reason,
+        pixels,
+        filled,
+        images.name(0),
+        _network=network,
+        _device=chosen_device,
+    )
+
+
+def _share(name: str, value: float) -> float:
+    try:
+        share = float(value)
+    except (TypeError, ValueError):
+        share = math.nan
+    if not 0 <= share < 1:
+        raise InvalidArgument(reason=f"{name} can't be {value!r}. It is a share: 0, or more and less than 1.")
+    return share
+
+
+@torch.inference_mode()
+def _most_probable(network: Network, images: torch.Tensor, device: torch.device) -> int:
+    """The class that the network answers for an image uint8 [1, 3, H, W]."""
+    outputs = network.on(device)(to_input(images, device, network.mean, network.std))
+    return int(outputs.argmax(1)[0])

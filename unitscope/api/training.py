@@ -1,0 +1,313 @@
+"""Training: a network learns the classes of a folder of images."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+from unitscope.api.arguments import choose_device, whole_number
+from unitscope.api.images import ImageSet, SkippedImage, class_folders, report_skipped
+from unitscope.api.network import LARGEST_SIZE, LEAST_SIZE, Network
+from unitscope.api.progress import bar
+from unitscope.arithmetic import exact_float32
+from unitscope.data.images import Batch, ImageSource, Skipped, batches
+from unitscope.description import input_defaults
+from unitscope.drawing.curves import curves_figure, phase_curves
+from unitscope.drawing.figures import NotebookFigure
+from unitscope.errors import InvalidArgument, NoSuchFile
+from unitscope.images.files import validates
+from unitscope.networks.build import build
+from unitscope.networks.initialization import initialise
+from unitscope.networks.weights import weights_writer
+from unitscope.tables import as_html
+from unitscope.training.loop import PhaseResult, Trainer
+from unitscope.training.recipes import Recipe, recipe_for
+
+Root = str | os.PathLike[str]
+TRAIN, VALIDATION = "train", ("val", "test")  # folders of a divided data set
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trained:
+    """A training run; ``train`` makes it.
+
+    Attributes
+    ----------
+    network : Network
+        With the weights of the best epoch, by its validation accuracy; its ``class_names`` are the folders'.
+    epochs : list of dict
+        Two records an epoch, which pandas takes as they are: ``epoch`` (from 1), ``phase`` ("train", "val"),
+        ``loss`` (mean cross-entropy), ``accuracy`` and ``top5_accuracy`` (0 to 1), ``gradient_norm`` (None in
+        "val"), ``learning_rate``, ``images``, ``seconds``.
+    best_epoch : int
+    recipe : Recipe
+    skipped : list of SkippedImage
+        Images that could not be read, as pairs (image, reason).
+    """
+
+    network: Network
+    epochs: list[dict[str, Any]]
+    best_epoch: int
+    recipe: Recipe
+    skipped: list[SkippedImage]
+
+    def figure(self) -> NotebookFigure:
+        """Loss and accuracy by epoch, as a matplotlib figure."""
+        curves = phase_curves([SimpleNamespace(**row) for row in self.epochs])
+        return curves_figure(f"{self.network.name}, best epoch {self.best_epoch}", {self.network.name: curves})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the weights of the best epoch to a .safetensors file, which ``load_network`` reads.
+
+        Raises
+        ------
+        InvalidArgument
+            the file is called otherwise.
+        """
+        if Path(path).suffix != SUFFIX:
+            raise InvalidArgument(reason=f"Weights are written as safetensors: call the file {path}{SUFFIX}.")
+        write = weights_writer(self.network.model.state_dict())
+        with open(path, "wb") as file:
+            write(file)
+
+    def __repr__(self) -> str:
+        return f"Trained({self._summary})"
+
+    def _repr_html_(self) -> str:
+        headings = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy")
+        rows = [
+            (
+                str(learned["epoch"]),
+                f"{learned['loss']:.4f}",
+                f"{learned['accuracy']:.1%}",
+                f"{checked['loss']:.4f}",
+                f"{checked['accuracy']:.1%}",
+            )
+            for learned, checked in zip(self.epochs[::2], self.epochs[1::2], strict=True)
+        ]
+        return as_html(self._summary, headings, rows, headings)
+
+    @property
+    def _summary(self) -> str:
+        best = self.epochs[2 * self.best_epoch - 1]
+        return f"{self.network.name}: {best['accuracy']:.1%} right on validation after epoch {self.best_epoch}"
+
+
+def train(
+    network: Network | str,
+    images: Root | tuple[Root, Root],
+    recipe: str | Recipe | None = None,
+    *,
+    size: int | None = None,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    progress: bool | None = None,
+    **changes: Any,
+) -> Trained:
+    """Train a classifier.
+
+    Parameters
+    ----------
+    network : Network or str
+        A network goes on from the weights that it has, and stays as it is: the result has another one. A name (see
+        ``load_network``) begins with the recipe's initial weights and has as many classes as the images.
+    images
+        A folder with a folder of images for each class; or one with folders ``train`` and ``val`` (or ``test``) of
+        such folders; or a pair (training folder, validation folder). Without a division, one image in five, chosen
+        by a hash of its path, validates.
+    recipe : str or Recipe, optional
+        zfnet, alexnet, zfnet-paper, zfnet-wide, cifar-cnn or resnet18; by default the network's own, or zfnet's:
+        Adam 1e-3, batches of 128, flips, 50 epochs.
+    size : int, optional
+        Of images, for a network by name: height and width in pixels.
+    seed : int
+        Of initial weights, order, flips, crops and dropout. Torch's own generator is left as it was.
+    device : torch.device or str, optional
+        The GPU if there is one, else the CPU.
+    progress : bool, optional
+        Show a bar on stderr; by default where that is a terminal.
+    **changes
+        Any field of the recipe: ``epochs=8``, ``batch_size=32``, ``learning_rate=5e-4``, ``freeze=("layer1.*",)``.
+        ``init`` draws the weights of a ``Network`` anew, too.
+
+    Returns
+    -------
+    Trained
+        ``network``, ``epochs``, ``figure()``, ``save(path)``.
+
+    Raises
+    ------
+    InvalidArgument, InvalidRecipe, NoSuchNetwork, NoSuchFile
+    NotFinite
+        the loss became NaN or infinite.
+    """
+    name = network.name if isinstance(network, Network) else str(network)
+    chosen = _recipe(recipe, name, changes)
+    seed, chosen_device = whole_number("seed", seed, 0, 2**63 - 1), choose_device(device)
+    data = _classified(*_split(images), network.class_names if isinstance(network, Network) else None)
+    with torch.random.fork_rng([chosen_device] if chosen_device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        start = _initial(network, data, chosen, size, anew="init" in changes)
+        run = _Run(start, data, chosen, seed, chosen_device)
+        images_seen = chosen.epochs * (len(data.training) + len(data.validation))
+        with exact_float32(chosen_device), bar("train", images_seen, "images", progress) as shown:
+            while run.trainer.epoch < chosen.epochs:
+                run.learn(shown.update)
+    skipped = report_skipped(run.skipped, len(data.training) + len(data.validation), stacklevel=2)
+    return Trained(run.best_network(), run.rows, run.best_epoch, chosen, skipped)
+
+
+def _recipe(recipe: str | Recipe | None, network: str, changes: dict[str, Any]) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe_for(None, None, {**recipe.model_dump(), **changes})[2]
+    return recipe_for(recipe, network, changes)[2]
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Images to learn from and to validate with; their labels are places in ``class_names``."""
+
+    training: list[ImageSource]
+    validation: list[ImageSource]
+    class_names: tuple[str, ...]
+
+
+def _split(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
+    """Training and validation images."""
+    if not isinstance(images, (str, os.PathLike)):
+        pair = list(images)
+        if len(pair) != 2:
+            raise InvalidArgument(reason=f"images is a folder, or a pair of folders, not {len(pair)} of them.")
+        return class_folders(_folder(pair[0])), class_folders(_folder(pair[1]))
+    root = _folder(images)
+    divided = [root / name for name in VALIDATION if (root / name).is_dir()]
+    if divided and (root / TRAIN).is_dir() and any(inner.is_dir() for inner in (root / TRAIN).iterdir()):
+        return class_folders(root / TRAIN), class_folders(divided[0])
+    together = class_folders(root)
+    parts: tuple[list[ImageSource], list[ImageSource]] = ([], [])
+    for source in together.sources:
+        parts[validates(source.path.relative_to(root).as_posix())].append(source)
+    if not all(parts):
+        reason = f"{root} has too few images to validate with one in five. Give a pair of folders."
+        raise InvalidArgument(reason=reason)
+    return ImageSet(parts[0], together.class_names), ImageSet(parts[1], together.class_names)
+
+
+def _folder(root: Root) -> Path:
+    if not Path(root).is_dir():
+        raise NoSuchFile(path=root)
+    return Path(root)
+
+
+def _classified(training: ImageSet, validation: ImageSet, known: tuple[str, ...] | None) -> _Data:
+    """The images with the labels of the network's classes; where these have no names, of the training folders."""
+    if len(training.class_names) < 2:
+        reason = "To learn, at least two classes are needed: a folder that holds a folder of images for each."
+        raise InvalidArgument(reason=reason)
+    names = known or training.class_names
+    for images, owner in (
+        (training, "the network"),
+        (validation, "the network" if known else "the training images"),
+    ):
+        if foreign := [name for name in images.class_names if name not in names]:
+            some = ", ".join(foreign[:5])
+            raise InvalidArgument(
+                reason=f"There are images of classes that are not among those of {owner}: {some}."
+            )
+    return _Data(_relabelled(training, names), _relabelled(validation, names), names)
+
+
+def _relabelled(images: ImageSet, names: Sequence[str]) -> list[ImageSource]:
+    labels = [names.index(name) for name in images.class_names]
+    return [replace(source, label=labels[source.label]) for source in images.sources]
+
+
+def _initial(network: Network | str, data: _Data, recipe: Recipe, size: int | None, *, anew: bool) -> Network:
+    """The network to begin with; ``anew``: its weights are drawn again."""
+    if isinstance(network, Network):
+        if size is not None:
+            raise InvalidArgument(reason="size is for networks by name: a Network has its own.")
+        if network.classes < len(data.class_names):
+            reason = (
+                f"{network.name} tells {network.classes} classes apart, the images are of {len(data.class_names)}."
+            )
+            raise InvalidArgument(reason=f"{reason} Load it with as many classes.")
+        if not any(parameter.requires_grad for parameter in network.model.parameters()):
+            raise InvalidArgument(
+                reason=f"No parameter of {network.name} requires a gradient: nothing would learn."
+            )
+        start = Network(
+            network.model,
+            size=network.size,
+            mean=network.mean,
+            std=network.std,
+            class_names=network.class_names or data.class_names,
+            name=network.name,
+        )
+        if anew:
+            initialise(start.model, recipe.init)
+        return start
+    pixels = input_defaults(network).size if size is None else whole_number("size", size, LEAST_SIZE, LARGEST_SIZE)
+    model = build(network, len(data.class_names), pixels)
+    initialise(model, recipe.init)
+    return Network(model, size=pixels, class_names=data.class_names, name=network)
+
+
+class _Run:
+    """A run under way, and the best weights so far."""
+
+    def __init__(self, start: Network, data: _Data, recipe: Recipe, seed: int, device: torch.device) -> None:
+        self.start, self.data, self.recipe = start, data, recipe
+        model = copy.deepcopy(start.model)
+        self.trainer = Trainer(model, recipe, seed, device, mean=start.mean, std=start.std)
+        self.rows: list[dict[str, Any]] = []
+        self.skipped: list[Skipped] = []
+        self.best_epoch, self.best_accuracy = 0, -1.0
+        self.best: dict[str, torch.Tensor] = {}
+
+    def learn(self, progress: Callable[[int], None]) -> None:
+        """One epoch."""
+        trainer, rate = self.trainer, self.trainer.learning_rate
+        learned = trainer.train(self._batches(trainer.order(self.data.training)), progress)
+        checked = trainer.validate(self._batches(self.data.validation), progress)
+        trainer.end_epoch(checked)
+        self.rows += [_row(trainer.epoch, "train", learned, rate), _row(trainer.epoch, "val", checked, rate)]
+        if checked.accuracy > self.best_accuracy:
+            self.best_epoch, self.best_accuracy = trainer.epoch, checked.accuracy
+            self.best = {name: tensor.cpu().clone() for name, tensor in trainer.model.state_dict().items()}
+
+    def best_network(self) -> Network:
+        """The network of the best epoch."""
+        start = self.start
+        start.model.load_state_dict(self.best)
+        return start
+
+    def _batches(self, sources: Sequence[ImageSource]) -> Iterator[Batch]:
+        """Batches of a phase; raises ``InvalidArgument`` where no image can be read."""
+        skipped: list[Skipped] = []
+        yield from batches(sources, self.recipe.batch_size, self.start.size, skipped=skipped)
+        if len(skipped) == len(sources):
+            report_skipped(skipped, len(sources), stacklevel=1)  # which raises
+        self.skipped += skipped
+
+
+def _row(epoch: int, phase: str, result: PhaseResult, learning_rate: float) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "phase": phase,
+        "loss": result.loss,
+        "accuracy": result.accuracy,
+        "top5_accuracy": result.top5,
+        "gradient_norm": result.gradient_norm,
+        "learning_rate": learning_rate,
+        "images": result.images,
+        "seconds": result.seconds,
+    }
