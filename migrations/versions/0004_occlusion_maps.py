@@ -1,6 +1,9 @@
 """Occlusion sweeps: a row an image, a row a position on request, the contact sheet of a job."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -97,7 +100,9 @@ def _create_positions() -> None:
     )
 
 
-def _columns(kind: type[sa.types.TypeEngine], names: Iterable[str], *, nullable: bool = False) -> list[sa.Column]:
+def _columns(
+    kind: type[sa.types.TypeEngine[Any]], names: Iterable[str], *, nullable: bool = False
+) -> list[sa.Column[Any]]:
     return [sa.Column(name, kind(), nullable=nullable) for name in names]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from producer.cli.context import App
-from producer.kinds.descriptor import load
+from producer.cli.lazy import LazyGroup
 from producer.kinds.registry import producer_kinds
 from shared.errors import exit_code, message
 from shared.text import one_line, printable
@@ -63,17 +63,11 @@ def all_verbs() -> dict[str, str]:
     return verbs
 
 
-class LazyGroup(click.Group):
-    """Shows all verbs, imports the one that is asked for: ``analyze --help`` starts at once."""
+class VerbGroup(LazyGroup):
+    """All verbs."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(all_verbs())
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in all_verbs():
-            return None
-        command: click.Command = load(all_verbs()[cmd_name])
-        return command
+    def places(self) -> dict[str, str]:
+        return all_verbs()
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
@@ -85,7 +79,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, asked: bool) -> No
 
 
 @click.group(
-    cls=LazyGroup,
+    cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done, 1 the job failed, 2 usage, 3 database or broker out of reach, "
     "4 no such thing, 5 schema out of date, 130 interrupted.",

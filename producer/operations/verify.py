@@ -8,9 +8,10 @@ import sys
 from pydantic import BaseModel
 
 from producer.networks.description import ask_worker
+from producer.results.jobs import find_job
 from shared.database.connection import Database
-from shared.errors import ArtifactMissing, NoSuchJob
-from shared.jobs.tables import Job, JobState
+from shared.errors import ArtifactMissing
+from shared.jobs.tables import JobState
 from shared.settings import Settings, environment
 from shared.store.references import referenced_artifacts
 from shared.store.store import Store, sha256_of, sha256_of_file
@@ -32,8 +33,7 @@ def files_of_job(database: Database, job_id: int) -> list[str]:
     NoSuchJob
     """
     with database.read() as session:
-        if session.get(Job, job_id) is None:
-            raise NoSuchJob(job_id=job_id)
+        find_job(session, job_id)
         return sorted(set(referenced_artifacts(session, job_id)))
 
 
@@ -56,9 +56,7 @@ def check_rows(database: Database, settings: Settings, job_id: int, sample: int,
     NoSuchJob
     """
     with database.read() as session:
-        job = session.get(Job, job_id)
-    if job is None:
-        raise NoSuchJob(job_id=job_id)
+        job = find_job(session, job_id)
     if job.state != JobState.DONE:
         return None
     told = json.dumps({"job_id": job_id, "sample": sample, "seed": seed})

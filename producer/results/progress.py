@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from producer.results.jobs import find_job
 from shared.database.base import utc_now
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
-from shared.errors import NoSuchJob
 from shared.jobs.ledger import RETRY_REQUESTED
 from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
 from shared.kinds.registry import describe
@@ -92,9 +92,7 @@ def job_progress(database: Database, job_id: int) -> JobProgress:
     NoSuchJob
     """
     with database.read() as session:
-        job = session.get(Job, job_id)
-        if job is None:
-            raise NoSuchJob(job_id=job_id)
+        job = find_job(session, job_id)
         dataset = session.get_one(Dataset, job.dataset_id).name
         return JobProgress(job, dataset, _stages(session, job_id), _first_error(session, job))
 

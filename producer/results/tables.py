@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, FromClause, select, tuple_
@@ -133,6 +134,13 @@ class ComputedTable(Generic[Row]):
         """Iterate over the rows; what is wrong is raised at once."""
         refuse_other_filters(filters, self.filters, self.title)
         return iter(self.compute(database, job_id, filters))
+
+
+def columns_of(
+    row: type[Any], of: type[Any], others: Mapping[str, Column] = MappingProxyType({})
+) -> dict[str, Column]:
+    """Return the columns for the fields of ``row``: those of the model ``of`` that have their names, or others."""
+    return {name: others[name] if name in others else getattr(of, name) for name in row.__dataclass_fields__}
 
 
 def refuse_other_filters(filters: Filters, known: frozenset[str], title: str) -> None:

@@ -15,12 +15,13 @@ from sqlalchemy import ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
 from producer.files import whole_file
+from producer.results.jobs import find_job
 from producer.transfer.format import MANIFEST, Manifest, RowsMember, encoded, exported_tables, rows_member
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Network, TrainingRun
 from shared.database.schema import NEWEST_REVISION
-from shared.errors import JobStateConflict, NoSuchJob
+from shared.errors import JobStateConflict
 from shared.jobs.tables import Artifact, Job, JobState
 from shared.store.references import ROWS_AT_ONCE, referenced_artifacts, rows_of_job
 from shared.store.store import Store, sha256_of
@@ -43,9 +44,7 @@ def export_job(
         TemporaryDirectory(dir=target.parent, prefix=".export-") as folder,
         database.read() as session,
     ):
-        job = session.get(Job, job_id)
-        if job is None:
-            raise NoSuchJob(job_id=job_id)
+        job = find_job(session, job_id)
         if job.state != JobState.DONE:
             raise JobStateConflict(job_id=job_id, state=job.state, action="exported")
         paths = sorted(set(referenced_artifacts(session, job_id)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session, join
 
 from producer.results.filters import Filters
-from producer.results.tables import Column, ResultTable
+from producer.results.tables import Column, ResultTable, columns_of
 from shared.database.catalogue import class_index
 from shared.database.datasets import Dataset, Image
 from shared.errors import UsageError
@@ -79,12 +78,7 @@ def _requires_positions(session: Session, job: Job) -> None:
         raise UsageError(reason=f"Job {job.id} was submitted without --positions: submit it again with it.")
 
 
-def _columns(row: type[Any], of: type[Any], **others: Any) -> dict[str, Column]:
-    """The columns of a row, of the image, of the table that it is of, or others."""
-    known = {"image_path": Image.path, "class_name": Image.class_name, **others}
-    return {name: known[name] if name in known else getattr(of, name) for name in row.__dataclass_fields__}
-
-
+IMAGE: dict[str, Column] = {"image_path": Image.path, "class_name": Image.class_name}
 FILTERS = frozenset({"layer", "units", "class_name", "images"})
 
 OCCLUSION_MAPS: ResultTable[OcclusionMapRow] = ResultTable(
@@ -92,7 +86,7 @@ OCCLUSION_MAPS: ResultTable[OcclusionMapRow] = ResultTable(
     title="occlusion maps",
     row=OcclusionMapRow,
     source=join(OcclusionMap, Image, Image.id == OcclusionMap.image_id),
-    columns=_columns(OcclusionMapRow, OcclusionMap),
+    columns=columns_of(OcclusionMapRow, OcclusionMap, IMAGE),
     job=OcclusionMap.job_id,
     key=(OcclusionMap.image_id,),
     filters=FILTERS,
@@ -107,7 +101,9 @@ OCCLUSION_POSITIONS: ResultTable[OcclusionPositionRow] = ResultTable(
         OcclusionMap,
         (OcclusionMap.job_id == OcclusionPosition.job_id) & (OcclusionMap.image_id == OcclusionPosition.image_id),
     ),
-    columns=_columns(OcclusionPositionRow, OcclusionPosition, answer_class=OcclusionPosition.class_name),
+    columns=columns_of(
+        OcclusionPositionRow, OcclusionPosition, {**IMAGE, "answer_class": OcclusionPosition.class_name}
+    ),
     job=OcclusionPosition.job_id,
     key=(OcclusionPosition.image_id, OcclusionPosition.row, OcclusionPosition.col),
     filters=FILTERS,

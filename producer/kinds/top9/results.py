@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, join
 
 from producer.kinds.top9.layers import searched_layers
 from producer.results.filters import Filters
-from producer.results.tables import Column, ResultTable
+from producer.results.tables import Column, ResultTable, columns_of
 from shared.database.catalogue import class_index
 from shared.database.datasets import Dataset, Image
 from shared.errors import UsageError
@@ -27,34 +27,13 @@ from shared.kinds.top9.tables import (
 Ranked = type[TopActivation] | type[BottomActivation] | type[ClassActivation]
 
 RANKED_FILTERS = frozenset({"layer", "units", "class_name", "images", "ranks"})
-ENTITIES: dict[str, Any] = {
+ENTITIES: dict[str, Column] = {
     "job_id": SearchedLayer.job_id,
     "layer": SearchedLayer.layer,
     "layer_path": SearchedLayer.layer_path,
     "image_path": Image.path,
     "class_name": Image.class_name,
 }
-
-
-@dataclass(frozen=True)
-class TopActivationRow:
-    """One of the images that fire a unit most: a row of the view ``top_activations``."""
-
-    job_id: int
-    layer: str
-    layer_path: str
-    unit: int
-    rank: int
-    activation: float
-    image_id: int
-    image_path: str
-    class_name: str
-    row: int
-    col: int
-    patch_path: str
-    projection_path: str
-    projection_scale: float
-    tied: bool | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +51,16 @@ class BottomActivationRow:
     class_name: str
     row: int
     col: int
+
+
+@dataclass(frozen=True)
+class TopActivationRow(BottomActivationRow):
+    """One of the images that fire a unit most: a row of the view ``top_activations``."""
+
+    patch_path: str
+    projection_path: str
+    projection_scale: float
+    tied: bool | None
 
 
 @dataclass(frozen=True)
@@ -109,11 +98,6 @@ class UnitStatisticsRow:
     q99: float
     q999: float
     histogram: list[int]
-
-
-def _columns(row: type[Any], of: type[Any]) -> dict[str, Column]:
-    """The columns of a row, of the table that it is of, or of a layer or image."""
-    return {name: ENTITIES[name] if name in ENTITIES else getattr(of, name) for name in row.__dataclass_fields__}
 
 
 def _with_layer_and_image(of: Ranked) -> FromClause:
@@ -166,7 +150,7 @@ def _ranked(
         title=title,
         row=row,
         source=_with_layer_and_image(of),
-        columns=_columns(row, of),
+        columns=columns_of(row, of, ENTITIES),
         job=SearchedLayer.job_id,
         key=key,
         filters=RANKED_FILTERS,
@@ -199,7 +183,7 @@ UNIT_STATISTICS: ResultTable[UnitStatisticsRow] = ResultTable(
     title="statistics of units",
     row=UnitStatisticsRow,
     source=join(UnitStatistics, SearchedLayer, SearchedLayer.id == UnitStatistics.layer_id),
-    columns=_columns(UnitStatisticsRow, UnitStatistics),
+    columns=columns_of(UnitStatisticsRow, UnitStatistics, ENTITIES),
     job=SearchedLayer.job_id,
     key=(UnitStatistics.layer_id, UnitStatistics.unit),
     filters=frozenset({"layer", "units"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from producer.results.tables import ResultTable
+from producer.results.tables import ResultTable, columns_of
 from shared.kinds.train.tables import Epoch
 
 
@@ -28,7 +28,7 @@ EPOCHS: ResultTable[EpochRow] = ResultTable(
     title="epochs",
     row=EpochRow,
     source=Epoch.__table__,
-    columns={name: getattr(Epoch, name) for name in EpochRow.__dataclass_fields__},
+    columns=columns_of(EpochRow, Epoch),
     job=Epoch.job_id,
     key=(Epoch.epoch, Epoch.phase),
 )
