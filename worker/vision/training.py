@@ -60,7 +60,7 @@ class _Tally:
     """Sums over the batches of a pass, of which the last few may still be on their way from the device."""
 
     epoch: int
-    readings: Readings
+    readings: Readings[list[int]]
     loss: float = 0.0
     right: int = 0
     right5: int = 0
@@ -347,7 +347,7 @@ def _computes_bfloat16(device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _see_that_alike(name: str, given: torch.Tensor, own: torch.Tensor) -> None:
