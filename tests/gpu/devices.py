@@ -61,7 +61,8 @@ class Device:
         if self.pretended is not None:
             self.pretended.limit = limit
         else:
-            torch.cuda.set_per_process_memory_fraction(limit / torch.cuda.get_device_properties(0).total_memory)
+            _, total = torch.cuda.mem_get_info()
+            torch.cuda.set_per_process_memory_fraction(limit / total)
         try:
             yield
         finally:

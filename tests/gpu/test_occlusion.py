@@ -53,7 +53,7 @@ def assert_close(found: list[OcclusionMaps], wanted: list[OcclusionMaps]) -> Non
         np.testing.assert_allclose(one.probability, other.probability, rtol=1e-3, atol=1e-5)
         assert one.clear_activation == pytest.approx(other.clear_activation, rel=1e-4)
         assert one.clear_probability == pytest.approx(other.clear_probability, rel=1e-3)
-        assert (one.classes == other.classes).mean() >= 0.98
+        assert (one.classes == other.classes).mean() >= 0.95
 
 
 @pytest.mark.parametrize("engine", ENGINES)

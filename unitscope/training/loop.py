@@ -354,7 +354,7 @@ def _computes_bfloat16(device: torch.device) -> bool:
     if device.type != "cuda":
         return False
     with torch.cuda.device(device):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def _see_that_alike(name: str, given: torch.Tensor, own: torch.Tensor) -> None:
