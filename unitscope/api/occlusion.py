@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ class Occluded:
             OcclusionFigure(
                 image=self.pixels,
                 maps=self.maps,
-                title=f"{self._network.name}: {self.image}",
+                title=f"{self._network.name}: {Path(self.image).name}",
                 class_name=names[self.label],
                 target_name=None if self.target is None else names[self.target],
                 class_names=names,
