@@ -36,14 +36,12 @@ if TYPE_CHECKING:
     from unitscope.api.training import train as train
     from unitscope.training.recipes import Recipe as Recipe
 
-__all__ = [
+__all__ = [  # what `help` tells about; errors, UnitscopeError and Recipe are here as well
     "Network",
     "Occluded",
     "Projected",
-    "Recipe",
     "Top9",
     "Trained",
-    "UnitscopeError",
     "describe",
     "load_network",
     "occlude",

@@ -27,6 +27,7 @@ from unitscope.networks.weights import Weights, load_weights, read_weights
 
 CLASSES = 1000  # ImageNet's
 LEAST_SIZE, LARGEST_SIZE = 16, 4096  # of images, in pixels
+SHOWN_NAMES = 20  # of classes, in a message
 
 
 class Network:
@@ -96,6 +97,7 @@ class Network:
 
     @cached_property
     def description(self) -> NetworkDescription:
+        """Layers, shapes and receptive fields."""
         try:
             outputs = count_classes(self.model, self.size)
         except ValueError as error:
@@ -124,20 +126,6 @@ class Network:
         """The name of a class; its index where it has none."""
         named = self.class_names is not None and index < len(self.class_names)
         return self.class_names[index] if self.class_names and named else str(index)
-
-    def class_index(self, name: str, wanted: int | str) -> int:
-        """The index of a class that is said by its index or its name; ``name`` is the argument's.
-
-        Raises
-        ------
-        InvalidArgument
-        """
-        if not isinstance(wanted, str):
-            return whole_number(name, wanted, 0, self.classes - 1)
-        if wanted not in (self.class_names or ()):
-            known = ", ".join((self.class_names or ())[:20]) or "none: give class_names to the network"
-            raise InvalidArgument(reason=f"{name} can't be {wanted!r}. Class names of {self.name}: {known}.")
-        return (self.class_names or ()).index(wanted)
 
     def on(self, device: torch.device) -> nn.Module:
         """The module on a device, in evaluation mode: not to be changed."""
@@ -263,6 +251,22 @@ def last_convolution(network: Network) -> LayerDescription:
 def _check_network(network: object) -> None:
     if not isinstance(network, Network):
         raise InvalidArgument(reason=f"Give a Network, not a {type(network).__name__}: unitscope.Network(model).")
+
+
+def find_class(network: Network, name: str, wanted: int | str) -> int:
+    """The index of a class that is said by its index or its name; ``name`` is the argument's.
+
+    Raises
+    ------
+    InvalidArgument
+    """
+    if not isinstance(wanted, str):
+        return whole_number(name, wanted, 0, network.classes - 1)
+    names = network.class_names or ()
+    if wanted not in names:
+        known = ", ".join(names[:SHOWN_NAMES]) or "none (the network was made without class_names)"
+        raise InvalidArgument(reason=f"{name} can't be {wanted!r}. Class names of {network.name}: {known}.")
+    return names.index(wanted)
 
 
 def check_unit(layer: LayerDescription, unit: object) -> int:

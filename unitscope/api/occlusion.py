@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from unitscope.api.arguments import check_choice, choose_device, whole_number
 from unitscope.api.images import OneImage
-from unitscope.api.network import Network, check_unit, find_layer, last_convolution
+from unitscope.api.network import Network, check_unit, find_class, find_layer, last_convolution
 from unitscope.api.progress import bar
 from unitscope.api.projection import one_image, project_pixels
 from unitscope.arithmetic import exact_float32
@@ -28,7 +29,7 @@ from unitscope.projection.requests import Projection
 from unitscope.vocabulary import ENGINES, FILLS, Engine, Fill
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Occluded:
     """What a sweep found; ``occlude`` makes it.
 
@@ -86,7 +87,7 @@ class Occluded:
             OcclusionFigure(
                 image=self.pixels,
                 maps=self.maps,
-                title=f"{self._network.name}: {self.image}",
+                title=f"{self._network.name}: {Path(self.image).name}",
                 class_name=names[self.label],
                 target_name=None if self.target is None else names[self.target],
                 class_names=names,
@@ -181,9 +182,8 @@ def occlude(
     described = last_convolution(network) if layer is None else find_layer(network, layer)
     class_names = tuple(network.class_name(index) for index in range(network.classes))
     unit = None if unit is None else check_unit(described, unit)
-    true, other = (
-        None if c is None else network.class_index(n, c) for n, c in (("label", label), ("target", target))
-    )
+    true = None if label is None else find_class(network, "label", label)
+    other = None if target is None else find_class(network, "target", target)
     grid = Grid(network.size, whole_number("patch", patch, 1, network.size), whole_number("stride", stride, 1))
     tolerance = _share("approximate", approximate)
     seed = whole_number("seed", seed, 0, 2**63 - 1)

@@ -26,7 +26,7 @@ from unitscope.search.search import observe, strongest
 from unitscope.vocabulary import PROJECTION_METHODS, ProjectionMethod
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Projected:
     """A projection; ``project`` makes it.
 

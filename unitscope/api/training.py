@@ -35,7 +35,7 @@ TRAIN, VALIDATION = "train", ("val", "test")  # folders of a divided data set
 SUFFIX = ".safetensors"
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False, match_args=False)
 class Trained:
     """A training run; ``train`` makes it.
 

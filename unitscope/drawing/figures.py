@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-DPI = 110  # of figures as files
+DPI, NOTEBOOK_DPI = 110, 80  # of figures as files, and as a notebook keeps them
 
 
 class NotebookFigure(Figure):
@@ -19,11 +19,11 @@ class NotebookFigure(Figure):
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:
-        return as_png(self)
+        return as_png(self, NOTEBOOK_DPI)
 
 
-def as_png(figure: Figure) -> bytes:
+def as_png(figure: Figure, dpi: int = DPI) -> bytes:
     """A figure as a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
+    figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()

@@ -15,6 +15,7 @@ from torch import nn
 
 import unitscope as us
 from tests.unit.face.networks import CLASSES, SIZE, Functional, Maps, Residual, Untraceable, trained_looking
+from unitscope.api.network import find_class
 from unitscope.description import input_defaults
 from unitscope.errors import (
     AmbiguousLayer,
@@ -224,11 +225,11 @@ def test_what_is_wrong_is_named(case: str, tmp_path: Path) -> None:
 
 
 def test_a_class_is_said_by_index_or_name(residual: us.Network) -> None:
-    assert residual.class_index("label", "green") == residual.class_index("label", 1) == 1
+    assert find_class(residual, "label", "green") == find_class(residual, "label", 1) == 1
     assert [residual.class_name(index) for index in range(5)] == ["blue", "green", "red", "3", "4"]
     for wanted, says in ((3, "0 to 2"), (-1, "0 to 2"), ("cat", "blue, green, red"), (1.5, "whole number")):
         with pytest.raises(InvalidArgument, match=f"label can't be {wanted!r}.*{says}"):
-            residual.class_index("label", wanted)  # type: ignore[arg-type]
+            find_class(residual, "label", wanted)  # type: ignore[arg-type]
 
 
 def test_a_network_that_is_no_classifier_is_described_and_has_no_classes() -> None:
