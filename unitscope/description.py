@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unitscope.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution
 from unitscope.tables import as_html, as_text
+from unitscope.vocabulary import Channels
 
 SHOWN_CHOICES = 30
 NUMBER = re.compile(r"[0-9]{1,6}")
@@ -20,7 +21,6 @@ HEADINGS = ("layer", "module", "kind", "output", "receptive field", "stride", "p
 NUMBERS = HEADINGS[3:]  # the columns that are aligned to the right
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
-Channels = tuple[float, float, float]  # red, green, blue
 
 
 class InputDefaults(NamedTuple):

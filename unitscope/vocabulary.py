@@ -33,3 +33,6 @@ SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 
 Precision = Literal["auto", "float32", "mixed"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+# A number for red, green, and blue: of a mean, or of a standard deviation.
+Channels = tuple[float, float, float]

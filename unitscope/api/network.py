@@ -13,7 +13,6 @@ from torch import nn
 
 from unitscope.api.arguments import channels, whole_number
 from unitscope.description import (
-    Channels,
     LayerDescription,
     NetworkDescription,
     NetworkSpecification,
@@ -24,6 +23,7 @@ from unitscope.networks.build import build
 from unitscope.networks.describe import count_classes, describe_module
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import Weights, load_weights, read_weights
+from unitscope.vocabulary import Channels
 
 CLASSES = 1000  # ImageNet's
 LEAST_SIZE, LARGEST_SIZE = 16, 4096  # of images, in pixels

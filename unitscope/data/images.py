@@ -18,10 +18,10 @@ from PIL import Image
 
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.images.decoding import BrokenImage, decode, read_file
+from unitscope.vocabulary import Channels
 
-ByChannel = tuple[float, float, float]
-MEAN: ByChannel = (0.5, 0.5, 0.5)  # as in the replications: pixels come to lie in [-1, 1]
-STD: ByChannel = (0.5, 0.5, 0.5)
+MEAN: Channels = (0.5, 0.5, 0.5)  # as in the replications: pixels come to lie in [-1, 1]
+STD: Channels = (0.5, 0.5, 0.5)
 AHEAD = 3  # batches that are made while the reader is busy with the one before
 
 
@@ -185,7 +185,7 @@ def _end(group: _Group, at_least: int, skipped: list[Skipped] | None) -> Batch:
 
 
 def to_input(
-    pixels: torch.Tensor, device: torch.device | str = "cpu", mean: ByChannel = MEAN, std: ByChannel = STD
+    pixels: torch.Tensor, device: torch.device | str = "cpu", mean: Channels = MEAN, std: Channels = STD
 ) -> torch.Tensor:
     """Pixels uint8 [N, 3, H, W] -> the network's input: float32, (pixel / 255 - mean) / std by channel, channels
     last, on ``device``."""
@@ -203,7 +203,7 @@ def to_input(
 
 
 @lru_cache(maxsize=16)
-def _row(values: ByChannel, columns: int, device: torch.device) -> torch.Tensor:
+def _row(values: Channels, columns: int, device: torch.device) -> torch.Tensor:
     """The channels' values for a row of pixels. Kept: making it on a GPU would wait for all work before it."""
     with torch.inference_mode(False):  # for whoever comes next, in inference mode or not
         return torch.tensor(values, device=device).repeat(columns)

@@ -6,7 +6,8 @@ from collections import deque
 
 import torch
 
-from unitscope.data.images import MEAN, STD, ByChannel, to_input
+from unitscope.data.images import MEAN, STD, to_input
+from unitscope.vocabulary import Channels
 
 AHEAD = 4  # batches that may be queued on a GPU before the reader has to wait
 
@@ -18,7 +19,7 @@ class Uploader:
     network nor the reader for the copy.
     """
 
-    def __init__(self, device: torch.device | str, mean: ByChannel = MEAN, std: ByChannel = STD) -> None:
+    def __init__(self, device: torch.device | str, mean: Channels = MEAN, std: Channels = STD) -> None:
         self.device, self.mean, self.std = torch.device(device), mean, std
         self._stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self._queued: deque[torch.cuda.Event] = deque()

@@ -13,13 +13,13 @@ from functools import partial
 import numpy as np
 import torch
 
-from unitscope.data.images import MEAN, STD, ByChannel, to_input
+from unitscope.data.images import MEAN, STD, to_input
 from unitscope.errors import NotFinite
 from unitscope.memory import halved, is_out_of_memory
 from unitscope.occlusion.coarse_to_fine import Surfaces, coarse_to_fine, everywhere
 from unitscope.occlusion.engines import Clear, Engine
 from unitscope.occlusion.occluders import filling
-from unitscope.vocabulary import Fill
+from unitscope.vocabulary import Channels, Fill
 
 MEMORY = 2**30
 LARGEST_BATCH = 128  # occluded images: larger ones are no faster
@@ -100,8 +100,8 @@ class Sweep:
         memory: int = MEMORY,
         together: int = MOST_IMAGES,
         device: torch.device | str = "cpu",
-        mean: ByChannel = MEAN,
-        std: ByChannel = STD,
+        mean: Channels = MEAN,
+        std: Channels = STD,
         on_smaller: Callable[[int], None] = lambda at_once: None,
     ) -> None:
         self.engine, self.fill, self.seed = engine, fill, seed

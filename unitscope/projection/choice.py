@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from unitscope.data.images import MEAN, STD, ByChannel
+from unitscope.data.images import MEAN, STD
 from unitscope.geometry.chains import chain
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.graph import GraphProjector
 from unitscope.projection.requests import Projector
 from unitscope.projection.windows import WindowProjector
-from unitscope.vocabulary import ProjectionMethod
+from unitscope.vocabulary import Channels, ProjectionMethod
 
 
 def projector_for(
@@ -21,8 +21,8 @@ def projector_for(
     method: ProjectionMethod = "deconvnet",
     counts: dict[int, int] | None = None,
     device: torch.device | str = "cpu",
-    mean: ByChannel = MEAN,
-    std: ByChannel = STD,
+    mean: Channels = MEAN,
+    std: Channels = STD,
 ) -> Projector:
     """What projects the units of a layer of ``model``, which is in evaluation mode on ``device``.
 

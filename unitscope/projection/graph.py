@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from unitscope.data.images import MEAN, STD, ByChannel, to_input
+from unitscope.data.images import MEAN, STD, to_input
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.requests import Projection, Requests
+from unitscope.vocabulary import Channels
 
 IMAGES = 8  # at once, always: the last bits of a sum can depend on the size of a batch
 
@@ -21,8 +22,8 @@ class GraphProjector:
         self,
         deconvnet: Deconvnet,
         device: torch.device | str = "cpu",
-        mean: ByChannel = MEAN,
-        std: ByChannel = STD,
+        mean: Channels = MEAN,
+        std: Channels = STD,
     ) -> None:
         self.deconvnet, self.device, self.mean, self.std = deconvnet, device, mean, std
 

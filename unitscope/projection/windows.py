@@ -18,11 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unitscope.data.images import MEAN, STD, ByChannel, to_input
+from unitscope.data.images import MEAN, STD, to_input
 from unitscope.geometry.chains import Pair, Step, gather, inside, window_sizes, window_starts
 from unitscope.projection.deconvnet import let_pass
 from unitscope.projection.requests import Projection, Requests
-from unitscope.vocabulary import ProjectionMethod
+from unitscope.vocabulary import Channels, ProjectionMethod
 
 # Fixed sizes of batches, whatever is asked for: the last bits of a sum can depend on them.
 IMAGES = 8
@@ -50,8 +50,8 @@ class WindowProjector:
         method: ProjectionMethod = "deconvnet",
         counts: dict[int, int] | None = None,
         device: torch.device | str = "cpu",
-        mean: ByChannel = MEAN,
-        std: ByChannel = STD,
+        mean: Channels = MEAN,
+        std: Channels = STD,
     ) -> None:
         self.operations = [_Operation(step, method) for step in steps]
         self.steps, self.counts = steps, counts

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unitscope.data.images import MEAN, STD, Batch, ByChannel, ImageSource
+from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
 from unitscope.errors import NotFinite
 from unitscope.memory import halved, is_out_of_memory
 from unitscope.search.ranking import TopActivations, rank
+from unitscope.vocabulary import Channels
 
 BLOCK_BYTES = 2**28  # of maxima and places on the device, before they are ranked
 
@@ -87,8 +88,8 @@ def search(
     top: int = 9,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] = lambda images: None,
-    mean: ByChannel = MEAN,
-    std: ByChannel = STD,
+    mean: Channels = MEAN,
+    std: Channels = STD,
     *,
     bottom: bool = False,
     per_class: bool = False,

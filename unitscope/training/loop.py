@@ -28,9 +28,9 @@ from unitscope.training.optimizers import (
     make_schedule,
 )
 from unitscope.training.recipes import Recipe
+from unitscope.vocabulary import Channels
 
 Progress = Callable[[int], None]
-Channels = tuple[float, float, float]
 
 
 class ForeignState(Exception):

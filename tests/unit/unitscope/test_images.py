@@ -15,6 +15,7 @@ from PIL import Image
 from unitscope.data import images
 from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches, read_cached, read_image, to_input
 from unitscope.data.pixel_cache import PixelCache
+from unitscope.vocabulary import Channels
 
 SIZE = 16
 COUNT = 21
@@ -257,7 +258,7 @@ def test_a_channels_own_values_may_be_equal_in_one_of_both() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("mean", "std"), [IMAGENET, ((0.5,) * 3, (0.5,) * 3)])
-def test_a_gpus_input_is_a_cpus(mean: images.ByChannel, std: images.ByChannel) -> None:
+def test_a_gpus_input_is_a_cpus(mean: Channels, std: Channels) -> None:
     pixels = some_pixels(torch.channels_last)
     found = to_input(pixels, "cuda", mean, std)
     assert found.is_contiguous(memory_format=torch.channels_last)

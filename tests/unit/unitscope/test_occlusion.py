@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from tests.unit.unitscope.test_deconvnet import fresh
-from unitscope.data.images import MEAN, STD, ByChannel
+from unitscope.data.images import MEAN, STD
 from unitscope.errors import NotFinite
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid, filling
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
-from unitscope.vocabulary import Fill
+from unitscope.vocabulary import Channels, Fill
 
 SIZE = 20
 GRID = Grid(SIZE, 6, 5)  # of its last two columns and rows of squares, two pixels are shared
@@ -69,7 +69,7 @@ class Expected:
     probabilities: np.ndarray
 
 
-def expected(pixels: torch.Tensor, filled: torch.Tensor, mean: ByChannel = MEAN, std: ByChannel = STD) -> Expected:
+def expected(pixels: torch.Tensor, filled: torch.Tensor, mean: Channels = MEAN, std: Channels = STD) -> Expected:
     """What a square takes away from a sum, and what it brings, is read off integral images."""
     clear, square = (_rectified(p.numpy(), mean, std) for p in (pixels, filled))
     clear_sums = clear.sum((2, 3))
@@ -77,7 +77,7 @@ def expected(pixels: torch.Tensor, filled: torch.Tensor, mean: ByChannel = MEAN,
     return Expected(clear_sums, clear.max((2, 3)), sums, _probabilities(clear_sums), _probabilities(sums))
 
 
-def _rectified(pixels: np.ndarray, mean: ByChannel, std: ByChannel) -> np.ndarray:
+def _rectified(pixels: np.ndarray, mean: Channels, std: Channels) -> np.ndarray:
     by_channel = np.array([mean, std])[:, :, None, None]
     images = (pixels / 255 - by_channel[0]) / by_channel[1]
     return np.maximum(np.einsum("uc,nchw->nuhw", WEIGHTS, images) + BIASES[:, None, None], 0)
