@@ -98,13 +98,8 @@ class Network:
     @cached_property
     def description(self) -> NetworkDescription:
         """Layers, shapes and receptive fields."""
-        try:
-            outputs = count_classes(self.model, self.size)
-        except ValueError as error:
-            reason = f"{self.name} can't take images of {self.size} pixels: {error}. Give another size."
-            raise InvalidArgument(reason=reason) from error
         specification = NetworkSpecification(
-            name=self.name, classes=outputs or 1, image_size=self.size, mean=self.mean, std=self.std
+            name=self.name, classes=self._outputs or 1, image_size=self.size, mean=self.mean, std=self.std
         )
         return describe_module(self.model, specification)
 
@@ -117,10 +112,18 @@ class Network:
         InvalidArgument
             its output is no logits [N, classes].
         """
-        outputs = count_classes(self.model, self.size)
-        if outputs is None:
+        if self._outputs is None:
             raise InvalidArgument(reason=f"{self.name} is no classifier: its output is no logits [N, classes].")
-        return outputs
+        return self._outputs
+
+    @cached_property
+    def _outputs(self) -> int | None:
+        """The number of logits, None for another output."""
+        try:
+            return count_classes(self.model, self.size)
+        except ValueError as error:
+            reason = f"{self.name} can't take images of {self.size} pixels: {error}. Give another size."
+            raise InvalidArgument(reason=reason) from error
 
     def class_name(self, index: int) -> str:
         """The name of a class; its index where it has none."""

@@ -220,6 +220,11 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
         InvalidArgument,
         "tells 2 classes apart, the images are of 3",
     ),
+    "too small": (
+        lambda n, p: us.train(us.Network(nn.Conv2d(3, 4, 17), size=16), p),
+        InvalidArgument,
+        "can't take images of 16 pixels",
+    ),
     "frozen": (
         lambda n, p: us.train(us.Network(Residual().requires_grad_(False), size=32), p),
         InvalidArgument,
