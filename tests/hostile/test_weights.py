@@ -17,6 +17,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.errors import exit_code, message
 from shared.store.store import Store
 from tests.hostile.fuzzing import examples
 from tests.integration.cli.helpers import NETWORK, Home
@@ -47,11 +48,11 @@ def refused_weights(path: Path, code: int, says: Sequence[str], fc: int = 16, cl
     specification = NetworkSpecification(name="zfnet", classes=classes, image_size=64, fc=fc)
     with pytest.raises(UnitscopeError) as error:
         take_weights(specification, path, Store(store))
-    assert error.value.exit_code == code
+    assert exit_code(error.value) == code
     for word in (str(path), *says):
-        assert word in str(error.value)
+        assert word in message(error.value)
     assert not store.exists()
-    return str(error.value)
+    return message(error.value)
 
 
 @pytest.mark.parametrize("how", ["pickle", "torch.save", "inside a state_dict"])
@@ -112,7 +113,7 @@ def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
             take_weights(
                 NetworkSpecification(name="zfnet", classes=2, image_size=64, fc=16), path, Store(tmp_path)
             )
-        assert error.value.exit_code == 4
+        assert exit_code(error.value) == 4
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path, tensors: Any) -> None:

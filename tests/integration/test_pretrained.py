@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from shared.errors import UsageError
 from shared.store.store import Store
 from tests.integration.serving import Server
 from unitscope.description import NetworkSpecification
-from unitscope.errors import DownloadFailed
+from unitscope.errors import DownloadFailed, InvalidArgument
 from unitscope.networks import build as networks
 from unitscope.networks.pretrained import download_weights, pretrained_url
 from worker.programs import describe
@@ -28,7 +27,7 @@ def weights_file() -> bytes:
 
 def test_the_address_is_torchvisions() -> None:
     assert pretrained_url("resnet18") == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
-    with pytest.raises(UsageError, match="zfnet has none"):
+    with pytest.raises(InvalidArgument, match="zfnet has none"):
         pretrained_url("zfnet")
 
 
