@@ -24,7 +24,7 @@ Times are medians of the rounds. In a round every way of a group runs once, one 
 with another one, and one round before the first is not counted. A ratio is the median of the rounds' ratios, with
 its range: how many times as fast ours is, or, where the goal is *at most*, our time over the other's. The goals
 are for two cores. All programs, those we are compared with too, run with the settings of glibc's allocator that
-our workers have (`producer/supervisor.py`). The times of all rounds are in `benchmarks.json`.
+our workers have (`producer/service/supervisor.py`). The times of all rounds are in `benchmarks.json`.
 """
 
 
