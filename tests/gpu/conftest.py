@@ -1,7 +1,7 @@
 """The vision code on a GPU, against the CPU.
 
-Each test runs three times: on the CPU, on a device that is pretended (``tests.pretended_device``), and on a CUDA
-device if there is one. So none of this is first run on the day when a card is at hand.
+Each test runs on a device that is pretended (``tests.pretended_device``), and on a CUDA device if there is one. So
+none of this is first run on the day when a card is at hand. The CPU by itself has its tests elsewhere.
 
 Nothing here needs a database, or more than torch, torchvision, NumPy, Pillow, safetensors and pydantic. Where what
 the other tests need isn't installed: ``python -m pytest --confcutdir tests/gpu --numprocesses 0 tests/gpu``.
@@ -31,7 +31,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=["cpu", "pretended", CUDA])
+@pytest.fixture(params=["pretended", CUDA])
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """Where to compute."""
     with _device(request.param) as found:
@@ -46,6 +46,4 @@ def gpu(request: pytest.FixtureRequest) -> Iterator[Device]:
 
 
 def _device(name: str) -> Device:
-    return Device(
-        torch.device("cpu" if name == "cpu" else "cuda"), PretendedDevice() if name == "pretended" else None
-    )
+    return Device(torch.device("cuda"), PretendedDevice() if name == "pretended" else None)
