@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, FromClause, select, tuple_
+from sqlalchemy import ColumnElement, FromClause, Select, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from producer.results.filters import EVERYTHING, Filters
@@ -90,28 +90,38 @@ class ResultTable(Generic[Row]):
         NoSuchJob, JobNotOfKind, UsageError
             a filter doesn't apply; and what ``check`` and ``conditions`` raise.
         """
-        with database.read() as session:
-            job = self._job(session, job_id, filters)
-            query = select(*(column.label(name) for name, column in self.columns.items()))
-            query = query.add_columns(*(column.label(f"key_{place}") for place, column in enumerate(self.key)))
-            query = query.select_from(self.source).where(self.job == job_id)
-            query = query.where(*self.conditions(session, job, filters))
-            if after is not None:
-                query = query.where(tuple_(*self.key) > after)
-            found = session.execute(query.order_by(*self.key).limit(limit + 1)).all()
-        rows = [self.row(*row[: len(self.columns)]) for row in found[:limit]]
-        more = len(found) > limit
-        return Page(rows, tuple(found[limit - 1][len(self.columns) :]) if more and rows else None)
+        return self._read(database, self._query(database, job_id, filters), after, limit)
 
     def rows(self, database: Database, job_id: int, filters: Filters = EVERYTHING) -> Iterator[Row]:
         """Iterate over all rows, read a page at a time; what is wrong is raised at once."""
-        return self._following(database, job_id, filters, self.page(database, job_id, filters))
+        query = self._query(database, job_id, filters)
+        return self._following(database, query, self._read(database, query))
 
-    def _following(self, database: Database, job_id: int, filters: Filters, page: Page[Row]) -> Iterator[Row]:
+    def _following(self, database: Database, query: Select[Any], page: Page[Row]) -> Iterator[Row]:
         yield from page.rows
         while page.next_key is not None:
-            page = self.page(database, job_id, filters, after=page.next_key)
+            page = self._read(database, query, page.next_key)
             yield from page.rows
+
+    def _query(self, database: Database, job_id: int, filters: Filters) -> Select[Any]:
+        """All rows in order, with the values of the key behind the columns."""
+        with database.read() as session:
+            conditions = self.conditions(session, self._job(session, job_id, filters), filters)
+        query = select(*(column.label(name) for name, column in self.columns.items()))
+        query = query.add_columns(*(column.label(f"key_{place}") for place, column in enumerate(self.key)))
+        query = query.select_from(self.source).where(self.job == job_id, *conditions)
+        return query.order_by(*self.key)
+
+    def _read(
+        self, database: Database, query: Select[Any], after: Key | None = None, limit: int = PAGE
+    ) -> Page[Row]:
+        if after is not None:
+            query = query.where(tuple_(*self.key) > after)
+        with database.read() as session:
+            found = session.execute(query.limit(limit + 1)).all()
+        rows = [self.row(*row[: len(self.columns)]) for row in found[:limit]]
+        more = len(found) > limit
+        return Page(rows, tuple(found[limit - 1][len(self.columns) :]) if more and rows else None)
 
     def _job(self, session: Session, job_id: int, filters: Filters) -> Job:
         job = job_of_kind(session, job_id, self.kind, self.title)
