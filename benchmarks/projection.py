@@ -15,7 +15,7 @@ from benchmarks.search import units_of
 from benchmarks.setting import BATCH, LAYERS, SIZE, TOP, Setting
 from unitscope.data.images import batches, to_input
 from unitscope.projection.choice import projector_for
-from unitscope.projection.requests import Projection, Requests
+from unitscope.projection.requests import Requests
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import search
 
@@ -118,16 +118,5 @@ def _check(
     projector = projector_for(model, layer, SIZE, device=places.images.device)
     for number, projection in projector.project(pixels, requests.at(some)):
         expected = projection.activation * theirs[number].cpu().numpy()
-        wrong = np.abs(whole_image(projection, expected.shape) - expected).max() / np.abs(expected).max()
+        wrong = np.abs(projection.in_image(*expected.shape[1:]) - expected).max() / np.abs(expected).max()
         assert wrong < 1e-5, f"{layer}: ours and Captum's differ by {wrong} of the largest value"
-
-
-def whole_image(projection: Projection, shape: tuple[int, ...]) -> np.ndarray:
-    """The projection in its place in the image."""
-    image = np.zeros(shape, np.float32)
-    rows, cols = projection.values.shape[1:]
-    top, left = projection.top, projection.left
-    bottom, right = min(top + rows, shape[1]), min(left + cols, shape[2])
-    inside = projection.values[:, max(0, -top) : bottom - top, max(0, -left) : right - left]
-    image[:, max(0, top) : bottom, max(0, left) : right] = inside
-    return image

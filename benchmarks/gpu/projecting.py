@@ -16,7 +16,6 @@ from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.report import Finding, LimitedRow
 from benchmarks.gpu.setting import Setting
 from benchmarks.measuring import Goal
-from benchmarks.projection import whole_image
 from benchmarks.search import units_of
 from benchmarks.setting import CONV5, TOP
 from unitscope.data.images import to_input
@@ -136,7 +135,7 @@ def _differences(setting: Setting, model: nn.Module, captum: Captum, places: Pla
     for number, projection in projected(setting, model, CONV5, _chosen(asked, some)):
         expected = projection.activation * theirs[number]
         largest = float(np.abs(expected).max()) or 1.0
-        wrong.append(float(np.abs(whole_image(projection, expected.shape) - expected).max()) / largest)
+        wrong.append(float(np.abs(projection.in_image(*expected.shape[1:]) - expected).max()) / largest)
     return wrong
 
 

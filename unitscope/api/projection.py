@@ -168,7 +168,7 @@ def project_pixels(
         ((_, projection),) = projector.project([pixels], wanted)
     geometry = geometry_of(layer)
     window = geometry.window(row, col) if geometry else None
-    values = _in_image(projection, len(pixels))
+    values = projection.in_image(*pixels.shape[:2])
     if wrong := why_wrong(values, projection.activation, recorded, float(maps.max()), window):
         raise BrokenProjection(unit=unit, layer=said, image=name, reason=wrong)
     return Projected(
@@ -202,16 +202,3 @@ def _place(maps: torch.Tensor, unit: int, place: tuple[int, int] | None) -> tupl
     return whole_number("the row of place", wanted_row, 0, rows - 1), whole_number(
         "the column of place", wanted_col, 0, columns - 1
     )
-
-
-def _in_image(projection: Projection, size: int) -> np.ndarray:
-    """The projection's values on the whole image: float32 [3, size, size]."""
-    values = np.zeros((3, size, size), np.float32)
-    height, width = projection.values.shape[1:]
-    top, left = projection.top, projection.left
-    rows = slice(max(top, 0), min(top + height, size))
-    cols = slice(max(left, 0), min(left + width, size))
-    values[:, rows, cols] = projection.values[
-        :, rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
-    ]
-    return values

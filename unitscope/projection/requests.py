@@ -36,6 +36,17 @@ class Projection:
     left: int
     activation: float
 
+    def in_image(self, height: int, width: int) -> np.ndarray:
+        """The values on an image of this size: float32 [3, height, width], zero where nothing was projected."""
+        image = np.zeros((3, height, width), np.float32)
+        rows, cols = self.values.shape[1:]
+        top, left = max(self.top, 0), max(self.left, 0)
+        bottom, right = min(self.top + rows, height), min(self.left + cols, width)
+        image[:, top:bottom, left:right] = self.values[
+            :, top - self.top : bottom - self.top, left - self.left : right - self.left
+        ]
+        return image
+
 
 class Projector(Protocol):
     """Projects units of one layer."""
