@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -56,18 +56,24 @@ def in_turn(ways: Mapping[str, Way], rounds: int) -> Turns:
 
     Each round begins with another way, so that none always follows the same one.
     """
-    names = list(ways)
-    turns = Turns({name: [] for name in names}, {})
+    turns = Turns({name: [] for name in ways}, {})
     for number in range(rounds + 1):
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            found = ways[name]()
-            turns.results[name] = found.result
-            if number:
-                turns.seconds[name].append(found.seconds)
-            said = f"round {number} of {rounds}" if number else "warming up"
-            click.echo(f"  {said}, {name}: {found.seconds:.4g} s", err=True)
+        run_round(ways, turns, number, f"round {number} of {rounds}")
     return turns
+
+
+def run_round(ways: Mapping[str, Way], turns: Turns, number: int, title: str, warm: Collection[str] = ()) -> None:
+    """Run each way once and add what it took to ``turns``; round 0 warms up the ways that are not ``warm``."""
+    names = list(ways)
+    first = number % len(names)
+    for name in names[first:] + names[:first]:
+        if not number and name in warm:
+            continue
+        found = ways[name]()
+        turns.results[name] = found.result
+        if number:
+            turns.seconds[name].append(found.seconds)
+        click.echo(f"  {title if number else 'warming up'}, {name}: {found.seconds:.4g} s", err=True)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
-import click
-
-from benchmarks.measuring import Turns, Way
+from benchmarks.measuring import Turns, Way, run_round
 
 AGAIN_SECONDS = 20.0  # the alarm comes again: an exception in a destructor is lost
 
@@ -71,20 +69,10 @@ def in_turn(ways: Mapping[str, Way], clock: Clock, rounds: int, warm: Collection
     warm
         ways that need no warming up.
     """
-    names = list(ways)
-    turns = Turns({name: [] for name in names}, {})
+    turns = Turns({name: [] for name in ways}, {})
     for number in range(rounds + 1):
         began = time.monotonic()
-        first = number % len(names)
-        for name in names[first:] + names[:first]:
-            if not number and name in warm:
-                continue
-            found = ways[name]()
-            turns.results[name] = found.result
-            if number:
-                turns.seconds[name].append(found.seconds)
-            said = f"round {number}" if number else "warming up"
-            click.echo(f"  {said}, {name}: {found.seconds:.4g} s", err=True)
+        run_round(ways, turns, number, f"round {number}", warm)
         if number and time.monotonic() - began > clock.left:
             break
     return turns
