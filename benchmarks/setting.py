@@ -122,12 +122,16 @@ class Setting:
 
     def weights_file(self) -> Path:
         """The weights of ``model`` as a file."""
-        file = self.place / "zfnet.safetensors"
-        with file.open("wb") as opened:
-            weights_writer(self.model().state_dict())(opened)
-        return file
+        return write_weights(self.model(), self.place / "zfnet.safetensors")
 
     def described(self, uses_crops: bool) -> dict[str, str | int]:
         """In words, for the page."""
         network = {"crops": str(self.crops), "weights": "trained" if self.weights else "He initialisation"}
         return {"rounds": self.rounds, "device": self.device, **(network if uses_crops else {})}
+
+
+def write_weights(model: nn.Module, file: Path) -> Path:
+    """Write a network's weights to a file; returns the file."""
+    with file.open("wb") as opened:
+        weights_writer(model.state_dict())(opened)
+    return file

@@ -15,11 +15,10 @@ from sqlalchemy import func, select
 
 from benchmarks.measuring import Goal, Row
 from benchmarks.servers import START_SECONDS, Home
-from benchmarks.setting import Setting
+from benchmarks.setting import Setting, write_weights
 from shared.jobs.tables import Shard, ShardState
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialise
-from unitscope.networks.weights import weights_writer
 
 ALIKE = 5  # jobs of one worker
 TINY = 64  # pixels
@@ -75,10 +74,7 @@ def _tiny_weights(place: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     model = networks.build("zfnet", image_size=TINY, classes=2, fc=64)
     initialise(model, "he")
-    weights = place / f"tiny-{seed}.safetensors"
-    with weights.open("wb") as opened:
-        weights_writer(model.state_dict())(opened)
-    return weights
+    return write_weights(model, place / f"tiny-{seed}.safetensors")
 
 
 def _peak(home: Home, submit: Callable[[], int]) -> float:

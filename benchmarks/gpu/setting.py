@@ -16,12 +16,11 @@ from torch import nn
 from benchmarks.gpu.clock import Clock, in_turn
 from benchmarks.gpu.cutting import Picture, cut_all, plan
 from benchmarks.measuring import Turns, Way, timed
-from benchmarks.setting import CLASSES, CONV5, Crops, found_objects
+from benchmarks.setting import CLASSES, CONV5, Crops, found_objects, write_weights
 from unitscope.data.images import Batch, ImageSource, batches
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialise
-from unitscope.networks.weights import weights_writer
 
 BATCH = 32  # images, of the search
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, for batches that lie there as float32
@@ -132,10 +131,7 @@ class Setting:
 
     def weights_file(self) -> Path:
         """The weights of ``model`` as a file."""
-        file = self.place / "zfnet.safetensors"
-        with file.open("wb") as opened:
-            weights_writer(self.model().state_dict())(opened)
-        return file
+        return write_weights(self.model(), self.place / "zfnet.safetensors")
 
     def timed(self, work: Callable[[], Any]) -> Way:
         """See ``measuring.timed``."""
