@@ -1,1 +1,1 @@
-"""What both sides agree on: settings, database, ledger, job specifications, artifact store, errors."""
+"""Code shared by producer and worker: settings, database, ledger, job specifications, artifact store, errors."""

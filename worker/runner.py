@@ -171,7 +171,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
         logger.info("shard %d is not to be had", shard_id)
         return
     broken = None
-    with logs.at_hand(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
+    with logs.log_context(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
         logger.info("begun")
         try:
             broken = _work(claim, ledger, settings, device)

@@ -1,1 +1,1 @@
-"""The database: connection, schema, the tables of data sets and networks, and the registry over them."""
+"""The database: connection, schema, the tables of data sets and networks, and their registry."""

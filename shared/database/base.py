@@ -1,4 +1,4 @@
-"""What all tables have in common: types that any database keeps, names of constraints."""
+"""The declarative base of all tables: portable column types and names of constraints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, mapped_column
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware time in UTC, on SQLite too, which keeps no time zone."""
+    """A time-zone-aware UTC time, also on SQLite, which stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -24,7 +24,8 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class CleanText(TypeDecorator[str]):
-    """Text that any database keeps: error texts and file names can hold NUL, or bytes that are no UTF-8."""
+    """Text with NUL and lone surrogates replaced: error messages and file names can contain them, and PostgreSQL
+    rejects NUL."""
 
     impl = Text
     cache_ok = True
@@ -43,7 +44,7 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that migrations can speak of them on both databases."""
+    """Declarative base. Every constraint has a name, so that migrations can refer to it on both databases."""
 
     metadata = MetaData(
         naming_convention={
@@ -65,5 +66,5 @@ class Base(DeclarativeBase):
 
 Sha256 = String(64)
 
-# A file of the artifact store: ``analyze gc`` spares what such a column names.
+# Path of a file in the artifact store: ``analyze gc`` keeps every file that such a column refers to.
 ArtifactPath = Annotated[str, mapped_column(info={"artifact": True})]

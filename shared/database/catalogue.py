@@ -19,7 +19,7 @@ from unitscope.description import NetworkDescription, NetworkSpecification
 
 @dataclass(frozen=True)
 class FoundImage:
-    """A usable image that a reader of data sets found: the columns of ``images``, and its splits."""
+    """A usable image found by a reader of data sets: the columns of ``images``, and its splits."""
 
     path: str
     object_number: int
@@ -34,7 +34,7 @@ class FoundImage:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that was left out: ``reason`` is a short code, ``detail`` what was seen."""
+    """An image or object that was left out: ``reason`` is a short code, ``detail`` a description."""
 
     path: str
     object_number: int
@@ -44,7 +44,7 @@ class Problem:
 
 @dataclass
 class FoundDataset:
-    """What a reader found below a root."""
+    """The images and problems that a reader found below a root."""
 
     kind: str
     root: str
@@ -56,12 +56,12 @@ class FoundDataset:
 
 
 def register(database: Database, name: str, found: FoundDataset) -> tuple[int, bool]:
-    """Put a data set into the registry, all of it or nothing; returns its id and whether it is new.
+    """Register a data set in one transaction; return its id and whether it is new.
 
     Raises
     ------
     DatasetExists
-        the name is taken by other content.
+        a data set of this name with other content or another root is registered.
     """
     try:
         with database.write() as session:
@@ -71,7 +71,7 @@ def register(database: Database, name: str, found: FoundDataset) -> tuple[int, b
                     raise DatasetExists(name=name)
                 return existing.id, False
             return _insert(session, name, found), True
-    except IntegrityError as error:  # registered by somebody else a moment ago
+    except IntegrityError as error:  # another process registered the name concurrently
         raise DatasetExists(name=name) from error
 
 
@@ -121,14 +121,14 @@ def _insert(session: Session, name: str, found: FoundDataset) -> int:
 
 
 def _insert_images(session: Session, images: list[dict[str, Any]]) -> Sequence[int]:
-    """Insert in order; the ids come back in the same order, ascending."""
+    """Insert the images; return their ids, ascending and in the same order."""
     if not images:
         return []
     return session.scalars(insert(Image).returning(Image.id, sort_by_parameter_order=True), images).all()
 
 
 def find_dataset(session: Session, name: str) -> Dataset:
-    """The data set called ``name``.
+    """Return the data set named ``name``.
 
     Raises
     ------
@@ -154,19 +154,19 @@ def class_index(dataset: Dataset, name: str) -> int:
 
 
 def split_sizes(session: Session, dataset: Dataset) -> dict[str, int]:
-    """Number of usable images by split."""
+    """Return the number of usable images by split."""
     rows = session.execute(
         select(ImageSplit.split, func.count())
         .where(ImageSplit.dataset_id == dataset.id)
         .group_by(ImageSplit.split)
         .order_by(ImageSplit.split)
     )
-    known = dict.fromkeys(dataset.options.get("splits", []), 0)
-    return {**known, **dict(rows.tuples().all())}
+    empty = dict.fromkeys(dataset.options.get("splits", []), 0)
+    return {**empty, **dict(rows.tuples().all())}
 
 
 def split_size(session: Session, dataset: Dataset, split: str) -> int:
-    """Number of usable images of a split, at least one.
+    """Return the number of usable images of a split, which is at least 1.
 
     Raises
     ------
@@ -181,21 +181,21 @@ def split_size(session: Session, dataset: Dataset, split: str) -> int:
 
 
 def default_split(session: Session, dataset: Dataset) -> str:
-    """``val`` where there is one, as in the paper's figure; else the first."""
+    """Return ``val`` if it has images, as in the paper's figure, else the first split that has some."""
     sizes = split_sizes(session, dataset)
-    filled = [split for split, size in sizes.items() if size]
-    return "val" if "val" in filled else next(iter([*filled, *sizes]), "val")
+    nonempty = [split for split, size in sizes.items() if size]
+    return "val" if "val" in nonempty else next(iter([*nonempty, *sizes]), "val")
 
 
 def known_network(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
-    """A network's description, if it was worked out before."""
+    """Return the stored description of a network, or None."""
     with database.read() as session:
         network = session.get(Network, specification.key())
     return NetworkDescription.model_validate(network.description) if network else None
 
 
 def remember_network(database: Database, description: NetworkDescription) -> None:
-    """Keep a network's description."""
+    """Store the description of a network."""
     specification = description.specification
     row = Network(
         key=specification.key(), name=specification.name, description=description.model_dump(mode="json")
@@ -203,11 +203,11 @@ def remember_network(database: Database, description: NetworkDescription) -> Non
     try:
         with database.write() as session:
             session.add(row)
-    except IntegrityError:  # known already: a description depends on its key alone
+    except IntegrityError:  # already stored: a description depends on its key alone
         pass
 
 
 def find_checkpoint(session: Session, job_id: int, kind: CheckpointKind) -> Checkpoint | None:
-    """A training run's state, best or last weights: of each there is one at most."""
+    """Return a training run's checkpoint of kind state, best or last, or None; there is at most one of each."""
     query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.kind == kind)
     return session.scalars(query).one_or_none()

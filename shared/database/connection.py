@@ -1,6 +1,6 @@
-"""The connection to the database: SQLite or PostgreSQL, the same for all that comes after.
+"""Connections to SQLite and PostgreSQL behind one interface.
 
-A ``Database`` belongs to the process that made it: pooled connections must not cross a fork.
+Use a ``Database`` only in the process that created it: pooled connections must not be shared across a fork.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from shared.errors import DatabaseFull, DatabaseOutOfReach
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
-DISK_FULL = "53100"  # PostgreSQL's code
-READ_ONLY = "25006"  # PostgreSQL's code: a standby, or a server that somebody holds still for a while
+DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
+READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: a standby, or a server that was set to read-only
 
 
 class database_now(GenericFunction[float]):
-    """Seconds since 1970 by the database's own clock: a worker's clock may be wrong."""
+    """Seconds since 1970 by the database's clock, since workers' clocks may be wrong."""
 
     type = Float()
     inherit_cache = True
@@ -50,7 +50,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.url.get_backend_name() == "postgresql":  # whatever driver the URL names: ours is psycopg 3
+        if self.url.get_backend_name() == "postgresql":  # always use psycopg 3, whichever driver the URL names
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine = self._engine()
         self._reading = self.engine.execution_options(read_only=True)
@@ -76,24 +76,24 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reading: on SQLite it waits for no writer.
+        """Open a session for reading; on SQLite it does not wait for writers.
 
         Raises
         ------
         DatabaseOutOfReach
-            the database doesn't answer, or the file can't be read.
+            the database does not respond, or the file can't be read.
         """
         with self._explained(), Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session in one transaction: committed at the end, rolled back by an exception.
+        """Open a session with one transaction, which is committed at the end and rolled back by an exception.
 
         Raises
         ------
         DatabaseOutOfReach
-            the database doesn't answer, or can't be written; ``DatabaseFull``: there is no room left.
+            the database does not respond, or can't be written; ``DatabaseFull`` if no space is left.
         """
         with self._explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -106,8 +106,8 @@ class Database:
             kind = DatabaseFull if _is_full(error) else DatabaseOutOfReach
             raise kind(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
-            # Without a statement nobody got as far as that: the URL says something that libpq doesn't know. And
-            # sqlite3 says DatabaseError of a file that is damaged, or is no database.
+            # Without a statement the connection itself failed: the URL has a parameter that libpq does not know.
+            # sqlite3 raises DatabaseError for a file that is damaged or not a database.
             lost = error.connection_invalidated or error.statement is None
             read_only = getattr(error.orig, "sqlstate", None) == READ_ONLY
             if lost or read_only or type(error.orig) is sqlite3.DatabaseError:
@@ -115,7 +115,7 @@ class Database:
             raise
 
     def driver_arguments(self) -> dict[str, Any]:
-        """What the driver's own ``connect`` is to be told: its URLs are not SQLAlchemy's."""
+        """Return the arguments of the driver's own ``connect``, which does not accept SQLAlchemy's URLs."""
         _, named = self.engine.dialect.create_connect_args(self.url)
         return dict(named)
 
@@ -125,39 +125,39 @@ class Database:
 
 
 def insert_missing(session: Session, model: type[DeclarativeBase], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, without making an object of each; one whose key is there already is left as it is."""
-    session.execute(upserting(session, model).on_conflict_do_nothing(), rows)
+    """Insert rows in bulk, without creating ORM objects; skip a row whose key exists."""
+    session.execute(dialect_insert(session, model).on_conflict_do_nothing(), rows)
 
 
-def upserting(session: Session, model: type[DeclarativeBase]) -> Any:
-    """The session's own INSERT of a table: SQLAlchemy's general one knows no ON CONFLICT."""
+def dialect_insert(session: Session, model: type[DeclarativeBase]) -> Any:
+    """Return the dialect's INSERT for a table; the generic one does not support ON CONFLICT."""
     insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[session.get_bind().dialect.name]
     return insert(model.__table__)
 
 
 def first_line(error: DBAPIError) -> str:
-    """The driver's own words, without the statement."""
+    """Return the first line of the driver's message, without the statement."""
     return str(error.orig).strip().splitlines()[0].strip()
 
 
 def _is_full(error: DBAPIError) -> bool:
-    """SQLite says so of its disk and of its largest size, PostgreSQL of its disk."""
+    """Return whether the disk is full, or a SQLite file has reached its maximum size."""
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
     return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == DISK_FULL
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:
-    connection.isolation_level = None  # we say BEGIN ourselves, see _begin_sqlite
+    connection.isolation_level = None  # _begin_sqlite emits BEGIN
     connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA foreign_keys=ON")
     _use_wal(connection)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Let readers and a writer pass each other; the file remembers it.
+    """Switch the file to WAL mode, in which readers and a writer do not block each other. The mode is persistent.
 
-    The change needs the file for itself, and doesn't wait for it: two processes that make a database at the same
-    moment would meet "database is locked" at once, whatever the timeout.
+    The switch needs an exclusive lock and ignores the busy timeout: if two processes create the database at the
+    same time, one would fail at once with "database is locked". So the switch is retried.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
@@ -171,7 +171,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A transaction that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT if another one wrote
-    # in between, whatever the timeout: so a writing transaction takes the write lock from the start.
+    # A transaction that reads first and writes later fails with SQLITE_BUSY_SNAPSHOT, without waiting for the busy
+    # timeout, if another one wrote in between. So a writing transaction takes the write lock when it begins.
     read_only = connection.get_execution_options().get("read_only")
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Data sets, their images and what was left out of them."""
+"""Tables of data sets, their images and splits, and the images that were left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.database.base import Base, Sha256, utc_now
 
 
 class Dataset(Base):
-    """A registered data set. ``fingerprint`` is the SHA-256 of the content of all its usable images."""
+    """A registered data set. ``fingerprint`` is a SHA-256 over the content of all its usable images."""
 
     __tablename__ = "datasets"
 
@@ -27,9 +27,9 @@ class Dataset(Base):
 
 
 class Image(Base):
-    """One usable image: a whole file, or the box of one object in it.
+    """A usable image: a whole file, or the box of one object in it.
 
-    Boxes are in pixels, from 0, right and bottom exclusive (Pillow's way); no box means the whole file.
+    Boxes are in pixels from 0, with exclusive right and bottom, as in Pillow; no box means the whole file.
     """
 
     __tablename__ = "images"
@@ -61,14 +61,14 @@ class Image(Base):
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
-        """(left, top, right, bottom), or None for the whole image."""
+        """The box (left, top, right, bottom), or None for the whole image."""
         if self.box_left is None or self.box_top is None or self.box_right is None or self.box_bottom is None:
             return None
         return self.box_left, self.box_top, self.box_right, self.box_bottom
 
 
 class ImageSplit(Base):
-    """Which images a split has; an image can be in several (``train`` and ``trainval``)."""
+    """Membership of an image in a split; an image can be in several (``train`` and ``trainval``)."""
 
     __tablename__ = "image_splits"
     __table_args__ = (Index(None, "dataset_id", "split", "image_id"),)
@@ -79,7 +79,7 @@ class ImageSplit(Base):
 
 
 class DatasetProblem(Base):
-    """What was left out of a data set when it was registered, and why."""
+    """An image or object that was left out of a data set when it was registered, with the reason."""
 
     __tablename__ = "dataset_problems"
 
@@ -87,5 +87,5 @@ class DatasetProblem(Base):
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"), index=True)
     path: Mapped[str]
     object_number: Mapped[int]
-    reason: Mapped[str]  # a short code, to count by
+    reason: Mapped[str]  # a short code, by which problems are counted
     detail: Mapped[str]

@@ -1,4 +1,4 @@
-"""Networks, training runs, and the weights that they keep: what any analysis may start from."""
+"""Tables of networks, training runs and checkpoints, which any kind of job may refer to."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from shared.jobs.tables import Job
 
 
 class CheckpointKind(StrEnum):
-    STATE = "state"  # all that a run needs to go on
-    BEST = "best"  # weights of the best validation accuracy
-    LAST = "last"  # weights of the last epoch
-    EPOCH = "epoch"  # weights of an epoch that is kept
+    STATE = "state"  # the full training state, to resume from
+    BEST = "best"  # weights with the best validation accuracy
+    LAST = "last"  # weights after the last epoch
+    EPOCH = "epoch"  # weights after one of ``keep_epochs``
 
 
 class Network(Base):
-    """The description of a network, worked out once: see ``unitscope.description``."""
+    """The stored description of a network (``unitscope.description``)."""
 
     __tablename__ = "networks"
 
@@ -31,7 +31,7 @@ class Network(Base):
 
 
 class TrainingRun(Base):
-    """A training job's network and what came of it."""
+    """The network of a training job and the results of the run."""
 
     __tablename__ = "training_runs"
 
@@ -45,18 +45,18 @@ class TrainingRun(Base):
     curves_path: Mapped[ArtifactPath | None]
     confusion_path: Mapped[ArtifactPath | None]  # picture of the confusion matrix at the best epoch
     filters_path: Mapped[ArtifactPath | None]  # picture of the first layer's filters
-    environment: Mapped[dict[str, Any] | None]  # device and versions of the libraries it ran with
+    environment: Mapped[dict[str, Any] | None]  # device and versions of libraries
 
 
 class Checkpoint(Base):
-    """What a training run keeps on disk."""
+    """A checkpoint of a training run, stored as an artifact."""
 
     __tablename__ = "checkpoints"
     __table_args__ = (one_of("kind", CheckpointKind),)
 
     job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
     kind: Mapped[str] = mapped_column(String(8), primary_key=True)
-    epoch: Mapped[int] = mapped_column(primary_key=True)  # of state, best and last there is one
+    epoch: Mapped[int] = mapped_column(primary_key=True)  # only kind ``epoch`` has more than one row per run
     path: Mapped[ArtifactPath]
     sha256: Mapped[str] = mapped_column(Sha256)
     bytes: Mapped[int]

@@ -1,4 +1,4 @@
-"""The schema's version: make it, upgrade it, refuse another one. Alembic does the work."""
+"""The schema's version: create, upgrade and check it, with Alembic."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from shared.errors import SchemaTooNew, SchemaTooOld
 if TYPE_CHECKING:
     from alembic.config import Config
 
-UPGRADE_LOCK = 8_206_113_105  # any number that is ours
+UPGRADE_LOCK = 8_206_113_105  # an arbitrary key for PostgreSQL's advisory lock
 
 
 def _migrations() -> Path:
-    """The folder of the package ``migrations``, which is not imported: it needs Alembic."""
+    """Return the folder of the package ``migrations``, without importing it, since it needs Alembic."""
     spec = importlib.util.find_spec("migrations")
     if spec is None or spec.origin is None:
         raise RuntimeError("the package 'migrations' is not installed")
     return Path(spec.origin).parent
 
 
-# The newest migration's: their files are named REVISION_WORDS.py, and come in this order.
+# Migrations are named REVISION_WORDS.py, and their revisions sort in order.
 NEWEST_REVISION = max(file.name.partition("_")[0] for file in _migrations().glob("versions/[0-9]*_*.py"))
 
 
 def open_database(url: str) -> Database:
-    """Connect, and see that the schema is the one this program knows.
+    """Connect and check that the schema is the one that this version needs.
 
-    A SQLite file is made or upgraded on the way; a PostgreSQL database is upgraded only by
-    ``analyze db upgrade``, since others may be using it.
+    A SQLite file is created or upgraded if necessary; a PostgreSQL database is upgraded only by
+    ``analyze db upgrade``, since other processes may be using it.
 
     Raises
     ------
@@ -59,12 +59,12 @@ def check(database: Database) -> None:
 
 
 def upgrade(database: Database) -> None:
-    """Bring the schema to the newest version, in one transaction.
+    """Upgrade the schema to the newest version in one transaction.
 
     Raises
     ------
     SchemaTooNew
-        a newer program made it: nothing is changed.
+        a newer version of unitscope made the schema; nothing is changed.
     """
     if _is_newer(database):
         check(database)
@@ -80,14 +80,14 @@ def _run_upgrade(database: Database) -> None:
 
     config = _config()
     with database.write() as session:
-        if not database.is_sqlite:  # one at a time; those that waited find nothing left to do
+        if not database.is_sqlite:  # one upgrade at a time; those that waited find the schema upgraded
             session.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
         config.attributes["connection"] = session.connection()
         command.upgrade(config, "head")
 
 
 def current_revision(database: Database) -> str | None:
-    """The schema's version in the database, None for an empty one."""
+    """Return the schema's version in the database, or None for an empty database."""
     with database.read() as session:
         if not inspect(session.connection()).has_table("alembic_version"):
             return None

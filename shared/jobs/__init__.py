@@ -1,1 +1,1 @@
-"""Jobs and their shards: tables, ledger, and the broker that carries shards' ids."""
+"""Jobs and their shards: tables, ledger, and the broker that delivers shard ids to workers."""

@@ -1,6 +1,6 @@
-"""Sending shards' ids through Celery on Redis, and looking at the queues.
+"""Send shard ids through Celery on Redis, and inspect the queues.
 
-Redis delivers at least once and now and then not at all: see ``shared.jobs.ledger`` for what makes that harmless.
+A message may be delivered several times or be lost: see ``shared.jobs.ledger`` for why that is harmless.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from shared.kinds.specification import QUEUES
 from shared.settings import Settings, redacted
 
 TASK = "unitscope.run_shard"
-SOCKET_PATH_LIMIT = 100  # bytes; the system's own limit is 107
+SOCKET_PATH_LIMIT = 100  # bytes; the operating system's limit is 107
 
 logger = logging.getLogger(__name__)
 
 
-_NUMBERS = itertools.count()
+_BROKER_NUMBERS = itertools.count()
 
 
 class _Credentials(CredentialProvider):
-    """Who we are to a server. A password of a file is read at each connection: it may have changed."""
+    """Username and password for a server. A password file is read at each connection, since it may change."""
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
@@ -50,7 +50,7 @@ class _Credentials(CredentialProvider):
             try:
                 password = file.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is no text"
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
                 raise RedisConnectionError(f"the password can't be read from {file}: {reason}") from None
         return (self._address.username, password) if self._address.username else (password,)
 
@@ -71,7 +71,7 @@ class Broker:
 
     @cached_property
     def celery(self) -> Celery:
-        """The Celery application: a client here, the whole of it in ``worker.app``."""
+        """The Celery application as a client; ``worker.app`` configures it further for workers."""
         app = Celery("unitscope", broker=self._address.celery_url(), set_as_current=False)
         app.conf.update(
             task_ignore_result=True,
@@ -82,12 +82,12 @@ class Broker:
             broker_transport_options={
                 "socket_timeout": 10,
                 "socket_connect_timeout": 5,
-                # Kombu shares connections between equal addresses, whatever the credentials.
-                "of_broker": next(_NUMBERS),
+                # Kombu shares connections between equal addresses, even with different credentials.
+                "broker_number": next(_BROKER_NUMBERS),
             },
             task_publish_retry=False,
         )
-        # Not in the URL, which Celery prints, and in which a password couldn't change.
+        # The password is not part of the URL, which Celery logs, so it can also be read again when it changes.
         app.amqp.Connection = partial(Connection, credential_provider=self._credentials)
         return app
 
@@ -104,7 +104,7 @@ class Broker:
         return Redis(connection_pool=ConnectionPool(socket_connect_timeout=5, socket_timeout=10, **arguments))
 
     def ping(self) -> None:
-        """See that Redis answers.
+        """Check that Redis responds.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Broker:
             self.redis.ping()
 
     def answers(self) -> bool:
-        """Whether Redis answers."""
+        """Return whether Redis responds."""
         try:
             self.ping()
         except BrokerOutOfReach:
@@ -122,7 +122,7 @@ class Broker:
         return True
 
     def depth(self, queue: str) -> int:
-        """Messages that wait in a queue.
+        """Return the number of messages in a queue.
 
         Raises
         ------
@@ -137,9 +137,9 @@ class Broker:
         Raises
         ------
         BrokerOutOfReach
-            some or all may not have been sent.
+            some or all of the messages may not have been sent.
         """
-        self.ping()  # says at once what Celery takes seconds to find out
+        self.ping()  # fails at once, where Celery would take seconds
         with self._explained(), self.celery.producer_pool.acquire(block=True) as producer:
             for shard_id, queue in shards:
                 self.celery.send_task(TASK, args=[shard_id], queue=queue, producer=producer, ignore_result=True)
@@ -148,19 +148,19 @@ class Broker:
     def _explained(self) -> Iterator[None]:
         try:
             if missing := self._address.missing_file():
-                raise BrokerOutOfReach(url=redacted(self.url), reason=f"there is no file {missing}")
+                raise BrokerOutOfReach(url=redacted(self.url), reason=f"the file {missing} does not exist")
             yield
-        except (RedisError, KombuError, OSError, ValueError, TypeError) as error:  # the last two: an odd URL
+        except (RedisError, KombuError, OSError, ValueError, TypeError) as error:  # the last two: an invalid URL
             raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
 
 
 def dispatch(ledger: Ledger, broker: Broker) -> int:
-    """Send a message for every shard that needs one; returns how many.
+    """Send a message for every queued shard that needs one; return the number of messages.
 
     Raises
     ------
     BrokerOutOfReach
-        what was not sent is marked so, and a sweeper sends it later.
+        the unsent shards are marked as unsent, and a sweeper sends their messages later.
     """
     sent = 0
     while shards := list(ledger.take_unsent()):
@@ -174,22 +174,23 @@ def dispatch(ledger: Ledger, broker: Broker) -> int:
 
 
 def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
-    """One round of looking after: expired leases, lost messages, unsent shards.
+    """Run the sweeper once: reclaim shards with expired leases, and send lost and unsent messages.
 
     Raises
     ------
     BrokerOutOfReach, DatabaseOutOfReach
     """
-    if taken := ledger.sweep():
-        logger.warning("%d shards taken back from silent workers", taken)
+    if reclaimed := ledger.sweep():
+        logger.warning("%d shards reclaimed: their leases have expired", reclaimed)
     for queue in QUEUES:
         if broker.depth(queue) == 0 and (lost := ledger.mark_lost(queue, resend_seconds)):
-            logger.warning("%d messages lost on queue %s: sent again", lost, queue)
+            logger.warning("%d messages on queue %s were lost and are sent again", lost, queue)
     dispatch(ledger, broker)
 
 
 def private_socket(home: Path) -> Path:
-    """The unix socket of the private Redis of a home folder."""
+    """Return the path of the Unix socket of a home folder's private Redis. If the path in the home folder is too
+    long for a socket, it is in the folder of temporary files."""
     socket = home / "redis" / "redis.sock"
     if len(str(socket).encode()) <= SOCKET_PATH_LIMIT:
         return socket
@@ -198,12 +199,12 @@ def private_socket(home: Path) -> Path:
 
 
 def private_password(socket: Path) -> Path:
-    """The file beside the private Redis' socket that holds its password."""
+    """Return the path of the private Redis's password file, which is next to its socket."""
     return socket.with_suffix(".password")
 
 
 def broker_for(settings: Settings) -> Broker:
-    """The broker of the settings: a server by its URL, or the private one."""
+    """Return the broker of the settings: the server of ``redis_url``, or the private Redis."""
     if settings.redis_url:
         return Broker(settings.redis_url)
     socket = private_socket(settings.home)

@@ -1,8 +1,8 @@
-"""The ledger: every transition of jobs and shards, each one transaction. What they have in common is in
+"""The ledger: the transitions of jobs and shards, each in one transaction. Their common steps are in
 ``shared.jobs.transitions``.
 
-The database is the record of work; a message is a hint that carries a shard's id. Messages may come twice,
-late or never: a claim is what gives a shard to a worker, and only the claim's token lets it write.
+The database is the record of all work; a message only carries the id of a shard that may be due. Messages may be
+delivered twice, late or never: a worker owns a shard only through a claim, and can write only with its token.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ RETRY_REQUESTED = "retry requested"
 
 
 class LeaseLost(Exception):
-    """Another worker has the shard by now, or its job is over: nothing may be written."""
+    """The claim's token is no longer valid: the shard was reclaimed, or its job has ended. Nothing was written."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A shard that a worker holds, for as long as it extends the lease."""
+    """A worker's ownership of a shard, which lasts for as long as it extends the lease."""
 
     shard_id: int
     job_id: int
@@ -62,13 +62,13 @@ class Claim:
 
 
 class Ledger:
-    """Transitions on one database. ``lease_seconds`` is how long a silent worker keeps its shard."""
+    """Transitions on one database. A lease expires ``lease_seconds`` after it was last extended."""
 
     def __init__(self, database: Database, lease_seconds: float = 30.0) -> None:
         self.database = database
         self.lease_seconds = lease_seconds
 
-    # --- asking ---
+    # --- submitting ---
 
     def submit(
         self,
@@ -77,9 +77,9 @@ class Ledger:
         force: bool = False,
         also: Callable[[Session, int], None] | None = None,
     ) -> tuple[int, bool]:
-        """Record a job with all its shards; the same specification again gives the job that exists.
+        """Insert a job with all its shards, unless a job with the same key exists and ``force`` is false.
 
-        ``also(session, job_id)`` writes what belongs to a new job, in the same transaction.
+        ``also(session, job_id)`` inserts further rows of a new job in the same transaction.
         Returns the job's id and whether it is new.
         """
         key = specification.key()
@@ -91,14 +91,14 @@ class Ledger:
             if newest and not force:
                 return newest.id, False
             generation = newest.generation + 1 if newest else 0
-            planned = specification.plan()  # before the transaction: of 100,000 shards it takes a while
+            planned = specification.plan()  # before the transaction: slow for 100,000 shards
             try:
                 with self.database.write() as session:
                     job_id = insert_job(session, specification, planned, generation)
                     if also:
                         also(session, job_id)
                     return job_id, True
-            except IntegrityError:  # somebody submitted the same a moment ago
+            except IntegrityError:  # the same specification was submitted concurrently, or ``also`` is at fault
                 with self.database.read() as session:
                     if not session.scalar(
                         select(
@@ -107,14 +107,15 @@ class Ledger:
                     ):
                         raise
 
-    # --- doing ---
+    # --- working ---
 
     def claim(self, shard_id: int, worker: str) -> Claim | None:
-        """Give the shard to ``worker``, unless somebody holds it, it is over, or has had its attempts.
+        """Claim the shard for ``worker``; return None if it is not queued and its lease has not expired, if no
+        attempts are left, or if its job has ended or is being cancelled.
 
-        One conditional UPDATE: it raises the attempt counter and sets lease and token.
+        A single conditional UPDATE increments the attempt counter and sets the lease and the token.
         """
-        if not 0 < shard_id <= LARGEST_ID:  # a message can hold anything
+        if not 0 < shard_id <= LARGEST_ID:  # the content of messages is not trusted
             return None
         token = secrets.token_hex(16)
         with self.database.write() as session:
@@ -178,7 +179,7 @@ class Ledger:
             )
 
     def heartbeat(self, claim: Claim, work_done: int) -> bool:
-        """Extend the lease and note the progress; returns whether the job is to be cancelled.
+        """Extend the lease and record the progress; return whether a cancel was requested.
 
         Raises
         ------
@@ -194,7 +195,7 @@ class Ledger:
             return bool(session.scalar(select(Job.cancel_requested).where(Job.id == claim.job_id)))
 
     def record(self, claim: Claim, write: Callable[[Session], None]) -> None:
-        """Write something on the way (an epoch, a checkpoint), only while the claim holds.
+        """Write intermediate results (an epoch, a checkpoint) and extend the lease.
 
         Raises
         ------
@@ -210,9 +211,9 @@ class Ledger:
         write: Callable[[Session], None] | None = None,
         result_path: str | None = None,
     ) -> None:
-        """Write the results, mark the shard done and count it off its job, in one transaction.
+        """Write the results, mark the shard done and decrement the job's ``shards_left``, in one transaction.
 
-        The stage's last shard opens the next stage; the job's last shard ends the job.
+        The last shard of a stage queues the next stage; the last shard of the job ends the job.
 
         Raises
         ------
@@ -239,7 +240,7 @@ class Ledger:
                 job.state = JobState.DONE
                 job.finished_at = utc_now()
                 note(session, job.id, None, "info", "job done")
-            elif job.cancel_requested:  # the worker was done before it noticed
+            elif job.cancel_requested:  # the worker finished before it saw the cancel request
                 end_if_cancelled(session, job)
             else:
                 open_next_stage(session, job)
@@ -283,7 +284,7 @@ class Ledger:
             raise_counter(session, "attempts_failed", claim.kind, claim.stage_name)
 
     def confirm_cancelled(self, claim: Claim) -> None:
-        """The worker has stopped on a cancel request.
+        """Mark the shard cancelled after its worker stopped because of a cancel request.
 
         Raises
         ------
@@ -302,7 +303,7 @@ class Ledger:
             end_if_cancelled(session, job)
 
     def _fence(self, session: Session, claim: Claim, **values: Any) -> datetime:
-        """Change the shard's row, only with the claim's token; returns when the attempt began."""
+        """Update the shard's row if the claim's token is still valid; return the time when the attempt began."""
         changed = session.execute(
             update(Shard)
             .where(Shard.id == claim.shard_id, Shard.token == claim.token, Shard.state == ShardState.RUNNING)
@@ -316,14 +317,14 @@ class Ledger:
         return began
 
     def late_write_refused(self, claim: Claim) -> None:
-        """Count a worker that came back when another had its shard."""
+        """Count a write that was refused because its worker had lost the lease."""
         with self.database.write() as session:
             raise_counter(session, "late_writes_refused", claim.kind, claim.stage_name)
 
-    # --- stopping and trying again ---
+    # --- cancelling and retrying ---
 
     def cancel(self, job_id: int) -> str:
-        """Ask that the job stop; returns its state: ``running`` while a worker still has to notice.
+        """Request that the job be cancelled; return its state, ``running`` until its workers have stopped.
 
         Raises
         ------
@@ -342,7 +343,7 @@ class Ledger:
             return job.state
 
     def retry(self, job_id: int) -> None:
-        """Queue again what a failed or cancelled job has not done; done shards stay done.
+        """Queue the unfinished shards of a failed or cancelled job again; done shards stay done.
 
         Raises
         ------
@@ -354,11 +355,11 @@ class Ledger:
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
             unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
             stage = session.scalar(select(func.min(Shard.stage)).where(unfinished))
-            if stage is None:  # an import that was broken off
+            if stage is None:  # left by an interrupted import
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried, having no shards")
             unset = ("token", "lease_until", "sent_at", "error", "worker", "started_at", "finished_at")
-            fresh = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
-            session.execute(update(Shard).where(unfinished).values(state=ShardState.WAITING, **fresh))
+            reset = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
+            session.execute(update(Shard).where(unfinished).values(state=ShardState.WAITING, **reset))
             session.execute(update(Shard).where(unfinished, Shard.stage == stage).values(state=ShardState.QUEUED))
             job.stage = stage
             job.state = JobState.QUEUED
@@ -366,12 +367,12 @@ class Ledger:
             job.error = job.finished_at = None
             note(session, job_id, None, "info", RETRY_REQUESTED)
 
-    # --- looking after ---
+    # --- sweeping ---
 
     def sweep(self) -> int:
-        """Take back the shards whose lease has run out; returns how many.
+        """Reclaim the shards whose lease has expired; return their number.
 
-        One that has had its attempts fails, with its job. Any number of sweepers may run at once.
+        A shard with no attempts left fails, and its job with it. Several sweepers may run concurrently.
         """
         swept = 0
         expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
@@ -380,35 +381,36 @@ class Ledger:
         for job_id in jobs:
             with self.database.write() as session:
                 job = lock_job(session, job_id)
-                silent = session.scalars(
+                shards = session.scalars(
                     select(Shard).where(expired, Shard.job_id == job_id).with_for_update()
                 ).all()
-                for shard in silent:
-                    lost = f"worker {shard.worker} fell silent in attempt {shard.attempt} of {MAX_ATTEMPTS}"
-                    take_back(session, job, shard, lost)
+                for shard in shards:
+                    attempt = f"attempt {shard.attempt} of {MAX_ATTEMPTS}"
+                    take_back(session, job, shard, f"worker {shard.worker} stopped responding in {attempt}")
                 session.flush()
-                for stage, count in sorted(Counting(shard.stage_name for shard in silent).items()):
+                for stage, count in sorted(Counting(shard.stage_name for shard in shards).items()):
                     raise_counter(session, "leases_lost", job.kind, stage, count)
-                swept += len(silent)
+                swept += len(shards)
         return swept
 
     def take_unsent(self, limit: int = 1000) -> Sequence[tuple[int, str]]:
-        """(shard id, queue) of queued shards no message was sent for, now marked as sent."""
+        """Mark up to ``limit`` queued shards whose message is due as sent; return their (shard id, queue)."""
         with self.database.write() as session:
             due = select(Shard.id).where(Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None))
-            # By sent_at too, which is the same of all, so that an index has them in this order.
+            # Ordering by sent_at, which is NULL in all rows, lets the database use the index.
             due = due.order_by(Shard.sent_at, Shard.id).limit(limit)
             rows = set_sent_at(session, due, database_now())
         return sorted((row.id, row.queue) for row in rows)
 
     def mark_unsent(self, shard_ids: Sequence[int]) -> None:
-        """These messages were not sent after all."""
+        """Mark shards whose message could not be sent, so that it is due again."""
         with self.database.write() as session:
             query = select(Shard.id).where(Shard.id.in_(shard_ids), Shard.state == ShardState.QUEUED)
             set_sent_at(session, query, None)
 
     def mark_lost(self, queue: str, seconds: float) -> int:
-        """The queue is empty: what was sent to it ``seconds`` ago and isn't claimed needs another message."""
+        """Mark the messages of an empty queue as due again if they were sent more than ``seconds`` ago and their
+        shards are still unclaimed; return their number."""
         with self.database.write() as session:
             query = select(Shard.id).where(
                 Shard.state == ShardState.QUEUED,
@@ -420,7 +422,7 @@ class Ledger:
     # --- workers ---
 
     def worker_seen(self, name: str, device: str, queues: Sequence[str], pid: int) -> None:
-        """Note that a worker process is alive."""
+        """Record that a worker process is alive."""
         with self.database.write() as session:
             worker = session.get(Worker, name) or Worker(name=name)
             worker.device, worker.queues, worker.pid = device, list(queues), pid
@@ -428,8 +430,8 @@ class Ledger:
             session.add(worker)
 
     def worker_gone(self, name: str) -> None:
-        """Note that a worker process was ended in good order: what it held is queued again at once, and the
-        attempt doesn't count. Only for a process that is known to be dead."""
+        """Record that a worker process was stopped deliberately: its shards are queued again at once, and the
+        attempt is not counted. Call it only when the process has exited."""
         with self.database.write() as session:
             session.execute(delete(Worker).where(Worker.name == name))
         held = and_(Shard.state == ShardState.RUNNING, Shard.worker == name)
@@ -444,13 +446,13 @@ class Ledger:
                     take_back(session, job, shard, f"worker {name} was stopped")
 
     def live_workers(self) -> Sequence[Worker]:
-        """The worker processes seen a short time ago."""
+        """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
         with self.database.read() as session:
             recent = Worker.seen_at > database_now() - WORKER_ALIVE_SECONDS
             return session.scalars(select(Worker).where(recent).order_by(Worker.name)).all()
 
 
 def log(database: Database, job_id: int, shard_id: int | None, level: str, message: str) -> None:
-    """Add a line to a job's log."""
+    """Add an event to a job's log."""
     with database.write() as session:
         note(session, job_id, shard_id, level, message)

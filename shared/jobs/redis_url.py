@@ -1,7 +1,7 @@
-"""The URL of a Redis server, read once for both that connect to it: redis-py looks, Celery sends.
+"""Parse the URL of a Redis server for both clients: redis-py inspects queues, Celery sends and receives messages.
 
-They would read it differently: Celery refuses ``rediss://`` without ``ssl_cert_reqs``, where redis-py verifies;
-the names of unix sockets and of databases aren't the same; and Celery keeps the password in URLs that it prints.
+The two parse URLs differently: Celery rejects ``rediss://`` without ``ssl_cert_reqs``, while redis-py verifies the
+certificate by default; they name Unix sockets and databases differently; and Celery logs URLs with the password.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 DEFAULT_PORT = 6379
-VERIFICATION = {  # Celery's names and redis-py's
+VERIFICATION = {  # the names of Celery and of redis-py
     "required": "required",
-    "optional": "required",  # a client never lets the server go without a certificate
+    "optional": "required",  # "optional" has no meaning for a client: a TLS server always has a certificate
     "none": "none",
     "CERT_REQUIRED": "required",
     "CERT_OPTIONAL": "required",
@@ -25,9 +25,9 @@ TLS_PARAMETERS = (*TLS_FILES, "ssl_cert_reqs", "ssl_check_hostname", "ssl_passwo
 PARAMETERS = ("db", "username", "password", "password_file")
 
 
-@dataclass(frozen=True, repr=False)  # it holds a password
+@dataclass(frozen=True, repr=False)  # no repr, since it would contain the password
 class RedisAddress:
-    """Where a Redis server is, and how to get in. ``tls``: redis-py's arguments, None for a plain connection."""
+    """Address and credentials of a Redis server. ``tls`` has redis-py's TLS arguments, None for no TLS."""
 
     host: str | None
     port: int
@@ -45,23 +45,23 @@ class RedisAddress:
 
     @property
     def verifies(self) -> bool:
-        """Whether the server has to show that it is the one that was meant."""
+        """Whether the server's certificate and host name are verified."""
         return self.tls is not None and self.tls["ssl_cert_reqs"] != "none" and self.tls["ssl_check_hostname"]
 
     def missing_file(self) -> str | None:
-        """A file of the TLS settings that isn't there: the TLS library's errors don't name it."""
-        named = [self.tls[name] for name in TLS_FILES if name in self.tls] if self.tls else []
-        return next((file for file in named if not Path(file).exists()), None)
+        """Return a TLS file that does not exist, or None. (Errors of the TLS library do not name the file.)"""
+        files = [self.tls[name] for name in TLS_FILES if name in self.tls] if self.tls else []
+        return next((file for file in files if not Path(file).exists()), None)
 
     def without_credentials(self) -> str:
-        """The same server as by somebody who has no password."""
+        """Return a URL of the server without credentials, to check whether it requires a password."""
         if self.socket:
             return f"unix://{quote(self.socket)}"
         query = f"?{urlencode(self.tls)}" if self.tls else ""
         return f"{self._scheme}://{self._host}:{self.port}{query}"
 
     def celery_url(self) -> str:
-        """The server as Celery names it, without credentials."""
+        """Return the server's URL in Celery's form, without credentials."""
         if self.socket:
             return f"redis+socket://{quote(self.socket)}?virtual_host={self.database}"
         return f"{self._scheme}://{self._host}:{self.port}/{self.database}"
@@ -76,12 +76,12 @@ class RedisAddress:
 
 
 def parse_redis_url(url: str) -> RedisAddress:
-    """Read ``redis://``, ``rediss://`` (TLS, and the server's certificate verified) or ``unix://``.
+    """Parse ``redis://``, ``rediss://`` (TLS, verifying the server's certificate by default) or ``unix://``.
 
     Raises
     ------
     ValueError
-        what is wrong, without any part of the URL that could be a password.
+        the URL is invalid. The message contains no part of the URL that could be a password.
     """
     try:
         parts = urlsplit(url)
@@ -89,19 +89,19 @@ def parse_redis_url(url: str) -> RedisAddress:
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
         raise ValueError(
-            "is not like redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET"
-            " (special characters of a password are percent-encoded)"
+            "must have the form redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET"
+            " (percent-encode special characters of the password)"
         ) from None
     if parts.scheme not in ("redis", "rediss", "unix") or port == 0:
-        raise ValueError("is not like redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET")
+        raise ValueError("must have the form redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET")
     if parts.fragment or (parts.scheme != "unix" and "@" in parts.path + parts.query):
-        raise ValueError("has a special character in its password that is not percent-encoded")
+        raise ValueError("has a special character in its password that must be percent-encoded")
     tls = _tls(given) if parts.scheme == "rediss" else None
     allowed = PARAMETERS if tls is None else PARAMETERS + TLS_PARAMETERS
     if unknown := [name for name in given if name not in allowed]:
         if unknown[0] in TLS_PARAMETERS:
-            raise ValueError(f"has {unknown[0]}, which goes with rediss://")
-        raise ValueError(f"has a parameter that is none of {', '.join(allowed)}")
+            raise ValueError(f"has {unknown[0]}, which is only valid with rediss://")
+        raise ValueError(f"has an unknown parameter; known are {', '.join(allowed)}")
     if parts.password is not None and "password_file" in given:
         raise ValueError("has both a password and a password_file")
     return RedisAddress(
@@ -120,22 +120,22 @@ def _database(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) < 6):
-        raise ValueError("has no number of a database behind the host")
+        raise ValueError("must have a database number after the host, or nothing")
     return int(text)
 
 
 def _tls(given: dict[str, str]) -> dict[str, Any]:
-    """What redis-py, and through it Celery, is told: nothing is left to their defaults."""
-    asked = given.get("ssl_cert_reqs", "required")
-    if asked not in VERIFICATION:
-        raise ValueError("has an ssl_cert_reqs that is neither required nor none")
-    named = given.get("ssl_check_hostname", "true").lower()
-    if named not in ("true", "false"):
-        raise ValueError("has an ssl_check_hostname that is neither true nor false")
-    verification = VERIFICATION[asked]
+    """Return the TLS arguments of redis-py and Celery, set explicitly so that their defaults do not matter."""
+    cert_reqs = given.get("ssl_cert_reqs", "required")
+    if cert_reqs not in VERIFICATION:
+        raise ValueError("has an invalid ssl_cert_reqs: use required or none")
+    check_hostname = given.get("ssl_check_hostname", "true").lower()
+    if check_hostname not in ("true", "false"):
+        raise ValueError("has an invalid ssl_check_hostname: use true or false")
+    verification = VERIFICATION[cert_reqs]
     others = {name: given[name] for name in (*TLS_FILES, "ssl_password") if name in given}
     return {
         "ssl_cert_reqs": verification,
-        "ssl_check_hostname": verification == "required" and named == "true",
+        "ssl_check_hostname": verification == "required" and check_hostname == "true",
         **others,
     }

@@ -1,4 +1,4 @@
-"""Jobs, their shards and events, workers, and the files of the artifact store."""
+"""Tables of jobs, shards, events, workers, counters and artifacts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.database.datasets import Dataset
 
 
 class JobState(StrEnum):
-    QUEUED = "queued"  # no shard was claimed yet
+    QUEUED = "queued"  # no shard has been claimed yet
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
@@ -22,7 +22,7 @@ class JobState(StrEnum):
 
 
 class ShardState(StrEnum):
-    WAITING = "waiting"  # its stage has not begun
+    WAITING = "waiting"  # an earlier stage is not done
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
@@ -34,7 +34,7 @@ ACTIVE_JOBS = (JobState.QUEUED, JobState.RUNNING)
 
 
 class Job(Base):
-    """What somebody asked for. ``key`` identifies the result; ``generation`` counts ``--force``."""
+    """A request and its state. ``key`` identifies the result; ``--force`` makes a new ``generation`` of a key."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -55,14 +55,14 @@ class Job(Base):
     shards_left: Mapped[int]  # of all stages
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     error: Mapped[str | None]
-    summary: Mapped[dict[str, Any] | None]  # what the job says of its result, in a few numbers
+    summary: Mapped[dict[str, Any] | None]  # key figures of the result
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
 
 class Shard(Base):
-    """A piece of a job that one worker does at a time."""
+    """A part of a job, computed by one worker at a time."""
 
     __tablename__ = "shards"
     __table_args__ = (
@@ -70,7 +70,7 @@ class Shard(Base):
         one_of("state", ShardState),
         CheckConstraint("(state = 'running') = (token IS NOT NULL AND lease_until IS NOT NULL)", name="lease"),
         CheckConstraint("attempt >= 0 AND attempt <= 3", name="attempt"),
-        Index(None, "state", "sent_at", "id"),  # messages that are due, in the order in which they are sent
+        Index(None, "state", "sent_at", "id"),  # for Ledger.take_unsent
         Index(None, "job_id", "state", "stage"),
     )
 
@@ -83,12 +83,12 @@ class Shard(Base):
     payload: Mapped[dict[str, Any]]
     state: Mapped[str]
     attempt: Mapped[int] = mapped_column(default=0)
-    token: Mapped[str | None]  # fences off a worker that lost its lease
+    token: Mapped[str | None]  # fencing token: refuses writes of a worker that lost its lease
     lease_until: Mapped[float | None]  # seconds since 1970, by the database's clock
-    sent_at: Mapped[float | None]  # likewise; NULL: a message is due
+    sent_at: Mapped[float | None]  # likewise; NULL if a message is due
     worker: Mapped[str | None]
     work_done: Mapped[int] = mapped_column(default=0)
-    work_total: Mapped[int]  # in images, or what the stage counts
+    work_total: Mapped[int]  # in images, or the unit of work of the stage
     result_path: Mapped[ArtifactPath | None]  # partial result in the artifact store
     error: Mapped[str | None]
     started_at: Mapped[datetime | None]
@@ -96,7 +96,7 @@ class Shard(Base):
 
 
 class Event(Base):
-    """What happened to a job, for `analyze logs`."""
+    """An entry of a job's log, for `analyze logs`."""
 
     __tablename__ = "events"
 
@@ -109,7 +109,7 @@ class Event(Base):
 
 
 class Worker(Base):
-    """A running worker process, alive while ``seen_at`` is recent (seconds since 1970, database clock)."""
+    """A worker process, alive while ``seen_at`` is recent (seconds since 1970, by the database's clock)."""
 
     __tablename__ = "workers"
 
@@ -122,23 +122,24 @@ class Worker(Base):
 
 
 class Counter(Base):
-    """What was counted since the database was made, for ``analyze metrics``: see ``shared.jobs.ledger``."""
+    """A counter for ``analyze metrics``, incremented by the ledger since the database was created."""
 
     __tablename__ = "counters"
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(primary_key=True)  # of the job; empty: none is known
+    kind: Mapped[str] = mapped_column(primary_key=True)  # of the job
     stage: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[float]
 
 
 class Artifact(Base):
-    """A file of the artifact store, named by its content."""
+    """A file of the artifact store."""
 
     __tablename__ = "artifacts"
 
     path: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(Sha256)
     bytes: Mapped[int]
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)  # first maker
+    # The job that wrote the file first.
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

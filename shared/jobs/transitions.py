@@ -1,4 +1,4 @@
-"""What the ledger's transitions are made of: each works in a transaction that has begun.
+"""Steps of the ledger's transitions. Each runs in the caller's transaction.
 
 A function that changes shards expects the job's row to be locked (``lock_job``).
 """
@@ -12,18 +12,19 @@ from sqlalchemy import Select, and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
-from shared.database.connection import upserting
+from shared.database.connection import dialect_insert
 from shared.errors import NoSuchJob
 from shared.jobs.tables import ACTIVE_JOBS, Counter, Event, Job, JobState, Shard, ShardState
 from shared.kinds.specification import PlannedShard, Specification
 
 MAX_ATTEMPTS = 3
-INSERTED_AT_ONCE = 5000  # shards: their rows are not all in memory at the same time
+INSERTED_AT_ONCE = 5000  # shards, to limit the memory of their rows
 
 
 def lock_job(session: Session, job_id: int) -> Job:
-    """The job's row, locked: always before its shards' rows, so that no two transitions deadlock, and two
-    last shards of a stage can't pass each other unseen. NO KEY: rows that refer to it may be inserted."""
+    """Lock and return the job's row. It is always locked before its shards' rows, so that transitions do not
+    deadlock, and so that of two shards that end a stage concurrently the second sees the first. FOR NO KEY UPDATE
+    lets other transactions insert rows that refer to the job."""
     locked = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
     job = session.scalars(locked).one_or_none()
     if job is None:
@@ -32,12 +33,12 @@ def lock_job(session: Session, job_id: int) -> Job:
 
 
 def end_job(session: Session, job: Job, state: JobState, error: str | None) -> None:
-    """The job failed or was cancelled: so are all its shards that aren't done."""
+    """End a job as failed or cancelled, and cancel its unfinished shards."""
     job.state = state
     job.error = error
     job.finished_at = utc_now()
     stop_idle_shards(session, job.id)
-    # Shards still running lose their claim: their workers notice at the next heartbeat.
+    # Running shards lose their claim; their workers learn of it at the next heartbeat.
     session.execute(
         update(Shard)
         .where(Shard.job_id == job.id, Shard.state == ShardState.RUNNING)
@@ -47,7 +48,7 @@ def end_job(session: Session, job: Job, state: JobState, error: str | None) -> N
 
 
 def stop_idle_shards(session: Session, job_id: int) -> None:
-    """Cancel what no worker holds."""
+    """Cancel the waiting and queued shards of a job."""
     session.execute(
         update(Shard)
         .where(Shard.job_id == job_id, Shard.state.in_((ShardState.WAITING, ShardState.QUEUED)))
@@ -56,7 +57,7 @@ def stop_idle_shards(session: Session, job_id: int) -> None:
 
 
 def end_if_cancelled(session: Session, job: Job) -> None:
-    """A cancelled job ends with its last running shard."""
+    """End the job as cancelled if a cancel was requested and none of its shards is running."""
     session.flush()
     running = exists().where(Shard.job_id == job.id, Shard.state == ShardState.RUNNING)
     if job.cancel_requested and not session.scalar(select(running)):
@@ -66,7 +67,7 @@ def end_if_cancelled(session: Session, job: Job) -> None:
 def insert_job(
     session: Session, specification: Specification, planned: Sequence[PlannedShard], generation: int
 ) -> int:
-    """A new job with all its shards: those of the first stage are queued. Returns its id."""
+    """Insert a job with all its shards, of which those of the first stage are queued; return its id."""
     stages = list(dict.fromkeys(shard.stage for shard in planned))
     job = Job(
         kind=specification.kind,
@@ -101,7 +102,8 @@ def insert_job(
 
 
 def open_next_stage(session: Session, job: Job) -> None:
-    """Unless a shard of this one is still queued or running. A job can have 100,000: they aren't counted."""
+    """Queue the next stage's shards, unless a shard of this stage is queued or running. This uses EXISTS instead
+    of a count, since a job can have 100,000 shards."""
     busy = Shard.state.in_((ShardState.QUEUED, ShardState.RUNNING))
     if session.scalar(select(exists().where(Shard.job_id == job.id, busy))):
         return
@@ -110,31 +112,32 @@ def open_next_stage(session: Session, job: Job) -> None:
     session.execute(update(Shard).where(waiting, Shard.stage == job.stage).values(state=ShardState.QUEUED))
 
 
-def take_back(session: Session, job: Job, shard: Shard, lost: str) -> None:
-    """Take a shard from a worker that is gone, ``lost`` being why: it is queued again, or fails with its job."""
+def take_back(session: Session, job: Job, shard: Shard, reason: str) -> None:
+    """Reclaim a shard whose worker is gone: queue it again, cancel it if its job has ended or is being cancelled,
+    or fail it and its job if no attempts are left. ``reason`` is logged."""
     failed = job.state in ACTIVE_JOBS and not job.cancel_requested and shard.attempt >= MAX_ATTEMPTS
-    note(session, job.id, shard.id, "error" if failed else "warning", f"{shard.stage_name}: {lost}")
+    note(session, job.id, shard.id, "error" if failed else "warning", f"{shard.stage_name}: {reason}")
     shard.token = shard.lease_until = shard.sent_at = None
-    if job.state not in ACTIVE_JOBS:  # it was ended over another of its shards a moment ago
+    if job.state not in ACTIVE_JOBS:  # another shard of the job ended it in this transaction
         shard.state, shard.finished_at = ShardState.CANCELLED, utc_now()
     elif job.cancel_requested:
         shard.state, shard.finished_at = ShardState.CANCELLED, utc_now()
         end_if_cancelled(session, job)
     elif failed:
         shard.state, shard.finished_at = ShardState.FAILED, utc_now()
-        shard.error = lost
+        shard.error = reason
         session.flush()
-        end_job(session, job, JobState.FAILED, f"Shard {shard.number} ({shard.stage_name}): {lost}.")
+        end_job(session, job, JobState.FAILED, f"Shard {shard.number} ({shard.stage_name}): {reason}.")
     else:
         shard.state = ShardState.QUEUED
         session.flush()
 
 
 def set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequence[Any]:
-    """Change when these shards were last sent; returns (id, queue) of those that were changed.
+    """Set ``sent_at`` of these shards; return (id, queue) of the shards that were updated.
 
-    What another transaction holds is passed over, not waited for: its job is being changed, and the next sweep
-    looks again. Waiting for many rows in no special order could deadlock.
+    Rows locked by another transaction are skipped: their job is being changed, and the next sweep includes them.
+    Waiting for many rows in an undefined order could deadlock.
     """
     return session.execute(
         update(Shard)
@@ -146,15 +149,15 @@ def set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequenc
 
 
 def raise_counter(session: Session, name: str, kind: str, stage: str, by: float = 1) -> None:
-    """Raise a counter. Everybody's transactions meet at its row: so it comes last in each, and always in the same
-    order, or two could wait for each other."""
-    row = upserting(session, Counter).values(name=name, kind=kind, stage=stage, value=by)
-    raised = row.on_conflict_do_update(
+    """Add ``by`` to a counter. All transactions contend for its row, so call this last in a transaction, and for
+    several counters always in the same order, to avoid deadlocks."""
+    row = dialect_insert(session, Counter).values(name=name, kind=kind, stage=stage, value=by)
+    upsert = row.on_conflict_do_update(
         index_elements=["name", "kind", "stage"], set_={"value": Counter.value + row.excluded.value}
     )
-    session.execute(raised)
+    session.execute(upsert)
 
 
 def note(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:
-    """Add a line to a job's log."""
+    """Add an event to a job's log."""
     session.add(Event(job_id=job_id, shard_id=shard_id, level=level, message=message))

@@ -1,4 +1,4 @@
-"""The kinds of job, a folder each: specification, tables, and a descriptor, ``KIND``."""
+"""The kinds of job. Each is a folder with a specification, tables, and a descriptor named ``KIND``."""
 
 import pkgutil
 from functools import cache
@@ -6,5 +6,5 @@ from functools import cache
 
 @cache
 def kind_names() -> tuple[str, ...]:
-    """Names of all kinds, which are the folders here. None of them is imported."""
+    """Return the names of all kinds, which are the folders in this package, without importing them."""
     return tuple(sorted(folder.name for folder in pkgutil.iter_modules(__path__) if folder.ispkg))

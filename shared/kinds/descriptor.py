@@ -1,4 +1,4 @@
-"""What generic code asks about a kind of job."""
+"""The descriptor of a kind of job, from which generic code gets all it needs to know about the kind."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from shared.kinds.specification import Specification
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of job, as both sides know it.
+    """A kind of job: the part that producer and worker share.
 
     Parameters
     ----------
     name
-        the folder's name, which is also what people type: ``analyze submit NAME``.
+        the folder's name, also used on the command line: ``analyze submit NAME``.
     specification
-        what can be asked for.
+        the class of its specifications.
     stages
-        the stages in order, each with what its work is counted in ("images"), or None where that is nothing that
-        people know.
+        the stages in order, each with the unit of its work ("images"), or None if the unit is internal.
     tables
-        the tables of its results, in an order in which a row comes after those that it refers to.
+        the tables of its results, ordered so that a table comes after those that it refers to.
     describe
-        a job in a few words, from its specification.
+        function that returns a short description of a specification.
     other_jobs
-        fields of the specification that hold numbers of other jobs; no result may depend on them.
+        fields of the specification that hold ids of other jobs; no result may depend on them.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The kinds of job that there are: every folder beside this module, by its name."""
+"""The registry of kinds of job: every folder next to this module, by name."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from shared.kinds.specification import Specification
 
 @cache
 def kinds() -> dict[str, Kind]:
-    """All kinds by name; their tables are registered with ``Base.metadata`` after this."""
+    """Import and return all kinds by name. This registers their tables with ``Base.metadata``."""
     return {name: importlib.import_module(f"shared.kinds.{name}").KIND for name in kind_names()}
 
 
 def parse(kind: str, specification: dict[str, Any]) -> Specification:
-    """Return the specification that a job row holds.
+    """Return the specification in a job's row.
 
     Raises
     ------
     SpecificationNotReadable
-        another version of the program made the job.
+        another version of unitscope made the job.
     """
     if kind not in kinds():
-        raise SpecificationNotReadable(kind=kind, reason="no such kind")
+        raise SpecificationNotReadable(kind=kind, reason="unknown kind")
     try:
         return kinds()[kind].specification.model_validate(specification)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "all of it"
-        raise SpecificationNotReadable(kind=kind, reason=f"{where}: {first['msg']}") from error
+        location = ".".join(map(str, first["loc"])) or "specification"
+        raise SpecificationNotReadable(kind=kind, reason=f"{location}: {first['msg']}") from error
 
 
 def describe(kind: str, specification: dict[str, Any]) -> str:
-    """Describe a job in a few words, whatever version of the program made it."""
+    """Return a short description of a job, also if another version of unitscope made it."""
     try:
-        asked = parse(kind, specification)
+        parsed = parse(kind, specification)
     except SpecificationNotReadable:
-        return f"{kind}, of another version"
-    return kinds()[kind].describe(asked)
+        return f"{kind} (made by another version)"
+    return kinds()[kind].describe(parsed)
 
 
 def counted_in(kind: str, stage: str) -> str | None:
-    """Return what a stage's work is counted in, None if that is not known or nothing that people know."""
-    known = kinds().get(kind)
-    return known.stages.get(stage) if known else None
+    """Return the unit of a stage's work ("images"), or None if the kind is unknown or the unit is internal."""
+    descriptor = kinds().get(kind)
+    return descriptor.stages.get(stage) if descriptor else None

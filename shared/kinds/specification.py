@@ -1,4 +1,4 @@
-"""What every job specification has: a key that identifies its result, and a plan."""
+"""The base of all job specifications: a key that identifies the result, and a plan of shards."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-# The queues: a worker takes from one or several.
+# The queues; a worker consumes one or several.
 TRAINING = "training"
-ANALYSIS = "analysis"  # wants a GPU where there is one
+ANALYSIS = "analysis"  # should run on a GPU if there is one
 CPU = "cpu"
 QUEUES = (TRAINING, ANALYSIS, CPU)
 
 
 class PlannedShard(NamedTuple):
-    """A shard to be: its stage, its payload and how much work it is."""
+    """A shard to insert: stage, queue, payload and amount of work."""
 
     stage: str
     queue: str
@@ -27,12 +27,12 @@ class PlannedShard(NamedTuple):
 
 
 class Specification(BaseModel, ABC):
-    """All that a job's result depends on, and a few things it doesn't (``not_in_key``)."""
+    """The parameters of a job: those that its result depends on, and those that it doesn't (``not_in_key``)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ClassVar[str]
-    # Raise it with every change of the computing code that can change a result.
+    # Increment it with every change of the code that can change a result.
     version: ClassVar[int]
     not_in_key: ClassVar[frozenset[str]]
 
@@ -40,18 +40,18 @@ class Specification(BaseModel, ABC):
     dataset_fingerprint: str
 
     def key(self) -> str:
-        """SHA-256 of kind, version of the computing code and parameters: equal keys, equal results."""
+        """Return the SHA-256 of kind, version and parameters; jobs with equal keys have equal results."""
         parameters = self.model_dump(mode="json", exclude={"dataset_id", *self.not_in_key})
         canonical = json.dumps([self.kind, self.version, parameters], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @abstractmethod
     def plan(self) -> list[PlannedShard]:
-        """The shards, stage by stage; a stage begins when the one before is done."""
+        """Return the shards, stage by stage; a stage starts when the previous one is done."""
 
 
 def cut(count: int, pieces: int) -> list[tuple[int, int]]:
-    """Cut range(count) into at most ``pieces`` ranges (start, stop) of nearly equal length, none empty."""
+    """Split range(count) into at most ``pieces`` non-empty ranges (start, stop) of nearly equal length."""
     pieces = max(1, min(pieces, count))
     bounds = [count * piece // pieces for piece in range(pieces + 1)]
     return list(itertools.pairwise(bounds))

@@ -1,1 +1,1 @@
-"""The artifact store, and which rows refer to its files."""
+"""The artifact store, and the database's references to its files."""

@@ -1,4 +1,4 @@
-"""Which files of the artifact store the database refers to, and which rows belong to a job."""
+"""References from the database to files of the artifact store, and the rows that belong to a job."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ ROWS_AT_ONCE = 10_000
 
 
 def artifact_columns() -> list[Column[str]]:
-    """Every column that names a file of the store. The table ``artifacts`` is none: it lists what was made."""
-    kinds()  # registers their tables
+    """Return every column that refers to a file of the store. ``artifacts.path`` is not one: that table lists all
+    files, referenced or not."""
+    kinds()  # registers the tables of all kinds
     columns = (column for table in Base.metadata.sorted_tables for column in table.columns)
     return [column for column in columns if column.info.get("artifact")]
 
 
 def rows_of_job(table: Table, job_id: int) -> ColumnElement[bool] | None:
-    """The condition for a job's rows of a table, by its ``job_id`` or by that of a table that it refers to; None:
-    the table has none of any job."""
+    """Return the condition that selects a job's rows of a table, by its ``job_id`` or by that of a table that it
+    refers to; None if the table's rows do not belong to jobs."""
     if table is Job.__table__:
         return Job.id == job_id
     if "job_id" in table.columns:
@@ -38,12 +39,12 @@ def rows_of_job(table: Table, job_id: int) -> ColumnElement[bool] | None:
 
 
 def referenced_artifacts(session: Session, job_id: int | None = None) -> Iterator[str]:
-    """Paths that rows name, of one job or of all, in no order; some more than once."""
+    """Yield the paths that rows of one job, or of all jobs, refer to; unordered and possibly repeated."""
     for column in artifact_columns():
         query = select(column).where(column.is_not(None))
         if job_id is not None:
             condition = rows_of_job(column.table, job_id)
-            assert condition is not None  # noqa: S101 - a test sees to it
+            assert condition is not None  # noqa: S101 - a test checks it for every artifact column
             query = query.where(condition)
         yield from session.scalars(query.execution_options(yield_per=ROWS_AT_ONCE))
     jobs = select(Job.specification) if job_id is None else select(Job.specification).where(Job.id == job_id)
@@ -52,7 +53,7 @@ def referenced_artifacts(session: Session, job_id: int | None = None) -> Iterato
 
 
 def _paths_in(value: Any) -> Iterator[str]:
-    """What looks like a path of the store, anywhere in a specification."""
+    """Yield every string in a specification that has the form of an artifact's path."""
     if isinstance(value, dict):
         for inner in value.values():
             yield from _paths_in(inner)

@@ -1,6 +1,7 @@
 """The artifact store: files named by the SHA-256 of their content.
 
-The same content written twice is one file, a file that has its name is whole, and nobody ever sees half of one.
+Identical content is stored once. A file gets its final name only when it is complete, so readers never see a partial
+file.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 
 
 def sha256_of(path: str) -> str:
-    """The SHA-256 that an artifact's path stands for, in hexadecimal digits."""
+    """Return the SHA-256 in an artifact's path, in hexadecimal digits."""
     return path[3:67]
 
 
 def sha256_of_file(file: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits."""
+    """Return the SHA-256 of a file's content, in hexadecimal digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What the store says of a file it took."""
+    """A file that was written to the store."""
 
     path: str  # relative to the store's root
     sha256: str
@@ -42,13 +43,13 @@ class StoredFile:
 
 
 class Store:
-    """Files below ``root``, in folders of the first two digits of their name."""
+    """Artifacts below ``root``, in folders named by the first two digits of their SHA-256."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def put(self, content: bytes, suffix: str) -> StoredFile:
-        """Keep ``content`` as a file ending in ``suffix`` (``.png``).
+        """Store ``content`` as a file with this suffix (``.png``).
 
         Raises
         ------
@@ -57,7 +58,7 @@ class Store:
         return self.write(suffix, lambda file: file.write(content))
 
     def write(self, suffix: str, writer: Callable[[IO[bytes]], object]) -> StoredFile:
-        """Keep what ``writer`` writes: to a temporary file, fsync, then renamed to its name.
+        """Store what ``writer`` writes: into a temporary file, which is fsynced and renamed.
 
         Raises
         ------
@@ -87,21 +88,22 @@ class Store:
 
     def _place(self, temporary: Path, target: Path) -> None:
         if _has_its_name(target):
-            with suppress(FileNotFoundError):  # just removed
+            with suppress(FileNotFoundError):  # removed in the meantime
                 _touch(target)
                 return
         target.parent.mkdir(exist_ok=True)
         temporary.rename(target)
 
     def settle(self, paths: Iterable[str]) -> None:
-        """See that these files are there, have `analyze gc` spare them, and see that their names, too, outlive a
-        power cut. Call it before a row refers to them: once for many files, since it costs a write to the disk for
-        every folder.
+        """Check that these files exist, update their modification times, so that `analyze gc` does not remove them,
+        and fsync their folders, so that their names survive a power failure.
+
+        Call it before a row refers to the files, once for many files: it fsyncs every folder.
 
         Raises
         ------
         ArtifactMissing
-            somebody removed one since it was written.
+            a file was removed after it was written.
         """
         folders = set()
         for path in paths:
@@ -115,12 +117,12 @@ class Store:
             _fsync_folder(folder)
 
     def locate(self, path: str) -> Path:
-        """The file of an artifact's path.
+        """Return the file of an artifact's path.
 
         Raises
         ------
         ArtifactMissing
-            it isn't there, or the path is none of an artifact.
+            the file does not exist, or ``path`` does not have the form of an artifact's path.
         """
         file = self.root / path
         if not NAME.fullmatch(path) or not file.is_file():
@@ -128,7 +130,8 @@ class Store:
         return file
 
     def verified(self, path: str) -> Path:
-        """The file of an artifact's path, whose content is still what its name says: for what a result is made of.
+        """Return the file of an artifact's path after checking its content against the SHA-256 in its name. Use it
+        for files that results are computed from.
 
         Raises
         ------
@@ -140,19 +143,19 @@ class Store:
         return file
 
     def remove(self, path: str) -> None:
-        """Remove an artifact that nothing refers to any more."""
+        """Remove an artifact; the caller ensures that no row refers to it. Other paths are ignored."""
         if NAME.fullmatch(path):
             (self.root / path).unlink(missing_ok=True)
 
 
 def _touch(file: Path) -> None:
-    """It is wanted again: `analyze gc` spares what was wanted a short time ago."""
-    with suppress(PermissionError):  # somebody else's
+    """Update the file's modification time, so that `analyze gc` does not remove it."""
+    with suppress(PermissionError):  # the file belongs to another user
         os.utime(file)
 
 
 def _has_its_name(file: Path) -> bool:
-    """Whether the file's content is what its name says."""
+    """Return whether the file's content matches the SHA-256 in its name."""
     try:
         return sha256_of_file(file) == file.stem
     except FileNotFoundError:

@@ -5,11 +5,12 @@ from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap, OcclusionPosition
 
 
-def describe(asked: OcclusionSpecification) -> str:
-    """``hide 32 px, every 8 on 64 images, zfnet conv5``."""
-    images = len(asked.images)
-    hidden = f"{asked.patch} px, every {asked.stride}"
-    return f"hide {hidden} on {images} image{'s' if images > 1 else ''}, {asked.network.name} {asked.layer}"
+def describe(specification: OcclusionSpecification) -> str:
+    """Return a short description such as ``hide 32 px, every 8 on 64 images, zfnet conv5``."""
+    count = len(specification.images)
+    images = f"{count} image{'s' if count > 1 else ''}"
+    square = f"{specification.patch} px, every {specification.stride}"
+    return f"hide {square} on {images}, {specification.network.name} {specification.layer}"
 
 
 KIND = Kind(

@@ -1,6 +1,6 @@
-"""Occlusion sweeps (paper, Fig. 7): a square hides one part of an image after the other.
+"""Occlusion sweeps (paper, Fig. 7): a square covers one part of an image after the other.
 
-Three stages: *sweep* (shards of images: maps, projections), *draw* (the same shards: figures) and *finish* (one
+Three stages: *sweep* (shards of images: maps and projections), *draw* (the same shards: figures) and *finish* (one
 shard: the contact sheet).
 """
 
@@ -14,12 +14,12 @@ from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specificatio
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import Engine, Fill
 
-# Batches hold positions of several images; a shard of fewer images than that fills them up to no purpose.
+# A batch holds positions of several images; shards of fewer images would leave batches partly padded.
 IMAGES_OF_SHARD = 8
 
 
 class OcclusionSpecification(Specification):
-    """A square's sweep over images."""
+    """An occlusion sweep over images."""
 
     kind: ClassVar[str] = "occlusion"
     version: ClassVar[int] = 1
@@ -27,38 +27,38 @@ class OcclusionSpecification(Specification):
         {"split", "shards", "weights_path", "training_job_id", "top9_job_id"}
     )
 
-    split: str | None  # that the images were chosen from
-    # Numbers of the images in the data set, in the order of their ids: the same on every database.
+    split: str | None  # from which the images were chosen
+    # Positions of the images in their data set, in the order of ids: unlike ids, the same in every database.
     images: list[int] = Field(min_length=1)
-    whole_files: bool = False  # not the objects' boxes
+    whole_files: bool = False  # sweep whole files instead of the objects' boxes
     network: NetworkSpecification
     weights_sha256: str
     weights_path: str  # in the artifact store
     training_job_id: int | None
     layer: str
     path: str
-    unit: int | None  # None: of each image the strongest
-    target: int | None  # index of another class whose probability is recorded
+    unit: int | None  # None: the strongest unit of each image
+    target: int | None  # index of another class whose probability is also recorded
     patch: int = Field(ge=1, description="side of the square, in pixels of the network's input")
     stride: int = Field(ge=1)
     fill: Fill = "grey"
-    seed: int = Field(default=0, ge=0, lt=2**63, description="of the noise")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the noise")
     engine: Engine = "auto"
     approximate: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     memory_mb: int = Field(default=1024, ge=1)
-    positions: bool = False  # a row for every position of the square
-    # A search whose top images of the unit are shown in the figures.
+    positions: bool = False  # also record a row for every position of the square
+    # A top-9 search, whose top images of the unit are shown in the figures.
     top9_key: str | None = None
     top9_job_id: int | None = None
     shards: int | None = Field(default=None, ge=1, le=100_000, description="None: one for every 8 images")
 
     @property
     def together(self) -> int:
-        """How many images mostly come together, whatever the shards."""
+        """Number of images that are usually swept together; it does not depend on ``shards``."""
         return min(len(self.images), IMAGES_OF_SHARD)
 
     def plan(self) -> list[PlannedShard]:
-        """Shards of images; the work is counted in images."""
+        """Plan shards of images; the unit of work is images."""
         ranges = cut(len(self.images), self.shards or -(-len(self.images) // IMAGES_OF_SHARD))
         return [
             *(

@@ -1,4 +1,4 @@
-"""What an occlusion sweep leaves."""
+"""Result tables of an occlusion sweep."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from shared.jobs.tables import Job
 
 
 class OcclusionMap(Base):
-    """What the sweep of an image found: read it through the view ``occlusion_maps`` of the migrations.
+    """The result of the sweep of an image. Read it through the view ``occlusion_maps``.
 
-    Rows and columns are the square's first ones, in pixels of the network's input; activations are sums over the
-    unit's map behind its ReLU, probabilities of the true class unless another is named.
+    ``*_row`` and ``*_col`` are the square's top row and left column in pixels of the network's input. Activations
+    are sums over the unit's map after its ReLU. Probabilities are those of the true class, except ``*target*``.
     """
 
     __tablename__ = "occlusion_map_rows"
@@ -30,34 +30,34 @@ class OcclusionMap(Base):
     unit: Mapped[int]
     clear_activation: Mapped[float]
     clear_probability: Mapped[float]
-    clear_class: Mapped[str]  # the most probable
-    positions: Mapped[int]  # of the square
-    computed: Mapped[int]  # of them; the others were interpolated
-    error: Mapped[float | None]  # measured on a sample of those, in shares of a map's range
+    clear_class: Mapped[str]  # the predicted class without the square
+    positions: Mapped[int]  # number of positions of the square
+    computed: Mapped[int]  # number of computed positions; the others were interpolated
+    error: Mapped[float | None]  # of the interpolation, measured on a sample, as a share of the map's range
     min_activation: Mapped[float]
     min_activation_row: Mapped[int]
     min_activation_col: Mapped[int]
     min_probability: Mapped[float]
     min_probability_row: Mapped[int]
     min_probability_col: Mapped[int]
-    class_changes: Mapped[int]  # positions where another class than the clear image's is the most probable
-    correlation: Mapped[float | None]  # of activation and probability over the positions; NULL: one is constant
+    class_changes: Mapped[int]  # number of positions where the predicted class differs from ``clear_class``
+    correlation: Mapped[float | None]  # of activation and probability over the positions; NULL if one is constant
     target_class: Mapped[str | None]
     clear_target_probability: Mapped[float | None]
     min_target_probability: Mapped[float | None]
     max_target_probability: Mapped[float | None]
-    # Mean over the positions whose centre is inside, or outside, of the object's box; where whole files are swept.
+    # Mean over the positions whose centre is inside, or outside, the object's box; only if whole files are swept.
     inside_probability: Mapped[float | None]
     outside_probability: Mapped[float | None]
     engine: Mapped[str]
     array_path: Mapped[ArtifactPath]
-    projection_path: Mapped[ArtifactPath | None]  # of the unit, from this image; NULL: it doesn't fire
-    patch_path: Mapped[ArtifactPath | None]  # what the projection is of
+    projection_path: Mapped[ArtifactPath | None]  # of the unit, from this image; NULL if the unit isn't positive
+    patch_path: Mapped[ArtifactPath | None]  # the image patch that was projected
     picture_path: Mapped[ArtifactPath | None]  # the figure
 
 
 class OcclusionPosition(Base):
-    """A position of the square on an image: read it through the view ``occlusion_positions``."""
+    """A position of the square on an image. Read it through the view ``occlusion_positions``."""
 
     __tablename__ = "occlusion_position_rows"
 
@@ -68,7 +68,7 @@ class OcclusionPosition(Base):
     activation: Mapped[float]
     probability: Mapped[float]
     target_probability: Mapped[float | None]
-    class_name: Mapped[str]  # the most probable
+    class_name: Mapped[str]  # the predicted class
 
 
 class OcclusionJob(Base):

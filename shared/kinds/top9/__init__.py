@@ -12,10 +12,10 @@ from shared.kinds.top9.tables import (
 )
 
 
-def describe(asked: Top9Specification) -> str:
-    """``top 9 of zfnet conv5, val``."""
-    layers = ", ".join(layer.layer for layer in asked.layers)
-    return f"top {asked.top} of {asked.network.name} {layers}, {asked.split}"
+def describe(specification: Top9Specification) -> str:
+    """Return a short description such as ``top 9 of zfnet conv5, val``."""
+    layers = ", ".join(layer.layer for layer in specification.layers)
+    return f"top {specification.top} of {specification.network.name} {layers}, {specification.split}"
 
 
 KIND = Kind(

@@ -1,7 +1,7 @@
-"""The top-9 search (paper, Fig. 2): for every unit the images that fire it most, projected back to pixels.
+"""The top-9 search (paper, Fig. 2): for every unit the images with the strongest activations, projected to pixels.
 
-Four stages: *search* (shards of images), *select* (one shard: merges), *project* (shards of units)
-and *finish* (one shard: the contact sheets).
+Four stages: *search* (shards of images), *select* (one shard, which merges), *project* (shards of units)
+and *finish* (one shard, which draws the contact sheets).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specificatio
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import ProjectionMethod
 
-# Every forward pass of the search has this many images, wherever shards begin: the last bits of an
-# activation can depend on the shape of a batch, and rows must not depend on the number of shards.
+# Every forward pass of the search has this many images, and shards start at multiples of it: the last bits of an
+# activation can depend on the batch size, and rows must not depend on the number of shards.
 SEARCH_BATCH = 32
 
 
 class SearchedLayerSpecification(BaseModel):
-    """A convolution to be searched and the units of it."""
+    """A layer to search, and its units."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,13 +44,13 @@ class Top9Specification(Specification):
     training_job_id: int | None
     layers: list[SearchedLayerSpecification] = Field(min_length=1)
     top: int = Field(default=9, ge=1, le=100)
-    bottom: bool = False  # also the images with the lowest spatial minimum
-    per_class: bool = False  # also the top images of each class
+    bottom: bool = False  # also find the images with the lowest spatial minimum
+    per_class: bool = False  # also find the top images of each class
     projection: ProjectionMethod = "deconvnet"
     shards: int = Field(default=8, ge=1, le=100_000)
 
     def plan(self) -> list[PlannedShard]:
-        """Search shards begin at multiples of the batch size; project shards take units of one layer."""
+        """Plan search shards that start at multiples of the batch size, and project shards of one layer each."""
         batches = -(-self.image_count // SEARCH_BATCH)
         shards = [
             PlannedShard(

@@ -1,4 +1,4 @@
-"""What a top-9 search leaves."""
+"""Result tables of a top-9 search."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class SearchedLayer(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"))
-    layer: Mapped[str]  # as people say it: conv5
-    layer_path: Mapped[str]  # the module: features.10
+    layer: Mapped[str]  # its name: conv5
+    layer_path: Mapped[str]  # its module: features.10
     contact_sheet_path: Mapped[ArtifactPath | None]
 
 
 class SearchedUnit(Base):
-    """A unit that a top-9 job searched; a dead one was positive on no image."""
+    """A unit that a top-9 job searched; a dead unit was positive on no image."""
 
     __tablename__ = "searched_units"
 
@@ -36,7 +36,7 @@ class SearchedUnit(Base):
 
 
 class RankedActivation:
-    """What the rows of every ranking have: an image that fires a unit, how much, and where in the unit's map."""
+    """Columns of all rankings: an image, its activation of a unit, and the activation's position in the map."""
 
     layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True)
@@ -48,19 +48,19 @@ class RankedActivation:
 
 
 class TopActivation(RankedActivation, Base):
-    """One of the images that fire a unit most: read it through the view ``top_activations`` of the migrations."""
+    """One of the images with a unit's strongest activations. Read it through the view ``top_activations``."""
 
     __tablename__ = "top_activation_rows"
     __table_args__ = (CheckConstraint("rank >= 1", name="rank"), CheckConstraint("unit >= 0", name="unit"))
 
     patch_path: Mapped[ArtifactPath]
     projection_path: Mapped[ArtifactPath]
-    projection_scale: Mapped[float]  # largest |value| of the projection: what is drawn as full black or white
-    tied: Mapped[bool | None]  # another image fires the unit exactly as much; NULL: made before this was noted
+    projection_scale: Mapped[float]  # largest |value| of the projection, drawn as black or white
+    tied: Mapped[bool | None]  # another image has exactly this activation; NULL in jobs made before schema 0003
 
 
 class UnitStatistics(Base):
-    """Of a unit's spatial maximum in each image: read it through the view ``unit_statistics``."""
+    """Statistics of a unit's spatial maximum over the images. Read it through the view ``unit_statistics``."""
 
     __tablename__ = "unit_statistics_rows"
     __table_args__ = (CheckConstraint("images >= 1", name="images"),)
@@ -71,16 +71,16 @@ class UnitStatistics(Base):
     mean: Mapped[float]
     minimum: Mapped[float]
     maximum: Mapped[float]
-    fired_share: Mapped[float]  # 0 to 1: of the images where it is positive
+    fired_share: Mapped[float]  # share of images with a positive maximum, 0 to 1
     q50: Mapped[float]  # quantiles
     q90: Mapped[float]
     q99: Mapped[float]
     q999: Mapped[float]
-    histogram: Mapped[list[int]]  # images in equal steps from minimum to maximum
+    histogram: Mapped[list[int]]  # images per bin; bins of equal width from minimum to maximum
 
 
 class BottomActivation(RankedActivation, Base):
-    """One of the images with a unit's lowest spatial minima: read it through the view ``bottom_activations``."""
+    """One of the images with a unit's lowest spatial minima. Read it through the view ``bottom_activations``."""
 
     __tablename__ = "bottom_activation_rows"
     __table_args__ = (
@@ -90,7 +90,8 @@ class BottomActivation(RankedActivation, Base):
 
 
 class ClassActivation(RankedActivation, Base):
-    """One of the images of a class that fire a unit most: read it through the view ``class_activations``."""
+    """One of a class's images with a unit's strongest activations. Read it through the view
+    ``class_activations``."""
 
     __tablename__ = "class_activation_rows"
     __table_args__ = (

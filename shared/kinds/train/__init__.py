@@ -6,9 +6,9 @@ from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Answer, Epoch
 
 
-def describe(asked: TrainSpecification) -> str:
-    """``train zfnet, 50 epochs``."""
-    return f"train {asked.network.name}, {asked.recipe.epochs} epochs"
+def describe(specification: TrainSpecification) -> str:
+    """Return a short description such as ``train zfnet, 50 epochs``."""
+    return f"train {specification.network.name}, {specification.recipe.epochs} epochs"
 
 
 KIND = Kind(

@@ -1,4 +1,4 @@
-"""A training run: one shard, which goes on from its last checkpoint."""
+"""Training runs. A run is one shard, which resumes from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from shared.kinds.specification import TRAINING, PlannedShard, Specification
 from unitscope.description import NetworkSpecification
 from unitscope.training.recipes import Recipe
 
-# What version 1 had beside network and splits: there was one recipe, the replications', and no name for it.
+# Fields of version 1, which had the values of the recipe, but neither a recipe nor its name.
 VERSION_1_RECIPE = frozenset({"epochs", "batch_size", "learning_rate", "lr_step", "lr_gamma", "flip", "init"})
 KEPT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # paper, Fig. 4
 
 
 class TrainSpecification(Specification):
-    """A network, a recipe, and what it learns from."""
+    """The network, the recipe and the data of a training run."""
 
     kind: ClassVar[str] = "train"
     version: ClassVar[int] = 2
@@ -31,13 +31,13 @@ class TrainSpecification(Specification):
     val_split: str = "val"
     train_count: int = Field(ge=1)
     val_count: int = Field(ge=1)
-    train_per_class: int | None = Field(default=None, ge=1, description="so many training images of each class")
+    train_per_class: int | None = Field(default=None, ge=1, description="number of training images of each class")
     seed: int = Field(default=0, ge=0, lt=2**63)
-    keep_epochs: tuple[int, ...] = Field(default=KEPT_EPOCHS, description="weights of these epochs are kept")
-    # Weights to begin with, in the artifact store; the head of another number of classes is left out.
+    keep_epochs: tuple[int, ...] = Field(default=KEPT_EPOCHS, description="epochs after which weights are kept")
+    # Initial weights in the artifact store; a head for another number of classes is not loaded.
     weights_sha256: str | None = None
     weights_path: str | None = None
-    # The state of a finished run that this one goes on from.
+    # The state of a finished run that this one extends.
     extended_sha256: str | None = None
     extended_path: str | None = None
     extended_job_id: int | None = None
@@ -46,14 +46,14 @@ class TrainSpecification(Specification):
 
     @model_validator(mode="before")
     @classmethod
-    def _of_version_1(cls, values: Any) -> Any:
-        """Jobs of the first version are still listed, shown, compared and run."""
+    def _convert_version_1(cls, values: Any) -> Any:
+        """Convert the specification of a job of version 1, so that it can still be listed, shown and run."""
         if not isinstance(values, dict) or "recipe" in values or not values.keys() >= VERSION_1_RECIPE:
             return values
-        kept = {name: value for name, value in values.items() if name not in VERSION_1_RECIPE}
-        return kept | {"recipe_name": "zfnet", "recipe": {name: values[name] for name in VERSION_1_RECIPE}}
+        others = {name: value for name, value in values.items() if name not in VERSION_1_RECIPE}
+        return others | {"recipe_name": "zfnet", "recipe": {name: values[name] for name in VERSION_1_RECIPE}}
 
     def plan(self) -> list[PlannedShard]:
-        """One shard; its work is counted in images seen."""
+        """Plan one shard; the unit of work is images seen."""
         epochs = self.recipe.epochs - self.extended_epochs
         return [PlannedShard("train", TRAINING, {}, epochs * (self.train_count + self.val_count))]

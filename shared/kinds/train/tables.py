@@ -1,4 +1,4 @@
-"""What a training run leaves beside its row and its checkpoints (``shared.database.networks``)."""
+"""Result tables of a training run; its row and checkpoints are in ``shared.database.networks``."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Epoch(Base):
     phase: Mapped[str] = mapped_column(String(8), primary_key=True)
     loss: Mapped[float]
     accuracy: Mapped[float]  # 0 to 1
-    top5_accuracy: Mapped[float | None]  # the right class is among the five most probable
-    gradient_norm: Mapped[float | None]  # mean over the steps; NULL where nothing was learned
+    top5_accuracy: Mapped[float | None]  # the true class is among the five most probable
+    gradient_norm: Mapped[float | None]  # mean over the steps; NULL for validation
     learning_rate: Mapped[float]
     images: Mapped[int]
     seconds: Mapped[float]
 
 
 class Answer(Base):
-    """How often images of a class were taken for another, at a run's best epoch: read it through the view
-    ``confusion_matrix``. Pairs that don't occur have no row."""
+    """Number of validation images by true and predicted class at a run's best epoch. Read it through the view
+    ``confusion_matrix``. Pairs with no images have no row."""
 
     __tablename__ = "answers"
     __table_args__ = (CheckConstraint("images > 0", name="images"),)

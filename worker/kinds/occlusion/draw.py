@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.database.datasets import Dataset, Image
-from shared.errors import ImageGone
+from shared.errors import ImageNoLongerReadable
 from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.kinds.occlusion.tables import OcclusionMap
 from shared.store.store import StoredFile
@@ -73,7 +73,7 @@ def _figure(
     try:
         pixels = read_cached(swept_source(specification, source), specification.network.image_size, cache)
     except UnreadableImage as error:  # it could be read when it was swept
-        raise ImageGone(image=source.path, reason=str(error), job_id=context.claim.job_id) from error
+        raise ImageNoLongerReadable(image=source.path, reason=str(error), job_id=context.claim.job_id) from error
     whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     filled = filling(whole, specification.fill, specification.patch, specification.seed)[0]
     drawn = [

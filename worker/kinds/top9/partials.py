@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.errors import OfAnotherVersion
+from shared.errors import IncompatibleVersion
 from shared.store.store import StoredFile
 from unitscope.search.ranking import FIELDS, TopActivations
 from unitscope.search.search import LayerSearch
@@ -94,13 +94,13 @@ def _load_top(arrays: Mapping[str, np.ndarray], prefix: str) -> TopActivations:
 
 @contextmanager
 def _stored(file: Path) -> Iterator[Mapping[str, np.ndarray]]:
-    """Arrays of a file that a stage left. Raises ``OfAnotherVersion`` where one of them is not there."""
+    """Arrays of a file that a stage left. Raises ``IncompatibleVersion`` where one of them is not there."""
     with np.load(file, allow_pickle=False) as arrays:
         try:
             yield arrays
         except KeyError as error:
             path = f"{file.parent.name}/{file.name}"
-            raise OfAnotherVersion(path=path, reason=error.args[0] if error.args else error) from error
+            raise IncompatibleVersion(path=path, reason=error.args[0] if error.args else error) from error
 
 
 def _store(context: ShardContext, arrays: Arrays) -> StoredFile:

@@ -15,7 +15,7 @@ from torch import nn
 from shared.database.catalogue import find_checkpoint
 from shared.database.datasets import Dataset
 from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
-from shared.errors import OfAnotherVersion
+from shared.errors import IncompatibleVersion
 from shared.jobs.tables import Job
 from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Answer, Epoch, Phase
@@ -134,7 +134,7 @@ def _resume(run: _Run) -> None:
 
     Raises
     ------
-    OfAnotherVersion
+    IncompatibleVersion
     """
     with run.context.database.read() as session:
         own = find_checkpoint(session, run.job_id, CheckpointKind.STATE)
@@ -145,7 +145,7 @@ def _resume(run: _Run) -> None:
     try:
         run.trainer.load_state(torch.load(file, map_location="cpu", weights_only=True))
     except (pickle.UnpicklingError, ForeignState) as error:
-        raise OfAnotherVersion(path=path, reason=one_line(str(error), LONGEST_REASON)) from error
+        raise IncompatibleVersion(path=path, reason=one_line(str(error), LONGEST_REASON)) from error
     if own is None:
         _take_over_epochs(run)
     images = run.specification.train_count + run.specification.val_count
