@@ -138,7 +138,7 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
         raise BadSettings(reason=f"{path}: {error}") from None
     if settings.heartbeat_seconds >= settings.lease_seconds:
         raise BadSettings(
-            reason="heartbeat_seconds must be smaller than lease_seconds, or leases expire before they are extended"
+            reason="heartbeat_seconds must be smaller than lease_seconds, or leases expire between heartbeats"
         )
     _check_urls(settings)
     # Relative paths are resolved against the command's folder, so that workers that it starts use the same paths.

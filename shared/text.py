@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 # Control characters except tab and line feed, bidirectional formatting characters, and lone surrogates.
-_ESCAPED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
     r"""Return ``text`` with control characters and unprintable characters escaped as ``\x1b``; line feeds stay."""
-    return _ESCAPED.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return _UNFIT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(text: str, longest: int = 2000) -> str:

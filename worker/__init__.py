@@ -1,1 +1,1 @@
-"""Answering: the Celery application, the job kinds and the vision code."""
+"""The worker: the Celery application, the shard runner, and the stages of each kind of job."""

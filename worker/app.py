@@ -1,6 +1,6 @@
-"""The Celery application. The parent process imports no torch: only its one child computes.
+"""The Celery application. Only the pool's single child process imports torch and computes; the parent does not.
 
-Delivery is at least once, and the ledger is what decides: see ``shared.jobs.ledger``.
+Celery delivers messages at least once, and the ledger decides whether a shard is run: see ``shared.jobs.ledger``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 settings = load_settings()
 logs.set_up(settings.log_format)
 
-# Whatever scheme the URL has: see worker.transport.
+# Use worker.transport for both URL schemes.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.transport:Transport"))
 
 app: Celery = broker_for(settings).celery
@@ -35,37 +35,37 @@ app.set_current()
 app.conf.update(
     task_queues=[Queue(name, routing_key=name) for name in QUEUES],
     task_default_queue=QUEUES[0],
-    # Acknowledged at the end, one at a time: a worker that computes holds no other shard's message back.
+    # Acknowledge late and prefetch nothing, so that a busy worker does not hold back messages of other shards.
     task_acks_late=True,
     worker_prefetch_multiplier=1,
     worker_concurrency=1,
-    # True, Celery 6's default, loses the task in flight when Redis restarts.
+    # True, the default of Celery 6, would lose the running task when Redis restarts.
     worker_cancel_long_running_tasks_on_connection_loss=False,
     broker_connection_retry_on_startup=True,
     broker_transport_options={
         **app.conf.broker_transport_options,
-        "visibility_timeout": 3600,  # a second delivery is ignored, so this may be short of a training run
+        "visibility_timeout": 3600,  # may be shorter than a training run: the ledger ignores a second delivery
     },
     worker_send_task_events=False,
-    worker_enable_remote_control=False,  # nobody here sends commands, so nobody else is to
+    worker_enable_remote_control=False,  # not used, and anyone with access to Redis could send commands
     task_send_sent_event=False,
 )
 
 
 @setup_logging.connect
-def _keep_our_logging(**event: Any) -> None:
-    """Where somebody listens to this signal Celery sets up nothing of its own."""
+def _disable_celery_logging(**event: Any) -> None:
+    """Keep the logging set up above: Celery configures its own only if this signal has no receiver."""
 
 
 @worker_init.connect
-def _keep_to_ourselves(**event: Any) -> None:
-    """What a worker makes is for its user alone, also if it was started by hand."""
+def _restrict_permissions(**event: Any) -> None:
+    """Make new files accessible to the worker's user only, also if the worker was not started by `analyze`."""
     os.umask(0o077)
 
 
 @worker_ready.connect
-def _follow_the_supervisor(**event: Any) -> None:
-    """End with the supervisor, even one that was killed: no process is left behind."""
+def _exit_with_supervisor(**event: Any) -> None:
+    """Exit when the supervisor exits, even if it was killed, so that no worker is left running."""
     supervisor = os.environ.get("ANALYZE_SUPERVISOR_PID")
 
     def watch() -> None:
@@ -79,14 +79,14 @@ def _follow_the_supervisor(**event: Any) -> None:
 
 @app.task(name=TASK, ignore_result=True)
 def run_shard(shard_id: object) -> None:
-    """Claim the shard and do it; whatever the message says beyond the id isn't looked at."""
+    """Claim and run a shard. Only the shard id of the message is used."""
     from worker.devices import DeviceUnusable
-    from worker.runner import run  # torch comes with it: only into the child
+    from worker.runner import run  # imports torch, in the child process only
 
     try:
         run(shard_id, settings)
     except DeviceUnusable as error:
-        logger.error("%s: another process is started", error)
-        # The pool gives the process ten seconds to answer, and takes no other message meanwhile: a device that is
-        # gone for good doesn't eat one after the other.
+        logger.error("%s: the worker process is restarted", error)
+        # The pool waits ten seconds for the process and takes no other message meanwhile, so that a device that
+        # has failed for good does not consume message after message.
         os._exit(1)

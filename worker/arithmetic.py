@@ -1,4 +1,4 @@
-"""How a worker's process computes."""
+"""Deterministic arithmetic in a worker process."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from unitscope.determinism import FIXED_ORDER
 
 
 def settle_arithmetic(threads: int | None) -> None:
-    """The same bits every time, and on a GPU float32 as on a CPU: TF32 keeps ten bits of a mantissa.
+    """Configure torch for bitwise reproducible results and full float32 precision, and set its number of threads.
 
-    On a GPU this takes: cuDNN's algorithms chosen by shape, not by a race, among those that add in a fixed order;
-    and workspaces of a fixed size for cuBLAS, which looks for that when it is first used. All else that searches,
-    projections and sweeps run adds in a fixed order anyway. Among it are the backward passes of poolings: that of
-    ``max_pool2d`` adds up, for each place, the windows that chose it, one after the other, and uses no atomic
-    additions; neither do those of average poolings in channels-last memory, nor that of the ``avg_pool3d`` inside
-    contrast normalisation, whose stride is 1, though ``torch.use_deterministic_algorithms`` refuses the last two.
-    For training see ``unitscope.determinism``.
+    On a GPU, TF32 is disabled, since it has a mantissa of only 10 bits; cuDNN uses deterministic algorithms,
+    chosen by shape and not by benchmark; and cuBLAS uses workspaces of a fixed size, which it reads from the
+    environment when it is first used. All other operations of searches, projections and sweeps are deterministic
+    anyway, including the backward passes of pooling: ``max_pool2d`` sums, for each position, over the windows that
+    selected it, without atomic additions. Average pooling in channels-last memory and the ``avg_pool3d`` of stride
+    1 inside contrast normalisation do not use atomic additions either, although
+    ``torch.use_deterministic_algorithms`` rejects both. For training see ``unitscope.determinism``.
     """
     if threads:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""What code that works for a job gets to see of it."""
+"""The context of code that computes for a job."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from shared.store.store import Store
 
 
 class JobContext:
-    """A job's request, the stores, and the device.
+    """A job's specification, the database, the artifact store, and the device.
 
-    Decoded pixels are kept in ``cache_folder``, ``cache_bytes`` of them at most; 0: none.
+    Decoded images are cached in ``cache_folder``, up to ``cache_bytes``; 0 disables the cache.
     """
 
     def __init__(

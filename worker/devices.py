@@ -1,7 +1,7 @@
-"""Whether this process can still compute on its device.
+"""Checks whether this process can still compute on its device.
 
-A CUDA error other than too little memory breaks the process' CUDA context: whatever it computes from then on fails
-with the same error. Such a process has to end; the device itself may be well.
+A CUDA error other than out of memory corrupts the process's CUDA context: every later computation fails with the
+same error. Such a process has to exit; the device itself may be fine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 from unitscope.memory import is_out_of_memory
 
-# What PyTorch's messages begin with, where they have no class of their own.
+# Prefixes of the messages of PyTorch's CUDA errors that have no class of their own.
 CUDA_ERRORS = (
     *("CUDA error", "CUDA driver error", "CUDA unknown error", "cuDNN error"),
     *("No CUDA GPUs are available", "Found no NVIDIA driver", "Unexpected error from cudaGetDeviceCount"),
@@ -21,11 +21,11 @@ ACCELERATOR_ERROR: type[RuntimeError] | tuple[()] = getattr(torch, "AcceleratorE
 
 
 class DeviceUnusable(Exception):
-    """The device can't be used by this process any more: it has to end."""
+    """This process can't use its device any more and has to exit."""
 
 
-def breaks_the_process(error: BaseException | None) -> bool:
-    """Whether an exception is, or comes from, a CUDA error after which the process can compute nothing."""
+def corrupts_cuda_context(error: BaseException | None) -> bool:
+    """Return whether an exception, or a cause or context of it, is a CUDA error that corrupts the CUDA context."""
     while error is not None:
         if _is_cuda_error(error):
             return True
@@ -33,15 +33,15 @@ def breaks_the_process(error: BaseException | None) -> bool:
     return False
 
 
-def lacks_memory(error: BaseException) -> bool:
-    """Whether the device's memory, or the machine's, did not suffice."""
+def is_memory_error(error: BaseException) -> bool:
+    """Return whether the device or the machine ran out of memory."""
     if isinstance(error, RuntimeError):
         return is_out_of_memory(error) or "out of memory" in str(error) or "bad_alloc" in str(error)
     return isinstance(error, MemoryError)
 
 
 def _is_cuda_error(error: BaseException) -> bool:
-    if lacks_memory(error):
+    if is_memory_error(error):
         return False
     return isinstance(error, ACCELERATOR_ERROR) or (
         isinstance(error, RuntimeError) and str(error).startswith(CUDA_ERRORS)
@@ -49,8 +49,8 @@ def _is_cuda_error(error: BaseException) -> bool:
 
 
 @cache
-def see_that_usable(device: str) -> None:
-    """Compute something on the device; only the first time in this process.
+def check_device(device: str) -> None:
+    """Check that the device can compute. Later calls in the same process do nothing.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Memory of a worker process between two shards."""
+"""Release of unused memory of a worker process between shards."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import torch
 
 @cache
 def _malloc_trim() -> Callable[[int], int] | None:
-    """glibc's own; None where the C library is another."""
+    """Return glibc's ``malloc_trim``, or None for another C library."""
     trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
     return trim
 
 
 def give_back() -> None:
-    """Give the memory that nothing uses back to the kernel, and that of a GPU to other processes.
+    """Return unused memory to the operating system, and unused GPU memory to other processes.
 
-    Within a shard a worker keeps what it had (``producer.service.supervisor.MALLOC``): its batches are alike.
-    From shard to shard the shapes change with the layer, and what one has left doesn't fit the next: without this
-    a worker holds more than twice the memory that it uses after 1,000 shards. It takes some milliseconds.
+    Within a shard the process keeps freed memory (``producer.service.supervisor.MALLOC``), since all batches have
+    the same shapes. Between shards the shapes change with the layer and the freed blocks do not fit: without this
+    call a worker holds more than twice the memory that it uses after 1,000 shards. The call takes a few
+    milliseconds.
     """
     if torch.cuda.is_initialized():
-        gc.collect()  # an optimizer and its schedule refer to one another, and so would stay on the GPU
+        gc.collect()  # an optimizer and its scheduler form a reference cycle, which would keep them on the GPU
         torch.cuda.empty_cache()
     trim = _malloc_trim()
     if trim:

@@ -1,4 +1,4 @@
-"""One shard, from its claim to its end: with a heartbeat beside the work, and every outcome in the ledger."""
+"""Runs a shard: claims it, computes it while a thread sends heartbeats, and records the outcome in the ledger."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from shared.text import one_line
 from unitscope.errors import UnitscopeError
 from worker.arithmetic import settle_arithmetic
 from worker.context import JobContext
-from worker.devices import DeviceUnusable, breaks_the_process, lacks_memory, see_that_usable
+from worker.devices import DeviceUnusable, check_device, corrupts_cuda_context, is_memory_error
 from worker.kinds import stage_function
 from worker.memory import give_back
 
-AGAIN_SECONDS = 1.0  # between two attempts to complete a shard
-LONGEST_REASON = 300  # letters: PyTorch says much of its allocator
+RETRY_SECONDS = 1.0  # between two attempts to complete a shard
+LONGEST_REASON = 300  # characters: PyTorch's message describes its allocator at length
 
 logger = logging.getLogger(__name__)
 
 
 class Cancelled(Exception):
-    """Somebody asked that the job stop."""
+    """The job's cancellation was requested."""
 
 
 class ShardContext(JobContext):
-    """What a stage's code gets: the job's context, and ways to tell and to be told."""
+    """The context of a stage's code: the job's context, the claim, and methods to report progress and results."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ShardContext(JobContext):
         self.lease_lost = threading.Event()
 
     def progress(self, work: int = 1) -> None:
-        """So much more work is done. Call it after every batch: it also stops work that nobody wants any more.
+        """Report that ``work`` more units are done. Call it after every batch: it raises if the shard is to stop.
 
         Raises
         ------
@@ -76,14 +76,14 @@ class ShardContext(JobContext):
             raise Cancelled
 
     def record(self, write: Callable[[Session], None]) -> None:
-        """Write to the database on the way, while the lease holds (raises ``LeaseLost``)."""
+        """Write intermediate results to the database. Raises ``LeaseLost`` if the claim is no longer valid."""
         self._ledger.record(self.claim, write)
 
     def complete(self, write: Callable[[Session], None] | None = None, result_path: str | None = None) -> None:
-        """End the shard with its results, in one transaction.
+        """Write the shard's results and mark it done, in one transaction.
 
-        While the database is away this is tried again, for as long as a lease lasts: what was computed would have
-        to be computed again. ``write`` is called each time, and makes its rows anew.
+        While the database is unreachable, retry for the duration of a lease, so that the results are not lost.
+        ``write`` is called in each attempt and must create its rows each time.
 
         Raises
         ------
@@ -96,17 +96,17 @@ class ShardContext(JobContext):
             except DatabaseOutOfReach as error:
                 if time.monotonic() > deadline:
                     raise
-                logger.warning("completed again in a moment: %s", error)
-            if self.lease_lost.wait(AGAIN_SECONDS):
+                logger.warning("the results could not be written, retrying: %s", error)
+            if self.lease_lost.wait(RETRY_SECONDS):
                 raise LeaseLost(f"shard {self.claim.shard_id}")
 
     def log(self, level: str, message: str) -> None:
-        """Add a line to the job's log."""
+        """Add an event to the job's log."""
         log(self.database, self.claim.job_id, self.claim.shard_id, level, message)
 
 
 class _Heartbeat:
-    """A thread that extends the lease and brings back cancel requests while the work goes on."""
+    """A thread that extends the lease and receives cancel requests while the shard is computed."""
 
     def __init__(self, context: ShardContext, ledger: Ledger, seconds: float) -> None:
         self.context, self.ledger, self.seconds = context, ledger, seconds
@@ -130,75 +130,75 @@ class _Heartbeat:
             except LeaseLost:
                 self.context.lease_lost.set()
                 return
-            except DatabaseOutOfReach as error:  # it may come back before the lease runs out
+            except DatabaseOutOfReach as error:  # it may be reachable again before the lease expires
                 logger.warning("heartbeat: %s", error)
 
 
 @cache
 def _ledger(url: str, lease_seconds: float) -> Ledger:
-    """One ledger a process, made in the process that uses it."""
+    """Return this process's ledger."""
     return Ledger(open_database(url), lease_seconds)
 
 
 @cache
 def _broker(settings: Settings) -> Broker:
-    """One connection a process."""
+    """Return this process's broker."""
     return broker_for(settings)
 
 
 def worker_name() -> str:
-    """Who claims: the name the supervisor gave, or host and process."""
+    """Return the worker's name: the one the supervisor set, or the host name and process id."""
     return os.environ.get("ANALYZE_WORKER_NAME") or f"{socket.gethostname()}:{os.getpid()}"
 
 
 def run(shard_id: object, settings: Settings, device: str | None = None) -> None:
-    """Do the shard if it can be claimed; every way in which that can end is written down.
+    """Run the shard if it can be claimed, and record its outcome in the ledger.
 
     Raises
     ------
     DeviceUnusable
-        this process can do no other shard. What it had is written down or was not claimed.
+        this process can't run another shard. The outcome was recorded, or the shard was not claimed.
     """
     if not isinstance(shard_id, int) or isinstance(shard_id, bool) or not 0 < shard_id < 2**63:
-        logger.warning("a message without a shard's id is ignored")
+        logger.warning("message ignored: it has no valid shard id")
         return
     settle_arithmetic(settings.threads)
     device = device or os.environ.get("ANALYZE_DEVICE") or "cpu"
-    see_that_usable(device)
+    check_device(device)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
     claim = ledger.claim(shard_id, worker_name())
     if claim is None:
-        logger.info("shard %d is not to be had", shard_id)
+        logger.info("shard %d cannot be claimed: it is done, cancelled, or leased by another worker", shard_id)
         return
     broken = None
     with logs.log_context(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
-        logger.info("begun")
+        logger.info("shard started")
         try:
             broken = _work(claim, ledger, settings, device)
-            logger.info("ended")
+            logger.info("shard finished")
         except LeaseLost as error:
-            logger.warning("lease lost, nothing written: %s", error)
+            logger.warning("lease lost, results discarded: %s", error)
             _count_late_write(ledger, claim)
-            broken = error if breaks_the_process(error) else None
+            broken = error if corrupts_cuda_context(error) else None
     if broken is None:
         give_back()
     try:
         dispatch(ledger, _broker(settings))
-    except BrokerOutOfReach as error:  # a sweeper sends the next stage later
+    except BrokerOutOfReach as error:  # a sweeper sends the next stage's messages later
         logger.warning("%s", error)
     if broken:
-        raise DeviceUnusable(f"after a CUDA error {device} can't be used by this process any more") from broken
+        raise DeviceUnusable(f"this process can't use {device} any more after a CUDA error") from broken
 
 
 def _count_late_write(ledger: Ledger, claim: Claim) -> None:
     try:
         ledger.late_write_refused(claim)
-    except DatabaseOutOfReach as error:  # a figure less
+    except DatabaseOutOfReach as error:  # the count is only a metric
         logger.warning("%s", error)
 
 
 def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exception | None:
-    """Do a shard that was claimed; returns the error after which this process can't compute any more."""
+    """Run a claimed shard and record its outcome; return the error if it has corrupted the CUDA context."""
     try:
         store = Store(settings.resolved_store)
         context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
@@ -208,21 +208,21 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exce
         raise
     except Cancelled:
         ledger.confirm_cancelled(claim)
-    except OutOfReach as error:  # the database was away: the lease runs out, and a sweeper gives it to another
+    except OutOfReach as error:  # the lease expires, and the sweeper queues the shard again
         logger.warning("%s", error)
     except Exception as error:
-        if breaks_the_process(error):
-            logger.exception("the device can't be used by this process any more")
+        if corrupts_cuda_context(error):
+            logger.exception("this process can't use its device any more")
             ledger.fail(claim, traceback.format_exc(limit=-12), again=True)
             return error
-        if isinstance(error, UnitscopeError):  # known, and the same every time
+        if isinstance(error, UnitscopeError):  # a known error, which another attempt would raise again
             ledger.fail(claim, str(error), again=False)
             return None
         logger.exception("the attempt failed")
-        if lacks_memory(error):  # which others use, too: it may suffice the next time, or on another machine
+        if is_memory_error(error):  # retried, since other processes may use less memory by then
             reason = one_line(str(error), LONGEST_REASON)
-            said = str(OutOfMemory(device=device, reason=reason, job_id=claim.job_id))
+            message = str(OutOfMemory(device=device, reason=reason, job_id=claim.job_id))
         else:
-            said = traceback.format_exc(limit=-12)
-        ledger.fail(claim, said, again=True)
+            message = traceback.format_exc(limit=-12)
+        ledger.fail(claim, message, again=True)
     return None

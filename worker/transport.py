@@ -1,8 +1,8 @@
-"""Celery's transport over Redis, for a worker: what lies in a queue is hostile until checked.
+"""Celery's Redis transport for workers, which validates untrusted messages.
 
-Whoever can write to Redis can put anything into a queue. Kombu reads it before any of our code does, and an
-envelope that isn't what it expects ends the worker, with the shard that it computes. So nothing of a message is
-passed on but its shard's id, in an envelope of our own: no other task, no time limits, no callbacks.
+Anyone who can write to Redis can put arbitrary data into a queue. Kombu decodes a message before any task runs,
+and an unexpected envelope would terminate the worker and the shard that it computes. So only the shard id of a
+message is passed on, in a new envelope: no other task, no time limits, no callbacks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def checked(message: Any, queue: str) -> dict[str, Any] | None:
-    """The message anew, with the shard's id of the one that came and nothing else; None where there is no id."""
+    """Return a new message with only the shard id of the received one, or None if that has no shard id."""
     try:
         if message["headers"]["task"] != TASK:
             return None
@@ -49,14 +49,14 @@ def checked(message: Any, queue: str) -> dict[str, Any] | None:
 
 
 class Channel(redis.Channel):
-    """Survives what is no JSON, and a server that goes away while a shard is computed."""
+    """Channel that tolerates messages that can't be decoded, and a server that disconnects during a shard."""
 
     def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         try:
             super().basic_ack(delivery_tag, multiple)
         except self.connection_errors:
-            # Else this worker would wait for ever for room to take another one: nothing else notices that the
-            # server was away. It has the message still, and delivers it again; the ledger knows what is done.
+            # Release the message locally. Otherwise this worker would wait forever for a free prefetch slot. The
+            # server still has the message and delivers it again; the ledger ignores shards that are done.
             virtual.QoS.ack(self.qos, delivery_tag)
             raise
 
@@ -64,12 +64,12 @@ class Channel(redis.Channel):
         try:
             return super()._brpop_read(**options)
         except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
-            logger.warning("a message that can't be read is thrown away (%s)", type(error).__name__)
+            logger.warning("message discarded: it can't be decoded (%s)", type(error).__name__)
             return True
 
 
 class Transport(redis.Transport):
-    """Delivers shards' ids and nothing else."""
+    """Transport that delivers only shard ids."""
 
     Channel = Channel
 
@@ -77,4 +77,4 @@ class Transport(redis.Transport):
         if shard := checked(message, queue):
             super()._deliver(shard, queue)
         else:
-            logger.warning("a message without a shard's id is thrown away")
+            logger.warning("message discarded: it has no shard id")

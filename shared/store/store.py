@@ -1,7 +1,7 @@
 """The artifact store: files named by the SHA-256 of their content.
 
-Identical content is stored once. A file gets its final name only when it is complete, so readers never see a partial
-file.
+Identical content is stored once. A file gets its final name only when it is complete, so that readers never see a
+partial file.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Store:
         temporary.rename(target)
 
     def settle(self, paths: Iterable[str]) -> None:
-        """Check that these files exist, update their modification times, so that `analyze gc` does not remove them,
-        and fsync their folders, so that their names survive a power failure.
+        """Check that these files exist, update their modification times, so that `analyze gc` does not remove
+        them, and fsync their folders, so that their names survive a power failure.
 
         Call it before a row refers to the files, once for many files: it fsyncs every folder.
 

@@ -229,7 +229,7 @@ def test_a_full_disk_fails_the_job_and_retry_ends_it(
     try:
         analyze("watch", job, code=1)
         error = analyze.json("status", job)["error"]
-        assert error.startswith("No room left in the artifact store")
+        assert error.startswith("No space left in the artifact store")
         assert StoreFull.__doc__
         assert not list((analyze.home / "store" / "incoming").iterdir())
         done = "SELECT count(*) AS n FROM shards WHERE state = 'done'"

@@ -62,7 +62,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(
     database.close()
     analyze("watch", job)
     assert outcome(analyze, job) == undisturbed
-    assert "goes on behind epoch" in analyze("logs", job).stdout
+    assert "resumed after epoch" in analyze("logs", job).stdout
     assert analyze.json("query", f"SELECT attempt FROM shards WHERE job_id = {job}") == [{"attempt": 3}]
 
 
@@ -99,7 +99,7 @@ def test_a_cancelled_run_stops_within_its_epoch_and_goes_on_at_retry(
         assert state["epoch"] == 1
         assert (analyze.home / "store" / state["path"]).stat().st_size == state["bytes"]
         analyze("retry", job, "--wait")
-        assert "goes on behind epoch 1" in analyze("logs", job).stdout
+        assert "resumed after epoch 1" in analyze("logs", job).stdout
         assert outcome(analyze, job) == outcome(analyze, submit(analyze, *long_epochs, "--force", "--wait"))
     finally:
         analyze.stop()
@@ -193,7 +193,7 @@ def test_few_images_of_each_class_other_layers_and_given_weights(home: tuple[Ana
         analyze, "--epochs", 1, "--without", "conv4,conv3", "--weights", analyze.home / "store" / best["path"],
         "--wait",
     )  # fmt: skip
-    assert "begins with given weights; new: nothing" in analyze("logs", again).stdout
+    assert "initial weights loaded; randomly initialised: none" in analyze("logs", again).stdout
 
 
 def test_a_network_that_breaks_down_is_stopped_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:

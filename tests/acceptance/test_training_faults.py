@@ -96,7 +96,7 @@ def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_bits(
     analyze("watch", job)
     assert part < kept(analyze, job)["bytes"]
     assert outcome(analyze, job) == undisturbed
-    assert analyze("logs", job).stdout.count("goes on behind epoch") == 2
+    assert analyze("logs", job).stdout.count("resumed after epoch") == 2
 
 
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="limits of another process: Linux only")
@@ -112,11 +112,11 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_retry_goes_on_from_it(
     child.rlimit(psutil.RLIMIT_FSIZE, free)
     status = analyze.json("status", job)
     assert status["state"] == "failed"
-    assert status["error"].startswith("No room left in the artifact store")
+    assert status["error"].startswith("No space left in the artifact store")
     state = kept(analyze, job)
     assert 1 <= state["epoch"] < EPOCHS
     assert incoming(analyze) <= left
     analyze("retry", job, "--wait")
-    assert f"goes on behind epoch {state['epoch']}" in analyze("logs", job).stdout
+    assert f"resumed after epoch {state['epoch']}" in analyze("logs", job).stdout
     assert outcome(analyze, job) == undisturbed
     assert kept(analyze, job)["epoch"] == EPOCHS

@@ -43,7 +43,7 @@ def kill_always(case: Case) -> None:
     case.wait()
     failed = [shard for shard in case.home.shards(job) if shard.state == ShardState.FAILED]
     assert [shard.attempt for shard in failed] == [3]
-    assert "fell silent in attempt 3 of 3" in (case.home.job(job).error or "")
+    assert "stopped responding in attempt 3 of 3" in (case.home.job(job).error or "")
     case.home("retry", job)
 
 

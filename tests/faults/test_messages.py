@@ -151,7 +151,7 @@ def wrong_types(case: Case) -> None:
         client.delete(queue)
         client.set(queue, "somebody else's")
     injection.release()
-    case.wait_until(lambda: "out of reach" in case.home.log())
+    case.wait_until(lambda: "is unreachable" in case.home.log())
     for queue in QUEUES:
         client.delete(queue)
 

@@ -51,7 +51,7 @@ def disk_full(case: Case) -> None:
     storage.leave(case.draw.choice((0, 4096, 50_000)))
     try:
         job = case.submit()
-        failed_with(case, job, "No room left in the artifact store")
+        failed_with(case, job, "No space left in the artifact store")
         case.wait_until(lambda: set((case.home.store / "incoming").iterdir()) <= left)
     finally:
         storage.enlarge()

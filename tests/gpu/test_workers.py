@@ -333,7 +333,7 @@ def test_a_training_run_goes_on_after_a_kill(service: Service) -> None:
     job = int(service.home(*service.words("train")).stdout)
     injection.reached()
     service.wait(job)
-    assert "goes on behind epoch 1" in service.home("logs", job).stdout
+    assert "resumed after epoch 1" in service.home("logs", job).stdout
     if service.device == "cpu":
         assert service.content(job) == service.content(FIRST_RUN)
         return

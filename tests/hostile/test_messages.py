@@ -125,10 +125,10 @@ class Watched:
 
     def answers(self) -> str:
         """Wait until the worker has had the shard that is sent now; what was said meanwhile, and before."""
-        before = self.words().count("is not to be had")
+        before = self.words().count("cannot be claimed")
         self.broker.send([(NO_SHARD, "analysis")])
         self.analyze.wait(
-            lambda: self.words().count("is not to be had") > before and self.broker.depth("analysis") == 0
+            lambda: self.words().count("cannot be claimed") > before and self.broker.depth("analysis") == 0
         )
         return self.words()
 
@@ -149,7 +149,7 @@ def test_a_worker_throws_away_what_is_no_shard_and_goes_on(worker: Watched, tmp_
     for content in (*HOSTILE.values(), pickled(tmp_path / "sprung"), b"x" * 20_000_000):
         worker.put(packed(content))
     words = worker.answers()
-    assert words.count("is thrown away") == len(HOSTILE) + 2
+    assert words.count("message discarded") == len(HOSTILE) + 2
     assert worker.pid() == worker.process
     assert not (tmp_path / "sprung").exists()
     for trace in ("Traceback", "Unrecoverable", "Connection to broker lost", "\x1b]", "\nforged"):
@@ -163,7 +163,7 @@ def test_a_worker_takes_the_id_and_nothing_else_from_a_message(worker: Watched) 
     for content in HARMLESS.values():
         worker.put(packed(content))
     words = worker.answers().removeprefix(before)
-    assert words.count("is not to be had") + words.count("is ignored") == len(HARMLESS) + 1
+    assert words.count("cannot be claimed") + words.count("message ignored") == len(HARMLESS) + 1
     assert "Traceback" not in words
     assert worker.pid() == worker.process
     assert worker.broker.redis.hlen("unacked") == 0

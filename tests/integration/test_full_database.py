@@ -121,7 +121,7 @@ def test_a_ledger_without_room_writes_all_or_nothing(
         lambda: ledger.complete(claim, lines, f"ab/{SHA256}.npz"),
         lambda: ledger.record(claim, lines),
     ):
-        with pytest.raises(DatabaseFull, match="No room left for the database"):
+        with pytest.raises(DatabaseFull, match="No space left for the database"):
             refused()
         assert dump(ledger) == before
     give()
@@ -178,7 +178,7 @@ def test_the_command_line_says_that_there_is_no_room(home: Home, trained: int, t
         submit = ("submit", "--layer", "5", "--dataset", "shapes", "--run", trained, "--shards", "1000")
         jobs = here.jobs()
         storage.leave(65_536)
-        line = refusal(here(*submit, "--force", code=3), 3, ("No room left", "Free some space"))
+        line = refusal(here(*submit, "--force", code=3), 3, ("No space left", "Free some space"))
         assert "is it running" not in line.lower()
         storage.leave(0)
         if (

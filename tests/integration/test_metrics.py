@@ -193,13 +193,13 @@ def test_lines_of_a_worker_say_what_is_at_hand(analyze: Analyze, shapes_root: Pa
     analyze.up()
     train = "submit train --dataset shapes --network zfnet --size 64 --fc 16 --maps 8,8,8 --epochs 1 --wait"
     job = int(analyze(*train.split()).stdout)
-    analyze.wait(lambda: '"ended"' in analyze.log())
+    analyze.wait(lambda: '"shard finished"' in analyze.log())
     analyze.stop()
     said, *written = (analyze.home / "started.log").read_text().splitlines()
     assert said.startswith("unitscope is up")  # for people
     # Celery's words of farewell pass by every log.
     lines = [json.loads(line) for line in written if line and not line.startswith("worker: ")]
-    begun = next(line for line in lines if line["message"] == "begun")
+    begun = next(line for line in lines if line["message"] == "shard started")
     assert (begun["job"], begun["stage"], begun["attempt"], begun["device"]) == (job, "train", 1, "cpu")
     assert begun["level"] == "INFO"
-    assert begun["worker"] == next(line["worker"] for line in lines if line["message"] == "ended")
+    assert begun["worker"] == next(line["worker"] for line in lines if line["message"] == "shard finished")

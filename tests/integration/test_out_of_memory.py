@@ -39,7 +39,7 @@ def test_a_training_run_names_what_helps(analyze: Analyze, tmp_path: Path) -> No
     assert analyze.json("status", 1)["state"] == "done"
     status = analyze.json("status", 2)
     assert status["state"] == "failed"
-    assert "The memory of cpu does not suffice (" in status["error"]
+    assert "Not enough memory on cpu (" in status["error"]
     assert "--batch-size" in status["error"]
     assert "`analyze retry 2`" in status["error"]
     said = analyze("logs", 2).stdout

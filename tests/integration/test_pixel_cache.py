@@ -165,7 +165,7 @@ def test_a_limit_that_is_too_small_means_no_cache(
     assert home.search(too_small) == with_cache
     assert len(decoded) > home.count
     assert not home.settings().cache_folder.exists()
-    assert "pixels are not cached" in caplog.text
+    assert "decoded images are not cached" in caplog.text
     assert pixel_cache(home.context(home.settings()), SIZE) is not None
 
 

@@ -126,7 +126,7 @@ def test_a_worker_whose_device_is_gone_takes_no_shard(machine: Analyze, tmp_path
     machine("dataset", "add", "shapes", "--root", tmp_path / "shapes")
     (worker,) = up(machine, "--devices", "cuda:0", count=1)
     job = machine(*TRAIN, "--epochs", 1).stdout.strip()
-    machine.wait(lambda: machine.log().count("another process is started") >= 2)
+    machine.wait(lambda: machine.log().count("worker process is restarted") >= 2)
     status = machine.json("status", job)
     assert (status["state"], status["stages"][0]["shards"]) == ("queued", {"queued": 1})
     assert "begins" not in machine("logs", job).stdout
@@ -150,7 +150,7 @@ def test_only_the_child_loads_torch(analyze: Analyze) -> None:
             patch.setenv(name, value)
         broker = broker_for(load_settings())
     broker.celery.send_task(TASK, args=[10**6], queue="analysis", ignore_result=True)  # any message will do
-    analyze.wait(lambda: "not to be had" in analyze.log(), supervisor)
+    analyze.wait(lambda: "cannot be claimed" in analyze.log(), supervisor)
     (child,) = psutil.Process(worker.pid).children()
     assert "libtorch" in loaded(child.pid)
     for pid in (worker.pid, supervisor.pid):

@@ -1,7 +1,7 @@
 """The stages of each kind of job.
 
-``worker.kinds.KIND.STAGE`` is a module with a function of the stage's name, which takes a ``ShardContext``;
-``worker.kinds.KIND.check`` has ``check``, which computes a sample of a done job's rows again.
+The module ``worker.kinds.KIND.STAGE`` has a function named STAGE, which takes a ``ShardContext`` and runs a shard;
+``worker.kinds.KIND.check`` has the function ``check``, which recomputes a sample of a done job's rows.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 
 def stage_function(kind: str, stage: str) -> Callable[[Any], None]:
-    """The function that does a shard of a stage; its module, and torch with it, is imported only here."""
+    """Return the function that runs a shard of a stage, importing its module, and torch, on demand."""
     function: Callable[[Any], None] = getattr(importlib.import_module(f"worker.kinds.{kind}.{stage}"), stage)
     return function
 
 
 def check_function(kind: str) -> Callable[..., Any]:
-    """The function that computes a sample of a done job's rows again, for ``analyze verify``."""
+    """Return the function that recomputes a sample of a done job's rows, for ``analyze verify``."""
     function: Callable[..., Any] = importlib.import_module(f"worker.kinds.{kind}.check").check
     return function

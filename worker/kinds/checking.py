@@ -1,29 +1,29 @@
-"""What the checks of all kinds have in common: values as recorded, and as computed again."""
+"""Comparison of recorded and recomputed values, for the checks of all kinds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-ROUNDING = 1e-4  # other batches, other devices: the last bits differ
+ROUNDING = 1e-4  # relative difference allowed for other batch sizes and devices
 
 
 @dataclass
 class Comparison:
-    """How far values that were computed again are from the rows."""
+    """Differences between the rows of a job and recomputed values."""
 
     rows: int = 0
     largest_difference: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def row(self, name: str, problem: str | None = None) -> None:
-        """Count a row; ``problem`` says what is wrong with it beyond its numbers."""
+        """Count a row; ``problem`` describes a difference other than in its numbers."""
         self.rows += 1
         if problem:
             self.wrong.append(f"{name}: {problem}")
 
-    def number(self, name: str, recorded: float, found: float, scale: float = 0.0) -> None:
-        """Compare two numbers, to rounding of the larger of them or of ``scale``."""
-        difference = abs(recorded - found) / max(abs(recorded), abs(found), scale, 1e-12)
+    def number(self, name: str, recorded: float, recomputed: float, scale: float = 0.0) -> None:
+        """Compare two numbers; the difference is relative to the larger of both and ``scale``."""
+        difference = abs(recorded - recomputed) / max(abs(recorded), abs(recomputed), scale, 1e-12)
         self.largest_difference = max(self.largest_difference, difference)
-        if not difference <= ROUNDING:  # nor NaN
-            self.wrong.append(f"{name}: {recorded:.6g} is recorded, {found:.6g} was found")
+        if not difference <= ROUNDING:  # written so that NaN is a difference
+            self.wrong.append(f"{name}: recorded {recorded:.6g}, recomputed {recomputed:.6g}")

@@ -1,4 +1,4 @@
-"""What the job kinds share: images from the database, networks with their weights."""
+"""Functions shared by the kinds of job: images from the database, networks with weights, artifacts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def split_sources(context: JobContext, split: str, start: int = 0, stop: int | None = None) -> list[ImageSource]:
-    """The images ``start`` to ``stop`` of a split, in ascending order of their ids."""
+    """Return the images ``start`` to ``stop`` (exclusive) of a split, in ascending order of their ids."""
     dataset_id = context.specification.dataset_id
     query = (
         _numbered(dataset_id)
@@ -47,7 +47,7 @@ def split_sources(context: JobContext, split: str, start: int = 0, stop: int | N
 
 
 def sources_by_id(context: JobContext, image_ids: Sequence[int]) -> dict[int, ImageSource]:
-    """Images by their ids."""
+    """Return images by their ids."""
     dataset_id = context.specification.dataset_id
     found: dict[int, ImageSource] = {}
     for some in _chunks(image_ids):
@@ -57,26 +57,27 @@ def sources_by_id(context: JobContext, image_ids: Sequence[int]) -> dict[int, Im
 
 
 def numbered_images(context: JobContext, numbers: Sequence[int]) -> list[tuple[Image, ImageSource]]:
-    """Images by their numbers in the data set, in the order of these, with where they come from."""
+    """Return the images at these positions in the data set, in the given order, with their sources."""
     dataset_id = context.specification.dataset_id
     found: dict[int, tuple[Image, ImageSource]] = {}
     with context.database.read() as session:
         root = Path(session.get_one(Dataset, dataset_id).root)
         for some in _chunks(numbers):
             listed = _numbered(dataset_id).subquery()
-            wanted = select(listed.c.id).where(listed.c.position.in_(some))
-            for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(wanted))).tuples():
+            ids = select(listed.c.id).where(listed.c.position.in_(some))
+            for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(ids))).tuples():
                 found[position] = image, _source(root, image, position)
     return [found[number] for number in numbers]
 
 
 def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
-    """Pieces that a statement's limit of variables bears."""
+    """Split values into chunks below the database's limit of bound parameters."""
     return (values[start : start + 5000] for start in range(0, len(values), 5000))
 
 
 def _numbered(dataset_id: int) -> Select[Image, int]:
-    """Images, each with its position among all those of its data set: its record's number in the pixel cache."""
+    """Return a query for images and their positions in the data set, which are their record numbers in the pixel
+    cache."""
     position = (func.row_number().over(order_by=Image.id) - 1).label("position")
     numbers = select(Image.id, position).where(Image.dataset_id == dataset_id).subquery()
     return select(Image, numbers.c.position).join(numbers, numbers.c.id == Image.id)
@@ -94,7 +95,8 @@ def _source(root: Path, image: Image, position: int) -> ImageSource:
 
 
 def pixel_cache(context: JobContext, size: int) -> PixelCache | None:
-    """The cache of the job's data set, its images decoded and resized to ``size`` x ``size``; None without one."""
+    """Open the cache of the data set's images, decoded and resized to ``size`` x ``size``; None if caching is off
+    or the cache can't be used."""
     if not context.cache_bytes:
         return None
     dataset_id = context.specification.dataset_id
@@ -103,12 +105,12 @@ def pixel_cache(context: JobContext, size: int) -> PixelCache | None:
         count = session.scalar(select(func.count()).where(Image.dataset_id == dataset_id)) or 0
     cache = open_cache(context.cache_folder, fingerprint, count, size, context.cache_bytes)
     if cache is None:
-        logger.info("job %d: pixels are not cached", context.job_id)
+        logger.info("job %d: decoded images are not cached", context.job_id)
     return cache
 
 
 def build(specification: NetworkSpecification) -> nn.Module:
-    """The network, with initial weights."""
+    """Build the network with initial weights."""
     return networks.build(
         specification.name,
         specification.classes,
@@ -120,23 +122,25 @@ def build(specification: NetworkSpecification) -> nn.Module:
 
 
 def trained(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
-    """The network with weights of the artifact store, for evaluation, on the context's device: not to be changed,
-    the next shard gets the same."""
+    """Return the network with weights from the artifact store, in evaluation mode, on the context's device.
+
+    The network is cached for the next shard, so it must not be modified.
+    """
     context.store.locate(weights_path)
-    wanted = (specification, context.store.root, weights_path, context.device)
-    if wanted not in _kept:
-        forget_trained()  # before, not after: the device may not hold both
-        _kept[wanted] = _trained(*wanted)
-    return _kept[wanted]
+    key = (specification, context.store.root, weights_path, context.device)
+    if key not in _trained_cache:
+        forget_trained()  # first, since the device's memory may not hold two networks
+        _trained_cache[key] = _trained(*key)
+    return _trained_cache[key]
 
 
-# Shards of a job mostly come one after the other; the file is named by its content.
-_kept: dict[tuple[NetworkSpecification, Path, str, torch.device], nn.Module] = {}
+# Holds at most one network, since shards of a job usually follow one another. The path identifies the weights.
+_trained_cache: dict[tuple[NetworkSpecification, Path, str, torch.device], nn.Module] = {}
 
 
 def forget_trained() -> None:
-    """Let go of the network that was used last, for work that needs the device's memory."""
-    _kept.clear()
+    """Remove the cached network, to free the device's memory."""
+    _trained_cache.clear()
 
 
 def _trained(
@@ -149,13 +153,13 @@ def _trained(
 
 
 def report_skipped(context: ShardContext, skipped: Sequence[Skipped]) -> None:
-    """Say in the job's log which images were left out."""
+    """Log the images that were left out in the job's log."""
     for item in skipped:
         context.log("warning", f"image {item.source.id} ({item.source.path}) left out: {item.reason}")
 
 
 def require_some(context: ShardContext, skipped: int, count: int) -> None:
-    """See that not all of ``count`` images were left out.
+    """Check that not all of ``count`` images were left out.
 
     Raises
     ------
@@ -168,19 +172,19 @@ def require_some(context: ShardContext, skipped: int, count: int) -> None:
 
 
 def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
-    """Register files of the store; one that another job made first is known already."""
+    """Register files of the store in ``artifacts``, unless another job has registered them."""
     context.store.settle(file.path for file in files)
-    maker = context.claim.job_id
+    job_id = context.claim.job_id
     rows = [
-        {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "job_id": maker, "created_at": utc_now()}
-        for file in sorted(set(files), key=lambda file: file.path)  # in one order, or two jobs could deadlock
+        {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "job_id": job_id, "created_at": utc_now()}
+        for file in sorted(set(files), key=lambda file: file.path)  # a fixed order avoids deadlocks between jobs
     ]
     for some in _chunks(rows):
         insert_missing(session, Artifact, some)
 
 
 def results_of(context: ShardContext, stage: str) -> list[str]:
-    """Paths of the files that a stage of this job left, in the order of its shards."""
+    """Return the result paths of a stage's shards in this job, in the order of the shards."""
     with context.database.read() as session:
         query = select(Shard.result_path).where(Shard.job_id == context.claim.job_id, Shard.stage_name == stage)
         return [path for path in session.scalars(query.order_by(Shard.number)) if path]

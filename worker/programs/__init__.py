@@ -1,1 +1,1 @@
-"""Programs that the producer starts for what needs torch; each prints one line of JSON."""
+"""Programs that the producer starts for tasks that need torch; each prints one line of JSON."""

@@ -1,7 +1,8 @@
-"""``python -m worker.programs.describe``: what the command line can't know without torch, as one line of JSON.
+"""``python -m worker.programs.describe``: describe a network as one line of JSON, for the producer, which has no
+torch.
 
-Without ``--weights`` it describes a network; with it, it also reads the file safely, sees that it fits and is
-finite, and puts the tensors into the artifact store.
+With ``--weights`` the program also reads the file safely, checks that the tensors fit the network and are finite,
+and writes them to the artifact store.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ from unitscope.networks.pretrained import download_weights, pretrained_url
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, read_weights, weights_writer
 from worker.kinds.common import build
-from worker.programs.answering import print_answer
+from worker.programs.output import print_answer
 
 
 def describe(specification: NetworkSpecification) -> NetworkDescription:
-    """A network's layers with shapes, receptive fields and numbers of parameters.
+    """Describe a network's layers with shapes, receptive fields and numbers of parameters.
 
     Raises
     ------
     NoSuchNetwork
     InvalidArgument
-        the network has no such option, or can't take images of that size.
+        the network does not have an option, or does not accept images of that size.
     """
     with Unallocated():
         model = build(specification)
@@ -40,9 +41,9 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
 def take_weights(
     specification: NetworkSpecification, path: Path, store: Store, *, pretrained: bool = False
 ) -> dict[str, Any]:
-    """Check a file of weights against a network and keep its tensors in the store.
+    """Check that a file of weights fits a network, and write its tensors to the store.
 
-    ``pretrained`` weights may be for another number of classes; with the path ``DEFAULT`` they are torchvision's.
+    ``pretrained`` weights may have another number of classes; the path ``DEFAULT`` means torchvision's weights.
     """
     if pretrained and str(path) == "DEFAULT":
         with TemporaryDirectory() as folder:
@@ -64,14 +65,14 @@ def main(specification: str, weights: Path | None, store: Path | None, pretraine
     """Describe the network of SPECIFICATION (JSON)."""
     os.umask(0o077)
 
-    def answer() -> dict[str, Any]:
+    def work() -> dict[str, Any]:
         network = NetworkSpecification.model_validate_json(specification)
-        said: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
+        result: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
         if weights and store:
-            said["weights"] = take_weights(network, weights, Store(store), pretrained=pretrained)
-        return said
+            result["weights"] = take_weights(network, weights, Store(store), pretrained=pretrained)
+        return result
 
-    print_answer(answer)
+    print_answer(work)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""``python -m worker.programs.recompute``: a sample of a done job's rows, computed again from the images.
+"""``python -m worker.programs.recompute``: recompute a sample of a done job's rows from the images.
 
-A program of its own, since the producer imports no torch: the question comes as JSON, and settings by environment.
+The producer, which does not import torch, starts it for `analyze verify`. The request is read as JSON from stdin,
+the settings from the environment.
 """
 
 from __future__ import annotations
@@ -20,29 +21,30 @@ from shared.store.store import Store
 from worker.arithmetic import settle_arithmetic
 from worker.context import JobContext
 from worker.kinds import check_function
-from worker.programs.answering import print_answer
+from worker.programs.output import print_answer
 
 
 def main() -> None:
-    """Check the job whose number comes as JSON."""
+    """Check the job of the request on stdin."""
     os.umask(0o077)
-    told = json.loads(sys.stdin.read())
+    request = json.loads(sys.stdin.read())
     settings = load_settings({})
     settle_arithmetic(settings.threads)
     device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
-    def answer() -> dict[str, object]:
+    def work() -> dict[str, object]:
         database = open_database(settings.resolved_database_url)
         with database.read() as session:
-            job = session.get_one(Job, told["job_id"])
+            job = session.get_one(Job, request["job_id"])
         specification = parse(job.kind, job.specification)
-        # Without the pixel cache: the data set's files are to be what they were, too.
+        # Without the pixel cache, so that the data set's files are checked, too.
         context = JobContext(job.id, specification, database, Store(settings.resolved_store), device)
         check = check_function(job.kind)
-        found: dict[str, object] = vars(check(context, random.Random(told["seed"]), told["sample"]))  # noqa: S311
-        return found
+        chance = random.Random(request["seed"])  # noqa: S311
+        comparison: dict[str, object] = vars(check(context, chance, request["sample"]))
+        return comparison
 
-    print_answer(answer)
+    print_answer(work)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Worker:
 
     def looks_for(self, shard: int) -> None:
         """Wait until a message with this id was dealt with."""
-        words = f"shard {shard} is not to be had"
+        words = f"shard {shard} cannot be claimed:"
         self.analyze.wait(lambda: words in self.log.read_text(), self.process, seconds=60)
 
     def takes_the_next(self) -> None:

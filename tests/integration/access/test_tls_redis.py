@@ -26,7 +26,7 @@ def sends_and_looks(url: str) -> None:
 
 
 def refused(url: str, says: str) -> None:
-    """What is said when Redis is out of reach: without the password."""
+    """What is said when Redis is unreachable: without the password."""
     with pytest.raises(BrokerOutOfReach) as raised:
         Broker(url).ping()
     said = str(raised.value)
@@ -120,7 +120,7 @@ def test_a_missing_ca_file_is_named(redis_tls: TlsProxy) -> None:
 
 
 def test_plain_words_to_a_port_of_tls_are_out_of_reach(redis_tls: TlsProxy) -> None:
-    refused(redis_url(f"localhost:{redis_tls.port}", scheme="redis"), "out of reach")
+    refused(redis_url(f"localhost:{redis_tls.port}", scheme="redis"), "is unreachable")
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def asks_client(redis_socket: Path, certificates: Certificates) -> Iterator[TlsP
 
 def test_a_client_certificate_is_shown(asks_client: TlsProxy, certificates: Certificates) -> None:
     url = redis_url(f"localhost:{asks_client.port}", query=f"ssl_ca_certs={certificates.ca}")
-    refused(url, "out of reach")
+    refused(url, "is unreachable")
     sends_and_looks(f"{url}&ssl_certfile={certificates.client}&ssl_keyfile={certificates.client_key}")
 
 
@@ -140,7 +140,7 @@ def test_two_brokers_with_different_passwords_share_no_connection(
 ) -> None:
     query = f"ssl_ca_certs={certificates.ca}"
     sends_and_looks(redis_url(f"localhost:{redis_tls.port}", query=query))
-    refused(redis_url(f"localhost:{redis_tls.port}", password="other", query=query), "out of reach")
+    refused(redis_url(f"localhost:{redis_tls.port}", password="other", query=query), "is unreachable")
 
 
 def test_nothing_of_a_connection_shows_its_password(

@@ -88,7 +88,7 @@ def test_doctor_says_what_is_out_of_reach_and_shows_no_password(fresh: Home) -> 
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     for name in ("redis", "database"):
         assert not checks[name]["well"]
-        assert "out of reach" in checks[name]["found"]
+        assert "is unreachable" in checks[name]["found"]
 
 
 def test_doctor_in_words_shows_what_is_not_well_and_no_password(fresh: Home, tmp_path: Path) -> None:

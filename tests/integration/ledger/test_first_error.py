@@ -36,12 +36,12 @@ def test_the_first_of_three_attempts_is_shown(
     fall_silent(ledger, shard_id)
     progress = job_progress(ledger.database, job)
     assert progress.job.error is not None
-    assert "fell silent in attempt 3" in progress.job.error
+    assert "stopped responding in attempt 3" in progress.job.error
     assert progress.first_error is not None
     assert (progress.first_error.shard, progress.first_error.message) == (1, "no room\non the disk")
     assert progress.as_json()["first_error"]["message"] == "no room\non the disk"
     done = CliRunner().invoke(cli, ["--home", str(tmp_path), "--database-url", database_url, "status", str(job)])
-    assert "shard 1): no room\non the disk\nerror: Shard 1 (search): worker w fell silent" in done.output
+    assert "shard 1): no room\non the disk\nerror: Shard 1 (search): worker w stopped responding" in done.output
     assert f"`analyze retry {job}` does what is left to do" in done.output
 
 
@@ -51,7 +51,7 @@ def test_a_job_whose_workers_only_died(ledger: Ledger, dataset: int) -> None:
         fall_silent(ledger, queued(ledger, job)[0])
     found = first_error(ledger, job)
     assert found is not None
-    assert "fell silent in attempt 3" in found.message
+    assert "stopped responding in attempt 3" in found.message
 
 
 def test_after_a_retry_the_old_errors_are_over(ledger: Ledger, dataset: int) -> None:

@@ -41,7 +41,7 @@ def test_the_log_of_a_job_that_was_cancelled_tried_again_and_done(ledger: Ledger
         (1, "info", "select: attempt 1 begins on w"),
         (1, "error", "broken"),
         (1, "info", "select: attempt 2 begins on dead"),
-        (1, "warning", "select: worker dead fell silent in attempt 2 of 3"),
+        (1, "warning", "select: worker dead stopped responding in attempt 2 of 3"),
         (1, "info", "select: attempt 3 begins on w"),
         (1, "info", "select: done"),
         (2, "info", "project: attempt 1 begins on w"),
@@ -60,7 +60,7 @@ def test_what_failed_a_job_is_an_error_and_what_only_ended_with_it_is_a_warning(
     for shard_id in queued(ledger, job):
         die(ledger, shard_id, times=MAX_ATTEMPTS)
     ledger.sweep()
-    lost = "search: worker dead fell silent in attempt 3 of 3"
+    lost = "search: worker dead stopped responding in attempt 3 of 3"
     told = [(level, message) for _, level, message in lines(ledger, job) if "begins" not in message]
     assert told[1:] == [("error", lost), ("error", "job failed"), ("warning", lost)]
 
@@ -71,7 +71,7 @@ def test_a_worker_that_dies_with_a_job_that_is_being_cancelled_is_no_error(ledge
     ledger.cancel(job)
     ledger.sweep()
     assert lines(ledger, job)[-2:] == [
-        (0, "warning", "search: worker dead fell silent in attempt 3 of 3"),
+        (0, "warning", "search: worker dead stopped responding in attempt 3 of 3"),
         (None, "info", "job cancelled"),
     ]
 

@@ -40,7 +40,7 @@ def test_sweep_takes_back_expired_leases_only(ledger: Ledger, dataset: int) -> N
     shard = shards_of(ledger, job)[0]
     assert (shard.attempt, shard.token, shard.lease_until) == (1, None, None)
     assert ledger.take_unsent() == [(dead, "analysis")]
-    assert any("fell silent in attempt 1 of 3" in message for message in messages(ledger, job))
+    assert any("stopped responding in attempt 1 of 3" in message for message in messages(ledger, job))
     assert ledger.sweep() == 0
 
 
@@ -63,8 +63,8 @@ def test_sweep_fails_the_job_of_a_shard_that_has_had_its_attempts(ledger: Ledger
     assert states(ledger, job) == ["failed"] + ["cancelled"] * 5
     row = job_of(ledger, job)
     assert row.state == JobState.FAILED
-    assert "fell silent in attempt 3 of 3" in (row.error or "")
-    assert "fell silent" in (shards_of(ledger, job)[0].error or "")
+    assert "stopped responding in attempt 3 of 3" in (row.error or "")
+    assert "stopped responding" in (shards_of(ledger, job)[0].error or "")
 
 
 def test_what_a_sweep_ends_has_a_time_of_its_end(ledger: Ledger, dataset: int) -> None:
@@ -102,7 +102,7 @@ def test_two_sweepers_at_once_take_back_every_shard_once(ledger: Ledger, dataset
         outcomes = at_once(*[lambda own: own.sweep()] * 2)
         assert sum(outcomes) == 4
         assert states(ledger, job)[:4] == ["queued"] * 4
-        assert sum("fell silent" in message for message in messages(ledger, job)) == 4
+        assert sum("stopped responding" in message for message in messages(ledger, job)) == 4
 
 
 def test_two_sweepers_at_once_fail_a_job_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:

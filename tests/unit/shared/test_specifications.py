@@ -180,8 +180,8 @@ def test_a_training_run_of_the_first_version_is_read_as_a_recipe() -> None:
     assert TrainSpecification.model_validate(read.model_dump(mode="json")) == read
 
 
-@pytest.mark.parametrize(("kind", "reason"), [("train", "network: Field required"), ("later", "no such kind")])
+@pytest.mark.parametrize(("kind", "reason"), [("train", "network: Field required"), ("later", "unknown kind")])
 def test_a_job_of_a_version_that_can_not_be_read_is_said(kind: str, reason: str) -> None:
     with pytest.raises(SpecificationNotReadable, match=reason):
         parse(kind, {"dataset_id": 1, "dataset_fingerprint": "f", "surprise": 2})
-    assert describe(kind, {"surprise": 2}) == f"{kind}, of another version"
+    assert describe(kind, {"surprise": 2}) == f"{kind} (made by another version)"

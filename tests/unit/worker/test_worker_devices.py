@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unitscope.errors import UnitscopeError
-from worker.devices import ACCELERATOR_ERROR, DeviceUnusable, breaks_the_process, see_that_usable
+from worker.devices import ACCELERATOR_ERROR, DeviceUnusable, corrupts_cuda_context, check_device
 
 HINT = "\nCUDA kernel errors might be asynchronously reported at some other API call"
 
@@ -38,7 +38,7 @@ def raised(error: Exception, cause: Exception | None = None, handled: Exception 
     ids=str,
 )
 def test_cuda_errors_break_the_process(error: Exception) -> None:
-    assert breaks_the_process(error)
+    assert corrupts_cuda_context(error)
 
 
 @pytest.mark.parametrize(
@@ -55,18 +55,18 @@ def test_cuda_errors_break_the_process(error: Exception) -> None:
     ids=str,
 )
 def test_other_errors_do_not(error: Exception) -> None:
-    assert not breaks_the_process(error)
+    assert not corrupts_cuda_context(error)
 
 
 def test_an_accelerators_error_is_known_by_its_class() -> None:
     if ACCELERATOR_ERROR == ():
         pytest.skip("this PyTorch has no such class")
-    assert breaks_the_process(ACCELERATOR_ERROR("something new"))
-    assert not breaks_the_process(ACCELERATOR_ERROR("CUDA error: out of memory"))
+    assert corrupts_cuda_context(ACCELERATOR_ERROR("something new"))
+    assert not corrupts_cuda_context(ACCELERATOR_ERROR("CUDA error: out of memory"))
 
 
 def test_a_device_that_is_not_there_is_noticed() -> None:
-    see_that_usable("cpu")
+    check_device("cpu")
     with pytest.raises(DeviceUnusable) as caught:
-        see_that_usable("cuda:63")
+        check_device("cuda:63")
     assert 0 < len(str(caught.value)) < 200

@@ -1,1 +1,1 @@
-"""The stages of an occlusion sweep, a module each."""
+"""The stages of an occlusion sweep, one module each."""

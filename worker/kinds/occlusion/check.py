@@ -1,4 +1,5 @@
-"""Rows of an occlusion sweep computed again: each image clear, and with the square where it matters most."""
+"""Recompute rows of an occlusion sweep: each image without the square, and with it at the positions of the
+minima."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from worker.kinds.occlusion.sweep import swept_source
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
-    """Run some images forward as a whole, whatever engine swept them."""
+    """Recompute a sample of images with the engine ``full``, whichever engine swept them."""
     specification = cast(OcclusionSpecification, context.specification)
     network = specification.network
     grid = Grid(network.image_size, specification.patch, specification.stride)
@@ -60,17 +61,16 @@ def _check_image(
     device = next(engine.model.parameters()).device
     clear_image, filled = (to_input(p, device, network.mean, network.std) for p in (pixels, square))
     clear = engine.clear(clear_image)
-    answer = class_names[int(clear.outputs.argmax())]
-    comparison.row(
-        name, None if answer == row.clear_class else f"{row.clear_class} is recorded, {answer} was found"
-    )
-    lowest = [
+    predicted = class_names[int(clear.outputs.argmax())]
+    same = predicted == row.clear_class
+    comparison.row(name, None if same else f"recorded class {row.clear_class}, recomputed {predicted}")
+    minima = [
         (row.min_activation_row, row.min_activation_col),
         (row.min_probability_row, row.min_probability_col),
     ]
-    places = torch.tensor([[grid.starts.index(first), grid.starts.index(second)] for first, second in lowest])
-    nothing = torch.zeros(len(places), dtype=torch.int64)
-    sums, outputs = engine.run(clear, filled, nothing, places, torch.tensor([row.unit], device=device))
+    positions = torch.tensor([[grid.starts.index(first), grid.starts.index(second)] for first, second in minima])
+    images = torch.zeros(len(positions), dtype=torch.int64)
+    sums, outputs = engine.run(clear, filled, images, positions, torch.tensor([row.unit], device=device))
     probability, *occluded = torch.cat([clear.outputs, outputs]).double().softmax(1)[:, image.class_index].tolist()
     activation = float(clear.rectified_sums[0, row.unit])
     comparison.number(f"{name}, clear activation", row.clear_activation, activation)

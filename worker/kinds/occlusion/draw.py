@@ -1,4 +1,4 @@
-"""Stage *draw* of an occlusion sweep: a figure for each image, and its part of the contact sheet."""
+"""Stage *draw* of an occlusion sweep: the figure of each image, and its part of the contact sheet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from worker.runner import ShardContext
 
 
 def draw(context: ShardContext) -> None:
-    """A shard of images: the figure of each, and its part of the contact sheet."""
+    """Draw the figures of a shard's images and their parts of the contact sheet."""
     specification = cast(OcclusionSpecification, context.specification)
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
     images = numbered_images(context, numbers)
@@ -42,15 +42,15 @@ def draw(context: ShardContext) -> None:
     parts: list[Picture] = []
     classes: Counter[int] = Counter()
     for image, source in images:
-        if row := rows.get(image.id):  # else it could not be read
+        if row := rows.get(image.id):  # missing if the image could not be read
             figure = _figure(context, specification, class_names, image, row, source, cache)
             figures[image.id] = context.store.put(draw_figure(figure), ".png")
             parts.append(contact_row(figure.image, figure.maps, figure.filled))
             classes.update(figure.maps.classes.ravel().tolist())
         context.progress()
-    found = np.array(sorted(classes.items()), np.int64).reshape(-1, 2)
+    class_counts = np.array(sorted(classes.items()), np.int64).reshape(-1, 2)
     result = context.store.write(
-        ".npz", lambda file: np.savez(file, allow_pickle=False, rows=np.array(parts), classes=found)
+        ".npz", lambda file: np.savez(file, allow_pickle=False, rows=np.array(parts), classes=class_counts)
     )
 
     def write(session: Session) -> None:
@@ -72,7 +72,7 @@ def _figure(
 ) -> OcclusionFigure:
     try:
         pixels = read_cached(swept_source(specification, source), specification.network.image_size, cache)
-    except UnreadableImage as error:  # it could be read when it was swept
+    except UnreadableImage as error:  # the stage sweep could read it
         raise ImageNoLongerReadable(image=source.path, reason=str(error), job_id=context.claim.job_id) from error
     whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     filled = filling(whole, specification.fill, specification.patch, specification.seed)[0]
@@ -99,7 +99,7 @@ def _figure(
 def _top_images(
     context: ShardContext, specification: OcclusionSpecification, unit: int
 ) -> tuple[Picture, Picture] | None:
-    """The unit's mosaics from the search: projections and image patches."""
+    """Return the mosaics of the unit's projections and image patches from the top-9 job, or None."""
     if specification.top9_job_id is None:
         return None
     query = text(
@@ -107,12 +107,12 @@ def _top_images(
         "WHERE job_id = :job AND layer_path = :path AND unit = :unit"
     )
     with context.database.read() as session:
-        wanted = {"job": specification.top9_job_id, "path": specification.path, "unit": unit}
-        found = session.execute(query, wanted).one_or_none()
-    if found is None or found.projections_path is None or found.patches_path is None:
+        parameters = {"job": specification.top9_job_id, "path": specification.path, "unit": unit}
+        row = session.execute(query, parameters).one_or_none()
+    if row is None or row.projections_path is None or row.patches_path is None:
         return None
     projections, patches = (
         np.asarray(PictureFile.open(context.store.verified(path)).convert("RGB"))
-        for path in (found.projections_path, found.patches_path)
+        for path in (row.projections_path, row.patches_path)
     )
     return projections, patches

@@ -1,8 +1,8 @@
-"""``python -m worker.kinds.occlusion.estimate``: what an occlusion sweep would cost on this machine.
+"""``python -m worker.kinds.occlusion.estimate``: estimate the cost of an occlusion sweep on this machine.
 
-Its specification is read from stdin; the answer is one line of JSON.
+Reads the sweep's specification as JSON from stdin and prints the estimate as one line of JSON.
 
-Nothing but arithmetic depends on a network's weights, so that it is timed with initial ones.
+The time does not depend on the values of the weights, so the network is timed with its initial weights.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import Sweep
 from worker.arithmetic import settle_arithmetic
 from worker.kinds.common import build
-from worker.programs.answering import print_answer
+from worker.programs.output import print_answer
 
 TIMED_KINDS = 4
 
 
 def estimate(specification: OcclusionSpecification, device: torch.device) -> dict[str, Any]:
-    """The engine that would be chosen and why, multiplications by position of the square, seconds as measured on a
-    few batches."""
+    """Return the chosen engine with the reason, multiplications per position of the square, and the time measured
+    on a few batches."""
     network = specification.network
     model = place(build(network).eval(), device)
     grid = Grid(network.image_size, specification.patch, specification.stride)
@@ -99,14 +99,14 @@ def _timed_kinds(
 
 
 def _now(device: torch.device) -> float:
-    """The time when the device has done what it was given."""
+    """Return the time after waiting for all work on the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def main() -> None:
-    """Estimate the sweep whose specification comes as JSON."""
+    """Estimate the sweep whose specification is on stdin."""
     os.umask(0o077)
     settle_arithmetic(load_settings({}).threads)
     device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")

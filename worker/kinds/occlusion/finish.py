@@ -22,11 +22,11 @@ from worker.kinds.common import keep, require_some, results_of
 from worker.kinds.occlusion.rows import caption, rows_of
 from worker.runner import ShardContext
 
-SHOWN_IMAGES = 1000  # on the contact sheet: more make a picture that no program opens
+SHOWN_IMAGES = 1000  # on the contact sheet, which image viewers can't open if it is larger
 
 
 def finish(context: ShardContext) -> None:
-    """The contact sheet, and the job's summary."""
+    """Draw the contact sheet and write the job's summary."""
     specification = cast(OcclusionSpecification, context.specification)
     rows = rows_of(context)
     require_some(context, len(specification.images) - len(rows), len(specification.images))
@@ -48,7 +48,7 @@ def finish(context: ShardContext) -> None:
                 pixels += list(part["rows"])
             classes.update(dict(part["classes"].tolist()))
     shown = [
-        (caption(images[row.image_id]), _found(row), picture)
+        (caption(images[row.image_id]), _result_caption(row), picture)
         for row, picture in zip(rows[:SHOWN_IMAGES], pixels, strict=False)
     ]
     more = f", the first {SHOWN_IMAGES}" if len(rows) > SHOWN_IMAGES else ""
@@ -68,23 +68,24 @@ def finish(context: ShardContext) -> None:
 
 
 def by_frequency(counts: Counter[int]) -> list[int]:
-    """The most frequent first, the smaller number first among equals: a counter's own order is the shards'."""
+    """Return the classes by descending count, ties by class index. (``Counter.most_common`` would order ties by
+    insertion, which depends on the shards.)"""
     return sorted(counts, key=lambda label: (-counts[label], label))
 
 
-def _found(row: OcclusionMap) -> str:
-    """A row in a few words."""
+def _result_caption(row: OcclusionMap) -> str:
+    """Return the key figures of a row as a caption."""
     changes = f"{row.class_changes / row.positions:.0%} of positions change the answer"
     return f"p {row.clear_probability:.2f}, least {row.min_probability:.2f}; answer {row.clear_class}; {changes}"
 
 
 def _sheet_columns(images: int) -> int:
-    """So many that the sheet is about square: an image's part is three times as wide as high."""
+    """Return the number of columns that makes the sheet about square; each image's part has aspect ratio 3:1."""
     return max(1, round(math.sqrt(images / 3)))
 
 
 def _summary(specification: OcclusionSpecification, rows: Sequence[OcclusionMap]) -> dict[str, Any]:
-    """What the job found, in a few numbers."""
+    """Return the key figures of the job's result."""
     changed = [row for row in rows if row.class_changes]
     errors = [row.error for row in rows if row.error is not None]
     summary: dict[str, Any] = {
@@ -98,10 +99,10 @@ def _summary(specification: OcclusionSpecification, rows: Sequence[OcclusionMap]
     }
     if errors:
         summary["largest_measured_error"] = max(errors)
-    both = [
+    box_means = [
         (row.inside_probability, row.outside_probability) for row in rows if row.inside_probability is not None
     ]
-    if both:
-        inside, outside = np.mean(np.array(both), 0).tolist()
+    if box_means:
+        inside, outside = np.mean(np.array(box_means), 0).tolist()
         summary["probability_inside_box"], summary["probability_outside_box"] = inside, outside
     return summary

@@ -1,4 +1,4 @@
-"""The projections that an occlusion sweep shows: of each image's unit, from that image."""
+"""Projections for an occlusion sweep: each image's unit, projected from that image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.runner import ShardContext
 
 
 class UnitProjections:
-    """Projections of units from images that were swept."""
+    """Computes projections of units from swept images."""
 
     def __init__(self, context: ShardContext, specification: OcclusionSpecification, model: nn.Module) -> None:
         network = specification.network
@@ -42,41 +42,52 @@ class UnitProjections:
     def of(
         self, pixels: torch.Tensor, units: Sequence[int], sources: Sequence[ImageSource]
     ) -> list[UnitPicture | None]:
-        """Of each image uint8 [N, 3, H, W] its unit's strongest activation, projected; None where it doesn't fire,
-        or the network has no deconvnet.
+        """Project the strongest activation of each image's unit.
+
+        Parameters
+        ----------
+        pixels
+            uint8 [N, 3, H, W].
+        units, sources
+            one for each image.
+
+        Returns
+        -------
+        list
+            N pictures; None where the unit is not positive or the network has no deconvnet.
 
         Raises
         ------
         ProjectionCheckFailed
         """
-        found: list[torch.Tensor] = []
+        outputs: list[torch.Tensor] = []
         with torch.inference_mode():
             for image in pixels.split(1):
-                observe(self.model, {self.specification.path: found.append}, self.upload(image))
-            maxima, places = (
-                torch.cat(values).cpu() for values in zip(*(strongest(maps) for maps in found), strict=True)
+                observe(self.model, {self.specification.path: outputs.append}, self.upload(image))
+            maxima, positions = (
+                torch.cat(values).cpu() for values in zip(*(strongest(maps) for maps in outputs), strict=True)
             )
-        each = torch.arange(len(units))
-        activations, at = maxima[each, torch.tensor(units)], places[each, torch.tensor(units)].numpy()
-        firing = (activations > 0).nonzero().flatten().numpy()
-        columns = found[0].shape[3]
+        images = torch.arange(len(units))
+        activations = maxima[images, torch.tensor(units)]
+        position = positions[images, torch.tensor(units)].numpy()
+        positive = (activations > 0).nonzero().flatten().numpy()
+        columns = outputs[0].shape[3]
         ids = np.array([source.id for source in sources])
-        requests = Requests(np.array(units), each.numpy(), ids, at // columns, at % columns).at(firing)
-        shown: list[UnitPicture | None] = [None] * len(units)
-        pictured = list(pixels.permute(0, 2, 3, 1).numpy())
+        rows, cols = position // columns, position % columns
+        requests = Requests(np.array(units), images.numpy(), ids, rows, cols).at(positive)
+        result: list[UnitPicture | None] = [None] * len(units)
+        arrays = list(pixels.permute(0, 2, 3, 1).numpy())
         largest = float(maxima.max())
         try:
-            for number, projection in self.projector.project(pictured, requests):
+            for number, projection in self.projector.project(arrays, requests):
                 image = int(requests.images[number])
                 row, col = int(requests.rows[number]), int(requests.cols[number])
                 window = self.geometry.window(row, col) if self.geometry else None
-                shown[image] = unit_picture(
-                    pictured[image], projection, window, float(activations[image]), largest
-                )
+                result[image] = unit_picture(arrays[image], projection, window, float(activations[image]), largest)
         except WrongProjection as wrong:
             raise ProjectionCheckFailed(
                 unit=units[image], layer=self.specification.layer, image=sources[image].path, reason=str(wrong)
             ) from wrong
         except FunctionalActivation as error:
             self.context.log("warning", f"no projections: {error}")
-        return shown
+        return result

@@ -1,4 +1,4 @@
-"""The rows of an occlusion sweep: an image each, and a position each on request."""
+"""The rows of an occlusion sweep: one per image, and on request one per position."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from worker.runner import ShardContext
 
 
 def swept_box(specification: OcclusionSpecification, image: Image) -> tuple[float, float, float, float] | None:
-    """The object's box (left, top, right, bottom) in pixels of the network's input; None unless whole files are
-    swept."""
+    """Return the object's box (left, top, right, bottom) in pixels of the network's input, or None if the image
+    has no box or the box itself is swept."""
     if image.box is None or not specification.whole_files:
         return None
     across, down = (specification.network.image_size / side for side in (image.width, image.height))
@@ -26,8 +26,8 @@ def swept_box(specification: OcclusionSpecification, image: Image) -> tuple[floa
     return left * across, top * down, right * across, bottom * down
 
 
-def numbers_of(maps: OcclusionMaps, class_names: Sequence[str], target: int | None) -> dict[str, Any]:
-    """The columns of ``OcclusionMap`` that come from the maps."""
+def map_columns(maps: OcclusionMaps, class_names: Sequence[str], target: int | None) -> dict[str, Any]:
+    """Return the columns of ``OcclusionMap`` that are computed from the maps."""
     target_map = maps.target_probability
     return {
         "unit": maps.unit,
@@ -37,8 +37,8 @@ def numbers_of(maps: OcclusionMaps, class_names: Sequence[str], target: int | No
         "positions": maps.classes.size,
         "computed": int(maps.computed.sum()),
         "error": maps.error,
-        **_least("activation", maps),
-        **_least("probability", maps),
+        **_minimum("activation", maps),
+        **_minimum("probability", maps),
         "class_changes": int((maps.classes != maps.clear_class).sum()),
         "correlation": maps.correlation,
         "target_class": None if target is None else class_names[target],
@@ -48,8 +48,9 @@ def numbers_of(maps: OcclusionMaps, class_names: Sequence[str], target: int | No
     }
 
 
-def _least(name: str, maps: OcclusionMaps) -> dict[str, Any]:
-    """The lowest value of a map and where the square is then; of equal ones the first row and column."""
+def _minimum(name: str, maps: OcclusionMaps) -> dict[str, Any]:
+    """Return the minimum of a map and the square's position there; of several minima the first in row-major
+    order."""
     values = getattr(maps, name)
     row, col = np.unravel_index(values.argmin(), values.shape)
     return {
@@ -62,7 +63,7 @@ def _least(name: str, maps: OcclusionMaps) -> dict[str, Any]:
 def means_by_box(
     specification: OcclusionSpecification, image: Image, maps: OcclusionMaps
 ) -> dict[str, float | None]:
-    """The mean probability with the square's centre inside, and outside, of the object's box."""
+    """Return the mean probability with the square's centre inside, and outside, the object's box."""
     box = swept_box(specification, image)
     inside = None if box is None else maps.centres_inside(box)
     if inside is None or inside.all() or not inside.any():
@@ -74,7 +75,7 @@ def means_by_box(
 
 
 def record_positions(context: ShardContext, image: Image, maps: OcclusionMaps, class_names: Sequence[str]) -> None:
-    """A row for every position, in place of those that an attempt that got half way has left."""
+    """Record a row for every position, replacing rows of an earlier, incomplete attempt."""
     target = maps.target_probability
     rows = [
         {
@@ -101,7 +102,7 @@ def record_positions(context: ShardContext, image: Image, maps: OcclusionMaps, c
 
 
 def rows_of(context: ShardContext, image_ids: Sequence[int] | None = None) -> list[OcclusionMap]:
-    """The job's rows, or those of some images, in the order of the images."""
+    """Return the job's rows, or those of the given images, ordered by image id."""
     query = select(OcclusionMap).where(OcclusionMap.job_id == context.claim.job_id)
     if image_ids is not None:
         query = query.where(OcclusionMap.image_id.in_(image_ids))
@@ -110,6 +111,6 @@ def rows_of(context: ShardContext, image_ids: Sequence[int] | None = None) -> li
 
 
 def caption(image: Image) -> str:
-    """An image in a few words: its class, file, and object."""
+    """Return an image's class, path and object number as a caption."""
     number = f", object {image.object_number}" if image.object_number else ""
     return f"{image.class_name}: {image.path}{number}"

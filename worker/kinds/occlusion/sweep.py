@@ -1,4 +1,4 @@
-"""The occlusion sweep: *sweep* shards of images; *draw* and *finish* are in ``occlusion_drawing``."""
+"""Stage *sweep* of an occlusion sweep: the maps and the unit's projection of each image."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 from worker.kinds.common import keep, numbered_images, pixel_cache, report_skipped, trained
 from worker.kinds.occlusion.projections import UnitProjections
-from worker.kinds.occlusion.rows import means_by_box, numbers_of, record_positions
+from worker.kinds.occlusion.rows import map_columns, means_by_box, record_positions
 from worker.runner import ShardContext
 
 
 def sweep(context: ShardContext) -> None:
-    """A shard of images: the maps of each, as arrays in the store and as rows; the unit's projection."""
+    """Sweep a shard of images: store the maps of each as arrays and as rows, and the unit's projection."""
     specification = cast(OcclusionSpecification, context.specification)
     shard = _Shard(context, specification)
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
@@ -37,11 +37,11 @@ def sweep(context: ShardContext) -> None:
     rows: list[dict[str, Any]] = []
     files: list[StoredFile] = []
     for start in range(0, len(images), shard.sweep.images_at_once):
-        some = images[start : start + shard.sweep.images_at_once]
-        for row, of_image in shard.run(some):
+        batch = images[start : start + shard.sweep.images_at_once]
+        for row, image_files in shard.run(batch):
             rows.append(row)
-            files += of_image
-        context.progress(len(some))
+            files += image_files
+        context.progress(len(batch))
     report_skipped(context, shard.skipped)
 
     def write(session: Session) -> None:
@@ -52,17 +52,17 @@ def sweep(context: ShardContext) -> None:
 
 
 def swept_source(specification: OcclusionSpecification, source: ImageSource) -> ImageSource:
-    """What is swept: the object's box, or its whole file."""
+    """Return the source to sweep: the object's box, or the whole file."""
     return replace(source, box=None) if specification.whole_files else source
 
 
 def swept_cache(context: ShardContext, specification: OcclusionSpecification) -> PixelCache | None:
-    """Where what is swept is kept as pixels."""
+    """Return the pixel cache, or None for whole files, which it does not hold."""
     return None if specification.whole_files else pixel_cache(context, specification.network.image_size)
 
 
 class _Shard:
-    """What the images of a shard have in common."""
+    """The sweep, projections and cache used for all images of a shard."""
 
     def __init__(self, context: ShardContext, specification: OcclusionSpecification) -> None:
         self.context, self.specification = context, specification
@@ -85,7 +85,7 @@ class _Shard:
             mean=network.mean,
             std=network.std,
             on_smaller=lambda at_once: context.log(
-                "warning", f"memory does not suffice: {at_once} occluded images at once"
+                "warning", f"out of memory: continuing with {at_once} occluded images per batch"
             ),
         )
         self.projections = UnitProjections(context, specification, self.model)
@@ -95,7 +95,7 @@ class _Shard:
             self.class_names = session.get_one(Dataset, specification.dataset_id).class_names
 
     def run(self, images: Sequence[tuple[Image, ImageSource]]) -> list[tuple[dict[str, Any], list[StoredFile]]]:
-        """Sweep over some images together: of each that can be read, its row and its files."""
+        """Sweep images together; return the row and the files of each image that could be read."""
         read = []
         for image, source in images:
             try:
@@ -109,18 +109,18 @@ class _Shard:
         pixels = torch.from_numpy(np.stack([picture for _, _, picture in read])).permute(0, 3, 1, 2)
         labels = [image.class_index for image, _, _ in read]
         swept = self.sweep.run(pixels, labels, lambda: self.context.progress(0))
-        shown = self.projections.of(pixels, [maps.unit for maps in swept], [source for _, source, _ in read])
+        projected = self.projections.of(pixels, [maps.unit for maps in swept], [source for _, source, _ in read])
         return [
             self._store(image, maps, picture)
-            for (image, _, _), maps, picture in zip(read, swept, shown, strict=True)
+            for (image, _, _), maps, picture in zip(read, swept, projected, strict=True)
         ]
 
     def _store(
-        self, image: Image, maps: OcclusionMaps, shown: UnitPicture | None
+        self, image: Image, maps: OcclusionMaps, picture: UnitPicture | None
     ) -> tuple[dict[str, Any], list[StoredFile]]:
         array = self.context.store.write(".npz", lambda file: write_maps(file, maps))
-        drawn = [shown.projection, shown.patch] if shown else []
-        projection = [self.context.store.put(pictures.png(picture), ".png") for picture in drawn]
+        parts = [picture.projection, picture.patch] if picture else []
+        projection = [self.context.store.put(pictures.png(part), ".png") for part in parts]
         if self.specification.positions:
             record_positions(self.context, image, maps, self.class_names)
         row = {
@@ -132,7 +132,7 @@ class _Shard:
             "array_path": array.path,
             "projection_path": projection[0].path if projection else None,
             "patch_path": projection[1].path if projection else None,
-            **numbers_of(maps, self.class_names, self.specification.target),
+            **map_columns(maps, self.class_names, self.specification.target),
             **means_by_box(self.specification, image, maps),
         }
         return row, [array, *projection]

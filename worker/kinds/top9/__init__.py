@@ -1,1 +1,1 @@
-"""The stages of a top-9 search, a module each."""
+"""The stages of a top-9 search, one module each."""

@@ -1,4 +1,4 @@
-"""Rows of a top-9 search computed again: how much images fire units, and where."""
+"""Recompute rows of a top-9 search: activations of units and their positions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Sampled:
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
-    """Run the images of some rows forward and look for what the rows say."""
+    """Recompute the activations of a sample of rows from their images."""
     specification = cast(Top9Specification, context.specification)
     sampled = _sample(context, specification, chance, sample)
     comparison = Comparison()
@@ -72,7 +72,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
 def _sample(
     context: JobContext, specification: Top9Specification, chance: random.Random, sample: int
 ) -> list[_Sampled]:
-    """Units and rankings at random, and of each a row at random."""
+    """Return a random row from each of up to ``sample`` random rankings (a unit and a table)."""
     tables: list[type[Row]] = [TopActivation]
     tables += [BottomActivation] * specification.bottom + [ClassActivation] * specification.per_class
     sampled: list[_Sampled] = []
@@ -101,18 +101,18 @@ def _compare(comparison: Comparison, item: _Sampled, found: LayerSearch, place: 
     sign = -1 if isinstance(item.row, BottomActivation) else 1
     entry = _entry(ranking, place, item.row.image_id) if ranking else None
     if entry is None:
-        comparison.row(item.name, "the unit does not fire on it")
+        comparison.row(item.name, "the unit has no activation on this image")
         return
     activation, row, col = entry
-    # A maximum that occurs twice to the last bit but one may be found at the other place.
+    # If two positions have nearly the same activation, rounding may move the maximum to the other one.
     moved = (row, col) != (item.row.row, item.row.col)
-    problem = f"recorded at {item.row.row}, {item.row.col}, found at {row}, {col}" if moved else None
+    problem = f"recorded at {item.row.row}, {item.row.col}, recomputed at {row}, {col}" if moved else None
     comparison.row(item.name, problem)
     comparison.number(item.name, item.row.activation, sign * activation, float(found.maxima[:, place].max()))
 
 
 def _entry(ranking: TopActivations, place: int, image_id: int) -> tuple[float, int, int] | None:
-    """An image's activation and its row and column among a unit's ranking."""
+    """Return the activation, row and column of an image in a unit's ranking, or None if it isn't ranked."""
     for rank in (ranking.image[place] == image_id).nonzero()[0].tolist():
         return float(ranking.activation[place, rank]), int(ranking.row[place, rank]), int(ranking.col[place, rank])
     return None

@@ -1,4 +1,4 @@
-"""Stage *finish* of a top-9 search: contact sheets and the job's summary."""
+"""Stage *finish* of a top-9 search: the contact sheets and the job's summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHEET_COLUMNS = 8
 
 
 def finish(context: ShardContext) -> None:
-    """The contact sheet of every layer, and the job's summary."""
+    """Draw the contact sheet of every layer and write the job's summary."""
     specification = cast(Top9Specification, context.specification)
     with context.database.read() as session:
         dataset = session.get_one(Dataset, specification.dataset_id).name
@@ -81,7 +81,7 @@ def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
 
 
 def _with_mosaics(context: ShardContext, unit: SearchedUnit) -> tuple[int, pictures.Picture, pictures.Picture]:
-    """The unit, the mosaic of its projections, and that of its patches."""
+    """Return the unit's index, the mosaic of its projections, and the mosaic of its patches."""
     files = [context.store.verified(path or "") for path in (unit.projections_path, unit.patches_path)]
     projections, patches = (np.asarray(Image.open(file).convert("RGB")) for file in files)
     return unit.unit, projections, patches

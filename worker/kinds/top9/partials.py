@@ -1,4 +1,4 @@
-"""What a stage of the top-9 search leaves to the next one: arrays in the store, read a layer at a time."""
+"""Intermediate results of a top-9 search: arrays in the store that a later stage reads, one layer at a time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Winners:
-    """A layer's top activations among all images, and bool [units, top]: which of them are tied with another."""
+    """A layer's top activations among all images. ``tied``, bool [units, top], marks those that have the same
+    value as another image's."""
 
     top: TopActivations
     tied: np.ndarray
 
 
 def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: int) -> StoredFile:
-    """Keep what a shard found in each layer, and how many of its images were left out."""
+    """Store a search shard's result for each layer, and the number of its images that were left out."""
     arrays: Arrays = {"skipped": np.array(skipped, np.int64)}
     for number, layer in enumerate(found):
         arrays |= {f"{number}.{name}": values for name, values in _arrays_of(layer)}
@@ -36,8 +37,8 @@ def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: 
 
 
 def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
-    """What a shard found in the layer of this number; only this layer's arrays are read, of a file that
-    ``load_skipped`` has looked through."""
+    """Load a search shard's result for the layer of this number, reading no other arrays. The file's content is
+    not verified, since ``load_skipped`` has done so."""
     with _stored(context.store.locate(path)) as arrays:
         labels = arrays[f"{number}.labels"]
         classes = _load_top(arrays, f"{number}.class") if len(labels) else None
@@ -53,7 +54,7 @@ def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
 
 
 def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: int) -> StoredFile:
-    """Keep the winners of each layer, and how many images were left out."""
+    """Store the winners of each layer, and the number of images that were left out."""
     arrays: Arrays = {"skipped": np.array(skipped, np.int64)}
     for number, layer in enumerate(winners):
         arrays |= {f"{number}.{name}": values for name, values in _top_arrays("top", layer.top)}
@@ -62,13 +63,13 @@ def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: in
 
 
 def load_winners(context: ShardContext, number: int) -> Winners:
-    """The winners of the layer of this number, as *select* left them."""
+    """Load the winners of the layer of this number, which the stage *select* stored."""
     with _stored(context.store.verified(results_of(context, "select")[0])) as arrays:
         return Winners(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
 
 
 def load_skipped(context: ShardContext, path: str) -> int:
-    """How many images were left out, of a shard or of all."""
+    """Verify the file of a shard, or of the winners, and return the number of images that were left out."""
     with _stored(context.store.verified(path)) as arrays:
         return int(arrays["skipped"])
 
@@ -94,7 +95,7 @@ def _load_top(arrays: Mapping[str, np.ndarray], prefix: str) -> TopActivations:
 
 @contextmanager
 def _stored(file: Path) -> Iterator[Mapping[str, np.ndarray]]:
-    """Arrays of a file that a stage left. Raises ``IncompatibleVersion`` where one of them is not there."""
+    """Open a stored file of arrays. Raises ``IncompatibleVersion`` if an array is missing."""
     with np.load(file, allow_pickle=False) as arrays:
         try:
             yield arrays

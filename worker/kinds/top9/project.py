@@ -1,4 +1,4 @@
-"""The stage *project* of the top-9 search: the winners of some units, projected back to pixels."""
+"""Stage *project* of a top-9 search: the winners of units, projected back to pixels."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from worker.kinds.top9.partials import load_winners
 from worker.runner import ShardContext
 
 WRITERS = 4
-UNITS_AT_ONCE = 64  # their images and pictures are in memory together
+UNITS_AT_ONCE = 64  # whose images and pictures are in memory at the same time
 
 
 @dataclass(frozen=True)
 class _Projected:
-    """A unit's pictures in the store, and its rows."""
+    """A unit's stored pictures, and its rows."""
 
     unit: int
     patches: StoredFile  # mosaics
@@ -43,12 +43,12 @@ class _Projected:
 
 
 def project(context: ShardContext) -> None:
-    """A shard of units of one layer: patch and projection of every winner, each checked, and the mosaics."""
+    """Store and check the patch and projection of every winner of a shard's units, and the units' mosaics."""
     specification = cast(Top9Specification, context.specification)
     layer = specification.layers[context.payload["layer"]]
     units = _Units(context, specification, layer)
     projected: list[_Projected] = []
-    with ThreadPoolExecutor(WRITERS) as writers:  # encoding and writing let go of the GIL
+    with ThreadPoolExecutor(WRITERS) as writers:  # encoding and writing release the GIL
         for start in range(0, len(units.live), UNITS_AT_ONCE):
             projected += units.project(units.live[start : start + UNITS_AT_ONCE], writers)
     context.progress(len(context.payload["units"]) - len(units.live))
@@ -70,7 +70,7 @@ def project(context: ShardContext) -> None:
 
 @dataclass(frozen=True)
 class _Winner:
-    """An image that fires a unit, where, and how much."""
+    """An image in a unit's ranking, with its activation and position."""
 
     unit: int
     rank: int  # from 0
@@ -82,7 +82,7 @@ class _Winner:
 
 
 class _Units:
-    """The units of a shard, projected from the merged winners of the search."""
+    """The units of a shard, with their merged winners and the projector."""
 
     def __init__(
         self, context: ShardContext, specification: Top9Specification, layer: SearchedLayerSpecification
@@ -99,7 +99,7 @@ class _Units:
         self.cache = pixel_cache(context, network.image_size)
         model = trained(context, network, specification.weights_path)
         self.geometry = next(t.geometry for t in trace(model, network.image_size).layers if t.path == layer.path)
-        # Of all units, not the shard's: pictures must not depend on the number of shards.
+        # Count the images of all units, not only the shard's: pictures must not depend on the number of shards.
         images, counts = np.unique(self.winners.image, return_counts=True)
         self.projector = projector_for(
             model,
@@ -113,7 +113,7 @@ class _Units:
         )
 
     def project(self, units: Sequence[int], writers: Executor) -> list[_Projected]:
-        """Make, check and store the pictures of these units.
+        """Draw, check and store the pictures of these units.
 
         Raises
         ------
@@ -192,7 +192,7 @@ class _Units:
     def _read(self, source: ImageSource) -> np.ndarray:
         try:
             return read_cached(source, self.specification.network.image_size, self.cache)
-        except UnreadableImage as error:  # it could be read when it was searched
+        except UnreadableImage as error:  # the stage search could read it
             unit = next(unit for unit in self.live if source in (w.source for w in self._winners(unit)))
             raise self._failed(unit, source, str(error)) from error
 

@@ -1,4 +1,4 @@
-"""The rows that *select* writes of a layer: its units, their statistics, and the rankings without pictures."""
+"""Rows that the stage *select* writes for a layer: units, their statistics, and rankings without pictures."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from worker.runner import ShardContext
 
 Columns = dict[str, np.ndarray]
 
-# A ranking of classes can have millions of rows: in one transaction they would keep every other writer of a SQLite
-# file waiting until it gives up.
+# Rankings by class can have millions of rows. Inserting them in one transaction would block other writers of a
+# SQLite file for longer than their timeout.
 ROWS_AT_ONCE = 20_000
 
 
 def record_layer(context: ShardContext, layer: SearchedLayerSpecification, found: LayerSearch) -> None:
-    """Write what was found in a layer, in as many transactions as it takes.
+    """Write the results of a layer, in several transactions.
 
-    An attempt that got half way has left some of these rows, and they are the same.
+    An earlier, incomplete attempt may have written some of these rows; they are identical and are skipped.
     """
     layer_id = _record_units(context, layer, found)
     if found.bottom:
@@ -42,13 +42,13 @@ def record_layer(context: ShardContext, layer: SearchedLayerSpecification, found
 
 
 def _record_units(context: ShardContext, layer: SearchedLayerSpecification, found: LayerSearch) -> int:
-    """Write the layer and its units; returns the layer's id."""
+    """Write the layer, its units and their statistics; return the layer's id."""
     job_id = context.claim.job_id
     query = select(SearchedLayer.id).where(SearchedLayer.job_id == job_id, SearchedLayer.layer_path == layer.path)
     with context.database.read() as session:
-        known = session.scalar(query)
-    if known is not None:
-        return known
+        layer_id = session.scalar(query)
+    if layer_id is not None:  # written by an earlier attempt
+        return layer_id
     row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path)
     statistics = list(_statistics(layer.units, found.maxima))
 
@@ -73,7 +73,7 @@ def _statistics(units: Sequence[int], maxima: np.ndarray) -> Iterator[dict[str, 
 
 
 def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Columns:
-    """The columns of all rankings of a layer, one entry a row, in the order of unit, class and rank."""
+    """Return the columns of all rankings of a layer, one entry per row, ordered by unit, class and rank."""
     rankings = list(by_class.values())
     image = np.stack([ranking.image for ranking in rankings], 1)  # [units, classes, top]
     listed = image != NO_IMAGE
@@ -93,7 +93,7 @@ def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Colum
 
 def _record_columns(context: ShardContext, model: type[Base], layer_id: int, columns: Columns) -> None:
     for start in range(0, len(columns["unit"]), ROWS_AT_ONCE):
-        some = [values[start : start + ROWS_AT_ONCE].tolist() for values in columns.values()]
-        rows = [dict(zip(columns, row, strict=True), layer_id=layer_id) for row in zip(*some, strict=True)]
+        chunk = [values[start : start + ROWS_AT_ONCE].tolist() for values in columns.values()]
+        rows = [dict(zip(columns, row, strict=True), layer_id=layer_id) for row in zip(*chunk, strict=True)]
         context.record(partial(insert_missing, model=model, rows=rows))
         context.progress(0)

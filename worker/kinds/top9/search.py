@@ -1,4 +1,4 @@
-"""Stage *search* of a top-9 search: the best of each unit among a shard of images."""
+"""Stage *search* of a top-9 search: each unit's strongest activations in a shard of images."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
 from unitscope.data.images import Skipped, batches
 from unitscope.search.search import search as search_images
 from worker.kinds.common import keep, pixel_cache, report_skipped, split_sources, trained
-from worker.kinds.top9.partials import (
-    store_partial,
-)
+from worker.kinds.top9.partials import store_partial
 from worker.runner import ShardContext
 
 
 def search(context: ShardContext) -> None:
-    """A shard of images: the best of each unit, as a partial result in the store."""
+    """Search a shard of images, and store each unit's strongest activations as a partial result."""
     specification = cast(Top9Specification, context.specification)
     model = trained(context, specification.network, specification.weights_path)
     sources = split_sources(context, specification.split, context.payload["start"], context.payload["stop"])
@@ -32,7 +30,9 @@ def search(context: ShardContext) -> None:
         specification.network.std,
         bottom=specification.bottom,
         per_class=specification.per_class,
-        on_smaller=lambda images: context.log("warning", f"memory does not suffice: {images} images at once"),
+        on_smaller=lambda images: context.log(
+            "warning", f"out of memory: continuing with {images} images per batch"
+        ),
     )
     report_skipped(context, skipped)
     partial = store_partial(context, [found[layer.path] for layer in specification.layers], len(skipped))

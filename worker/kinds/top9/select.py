@@ -1,4 +1,4 @@
-"""Stage *select* of a top-9 search: the winners of all shards, merged."""
+"""Stage *select* of a top-9 search: merges the partial results of all search shards."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from worker.runner import ShardContext
 
 
 def select(context: ShardContext) -> None:
-    """Merge the partial results: every unit's winners, statistics and rankings; dead units are recorded.
+    """Merge the partial results into every unit's winners, statistics and rankings, and record dead units.
 
-    A layer at a time, since the maxima of all images may fill the memory.
+    Layers are merged one at a time to limit memory: the maxima of all images can be large.
     """
     specification = cast(Top9Specification, context.specification)
     partials = results_of(context, "search")

@@ -1,4 +1,4 @@
-"""What a job ran with: kept beside its result, so that it can be repeated and its differences explained."""
+"""The environment of a training run, stored with its result to reproduce it and to explain differences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unitscope.training.loop import Trainer
 
 
 def environment(device: torch.device, trainer: Trainer) -> dict[str, Any]:
-    """Device, threads, precision, and the versions of the libraries that compute."""
+    """Return the device, number of threads, precision, and versions of the libraries."""
     cuda = device.type == "cuda"
     return {
         "unitscope": program_version(),

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, on request: what ``epochs`` has in SQL."""
+"""Event files for TensorBoard, on request, with the content of the table ``epochs``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unitscope.training.loop import PhaseResult
 
 
 class TensorBoard:
-    """Writes to ``tensorboard/run-N`` in the artifact store; nothing unless ``enabled``.
+    """Writes event files to ``tensorboard/run-N`` in the artifact store if ``enabled``, else nothing.
 
     Raises
     ------
@@ -25,7 +25,8 @@ class TensorBoard:
                 raise NoTensorBoard from error
 
     def epoch(self, epoch: int, learned: PhaseResult, checked: PhaseResult, learning_rate: float) -> None:
-        """Add an epoch. TensorBoard passes over what a killed run wrote behind its last checkpoint."""
+        """Add an epoch. ``purge_step`` lets TensorBoard ignore epochs that a killed run wrote after its last
+        checkpoint."""
         if self.folder is None:
             return
         from torch.utils.tensorboard import SummaryWriter

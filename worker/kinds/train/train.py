@@ -1,4 +1,4 @@
-"""The training run: an epoch, a checkpoint, an epoch, until all are done."""
+"""Stage *train* of a training run: trains epoch by epoch and writes a checkpoint after each."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from worker.kinds.train.environment import environment
 from worker.kinds.train.events import TensorBoard
 from worker.runner import ShardContext
 
-LONGEST_REASON = 300  # letters: PyTorch lists every tensor that doesn't fit
+LONGEST_REASON = 300  # characters: PyTorch lists every tensor that doesn't match
 
 
 @dataclass
 class _Run:
-    """A training run under way."""
+    """The state of a training run in progress."""
 
     context: ShardContext
     specification: TrainSpecification
@@ -55,7 +55,7 @@ class _Run:
     cache: PixelCache | None
     board: TensorBoard
     class_names: list[str]
-    skipped: set[int] = field(default_factory=set)  # images already reported
+    skipped: set[int] = field(default_factory=set)  # ids of images already reported
 
     @property
     def job_id(self) -> int:
@@ -63,7 +63,7 @@ class _Run:
 
 
 def train(context: ShardContext) -> None:
-    """Train from the last checkpoint, or from the start."""
+    """Train from the last checkpoint, or from the beginning."""
     specification = cast(TrainSpecification, context.specification)
     forget_trained()
     trainer = Trainer(
@@ -74,13 +74,13 @@ def train(context: ShardContext) -> None:
         mean=specification.network.mean,
         std=specification.network.std,
         on_smaller=lambda images: context.log(
-            "warning", f"memory does not suffice: {images} images at once, gradients of a batch are accumulated"
+            "warning", f"out of memory: continuing with {images} images per pass, accumulating a batch's gradients"
         ),
     )
     cache = pixel_cache(context, specification.network.image_size)
     board = TensorBoard(context.store, context.claim.job_id, enabled=specification.tensorboard)
     run = _Run(context, specification, trainer, cache, board, _class_names(context))
-    _note_environment(run)
+    _record_environment(run)
     _resume(run)
     training = split_sources(context, specification.train_split)
     if specification.train_per_class:
@@ -101,22 +101,22 @@ def _initial_model(context: ShardContext, specification: TrainSpecification) -> 
     initialise(model, specification.recipe.init)
     if specification.weights_path:
         file = context.store.verified(specification.weights_path)
-        left = load_pretrained(model, read_weights(file), specification.network.name, file)
-        context.log("info", f"begins with given weights; new: {', '.join(left) or 'nothing'}")
+        missing = load_pretrained(model, read_weights(file), specification.network.name, file)
+        context.log("info", f"initial weights loaded; randomly initialised: {', '.join(missing) or 'none'}")
     return model
 
 
-def _note_environment(run: _Run) -> None:
-    found = environment(run.context.device, run.trainer)
+def _record_environment(run: _Run) -> None:
+    values = environment(run.context.device, run.trainer)
 
     def write(session: Session) -> None:
-        session.get_one(TrainingRun, run.job_id).environment = found
+        session.get_one(TrainingRun, run.job_id).environment = values
 
     run.context.record(write)
 
 
 def _batches(run: _Run, sources: list[ImageSource]) -> Iterator[Batch]:
-    """Batches of a phase; what could not be read is reported once a run."""
+    """Yield the batches of a phase. An image that can't be read is reported once per run."""
     skipped: list[Skipped] = []
     recipe, size = run.specification.recipe, run.specification.network.image_size
     yield from batches(sources, recipe.batch_size, size, skipped=skipped, cache=run.cache)
@@ -126,11 +126,11 @@ def _batches(run: _Run, sources: list[ImageSource]) -> Iterator[Batch]:
     report_skipped(run.context, new)
 
 
-# --- going on ---
+# --- resuming ---
 
 
 def _resume(run: _Run) -> None:
-    """From this run's own last checkpoint, else from the run that it extends.
+    """Load the state of this run's last checkpoint, else that of the run that it extends, if any.
 
     Raises
     ------
@@ -141,20 +141,21 @@ def _resume(run: _Run) -> None:
     path = own.path if own else run.specification.extended_path
     if path is None:
         return
-    file = run.context.store.verified(path)  # so that it is as it was written, if not by this version
+    file = run.context.store.verified(path)  # intact, so an error below means another version wrote it
     try:
         run.trainer.load_state(torch.load(file, map_location="cpu", weights_only=True))
     except (pickle.UnpicklingError, ForeignState) as error:
         raise IncompatibleVersion(path=path, reason=one_line(str(error), LONGEST_REASON)) from error
     if own is None:
-        _take_over_epochs(run)
+        _copy_extended_epochs(run)
     images = run.specification.train_count + run.specification.val_count
     run.context.progress((run.trainer.epoch - run.specification.extended_epochs) * images)
-    run.context.log("info", f"goes on behind epoch {run.trainer.epoch}")
+    run.context.log("info", f"resumed after epoch {run.trainer.epoch}")
 
 
-def _take_over_epochs(run: _Run) -> None:
-    """The extended run's epochs, kept weights and best are this one's too: one run, told as a whole."""
+def _copy_extended_epochs(run: _Run) -> None:
+    """Copy the extended run's epochs, confusion matrix and best and kept checkpoints, so that this run's results
+    cover all epochs."""
     source, job_id = run.specification.extended_job_id, run.job_id
 
     def write(session: Session) -> None:
@@ -167,32 +168,32 @@ def _take_over_epochs(run: _Run) -> None:
             for row in session.scalars(query).all():
                 session.add(table(job_id=job_id, **{name: getattr(row, name) for name in columns}))
         extended = session.get_one(TrainingRun, source)
-        mine = session.get_one(TrainingRun, job_id)
-        mine.best_epoch, mine.best_accuracy = extended.best_epoch, extended.best_accuracy
+        own = session.get_one(TrainingRun, job_id)
+        own.best_epoch, own.best_accuracy = extended.best_epoch, extended.best_accuracy
 
     run.context.record(write)
 
 
-# --- an epoch's end ---
+# --- the end of an epoch ---
 
 
 def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learning_rate: float) -> None:
-    """Results and checkpoints of an epoch, in one transaction; then the state before it goes."""
+    """Write the results and checkpoints of an epoch in one transaction, then remove the previous state's file."""
     epoch, store = run.trainer.epoch, run.context.store
-    # With the run's number no other run has the same file, and it can go when it is needed no more.
+    # The job's id makes the file unique to this run, so that it can be removed when it is replaced.
     state = {"run": run.job_id, **run.trainer.state()}
     files = {CheckpointKind.STATE: store.write(".pt", lambda file: _save(state, file))}
     with run.context.database.read() as session:
-        before = session.get_one(TrainingRun, run.job_id).best_accuracy
-    best = before is None or checked.accuracy > before
-    wanted = {
+        previous_best = session.get_one(TrainingRun, run.job_id).best_accuracy
+    best = previous_best is None or checked.accuracy > previous_best
+    due = {
         CheckpointKind.BEST: best,
         CheckpointKind.LAST: epoch == run.specification.recipe.epochs,
         CheckpointKind.EPOCH: epoch in run.specification.keep_epochs,
     }
-    if any(wanted.values()):
+    if any(due.values()):
         weights = store.write(".safetensors", weights_writer(run.trainer.model.state_dict()))
-        files |= {kind: weights for kind, yes in wanted.items() if yes}
+        files |= {kind: weights for kind, is_due in due.items() if is_due}
     replaced: list[str] = []
 
     def write(session: Session) -> None:
@@ -203,7 +204,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
             training_run.best_epoch, training_run.best_accuracy = epoch, checked.accuracy
             _replace_answers(session, run.job_id, checked, run.class_names)
         for kind, file in files.items():
-            replaced.extend(_keep_checkpoint(run.context, session, kind, epoch, file))
+            replaced.extend(_record_checkpoint(run.context, session, kind, epoch, file))
 
     run.context.record(write)
     for path in replaced:
@@ -220,7 +221,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
 def _save(state: dict[str, Any], file: IO[bytes]) -> None:
     try:
         torch.save(state, file)
-    except RuntimeError as error:  # torch complains of a file cut short, and hides what the disk said
+    except RuntimeError as error:  # torch reports a truncated file and hides the operating system's error
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
@@ -242,7 +243,7 @@ def _epoch_row(job_id: int, epoch: int, phase: Phase, result: PhaseResult, learn
 
 
 def _replace_answers(session: Session, job_id: int, checked: PhaseResult, class_names: list[str]) -> None:
-    assert checked.answers is not None  # noqa: S101 - a validation has them
+    assert checked.answers is not None  # noqa: S101 - validation always counts them
     session.execute(delete(Answer).where(Answer.job_id == job_id))
     session.add_all(
         Answer(
@@ -258,7 +259,7 @@ def _replace_answers(session: Session, job_id: int, checked: PhaseResult, class_
 
 
 def _name(class_names: list[str], index: int) -> str:
-    """A class's name; a network can have more classes than the data set."""
+    """Return a class's name, or its index if the network has more classes than the data set."""
     return class_names[index] if index < len(class_names) else str(index)
 
 
@@ -267,19 +268,20 @@ def _class_names(context: ShardContext) -> list[str]:
         return list(session.get_one(Dataset, context.specification.dataset_id).class_names)
 
 
-def _keep_checkpoint(
+def _record_checkpoint(
     context: ShardContext, session: Session, kind: CheckpointKind, epoch: int, file: StoredFile
 ) -> list[str]:
-    """Add the run's checkpoint; returns what can be removed from the store: the state before."""
+    """Record a checkpoint, replacing the previous one of its kind unless it is one of several epochs'. Return the
+    paths of files that can be removed from the store: the previous state's."""
     job_id = context.claim.job_id
     replaced: list[str] = []
     if kind == CheckpointKind.STATE:
         context.store.settle([file.path])
-        before = find_checkpoint(session, job_id, kind)
-        replaced = [before.path] if before and before.path != file.path else []
+        previous = find_checkpoint(session, job_id, kind)
+        replaced = [previous.path] if previous and previous.path != file.path else []
     else:
         keep(context, session, [file])
-    if kind != CheckpointKind.EPOCH:  # of which there are several
+    if kind != CheckpointKind.EPOCH:
         session.execute(delete(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.kind == kind))
     session.add(
         Checkpoint(job_id=job_id, kind=kind, epoch=epoch, path=file.path, sha256=file.sha256, bytes=file.bytes)
@@ -288,18 +290,18 @@ def _keep_checkpoint(
     return replaced
 
 
-# --- the run's end ---
+# --- the end of the run ---
 
 
 def _finish(run: _Run) -> None:
-    """The pictures. The run's state stays, so that `--extend` can go on from it."""
+    """Draw the pictures and write the summary. The run's state is kept, so that `--extend` can resume from it."""
     job_id, specification, store = run.job_id, run.specification, run.context.store
     with run.context.database.read() as session:
         epochs = session.scalars(select(Epoch).where(Epoch.job_id == job_id).order_by(Epoch.epoch)).all()
         answers = session.scalars(select(Answer).where(Answer.job_id == job_id)).all()
         summary = session.get_one(TrainingRun, job_id)
         best = find_checkpoint(session, job_id, CheckpointKind.BEST)
-    assert best is not None  # noqa: S101 - the first epoch is the best so far
+    assert best is not None  # noqa: S101 - every run has a best epoch after its first one
     name = f"{specification.network.name}, training run {job_id}"
     curves = store.put(draw_curves(name, {f"run {job_id}": phase_curves(epochs)}), ".png")
     pairs = torch.tensor([(a.true_index, a.answer_index, a.images) for a in answers]).reshape(-1, 3)
@@ -327,9 +329,9 @@ def _finish(run: _Run) -> None:
 
 
 def _first_filters(model: nn.Module, weights: dict[str, torch.Tensor]) -> torch.Tensor | None:
-    """The first convolution's weights [N, 3, h, w]; None where the network doesn't begin with one on pixels."""
+    """Return the first convolution's weights [N, 3, h, w], or None if its input doesn't have 3 channels."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            found = weights[f"{name}.weight"]
-            return found if found.shape[1] == 3 else None
+            filters = weights[f"{name}.weight"]
+            return filters if filters.shape[1] == 3 else None
     return None

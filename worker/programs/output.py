@@ -1,4 +1,4 @@
-"""What programs of the worker's say to the producer: see ``producer.networks.description``."""
+"""Output of the worker's programs to the producer, which reads it in ``producer.networks.description``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from unitscope.errors import UnitscopeError
 
 
 def print_answer(work: Callable[[], dict[str, Any]]) -> None:
-    """One line of JSON on stdout: what ``work`` gives, or its error by name, with its details."""
+    """Print the result of ``work``, or the name and details of its error, as one line of JSON."""
     try:
-        answer = work()
+        result = work()
     except UnitscopeError as error:
         details = {name: str(value) for name, value in error.details.items()}
-        answer = {"error": type(error).__name__, "details": details}
-    json.dump(answer, sys.stdout)
+        result = {"error": type(error).__name__, "details": details}
+    json.dump(result, sys.stdout)
