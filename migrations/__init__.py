@@ -1,1 +1,1 @@
-"""Alembic migrations of the database, run by ``analyze db upgrade``."""
+"""Alembic migrations of the database. ``analyze db upgrade`` runs them."""

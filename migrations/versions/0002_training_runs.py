@@ -1,4 +1,4 @@
-"""More of a training run: kept epochs, confusion matrix, pictures, what it ran with."""
+"""Training runs: kept epochs, confusion matrix, pictures, environment."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 
 def _rebuild_checkpoints() -> None:
-    """Another primary key and another check: SQLite can change neither in place."""
+    """Create ``checkpoints`` again with another primary key and check, since SQLite can't alter them."""
     op.execute("CREATE TABLE checkpoints_before AS SELECT * FROM checkpoints")
     op.drop_table("checkpoints")
     op.create_table(

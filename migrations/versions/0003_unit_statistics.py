@@ -1,4 +1,4 @@
-"""More of a top-9 search: ties, statistics of each unit, the lowest minima, the top images of each class."""
+"""Top-9 searches: ties, statistics of units, lowest minima, top images of each class."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -55,7 +55,7 @@ def upgrade() -> None:
         *(sa.Column(name, sa.Double(), nullable=False) for name in ("q50", "q90", "q99", "q999")),
         sa.Column("histogram", sa.JSON(), nullable=False),
         sa.CheckConstraint("images >= 1", name=op.f("ck_unit_statistics_rows_images")),
-        _of_a_layer("unit_statistics_rows"),
+        _layer_foreign_key("unit_statistics_rows"),
         sa.PrimaryKeyConstraint("layer_id", "unit", name=op.f("pk_unit_statistics_rows")),
     )
     op.execute(UNIT_STATISTICS)
@@ -66,7 +66,7 @@ def upgrade() -> None:
 
 
 def _create_ranking(table: str, columns: list[str], sign: str) -> None:
-    """A table of images in order. Its primary key is what finds the rows of one unit among millions."""
+    """Create a table of ranked images. Its primary key is also the index for the rows of one unit."""
     key = ["layer_id", "unit", *columns, "rank"]
     op.create_table(
         table,
@@ -78,13 +78,13 @@ def _create_ranking(table: str, columns: list[str], sign: str) -> None:
         sa.CheckConstraint("rank >= 1", name=op.f(f"ck_{table}_rank")),
         sa.CheckConstraint(sign, name=op.f(f"ck_{table}_sign")),
         sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f(f"fk_{table}_image_id")),
-        _of_a_layer(table),
+        _layer_foreign_key(table),
         sa.PrimaryKeyConstraint(*key, name=op.f(f"pk_{table}")),
     )
     op.create_index(op.f(f"ix_{table}_image_id"), table, ["image_id"], unique=False)
 
 
-def _of_a_layer(table: str) -> sa.ForeignKeyConstraint:
+def _layer_foreign_key(table: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(
         ["layer_id"], ["searched_layers.id"], name=op.f(f"fk_{table}_layer_id"), ondelete="CASCADE"
     )

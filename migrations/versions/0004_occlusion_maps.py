@@ -1,4 +1,4 @@
-"""Occlusion sweeps: a row an image, a row a position on request, the contact sheet of a job."""
+"""Occlusion sweeps: a row per image, on request a row per position, and a job's contact sheet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def upgrade() -> None:
         "occlusion_jobs",
         sa.Column("job_id", sa.Integer(), nullable=False),
         sa.Column("contact_sheet_path", sa.Text(), nullable=False),
-        _of_a_job("occlusion_jobs"),
+        _job_foreign_key("occlusion_jobs"),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_occlusion_jobs")),
     )
     op.execute(OCCLUSION_MAPS)
@@ -77,8 +77,8 @@ def _create_maps() -> None:
         sa.CheckConstraint(
             "class_changes >= 0 AND class_changes <= positions", name=op.f("ck_occlusion_map_rows_class_changes")
         ),
-        _of_an_image("occlusion_map_rows"),
-        _of_a_job("occlusion_map_rows"),
+        _image_foreign_key("occlusion_map_rows"),
+        _job_foreign_key("occlusion_map_rows"),
         sa.PrimaryKeyConstraint("job_id", "image_id", name=op.f("pk_occlusion_map_rows")),
     )
     op.create_index(op.f("ix_occlusion_map_rows_image_id"), "occlusion_map_rows", ["image_id"], unique=False)
@@ -91,8 +91,8 @@ def _create_positions() -> None:
         *_columns(sa.Double, ["activation", "probability"]),
         *_columns(sa.Double, ["target_probability"], nullable=True),
         *_columns(sa.Text, ["class_name"]),
-        _of_an_image("occlusion_position_rows"),
-        _of_a_job("occlusion_position_rows"),
+        _image_foreign_key("occlusion_position_rows"),
+        _job_foreign_key("occlusion_position_rows"),
         sa.PrimaryKeyConstraint("job_id", "image_id", "row", "col", name=op.f("pk_occlusion_position_rows")),
     )
     op.create_index(
@@ -106,9 +106,9 @@ def _columns(
     return [sa.Column(name, kind(), nullable=nullable) for name in names]
 
 
-def _of_a_job(table: str) -> sa.ForeignKeyConstraint:
+def _job_foreign_key(table: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f(f"fk_{table}_job_id"), ondelete="CASCADE")
 
 
-def _of_an_image(table: str) -> sa.ForeignKeyConstraint:
+def _image_foreign_key(table: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(["image_id"], ["images.id"], name=op.f(f"fk_{table}_image_id"))

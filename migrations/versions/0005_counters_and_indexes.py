@@ -1,4 +1,4 @@
-"""Counters, for monitoring: what was counted since the database was made; indexes for jobs of 100,000 shards."""
+"""Counters for monitoring, and indexes for jobs of 100,000 shards."""
 
 import sqlalchemy as sa
 from alembic import op

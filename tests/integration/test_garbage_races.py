@@ -25,7 +25,7 @@ from shared.jobs.tables import Artifact, Job, Shard, ShardState
 from shared.store.references import referenced_artifacts
 from shared.store.store import Store, StoredFile, sha256_of, sha256_of_file
 from tests.integration.ledger.helpers import SHA256, claimed, queued, shards_of, top9
-from worker.kinds.common import keep
+from worker.kinds.common import register_artifacts
 from worker.runner import ShardContext
 
 HOUR = 3600.0
@@ -88,7 +88,7 @@ def grow_old(store: Store, path: str) -> None:
 def commit(ledger: Ledger, store: Store, claim: Claim, file: StoredFile) -> None:
     """As a worker ends the shard of a search."""
     context = ShardContext(claim, ledger, store, "cpu")
-    context.complete(lambda session: keep(context, session, [file]), file.path)
+    context.complete(lambda session: register_artifacts(context, session, [file]), file.path)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_gc_while_a_worker_commits_what_it_wrote_long_ago(scene: Scene) -> None:
     context = ShardContext(claim, scene.ledger, scene.store, "cpu")
 
     def write(session: Any) -> None:
-        keep(context, session, [file])
+        register_artifacts(context, session, [file])
         remover.start()
         remover.join(1)  # on SQLite it waits for us
 

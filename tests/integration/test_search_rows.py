@@ -248,7 +248,7 @@ def test_winners_are_read_a_layer_at_a_time(context: Context, monkeypatch: pytes
     random = np.random.default_rng(9)
     winners = [Winners(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
     path = store_winners(context, winners, skipped=5).path
-    monkeypatch.setattr("worker.kinds.top9.partials.results_of", lambda context, stage: [path])
+    monkeypatch.setattr("worker.kinds.top9.partials.stage_results", lambda context, stage: [path])
     assert load_skipped(context, path) == 5
     for number, layer in enumerate(winners):
         loaded = load_winners(context, number)

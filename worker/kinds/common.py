@@ -121,29 +121,29 @@ def build(specification: NetworkSpecification) -> nn.Module:
     )
 
 
-def trained(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
+def load_network(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
     """Return the network with weights from the artifact store, in evaluation mode, on the context's device.
 
     The network is cached for the next shard, so it must not be modified.
     """
     context.store.locate(weights_path)
     key = (specification, context.store.root, weights_path, context.device)
-    if key not in _trained_cache:
-        forget_trained()  # first, since the device's memory may not hold two networks
-        _trained_cache[key] = _trained(*key)
-    return _trained_cache[key]
+    if key not in _network_cache:
+        clear_network_cache()  # first, since the device's memory may not hold two networks
+        _network_cache[key] = _load_network(*key)
+    return _network_cache[key]
 
 
 # Holds at most one network, since shards of a job usually follow one another. The path identifies the weights.
-_trained_cache: dict[tuple[NetworkSpecification, Path, str, torch.device], nn.Module] = {}
+_network_cache: dict[tuple[NetworkSpecification, Path, str, torch.device], nn.Module] = {}
 
 
-def forget_trained() -> None:
+def clear_network_cache() -> None:
     """Remove the cached network, to free the device's memory."""
-    _trained_cache.clear()
+    _network_cache.clear()
 
 
-def _trained(
+def _load_network(
     specification: NetworkSpecification, store: Path, weights_path: str, device: torch.device
 ) -> nn.Module:
     weights = Store(store).verified(weights_path)
@@ -171,7 +171,7 @@ def require_some(context: ShardContext, skipped: int, count: int) -> None:
         raise NoUsableImage(count=count, root=root, job_id=context.claim.job_id)
 
 
-def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
+def register_artifacts(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
     """Register files of the store in ``artifacts``, unless another job has registered them."""
     context.store.settle(file.path for file in files)
     job_id = context.claim.job_id
@@ -183,7 +183,7 @@ def keep(context: ShardContext, session: Session, files: Sequence[StoredFile]) -
         insert_missing(session, Artifact, some)
 
 
-def results_of(context: ShardContext, stage: str) -> list[str]:
+def stage_results(context: ShardContext, stage: str) -> list[str]:
     """Return the result paths of a stage's shards in this job, in the order of the shards."""
     with context.database.read() as session:
         query = select(Shard.result_path).where(Shard.job_id == context.claim.job_id, Shard.stage_name == stage)

@@ -114,7 +114,7 @@ def test_files_that_two_jobs_make_at_once_are_registered_once(
     ledger: Ledger, dataset: int, tmp_path: Any, at_once: Rivals
 ) -> None:
     """Two searches of one data set make many of the same patches."""
-    from worker.kinds.common import keep
+    from worker.kinds.common import register_artifacts
     from worker.runner import ShardContext
 
     store = Store(tmp_path / "store")
@@ -127,7 +127,7 @@ def test_files_that_two_jobs_make_at_once_are_registered_once(
 
         def complete(own: Ledger, claim: Claim, order: int, files: list[Any] = files) -> None:
             context = ShardContext(claim, own, store, "cpu")
-            context.complete(lambda session: keep(context, session, files[::order]))
+            context.complete(lambda session: register_artifacts(context, session, files[::order]))
 
         outcomes = at_once(
             lambda own: complete(own, claims[0], 1),  # noqa: B023

@@ -333,17 +333,17 @@ def test_one_network_is_kept_and_never_two(monkeypatch: pytest.MonkeyPatch, pret
         held.append(pretended.held)
         return nn.Linear(100, 100).to("cuda")
 
-    monkeypatch.setattr(common, "_trained", made)
+    monkeypatch.setattr(common, "_load_network", made)
     context: Any = SimpleNamespace(
         device=CUDA, store=SimpleNamespace(root=Path("store"), locate=lambda path: None)
     )
     empty = pretended.held
-    first = common.trained(context, "a", "weights")  # type: ignore[arg-type]
-    assert common.trained(context, "a", "weights") is first  # type: ignore[arg-type]
+    first = common.load_network(context, "a", "weights")  # type: ignore[arg-type]
+    assert common.load_network(context, "a", "weights") is first  # type: ignore[arg-type]
     del first
-    common.trained(context, "b", "weights")  # type: ignore[arg-type]
+    common.load_network(context, "b", "weights")  # type: ignore[arg-type]
     assert held == [empty, empty]
-    common.forget_trained()
+    common.clear_network_cache()
     assert pretended.held == empty
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unitscope.errors import UnitscopeError
-from worker.devices import ACCELERATOR_ERROR, DeviceUnusable, corrupts_cuda_context, check_device
+from worker.devices import ACCELERATOR_ERROR, DeviceUnusable, check_device, corrupts_cuda_context
 
 HINT = "\nCUDA kernel errors might be asynchronously reported at some other API call"
 

@@ -17,7 +17,7 @@ from unitscope.occlusion.engines import Full
 from unitscope.occlusion.occluders import Grid, filling
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
-from worker.kinds.common import numbered_images, trained
+from worker.kinds.common import load_network, numbered_images
 from worker.kinds.occlusion.sweep import swept_source
 
 
@@ -26,7 +26,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
     specification = cast(OcclusionSpecification, context.specification)
     network = specification.network
     grid = Grid(network.image_size, specification.patch, specification.stride)
-    engine = Full(trained(context, network, specification.weights_path), specification.path, grid)
+    engine = Full(load_network(context, network, specification.weights_path), specification.path, grid)
     with context.database.read() as session:
         query = select(OcclusionMap).where(OcclusionMap.job_id == context.job_id)
         rows = {row.image_id: row for row in session.scalars(query)}

@@ -23,7 +23,7 @@ from unitscope.drawing.occlusion import OcclusionFigure, contact_row, draw_figur
 from unitscope.drawing.pictures import Picture
 from unitscope.occlusion.arrays import read_maps
 from unitscope.occlusion.occluders import filling
-from worker.kinds.common import keep, numbered_images
+from worker.kinds.common import numbered_images, register_artifacts
 from worker.kinds.occlusion.rows import caption, rows_of, swept_box
 from worker.kinds.occlusion.sweep import swept_cache, swept_source
 from worker.runner import ShardContext
@@ -54,7 +54,7 @@ def draw(context: ShardContext) -> None:
     )
 
     def write(session: Session) -> None:
-        keep(context, session, [result, *figures.values()])
+        register_artifacts(context, session, [result, *figures.values()])
         for image_id, figure in figures.items():
             session.get_one(OcclusionMap, (context.claim.job_id, image_id)).picture_path = figure.path
 

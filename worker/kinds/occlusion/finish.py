@@ -18,7 +18,7 @@ from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap
 from unitscope.drawing import pictures
 from unitscope.drawing.occlusion import contact_sheet
 from unitscope.drawing.pictures import Picture
-from worker.kinds.common import keep, require_some, results_of
+from worker.kinds.common import register_artifacts, require_some, stage_results
 from worker.kinds.occlusion.rows import caption, rows_of
 from worker.runner import ShardContext
 
@@ -42,7 +42,7 @@ def finish(context: ShardContext) -> None:
         }
     pixels: list[Picture] = []
     classes: Counter[int] = Counter()
-    for path in results_of(context, "draw"):
+    for path in stage_results(context, "draw"):
         with np.load(context.store.verified(path), allow_pickle=False) as part:
             if len(pixels) < SHOWN_IMAGES:
                 pixels += list(part["rows"])
@@ -60,7 +60,7 @@ def finish(context: ShardContext) -> None:
     sheet = context.store.put(pictures.jpeg(drawn), ".jpg")
 
     def write(session: Session) -> None:
-        keep(context, session, [sheet])
+        register_artifacts(context, session, [sheet])
         session.add(OcclusionJob(job_id=context.claim.job_id, contact_sheet_path=sheet.path))
         session.get_one(Job, context.claim.job_id).summary = _summary(specification, rows)
 

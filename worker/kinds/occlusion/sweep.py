@@ -22,7 +22,7 @@ from unitscope.occlusion.arrays import write_maps
 from unitscope.occlusion.engines import choose_engine
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
-from worker.kinds.common import keep, numbered_images, pixel_cache, report_skipped, trained
+from worker.kinds.common import load_network, numbered_images, pixel_cache, register_artifacts, report_skipped
 from worker.kinds.occlusion.projections import UnitProjections
 from worker.kinds.occlusion.rows import map_columns, means_by_box, record_positions
 from worker.runner import ShardContext
@@ -45,7 +45,7 @@ def sweep(context: ShardContext) -> None:
     report_skipped(context, shard.skipped)
 
     def write(session: Session) -> None:
-        keep(context, session, files)
+        register_artifacts(context, session, files)
         session.add_all(OcclusionMap(**row) for row in rows)
 
     context.complete(write)
@@ -67,7 +67,7 @@ class _Shard:
     def __init__(self, context: ShardContext, specification: OcclusionSpecification) -> None:
         self.context, self.specification = context, specification
         network = specification.network
-        self.model = trained(context, network, specification.weights_path)
+        self.model = load_network(context, network, specification.weights_path)
         grid = Grid(network.image_size, specification.patch, specification.stride)
         choice = choose_engine(self.model, specification.path, grid, specification.engine)
         if choice.engine.name != specification.engine:

@@ -16,7 +16,7 @@ from unitscope.search.ranking import TopActivations
 from unitscope.search.search import LayerSearch, search
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
-from worker.kinds.common import sources_by_id, trained
+from worker.kinds.common import load_network, sources_by_id
 
 Row = TopActivation | BottomActivation | ClassActivation
 
@@ -44,7 +44,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
         if item.row.unit not in units[item.layer.layer_path]:
             units[item.layer.layer_path].append(item.row.unit)
     found = search(
-        trained(context, specification.network, specification.weights_path),
+        load_network(context, specification.network, specification.weights_path),
         units,
         batches(
             [sources[number] for number in sorted(sources)],

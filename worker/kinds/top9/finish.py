@@ -16,7 +16,7 @@ from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 from shared.store.store import StoredFile
 from unitscope.drawing import pictures
-from worker.kinds.common import keep, results_of
+from worker.kinds.common import register_artifacts, stage_results
 from worker.kinds.top9.partials import load_skipped
 from worker.runner import ShardContext
 
@@ -38,7 +38,7 @@ def finish(context: ShardContext) -> None:
             .where(TopActivation.layer_id.in_([layer.id for layer in layers]))
             .group_by(TopActivation.layer_id)
         ).all()
-    skipped = load_skipped(context, results_of(context, "select")[0])
+    skipped = load_skipped(context, stage_results(context, "select")[0])
     of_layers: list[dict[str, Any]] = []
     sheets: dict[int, StoredFile] = {}
     counts = {row.layer_id: row.rows for row in rows}
@@ -66,7 +66,7 @@ def finish(context: ShardContext) -> None:
     summary = {"images": images, "images_left_out": skipped, "layers": of_layers}
 
     def write(session: Session) -> None:
-        keep(context, session, list(sheets.values()))
+        register_artifacts(context, session, list(sheets.values()))
         for layer_id, sheet in sheets.items():
             session.get_one(SearchedLayer, layer_id).contact_sheet_path = sheet.path
         session.get_one(Job, context.claim.job_id).summary = summary

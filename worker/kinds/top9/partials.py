@@ -13,7 +13,7 @@ from shared.errors import IncompatibleVersion
 from shared.store.store import StoredFile
 from unitscope.search.ranking import FIELDS, TopActivations
 from unitscope.search.search import LayerSearch
-from worker.kinds.common import results_of
+from worker.kinds.common import stage_results
 from worker.runner import ShardContext
 
 Arrays = dict[str, np.ndarray]
@@ -64,7 +64,7 @@ def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: in
 
 def load_winners(context: ShardContext, number: int) -> Winners:
     """Load the winners of the layer of this number, which the stage *select* stored."""
-    with _stored(context.store.verified(results_of(context, "select")[0])) as arrays:
+    with _stored(context.store.verified(stage_results(context, "select")[0])) as arrays:
         return Winners(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
 
 

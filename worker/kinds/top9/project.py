@@ -23,7 +23,7 @@ from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
 from unitscope.projection.requests import Requests
 from unitscope.search.ranking import NO_IMAGE
-from worker.kinds.common import keep, pixel_cache, sources_by_id, trained
+from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
 from worker.kinds.top9.partials import load_winners
 from worker.runner import ShardContext
 
@@ -59,7 +59,7 @@ def project(context: ShardContext) -> None:
                 SearchedLayer.job_id == context.claim.job_id, SearchedLayer.layer_path == layer.path
             )
         ).one()
-        keep(context, session, [file for p in projected for file in p.files])
+        register_artifacts(context, session, [file for p in projected for file in p.files])
         for p in projected:
             row = session.get_one(SearchedUnit, (layer_id, p.unit))
             row.patches_path, row.projections_path = p.patches.path, p.projections.path
@@ -97,7 +97,7 @@ class _Units:
         chosen = self.winners.image[[self.place[unit] for unit in self.live]]
         self.sources = sources_by_id(context, np.unique(chosen[chosen != NO_IMAGE]).tolist())
         self.cache = pixel_cache(context, network.image_size)
-        model = trained(context, network, specification.weights_path)
+        model = load_network(context, network, specification.weights_path)
         self.geometry = next(t.geometry for t in trace(model, network.image_size).layers if t.path == layer.path)
         # Count the images of all units, not only the shard's: pictures must not depend on the number of shards.
         images, counts = np.unique(self.winners.image, return_counts=True)

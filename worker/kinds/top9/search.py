@@ -7,7 +7,7 @@ from typing import cast
 from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
 from unitscope.data.images import Skipped, batches
 from unitscope.search.search import search as search_images
-from worker.kinds.common import keep, pixel_cache, report_skipped, split_sources, trained
+from worker.kinds.common import load_network, pixel_cache, register_artifacts, report_skipped, split_sources
 from worker.kinds.top9.partials import store_partial
 from worker.runner import ShardContext
 
@@ -15,7 +15,7 @@ from worker.runner import ShardContext
 def search(context: ShardContext) -> None:
     """Search a shard of images, and store each unit's strongest activations as a partial result."""
     specification = cast(Top9Specification, context.specification)
-    model = trained(context, specification.network, specification.weights_path)
+    model = load_network(context, specification.network, specification.weights_path)
     sources = split_sources(context, specification.split, context.payload["start"], context.payload["stop"])
     cache = pixel_cache(context, specification.network.image_size)
     skipped: list[Skipped] = []
@@ -36,4 +36,4 @@ def search(context: ShardContext) -> None:
     )
     report_skipped(context, skipped)
     partial = store_partial(context, [found[layer.path] for layer in specification.layers], len(skipped))
-    context.complete(lambda session: keep(context, session, [partial]), partial.path)
+    context.complete(lambda session: register_artifacts(context, session, [partial]), partial.path)

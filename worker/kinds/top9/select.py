@@ -7,7 +7,7 @@ from typing import cast
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from unitscope.search.search import LayerSearch
 from unitscope.search.statistics import tied
-from worker.kinds.common import keep, require_some, results_of
+from worker.kinds.common import register_artifacts, require_some, stage_results
 from worker.kinds.top9.partials import (
     Winners,
     load_partial,
@@ -24,14 +24,14 @@ def select(context: ShardContext) -> None:
     Layers are merged one at a time to limit memory: the maxima of all images can be large.
     """
     specification = cast(Top9Specification, context.specification)
-    partials = results_of(context, "search")
+    partials = stage_results(context, "search")
     skipped = sum(load_skipped(context, path) for path in partials)
     require_some(context, skipped, specification.image_count)
     winners = [
         _select_layer(context, layer, number, partials) for number, layer in enumerate(specification.layers)
     ]
     result = store_winners(context, winners, skipped)
-    context.complete(lambda session: keep(context, session, [result]), result.path)
+    context.complete(lambda session: register_artifacts(context, session, [result]), result.path)
 
 
 def _select_layer(

@@ -15,7 +15,7 @@ from unitscope.data.images import batches
 from unitscope.training.loop import Trainer
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
-from worker.kinds.common import split_sources, trained
+from worker.kinds.common import load_network, split_sources
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
@@ -33,7 +33,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
         comparison.row(name, "its row is missing")
         return comparison
     network, recipe = specification.network, specification.recipe
-    model = trained(context, network, best.path)
+    model = load_network(context, network, best.path)
     trainer = Trainer(model, recipe, specification.seed, context.device, mean=network.mean, std=network.std)
     trainer.mixed = environment.get("precision", "float32") != "float32"  # as in the run, whatever the device
     sources = split_sources(context, specification.val_split)

@@ -31,9 +31,9 @@ from unitscope.networks.weights import load_pretrained, read_weights, weights_wr
 from unitscope.training.loop import ForeignState, PhaseResult, Trainer
 from worker.kinds.common import (
     build,
-    forget_trained,
-    keep,
+    clear_network_cache,
     pixel_cache,
+    register_artifacts,
     report_skipped,
     require_some,
     split_sources,
@@ -65,7 +65,7 @@ class _Run:
 def train(context: ShardContext) -> None:
     """Train from the last checkpoint, or from the beginning."""
     specification = cast(TrainSpecification, context.specification)
-    forget_trained()
+    clear_network_cache()
     trainer = Trainer(
         _initial_model(context, specification),
         specification.recipe,
@@ -280,7 +280,7 @@ def _record_checkpoint(
         previous = find_checkpoint(session, job_id, kind)
         replaced = [previous.path] if previous and previous.path != file.path else []
     else:
-        keep(context, session, [file])
+        register_artifacts(context, session, [file])
     if kind != CheckpointKind.EPOCH:
         session.execute(delete(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.kind == kind))
     session.add(
@@ -313,7 +313,7 @@ def _finish(run: _Run) -> None:
     filters = store.put(draw_filters(f"{name}, first layer", first), ".png") if first is not None else None
 
     def write(session: Session) -> None:
-        keep(run.context, session, [file for file in (curves, confusion, filters) if file])
+        register_artifacts(run.context, session, [file for file in (curves, confusion, filters) if file])
         training_run = session.get_one(TrainingRun, job_id)
         training_run.curves_path, training_run.confusion_path = curves.path, confusion.path
         training_run.filters_path = filters.path if filters else None
