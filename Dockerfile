@@ -29,7 +29,7 @@ USER unitscope
 # Not the source folder, so that `python -m worker...` imports the installed packages.
 WORKDIR /data
 
-# On SIGTERM `analyze worker` finishes or releases its shard and stops.
+# On SIGTERM `analyze worker` ends its worker processes, queues their shards again, and exits.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["analyze"]
 CMD ["--help"]
