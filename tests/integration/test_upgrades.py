@@ -246,9 +246,8 @@ def test_old_jobs_go_on(stored: Analyze, request: pytest.FixtureRequest, tmp_pat
         assert ended[number]["state"] == "done", ended[number]["error"]
         assert json.loads(said(stored, "results", number, "--json"))
     for number, path in zip((stopped, half), paths, strict=True):
-        assert (
-            f"{'Another version of the program wrote' if oldest else 'Artifact'} {path}" in ended[number]["error"]
-        )
+        expected = f"{path} was written by another version" if oldest else f"Artifact {path} is not in the store"
+        assert expected in ended[number]["error"]
     assert "None of the 4 images could be read" in ended[failed]["error"]
     for number in (half, stopped, failed):
         assert ended[number]["state"] == "failed"
