@@ -1,4 +1,4 @@
-"""A ledger on each database, with a data set and, where a test wants it, a job."""
+"""Fixtures: a ledger on each database with a data set, and a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the ledger look at and do, and several processes that do it at once."""
+"""Helpers of the ledger's tests: reading and changing jobs and shards, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from unitscope.description import NetworkSpecification
 
 SHA256 = "ab" * 32
 ACTIVE = ("waiting", "queued", "running")
-RACES = 20  # how often the races for the last shard are run
-FEW = 8  # and the other ones
+RACES = 20  # repetitions of races for the last shard
+FEW = 8  # repetitions of other races
 
 
 def top9(dataset_id: int, *, search: int = 2, seed: int = 0) -> Top9Specification:
-    """A small search: ``search`` shards of stage *search*, one *select*, ``search`` *project*, one *finish*."""
+    """Return a small search: ``search`` shards of *search*, one of *select*, ``search`` of *project*, one of
+    *finish*."""
     return Top9Specification(
         dataset_id=dataset_id,
         dataset_fingerprint=SHA256,
@@ -63,7 +64,7 @@ def messages(ledger: Ledger, job: int) -> list[str]:
 
 
 def dump(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table but the counters."""
+    """Return every row of every table except the counters."""
     with ledger.database.read() as session:
         return {
             table.name: sorted(map(tuple, session.execute(select(table))), key=repr)
@@ -84,13 +85,13 @@ def finish_stage(ledger: Ledger, job: int) -> None:
 
 
 def finish(ledger: Ledger, job: int) -> None:
-    """Do what is left of a job: ``top9`` has four stages."""
+    """Complete a job's remaining shards; ``top9`` has four stages."""
     for _ in range(4):
         finish_stage(ledger, job)
 
 
 def refused(ledger: Ledger, change: Callable[[int], object], job: int, state: str) -> None:
-    """A job of this state is not changed so, and nothing else is changed by the attempt."""
+    """Assert that the change is refused because of the job's state, and that it changes nothing."""
     before = dump(ledger)
     with pytest.raises(JobStateConflict, match=f"is {state}"):
         change(job)
@@ -98,7 +99,7 @@ def refused(ledger: Ledger, change: Callable[[int], object], job: int, state: st
 
 
 def expire(ledger: Ledger, shard_id: int) -> None:
-    """As if the worker had been silent for longer than its lease."""
+    """Let the shard's lease expire."""
     with ledger.database.write() as session:
         session.execute(
             update(Shard).where(Shard.id == shard_id, Shard.token.is_not(None)).values(lease_until=1.0)
@@ -106,23 +107,23 @@ def expire(ledger: Ledger, shard_id: int) -> None:
 
 
 def die(ledger: Ledger, shard_id: int, times: int = 1) -> None:
-    """Workers that claim the shard and are never heard of again; the last one's lease has just run out."""
+    """Claim the shard and let its lease expire, ``times`` times, as workers that die do."""
     for _ in range(times):
         claimed(ledger, shard_id, "dead")
         expire(ledger, shard_id)
 
 
 class Rivals:
-    """The same ledger as several processes have it: each with connections of its own."""
+    """Several ledgers on one database, each with its own connections, as in several processes."""
 
     def __init__(self, ledger: Ledger, count: int = 4) -> None:
         url = ledger.database.url.render_as_string(hide_password=False)
         self.ledgers = [Ledger(Database(url), ledger.lease_seconds) for _ in range(count)]
         for own in self.ledgers:
-            own.live_workers()  # connected
+            own.live_workers()  # opens the connection
 
     def __call__(self, *calls: Callable[[Ledger], Any]) -> list[Any]:
-        """Make each call in a thread of its own, all at one moment: what it returned or raised."""
+        """Run each call in its own thread, all at the same time; return their results or exceptions."""
         barrier = threading.Barrier(len(calls))
         outcomes: list[Any] = [None] * len(calls)
 

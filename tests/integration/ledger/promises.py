@@ -1,4 +1,4 @@
-"""What the ledger promises: its transitions on plain objects, without SQL, and what holds after each of them."""
+"""A model of the ledger: its transitions on plain objects, without SQL, and the invariants after each of them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ IDLE = (ShardState.WAITING, ShardState.QUEUED)
 OVER = (ShardState.DONE, ShardState.FAILED, ShardState.CANCELLED)
 BEGUN = {ShardState.QUEUED, ShardState.RUNNING, ShardState.DONE, ShardState.FAILED}
 TABLES = tuple(model.__table__ for model in (Job, Shard, Event, Worker))
-RESULT, NOTE = "result", "note"  # levels of events that the tests write as a worker's rows
+RESULT, NOTE = "result", "note"  # levels of the events that the tests write as results of workers
 
 Rows = dict[str, list[Any]]
 
 
 def read_rows(database: Database) -> Rows:
-    """Every row of the tables that the ledger writes."""
+    """Return every row of the tables that the ledger writes."""
     with database.read() as session:
         return {
             table.name: list(session.execute(select(table).order_by(*table.primary_key.columns)))
@@ -34,7 +34,7 @@ def read_rows(database: Database) -> Rows:
 
 @dataclass
 class JobPicture:
-    """A job as far as it is promised: times of the computer's clock are only there or not."""
+    """The modelled columns of a job. Of times, only whether they are set is modelled."""
 
     id: int
     key: str
@@ -63,7 +63,7 @@ class JobPicture:
 
 @dataclass
 class ShardPicture:
-    """A shard, likewise."""
+    """The modelled columns of a shard."""
 
     id: int
     job_id: int
@@ -92,15 +92,15 @@ class ShardPicture:
         )
 
     def leave(self, state: str) -> None:
-        """The claim is over."""
+        """End the claim and set the state."""
         self.state, self.token, self.lease_until = state, None, None
         self.ended = state in OVER
 
 
 class Promises:
-    """The ledger's rows as they have to be: each method is a transition of the ledger's of that name.
+    """The expected rows of the ledger. Each method models the ledger's transition of the same name.
 
-    ``results`` are the ids of the shards whose rows were written, ``notes`` is what was written on the way.
+    ``results`` has the ids of the shards whose results were written, ``notes`` counts intermediate results.
     """
 
     def __init__(self, lease_seconds: float) -> None:
@@ -113,7 +113,7 @@ class Promises:
 
     @classmethod
     def of(cls, rows: Rows, lease_seconds: float) -> Promises:
-        """What is in the database."""
+        """Return the model of the rows in the database."""
         found = cls(lease_seconds)
         found.jobs = {row.id: JobPicture.of(row) for row in rows["jobs"]}
         found.shards = {row.id: ShardPicture.of(row) for row in rows["shards"]}
@@ -128,7 +128,7 @@ class Promises:
     def __hash__(self) -> int:
         raise TypeError
 
-    # --- questions ---
+    # --- queries ---
 
     def of_job(self, job_id: int, *states: str) -> list[ShardPicture]:
         return [s for s in self.shards.values() if s.job_id == job_id and (not states or s.state in states)]
@@ -149,11 +149,11 @@ class Promises:
         )
 
     def due(self) -> list[int]:
-        """Shards that a message is due for, in order."""
+        """Return the shards whose message is due, in order."""
         return sorted(shard.id for shard in self.of_state(ShardState.QUEUED) if shard.sent_at is None)
 
     def sent(self) -> list[int]:
-        """Queued shards that wait for their message to be taken."""
+        """Return the queued shards whose message was sent."""
         return [shard.id for shard in self.of_state(ShardState.QUEUED) if shard.sent_at is not None]
 
     def alive(self, now: float) -> list[str]:
@@ -250,7 +250,8 @@ class Promises:
         job.state, job.cancel_requested, job.failed_with, job.ended = JobState.QUEUED, False, False, False
 
     def sweep(self, now: float, failed: Iterable[int]) -> None:
-        """``failed``: of several shards of a job that have had their attempts, whichever was looked at first."""
+        """Model a sweep. ``failed`` has the shard that failed of each job with several exhausted shards: the one
+        that the ledger reached first, in an undefined order."""
         for shard in (expired := self.expired(now)):
             self._take_back(shard)
         for job in {shard.job_id: self.jobs[shard.job_id] for shard in expired}.values():
@@ -307,10 +308,10 @@ class Promises:
             shard.sent_at = None
         return len(lost)
 
-    # --- what always holds ---
+    # --- invariants ---
 
     def check(self) -> None:
-        """Whatever happened, and whether or not the transitions above are right."""
+        """Check the invariants, which do not depend on the transitions above."""
         for job in self.jobs.values():
             self._check_job(job, self.of_job(job.id))
         assert self.results == sorted(shard.id for shard in self.of_state(ShardState.DONE))
@@ -333,8 +334,8 @@ class Promises:
             assert (shard.lease_until is not None) == (shard.state == ShardState.RUNNING)
             assert shard.ended == (shard.state in OVER)
             assert shard.state != ShardState.FAILED or shard.failed_with
-        if job.active:  # somebody will go on with it
+        if job.active:  # the job can make progress
             assert states & {ShardState.QUEUED, ShardState.RUNNING}
             assert not job.cancel_requested or ShardState.RUNNING in states
-        else:  # nobody works for nothing
+        else:  # no shard is left to work on
             assert not states & {*IDLE, ShardState.RUNNING}

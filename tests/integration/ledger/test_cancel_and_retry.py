@@ -1,4 +1,4 @@
-"""Cancelling a job and taking it up again, whatever its workers are doing meanwhile."""
+"""Cancelling and retrying a job while its workers are in different states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.integration.ledger.helpers import (
 # --- cancel ---
 
 
-def test_cancel_of_an_idle_job_is_at_once(ledger: Ledger, job: int, at_once: Rivals) -> None:
+def test_an_idle_job_is_cancelled_immediately(ledger: Ledger, job: int, at_once: Rivals) -> None:
     finish_stage(ledger, job)
     assert ledger.cancel(job) == "cancelled"
     assert states(ledger, job) == ["done", "done"] + ["cancelled"] * 4
@@ -87,7 +87,7 @@ def test_a_worker_that_is_done_before_it_notices_a_cancel_ends_the_job(ledger: L
     assert job_of(ledger, job).state == "cancelled"
 
 
-def test_a_cancel_that_comes_with_the_last_shard_of_a_stage_ends_the_job(
+def test_a_cancel_concurrent_with_the_last_shard_of_a_stage_ends_the_job(
     ledger: Ledger, dataset: int, at_once: Rivals
 ) -> None:
     for seed in range(RACES):
@@ -130,7 +130,7 @@ def test_a_failure_after_a_cancel_request_ends_the_job(ledger: Ledger, job: int)
     assert not set(states(ledger, job)) & set(ACTIVE)
 
 
-def test_a_job_that_is_over_is_not_cancelled(ledger: Ledger, dataset: int) -> None:
+def test_a_finished_job_is_not_cancelled(ledger: Ledger, dataset: int) -> None:
     done, _ = ledger.submit(top9(dataset, seed=1))
     finish(ledger, done)
     failed, _ = ledger.submit(top9(dataset, seed=2))
@@ -139,8 +139,8 @@ def test_a_job_that_is_over_is_not_cancelled(ledger: Ledger, dataset: int) -> No
     refused(ledger, ledger.cancel, failed, "failed")
 
 
-def test_a_claim_that_comes_with_a_cancel(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
-    """Either the worker has the shard and is told, or it doesn't get it: the job ends both ways."""
+def test_a_claim_concurrent_with_a_cancel(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+    """Either the worker gets the shard and the cancel request, or it gets no shard; the job ends in both cases."""
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         shard_id = queued(ledger, job)[0]
@@ -155,7 +155,7 @@ def test_a_claim_that_comes_with_a_cancel(ledger: Ledger, dataset: int, at_once:
 # --- retry ---
 
 
-def test_retry_keeps_done_shards_and_begins_where_the_job_stopped(ledger: Ledger, job: int) -> None:
+def test_retry_keeps_done_shards_and_continues_where_the_job_stopped(ledger: Ledger, job: int) -> None:
     finish_stage(ledger, job)
     finish_stage(ledger, job)
     first, second = queued(ledger, job)
@@ -174,8 +174,8 @@ def test_retry_keeps_done_shards_and_begins_where_the_job_stopped(ledger: Ledger
     assert claimed(ledger, second).attempt == 1
 
 
-def test_a_retried_shard_looks_as_if_it_had_never_begun(ledger: Ledger, job: int) -> None:
-    """Its message has to be sent again too, even of one that was not claimed."""
+def test_retry_resets_the_unfinished_shards(ledger: Ledger, job: int) -> None:
+    """Their messages are due again, also those of shards that were not claimed."""
     ledger.take_unsent()
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.heartbeat(claim, 20)
@@ -186,7 +186,7 @@ def test_a_retried_shard_looks_as_if_it_had_never_begun(ledger: Ledger, job: int
         assert (shard.work_done, shard.started_at, shard.finished_at) == (0, None, None)
 
 
-def test_a_cancelled_job_is_taken_up_again_and_can_be_done(ledger: Ledger, job: int) -> None:
+def test_a_cancelled_job_can_be_retried_and_done(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.cancel(job)
     ledger.confirm_cancelled(claim)
@@ -200,7 +200,7 @@ def test_a_cancelled_job_is_taken_up_again_and_can_be_done(ledger: Ledger, job: 
     assert job_of(ledger, job).shards_left == 0
 
 
-def test_a_job_under_way_or_done_is_not_retried(ledger: Ledger, job: int) -> None:
+def test_an_active_or_done_job_is_not_retried(ledger: Ledger, job: int) -> None:
     refused(ledger, ledger.retry, job, "queued")
     finish_stage(ledger, job)
     refused(ledger, ledger.retry, job, "running")
@@ -208,8 +208,8 @@ def test_a_job_under_way_or_done_is_not_retried(ledger: Ledger, job: int) -> Non
     refused(ledger, ledger.retry, job, "done")
 
 
-def test_a_job_that_never_had_shards_is_not_retried(ledger: Ledger, dataset: int) -> None:
-    """An import that was broken off leaves such a one."""
+def test_a_job_without_shards_is_not_retried(ledger: Ledger, dataset: int) -> None:
+    """An interrupted import leaves such a job."""
     with ledger.database.write() as session:
         job = Job(kind="top9", key="importing", specification={}, dataset_id=dataset)
         job.state, job.shards_total, job.shards_left = JobState.CANCELLED, 0, 0
@@ -217,7 +217,7 @@ def test_a_job_that_never_had_shards_is_not_retried(ledger: Ledger, dataset: int
     refused(ledger, ledger.retry, job.id, "cancelled")
 
 
-def test_two_that_retry_at_once_do_it_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_of_two_concurrent_retries_one_succeeds(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         ledger.cancel(job)
@@ -226,10 +226,10 @@ def test_two_that_retry_at_once_do_it_once(ledger: Ledger, dataset: int, at_once
         assert messages(ledger, job).count("retry requested") == 1
 
 
-# --- jobs that are not there ---
+# --- unknown jobs ---
 
 
-def test_what_is_asked_of_a_job_that_is_not_there(ledger: Ledger) -> None:
+def test_cancel_and_retry_of_an_unknown_job(ledger: Ledger) -> None:
     for call in (ledger.cancel, ledger.retry):
         with pytest.raises(NoSuchJob, match="no job 4711") as raised:
             call(4711)

@@ -1,4 +1,4 @@
-"""Claiming: a shard is one worker's at a time, and only one that is due."""
+"""Claims: only a queued shard, or one whose lease has expired, can be claimed, and by one worker only."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_claim_raises_the_attempt_and_gives_a_token_and_a_lease(
     assert job_of(ledger, job).started_at is not None
 
 
-def test_lease_is_as_long_as_the_settings_say_by_the_databases_clock(ledger: Ledger, job: int) -> None:
+def test_the_lease_has_the_configured_length_by_the_databases_clock(ledger: Ledger, job: int) -> None:
     long = Ledger(ledger.database, lease_seconds=1000.0)
     claimed(long, queued(ledger, job)[0])
     clock = (
@@ -52,7 +52,7 @@ def test_lease_is_as_long_as_the_settings_say_by_the_databases_clock(ledger: Led
     assert 900 < float(left) <= 1001
 
 
-def test_each_attempt_has_its_own_beginning_and_the_job_has_one(ledger: Ledger, job: int) -> None:
+def test_each_attempt_sets_the_shards_start_and_only_the_first_the_jobs(ledger: Ledger, job: int) -> None:
     shard_id = queued(ledger, job)[0]
     die(ledger, shard_id)
     first, begun = shards_of(ledger, job)[0].started_at, job_of(ledger, job).started_at
@@ -72,7 +72,7 @@ def test_a_claimed_shard_is_refused_to_a_second_worker(ledger: Ledger, job: int)
     assert dump(ledger) == before
 
 
-def test_of_many_who_claim_at_once_one_gets_it(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_of_concurrent_claims_one_succeeds(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         shard_id = queued(ledger, job)[0]
@@ -81,7 +81,7 @@ def test_of_many_who_claim_at_once_one_gets_it(ledger: Ledger, dataset: int, at_
         assert shards_of(ledger, job)[0].attempt == 1
 
 
-def test_of_many_who_claim_an_expired_shard_at_once_one_gets_it(
+def test_of_concurrent_claims_of_an_expired_lease_one_succeeds(
     ledger: Ledger, dataset: int, at_once: Rivals
 ) -> None:
     for seed in range(FEW):
@@ -107,14 +107,14 @@ def test_waiting_done_failed_and_cancelled_shards_are_refused(ledger: Ledger, da
     assert dump(ledger) == before
 
 
-def test_a_message_of_a_shard_that_is_not_there_is_ignored(ledger: Ledger, job: int) -> None:
+def test_an_unknown_shard_is_not_claimed(ledger: Ledger, job: int) -> None:
     before = dump(ledger)
     for shard_id in (0, -1, -(2**31) - 1, -(2**70), 999_999, 2**31 - 1, 2**31, 2**40, 2**63 - 1, 2**70):
         assert ledger.claim(shard_id, "w") is None
     assert dump(ledger) == before
 
 
-def test_an_expired_lease_is_taken_over_and_the_silent_worker_is_fenced_off(ledger: Ledger, job: int) -> None:
+def test_an_expired_lease_is_taken_over_and_its_old_token_is_refused(ledger: Ledger, job: int) -> None:
     shard_id = queued(ledger, job)[0]
     silent = claimed(ledger, shard_id, "silent")
     expire(ledger, shard_id)
@@ -143,7 +143,7 @@ def test_nothing_is_claimed_once_a_cancel_is_requested(ledger: Ledger, job: int)
 
 
 def test_a_shard_of_a_finished_job_is_not_claimed(ledger: Ledger, dataset: int) -> None:
-    """Even if its row, by somebody's hand, says that it is queued."""
+    """This holds even if the shard's row was changed manually to queued."""
     done, _ = ledger.submit(top9(dataset, seed=1))
     while job_of(ledger, done).state != JobState.DONE:
         finish_stage(ledger, done)

@@ -1,4 +1,4 @@
-"""A database that goes away while a worker completes its shard."""
+"""Completing a shard while the database is unreachable."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from worker.runner import ShardContext
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Only a server's connections can be cut; a locked SQLite file is waited for."""
+    """Only PostgreSQL, whose connections can be terminated; a locked SQLite file is waited for."""
     return fresh_database("postgresql", request, tmp_path)
 
 
 class Cut:
-    """Writes a row, after the connection was cut from outside so many times."""
+    """Writes a row and terminates its own connection, the first ``times`` times."""
 
     def __init__(self, server: str, job: int, times: int) -> None:
         self.server, self.job, self.left = server, job, times
@@ -57,7 +57,7 @@ def results(ledger: Ledger) -> int:
         return session.query(Event).filter(Event.message == "a result").count()
 
 
-def test_what_was_computed_is_written_when_the_database_is_back(
+def test_results_are_written_when_the_database_is_reachable_again(
     ledger: Ledger, job: int, postgresql_server: str, tmp_path: Path
 ) -> None:
     context = context_of(ledger, tmp_path)
@@ -66,7 +66,9 @@ def test_what_was_computed_is_written_when_the_database_is_back(
     assert results(ledger) == 1
 
 
-def test_it_is_given_up_after_a_lease(ledger: Ledger, job: int, postgresql_server: str, tmp_path: Path) -> None:
+def test_completing_is_retried_for_one_lease(
+    ledger: Ledger, job: int, postgresql_server: str, tmp_path: Path
+) -> None:
     context = context_of(ledger, tmp_path)
     ledger.lease_seconds = 1.5
     with pytest.raises(DatabaseOutOfReach):
@@ -74,7 +76,7 @@ def test_it_is_given_up_after_a_lease(ledger: Ledger, job: int, postgresql_serve
     assert results(ledger) == 0
 
 
-def test_nothing_is_written_once_another_has_the_shard(
+def test_nothing_is_written_after_the_lease_is_lost(
     ledger: Ledger, job: int, postgresql_server: str, tmp_path: Path
 ) -> None:
     context = context_of(ledger, tmp_path)

@@ -1,4 +1,4 @@
-"""The schema's own guard: the databases refuse rows that make no sense."""
+"""The schema's constraints refuse inconsistent rows on both databases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.integration.ledger.helpers import SHA256
 
 
 def values(ledger: Ledger, dataset: int, job: int) -> dict[str, dict[str, Any]]:
-    """A good row of each guarded table."""
+    """Return a valid row of each table."""
     return {
         "jobs": {
             "kind": "top9", "key": "cd" * 32, "generation": 7, "specification": {}, "dataset_id": dataset,
@@ -39,7 +39,7 @@ def put(ledger: Ledger, table: str, row: dict[str, Any]) -> None:
         session.execute(insert(model), [row])
 
 
-GOOD: list[tuple[str, dict[str, Any]]] = [
+VALID: list[tuple[str, dict[str, Any]]] = [
     ("jobs", {}),
     ("jobs", {"shards_left": 0, "state": "done"}),
     ("shards", {}),
@@ -49,7 +49,7 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("images", {"box_left": 99, "box_top": 49}),
 ]
 
-NONSENSE: list[tuple[str, dict[str, Any]]] = [
+INVALID: list[tuple[str, dict[str, Any]]] = [
     ("jobs", {"state": "paused"}),
     ("jobs", {"state": "DONE"}),
     ("jobs", {"shards_left": -1}),
@@ -78,24 +78,24 @@ NONSENSE: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def test_the_schema_refuses_nonsense_and_takes_what_is_good(ledger: Ledger, dataset: int, job: int) -> None:
+def test_the_schema_refuses_invalid_rows_and_accepts_valid_ones(ledger: Ledger, dataset: int, job: int) -> None:
     good = values(ledger, dataset, job)
-    taken = []
-    for table, change in NONSENSE:
+    accepted = []
+    for table, change in INVALID:
         try:
             put(ledger, table, good[table] | change)
         except IntegrityError:
             continue
-        taken.append((table, change))
+        accepted.append((table, change))
         with ledger.database.write() as session:
             session.execute(text("DELETE FROM images"))
-    assert taken == []
-    for number, (table, change) in enumerate(GOOD):
+    assert accepted == []
+    for number, (table, change) in enumerate(VALID):
         unique = {"jobs": "generation", "shards": "number", "images": "object_number"}[table]
         put(ledger, table, good[table] | change | {unique: number})
 
 
-def test_the_schema_refuses_the_same_twice(ledger: Ledger, dataset: int, job: int) -> None:
+def test_the_schema_refuses_duplicates(ledger: Ledger, dataset: int, job: int) -> None:
     good = values(ledger, dataset, job)
     for table, row in good.items():
         put(ledger, table, row)

@@ -1,4 +1,4 @@
-"""What a failed job says went wrong first."""
+"""The first error of a failed job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def first_error(ledger: Ledger, job: int) -> FirstError | None:
     return job_progress(ledger.database, job).first_error
 
 
-def fall_silent(ledger: Ledger, shard_id: int) -> None:
+def expire_attempt(ledger: Ledger, shard_id: int) -> None:
     claimed(ledger, shard_id)
     with ledger.database.write() as session:
         session.execute(update(Shard).where(Shard.id == shard_id).values(lease_until=1.0))
@@ -31,9 +31,9 @@ def test_the_first_of_three_attempts_is_shown(
     job, _ = ledger.submit(top9(dataset))
     shard_id = queued(ledger, job)[1]
     ledger.fail(claimed(ledger, shard_id), "no room\non the disk", again=True)
-    assert first_error(ledger, job) is None  # it hasn't failed yet
-    fall_silent(ledger, shard_id)
-    fall_silent(ledger, shard_id)
+    assert first_error(ledger, job) is None  # the job has not failed yet
+    expire_attempt(ledger, shard_id)
+    expire_attempt(ledger, shard_id)
     progress = job_progress(ledger.database, job)
     assert progress.job.error is not None
     assert "stopped responding in attempt 3" in progress.job.error
@@ -45,16 +45,16 @@ def test_the_first_of_three_attempts_is_shown(
     assert f"`analyze retry {job}` does what is left to do" in done.output
 
 
-def test_a_job_whose_workers_only_died(ledger: Ledger, dataset: int) -> None:
+def test_a_job_whose_workers_died(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset))
     for _ in range(3):
-        fall_silent(ledger, queued(ledger, job)[0])
+        expire_attempt(ledger, queued(ledger, job)[0])
     found = first_error(ledger, job)
     assert found is not None
     assert "stopped responding in attempt 3" in found.message
 
 
-def test_after_a_retry_the_old_errors_are_over(ledger: Ledger, dataset: int) -> None:
+def test_errors_before_a_retry_do_not_count(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset))
     ledger.fail(claimed(ledger, queued(ledger, job)[0]), "old", again=False)
     ledger.retry(job)

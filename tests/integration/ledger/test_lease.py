@@ -1,4 +1,4 @@
-"""Leases: who holds one may write, who has lost it may not."""
+"""Leases: only the worker that holds a shard's lease can write."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.integration.ledger.helpers import (
 # --- heartbeat and record ---
 
 
-def test_heartbeat_extends_the_lease_and_notes_the_progress(ledger: Ledger, job: int) -> None:
+def test_heartbeat_extends_the_lease_and_records_the_progress(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     expire(ledger, claim.shard_id)
     assert ledger.heartbeat(claim, 7) is False
@@ -39,7 +39,7 @@ def test_heartbeat_extends_the_lease_and_notes_the_progress(ledger: Ledger, job:
     assert ledger.sweep() == 0
 
 
-def test_what_a_dead_attempt_did_is_no_progress(ledger: Ledger, job: int) -> None:
+def test_work_of_a_lost_attempt_does_not_count_as_progress(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.heartbeat(claim, 7)
     assert job_progress(ledger.database, job).stages[0].done == 7
@@ -48,13 +48,13 @@ def test_what_a_dead_attempt_did_is_no_progress(ledger: Ledger, job: int) -> Non
     assert job_progress(ledger.database, job).stages[0].done == 0
 
 
-def test_heartbeat_never_shows_more_work_than_there_is(ledger: Ledger, job: int) -> None:
+def test_heartbeat_limits_the_progress_to_the_total_work(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.heartbeat(claim, 10**6)
     assert shards_of(ledger, job)[0].work_done == claim.work_total
 
 
-def test_heartbeat_brings_back_a_cancel_request(ledger: Ledger, job: int) -> None:
+def test_heartbeat_returns_a_cancel_request(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     assert ledger.heartbeat(claim, 0) is False
     assert ledger.cancel(job) == "running"
@@ -69,7 +69,7 @@ def test_record_writes_while_the_claim_holds_and_extends_the_lease(ledger: Ledge
     assert ledger.sweep() == 0
 
 
-def test_what_fails_while_it_is_recorded_leaves_nothing_and_the_claim_stands(ledger: Ledger, job: int) -> None:
+def test_a_failed_write_is_rolled_back_and_the_claim_stays_valid(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     before = dump(ledger)
 
@@ -86,7 +86,7 @@ def test_what_fails_while_it_is_recorded_leaves_nothing_and_the_claim_stands(led
     ledger.complete(claim)
 
 
-# --- the fence ---
+# --- the fencing token ---
 
 
 def taken_over(ledger: Ledger, shard_id: int) -> None:
@@ -124,12 +124,12 @@ def test_a_lost_lease_refuses_every_write(ledger: Ledger, job: int, lose: Callab
     claim = claimed(ledger, queued(ledger, job)[0])
     lose(ledger, claim.shard_id)
     before = dump(ledger)
-    mine = Event(job_id=job, level="info", message="written by a worker that had lost its lease")
+    late = Event(job_id=job, level="info", message="written by a worker that had lost its lease")
     written = []
 
     def write(session: Session) -> None:
-        written.append(1)  # refused before anything is tried: it could be a file, or break on its own
-        session.add(mine)
+        written.append(1)  # must not be called: it could write files, or raise another error
+        session.add(late)
 
     attempts: list[Callable[[], Any]] = [
         lambda: ledger.heartbeat(claim, 5),
@@ -146,7 +146,7 @@ def test_a_lost_lease_refuses_every_write(ledger: Ledger, job: int, lose: Callab
     assert written == []
 
 
-def test_a_shard_is_completed_once_however_often_it_is_said(ledger: Ledger, job: int) -> None:
+def test_a_shard_can_be_completed_only_once(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.complete(claim)
     with pytest.raises(LeaseLost):
@@ -154,7 +154,7 @@ def test_a_shard_is_completed_once_however_often_it_is_said(ledger: Ledger, job:
     assert job_of(ledger, job).shards_left == 5
 
 
-def test_of_two_that_complete_one_shard_at_once_one_counts(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_of_two_concurrent_completions_one_counts(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         claim = claimed(ledger, queued(ledger, job)[0])
@@ -163,10 +163,10 @@ def test_of_two_that_complete_one_shard_at_once_one_counts(ledger: Ledger, datas
         assert job_of(ledger, job).shards_left == 5
 
 
-def test_a_silent_worker_that_completes_while_another_takes_over(
+def test_a_completion_after_the_lease_expired_concurrent_with_another_claim(
     ledger: Ledger, dataset: int, at_once: Rivals
 ) -> None:
-    """One of the two has the shard, never both."""
+    """Exactly one of the two succeeds."""
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         silent = claimed(ledger, queued(ledger, job)[0])

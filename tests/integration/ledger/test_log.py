@@ -1,4 +1,4 @@
-"""What a job's log tells: every turn of the job and of its shards, in its order, with its level."""
+"""A job's log: every transition of the job and its shards, in order, with its level."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.ledger.helpers import claimed, die, finish_stage, queued,
 
 
 def lines(ledger: Ledger, job: int) -> list[tuple[int | None, str, str]]:
-    """(shard's place among the job's, level, message) of every line."""
+    """Return (index of the shard in the job, level, message) of every event."""
     with ledger.database.read() as session:
         events = session.execute(
             select(Event.shard_id, Event.level, Event.message).where(Event.job_id == job).order_by(Event.id)
@@ -20,7 +20,7 @@ def lines(ledger: Ledger, job: int) -> list[tuple[int | None, str, str]]:
     return [(event.shard_id and event.shard_id - first, event.level, event.message) for event in events]
 
 
-def test_the_log_of_a_job_that_was_cancelled_tried_again_and_done(ledger: Ledger, dataset: int) -> None:
+def test_the_log_of_a_job_that_was_cancelled_retried_and_done(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset, search=1))
     finish_stage(ledger, job)
     ledger.cancel(job)
@@ -52,20 +52,18 @@ def test_the_log_of_a_job_that_was_cancelled_tried_again_and_done(ledger: Ledger
     ]
 
 
-def test_what_failed_a_job_is_an_error_and_what_only_ended_with_it_is_a_warning(
-    ledger: Ledger, dataset: int
-) -> None:
-    """Two shards have had their attempts: the first that the sweeper looks at fails the job."""
+def test_the_shard_that_failed_a_job_is_an_error_and_others_are_warnings(ledger: Ledger, dataset: int) -> None:
+    """Two shards have no attempts left: the first one that the sweeper reaches fails the job."""
     job, _ = ledger.submit(top9(dataset))
     for shard_id in queued(ledger, job):
         die(ledger, shard_id, times=MAX_ATTEMPTS)
     ledger.sweep()
     lost = "search: worker dead stopped responding in attempt 3 of 3"
-    told = [(level, message) for _, level, message in lines(ledger, job) if "begins" not in message]
-    assert told[1:] == [("error", lost), ("error", "job failed"), ("warning", lost)]
+    events = [(level, message) for _, level, message in lines(ledger, job) if "begins" not in message]
+    assert events[1:] == [("error", lost), ("error", "job failed"), ("warning", lost)]
 
 
-def test_a_worker_that_dies_with_a_job_that_is_being_cancelled_is_no_error(ledger: Ledger, dataset: int) -> None:
+def test_a_worker_that_dies_while_its_job_is_being_cancelled_is_no_error(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset, search=1))
     die(ledger, queued(ledger, job)[0], times=MAX_ATTEMPTS)
     ledger.cancel(job)
@@ -76,7 +74,7 @@ def test_a_worker_that_dies_with_a_job_that_is_being_cancelled_is_no_error(ledge
     ]
 
 
-def test_a_worker_that_was_stopped_is_named(ledger: Ledger, dataset: int) -> None:
+def test_a_stopped_worker_is_logged(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset, search=1))
     claimed(ledger, queued(ledger, job)[0], "cpu")
     ledger.worker_gone("cpu")

@@ -1,4 +1,4 @@
-"""What a worker process holds between two shards, in a process of its own with a worker's environment."""
+"""Memory of a worker process between shards, in a separate process with a worker's environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from producer.service.supervisor import MALLOC
 from shared.jobs.ledger import Ledger
 
-# A shard leaves behind 100 blocks of 1 MiB that are used, with holes of 1 MiB between them.
+# The shard keeps 100 blocks of 1 MiB with freed blocks of 1 MiB between them.
 PROGRAM = """
 import sys
 from types import SimpleNamespace
@@ -34,7 +34,9 @@ print(psutil.Process().memory_info().rss, sum(int(block.sum()) for block in left
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc_trim is glibc's")
-def test_what_a_shard_leaves_between_used_blocks_is_given_back(ledger: Ledger, job: int, tmp_path: Path) -> None:
+def test_freed_blocks_between_used_ones_are_returned_to_the_system(
+    ledger: Ledger, job: int, tmp_path: Path
+) -> None:
     url = ledger.database.url.render_as_string(hide_password=False)
     home = {"ANALYZE_HOME": str(tmp_path / "home"), "ANALYZE_DATABASE_URL": url}
     ((shard, _), *_) = ledger.take_unsent()
@@ -48,4 +50,4 @@ def test_what_a_shard_leaves_between_used_blocks_is_given_back(ledger: Ledger, j
     )
     during, after, used = map(int, done.stdout.split())
     assert during - after > 75 * 2**20
-    assert used == 100 * 2**18  # what is used stays as it is
+    assert used == 100 * 2**18  # the blocks in use are unchanged

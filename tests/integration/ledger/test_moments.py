@@ -1,4 +1,4 @@
-"""To the moment: how long a lease, a message and a worker's word last, on a clock that the test moves."""
+"""Exact expiry of leases, messages and workers, on a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ledger(clock: VirtualClock) -> Ledger:
     return Ledger(clock.database, LEASE)
 
 
-def test_a_lease_holds_to_its_last_moment(ledger: Ledger, clock: VirtualClock) -> None:
+def test_a_lease_is_valid_until_exactly_its_end(ledger: Ledger, clock: VirtualClock) -> None:
     job, _ = ledger.submit(top9(1))
     first, second = queued(ledger, job)
     claimed(ledger, first)
@@ -49,16 +49,16 @@ def test_a_lease_holds_to_its_last_moment(ledger: Ledger, clock: VirtualClock) -
     assert states(ledger, job)[:2] == ["running", "queued"]
 
 
-@pytest.mark.parametrize("sign", ["heartbeat", "record"])
-def test_each_sign_of_life_is_good_for_a_whole_lease_and_no_more(
-    ledger: Ledger, clock: VirtualClock, sign: str
+@pytest.mark.parametrize("call", ["heartbeat", "record"])
+def test_each_heartbeat_extends_the_lease_from_its_own_time(
+    ledger: Ledger, clock: VirtualClock, call: str
 ) -> None:
-    """Early signs don't add up."""
+    """Early heartbeats do not add up."""
     job, _ = ledger.submit(top9(1, search=1))
     claim = claimed(ledger, queued(ledger, job)[0])
     for _ in range(3):
         clock.advance(LEASE / 2)
-        if sign == "heartbeat":
+        if call == "heartbeat":
             ledger.heartbeat(claim, 1)
         else:
             ledger.record(claim, lambda session: None)
@@ -68,7 +68,7 @@ def test_each_sign_of_life_is_good_for_a_whole_lease_and_no_more(
     assert ledger.sweep() == 1
 
 
-def test_a_message_is_lost_when_more_than_so_many_seconds_have_passed(ledger: Ledger, clock: VirtualClock) -> None:
+def test_a_message_counts_as_lost_after_the_given_time(ledger: Ledger, clock: VirtualClock) -> None:
     job, _ = ledger.submit(top9(1, search=3))
     first, second, third = queued(ledger, job)
     for shard_id in (first, second, third):
@@ -79,7 +79,7 @@ def test_a_message_is_lost_when_more_than_so_many_seconds_have_passed(ledger: Le
     assert ledger.take_unsent() == [(first, "analysis"), (second, "analysis")]
 
 
-def test_a_worker_is_alive_for_so_many_seconds_after_it_was_seen(ledger: Ledger, clock: VirtualClock) -> None:
+def test_a_worker_counts_as_alive_for_a_time_after_it_was_seen(ledger: Ledger, clock: VirtualClock) -> None:
     ledger.worker_seen("cpu", "cpu", ["cpu"], 7)
     clock.advance(WORKER_ALIVE_SECONDS - 1)
     assert [worker.name for worker in ledger.live_workers()] == ["cpu"]

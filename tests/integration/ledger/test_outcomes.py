@@ -1,4 +1,4 @@
-"""How shards end: what completing or failing one does to its stage and its job."""
+"""Completing and failing shards: the effects on their stage and job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.integration.ledger.helpers import (
 # --- complete ---
 
 
-def test_complete_marks_the_shard_and_counts_it_off(ledger: Ledger, job: int) -> None:
+def test_complete_marks_the_shard_and_decrements_the_jobs_counter(ledger: Ledger, job: int) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.complete(
         claim, lambda session: session.add(Event(job_id=job, level="info", message="result")), "ab/c.npz"
@@ -60,7 +60,7 @@ def test_stages_follow_one_another_and_the_last_shard_ends_the_job(ledger: Ledge
     assert messages(ledger, job)[-1] == "job done"
 
 
-def test_two_last_shards_of_a_stage_open_the_next_one_exactly_once(
+def test_two_concurrent_last_shards_of_a_stage_queue_the_next_one_once(
     ledger: Ledger, dataset: int, at_once: Rivals
 ) -> None:
     for seed in range(RACES):
@@ -73,7 +73,7 @@ def test_two_last_shards_of_a_stage_open_the_next_one_exactly_once(
         assert len(queued(ledger, job)) == 1
 
 
-def test_two_last_shards_of_a_job_end_it_exactly_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_two_concurrent_last_shards_of_a_job_end_it_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(RACES):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         with ledger.database.write() as session:  # a job of one stage with two shards
@@ -86,8 +86,8 @@ def test_two_last_shards_of_a_job_end_it_exactly_once(ledger: Ledger, dataset: i
         assert messages(ledger, job).count("job done") == 1
 
 
-def test_many_workers_do_every_shard_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
-    """Four workers try every shard again and again until the job is done; each result is a row."""
+def test_concurrent_workers_complete_every_shard_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+    """Four workers repeatedly claim all shards until the job is done; each result is a row."""
     job, _ = ledger.submit(top9(dataset, search=6))
     ids = [shard.id for shard in shards_of(ledger, job)]
 
@@ -110,10 +110,10 @@ def test_many_workers_do_every_shard_once(ledger: Ledger, dataset: int, at_once:
     assert {shard.attempt for shard in shards_of(ledger, job)} == {1}
 
 
-def test_files_that_two_jobs_make_at_once_are_registered_once(
+def test_files_that_two_jobs_write_concurrently_are_registered_once(
     ledger: Ledger, dataset: int, tmp_path: Any, at_once: Rivals
 ) -> None:
-    """Two searches of one data set make many of the same patches."""
+    """Two searches of one data set write many identical patches."""
     from worker.kinds.common import register_artifacts
     from worker.runner import ShardContext
 
@@ -141,7 +141,7 @@ def test_files_that_two_jobs_make_at_once_are_registered_once(
 # --- fail ---
 
 
-def test_a_failed_attempt_is_queued_again_with_its_error_kept(ledger: Ledger, job: int) -> None:
+def test_a_failed_attempt_is_queued_again_and_its_error_is_kept(ledger: Ledger, job: int) -> None:
     shard_id = queued(ledger, job)[0]
     ledger.take_unsent()
     ledger.fail(claimed(ledger, shard_id), "out of memory", again=True)
@@ -179,7 +179,7 @@ def test_the_third_failed_attempt_fails_the_job(ledger: Ledger, job: int) -> Non
     assert {"error 1", "error 2", "error 3"} <= set(messages(ledger, job))
 
 
-def test_a_known_error_fails_the_job_at_once_and_stops_the_other_workers(ledger: Ledger, job: int) -> None:
+def test_a_known_error_fails_the_job_and_cancels_its_other_shards(ledger: Ledger, job: int) -> None:
     first, second = (claimed(ledger, shard_id) for shard_id in queued(ledger, job))
     ledger.fail(first, "the weights are broken", again=False)
     assert states(ledger, job) == ["failed"] + ["cancelled"] * 5
@@ -188,7 +188,7 @@ def test_a_known_error_fails_the_job_at_once_and_stops_the_other_workers(ledger:
         ledger.heartbeat(second, 1)
 
 
-def test_an_error_is_kept_whatever_it_holds(ledger: Ledger, dataset: int) -> None:
+def test_any_error_message_can_be_stored(ledger: Ledger, dataset: int) -> None:
     errors = ["ünïcödé ✓", "", "long " * 10**5, "NUL \x00 in it", "name \udcff that is not UTF-8"]
     for seed, error in enumerate(errors):
         job, _ = ledger.submit(top9(dataset, seed=seed))
@@ -197,7 +197,7 @@ def test_an_error_is_kept_whatever_it_holds(ledger: Ledger, dataset: int) -> Non
         assert (job_of(ledger, job).error or "")[:4] == error[:4]
 
 
-def test_two_that_fail_at_once_fail_the_job_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_two_concurrent_failures_fail_the_job_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         claims = [claimed(ledger, shard_id) for shard_id in queued(ledger, job)]

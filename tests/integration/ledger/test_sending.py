@@ -1,4 +1,4 @@
-"""Which shards are due to be sent to the broker, and which of them again."""
+"""Shards whose messages are due, for the first time or again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.kinds.specification import CPU
 from tests.integration.ledger.helpers import FEW, Rivals, claimed, finish_stage, queued, shards_of, states, top9
 
 
-def test_take_unsent_gives_every_shard_once(ledger: Ledger, job: int) -> None:
+def test_take_unsent_returns_every_shard_once(ledger: Ledger, job: int) -> None:
     first, second = queued(ledger, job)
     assert ledger.take_unsent() == [(first, "analysis"), (second, "analysis")]
     assert ledger.take_unsent() == []
@@ -24,14 +24,14 @@ def test_take_unsent_gives_every_shard_once(ledger: Ledger, job: int) -> None:
     assert ledger.take_unsent() == [(select_shard[0], CPU)]
 
 
-def test_take_unsent_takes_no_more_than_asked(ledger: Ledger, dataset: int) -> None:
+def test_take_unsent_respects_its_limit(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset, search=7))
     ids = queued(ledger, job)
     batches = [[shard_id for shard_id, _ in ledger.take_unsent(limit=3)] for _ in range(4)]
     assert batches == [ids[:3], ids[3:6], ids[6:], []]
 
 
-def test_senders_at_once_get_every_shard_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_concurrent_senders_get_every_shard_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, search=40, seed=seed))
 
@@ -80,11 +80,11 @@ def test_mark_lost_is_for_old_messages_of_an_empty_queue_only(ledger: Ledger, da
     ],
     ids=["mark_lost", "mark_unsent", "take_unsent", "sweep"],
 )
-def test_looking_after_messages_is_no_deadlock_with_a_change_of_the_job(
+def test_the_sweeper_does_not_deadlock_with_a_change_of_the_job(
     ledger: Ledger, dataset: int, at_once: Rivals, look_after: Callable[[Ledger, list[int]], Any]
 ) -> None:
-    """Cancel, retry and the end of a job change many shards, in no special order, in one transaction: here in the
-    midst of it somebody else comes along who looks at the same shards in another order."""
+    """Cancel, retry and the end of a job change many shards in one transaction, in an undefined order. Here
+    another process accesses the same shards in another order before the transaction ends."""
     job, _ = ledger.submit(top9(dataset, search=4))
     ids = queued(ledger, job)
     if look_after.__code__.co_names[0] != "take_unsent":
@@ -102,7 +102,7 @@ def test_looking_after_messages_is_no_deadlock_with_a_change_of_the_job(
         session.execute(select(Job).where(Job.id == job).with_for_update(key_share=True))
         session.execute(update(Shard).where(Shard.id == ids[-1]).values(state="cancelled"))
         thread.start()
-        thread.join(0.5)  # it is done, or it waits for us
+        thread.join(0.5)  # it has finished, or waits for this transaction
         session.execute(update(Shard).where(Shard.id == ids[0]).values(state="cancelled"))
     thread.join()
     assert failures == []

@@ -1,4 +1,4 @@
-"""Submitting: one request is one job, with all its shards or none."""
+"""Submitting jobs: equal specifications give one job, with all its shards or none."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def test_submit_inserts_all_shards_with_only_the_first_stage_queued(
     assert Top9Specification.model_validate(row.specification) == specification
 
 
-def test_same_specification_twice_is_one_job(ledger: Ledger, specification: Top9Specification) -> None:
+def test_the_same_specification_gives_the_same_job(ledger: Ledger, specification: Top9Specification) -> None:
     first, _ = ledger.submit(specification)
     before = dump(ledger)
     assert ledger.submit(specification) == (first, False)
     assert dump(ledger) == before
 
 
-def test_same_specification_as_a_job_that_failed_is_that_job(
+def test_the_specification_of_a_cancelled_or_failed_job_gives_that_job(
     ledger: Ledger, specification: Top9Specification
 ) -> None:
-    """To be tried again by those who want that."""
+    """The user can retry it."""
     first, _ = ledger.submit(specification)
     ledger.cancel(first)
     assert ledger.submit(specification) == (first, False)
@@ -51,14 +51,14 @@ def test_same_specification_as_a_job_that_failed_is_that_job(
     assert ledger.submit(specification) == (first, False)
 
 
-def test_number_of_shards_is_no_part_of_the_request(ledger: Ledger, dataset: int) -> None:
+def test_the_number_of_shards_is_not_part_of_the_key(ledger: Ledger, dataset: int) -> None:
     first, _ = ledger.submit(top9(dataset))
     other = top9(dataset).model_copy(update={"shards": 1, "weights_path": "cd/other.safetensors"})
     assert ledger.submit(other) == (first, False)
     assert ledger.submit(top9(dataset, seed=1))[1]
 
 
-def test_force_makes_a_new_generation_and_is_what_is_found_next(
+def test_force_makes_a_new_generation_which_later_submits_return(
     ledger: Ledger, specification: Top9Specification
 ) -> None:
     first, _ = ledger.submit(specification)
@@ -69,7 +69,7 @@ def test_force_makes_a_new_generation_and_is_what_is_found_next(
     assert ledger.submit(specification) == (second, False)
 
 
-def test_what_belongs_to_a_job_is_written_with_it_or_neither_is(
+def test_further_rows_of_a_job_are_inserted_in_its_transaction(
     ledger: Ledger, specification: Top9Specification
 ) -> None:
     before = dump(ledger)
@@ -88,10 +88,8 @@ def test_what_belongs_to_a_job_is_written_with_it_or_neither_is(
     assert "mine" in messages(ledger, job)
 
 
-def test_what_cannot_be_written_with_a_new_generation_is_an_error_at_once(
-    ledger: Ledger, specification: Top9Specification
-) -> None:
-    """It is nobody else's submission of the same, so it is not tried again."""
+def test_an_integrity_error_of_further_rows_is_raised(ledger: Ledger, specification: Top9Specification) -> None:
+    """Unlike a concurrent submission of the same specification, it is not retried."""
     ledger.submit(specification)
     before = dump(ledger)
     tried = []
@@ -107,7 +105,7 @@ def test_what_cannot_be_written_with_a_new_generation_is_an_error_at_once(
     assert dump(ledger) == before
 
 
-def test_a_job_of_more_shards_than_are_inserted_at_once(ledger: Ledger, dataset: int) -> None:
+def test_a_job_whose_shards_are_inserted_in_several_batches(ledger: Ledger, dataset: int) -> None:
     many = top9(dataset, search=1).model_copy(update={"shards": 10_100, "image_count": 32 * 10_100})
     planned = many.plan()
     assert len(planned) > 10_100
@@ -119,23 +117,23 @@ def test_a_job_of_more_shards_than_are_inserted_at_once(ledger: Ledger, dataset:
     assert job_of(ledger, job).shards_total == len(planned)
 
 
-def test_submit_on_a_data_set_that_is_not_registered_is_an_error(ledger: Ledger) -> None:
+def test_an_unregistered_data_set_is_an_error(ledger: Ledger) -> None:
     before = dump(ledger)
     with pytest.raises(IntegrityError):
         ledger.submit(top9(999_999))
     assert dump(ledger) == before
 
 
-def test_two_who_submit_the_same_at_once_get_one_job(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_concurrent_submissions_of_the_same_make_one_job(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
-        wanted = top9(dataset, seed=seed)
-        outcomes = at_once(*[lambda own: own.submit(wanted)] * 3)  # noqa: B023
+        specification = top9(dataset, seed=seed)
+        outcomes = at_once(*[lambda own: own.submit(specification)] * 3)  # noqa: B023
         assert len({job for job, _ in outcomes}) == 1
         assert sorted(new for _, new in outcomes) == [False, False, True]
         assert len(shards_of(ledger, outcomes[0][0])) == 6
 
 
-def test_two_who_force_at_once_get_two_generations(
+def test_two_concurrent_forced_submissions_make_two_generations(
     ledger: Ledger, specification: Top9Specification, at_once: Rivals
 ) -> None:
     ledger.submit(specification)

@@ -1,4 +1,4 @@
-"""Workers that are alive, fall silent or are stopped, and what becomes of the shards they held."""
+"""Workers that are alive, die or are stopped, and the shards that they held."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.integration.ledger.helpers import (
 # --- sweep ---
 
 
-def test_sweep_takes_back_expired_leases_only(ledger: Ledger, dataset: int) -> None:
+def test_sweep_reclaims_only_expired_leases(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset, search=3))
     ledger.take_unsent()
     dead, alive, _ = queued(ledger, job)
@@ -44,8 +44,8 @@ def test_sweep_takes_back_expired_leases_only(ledger: Ledger, dataset: int) -> N
     assert ledger.sweep() == 0
 
 
-def test_a_lease_runs_out_by_itself(ledger: Ledger, job: int) -> None:
-    """With a lease that is over as soon as it begins."""
+def test_a_lease_expires_by_itself(ledger: Ledger, job: int) -> None:
+    """The lease has a negative length, so it expires immediately."""
     short = Ledger(ledger.database, lease_seconds=-1e-3)
     shard_id = queued(ledger, job)[0]
     for attempt in (1, 2, 3):
@@ -54,7 +54,7 @@ def test_a_lease_runs_out_by_itself(ledger: Ledger, job: int) -> None:
     assert job_of(ledger, job).state == JobState.FAILED
 
 
-def test_sweep_fails_the_job_of_a_shard_that_has_had_its_attempts(ledger: Ledger, job: int) -> None:
+def test_sweep_fails_the_job_of_a_shard_with_no_attempts_left(ledger: Ledger, job: int) -> None:
     shard_id = queued(ledger, job)[0]
     for _ in range(MAX_ATTEMPTS):
         assert job_of(ledger, job).state in ("queued", "running")
@@ -67,7 +67,7 @@ def test_sweep_fails_the_job_of_a_shard_that_has_had_its_attempts(ledger: Ledger
     assert "stopped responding" in (shards_of(ledger, job)[0].error or "")
 
 
-def test_what_a_sweep_ends_has_a_time_of_its_end(ledger: Ledger, dataset: int) -> None:
+def test_shards_that_a_sweep_ends_have_an_end_time(ledger: Ledger, dataset: int) -> None:
     failed, _ = ledger.submit(top9(dataset, search=2))
     for shard_id in queued(ledger, failed):
         die(ledger, shard_id, times=MAX_ATTEMPTS)
@@ -81,8 +81,8 @@ def test_what_a_sweep_ends_has_a_time_of_its_end(ledger: Ledger, dataset: int) -
     assert all(shard.finished_at for job in (failed, cancelled) for shard in shards_of(ledger, job))
 
 
-def test_sweep_leaves_no_shard_of_a_job_that_it_fails(ledger: Ledger, dataset: int) -> None:
-    """Several leases have run out, one of them of a last attempt, whichever comes first."""
+def test_sweep_leaves_no_active_shard_of_a_job_that_it_fails(ledger: Ledger, dataset: int) -> None:
+    """Several leases have expired, one of them of a last attempt, in any order."""
     for last in range(3):
         job, _ = ledger.submit(top9(dataset, search=3, seed=last))
         for place, shard_id in enumerate(queued(ledger, job)):
@@ -94,7 +94,7 @@ def test_sweep_leaves_no_shard_of_a_job_that_it_fails(ledger: Ledger, dataset: i
         assert messages(ledger, job).count("job failed") == 1
 
 
-def test_two_sweepers_at_once_take_back_every_shard_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_two_concurrent_sweepers_reclaim_every_shard_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, search=4, seed=seed))
         for shard_id in queued(ledger, job):
@@ -105,7 +105,7 @@ def test_two_sweepers_at_once_take_back_every_shard_once(ledger: Ledger, dataset
         assert sum("stopped responding" in message for message in messages(ledger, job)) == 4
 
 
-def test_two_sweepers_at_once_fail_a_job_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+def test_two_concurrent_sweepers_fail_a_job_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         die(ledger, queued(ledger, job)[0], times=MAX_ATTEMPTS)
@@ -114,9 +114,11 @@ def test_two_sweepers_at_once_fail_a_job_once(ledger: Ledger, dataset: int, at_o
         assert messages(ledger, job).count("job failed") == 1
 
 
-def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int, at_once: Rivals) -> None:
-    """The lease is over when the sweeper looks, and extended when it has waited for the row. Meanwhile it holds
-    the job's row, to which what is recorded may refer."""
+def test_the_sweeper_waits_for_a_concurrent_write_that_extends_the_lease(
+    ledger: Ledger, job: int, at_once: Rivals
+) -> None:
+    """The lease has expired when the sweeper first reads it, and is extended when the sweeper gets the row's lock.
+    Meanwhile the sweeper holds the lock of the job's row, to which the written rows refer."""
     claim = claimed(ledger, queued(ledger, job)[0])
     expire(ledger, claim.shard_id)
     swept: list[int] = []
@@ -124,7 +126,7 @@ def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int
 
     def meanwhile(session: Any) -> None:
         thread.start()
-        thread.join(0.5)  # it waits for us
+        thread.join(0.5)  # it waits for this transaction
         session.add(Event(job_id=job, level="info", message="an epoch"))
 
     ledger.record(claim, meanwhile)
@@ -134,8 +136,8 @@ def test_the_sweeper_sees_a_heartbeat_that_is_under_way(ledger: Ledger, job: int
     ledger.complete(claim)
 
 
-def test_a_heartbeat_that_comes_with_the_sweeper(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
-    """Either the worker keeps its shard, or it is told that it has lost it."""
+def test_a_heartbeat_concurrent_with_the_sweeper(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
+    """Either the worker keeps its shard, or the heartbeat raises LeaseLost."""
     for seed in range(FEW):
         job, _ = ledger.submit(top9(dataset, seed=seed))
         claim = claimed(ledger, queued(ledger, job)[0])
@@ -167,9 +169,7 @@ def test_a_worker_is_alive_while_it_is_seen(ledger: Ledger) -> None:
     assert ledger.live_workers() == []
 
 
-def test_what_a_stopped_worker_held_is_queued_again_and_the_attempt_does_not_count(
-    ledger: Ledger, job: int
-) -> None:
+def test_a_stopped_workers_shard_is_queued_again_without_counting_the_attempt(ledger: Ledger, job: int) -> None:
     first, second = queued(ledger, job)
     ledger.take_unsent()
     ledger.worker_seen("cpu", "cpu", ["cpu"], 43)
@@ -187,7 +187,7 @@ def test_what_a_stopped_worker_held_is_queued_again_and_the_attempt_does_not_cou
     assert claimed(ledger, first).attempt == 2
 
 
-def test_a_stopped_worker_lets_go_of_the_shards_of_every_job(ledger: Ledger, dataset: int) -> None:
+def test_a_stopped_workers_shards_of_all_jobs_are_queued_again(ledger: Ledger, dataset: int) -> None:
     jobs = [ledger.submit(top9(dataset, search=1, seed=seed))[0] for seed in range(3)]
     for job in jobs:
         claimed(ledger, queued(ledger, job)[0], "cpu")
@@ -195,7 +195,7 @@ def test_a_stopped_worker_lets_go_of_the_shards_of_every_job(ledger: Ledger, dat
     assert [states(ledger, job)[0] for job in jobs] == ["queued"] * 3
 
 
-def test_a_cancelled_job_ends_with_the_worker_that_is_stopped(ledger: Ledger, job: int) -> None:
+def test_a_cancelled_job_ends_when_its_worker_is_stopped(ledger: Ledger, job: int) -> None:
     for shard_id in queued(ledger, job):
         claimed(ledger, shard_id, "cpu")
     ledger.cancel(job)

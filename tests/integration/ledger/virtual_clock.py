@@ -1,4 +1,4 @@
-"""A database's clock that a test moves: leases run out because time passes, and in no time."""
+"""A database clock that tests control, so that leases expire without waiting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEGIN = 1_000_000.0
 
 
 class VirtualClock:
-    """The one row of a table that ``database_now`` is read from, in seconds."""
+    """The clock: a table with one row, from which ``database_now`` is read, in seconds."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -26,7 +26,7 @@ class VirtualClock:
             session.execute(text("INSERT INTO virtual_clock VALUES (:now)"), {"now": self.now})
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; whole seconds keep comparisons exact."""
+        """Advance the clock; use whole seconds to keep comparisons exact."""
         self.set(self.now + seconds)
 
     def set(self, now: float) -> None:
@@ -37,9 +37,9 @@ class VirtualClock:
 
 @contextmanager
 def virtual_clock(url: str) -> Iterator[tuple[Database, VirtualClock]]:
-    """A database that has a schema, opened so that its clock is virtual.
+    """Open a database, whose schema exists, with a virtual clock.
 
-    It needs an engine of its own, since an engine keeps the SQL of statements that it has compiled.
+    It needs its own engine, since an engine caches the compiled SQL of statements.
     """
 
     def compiled(element: database_now, compiler: Any, **options: Any) -> str:

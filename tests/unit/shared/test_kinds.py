@@ -1,4 +1,5 @@
-"""Kinds of job: each is a folder on each side, generic code names none, and none imports another."""
+"""Kinds of job: each is a folder on both sides, generic code does not name one, and kinds don't import each
+other."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from worker.kinds import check_function, stage_function
 
 ROOT = Path(__file__).parents[3]
 SIDES = ("shared", "worker", "producer", "migrations/env.py")
-# The kind that is submitted when none is named; and a script of commands that people would type.
+# The default kind of `analyze submit`, and the commands of `analyze demo`.
 ALLOWED = {"producer/cli/jobs/submit.py": {"top9"}, "producer/cli/service/demo.py": {"train"}}
 
 
 def modules(of_kinds: bool) -> Iterator[Path]:
-    """Modules in the folders of kinds, or all others."""
+    """Yield the modules in the folders of kinds, or all other modules."""
     for side in SIDES:
         files = [ROOT / side] if side.endswith(".py") else sorted((ROOT / side).rglob("*.py"))
         for file in files:
@@ -32,7 +33,7 @@ def modules(of_kinds: bool) -> Iterator[Path]:
 
 
 def names_in(file: Path) -> Iterator[str]:
-    """Imported modules, identifiers, and texts that are no docstrings."""
+    """Yield imported modules, identifiers, and string constants other than docstrings."""
     tree = ast.parse(file.read_text())
     docstrings = {
         id(node.body[0].value)
@@ -55,8 +56,8 @@ def names_in(file: Path) -> Iterator[str]:
 
 
 def kinds_named(text: str) -> set[str]:
-    """Kinds that a name or text names: as a folder of kinds, as the whole of it, or, of those that are no everyday
-    word, as a part of it."""
+    """Return the kinds that a name or string refers to: as a folder of kinds, as the whole string, or, for names
+    that are not everyday words, as a part of it."""
     folder = {name for name in kind_names() if re.search(rf"\bkinds\.{name}\b", text)}
     whole = {name for name in kind_names() if text == name}
     part = {name for name in ("top9", "occlusion") if name in text.lower()}
@@ -71,14 +72,14 @@ def test_generic_code_names_no_kind(file: Path) -> None:
     assert found <= ALLOWED.get(name, split)
 
 
-def test_the_search_finds_what_it_looks_for() -> None:
-    """In the folders of kinds, where they are named."""
+def test_names_of_kinds_are_found_in_their_folders() -> None:
+    """Check the check above where kinds are named."""
     found = {kind for file in modules(of_kinds=True) for text in names_in(file) for kind in kinds_named(text)}
     assert found == set(kind_names())
 
 
 @pytest.mark.parametrize("file", list(modules(of_kinds=True)), ids=lambda file: str(file.relative_to(ROOT)))
-def test_kinds_import_no_other(file: Path) -> None:
+def test_kinds_do_not_import_each_other(file: Path) -> None:
     own = file.relative_to(ROOT).parts[2]
     imported = {
         text for text in names_in(file) if text.startswith(("shared.kinds.", "worker.kinds.", "producer."))
@@ -88,7 +89,7 @@ def test_kinds_import_no_other(file: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", kind_names())
-def test_a_kind_is_a_folder_on_each_side_and_whole(kind: str) -> None:
+def test_a_kind_is_complete_on_both_sides(kind: str) -> None:
     here, there = kinds()[kind], producer_kinds()[kind]
     assert (here.name, there.name, here.specification.kind) == (kind, kind, kind)
     assert {path.name for path in (ROOT / "worker" / "kinds" / kind).glob("*.py")} >= {"__init__.py", "check.py"}

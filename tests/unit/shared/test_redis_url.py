@@ -1,4 +1,4 @@
-"""A Redis URL is read once, the same for redis-py and for Celery; mistakes are said without a password."""
+"""Redis URLs are parsed alike for redis-py and Celery, and errors do not contain passwords."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ QUOTED = quote(PASSWORD, safe="")
         f"unix://user:{QUOTED}@/run/a%20folder/redis.sock?db=1",
     ],
 )
-def test_it_is_read_as_redis_py_reads_it(url: str) -> None:
+def test_a_url_is_parsed_as_by_redis_py(url: str) -> None:
     ours, theirs = parse_redis_url(url), parse_url(url)
     assert ours.host == theirs.get("host")
     assert ours.socket == theirs.get("path")
@@ -45,12 +45,12 @@ def test_it_is_read_as_redis_py_reads_it(url: str) -> None:
         (f"unix://:{QUOTED}@/run/a%20b.sock?db=3", "redis+socket:///run/a%20b.sock?virtual_host=3"),
     ],
 )
-def test_celerys_has_no_credentials(url: str, celery: str) -> None:
+def test_celerys_url_has_no_credentials(url: str, celery: str) -> None:
     assert parse_redis_url(url).celery_url() == celery
     assert "s3cret" not in repr(parse_redis_url(url))
 
 
-def test_tls_leaves_nothing_to_anybodys_defaults() -> None:
+def test_tls_arguments_are_explicit() -> None:
     assert parse_redis_url("redis://x").tls is None
     assert parse_redis_url("rediss://x").tls == {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
     assert parse_redis_url("rediss://x?ssl_cert_reqs=CERT_NONE&ssl_ca_certs=%2Fa%20b.pem").tls == {
@@ -80,15 +80,15 @@ def test_tls_leaves_nothing_to_anybodys_defaults() -> None:
         "redis://:s3cret@redis:0",
     ],
 )
-def test_a_mistake_is_said_without_the_password(url: str) -> None:
+def test_errors_do_not_contain_the_password(url: str) -> None:
     with pytest.raises(BadSettings, match="redis_url") as raised:
         load_settings({"redis_url": url})
     assert "s3cret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("url", ["postgresql://user:x@s3cret@db/x", "postgresql+psycopg://u:x@s3cret@db:5432/x"])
-def test_a_database_password_with_a_bare_at_is_said(url: str) -> None:
-    """libpq would look for a host of that name, and say so."""
+def test_a_database_password_with_an_unencoded_at_is_refused(url: str) -> None:
+    """libpq would take a part of the password as the host and quote it in its error."""
     with pytest.raises(BadSettings, match="database_url") as raised:
         load_settings({"database_url": url})
     assert "s3cret" not in str(raised.value)
@@ -103,11 +103,11 @@ def test_a_database_password_with_a_bare_at_is_said(url: str) -> None:
         "redis://:a@b@redis/0?password=s3cret",
     ],
 )
-def test_other_places_of_passwords_are_not_shown(url: str) -> None:
+def test_passwords_elsewhere_in_a_url_are_redacted(url: str) -> None:
     assert "s3cret" not in redacted(url)
 
 
-def test_files_of_passwords_are_shown_and_are_no_secret() -> None:
+def test_paths_of_password_files_are_not_redacted() -> None:
     for url in ("redis://redis/0?password_file=/etc/x", "postgresql://u@db/x?passfile=/etc/x"):
         assert "etc" in redacted(url)
         assert not has_secret(url)

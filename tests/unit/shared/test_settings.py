@@ -1,4 +1,4 @@
-"""Settings: defaults < TOML file < environment < options, and every mistake said."""
+"""Settings: defaults < TOML file < environment < options, and errors for invalid values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.settings import Settings, config_file, environment, load_settings, o
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of our own, in an environment that says nothing."""
+    """A temporary home folder, and an environment without ``ANALYZE_*`` variables."""
     for name in list(os.environ):
         if name.upper().startswith("ANALYZE_"):
             monkeypatch.delenv(name)
@@ -34,7 +34,7 @@ def write(home: Path, toml: str) -> Path:
 # --- precedence ---
 
 
-def test_without_anything_the_defaults_hold(home: Path) -> None:
+def test_defaults(home: Path) -> None:
     settings = load_settings()
     assert settings.home == home
     assert settings.resolved_database_url == f"sqlite:///{home / 'unitscope.sqlite3'}"
@@ -43,7 +43,7 @@ def test_without_anything_the_defaults_hold(home: Path) -> None:
     assert (settings.lease_seconds, settings.heartbeat_seconds, settings.threads) == (30, 3, None)
 
 
-def test_each_source_beats_the_one_before(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_source_overrides_the_previous_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().lease_seconds == 30
     write(home, "lease_seconds = 10\nheartbeat_seconds = 1\nthreads = 2")
     assert load_settings().lease_seconds == 10
@@ -54,14 +54,14 @@ def test_each_source_beats_the_one_before(home: Path, monkeypatch: pytest.Monkey
     assert (settings.lease_seconds, settings.heartbeat_seconds, settings.threads) == (40, 2, 2)
 
 
-def test_an_option_that_was_not_given_is_none_and_counts_for_nothing(home: Path) -> None:
+def test_an_option_of_none_is_ignored(home: Path) -> None:
     write(home, 'database_url = "postgresql://db/x"')
     settings = load_settings({"database_url": None, "home": None, "store": None, "redis_url": None})
     assert settings.resolved_database_url == "postgresql://db/x"
 
 
 @pytest.mark.parametrize("given", ["option", "environment"])
-def test_the_file_is_that_of_the_home_in_force(
+def test_the_file_is_read_from_the_home_folder_that_is_set(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
     write(home, "threads = 1")
@@ -74,7 +74,7 @@ def test_the_file_is_that_of_the_home_in_force(
     assert origins(options)["threads"] == str(other / "config.toml")
 
 
-def test_the_file_can_be_named(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_of_the_file_can_be_set(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(home, "threads = 1")
     elsewhere = tmp_path / "elsewhere.toml"
     elsewhere.write_text("threads = 3")
@@ -83,7 +83,7 @@ def test_the_file_can_be_named(home: Path, tmp_path: Path, monkeypatch: pytest.M
     assert config_file(home) == elsewhere
 
 
-def test_a_file_that_is_named_but_not_there_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_that_was_set_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANALYZE_CONFIG", str(tmp_path / "missing.toml"))
     with pytest.raises(BadSettings, match=r"missing\.toml"):
         load_settings()
@@ -92,8 +92,8 @@ def test_a_file_that_is_named_but_not_there_is_an_error(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     "name", ["HOME", "DATABASE_URL", "REDIS_URL", "STORE", "LEASE_SECONDS", "THREADS", "CONFIG"]
 )
-def test_an_empty_variable_is_none(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """As shells and compose files give it: ``ANALYZE_REDIS_URL=``."""
+def test_an_empty_variable_counts_as_unset(home: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Shells and compose files set empty variables: ``ANALYZE_REDIS_URL=``."""
     monkeypatch.setenv(f"ANALYZE_{name}", "")
     settings = load_settings()
     assert settings == Settings(home=home)
@@ -104,7 +104,9 @@ def test_an_empty_variable_is_none(home: Path, monkeypatch: pytest.MonkeyPatch, 
 # --- paths ---
 
 
-def test_relative_paths_mean_the_folder_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_are_relative_to_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = load_settings({"home": "here", "store": "there"})
     assert (settings.home, settings.store) == (tmp_path / "here", tmp_path / "there")
@@ -128,11 +130,11 @@ def test_the_cache_is_in_the_home_folder_and_its_limit_is_in_gigabytes(home: Pat
     assert load_settings({"cache_gb": 0}).cache_bytes == 0
 
 
-# --- mistakes ---
+# --- invalid values ---
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "name"),
     [
         ("lease = 3", "lease"),
         ("[database]\nurl = 'sqlite://'", "database"),
@@ -149,14 +151,14 @@ def test_the_cache_is_in_the_home_folder_and_its_limit_is_in_gigabytes(home: Pat
         ("database_url = 'no url'", "database_url"),
     ],
 )
-def test_a_wrong_line_of_the_file_is_named(home: Path, toml: str, said: str) -> None:
+def test_an_invalid_line_of_the_file_is_named(home: Path, toml: str, name: str) -> None:
     write(home, toml)
-    with pytest.raises(BadSettings, match=said) as raised:
+    with pytest.raises(BadSettings, match=name) as raised:
         load_settings()
     assert raised.value.exit_code == 2
 
 
-def test_all_mistakes_are_said_at_once(home: Path) -> None:
+def test_all_invalid_values_are_reported_together(home: Path) -> None:
     write(home, "lease = 3\nthreads = 0")
     with pytest.raises(BadSettings, match="lease") as raised:
         load_settings()
@@ -178,31 +180,31 @@ def test_a_broken_file_is_named(
     assert str(path) in str(raised.value)
 
 
-def test_a_file_that_is_no_text_is_said(home: Path) -> None:
+def test_a_file_that_is_not_utf8_is_refused(home: Path) -> None:
     write(home, "").write_bytes(b"threads = '\xff'")
     with pytest.raises(BadSettings):
         load_settings()
 
 
-def test_a_heartbeat_that_comes_after_the_lease_is_over_is_refused() -> None:
-    """Every shard would be taken from its worker, three times, and the job would fail."""
+def test_a_heartbeat_interval_as_long_as_the_lease_is_refused() -> None:
+    """Every lease would expire, and every job would fail after three attempts."""
     with pytest.raises(BadSettings, match="heartbeat_seconds"):
         load_settings({"lease_seconds": 3, "heartbeat_seconds": 3})
 
 
-def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANALYZE_THREADS", "many")
     with pytest.raises(BadSettings, match="threads"):
         load_settings()
 
 
-def test_other_variables_are_none_of_our_business(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_names_are_ignored(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANALYZE_WORKER_NAME", "w")
     assert load_settings() == Settings(home=home)
 
 
 @pytest.mark.parametrize("url", ["postgresql://user:secret@db:port/x", "://user:secret@db", "user:secret@db"])
-def test_a_wrong_url_is_said_without_its_password(url: str) -> None:
+def test_the_error_for_an_invalid_url_does_not_contain_its_password(url: str) -> None:
     with pytest.raises(BadSettings) as raised:
         load_settings({"database_url": url})
     assert "secret" not in str(raised.value)
@@ -211,7 +213,7 @@ def test_a_wrong_url_is_said_without_its_password(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["oracle://db/x", "mysql+pymysql://u:secret@db/x", "postgres://db/x", "nonsense://x"]
 )
-def test_a_database_of_another_kind_is_refused(url: str) -> None:
+def test_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(BadSettings, match="database_url") as raised:
         load_settings({"database_url": url})
     assert "secret" not in str(raised.value)
@@ -220,7 +222,7 @@ def test_a_database_of_another_kind_is_refused(url: str) -> None:
 # --- where values come from ---
 
 
-def test_origins_tell_where_each_value_comes_from(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_origins_name_the_source_of_each_value(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(home, "threads = 2\nlease_seconds = 10\nsweep_seconds = 1")
     monkeypatch.setenv("ANALYZE_LEASE_SECONDS", "20")
     monkeypatch.setenv("ANALYZE_DATABASE_URL", "sqlite://")
@@ -232,10 +234,10 @@ def test_origins_tell_where_each_value_comes_from(home: Path, monkeypatch: pytes
     assert found["store"] == found["home"] == "default"
 
 
-# --- handing over ---
+# --- settings of child processes ---
 
 
-def test_what_a_program_is_told_gives_it_the_same_settings(
+def test_the_environment_gives_a_child_process_the_same_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -250,21 +252,21 @@ def test_what_a_program_is_told_gives_it_the_same_settings(
             "threads": 3,
         }
     )
-    told = environment(settings)
-    assert all(name.startswith("ANALYZE_") and isinstance(value, str) for name, value in told.items())
+    variables = environment(settings)
+    assert all(name.startswith("ANALYZE_") and isinstance(value, str) for name, value in variables.items())
     monkeypatch.chdir("/")
-    for name, value in told.items():
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert load_settings() == settings
 
 
-def test_what_is_not_set_is_not_told(home: Path) -> None:
-    told = environment(load_settings())
-    assert not {"ANALYZE_DATABASE_URL", "ANALYZE_REDIS_URL", "ANALYZE_STORE", "ANALYZE_THREADS"} & set(told)
-    assert told["ANALYZE_HOME"] == str(home)
+def test_the_environment_has_no_unset_settings(home: Path) -> None:
+    variables = environment(load_settings())
+    assert not {"ANALYZE_DATABASE_URL", "ANALYZE_REDIS_URL", "ANALYZE_STORE", "ANALYZE_THREADS"} & set(variables)
+    assert variables["ANALYZE_HOME"] == str(home)
 
 
-def test_a_program_that_is_told_reads_the_same_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_process_reads_the_same_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(home, "threads = 4\nredis_url = 'redis://r'")
     settings = load_settings()
     for name, value in environment(settings).items():
@@ -294,7 +296,7 @@ def test_a_program_that_is_told_reads_the_same_file(home: Path, monkeypatch: pyt
         "redis://:secret@[::1]:6379",
     ],
 )
-def test_passwords_are_not_shown(url: str) -> None:
+def test_passwords_are_redacted(url: str) -> None:
     shown = redacted(url)
     assert "secret" not in shown
     assert "cret" not in shown
@@ -310,5 +312,5 @@ def test_passwords_are_not_shown(url: str) -> None:
         ("unix:///data/redis/redis.sock", "unix:///data/redis/redis.sock"),
     ],
 )
-def test_the_rest_of_a_url_is_shown(url: str, shown: str) -> None:
+def test_the_rest_of_a_url_is_not_redacted(url: str, shown: str) -> None:
     assert redacted(url) == shown

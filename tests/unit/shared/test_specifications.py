@@ -1,4 +1,4 @@
-"""What makes two requests the same, their key; and into which shards they fall."""
+"""Job specifications: which parameters their keys depend on, and into which shards they are split."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ PLAIN = Top9Specification(
 @pytest.mark.parametrize(
     "change", [{"bottom": True}, {"per_class": True}, {"projection": "guided"}, {"projection": "gradient"}]
 )
-def test_what_else_is_asked_for_makes_another_result(change: dict[str, object]) -> None:
+def test_the_key_of_a_search_depends_on_its_options(change: dict[str, object]) -> None:
     assert PLAIN.model_copy(update=change).key() != PLAIN.key()
 
 
-def test_shards_and_places_do_not() -> None:
+def test_the_key_of_a_search_does_not_depend_on_shards_or_paths() -> None:
     assert PLAIN.model_copy(update={"shards": 2, "weights_path": "elsewhere"}).key() == PLAIN.key()
 
 
-def test_a_search_from_before_these_options_can_be_read() -> None:
+def test_a_search_stored_without_these_options_can_be_read() -> None:
     stored = PLAIN.model_dump(mode="json")
     for name in ("bottom", "per_class", "projection"):
         del stored[name]
@@ -91,7 +91,7 @@ SWEEP = OcclusionSpecification(
     ],
     ids=str,
 )
-def test_another_sweep_has_another_key(change: dict[str, object]) -> None:
+def test_the_key_of_a_sweep_depends_on_its_options(change: dict[str, object]) -> None:
     assert SWEEP.model_copy(update=change).key() != SWEEP.key()
 
 
@@ -99,19 +99,19 @@ def test_another_sweep_has_another_key(change: dict[str, object]) -> None:
     "change",
     [
         {"shards": 3},
-        {"split": None},  # the images say it
+        {"split": None},  # the images determine it
         {"weights_path": "elsewhere"},
         {"training_job_id": 7},
         {"top9_job_id": 7},
     ],
     ids=str,
 )
-def test_how_a_sweep_came_about_is_not_in_its_key(change: dict[str, object]) -> None:
+def test_the_key_of_a_sweep_does_not_depend_on_where_its_inputs_came_from(change: dict[str, object]) -> None:
     assert SWEEP.model_copy(update=change).key() == SWEEP.key()
 
 
 @pytest.mark.parametrize("shards", [1, 3, 7, 100])
-def test_a_sweep_is_drawn_by_the_ranges_that_it_was_computed_by(shards: int) -> None:
+def test_the_stages_sweep_and_draw_have_the_same_shards(shards: int) -> None:
     plan = SWEEP.model_copy(update={"shards": shards}).plan()
     stages = {name: [shard for shard in plan if shard.stage == name] for name in ("sweep", "draw", "finish")}
     assert [shard.stage for shard in plan] == [
@@ -131,7 +131,7 @@ def test_a_sweep_is_drawn_by_the_ranges_that_it_was_computed_by(shards: int) -> 
     assert (stages["finish"][0].payload, stages["finish"][0].work) == ({}, len(SWEEP.images))
 
 
-def test_a_sweep_is_read_as_it_was_written() -> None:
+def test_a_stored_sweep_is_read_back_unchanged() -> None:
     sweep = SWEEP.model_copy(update={"unit": 3, "fill": "noise", "seed": 2**63 - 1, "positions": True})
     read: Specification = parse("occlusion", sweep.model_dump(mode="json"))
     assert read == sweep
@@ -156,12 +156,12 @@ def test_a_sweep_is_read_as_it_was_written() -> None:
     ],
     ids=str,
 )
-def test_a_sweep_that_can_not_be_done_is_refused(change: dict[str, object]) -> None:
+def test_an_invalid_sweep_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(SpecificationNotReadable, match=next(iter(change))):
         parse("occlusion", SWEEP.model_dump(mode="json") | change)
 
 
-def test_a_training_run_of_the_first_version_is_read_as_a_recipe() -> None:
+def test_a_training_run_of_version_1_is_converted_to_a_recipe() -> None:
     fields = {"epochs": 3, "batch_size": 8, "learning_rate": 5e-4, "lr_step": 7, "lr_gamma": 0.5, "flip": 0.25}
     old = {
         "dataset_id": 1,
@@ -181,7 +181,7 @@ def test_a_training_run_of_the_first_version_is_read_as_a_recipe() -> None:
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("train", "network: Field required"), ("later", "unknown kind")])
-def test_a_job_of_a_version_that_can_not_be_read_is_said(kind: str, reason: str) -> None:
+def test_a_specification_of_another_version_is_refused_but_described(kind: str, reason: str) -> None:
     with pytest.raises(SpecificationNotReadable, match=reason):
         parse(kind, {"dataset_id": 1, "dataset_fingerprint": "f", "surprise": 2})
     assert describe(kind, {"surprise": 2}) == f"{kind} (made by another version)"

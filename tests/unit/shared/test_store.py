@@ -1,4 +1,4 @@
-"""The artifact store: a file has its name only when it is whole, and nothing else is ever left behind."""
+"""The artifact store: only complete files get their final name, and no other files are left behind."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def store(tmp_path: Path) -> Store:
 
 
 def files(store: Store) -> list[str]:
-    """All that is below the root, incoming files among them."""
+    """Return all files below the root, including incoming ones."""
     return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
 
 
 class Interrupted(BaseException):
-    """As Ctrl+C: not an Exception."""
+    """An error like KeyboardInterrupt, which is not an Exception."""
 
 
 # --- writing ---
@@ -53,14 +53,14 @@ def test_the_same_content_twice_is_one_file(store: Store) -> None:
     assert store.locate(PATH).stat().st_ino == inode
 
 
-def test_other_content_or_another_suffix_is_another_file(store: Store) -> None:
+def test_different_content_or_suffix_is_a_different_file(store: Store) -> None:
     paths = {store.put(CONTENT, ".png").path, store.put(CONTENT, ".npz").path, store.put(b"", ".png").path}
     assert files(store) == sorted(paths)
     assert len(paths) == 3
 
 
-def test_a_writer_may_write_in_pieces_and_go_back(store: Store) -> None:
-    """As zip files are written: their size is that of the file, not where the writer stopped."""
+def test_a_writer_may_write_in_pieces_and_seek(store: Store) -> None:
+    """Zip files are written this way: the size is that of the file, not the last position."""
 
     def writer(file: IO[bytes]) -> None:
         file.write(b"WHAT fires")
@@ -73,7 +73,7 @@ def test_a_writer_may_write_in_pieces_and_go_back(store: Store) -> None:
     assert store.locate(PATH).read_bytes() == CONTENT
 
 
-def test_writers_at_once_make_one_whole_file(store: Store) -> None:
+def test_concurrent_writers_make_one_complete_file(store: Store) -> None:
     content = os.urandom(300_000)
     barrier = threading.Barrier(6)
     paths = []
@@ -102,7 +102,7 @@ def _half(root: str) -> None:
     Store(Path(root)).write(".png", writer)
 
 
-def test_a_process_that_dies_while_it_writes_leaves_no_artifact(store: Store) -> None:
+def test_a_process_that_dies_while_writing_leaves_no_artifact(store: Store) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_half, args=(str(store.root),))
     process.start()
     process.join()
@@ -131,7 +131,7 @@ def fail_with(code: int) -> Any:
     return call
 
 
-def test_a_device_without_room_is_a_full_disk(store: Store) -> None:
+def test_a_full_device_is_reported_as_a_full_store(store: Store) -> None:
     def writer(file: IO[bytes]) -> None:
         file.write(CONTENT)
         with Path("/dev/full").open("wb", buffering=0) as full:
@@ -143,7 +143,7 @@ def test_a_device_without_room_is_a_full_disk(store: Store) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_said_and_leaves_nothing(store: Store, code: int) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(store: Store, code: int) -> None:
     def writer(file: IO[bytes]) -> None:
         file.write(CONTENT)
         raise OSError(code, os.strerror(code))
@@ -168,7 +168,9 @@ def test_a_full_disk_at_any_step_leaves_nothing(store: Store, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EIO, errno.ENOTDIR])
-def test_a_root_that_cannot_be_written_is_said(store: Store, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_root_that_cannot_be_written_is_reported(
+    store: Store, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("pathlib.Path.mkdir", fail_with(code))
         with pytest.raises(StoreNotWritable, match="ANALYZE_STORE") as raised:
@@ -177,14 +179,14 @@ def test_a_root_that_cannot_be_written_is_said(store: Store, monkeypatch: pytest
     assert not store.root.exists()
 
 
-def test_a_root_where_no_folder_can_be_is_said(tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     for root in (tmp_path / "file", tmp_path / "file" / "store", Path("/proc/store")):
         with pytest.raises(StoreNotWritable):
             Store(root).put(CONTENT, ".png")
 
 
-def test_an_error_without_a_number_is_said_too(store: Store) -> None:
+def test_an_error_without_errno_is_reported(store: Store) -> None:
     def writer(file: IO[bytes]) -> None:
         raise OSError("cannot write mode P as JPEG")
 
@@ -193,16 +195,16 @@ def test_an_error_without_a_number_is_said_too(store: Store) -> None:
     assert files(store) == []
 
 
-def test_everything_is_on_disk_before_it_has_its_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write, fsync, rename: in this order, else a power cut leaves half a file with a good name."""
-    happened = []
+def test_content_is_on_disk_before_the_file_gets_its_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write, fsync, rename: in another order a power failure could leave a partial file with a valid name."""
+    calls = []
     fsync, rename = os.fsync, Path.rename
-    monkeypatch.setattr("os.fsync", lambda descriptor: (happened.append("fsync"), fsync(descriptor)))
-    monkeypatch.setattr("pathlib.Path.rename", lambda *paths: (happened.append("rename"), rename(*paths))[1])
+    monkeypatch.setattr("os.fsync", lambda descriptor: (calls.append("fsync"), fsync(descriptor)))
+    monkeypatch.setattr("pathlib.Path.rename", lambda *paths: (calls.append("rename"), rename(*paths))[1])
     store.put(CONTENT, ".png")
-    assert happened == ["fsync", "rename"]
+    assert calls == ["fsync", "rename"]
     store.settle([PATH])
-    assert happened == ["fsync", "rename", "fsync", "fsync"]  # the file's folder, and the root that names it
+    assert calls == ["fsync", "rename", "fsync", "fsync"]  # the file's folder, and the root that names it
 
 
 def test_settle_of_nothing_does_nothing(store: Store) -> None:
@@ -238,7 +240,7 @@ def test_settle_of_nothing_does_nothing(store: Store) -> None:
         "~/secret.png",
     ],
 )
-def test_a_path_that_is_none_of_an_artifact_is_refused(store: Store, path: str) -> None:
+def test_a_path_that_is_not_an_artifacts_is_refused(store: Store, path: str) -> None:
     store.put(CONTENT, ".png")
     (store.root.parent / "secret.png").write_text("secret")
     (store.root / "incoming" / "half").write_text("half")
@@ -257,20 +259,20 @@ def test_the_absolute_path_of_an_artifact_is_refused(store: Store) -> None:
         store.locate(str(store.root / stored.path))
 
 
-def test_a_file_that_is_missing_is_said(store: Store) -> None:
+def test_a_missing_file_is_reported(store: Store) -> None:
     with pytest.raises(ArtifactMissing) as raised:
         store.locate(PATH)
     assert PATH in str(raised.value)
     assert str(store.root) in str(raised.value)
 
 
-def test_a_folder_is_no_artifact(store: Store) -> None:
+def test_a_folder_is_not_an_artifact(store: Store) -> None:
     (store.root / PATH).mkdir(parents=True)
     with pytest.raises(ArtifactMissing):
         store.locate(PATH)
 
 
-def test_what_is_removed_is_gone_and_may_come_again(store: Store) -> None:
+def test_a_removed_artifact_can_be_written_again(store: Store) -> None:
     store.put(CONTENT, ".png")
     store.remove(PATH)
     store.remove(PATH)
@@ -280,7 +282,7 @@ def test_what_is_removed_is_gone_and_may_come_again(store: Store) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", CONTENT[:-1], CONTENT.upper(), CONTENT + b"."])
-def test_what_was_changed_is_said_and_made_good_by_the_same_again(store: Store, content: bytes) -> None:
+def test_a_damaged_artifact_is_reported_and_repaired_by_writing_it_again(store: Store, content: bytes) -> None:
     store.put(CONTENT, ".png")
     assert store.verified(PATH) == store.locate(PATH)
     store.locate(PATH).write_bytes(content)
@@ -292,6 +294,6 @@ def test_what_was_changed_is_said_and_made_good_by_the_same_again(store: Store, 
     assert files(store) == [PATH]
 
 
-def test_what_is_not_there_is_not_verified(store: Store) -> None:
+def test_a_missing_artifact_is_not_verified(store: Store) -> None:
     with pytest.raises(ArtifactMissing):
         store.verified(PATH)

@@ -1,4 +1,4 @@
-"""A checkout that is run without being installed."""
+"""The version of a checkout that is run without being installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = "import sys; sys.path.insert(0, sys.argv[1]); from shared.version import
 
 
 def _version_in(checkout: Path) -> str:
-    """What it says there, where nothing is installed."""
+    """Return the version that a checkout's code reports if no distribution is installed."""
     command = [sys.executable, "-S", "-E", "-c", SHOWN + "print(version())", str(checkout)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=checkout)
     return done.stdout.strip()
@@ -40,7 +40,7 @@ def test_without_a_readable_project_file_the_version_is_unknown(tmp_path: Path) 
     assert _version_in(checkout) == "unknown"
 
 
-def test_queries_need_no_driver_of_postgresql_before_one_is_asked() -> None:
+def test_importing_queries_does_not_import_psycopg() -> None:
     code = "import producer.results.query, sys; print('psycopg' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""Which errors break a process' CUDA context, and what a worker does with a device that isn't there."""
+"""Errors that corrupt a process's CUDA context, and the check of a device that does not exist."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ HINT = "\nCUDA kernel errors might be asynchronously reported at some other API 
 
 
 def raised(error: Exception, cause: Exception | None = None, handled: Exception | None = None) -> Exception:
-    """The error as it is caught, raised from a cause, or while another one was handled."""
+    """Return the error as caught, raised from a cause or while handling another error."""
     try:
         if handled:
             try:
                 raise handled
             except Exception:
-                raise error  # noqa: B904 - that is the case
+                raise error  # noqa: B904 - the implicit context is tested
         raise error from cause
     except Exception as caught:
         return caught
@@ -37,7 +37,7 @@ def raised(error: Exception, cause: Exception | None = None, handled: Exception 
     ],
     ids=str,
 )
-def test_cuda_errors_break_the_process(error: Exception) -> None:
+def test_cuda_errors_corrupt_the_context(error: Exception) -> None:
     assert corrupts_cuda_context(error)
 
 
@@ -54,18 +54,18 @@ def test_cuda_errors_break_the_process(error: Exception) -> None:
     ],
     ids=str,
 )
-def test_other_errors_do_not(error: Exception) -> None:
+def test_other_errors_do_not_corrupt_the_context(error: Exception) -> None:
     assert not corrupts_cuda_context(error)
 
 
-def test_an_accelerators_error_is_known_by_its_class() -> None:
+def test_an_accelerator_error_is_recognised_by_its_class() -> None:
     if ACCELERATOR_ERROR == ():
-        pytest.skip("this PyTorch has no such class")
+        pytest.skip("this version of PyTorch has no AcceleratorError")
     assert corrupts_cuda_context(ACCELERATOR_ERROR("something new"))
     assert not corrupts_cuda_context(ACCELERATOR_ERROR("CUDA error: out of memory"))
 
 
-def test_a_device_that_is_not_there_is_noticed() -> None:
+def test_a_missing_device_is_reported() -> None:
     check_device("cpu")
     with pytest.raises(DeviceUnusable) as caught:
         check_device("cuda:63")
