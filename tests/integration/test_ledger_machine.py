@@ -1,10 +1,10 @@
-"""The ledger against random orders of events, on a clock that the test moves.
+"""The ledger against random sequences of events, on a clock that the test controls.
 
-Workers hold several shards at once, fall silent, come back after they have lost their lease, are stopped; cancel
-and retry come in between. After every step the database holds exactly what ``Promises`` says, a refused call has
-changed nothing, and whatever happened, workers that work can bring every job to its end.
+Workers hold several shards, miss heartbeats, return after losing their leases, and are stopped; jobs are cancelled
+and retried meanwhile. After every step the database equals the model ``Promises``, and a refused call has changed
+nothing. In the end, working workers can complete every job.
 
-A few examples, the same each time; ``pytest --hypothesis-profile=long`` runs many, other ones each time.
+By default a few fixed examples are run; ``pytest --hypothesis-profile=long`` runs many random ones.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ STEPS = 40
 
 Item = TypeVar("Item")
 
-picks = st.integers(0, 11)  # one of a list, whatever its length
+picks = st.integers(0, 11)  # chooses an item of a list of any length
 workers = st.sampled_from(["anna", "berta", "clara"])
-# Around a lease's end, which is still a lease.
+# Around the end of a lease, at which the lease is still valid.
 durations = st.sampled_from([1.0, LEASE - 1, LEASE, LEASE + 1, 2 * LEASE, 10.0])
-of_claims = st.sampled_from(["held", "held", "asked", "overtaken", "any"])
+claim_kinds = st.sampled_from(["held", "held", "cancelling", "lost", "any"])
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """``claims`` are all that were ever given: most of them are no longer good."""
+    """The state machine. ``claims`` has every claim that was made, most of which are no longer valid."""
 
     def __init__(self, database: Database, clock: VirtualClock) -> None:
         super().__init__()
@@ -61,11 +61,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.refused = False
         self.holds = True
 
-    # --- asking ---
+    # --- submitting, cancelling, retrying ---
 
     @initialize(search=st.sampled_from([3, 2, 1]))
     def first(self, search: int) -> None:
-        """What is not there yet is neither claimed nor changed."""
+        """Claims, cancels and retries of unknown ids change nothing; then submit a job."""
         for number in (-1, 0, 1, 2**31, 2**62):
             assert self.ledger.claim(number, "anna") is None
         for call in (self.ledger.cancel, self.ledger.retry):
@@ -113,7 +113,7 @@ class LedgerMachine(RuleBasedStateMachine):
         workers=st.sampled_from(["fail", "die", "finish", "go on"]),
     )
     def cancel(self, pick: int, taken: int, workers: str) -> None:
-        """Of a job that has not ended, or of one that has; and what those do that have just taken a shard."""
+        """Cancel an active or finished job, after workers have claimed shards, which then fail, die or finish."""
         self.begin()
         job = one_of(self.jobs(ended=False) + self.jobs(ended=True)[-1:], pick)
         for shard in self.expected.of_job(job.id, ShardState.QUEUED)[:taken]:
@@ -125,8 +125,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.expected.cancel(job.id)
             assert self.ledger.cancel(job.id) == job.state
         busy = [claim for claim in self.held() if claim.job_id == job.id]
-        for claim in busy[:-1] or busy:  # one goes on, where there are several
-            if workers == "fail" and self.is_held(claim):  # the job may have failed with the one before
+        for claim in busy[:-1] or busy:  # of several workers one continues
+            if workers == "fail" and self.is_held(claim):  # the previous failure may have failed the job
                 self.ledger.fail(claim, "broken", again=True)
                 self.expected.fail(claim.shard_id, True)
             elif workers == "finish":
@@ -137,7 +137,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs(ended=True))
     @rule(pick=picks)
     def retry(self, pick: int) -> None:
-        """Of a job that has ended, or of one that has not."""
+        """Retry a finished or active job."""
         self.begin()
         job = one_of(self.jobs(ended=True) + self.jobs(ended=False)[-1:], pick)
         if job.state in (JobState.FAILED, JobState.CANCELLED):
@@ -154,12 +154,12 @@ class LedgerMachine(RuleBasedStateMachine):
         with pytest.raises(JobStateConflict):
             call()
 
-    # --- doing ---
+    # --- working ---
 
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
     @rule(pick=picks, worker=workers, sent=st.booleans())
     def claim_queued(self, pick: int, worker: str, sent: bool) -> None:
-        """By a message that was just sent, or by one of an earlier time."""
+        """Claim a queued shard, by a message sent now or earlier."""
         self.begin()
         if sent:
             assert list(self.ledger.take_unsent()) == self.expected.take_unsent(1000, self.clock.now)
@@ -167,7 +167,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, worker=workers)
     def claim_any(self, pick: int, worker: str) -> None:
-        """A message, of whatever time; often one of a shard whose worker is silent."""
+        """Claim any shard, preferably one whose lease has expired."""
         self.begin()
         shards = self.expected.expired(self.clock.now) or list(self.expected.shards.values())
         self.claim(one_of(shards, pick), worker)
@@ -192,14 +192,14 @@ class LedgerMachine(RuleBasedStateMachine):
         return claim
 
     @precondition(lambda self: self.claims)
-    @rule(of=of_claims, pick=picks, work=st.integers(0, 100))
+    @rule(of=claim_kinds, pick=picks, work=st.integers(0, 100))
     def heartbeat(self, of: str, pick: int, work: int) -> None:
         self.begin()
-        claim = self.a_claim(of, pick)
+        claim = self.pick_claim(of, pick)
         self.beat(claim, work)
 
     def beat(self, claim: Claim, work: int) -> bool | None:
-        """Whether the job is to be cancelled; None without the lease."""
+        """Send a heartbeat; return whether a cancel was requested, None without the lease."""
         cancel = self.allowed(claim, lambda: self.ledger.heartbeat(claim, work))
         if cancel is not None:
             assert cancel == self.expected.jobs[claim.job_id].cancel_requested
@@ -207,19 +207,19 @@ class LedgerMachine(RuleBasedStateMachine):
         return bool(cancel) if cancel is not None else None
 
     @precondition(lambda self: self.claims)
-    @rule(of=of_claims, pick=picks)
+    @rule(of=claim_kinds, pick=picks)
     def record(self, of: str, pick: int) -> None:
         self.begin()
-        claim = self.a_claim(of, pick)
+        claim = self.pick_claim(of, pick)
         row = Event(job_id=claim.job_id, level=NOTE, message="an epoch")
         if self.allowed(claim, lambda: self.ledger.record(claim, lambda session: session.add(row)) or True):
             self.expected.record(claim.shard_id, self.clock.now)
 
     @precondition(lambda self: self.claims)
-    @rule(of=of_claims, pick=picks)
+    @rule(of=claim_kinds, pick=picks)
     def complete(self, of: str, pick: int) -> None:
         self.begin()
-        self.completed(self.a_claim(of, pick))
+        self.completed(self.pick_claim(of, pick))
 
     def completed(self, claim: Claim) -> None:
         row = Event(job_id=claim.job_id, shard_id=claim.shard_id, level=RESULT, message="a row")
@@ -230,7 +230,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
     @rule(worker=workers, but=picks)
     def work(self, worker: str, but: int) -> None:
-        """All that is queued is done, but for one shard perhaps: this gets jobs to their later stages."""
+        """Complete all queued shards, except possibly one, so that jobs reach their later stages."""
         self.begin()
         queued = self.expected.of_state(ShardState.QUEUED)
         for shard in queued[:but] + queued[but + 1 :]:
@@ -240,9 +240,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=picks, record=st.booleans())
     def writing_breaks(self, pick: int, record: bool) -> None:
-        """The disk is full in the midst of it: nothing is changed."""
+        """An error while writing rolls the transaction back."""
         self.begin()
-        claim = self.a_claim("held", pick)
+        claim = self.pick_claim("held", pick)
         self.refused = True
 
         def write(session: Any) -> None:
@@ -254,19 +254,19 @@ class LedgerMachine(RuleBasedStateMachine):
             (self.ledger.record if record else self.ledger.complete)(claim, write)
 
     @precondition(lambda self: self.claims)
-    @rule(of=of_claims, pick=picks, again=st.sampled_from([True, True, False]))
+    @rule(of=claim_kinds, pick=picks, again=st.sampled_from([True, True, False]))
     def fail(self, of: str, pick: int, again: bool) -> None:
         self.begin()
-        claim = self.a_claim(of, pick)
+        claim = self.pick_claim(of, pick)
         if self.allowed(claim, lambda: self.ledger.fail(claim, "broken", again=again) or True):
             self.expected.fail(claim.shard_id, again)
 
     @precondition(lambda self: self.claims)
-    @rule(of=of_claims, pick=picks)
+    @rule(of=claim_kinds, pick=picks)
     def notice_cancel(self, of: str, pick: int) -> None:
-        """A worker stops only if its heartbeat brought the request."""
+        """A worker confirms a cancel if its heartbeat returned the request."""
         self.begin()
-        claim = self.a_claim("asked" if of == "held" else of, pick)
+        claim = self.pick_claim("cancelling" if of == "held" else of, pick)
         cancelled = self.beat(claim, 0)
         if cancelled:
             self.ledger.confirm_cancelled(claim)
@@ -281,15 +281,17 @@ class LedgerMachine(RuleBasedStateMachine):
     def is_held(self, claim: Claim) -> bool:
         return self.expected.shards[claim.shard_id].token == claim.token
 
-    def a_claim(self, of: str, pick: int) -> Claim:
-        """One that holds, one that holds and is asked to stop, one whose shard another has by now, or any."""
+    def pick_claim(self, of: str, pick: int) -> Claim:
+        """Return a valid claim, a valid one whose job is being cancelled, one whose shard another worker has
+        claimed since, or any claim."""
         held = self.held()
-        asked = [claim for claim in held if self.expected.jobs[claim.job_id].cancel_requested]
-        taken = [c for c in self.claims if c not in held and self.expected.shards[c.shard_id].token is not None]
-        return one_of({"held": held, "asked": asked or held, "overtaken": taken}.get(of) or self.claims, pick)
+        cancelling = [claim for claim in held if self.expected.jobs[claim.job_id].cancel_requested]
+        lost = [c for c in self.claims if c not in held and self.expected.shards[c.shard_id].token is not None]
+        choices = {"held": held, "cancelling": cancelling or held, "lost": lost}
+        return one_of(choices.get(of) or self.claims, pick)
 
     def allowed(self, claim: Claim, call: Callable[[], Any]) -> Any:
-        """Make the call: without the lease it is refused, and None is returned."""
+        """Make the call and return its result; without the lease assert that it is refused, and return None."""
         if self.is_held(claim):
             return call()
         self.refused = True
@@ -304,13 +306,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def advance(self, seconds: float) -> None:
         self.begin()
         self.clock.advance(seconds)
-        self.alive_are_known()
+        self.check_live_workers()
 
     @precondition(lambda self: self.expected.of_state(ShardState.RUNNING))
     @rule(silent=st.integers(0, 2**6 - 1))
-    def silence(self, silent: int) -> None:
-        """Some are silent until their lease is over, the others are heard of at its last moment. They may come
-        back."""
+    def expire_some(self, silent: int) -> None:
+        """Let the leases of some workers expire; the others send a heartbeat at the last moment."""
         self.begin()
         self.clock.advance(LEASE)
         for shard in self.expected.of_state(ShardState.RUNNING):
@@ -325,19 +326,19 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
     @rule(worker=workers, times=st.integers(1, 3), swept=st.booleans())
-    def plague(self, worker: str, times: int, swept: bool) -> None:
-        """Everything queued is claimed, and nobody is heard of again: once, or until its attempts are over."""
+    def lose_all(self, worker: str, times: int, swept: bool) -> None:
+        """Claim every queued shard and let the leases expire, once or until no attempts are left."""
         self.begin()
-        mortal = self.expected.of_state(ShardState.QUEUED)
+        queued = self.expected.of_state(ShardState.QUEUED)
         for _ in range(times):
-            for shard in mortal:
+            for shard in queued:
                 self.claim(shard, worker)
             self.clock.advance(LEASE + 1)
             if swept:
                 self.swept()
         self.refused = False
 
-    # --- looking after ---
+    # --- sweeping and sending ---
 
     @precondition(lambda self: self.expected.of_state(ShardState.RUNNING))
     @rule()
@@ -354,7 +355,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.of_state(ShardState.RUNNING) or self.expected.seen)
     @rule(worker=workers)
     def stop_worker(self, worker: str) -> None:
-        """A worker is stopped in good order: what it held is queued again, and the attempt doesn't count."""
+        """A worker is stopped deliberately: its shards are queued again without counting the attempt."""
         self.begin()
         self.ledger.worker_gone(worker)
         self.expected.worker_gone(worker)
@@ -365,22 +366,22 @@ class LedgerMachine(RuleBasedStateMachine):
         self.begin()
         self.ledger.worker_seen(worker, "cpu", [ANALYSIS], 7)
         self.expected.seen[worker] = self.clock.now
-        self.alive_are_known()
+        self.check_live_workers()
 
-    def alive_are_known(self) -> None:
+    def check_live_workers(self) -> None:
         alive = [worker.name for worker in self.ledger.live_workers()]
         assert alive == self.expected.alive(self.clock.now)
 
     @precondition(lambda self: self.expected.due())
     @rule(limit=st.integers(1, 4), fails=st.booleans(), places=st.lists(picks, max_size=3))
     def send(self, limit: int, fails: bool, places: list[int]) -> None:
-        """Messages are due for the queued shards that none was sent for, and for no other; they may not be sent
-        after all, and then due again, as others may that meanwhile are no longer queued."""
+        """Take the shards whose messages are due. If sending fails, mark them as unsent, together with arbitrary
+        other shards, which may no longer be queued."""
         self.begin()
         taken = list(self.ledger.take_unsent(limit))
         assert taken == self.expected.take_unsent(limit, self.clock.now)
         if fails:
-            if len(places) == 3:  # by an earlier message
+            if len(places) == 3:  # claimed by an earlier message
                 self.claim(self.expected.shards[taken[0][0]], "berta")
             ids = [taken[0][0], *(one_of(list(self.expected.shards), place) for place in places)]
             self.ledger.mark_unsent(ids)
@@ -393,7 +394,7 @@ class LedgerMachine(RuleBasedStateMachine):
         seconds=st.sampled_from([-1.0, 9.0, 10.0, 11.0]),
     )
     def flush(self, queue: str, ago: float, seconds: float) -> None:
-        """Redis loses what it was sent some seconds ago, and just now."""
+        """Redis loses messages that were sent some seconds ago, and just now."""
         self.begin()
         for pause in (ago, 0.0):
             assert list(self.ledger.take_unsent(1)) == self.expected.take_unsent(1, self.clock.now)
@@ -401,14 +402,14 @@ class LedgerMachine(RuleBasedStateMachine):
         lost = self.ledger.mark_lost(queue, seconds)
         assert lost == self.expected.mark_lost(queue, seconds, self.clock.now)
 
-    # --- what always holds ---
+    # --- invariants ---
 
     def begin(self) -> None:
-        """Of every rule: until its end has been looked at, nothing is known to hold."""
+        """Start a rule: reset the flags that the invariant sets."""
         self.refused = self.holds = False
 
     @invariant()
-    def keeps_its_promises(self) -> None:
+    def matches_the_model(self) -> None:
         rows = read_rows(self.ledger.database)
         found = Promises.of(rows, LEASE)
         for name, value in vars(self.expected).items():
@@ -419,13 +420,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.rows, self.holds = rows, True
 
     def teardown(self) -> None:
-        """Whatever happened: with workers that work, every job can still be done, in as many rounds as stages."""
+        """After any sequence, working workers can complete every job, in as many rounds as it has stages."""
         if not self.holds or not self.specifications:
             return
         self.begin()
         self.clock.advance(LEASE + 1)
         self.swept()
-        self.keeps_its_promises()
+        self.matches_the_model()
         for job in list(self.expected.jobs.values()):
             if job.state == JobState.FAILED:
                 self.conflicts(lambda job=job: self.ledger.cancel(job.id))  # type: ignore[misc]
@@ -439,10 +440,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert claim is not None
                 self.completed(claim)
             self.refused = False
-            self.keeps_its_promises()
+            self.matches_the_model()
         assert {job.state for job in self.expected.jobs.values()} == {JobState.DONE}
         self.conflicts(lambda: self.ledger.cancel(1))
-        self.keeps_its_promises()
+        self.matches_the_model()
 
 
 def one_of(items: Sequence[Item], pick: int) -> Item:
@@ -450,7 +451,7 @@ def one_of(items: Sequence[Item], pick: int) -> Item:
 
 
 def empty(database: Database) -> None:
-    """No jobs and workers, and ids that begin at 1: an example is the same each time."""
+    """Delete all jobs and workers and restart ids at 1, so that examples are reproducible."""
     with database.write() as session:
         for model in (Job, Worker):
             session.execute(delete(model))
@@ -459,11 +460,11 @@ def empty(database: Database) -> None:
                 session.execute(text(f"ALTER SEQUENCE {model.__tablename__}_id_seq RESTART"))
 
 
-def in_haste(connection: Any, record: object) -> None:
-    connection.execute("PRAGMA synchronous=OFF")  # nothing here has to outlive a power cut
+def disable_fsync(connection: Any, record: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF")  # faster, and durability does not matter here
 
 
-def chosen(kind: str) -> settings:
+def machine_settings(kind: str) -> settings:
     if settings.get_current_profile_name() == "long":
         return settings()
     health = (HealthCheck.too_slow, HealthCheck.filter_too_much)
@@ -476,18 +477,18 @@ def chosen(kind: str) -> settings:
     )
 
 
-@pytest.mark.timeout(0)  # a failing example is made small first, which Hypothesis bounds itself
-def test_the_ledger_keeps_its_promises(database_url: str) -> None:
+@pytest.mark.timeout(0)  # Hypothesis shrinks a failing example first, with its own time limit
+def test_the_ledger_matches_its_model(database_url: str) -> None:
     made = Database(database_url)
     upgrade(made)
     made.close()
     with virtual_clock(database_url) as (database, clock):
         if database.is_sqlite:
-            event.listen(database.engine, "connect", in_haste)
+            event.listen(database.engine, "connect", disable_fsync)
             database.engine.dispose()
         with database.write() as session:
             session.add(
                 Dataset(id=1, name="voc", kind="voc", root="/", options={}, fingerprint=SHA256, class_names=[])
             )
         kind = "sqlite" if database.is_sqlite else "postgresql"
-        run_machine(lambda: LedgerMachine(database, clock), settings=chosen(kind))
+        run_machine(lambda: LedgerMachine(database, clock), settings=machine_settings(kind))
