@@ -208,8 +208,8 @@ class DatasetInUse(UsageError):
 
 
 class DatabaseBusy(UsageError):
-    """The database {url} cannot be vacuumed while jobs are running ({jobs}), since vacuuming blocks all writes.
-    Wait until they have finished, or cancel them."""
+    """The database {url} cannot be vacuumed while jobs are running ({jobs}), since it would block them. Wait until
+    they have finished, or cancel them."""
 
 
 # --- 3: database or broker unreachable -----------------------------------------------------------

@@ -23,8 +23,8 @@ class Vacuumed:
 def vacuum(database: Database) -> Vacuumed:
     """Vacuum the database and renew the statistics of the query planner.
 
-    SQLite writes the file anew, without the space of removed rows, and lets nobody else write meanwhile. PostgreSQL
-    lets others write, and keeps the space for new rows.
+    SQLite writes the file anew, without the space of removed rows, and blocks other writers meanwhile. PostgreSQL
+    blocks nobody, and keeps the space for new rows.
 
     Raises
     ------
