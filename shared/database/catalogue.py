@@ -14,7 +14,7 @@ from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Checkpoint, CheckpointKind, Network
 from shared.errors import DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
-from unitscope.description import NetworkDescription, NetworkSpecification
+from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
 
 
 @dataclass(frozen=True)
@@ -188,22 +188,21 @@ def default_split(session: Session, dataset: Dataset) -> str:
 
 
 def known_network(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
-    """A network's description, if it was worked out before."""
+    """A network's description, if it was worked out before, by code of today's version."""
     with database.read() as session:
         network = session.get(Network, specification.key())
-    return NetworkDescription.model_validate(network.description) if network else None
+    description = NetworkDescription.model_validate(network.description) if network else None
+    return description if description and description.version == VERSION else None
 
 
 def remember_network(database: Database, description: NetworkDescription) -> None:
-    """Keep a network's description."""
+    """Keep a network's description, in place of an earlier version's."""
     specification = description.specification
-    row = Network(
-        key=specification.key(), name=specification.name, description=description.model_dump(mode="json")
-    )
+    stored = description.model_dump(mode="json")
     try:
         with database.write() as session:
-            session.add(row)
-    except IntegrityError:  # known already: a description depends on its key alone
+            session.merge(Network(key=specification.key(), name=specification.name, description=stored))
+    except IntegrityError:  # another process has just kept it: a description depends on its key and version alone
         pass
 
 
