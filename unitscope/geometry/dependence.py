@@ -1,8 +1,8 @@
 """The places of a map that an operation reads for one place of its output.
 
 Only the operations listed here are local: each reads the same place, or a square around it. Any other operation
-may read the whole map, whatever the size of its output: softmax over places, shifts, normalisation by statistics of
-the map, interpolation, attention.
+may read the whole map, whatever the size of its output: softmax over places, shifts, normalisation by statistics
+of the map, interpolation, attention.
 """
 
 from __future__ import annotations
