@@ -91,7 +91,7 @@ def freeze_statistics(model: nn.Module, *, within_frozen: bool = False) -> None:
     """
     everything, own = list(model.parameters()), list(model.parameters(recurse=False))
     frozen = _all_frozen(everything) if everything else within_frozen
-    if own or list(model.buffers(recurse=False)):
+    if own or any(True for _ in model.buffers(recurse=False)):
         model.training &= not (
             _all_frozen(own) if own else frozen
         )  # not eval(): it would reach what learns inside
