@@ -14,7 +14,7 @@ from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Checkpoint, CheckpointKind, Network
 from shared.errors import DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
-from unitscope.description import NetworkDescription, NetworkSpecification
+from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
 
 
 @dataclass(frozen=True)
@@ -191,22 +191,21 @@ def default_split(session: Session, dataset: Dataset) -> str:
 
 
 def known_network(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
-    """Return the stored description of a network, or None."""
+    """Return the stored description of a network, or None if there is none of the current version."""
     with database.read() as session:
         network = session.get(Network, specification.key())
-    return NetworkDescription.model_validate(network.description) if network else None
+    description = NetworkDescription.model_validate(network.description) if network else None
+    return description if description and description.version == VERSION else None
 
 
 def remember_network(database: Database, description: NetworkDescription) -> None:
-    """Store the description of a network."""
+    """Store the description of a network, replacing that of an earlier version."""
     specification = description.specification
-    row = Network(
-        key=specification.key(), name=specification.name, description=description.model_dump(mode="json")
-    )
+    stored = description.model_dump(mode="json")
     try:
         with database.write() as session:
-            session.add(row)
-    except IntegrityError:  # already stored: a description depends on its key alone
+            session.merge(Network(key=specification.key(), name=specification.name, description=stored))
+    except IntegrityError:  # another process stored it concurrently; key and version determine a description
         pass
 
 
