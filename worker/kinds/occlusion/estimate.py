@@ -35,8 +35,8 @@ TIMED_RUNS = 3  # of each kind, after a warm-up run
 
 
 def estimate(specification: OcclusionSpecification, device: torch.device) -> dict[str, Any]:
-    """Return the chosen engine with the reason, multiplications per position of the square, and the estimated times:
-    before the first image, per image, and in total."""
+    """Return the chosen engine with the reason, multiplications per position of the square, and the estimated
+    times: before the first image, per image, and in total."""
     network = specification.network
     model = place(build(network).eval(), device)
     grid = Grid(network.image_size, specification.patch, specification.stride)
