@@ -1,4 +1,4 @@
-"""A server on this machine for downloads."""
+"""Fixtures: a local HTTP server for downloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.serving import Server, serving
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine is asked directly, whatever proxy there is."""
+    """Connect to this machine directly, without a proxy."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
 
