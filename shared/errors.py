@@ -43,8 +43,8 @@ def message(error: UnitscopeError) -> str:
 
 def error_class(name: str) -> type[UnitscopeError]:
     """Return the error class of this name, from this module or the vision library, else ``UnitscopeError``."""
-    found = globals().get(name) or getattr(vision, name, None)
-    return found if isinstance(found, type) and issubclass(found, UnitscopeError) else UnitscopeError
+    error = globals().get(name) or getattr(vision, name, None)
+    return error if isinstance(error, type) and issubclass(error, UnitscopeError) else UnitscopeError
 
 
 # --- 1: the job failed ---------------------------------------------------------------------------

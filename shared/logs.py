@@ -58,7 +58,7 @@ def _add_fields(record: logging.LogRecord) -> bool:
         "device": os.environ.get("ANALYZE_DEVICE"),
         **_context,
     }
-    known = {name: value for name, value in fields.items() if value is not None}
-    record.__dict__.update(known)
-    record.fields = " ".join(["", *(f"{name}={value}" for name, value in known.items())])
+    present = {name: value for name, value in fields.items() if value is not None}
+    record.__dict__.update(present)
+    record.fields = " ".join(["", *(f"{name}={value}" for name, value in present.items())])
     return True

@@ -51,11 +51,11 @@ def open_database(url: str) -> Database:
 
 def check(database: Database) -> None:
     """Raise ``SchemaTooOld`` or ``SchemaTooNew`` unless the schema is the newest one."""
-    found = current_revision(database)
-    if found == NEWEST_REVISION:
+    revision = current_revision(database)
+    if revision == NEWEST_REVISION:
         return
     error = SchemaTooNew if _is_newer(database) else SchemaTooOld
-    raise error(url=database, found=found or "none", needed=NEWEST_REVISION)
+    raise error(url=database, found=revision or "none", needed=NEWEST_REVISION)
 
 
 def upgrade(database: Database) -> None:
@@ -91,16 +91,16 @@ def current_revision(database: Database) -> str | None:
     with database.read() as session:
         if not inspect(session.connection()).has_table("alembic_version"):
             return None
-        found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
-        return found
+        revision: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+        return revision
 
 
 def _is_newer(database: Database) -> bool:
     from alembic.script import ScriptDirectory
 
-    found = current_revision(database)
+    revision = current_revision(database)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    return found is not None and found not in known
+    return revision is not None and revision not in known
 
 
 def _config() -> Config:

@@ -119,18 +119,18 @@ class Ledger:
             return None
         token = secrets.token_hex(16)
         with self.database.write() as session:
-            found = session.execute(
+            shard = session.execute(
                 select(Shard.job_id, Shard.stage_name).where(Shard.id == shard_id)
             ).one_or_none()
-            if found is None:
+            if shard is None:
                 return None
             try:
-                job = lock_job(session, found.job_id)
+                job = lock_job(session, shard.job_id)
             except NoSuchJob:  # removed concurrently
                 return None
-            was = session.scalar(select(Shard.state).where(Shard.id == shard_id))
+            previous_state = session.scalar(select(Shard.state).where(Shard.id == shard_id))
             if job.state not in ACTIVE_JOBS or job.cancel_requested:
-                raise_counter(session, "messages_ignored", job.kind, found.stage_name)
+                raise_counter(session, "messages_ignored", job.kind, shard.stage_name)
                 return None
             expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
             row = session.execute(
@@ -155,7 +155,7 @@ class Ledger:
                 .execution_options(synchronize_session=False)
             ).one_or_none()
             if row is None:
-                raise_counter(session, "messages_ignored", job.kind, found.stage_name)
+                raise_counter(session, "messages_ignored", job.kind, shard.stage_name)
                 return None
             job.state = JobState.RUNNING
             job.started_at = job.started_at or utc_now()
@@ -166,7 +166,7 @@ class Ledger:
                 "info",
                 f"{row.stage_name}: attempt {row.attempt} begins on {worker}",
             )
-            if was == ShardState.RUNNING:
+            if previous_state == ShardState.RUNNING:
                 session.flush()
                 raise_counter(session, "leases_lost", job.kind, row.stage_name)
             return Claim(

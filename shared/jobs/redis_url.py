@@ -86,7 +86,7 @@ def parse_redis_url(url: str) -> RedisAddress:
     try:
         parts = urlsplit(url)
         port = parts.port
-        given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+        parameters = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
         raise ValueError(
             "must have the form redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET"
@@ -96,22 +96,22 @@ def parse_redis_url(url: str) -> RedisAddress:
         raise ValueError("must have the form redis://:PASSWORD@HOST:6379/0, rediss://... or unix://SOCKET")
     if parts.fragment or (parts.scheme != "unix" and "@" in parts.path + parts.query):
         raise ValueError("has a special character in its password that must be percent-encoded")
-    tls = _tls(given) if parts.scheme == "rediss" else None
+    tls = _tls(parameters) if parts.scheme == "rediss" else None
     allowed = PARAMETERS if tls is None else PARAMETERS + TLS_PARAMETERS
-    if unknown := [name for name in given if name not in allowed]:
+    if unknown := [name for name in parameters if name not in allowed]:
         if unknown[0] in TLS_PARAMETERS:
             raise ValueError(f"has {unknown[0]}, which is only valid with rediss://")
         raise ValueError(f"has an unknown parameter; known are {', '.join(allowed)}")
-    if parts.password is not None and "password_file" in given:
+    if parts.password is not None and "password_file" in parameters:
         raise ValueError("has both a password and a password_file")
     return RedisAddress(
         host=None if parts.scheme == "unix" else unquote(parts.hostname or "localhost"),
         port=port or DEFAULT_PORT,
         socket=unquote(parts.path) if parts.scheme == "unix" else None,
-        database=_database(given.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/"))),
-        username=unquote(parts.username or "") or given.get("username"),
-        password=unquote(parts.password or "") or given.get("password"),
-        password_file=Path(given["password_file"]) if "password_file" in given else None,
+        database=_database(parameters.get("db") or ("" if parts.scheme == "unix" else parts.path.strip("/"))),
+        username=unquote(parts.username or "") or parameters.get("username"),
+        password=unquote(parts.password or "") or parameters.get("password"),
+        password_file=Path(parameters["password_file"]) if "password_file" in parameters else None,
         tls=tls,
     )
 
@@ -124,16 +124,16 @@ def _database(text: str) -> int:
     return int(text)
 
 
-def _tls(given: dict[str, str]) -> dict[str, Any]:
+def _tls(parameters: dict[str, str]) -> dict[str, Any]:
     """Return the TLS arguments of redis-py and Celery, set explicitly so that their defaults do not matter."""
-    cert_reqs = given.get("ssl_cert_reqs", "required")
+    cert_reqs = parameters.get("ssl_cert_reqs", "required")
     if cert_reqs not in VERIFICATION:
         raise ValueError("has an invalid ssl_cert_reqs: use required or none")
-    check_hostname = given.get("ssl_check_hostname", "true").lower()
+    check_hostname = parameters.get("ssl_check_hostname", "true").lower()
     if check_hostname not in ("true", "false"):
         raise ValueError("has an invalid ssl_check_hostname: use true or false")
     verification = VERIFICATION[cert_reqs]
-    others = {name: given[name] for name in (*TLS_FILES, "ssl_password") if name in given}
+    others = {name: parameters[name] for name in (*TLS_FILES, "ssl_password") if name in parameters}
     return {
         "ssl_cert_reqs": verification,
         "ssl_check_hostname": verification == "required" and check_hostname == "true",

@@ -49,25 +49,25 @@ def split_sources(context: JobContext, split: str, start: int = 0, stop: int | N
 def sources_by_id(context: JobContext, image_ids: Sequence[int]) -> dict[int, ImageSource]:
     """Return images by their ids."""
     dataset_id = context.specification.dataset_id
-    found: dict[int, ImageSource] = {}
-    for some in _chunks(image_ids):
-        query = _numbered(dataset_id).where(Image.id.in_(some))
-        found |= {source.id: source for source in _sources(context, dataset_id, query)}
-    return found
+    sources: dict[int, ImageSource] = {}
+    for chunk in _chunks(image_ids):
+        query = _numbered(dataset_id).where(Image.id.in_(chunk))
+        sources |= {source.id: source for source in _sources(context, dataset_id, query)}
+    return sources
 
 
 def numbered_images(context: JobContext, numbers: Sequence[int]) -> list[tuple[Image, ImageSource]]:
     """Return the images at these positions in the data set, in the given order, with their sources."""
     dataset_id = context.specification.dataset_id
-    found: dict[int, tuple[Image, ImageSource]] = {}
+    images: dict[int, tuple[Image, ImageSource]] = {}
     with context.database.read() as session:
         root = Path(session.get_one(Dataset, dataset_id).root)
-        for some in _chunks(numbers):
+        for chunk in _chunks(numbers):
             listed = _numbered(dataset_id).subquery()
-            ids = select(listed.c.id).where(listed.c.position.in_(some))
+            ids = select(listed.c.id).where(listed.c.position.in_(chunk))
             for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(ids))).tuples():
-                found[position] = image, _source(root, image, position)
-    return [found[number] for number in numbers]
+                images[position] = image, _source(root, image, position)
+    return [images[number] for number in numbers]
 
 
 def _chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
@@ -179,8 +179,8 @@ def register_artifacts(context: ShardContext, session: Session, files: Sequence[
         {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "job_id": job_id, "created_at": utc_now()}
         for file in sorted(set(files), key=lambda file: file.path)  # a fixed order avoids deadlocks between jobs
     ]
-    for some in _chunks(rows):
-        insert_missing(session, Artifact, some)
+    for chunk in _chunks(rows):
+        insert_missing(session, Artifact, chunk)
 
 
 def stage_results(context: ShardContext, stage: str) -> list[str]:

@@ -43,7 +43,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
     for item in sorted(sampled, key=lambda item: item.row.unit):
         if item.row.unit not in units[item.layer.layer_path]:
             units[item.layer.layer_path].append(item.row.unit)
-    found = search(
+    results = search(
         load_network(context, specification.network, specification.weights_path),
         units,
         batches(
@@ -65,7 +65,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
             comparison.row(item.name, f"the image can't be read: {unreadable[item.row.image_id]}")
         else:
             path = item.layer.layer_path
-            _compare(comparison, item, found[path], units[path].index(item.row.unit))
+            _compare(comparison, item, results[path], units[path].index(item.row.unit))
     return comparison
 
 
@@ -96,8 +96,8 @@ def _sample(
     return sampled
 
 
-def _compare(comparison: Comparison, item: _Sampled, found: LayerSearch, place: int) -> None:
-    ranking = found.bottom if isinstance(item.row, BottomActivation) else found.top
+def _compare(comparison: Comparison, item: _Sampled, result: LayerSearch, place: int) -> None:
+    ranking = result.bottom if isinstance(item.row, BottomActivation) else result.top
     sign = -1 if isinstance(item.row, BottomActivation) else 1
     entry = _entry(ranking, place, item.row.image_id) if ranking else None
     if entry is None:
@@ -108,7 +108,7 @@ def _compare(comparison: Comparison, item: _Sampled, found: LayerSearch, place: 
     moved = (row, col) != (item.row.row, item.row.col)
     problem = f"recorded at {item.row.row}, {item.row.col}, recomputed at {row}, {col}" if moved else None
     comparison.row(item.name, problem)
-    comparison.number(item.name, item.row.activation, sign * activation, float(found.maxima[:, place].max()))
+    comparison.number(item.name, item.row.activation, sign * activation, float(result.maxima[:, place].max()))
 
 
 def _entry(ranking: TopActivations, place: int, image_id: int) -> tuple[float, int, int] | None:

@@ -28,10 +28,10 @@ class Winners:
     tied: np.ndarray
 
 
-def store_partial(context: ShardContext, found: Sequence[LayerSearch], skipped: int) -> StoredFile:
+def store_partial(context: ShardContext, results: Sequence[LayerSearch], skipped: int) -> StoredFile:
     """Store a search shard's result for each layer, and the number of its images that were left out."""
     arrays: Arrays = {"skipped": np.array(skipped, np.int64)}
-    for number, layer in enumerate(found):
+    for number, layer in enumerate(results):
         arrays |= {f"{number}.{name}": values for name, values in _arrays_of(layer)}
     return _store(context, arrays)
 
@@ -74,15 +74,15 @@ def load_skipped(context: ShardContext, path: str) -> int:
         return int(arrays["skipped"])
 
 
-def _arrays_of(found: LayerSearch) -> Iterator[tuple[str, np.ndarray]]:
-    yield from _top_arrays("top", found.top)
-    if found.bottom:
-        yield from _top_arrays("bottom", found.bottom)
-    labels = sorted(found.by_class)
+def _arrays_of(result: LayerSearch) -> Iterator[tuple[str, np.ndarray]]:
+    yield from _top_arrays("top", result.top)
+    if result.bottom:
+        yield from _top_arrays("bottom", result.bottom)
+    labels = sorted(result.by_class)
     yield "labels", np.array(labels, np.int64)
     for name in FIELDS if labels else ():
-        yield f"class.{name}", np.stack([getattr(found.by_class[label], name) for label in labels])
-    yield "maxima", found.maxima
+        yield f"class.{name}", np.stack([getattr(result.by_class[label], name) for label in labels])
+    yield "maxima", result.maxima
 
 
 def _top_arrays(kind: str, top: TopActivations) -> Iterator[tuple[str, np.ndarray]]:

@@ -26,22 +26,22 @@ Columns = dict[str, np.ndarray]
 ROWS_AT_ONCE = 20_000
 
 
-def record_layer(context: ShardContext, layer: SearchedLayerSpecification, found: LayerSearch) -> None:
+def record_layer(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> None:
     """Write the results of a layer, in several transactions.
 
     An earlier, incomplete attempt may have written some of these rows; they are identical and are skipped.
     """
-    layer_id = _record_units(context, layer, found)
-    if found.bottom:
-        columns = _columns(layer.units, {0: found.bottom})
+    layer_id = _record_units(context, layer, result)
+    if result.bottom:
+        columns = _columns(layer.units, {0: result.bottom})
         del columns["class_index"]
         columns["activation"] = -columns["activation"]  # the search ranks the negated maps
         _record_columns(context, BottomActivation, layer_id, columns)
-    if found.by_class:
-        _record_columns(context, ClassActivation, layer_id, _columns(layer.units, found.by_class))
+    if result.by_class:
+        _record_columns(context, ClassActivation, layer_id, _columns(layer.units, result.by_class))
 
 
-def _record_units(context: ShardContext, layer: SearchedLayerSpecification, found: LayerSearch) -> int:
+def _record_units(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> int:
     """Write the layer, its units and their statistics; return the layer's id."""
     job_id = context.claim.job_id
     query = select(SearchedLayer.id).where(SearchedLayer.job_id == job_id, SearchedLayer.layer_path == layer.path)
@@ -50,14 +50,14 @@ def _record_units(context: ShardContext, layer: SearchedLayerSpecification, foun
     if layer_id is not None:  # written by an earlier attempt
         return layer_id
     row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path)
-    statistics = list(_statistics(layer.units, found.maxima))
+    statistics = list(_statistics(layer.units, result.maxima))
 
     def write(session: Session) -> None:
         session.add(row)
         session.flush()
         session.add_all(
             SearchedUnit(layer_id=row.id, unit=unit, dead=dead)
-            for unit, dead in zip(layer.units, found.top.dead.tolist(), strict=True)
+            for unit, dead in zip(layer.units, result.top.dead.tolist(), strict=True)
         )
         session.add_all(UnitStatistics(layer_id=row.id, **values) for values in statistics)
 
@@ -66,9 +66,9 @@ def _record_units(context: ShardContext, layer: SearchedLayerSpecification, foun
 
 
 def _statistics(units: Sequence[int], maxima: np.ndarray) -> Iterator[dict[str, Any]]:
-    for unit, found in zip(units, unit_statistics(maxima), strict=True):
-        quantiles = dict(zip(("q50", "q90", "q99", "q999"), found.quantiles, strict=True))
-        values = {name: value for name, value in vars(found).items() if name != "quantiles"}
+    for unit, statistics in zip(units, unit_statistics(maxima), strict=True):
+        quantiles = dict(zip(("q50", "q90", "q99", "q999"), statistics.quantiles, strict=True))
+        values = {name: value for name, value in vars(statistics).items() if name != "quantiles"}
         yield {"unit": unit, **values, **quantiles}
 
 
@@ -78,7 +78,7 @@ def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Colum
     image = np.stack([ranking.image for ranking in rankings], 1)  # [units, classes, top]
     listed = image != NO_IMAGE
     unit, label, rank = listed.nonzero()
-    found = {
+    others = {
         name: np.stack([getattr(ranking, name) for ranking in rankings], 1)[listed]
         for name in ("activation", "row", "col")
     }
@@ -87,7 +87,7 @@ def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Colum
         "class_index": np.asarray(list(by_class))[label],
         "rank": rank + 1,
         "image_id": image[listed],
-        **found,
+        **others,
     }
 
 

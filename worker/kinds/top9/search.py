@@ -19,7 +19,7 @@ def search(context: ShardContext) -> None:
     sources = split_sources(context, specification.split, context.payload["start"], context.payload["stop"])
     cache = pixel_cache(context, specification.network.image_size)
     skipped: list[Skipped] = []
-    found = search_images(
+    results = search_images(
         model,
         {layer.path: layer.units for layer in specification.layers},
         batches(sources, SEARCH_BATCH, specification.network.image_size, pad=True, skipped=skipped, cache=cache),
@@ -35,5 +35,5 @@ def search(context: ShardContext) -> None:
         ),
     )
     report_skipped(context, skipped)
-    partial = store_partial(context, [found[layer.path] for layer in specification.layers], len(skipped))
+    partial = store_partial(context, [results[layer.path] for layer in specification.layers], len(skipped))
     context.complete(lambda session: register_artifacts(context, session, [partial]), partial.path)

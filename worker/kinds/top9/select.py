@@ -38,6 +38,6 @@ def _select_layer(
     context: ShardContext, layer: SearchedLayerSpecification, number: int, partials: list[str]
 ) -> Winners:
     context.progress(0)
-    found = LayerSearch.merged([load_partial(context, path, number) for path in partials])
-    record_layer(context, layer, found)
-    return Winners(found.top, tied(found.maxima, found.top.activation))
+    result = LayerSearch.merged([load_partial(context, path, number) for path in partials])
+    record_layer(context, layer, result)
+    return Winners(result.top, tied(result.maxima, result.top.activation))
