@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from shared.errors import DatasetGone
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Event
 from shared.kinds.top9.specification import Top9Specification
@@ -119,7 +120,7 @@ def test_a_job_whose_shards_are_inserted_in_several_batches(ledger: Ledger, data
 
 def test_an_unregistered_data_set_is_an_error(ledger: Ledger) -> None:
     before = dump(ledger)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(DatasetGone):
         ledger.submit(top9(999_999))
     assert dump(ledger) == before
 
