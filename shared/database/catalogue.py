@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Checkpoint, CheckpointKind, Network
-from shared.errors import DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
+from shared.errors import DatasetElsewhere, DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
 from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
 
 
@@ -62,17 +62,25 @@ def register(database: Database, name: str, found: FoundDataset) -> tuple[int, b
     ------
     DatasetExists
         the name is taken by other content.
+    DatasetElsewhere
+        the name is taken by the same content at another root.
     """
     try:
         with database.write() as session:
             existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
-            if existing:
-                if (existing.fingerprint, existing.root) != (found.fingerprint, found.root):
-                    raise DatasetExists(name=name)
-                return existing.id, False
-            return _insert(session, name, found), True
-    except IntegrityError as error:  # registered by somebody else a moment ago
-        raise DatasetExists(name=name) from error
+            if existing is None:
+                return _insert(session, name, found), True
+    except IntegrityError:
+        with database.read() as session:
+            existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
+        if existing is None:
+            raise
+        # Another process registered the name a moment ago.
+    if existing.fingerprint != found.fingerprint:
+        raise DatasetExists(name=name, root=existing.root)
+    if existing.root != found.root:
+        raise DatasetElsewhere(name=name, root=existing.root, given=found.root)
+    return existing.id, False
 
 
 def _insert(session: Session, name: str, found: FoundDataset) -> int:
