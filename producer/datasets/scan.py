@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from shared.database.catalogue import FoundDataset
-from shared.errors import NoDatasetThere
+from shared.errors import NoDatasetThere, NothingUsable
 from unitscope.images.decoding import BrokenImage, decode, read_file
 
 LARGEST_BATCH = 64  # files
@@ -77,8 +78,8 @@ def scan_files(
 
 
 def scan_file(root: Path, path: str) -> Scanned:
-    """Decode one file. A path that leads out of ``root`` by its words is refused; links are followed, since whoever
-    owns the data set made them: a large disk is often linked in."""
+    """Decode one file. A path that leads out of ``root`` by its words is refused. Links are followed: the owner of
+    the data set made them, often to a larger disk."""
     try:
         path.encode()
         if leads_out(path):
@@ -96,6 +97,21 @@ def leads_out(path: str) -> bool:
     """Whether a path, to be taken from the data set's root, leads out of it by its words."""
     words = PurePosixPath(path)
     return words.is_absolute() or ".." in words.parts
+
+
+def require_usable(found: FoundDataset) -> None:
+    """See that a data set has an image.
+
+    Raises
+    ------
+    NothingUsable
+        with the number of images and objects that were left out, by reason.
+    """
+    if found.images:
+        return
+    counts = Counter(problem.reason for problem in found.problems).most_common()
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts)
+    raise NothingUsable(root=found.root, reasons=reasons or "no image has an object, or none is listed")
 
 
 def fingerprint(found: FoundDataset) -> str:

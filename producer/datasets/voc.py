@@ -130,9 +130,7 @@ def _year_folders(root: Path, years: tuple[str, ...] | None) -> tuple[Path, list
     wanted = [f"VOC{year}" for year in years or YEARS]
     given = Path(os.path.abspath(root))
     root = existing_folder(root, "voc", "folder, so no VOC2007 or VOC2012 in it")
-    if (
-        given.name in wanted and root.name not in wanted
-    ):  # a link that has the year's name, to a folder that has not
+    if given.name in wanted and root.name not in wanted:  # a link to a folder of another name
         root = existing_folder(given.parent, "voc") / given.name
     for base in (root, root / "VOCdevkit", root.parent):
         if base == root.parent and root.name not in wanted:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Checkpoint, CheckpointKind, Network
-from shared.errors import DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
+from shared.errors import DatasetElsewhere, DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
 from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
 
 
@@ -61,18 +61,25 @@ def register(database: Database, name: str, found: FoundDataset) -> tuple[int, b
     Raises
     ------
     DatasetExists
-        a data set of this name with other content or another root is registered.
+        a data set of this name with other content is registered.
+    DatasetElsewhere
+        a data set of this name with the same content is registered at another root.
     """
     try:
         with database.write() as session:
             existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
-            if existing:
-                if (existing.fingerprint, existing.root) != (found.fingerprint, found.root):
-                    raise DatasetExists(name=name)
-                return existing.id, False
-            return insert_dataset(session, name, found), True
-    except IntegrityError as error:  # another process registered the name concurrently
-        raise DatasetExists(name=name) from error
+            if existing is None:
+                return insert_dataset(session, name, found), True
+    except IntegrityError:  # another process may have registered the name concurrently
+        with database.read() as session:
+            existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
+        if existing is None:
+            raise
+    if existing.fingerprint != found.fingerprint:
+        raise DatasetExists(name=name, root=existing.root)
+    if existing.root != found.root:
+        raise DatasetElsewhere(name=name, root=existing.root, given=found.root)
+    return existing.id, False
 
 
 def insert_dataset(session: Session, name: str, found: FoundDataset) -> int:

@@ -254,9 +254,10 @@ class Ledger:
             raise_counter(session, "work_done", claim.kind, claim.stage_name, claim.work_total)
 
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
-        """The attempt failed: queue the shard again if ``again`` and attempts are left, else fail the job.
+        """Record a failed attempt: queue the shard again if ``again`` and attempts are left, else fail the job.
 
-        A job that is being cancelled is not tried again: it ends as cancelled.
+        If a cancel was requested, the shard is cancelled instead, whatever the error and the attempt. Its row and
+        the job's log keep the error.
 
         Raises
         ------
@@ -264,10 +265,10 @@ class Ledger:
         """
         with self.database.write() as session:
             job = self._lock_claimed(session, claim)
-            if not again or claim.attempt >= MAX_ATTEMPTS:
-                state = ShardState.FAILED
-            else:  # it might have gone well the next time, had nobody asked that the job stop
-                state = ShardState.CANCELLED if job.cancel_requested else ShardState.QUEUED
+            if job.cancel_requested:  # as in ``take_back``
+                state = ShardState.CANCELLED
+            else:
+                state = ShardState.QUEUED if again and claim.attempt < MAX_ATTEMPTS else ShardState.FAILED
             self._fence(
                 session,
                 claim,

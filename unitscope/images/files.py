@@ -12,7 +12,7 @@ VALIDATION_SHARE = 0.2
 
 
 def image_files(root: Path, folder: Path | None = None) -> list[str]:
-    """The image files in a folder, or in a ``folder`` below it, at any depth, as paths relative to ``root``, sorted.
+    """The image files in ``root``, or in a folder below it, at any depth, as paths relative to ``root``, sorted.
 
     Links to folders are followed, unless they lead back. What begins with a dot is left out: ``.thumbnails`` and
     ``._dog.jpg`` show nothing.

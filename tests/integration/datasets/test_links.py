@@ -1,4 +1,4 @@
-"""Data sets that their owner linked together: what is behind a link belongs to them; what a text names does not."""
+"""Data sets that their owner linked together: links are followed, paths in annotations and lists lead nowhere."""
 
 from __future__ import annotations
 
