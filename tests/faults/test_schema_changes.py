@@ -50,7 +50,7 @@ def upgraded(case: Case) -> None:
                 case.extra = (0, 1)  # it may have had a shard in hand
                 signalled(child.pid, signal.SIGKILL)
         injection.release()
-        case.wait_until(lambda: case.home.ended(job) or "which this program" in case.home.log())
+        case.wait_until(lambda: case.home.ended(job) or "newer than this version" in case.home.log())
         assert case.home.job(job).state in (JobState.RUNNING, JobState.QUEUED, JobState.DONE), case.events()
     finally:
         execute(
