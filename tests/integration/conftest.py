@@ -1,4 +1,4 @@
-"""Fixtures: a local HTTP server for downloads."""
+"""A server on this machine for downloads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.serving import Server, serving
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connect to this machine directly, without a proxy."""
+    """This machine is asked directly, whatever proxy there is."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
 

@@ -1,4 +1,4 @@
-"""Stored databases of released versions: ``tests/data/schemas`` has one for each schema."""
+"""Databases as released versions of the program left them: ``tests/data/schemas`` holds one of each schema."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from unitscope.description import NetworkSpecification
 from unitscope.networks.build import build
 
 FOLDER = Path(__file__).parents[1] / "data" / "schemas"
-IMAGES = 20  # in the generated data set "shapes"
+IMAGES = 20  # drawn of the data set "shapes"
 
-# name of a table or view -> its columns, and its rows in a fixed order
+# name of a table or view -> its columns, and its rows in some fixed order
 Content = Mapping[str, tuple[list[str], list[tuple[Any, ...]]]]
 
 
@@ -32,7 +32,7 @@ def stored_file(revision: str, kind: str) -> Path:
 
 
 def load(revision: str, kind: str, url: str) -> None:
-    """Load a stored database into an empty one."""
+    """Fill an empty database with what is stored."""
     script = stored_file(revision, kind).read_text()
     if kind == "sqlite":
         path = Path(str(make_url(url).database))
@@ -46,7 +46,7 @@ def load(revision: str, kind: str, url: str) -> None:
 
 
 def content(database: Database, like: Content | None = None) -> Content:
-    """Return all rows of all tables and views, or only those of the tables, views and columns in ``like``."""
+    """All rows of all tables and views; with ``like``, of its tables, views and columns only."""
     found: dict[str, tuple[list[str], list[tuple[Any, ...]]]] = {}
     with database.read() as session:
         inspector = inspect(session.connection())
@@ -81,7 +81,7 @@ CHECKS = (
 
 
 def schema(database: Database) -> list[tuple[Any, ...]]:
-    """Return tables, columns, constraints, indexes, views and sequences from the database's catalogue."""
+    """Tables, columns, constraints, indexes, views and sequences, as the database itself tells them."""
     queries = SCHEMA_QUERIES["sqlite" if database.is_sqlite else "postgresql"]
     with database.engine.connect() as connection:
         if not database.is_sqlite:
@@ -92,8 +92,8 @@ def schema(database: Database) -> list[tuple[Any, ...]]:
 
 
 def _parse_checks_again(connection: Connection) -> None:
-    """Recreate every CHECK from PostgreSQL's definition of it, as dumping and loading does: this moves the casts
-    in lists of values, once."""
+    """Make every CHECK anew from PostgreSQL's own words for it, as a dump and its loading do: a list of values
+    has its casts in other places from then on, and stays so."""
     for table, name, definition in connection.exec_driver_sql(CHECKS).all():
         connection.exec_driver_sql(
             f"ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}"
@@ -101,7 +101,7 @@ def _parse_checks_again(connection: Connection) -> None:
 
 
 def give_images(database: Database, folder: Path) -> None:
-    """Generate the stored data set below ``folder``, and set its root in the database."""
+    """Draw the stored data set below ``folder`` and let the database look for it there."""
     generate(folder / "shapes", images=IMAGES)
     with database.write() as session:
         session.execute(
@@ -118,7 +118,7 @@ def give_images(database: Database, folder: Path) -> None:
 
 
 def give_weights(specification: Mapping[str, Any], store: Path) -> None:
-    """Write the weights of a job's specification, with values that need no random generator."""
+    """The weights that a job's specification names: numbers that need no random generator."""
     network = NetworkSpecification.model_validate(specification["network"])
     shapes = build(network.name, network.classes, network.image_size, fc=network.fc).state_dict()
     file = store / specification["weights_path"]
@@ -127,7 +127,8 @@ def give_weights(specification: Mapping[str, Any], store: Path) -> None:
 
 
 def give_files_of_version_1(store: Store) -> tuple[str, str]:
-    """Write a training state and a partial result of a search in the format of version 1; return their paths."""
+    """Files with the names of their time inside: a training's state, and what a shard of a search found. Returns
+    their paths."""
     state = {"epoch": 4, "model": {}, "optimizer": {}, "scheduler": {}}
     found = {f"0.{name}": np.zeros((3, 5)) for name in ("activation", "image", "row", "col")}
     files = (

@@ -1,4 +1,4 @@
-"""SQLite on a full disk: a clear error, no partial writes, and success when there is space again."""
+"""SQLite without room: said clearly, nothing half written, and done when there is room again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["home", "tensors", "trained", "weights"]  # fixtures
 
 LINES = 20_000
 SHARDS = 60
-LEFT = 256 * 1024  # bytes: enough for SQLite's own files, not for these events
+LEFT = 256 * 1024  # bytes: enough for SQLite's own files, not for these lines
 
 
 class Room:
@@ -40,7 +40,7 @@ class Room:
 def disk(folder: Path) -> Storage:
     storage = Storage(folder)
     if not storage.mounted:
-        pytest.skip("mounting a disk isn't permitted; the tests with a maximum file size are run instead")
+        pytest.skip("mounting a disk isn't permitted here: a largest size of the file stands for it")
     return storage
 
 
@@ -48,7 +48,7 @@ def disk(folder: Path) -> Storage:
 def full(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[tuple[Ledger, Callable[[], None], Callable[[], None]]]:
-    """A ledger, and functions that take and free disk space."""
+    """A ledger, and what takes and gives room."""
     folder = tmp_path / "disk"
     storage = disk(folder) if request.param == "the disk" else None
     database = open_database(f"sqlite:///{folder / 'unitscope.sqlite3'}")
@@ -63,7 +63,7 @@ def full(
 
 
 def bounded(database: Database) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return functions that set and remove a maximum size of the database file."""
+    """Let the file grow no further, or as far as it likes."""
     largest = [2**30]
 
     def limit(connection: Any, *_: object) -> None:
@@ -73,7 +73,7 @@ def bounded(database: Database) -> tuple[Callable[[], None], Callable[[], None]]
 
     def set_to(pages: int) -> None:
         largest[0] = pages
-        database.close()  # new connections get the new limit
+        database.close()  # connections are made anew
 
     def take() -> None:
         with database.read() as session:
@@ -100,7 +100,7 @@ def specification(ledger: Ledger, shards: int) -> Any:
         return top9(row.id, search=shards)
 
 
-def test_a_ledger_on_a_full_disk_writes_all_or_nothing(
+def test_a_ledger_without_room_writes_all_or_nothing(
     full: tuple[Ledger, Callable[[], None], Callable[[], None]],
 ) -> None:
     ledger, take, give = full
@@ -135,8 +135,8 @@ def test_a_ledger_on_a_full_disk_writes_all_or_nothing(
     assert whole(file)
 
 
-def test_transitions_on_a_disk_that_fills_up_are_atomic(tmp_path: Path) -> None:
-    """Complete shards with less and less free space, down to none: each transition is complete or absent."""
+def test_claims_on_a_disk_that_fills_up_are_whole(tmp_path: Path) -> None:
+    """Shard by shard, with less and less room, to the last byte: each transition is there, or it is not."""
     storage = disk(tmp_path / "disk")
     file = storage.folder / "unitscope.sqlite3"
     ledger = Ledger(open_database(f"sqlite:///{file}"))
@@ -152,7 +152,7 @@ def test_transitions_on_a_disk_that_fills_up_are_atomic(tmp_path: Path) -> None:
                 refused += 1
                 rows = dump(ledger)
                 claims = [row for row in rows["shards"] if row not in before["shards"]]
-                assert len(claims) <= 1, "the claim may have succeeded before the completion failed"
+                assert len(claims) <= 1, "of claim and completion the first may have been done"
                 assert len(rows["events"]) - len(before["events"]) == len(claims)
                 if refused == 20:
                     break
@@ -170,7 +170,7 @@ def test_transitions_on_a_disk_that_fills_up_are_atomic(tmp_path: Path) -> None:
         storage.remove()
 
 
-def test_the_command_line_reports_a_full_disk(home: Home, trained: int, tmp_path: Path) -> None:
+def test_the_command_line_says_that_there_is_no_room(home: Home, trained: int, tmp_path: Path) -> None:
     storage = disk(tmp_path / "disk")
     try:
         shutil.copytree(home.home, storage.folder / "home")
@@ -183,7 +183,7 @@ def test_the_command_line_reports_a_full_disk(home: Home, trained: int, tmp_path
         storage.leave(0)
         if (
             looked := here("ls", code=None)
-        ).returncode:  # SQLite needs space to read, too, if no other process has the file open
+        ).returncode:  # SQLite needs room to read, too, if nobody else has it open
             refusal(looked, 3)
         storage.enlarge()
         assert here.jobs() == jobs

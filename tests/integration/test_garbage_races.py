@@ -1,4 +1,4 @@
-"""`analyze gc --delete` while workers write: files of committed shards exist afterwards and are complete."""
+"""`analyze gc --delete` while workers write: what a worker commits is there afterwards, and whole."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from worker.runner import ShardContext
 HOUR = 3600.0
 DAY = 24 * HOUR
 CONTENT = b"the winners of unit 7"
-# What exists when a worker writes a content: nothing; a file of an interrupted attempt; or such a file with a row
-# in `artifacts`, to which no other row refers any more.
+# What is there of a content when a worker puts it: nothing; a file that a dead attempt left; and such a file that
+# the table `artifacts` knows, since what referred to it was replaced.
 FOUND = ("nothing", "an old file", "an old file with its row")
 RIVALS = multiprocessing.get_context("spawn")
 
 
 class Scene:
-    """A store and a database with a job whose shards write files."""
+    """A store and a database, with a job whose shards write files."""
 
     def __init__(self, database: Database, folder: Path, shards: int = 1) -> None:
         self.database, self.ledger, self.store = database, Ledger(database), Store(folder / "store")
@@ -52,7 +52,7 @@ class Scene:
         self.job = self.ledger.submit(top9(self.dataset, search=shards))[0]
 
     def leave(self, content: bytes, found: str) -> None:
-        """Create the initial state of a content, one of ``FOUND``."""
+        """Have a content there, or not."""
         if found == "nothing":
             return
         file = self.store.put(content, ".npz")
@@ -69,11 +69,9 @@ class Scene:
         remove_garbage(self.database, self.store, find_garbage(self.database, self.store, seconds))
 
     def check(self, committed: int) -> None:
-        """Check that every file to which a row refers exists, is complete and has a row in ``artifacts``, and that
-        ``committed`` shards are done."""
+        """Every file that a row names is there, whole, and known; so many shards are done."""
         with self.database.read() as session:
-            weights = f"ab/{SHA256}.safetensors"  # named by the specification, but not written
-            named = sorted({*referenced_artifacts(session)} - {weights})
+            named = sorted({*referenced_artifacts(session)} - {f"ab/{SHA256}.safetensors"})  # no real weights here
             known = set(session.scalars(select(Artifact.path)))
         wrong = [path for path in named if sha256_of_file(self.store.locate(path)) != sha256_of(path)]
         assert wrong == []
@@ -88,7 +86,7 @@ def grow_old(store: Store, path: str) -> None:
 
 
 def commit(ledger: Ledger, store: Store, claim: Claim, file: StoredFile) -> None:
-    """Complete a shard with a file, as the stage *search* does."""
+    """As a worker ends the shard of a search."""
     context = ShardContext(claim, ledger, store, "cpu")
     context.complete(lambda session: register_artifacts(context, session, [file]), file.path)
 
@@ -98,7 +96,7 @@ def scene(database: Database, tmp_path: Path) -> Scene:
     return Scene(database, tmp_path)
 
 
-# --- deterministic interleavings ---
+# --- each at its worst moment ---
 
 
 @pytest.mark.parametrize("found", FOUND)
@@ -123,7 +121,7 @@ def test_a_worker_between_choosing_and_removing(scene: Scene, found: str) -> Non
 
 
 class Writer:
-    """A worker that writes the content when called; its commit may have to wait for gc's transaction."""
+    """A worker that puts the content when it is told to; its commit may have to wait for gc's transaction."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.claim = scene, scene.claim()
@@ -143,13 +141,13 @@ class Writer:
             self.failed.append(error)
 
     def end(self) -> None:
-        assert self.thread is not None, "gc never reached this point"
+        assert self.thread is not None, "gc never came there"
         self.thread.join()
         assert self.failed == []
 
 
 def once(thread: int, condition: Callable[[], bool], then: Callable[[], None]) -> Callable[[], None]:
-    """Return a function that calls ``then`` the first time that ``condition`` holds in this thread."""
+    """Calls ``then`` the first time that ``condition`` holds in this thread."""
     left = [then]
 
     def look() -> None:
@@ -161,11 +159,10 @@ def once(thread: int, condition: Callable[[], bool], then: Callable[[], None]) -
 
 @pytest.mark.parametrize("found", FOUND[1:])
 @pytest.mark.parametrize("moment", ["looked at", "gone"])
-def test_a_worker_while_gc_removes_the_file(
+def test_a_worker_in_the_midst_of_removing(
     scene: Scene, found: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker writes just after gc has read the file's modification time, or just after it has removed the
-    file."""
+    """When gc has just seen that nobody wanted the file, and when the file has just gone."""
     scene.leave(CONTENT, found)
     chosen = find_garbage(scene.database, scene.store, DAY)
     (target,) = (scene.store.root / file.path for file in chosen)
@@ -194,9 +191,9 @@ def test_a_worker_while_gc_removes_the_file(
     scene.check(committed=1)
 
 
-def test_gc_while_a_worker_commits_an_old_file(scene: Scene) -> None:
-    """The worker has checked that its old file exists, and has not committed. Gc chose the file before, and did
-    not keep it for this attempt, since the worker's clock is wrong."""
+def test_gc_while_a_worker_commits_what_it_wrote_long_ago(scene: Scene) -> None:
+    """The worker has seen that its old file is there, and has not committed: gc chose the file before, and spared
+    nothing for this attempt, since the worker's clock is wrong."""
     claim = scene.claim()
     file = scene.store.put(CONTENT, ".npz")
     grow_old(scene.store, file.path)
@@ -208,15 +205,15 @@ def test_gc_while_a_worker_commits_an_old_file(scene: Scene) -> None:
     def write(session: Any) -> None:
         register_artifacts(context, session, [file])
         remover.start()
-        remover.join(1)  # on SQLite it waits for this transaction
+        remover.join(1)  # on SQLite it waits for us
 
     context.complete(write, file.path)
     remover.join()
     scene.check(committed=1)
 
 
-def test_gc_keeps_files_newer_than_the_oldest_running_attempt(scene: Scene) -> None:
-    """An attempt can take days, and writes files all the time."""
+def test_gc_spares_what_a_shard_under_way_may_have_written(scene: Scene) -> None:
+    """However long ago: an attempt can take days, and writes files all the time."""
     claim = scene.claim()
     before = scene.store.put(b"left by a dead attempt", ".npz")
     os.utime(scene.store.root / before.path, (time.time() - 5 * DAY,) * 2)
@@ -242,7 +239,7 @@ CONTENTS = [f"the winners of shard {number}".encode() * 1000 for number in range
 
 
 def _write(url: str, root: str, number: int, claims: Any, begin: Barrier, over: Barrier, failed: Any) -> None:
-    """Run a worker of the race, which writes and commits a file for each of its claims in each round."""
+    """A worker of the race: it writes and commits what it is given in each round."""
     database = Database(url)
     ledger, store, draw = Ledger(database), Store(Path(root)), random.Random(number)
     for _ in range(ROUNDS):
@@ -257,7 +254,7 @@ def _write(url: str, root: str, number: int, claims: Any, begin: Barrier, over: 
 
 
 def _collect(url: str, root: str, begin: Barrier, over: Barrier, writing: Event, removed: Any) -> None:
-    """Run `analyze gc --delete` repeatedly while the workers write."""
+    """`analyze gc --delete`, again and again while they write."""
     database, store = Database(url), Store(Path(root))
     for _ in range(ROUNDS):
         begin.wait()
@@ -272,8 +269,8 @@ def _collect(url: str, root: str, begin: Barrier, over: Barrier, writing: Event,
     database.close()
 
 
-def test_no_committed_file_is_lost_in_a_race(database: Database, tmp_path: Path) -> None:
-    """In each round some contents are new, and others exist as old, unreferenced files with or without rows."""
+def test_nothing_that_is_committed_is_lost_in_a_race(database: Database, tmp_path: Path) -> None:
+    """Some contents are new, some are there, unreferenced and old, with rows and without; in each round again."""
     count = WRITERS * SHARDS_OF_EACH
     scene = Scene(database, tmp_path, shards=count)
     url, root = database.url.render_as_string(hide_password=False), str(scene.store.root)

@@ -1,4 +1,4 @@
-"""Every stage of every kind of job on a simulated device: its results, and their check."""
+"""Every stage of every kind of job, on a device that is pretended: what it records, and the check of that."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ANALYSES = {
 
 
 class Home:
-    """A home folder whose shards this process runs, one after the other."""
+    """A home whose shards this process does, one after the other."""
 
     def __init__(self, folder: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.analyze = Analyze(folder / "home")
@@ -49,7 +49,7 @@ class Home:
         self.database = Database(self.analyze.database_url)
 
     def do(self, *words: object, device: str) -> int:
-        """Submit a job and run its shards; return its id."""
+        """Submit a job and do it; returns its number."""
         job = int(self.analyze(*words).stdout)
         with PretendedDevice() if device == "cuda" else nullcontext():
             while (shard := self._due()) is not None:
@@ -65,7 +65,7 @@ class Home:
             return session.scalar(due)
 
     def check(self, job: int, device: str) -> float:
-        """Recompute a sample of the job's rows; return the largest difference."""
+        """Compute a sample of the job's rows again; gives the largest difference."""
         with self.database.read() as session:
             row = session.get_one(Job, job)
             kind, specification = row.kind, parse(row.kind, row.specification)
@@ -88,13 +88,12 @@ def home(tmp_path: Path, shapes_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_jobs(home: Home) -> None:
-    """Results of searches and sweeps are bitwise equal to the CPU's, which computes for the simulated device,
-    too."""
+    """The bits of searches and sweeps are those of the CPU, which computes for the device, too."""
     training = home.do(*TRAIN, device="cuda")
     with home.database.read() as session:
         environment = session.get_one(TrainingRun, training).environment or {}
     assert environment["device"] == "pretended"
-    assert environment["precision"] != "float32"  # unlike the default of the CPU that checks it
+    assert environment["precision"] != "float32"  # which is what the CPU would choose that checks it
     assert [home.check(training, device) for device in ("cuda", "cpu")] == [0, 0]
     for name, options in ANALYSES.items():
         kind, _, _ = name.partition(",")

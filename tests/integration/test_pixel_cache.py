@@ -1,4 +1,4 @@
-"""Searches that share a cache of decoded images, and ``analyze cache``."""
+"""Searches that share decoded images, and ``analyze cache``."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ Rows = list[tuple[Any, ...]]
 
 
 class Home:
-    """A home with two data sets. Searches run in this process, without a broker."""
+    """A home with two data sets; searches are done in this process, without a broker."""
 
     def __init__(self, folder: Path, shapes_root: Path) -> None:
         self.folder = folder
         self.database = open_database(self.settings().resolved_database_url)
         self.ledger = Ledger(self.database)
         self.store = Store(self.settings().resolved_store)
-        # Registered first, so that an image's position in its data set differs from that among all images.
+        # Registered first, so that an image's position among its data set's is not the one among all.
         register(self.database, "photos", read_folder(write_folder(folder / "photos", ["ant/a.png", "bee/b.png"])))
         found = read_voc(shapes_root, kind="shapes", classes=CLASSES)
         self.dataset, _ = register(self.database, "shapes", found)
@@ -82,7 +82,7 @@ class Home:
         )
 
     def search(self, settings: Settings, **network: Any) -> Rows:
-        """Run a new search and return its rows."""
+        """The rows of a search that is done anew."""
         job, _ = self.ledger.submit(self.specification(**network), force=True)
         while shards := self.queued(job):
             for shard in shards:
@@ -102,7 +102,7 @@ class Home:
             return list(session.scalars(query))
 
     def context(self, settings: Settings) -> ShardContext:
-        """Claim a shard of a new search and return its context."""
+        """The context of a shard that is waiting."""
         job, _ = self.ledger.submit(self.specification(), force=True)
         claim = self.ledger.claim(self.queued(job)[0], "w")
         assert claim is not None
@@ -111,13 +111,13 @@ class Home:
 
 @pytest.fixture
 def home(analyze: Analyze, shapes_root: Path) -> Home:
-    """The home folder of ``analyze``, with data sets."""
+    """The home of ``analyze``."""
     return Home(analyze.home, shapes_root)
 
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record the ids of the images that are decoded."""
+    """Ids of the images that are decoded from now on."""
     ids: list[int] = []
     read_image = images.read_image
 
@@ -132,20 +132,20 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 # --- searches ---
 
 
-def test_a_second_search_decodes_nothing_and_has_the_same_rows(home: Home, decoded: list[int]) -> None:
+def test_a_second_search_decodes_nothing_and_finds_the_same(home: Home, decoded: list[int]) -> None:
     uncached = home.search(home.settings(cache_gb=0))
     assert not home.settings().cache_folder.exists()
     assert len(decoded) > home.count
     decoded.clear()
     assert home.search(home.settings()) == uncached
-    assert sorted(decoded) == sorted(set(decoded))  # only the search decodes, its projections do not
+    assert sorted(decoded) == sorted(set(decoded))  # by the search; its projections decode nothing
     assert len(decoded) == home.count
     decoded.clear()
     assert home.search(home.settings()) == uncached
     assert decoded == []
 
 
-def test_the_cache_does_not_depend_on_the_normalization(home: Home, decoded: list[int]) -> None:
+def test_the_cache_holds_pixels_whatever_the_input_is_made_of_them(home: Home, decoded: list[int]) -> None:
     usual = home.search(home.settings())
     decoded.clear()
     other = home.search(home.settings(), **IMAGENET)
@@ -154,7 +154,7 @@ def test_the_cache_does_not_depend_on_the_normalization(home: Home, decoded: lis
     assert other == home.search(home.settings(cache_gb=0), **IMAGENET)
 
 
-def test_a_limit_that_is_too_small_disables_the_cache(
+def test_a_limit_that_is_too_small_means_no_cache(
     home: Home, decoded: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -199,7 +199,7 @@ def test_data_sets_of_the_same_content_share_a_file(home: Home, shapes_root: Pat
 # --- analyze cache ---
 
 
-def test_cached_data_sets_are_listed_and_removed(home: Home, analyze: Analyze) -> None:
+def test_what_is_cached_is_listed_and_removed(home: Home, analyze: Analyze) -> None:
     assert analyze("cache", "ls").stdout == "Nothing is cached.\n"
     assert analyze.json("cache", "ls") == []
     assert analyze("cache", "clear").stdout == "Files removed: 0, 0.0 MB freed.\n"
@@ -234,7 +234,7 @@ def test_cached_data_sets_are_listed_and_removed(home: Home, analyze: Analyze) -
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
-def test_a_data_set_with_several_names_is_listed_with_all(
+def test_a_data_set_of_several_names_is_listed_with_all(
     home: Home, analyze: Analyze, shapes_root: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(shapes_root, tmp_path / "copy")

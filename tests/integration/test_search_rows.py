@@ -1,4 +1,4 @@
-"""Results of the stage *select*: partial results merged one layer at a time, rows in several transactions."""
+"""What *select* leaves: partial results merged a layer at a time, rows in several transactions."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ class Stopped(Exception):
 
 
 class Context:
-    """The part of a shard's context that writing needs. It raises ``Stopped`` after ``transactions``
-    transactions."""
+    """What of a shard's context writing needs; it dies after so many transactions."""
 
     def __init__(self, database: Database, store: Store, transactions: int = 10_000) -> None:
         self.database, self.store, self.transactions = database, store, transactions
@@ -87,7 +86,7 @@ def context(database: Database, tmp_path: Path) -> Any:
 
 
 def ranking(random: np.random.Generator, units: int, label: int | None = None) -> TopActivations:
-    """Return random rankings, not all of which are full."""
+    """Some rankings, of which not all are full."""
     found = TopActivations.empty(units, TOP)
     for unit in range(units):
         count = int(random.integers(TOP + 1))
@@ -106,7 +105,7 @@ def searched(seed: int, layer: SearchedLayerSpecification = LAYER, labels: int =
 
 
 def expected(found: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
-    """Return unit, rank, activation, image, row and column of all ranked images."""
+    """unit, rank, activation, image, row and column of all that is listed."""
     return [
         (
             unit, rank + 1, sign * float(found.activation[place, rank]), int(found.image[place, rank]),
@@ -150,7 +149,7 @@ def test_every_row_is_written_and_read(context: Context, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("transactions", [0, 1, 2, 5])
-def test_an_attempt_completes_the_rows_of_an_interrupted_one(
+def test_an_attempt_goes_on_where_another_one_died(
     context: Context, monkeypatch: pytest.MonkeyPatch, transactions: int
 ) -> None:
     monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", 3)
@@ -167,7 +166,7 @@ def test_an_attempt_completes_the_rows_of_an_interrupted_one(
     assert len(once[2]) == sum(len(expected(ranked)) for ranked in found.by_class.values())
 
 
-def test_deleting_a_job_deletes_its_rows(context: Context) -> None:
+def test_rows_go_with_their_job(context: Context) -> None:
     record_layer(context, LAYER, searched(4))
     with context.database.write() as session:
         session.delete(session.get_one(Job, 1))
@@ -176,10 +175,10 @@ def test_deleting_a_job_deletes_its_rows(context: Context) -> None:
             assert session.scalar(select(func.count()).select_from(table)) == 0
 
 
-# --- missing results ---
+# --- what is asked for and isn't there ---
 
 
-def test_missing_layers_units_and_classes_are_reported(context: Context) -> None:
+def test_what_the_search_has_not_is_said(context: Context) -> None:
     record_layer(context, LAYER, searched(5))
     database = context.database
     for read in (statistics_rows, bottom_rows, class_rows):
@@ -191,9 +190,9 @@ def test_missing_layers_units_and_classes_are_reported(context: Context) -> None
         class_rows(database, 1, class_name="dog")
 
 
-def test_a_search_without_the_optional_rankings(context: Context) -> None:
+def test_a_search_that_was_not_asked_for_rankings(context: Context) -> None:
     with context.database.write() as session:
-        session.get_one(Job, 1).specification = {}  # made before these options existed
+        session.get_one(Job, 1).specification = {}  # as it was before there were such options
         session.add(SearchedLayer(job_id=1, layer="conv5", layer_path="features.10"))
     with pytest.raises(UsageError, match="--bottom"):
         bottom_rows(context.database, 1)
@@ -203,7 +202,7 @@ def test_a_search_without_the_optional_rankings(context: Context) -> None:
         statistics_rows(context.database, 1)
 
 
-def test_a_running_search_has_no_rows(context: Context) -> None:
+def test_a_search_under_way_has_no_rows_yet(context: Context) -> None:
     for read in (statistics_rows, bottom_rows, class_rows):
         assert read(context.database, 1) == []
 
@@ -219,7 +218,7 @@ def same(one: TopActivations, other: TopActivations) -> bool:
     )
 
 
-def test_a_partial_result_is_read_one_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_result_is_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [searched(6), searched(7, OTHER, labels=0), LayerSearch.empty(2, TOP, bottom=False)]
     path = store_partial(context, found, skipped=3).path
     assert load_skipped(context, path) == 3
@@ -241,11 +240,11 @@ def test_a_partial_result_is_read_one_layer_at_a_time(context: Context, monkeypa
 
 
 def test_the_same_partial_result_is_the_same_file(context: Context) -> None:
-    """A repeated attempt leaves no second file."""
+    """An attempt that is repeated leaves nothing beside it."""
     assert store_partial(context, [searched(8)], 0) == store_partial(context, [searched(8)], 0)
 
 
-def test_winners_are_read_one_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winners_are_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(9)
     winners = [Winners(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
     path = store_winners(context, winners, skipped=5).path

@@ -1,4 +1,4 @@
-"""Worker processes: the devices that they see, and the libraries that they load."""
+"""Processes of workers: what they see of the machine's devices, and what they have loaded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-1b22)
 
 @pytest.fixture
 def machine(analyze: Analyze, tmp_path: Path) -> Iterator[Analyze]:
-    """A machine whose nvidia-smi lists two GPUs that do not exist: CUDA finds none."""
+    """A machine whose nvidia-smi lists two GPUs. Nobody has them: CUDA finds none."""
     (tmp_path / "bin").mkdir()
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n")
@@ -60,7 +60,7 @@ def live(analyze: Analyze) -> list[Worker]:
 
 
 def up(analyze: Analyze, *words: str, count: int) -> list[Worker]:
-    """Start ``analyze up`` and wait for ``count`` workers."""
+    """Start ``analyze up`` and wait for so many workers."""
     process = analyze.start("up", *words)
     analyze.wait(lambda: analyze.live_workers() == count, process)
     return live(analyze)
@@ -90,12 +90,12 @@ def test_a_worker_for_each_visible_device(machine: Analyze, visible: str | None,
     }
     said = machine("doctor").stdout
     for device in seen:
-        assert f"({device}: " in said  # the running worker
-        assert f"devices: {', '.join(seen)}" in said  # the devices that `--devices all` would use
+        assert f"({device}: " in said  # of a worker that is there
+        assert f"devices: {', '.join(seen)}" in said  # of what would be taken
 
 
 @pytest.mark.parametrize(("visible", "why"), [("", "is ''"), ("-1", "is '-1'"), ("7", "'7' names no device")])
-def test_the_cpu_is_used_if_no_device_is_visible(machine: Analyze, visible: str, why: str) -> None:
+def test_the_cpu_is_taken_where_nothing_is_visible(machine: Analyze, visible: str, why: str) -> None:
     machine.environment["CUDA_VISIBLE_DEVICES"] = visible
     (worker,) = up(machine, "--devices", "all", count=1)
     assert (worker.device, *variables(worker)[:2]) == ("cpu", "cpu", "")
@@ -103,8 +103,8 @@ def test_the_cpu_is_used_if_no_device_is_visible(machine: Analyze, visible: str,
     assert f"{why}. The CPU is used." in machine.log()
 
 
-def test_a_missing_device_is_refused(machine: Analyze) -> None:
-    """The command fails before it starts a worker or Redis."""
+def test_a_device_that_is_not_there_is_refused(machine: Analyze) -> None:
+    """Before a worker or a Redis is started."""
     said = machine("worker", "--devices", "cuda:2", code=2).stderr
     assert "there is no cuda:2. Visible: cuda:0 NVIDIA H100 80GB HBM3, cuda:1 NVIDIA A100-SXM4-40GB MIG" in said
     machine.environment["CUDA_VISIBLE_DEVICES"] = "1"
@@ -116,11 +116,13 @@ def test_a_missing_device_is_refused(machine: Analyze) -> None:
     assert "(nvidia-smi was not found)" in machine("up", "--devices", "cuda:0", code=2).stderr
 
 
-def test_a_worker_whose_device_has_failed_claims_no_shard(machine: Analyze, tmp_path: Path) -> None:
-    """The shard waits, without an attempt, for a worker with a working device."""
+def test_a_worker_whose_device_is_gone_takes_no_shard(machine: Analyze, tmp_path: Path) -> None:
+    """The shard waits, without an attempt, until a worker comes that can compute."""
     generate(tmp_path / "shapes", images=4)
     machine.environment["ANALYZE_RESEND_SECONDS"] = "1"
-    machine.environment["CUDA_VISIBLE_DEVICES"] = "GPU-0a"  # not a device of CUDA on any machine
+    machine.environment["CUDA_VISIBLE_DEVICES"] = (
+        "GPU-0a"  # which is no device of CUDA's, whatever this machine has
+    )
     machine("dataset", "add", "shapes", "--root", tmp_path / "shapes")
     (worker,) = up(machine, "--devices", "cuda:0", count=1)
     job = machine(*TRAIN, "--epochs", 1).stdout.strip()
@@ -140,7 +142,7 @@ def loaded(pid: int) -> str:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc")
 def test_only_the_child_loads_torch(analyze: Analyze) -> None:
-    """The child is forked from a process that has not initialized CUDA."""
+    """So that the child is forked off a process that has nothing of CUDA."""
     supervisor = analyze.up()
     (worker,) = live(analyze)
     with pytest.MonkeyPatch.context() as patch:

@@ -1,1 +1,1 @@
-"""Access control: passwords, TLS, file permissions, untrusted messages, and the checks of `analyze doctor`."""
+"""Who gets in: passwords, TLS, rights of files, what messages may say, what is told about all that."""

@@ -1,4 +1,4 @@
-"""Fixtures: servers that require a password, TLS proxies, and the command line."""
+"""Servers that ask for a password, with TLS in front, and a command line that has work for them."""
 
 from __future__ import annotations
 

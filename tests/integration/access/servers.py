@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL servers that require a password."""
+"""A Redis and a PostgreSQL that ask for a password."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from producer.service.private_redis import server_program
 
-# Passwords with every character that is special in a URL; two different ones, so that mix-ups are detected.
+# Every character that means something in a URL; two of them, so that one can be found where the other is meant.
 REDIS_PASSWORD = "R3d1s@can:ary/with?all#of%25it&=+"
 DATABASE_PASSWORD = "P0stgres@can:ary/with?all#of%25it&=+"
 
 
 @contextmanager
 def redis_with_password(folder: Path, *, port: int = 0, bind: str = "127.0.0.1") -> Iterator[Path]:
-    """Run a Redis server and yield its socket; the server also listens on ``port`` if one is given."""
+    """The socket of a Redis server, which listens on a port as well if one is given."""
     socket = folder / "redis.sock"
     configuration = folder / "redis.conf"
     configuration.touch(mode=0o600)
@@ -53,7 +53,7 @@ def redis_with_password(folder: Path, *, port: int = 0, bind: str = "127.0.0.1")
 
 @dataclass(frozen=True)
 class SecuredDatabase:
-    """An empty database whose owner, not a superuser, has a password."""
+    """An empty database whose owner, a plain role, has a password."""
 
     name: str
     role: str
@@ -65,13 +65,13 @@ class SecuredDatabase:
 
     @property
     def plain_url(self) -> str:
-        """Return the URL for the Unix socket."""
+        """By the unix socket."""
         return self.url("", query=f"host={quote(str(self.socket.parent), safe='')}")
 
 
 @contextmanager
 def secured_database(server: str) -> Iterator[SecuredDatabase]:
-    """Create a database that requires a password on the tests' server, which does not require one otherwise."""
+    """A database of the tests' server that asks for a password, though the server asks for none otherwise."""
     name = f"secured_{secrets.token_hex(6)}"
     identifier = sql.Identifier(name)
     with psycopg.connect(server, autocommit=True) as connection:
@@ -95,5 +95,5 @@ def secured_database(server: str) -> Iterator[SecuredDatabase]:
 
 
 def redis_url(place: str, *, password: str = REDIS_PASSWORD, query: str = "", scheme: str = "rediss") -> str:
-    """Return a URL with its password percent-encoded."""
+    """A URL with its password as it must be written."""
     return f"{scheme}://:{quote(password, safe='')}@{place}/0" + (f"?{query}" if query else "")

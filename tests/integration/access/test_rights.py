@@ -1,4 +1,4 @@
-"""Files that unitscope creates are accessible only to their owner, whatever the umask."""
+"""What we make is for its owner alone, whatever the umask of the shell."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.conftest import Analyze
 
 @pytest.fixture
 def open_umask() -> Iterator[None]:
-    """Set a umask of 0, which child processes inherit."""
+    """A shell that lets everybody do everything; programs that we start inherit it."""
     before = os.umask(0)
     yield
     os.umask(before)
 
 
 def open_to_others(root: Path) -> list[str]:
-    """Return files, folders and sockets with permissions for group or others."""
+    """Files and folders with rights for group or others, sockets too."""
     paths = [root, *root.rglob("*")]
     return sorted(
         f"{path.relative_to(root.parent)}: {stat.S_IMODE(path.lstat().st_mode):o}"
@@ -30,13 +30,11 @@ def open_to_others(root: Path) -> list[str]:
     )
 
 
-def test_a_whole_run_leaves_nothing_accessible_to_others(
-    tmp_path: Path, network_options: list[str], open_umask: None
-) -> None:
+def test_a_whole_run_leaves_nothing_open(tmp_path: Path, network_options: list[str], open_umask: None) -> None:
     analyze = Analyze(tmp_path / "home")
     analyze("dataset", "add", "shapes", "--images", "60")
     up = analyze.up()
-    (analyze.home / "started.log").chmod(0o600)  # written by the test
+    (analyze.home / "started.log").chmod(0o600)  # the test's own
     asked = ("submit", "--layer", "5", "--units", "0-1", "--dataset", "shapes", *network_options, "--wait")
     job = analyze(*asked).stdout.strip()
     training = ("--network", "zfnet", "--size", "64", "--fc", "16", "--epochs", "1", "--wait")

@@ -1,5 +1,4 @@
-"""Passwords do not leak: all output and files of a run over TLS, with failures and an outage, are searched for
-them."""
+"""Passwords show nowhere: a run by TLS, with jobs that end well and badly and an outage, is searched for them."""
 
 from __future__ import annotations
 
@@ -20,9 +19,9 @@ from tests.conftest import Analyze
 from tests.integration.access.servers import DATABASE_PASSWORD, REDIS_PASSWORD, SecuredDatabase, redis_url
 from tests.integration.access.tls import Certificates, TlsProxy
 
-pytestmark = pytest.mark.timeout(600)  # the run takes a minute, on a busy machine several
+pytestmark = pytest.mark.timeout(600)  # the run is a minute's work; on a busy machine, several
 
-# Parts of the passwords that remain in every way of splitting and encoding them.
+# What is left of them, however they are cut and written.
 PARTS = ["R3d1s", "P0stgres", "can:ary", "can%3Aary", "ary/with", "ary%2Fwith", "with?all", "all#of", "of%2525it"]
 HOLDS_IT = "config.toml"
 
@@ -33,7 +32,7 @@ def parts_in(words: str | bytes) -> list[str]:
 
 
 class Watcher:
-    """Repeatedly reads the command lines of all processes, which `ps` shows to every user."""
+    """Reads the command lines of every process there is, over and over: what `ps` shows to everybody."""
 
     def __init__(self) -> None:
         self.command_lines: set[str] = set()
@@ -54,7 +53,7 @@ class Watcher:
 
 @dataclass
 class Run:
-    """The output and files of a run."""
+    """What a run left behind."""
 
     home: Path
     done: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
@@ -147,7 +146,7 @@ def run(
 def _wrong(
     said: Callable[..., str], analyze: Analyze, secured: SecuredDatabase, place: str, query: str, broker: str
 ) -> None:
-    """Run commands with almost correct passwords, and with the correct ones in other parts of the URLs."""
+    """Nearly the right passwords, and the right ones in other places of the URLs."""
     database = analyze.environment["ANALYZE_DATABASE_URL"]
     in_query = f"{query}&password={quote(DATABASE_PASSWORD, safe='')}"
     head, _, rest = broker.partition("://")
@@ -170,10 +169,10 @@ def _wrong(
         analyze.environment = before
 
 
-def test_the_run_is_a_valid_test(run: Run) -> None:
-    """It wrote logs, failed with a traceback, and was seen by the watcher, so passwords could have leaked."""
+def test_the_run_was_one(run: Run) -> None:
+    """Else there would be nothing to find: it logged, failed with a traceback, and was seen by the watcher."""
     log = (run.home / "started.log").read_text()
-    assert "Connected to" in log  # Celery's first message about the server, since the banner is disabled
+    assert "Connected to" in log  # Celery's first words of the server, since there is no banner
     assert "Cannot connect to rediss://" in log
     assert any("Traceback" in row for row in run.rows if row.startswith("shards"))
     assert any("celery" in line for line in run.command_lines)
@@ -181,7 +180,7 @@ def test_the_run_is_a_valid_test(run: Run) -> None:
     assert parts_in((run.home / HOLDS_IT).read_bytes())
 
 
-def test_no_command_prints_a_password(run: Run) -> None:
+def test_no_command_says_a_password(run: Run) -> None:
     for done in run.done:
         assert parts_in(done.stdout + done.stderr) == [], done.args
         assert "Traceback" not in done.stderr
@@ -208,7 +207,7 @@ def test_no_command_line_has_a_password(run: Run) -> None:
     assert [line for line in run.command_lines if parts_in(line)] == []
 
 
-def test_no_file_of_the_home_except_the_password_file_has_a_password(run: Run) -> None:
+def test_no_file_of_the_home_has_a_password_but_the_one_that_is_to_hold_it(run: Run) -> None:
     files = [file for file in run.home.rglob("*") if file.is_file()]
     assert {"page.html", "started.log"} <= {file.name for file in files}
     found = [file for file in files if file.name != HOLDS_IT and parts_in(file.read_bytes())]
@@ -218,7 +217,7 @@ def test_no_file_of_the_home_except_the_password_file_has_a_password(run: Run) -
 def test_demo_passes_no_password_by_options(
     tmp_path: Path, secured: SecuredDatabase, redis_socket: Path, run: Run
 ) -> None:
-    """The demo starts other commands, which need the URLs."""
+    """It starts other commands, which need the URLs."""
     analyze = Analyze(tmp_path / "home", secured.plain_url)
     analyze.environment["ANALYZE_REDIS_URL"] = (
         f"unix://:{quote(REDIS_PASSWORD, safe='')}@{quote(str(redis_socket))}"
@@ -232,7 +231,7 @@ def test_demo_passes_no_password_by_options(
         )
     finally:
         children = psutil.Process(demo.pid).children(recursive=True)
-        demo.send_signal(signal.SIGINT)  # it stops the processes that it started
+        demo.send_signal(signal.SIGINT)  # it ends what it started
         demo.wait(60)
         psutil.wait_procs(children, 60)
         watcher.stop()

@@ -1,4 +1,4 @@
-"""Redis over TLS: one URL serves redis-py and Celery, and the server's certificate is verified."""
+"""Redis by TLS: one URL is enough for redis-py and for Celery, and the server's certificate is verified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.broker.helpers import waiting
 
 
 def sends_and_looks(url: str) -> None:
-    """Assert that Celery and redis-py can connect."""
+    """Both clients get through: Celery's and redis-py's."""
     broker = Broker(url)
     broker.ping()
     broker.redis.delete("analysis")
@@ -26,7 +26,7 @@ def sends_and_looks(url: str) -> None:
 
 
 def refused(url: str, says: str) -> None:
-    """Assert that redis-py can't connect, with a one-line error without the password."""
+    """What is said when Redis is out of reach: without the password."""
     with pytest.raises(BrokerOutOfReach) as raised:
         Broker(url).ping()
     said = str(raised.value)
@@ -38,8 +38,7 @@ def refused(url: str, says: str) -> None:
 
 
 def refused_by_celery(url: str) -> None:
-    """Assert that Celery itself can't connect. (``Broker.send`` pings first, so that Celery does not try for
-    long.)"""
+    """As it is if Celery is not kept from trying; it takes its time."""
     broker = Broker(url)
     with pytest.raises(BrokerOutOfReach) as raised, broker._explained():
         broker.celery.send_task("x", args=[1], queue="analysis", retry=False)
@@ -54,7 +53,7 @@ def test_a_ca_file_is_enough(redis_tls: TlsProxy, certificates: Certificates) ->
 
 
 @pytest.mark.parametrize("spelling", ["CERT_REQUIRED", "required", "CERT_OPTIONAL"])
-def test_celerys_and_redis_pys_spellings_are_accepted(
+def test_celerys_spelling_and_redis_pys_are_both_read(
     redis_tls: TlsProxy, certificates: Certificates, spelling: str
 ) -> None:
     query = f"ssl_cert_reqs={spelling}&ssl_ca_certs={certificates.ca}"
@@ -64,29 +63,29 @@ def test_celerys_and_redis_pys_spellings_are_accepted(
     )
 
 
-def test_the_systems_authorities_are_used_by_default(
+def test_without_parameters_the_systems_authorities_are_asked(
     redis_tls: TlsProxy, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = redis_url(f"localhost:{redis_tls.port}")
     refused(url, "certificate verify failed")
     refused_by_celery(url)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))  # OpenSSL uses this file as the system's
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))  # what OpenSSL takes for the system's
     sends_and_looks(url)
 
 
-def test_a_certificate_of_another_authority_is_refused(redis_tls: TlsProxy, certificates: Certificates) -> None:
+def test_another_authority_is_not_believed(redis_tls: TlsProxy, certificates: Certificates) -> None:
     query = f"ssl_ca_certs={certificates.other_ca}"
     refused(redis_url(f"localhost:{redis_tls.port}", query=query), "certificate verify failed")
 
 
-def test_a_certificate_for_another_host_is_refused(redis_tls: TlsProxy, certificates: Certificates) -> None:
-    """The certificate is for localhost."""
+def test_another_host_name_is_not_believed(redis_tls: TlsProxy, certificates: Certificates) -> None:
+    """The certificate is localhost's."""
     url = redis_url(f"127.0.0.1:{redis_tls.port}", query=f"ssl_ca_certs={certificates.ca}")
     refused(url, "IP address mismatch")
     sends_and_looks(f"{url}&ssl_check_hostname=false")
 
 
-def test_verification_can_be_disabled_explicitly(redis_tls: TlsProxy) -> None:
+def test_verification_can_be_given_up_by_name_only(redis_tls: TlsProxy) -> None:
     for spelling in ("none", "CERT_NONE"):
         sends_and_looks(redis_url(f"127.0.0.1:{redis_tls.port}", query=f"ssl_cert_reqs={spelling}"))
 
@@ -102,7 +101,7 @@ def test_no_password_is_refused(redis_tls: TlsProxy, certificates: Certificates)
     refused(f"rediss://localhost:{redis_tls.port}/0?ssl_ca_certs={certificates.ca}", "uthenticat")
 
 
-def test_the_password_can_be_in_a_file_and_change(
+def test_a_password_may_stand_in_a_file_and_change(
     redis_tls: TlsProxy, certificates: Certificates, tmp_path: Path
 ) -> None:
     file = tmp_path / "pass word"
@@ -120,7 +119,7 @@ def test_a_missing_ca_file_is_named(redis_tls: TlsProxy) -> None:
     refused(redis_url(f"localhost:{redis_tls.port}", query="ssl_ca_certs=/no/such/ca.pem"), "/no/such/ca.pem")
 
 
-def test_a_connection_without_tls_to_a_tls_port_fails(redis_tls: TlsProxy) -> None:
+def test_plain_words_to_a_port_of_tls_are_out_of_reach(redis_tls: TlsProxy) -> None:
     refused(redis_url(f"localhost:{redis_tls.port}", scheme="redis"), "is unreachable")
 
 
@@ -130,7 +129,7 @@ def asks_client(redis_socket: Path, certificates: Certificates) -> Iterator[TlsP
         yield proxy
 
 
-def test_a_client_certificate_is_sent(asks_client: TlsProxy, certificates: Certificates) -> None:
+def test_a_client_certificate_is_shown(asks_client: TlsProxy, certificates: Certificates) -> None:
     url = redis_url(f"localhost:{asks_client.port}", query=f"ssl_ca_certs={certificates.ca}")
     refused(url, "is unreachable")
     sends_and_looks(f"{url}&ssl_certfile={certificates.client}&ssl_keyfile={certificates.client_key}")
@@ -144,7 +143,7 @@ def test_two_brokers_with_different_passwords_share_no_connection(
     refused(redis_url(f"localhost:{redis_tls.port}", password="other", query=query), "is unreachable")
 
 
-def test_the_password_is_in_no_repr_of_a_connection(
+def test_nothing_of_a_connection_shows_its_password(
     redis_tls: TlsProxy, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""TLS in front of servers without it: test certificates, and a proxy that terminates TLS.
+"""Real TLS in front of servers that have none: certificates of our own, and a proxy that ends TLS.
 
 The servers that come as wheels are built without it. To clients that makes no difference.
 """
@@ -22,7 +22,7 @@ CHUNK = 65536
 
 @dataclass(frozen=True)
 class Certificates:
-    """Certificate files in a folder. The server's certificate is only for ``localhost``."""
+    """Files below one folder. The server's certificate is for ``localhost``, and for no other name."""
 
     folder: Path
 
@@ -50,7 +50,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Create two authorities, and a server and a client certificate signed by the first one."""
+    """Two authorities; a server and a client that the first one vouches for."""
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
     for name in ("ca", "other"):
         _openssl(folder, "req", "-x509", *key, "-subj", f"/CN=unitscope test {name}",
@@ -71,7 +71,7 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 
 class TlsProxy:
-    """Accepts TLS on a port of 127.0.0.1 and forwards the data to a Unix socket, with a thread per connection."""
+    """Takes TLS on a port of 127.0.0.1 and hands on what it says to a unix socket, each connection in a thread."""
 
     def __init__(self, upstream: Path, context: ssl.SSLContext, *, postgresql: bool = False) -> None:
         self.upstream, self.context, self.postgresql = upstream, context, postgresql
@@ -81,13 +81,13 @@ class TlsProxy:
         self.open()
 
     def open(self) -> None:
-        """Listen, after a close on the same port again."""
+        """Listen; on the port of the first time."""
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
     def close(self) -> None:
-        """Stop listening and close all connections."""
+        """Listen no more, and end all connections."""
         for connection in (self.listener, *self.connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -101,7 +101,7 @@ class TlsProxy:
                 threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
-        with suppress(OSError), plain:  # the client disconnected, or does not trust the certificate
+        with suppress(OSError), plain:  # the client went away, or trusts us not
             plain.settimeout(30)
             if self.postgresql and not _agree(plain):
                 return
@@ -116,7 +116,7 @@ class TlsProxy:
 
 
 def _agree(plain: socket.socket) -> bool:
-    """Answer PostgreSQL's SSLRequest, with which a client asks for TLS."""
+    """PostgreSQL's own prelude: the client asks whether TLS is spoken."""
     while True:
         _, code = struct.unpack("!II", plain.recv(8, socket.MSG_WAITALL))
         plain.sendall(b"S" if code == SSL_REQUEST else b"N")

@@ -1,4 +1,4 @@
-"""Tests of the broker. Assertions in the helpers are rewritten, too, so that failures show their values."""
+"""Their helpers' assertions are to say as much as those of the tests."""
 
 import pytest
 

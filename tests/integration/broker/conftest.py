@@ -1,4 +1,4 @@
-"""Fixtures: a running Redis server, an unreachable one, and a ledger."""
+"""A real Redis server of our own, one that isn't there, and the ledger that they serve."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def home_settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def broker(home_settings: Settings) -> Iterator[Broker]:
-    """A running Redis server."""
+    """A Redis server that runs."""
     with private_redis(home_settings):
         yield broker_for(home_settings)
 
 
 @pytest.fixture
 def away(tmp_path: Path) -> Broker:
-    """A Redis server that is not running."""
+    """A Redis server that doesn't."""
     return broker_for(Settings(home=tmp_path / "nobody"))

@@ -1,4 +1,4 @@
-"""Helpers of the broker's tests."""
+"""What the tests of the broker look at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.jobs.broker import TASK, Broker
 
 
 def waiting(broker: Broker, queue: str) -> list[int]:
-    """Return the shard ids of the messages in a queue, oldest first."""
+    """The shard ids of the messages in a queue, first come first."""
     bodies = []
     for message in broker.redis.lrange(queue, 0, -1):
         envelope = json.loads(message)
