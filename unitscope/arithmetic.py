@@ -1,4 +1,4 @@
-"""How a device computes for as long as a result is worked out."""
+"""Floating-point settings of a device."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
-    """On a GPU, float32 as on a CPU and the same bits every time; what was set before is set again afterwards.
+    """Disable TF32 and use deterministic cuDNN algorithms within the context; a no-op on a CPU.
 
-    By default convolutions would be computed in TF32, with ten bits of mantissa: a projection's activation would
-    not be the one that the search recorded.
+    By default PyTorch computes convolutions on a GPU in TF32, with a mantissa of ten bits: a projection's
+    activation would differ from the one that the search recorded. The previous settings are restored on exit.
     """
     if device.type != "cuda":
         yield

@@ -1,7 +1,8 @@
-"""Shapes and receptive fields of a network's layers, worked out without computing anything.
+"""Shapes and receptive fields of a network's layers, without running the network.
 
-The network is traced by ``torch.fx`` and run on the meta device; beside each tensor goes the geometry of its
-units, after Araujo et al., *Computing receptive fields of convolutional neural networks* (Distill 2019).
+The network is traced with ``torch.fx`` and interpreted on the meta device, together with the geometry of each
+map's receptive fields (Araujo et al., *Computing receptive fields of convolutional neural networks*, Distill
+2019).
 """
 
 from __future__ import annotations
@@ -18,20 +19,26 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the units of a map look: unit (i, j) sees the pixels from ``start + i * stride`` on, ``size`` of
-    them, in rows and likewise in columns. ``start`` is negative where the field reaches into the padding."""
+    """Receptive fields of a map's positions, in pixels.
+
+    The receptive field of position (i, j) covers ``size`` rows from ``start + i * stride`` on, and ``size``
+    columns from ``start + j * stride`` on. ``start`` is negative where it extends into the padding.
+    """
 
     size: int
     stride: int
     start: int
 
     def window(self, row: int, col: int) -> Window:
-        """(top, left, bottom, right) of the unit's receptive field, exclusive, not cut to the image."""
+        """Return the receptive field of a position as (top, left, bottom, right); bottom and right are exclusive.
+
+        It is not clipped to the image.
+        """
         top, left = self.start + row * self.stride, self.start + col * self.stride
         return top, left, top + self.size, left + self.size
 
     def through(self, kernel: int, stride: int, padding: int, dilation: int = 1) -> Geometry:
-        """The geometry behind a convolution or pooling."""
+        """Return the geometry of the output of a convolution or pooling."""
         return Geometry(
             size=self.size + (kernel - 1) * dilation * self.stride,
             stride=self.stride * stride,
@@ -39,7 +46,7 @@ class Geometry:
         )
 
     def joined(self, other: Geometry) -> Geometry | None:
-        """The geometry of a sum or concatenation of two maps."""
+        """Return the geometry of a sum or concatenation of two maps; None if their strides differ."""
         if self.stride != other.stride:
             return None
         start = min(self.start, other.start)
@@ -51,7 +58,7 @@ PIXELS = Geometry(1, 1, 0)
 
 @dataclass(frozen=True)
 class TracedLayer:
-    """A module of the network that ran, in order. ``geometry`` is None where it is the whole image, or unknown."""
+    """A module that the network runs. ``geometry`` is None if it depends on the whole image, or is unknown."""
 
     path: str
     module: nn.Module
@@ -61,33 +68,33 @@ class TracedLayer:
 
 @dataclass(frozen=True)
 class Trace:
-    """``chain``: every tensor is used by the next layer only."""
+    """Layers in execution order. ``chain`` is true if each tensor is read by one operation at most."""
 
     layers: list[TracedLayer]
     chain: bool
 
 
 def trace(model: nn.Module, image_size: int) -> Trace:
-    """Layers, shapes and receptive fields of ``model`` for square images.
+    """Trace a copy of ``model`` for images float32 [1, 3, image_size, image_size].
 
     Raises
     ------
     ValueError
-        the network can't be traced, or the image is too small for it.
+        ``torch.fx`` can't trace the network, or it can't process images of this size.
     """
     model = copy.deepcopy(model).to("meta").eval()
     try:
         graph = fx.symbolic_trace(model)
         tracer = _Tracer(graph)
         tracer.run(torch.empty(1, 3, image_size, image_size, device="meta"))
-    except Exception as error:  # whatever a foreign network's code raises
+    except Exception as error:  # user code can raise anything
         raise ValueError(str(error).splitlines()[0]) from error
     chain = all(len(node.users) <= 1 for node in graph.graph.nodes)
     return Trace(tracer.layers, chain)
 
 
 class _Tracer(fx.Interpreter):
-    """Runs the graph on the meta device and follows the geometry beside it."""
+    """Interpreter of a graph on the meta device, which computes the geometry of each node's output."""
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
@@ -103,7 +110,7 @@ class _Tracer(fx.Interpreter):
             module = self.fetch_attr(str(n.target))
             before = self.geometry[source] if isinstance(source, fx.Node) else None
             input_shape = self.env[source].shape if isinstance(source, fx.Node) else ()
-            main = output[0] if isinstance(output, tuple) else output  # attention gives its weights too
+            main = output[0] if isinstance(output, tuple) else output  # attention returns its weights too
             after = _through_module(module, before, input_shape, main.shape)
             self.geometry[n] = after
             self.layers.append(TracedLayer(str(n.target), module, tuple(main.shape[1:]), after))
@@ -112,7 +119,7 @@ class _Tracer(fx.Interpreter):
         return output
 
     def _through_function(self, node: fx.Node, output: Any) -> Geometry | None:
-        """Sums, concatenations and the like keep a map's rows and columns; whatever doesn't sees everything."""
+        """Return the geometry of a function's output: that of its inputs if shapes agree, else None."""
         if not isinstance(output, torch.Tensor) or output.dim() != 4:
             return None
         sources = [
@@ -151,7 +158,7 @@ def _through_module(
 
 
 def _same(value: Any) -> Any:
-    """The number that stands for rows and columns alike, None where they differ."""
+    """Return the value for both rows and columns; None if they differ."""
     if isinstance(value, tuple):
         return value[0] if len(set(value)) == 1 else None
     return value if isinstance(value, int) else None

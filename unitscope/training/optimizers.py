@@ -1,4 +1,4 @@
-"""From a recipe to parameter groups, an optimizer and a schedule; and the paper's bound on filters."""
+"""Parameter groups, optimizer and schedule of a recipe, and the paper's bound on the RMS of filters."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from torch.optim import lr_scheduler
 from unitscope.errors import InvalidArgument
 from unitscope.training.recipes import Recipe
 
-PAPER_HALF_RANGE = 128.0  # the paper's pixels lie in about [-128, 128]
+PAPER_HALF_RANGE = 128.0  # the paper's inputs range from about -128 to 128
 
 Scheduler = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
 
 
-def _fits(parameter: str, patterns: Iterable[str]) -> str | None:
-    """The first pattern that fits a parameter's name, or that of a module that holds it."""
+def _matching(parameter: str, patterns: Iterable[str]) -> str | None:
+    """Return the first pattern that matches a parameter's name, or the path of a module that contains it."""
     parts = parameter.split(".")
     names = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     return next((p for p in patterns if any(fnmatchcase(name, p) for name in names)), None)
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """What learns, and how fast: one group for each learning rate. What is frozen needs no gradient any more.
+    """Return one optimizer group for each learning rate; set ``requires_grad`` of frozen parameters to False.
 
     Raises
     ------
     InvalidArgument
-        a pattern of the recipe fits nothing, or nothing is left that learns.
+        a pattern of the recipe matches no parameter, or all parameters are frozen.
     """
     groups: dict[str | None, list[nn.Parameter]] = {None: []}
     used: set[str] = set()
     for name, parameter in model.named_parameters():
-        if frozen := _fits(name, recipe.freeze):
+        if frozen := _matching(name, recipe.freeze):
             used.add(frozen)
             parameter.requires_grad_(False)
             continue
-        if rate := _fits(name, recipe.rates):
+        if rate := _matching(name, recipe.rates):
             used.add(rate)
         groups.setdefault(rate, []).append(parameter)
-    if idle := [pattern for pattern in (*recipe.freeze, *recipe.rates) if pattern not in used]:
+    if unused := [pattern for pattern in (*recipe.freeze, *recipe.rates) if pattern not in used]:
         raise InvalidArgument(
-            reason=f"'{idle[0]}' fits no parameter of the network that another pattern leaves over."
+            reason=f"Pattern '{unused[0]}' matches no parameter, or only those that earlier patterns match."
         )
     learning = [
         {"params": parameters, "lr": recipe.rates[rate] if rate else recipe.learning_rate}
@@ -52,12 +52,12 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]
         if parameters
     ]
     if not learning:
-        raise InvalidArgument(reason="All parameters are frozen: nothing would learn.")
+        raise InvalidArgument(reason="All parameters are frozen: leave at least one layer out of freeze.")
     return learning
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over ``parameter_groups``."""
+    """Make the recipe's optimizer over ``parameter_groups``, and raise as they do."""
     groups = parameter_groups(model, recipe)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
@@ -66,7 +66,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Scheduler:
-    """The recipe's schedule; it steps at the end of an epoch (``plateau``: with the validation accuracy)."""
+    """Make the recipe's schedule. It is stepped after each epoch; ``plateau`` needs the validation accuracy."""
     if recipe.schedule == "plateau":
         return lr_scheduler.ReduceLROnPlateau(
             optimizer, mode="max", factor=recipe.lr_gamma, patience=recipe.patience, threshold=0.0
@@ -79,7 +79,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Scheduler
 
 
 def freeze_statistics(model: nn.Module) -> None:
-    """Put modules whose parameters are all frozen into evaluation mode: batch norm keeps its statistics."""
+    """Switch modules whose own parameters are all frozen to evaluation mode: batch norm keeps its statistics."""
     for module in model.modules():
         parameters = list(module.parameters(recurse=False))
         if parameters and not any(parameter.requires_grad for parameter in parameters):
@@ -87,10 +87,11 @@ def freeze_statistics(model: nn.Module) -> None:
 
 
 def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> list[tuple[nn.Conv2d, float]]:
-    """Each convolution with the largest RMS of its filters (paper, section 3); nothing if the recipe sets none.
+    """Return each convolution with the largest RMS allowed for its filters (paper, section 3).
 
-    A filter that sees pixels of half the range has to be twice as large for the same response: the first layer's
-    bound is scaled so. The deeper layers see responses, whose range doesn't depend on that of the pixels.
+    The result is empty if the recipe sets no bound. The recipe's bound is meant for inputs from -128 to 128. For
+    inputs of a smaller range the first convolution's bound is larger in proportion, so that its responses keep
+    their range; the bounds of the other convolutions are not scaled.
     """
     if recipe.filter_rms is None:
         return []
@@ -103,7 +104,7 @@ def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> l
 
 @torch.no_grad()
 def bound_filters(bounds: list[tuple[nn.Conv2d, float]]) -> None:
-    """Scale each filter [C, h, w] whose RMS exceeds its bound back to it, in place."""
+    """Scale down each filter [C, h, w] whose RMS exceeds its bound, in place, so that its RMS equals the bound."""
     for convolution, bound in bounds:
         rms = convolution.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         convolution.weight.mul_((bound / rms.clamp(min=1e-12)).clamp(max=1.0))
