@@ -152,8 +152,8 @@ class NetworkDescription(BaseModel):
     def convolutions(self) -> list[LayerDescription]:
         return [layer for layer in self.layers if layer.kind == "Conv2d"]
 
-    def find_convolution(self, wanted: str) -> LayerDescription:
-        """Return the convolution called ``wanted``: ``5`` or ``conv5`` for the fifth, or a module path.
+    def find_convolution(self, identifier: str) -> LayerDescription:
+        """Return the convolution called ``identifier``: ``5`` or ``conv5`` for the fifth, or a module path.
 
         In networks whose layers have names, a number refers to the name: in a ZFNet without conv3 and conv4, ``5``
         is conv5, the third and last convolution.
@@ -165,24 +165,24 @@ class NetworkDescription(BaseModel):
         NotAConvolution
             the layer is not a ``Conv2d``.
         AmbiguousLayer
-            ``wanted`` is a number, and the network is not a chain whose convolutions could be numbered.
+            ``identifier`` is a number, and the network is not a chain whose convolutions could be numbered.
         """
         network = self.specification.name
         choices = self._choices()
         named = any(layer.name for layer in self.layers)
-        name = f"conv{int(wanted)}" if named and NUMBER.fullmatch(wanted) else wanted
+        name = f"conv{int(identifier)}" if named and NUMBER.fullmatch(identifier) else identifier
         for layer in self.layers:
-            if wanted == layer.path or name == layer.name:
+            if identifier == layer.path or name == layer.name:
                 if layer.kind != "Conv2d":
-                    raise NotAConvolution(layer=wanted, network=network, kind=layer.kind, choices=choices)
+                    raise NotAConvolution(layer=identifier, network=network, kind=layer.kind, choices=choices)
                 return layer
-        if NUMBER.fullmatch(wanted) and not named:
+        if NUMBER.fullmatch(identifier) and not named:
             if not self.chain:
-                raise AmbiguousLayer(network=network, layer=wanted, choices=choices)
-            position = int(wanted)
+                raise AmbiguousLayer(network=network, layer=identifier, choices=choices)
+            position = int(identifier)
             if 1 <= position <= len(self.convolutions()):
                 return self.convolutions()[position - 1]
-        raise NoSuchLayer(network=network, layer=wanted, choices=choices)
+        raise NoSuchLayer(network=network, layer=identifier, choices=choices)
 
     def _choices(self) -> str:
         labels = [f"{c.name} ({c.path})" if c.name else c.path for c in self.convolutions()]

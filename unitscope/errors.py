@@ -85,4 +85,4 @@ class NoSuchFile(UnitscopeError):
 
 
 class DownloadFailed(UnitscopeError):
-    """{url} could not be downloaded: {reason}. The partial file was removed. Try again, or give a local copy."""
+    """{url} could not be downloaded: {reason}. No file was saved. Try again, or use a local copy."""

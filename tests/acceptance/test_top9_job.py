@@ -195,7 +195,7 @@ def test_an_image_that_changed_is_left_out_and_said_so(
     assert summary["images_left_out"] == 4  # two objects in each
     assert summary["images"] == 36
     logs = analyze("logs", job).stdout
-    assert "changed since it was registered" in logs
+    assert "has changed since it was registered" in logs
     assert files[1].name in logs
 
 

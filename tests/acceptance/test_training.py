@@ -199,4 +199,4 @@ def test_few_images_of_each_class_other_layers_and_given_weights(home: tuple[Ana
 def test_a_network_that_breaks_down_is_stopped_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:
     analyze, _ = home
     job = submit(analyze, "--optimizer", "sgd", "--learning-rate", 10, "--wait", code=1)
-    assert "the loss of epoch 1, batch" in analyze.json("status", job)["error"]
+    assert "The loss of epoch 1, batch" in analyze.json("status", job)["error"]

@@ -123,7 +123,7 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path, tensors: Any) -> N
     saved(file, {name: tensor for name, tensor in tensors.items() if "classifier" not in name})
     refused_weights(file, 2, ("6 tensors are missing", "classifier.1.weight"))
     saved(file, {**tensors, "more": torch.zeros(1)})
-    refused_weights(file, 2, ("1 tensors are foreign", "more"))
+    refused_weights(file, 2, ("1 tensors are unexpected", "more"))
 
 
 def test_weights_that_do_not_fit_are_refused_through_the_command_line(home: Home, weights: Path) -> None:
@@ -231,26 +231,26 @@ def test_bits_that_are_no_numbers_are_refused(tmp_path: Path, tensors: Any, kind
 def test_weights_of_other_things_too_are_refused(tmp_path: Path, tensors: Any) -> None:
     refused_weights(saved(tmp_path / "x.pth", {**tensors, "epoch": 3}), 2, ("no dictionary of tensors",))
     twice = {**tensors, "module.classifier.6.bias": tensors["classifier.6.bias"]}
-    refused_weights(saved(tmp_path / "x.pth", twice), 2, ("both with and without",))
+    refused_weights(saved(tmp_path / "x.pth", twice), 2, ("with and without the prefix",))
 
 
 def test_names_of_tensors_are_cut_in_messages(tmp_path: Path, tensors: Any) -> None:
     file = saved(tmp_path / "x.pth", {**tensors, "x" * 1_000_000: torch.zeros(1)})
-    assert len(refused_weights(file, 2, ("1 tensors are foreign",))) < 1000
+    assert len(refused_weights(file, 2, ("1 tensors are unexpected",))) < 1000
 
 
 def test_weights_of_many_gigabytes_are_not_read(tmp_path: Path) -> None:
     for name in ("x.safetensors", "x.pth"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(LARGEST_FILE + 1)
-        refused_weights(tmp_path / name, 2, ("bytes are too many",))
+        refused_weights(tmp_path / name, 2, ("bytes exceed the limit",))
 
 
 def test_a_pipe_does_not_hold_the_reader_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pth")
     (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
     for name in ("pipe.pth", "zero.safetensors"):
-        refused_weights(tmp_path / name, 4, ("There is no file",))
+        refused_weights(tmp_path / name, 4, ("does not exist",))
 
 
 @pytest.fixture(scope="module")

@@ -222,7 +222,7 @@ def load_network(
 def _classes_of(weights: Weights, built: Callable[[int], nn.Module]) -> int | None:
     """Return the number of classes of weights: the length of a dimension that depends on the number of classes.
 
-    It is found by comparing the shapes of networks for 2 and 3 classes; None if no tensor tells.
+    It is found by comparing the shapes of networks for 2 and 3 classes; None if no shape depends on it.
     """
     with Unallocated():
         two, three = (built(classes).state_dict() for classes in (2, 3))
@@ -291,7 +291,7 @@ def _check_network(network: object) -> None:
         )
 
 
-def find_class(network: Network, name: str, wanted: int | str) -> int:
+def find_class(network: Network, name: str, value: int | str) -> int:
     """Return the index of a class given by index or name; ``name`` is the argument's name in error messages.
 
     Raises
@@ -299,13 +299,13 @@ def find_class(network: Network, name: str, wanted: int | str) -> int:
     InvalidArgument
         the network has no such class.
     """
-    if not isinstance(wanted, str):
-        return whole_number(name, wanted, 0, network.classes - 1)
+    if not isinstance(value, str):
+        return whole_number(name, value, 0, network.classes - 1)
     names = network.class_names or ()
-    if wanted not in names:
+    if value not in names:
         known = ", ".join(names[:SHOWN_NAMES]) or "none (give class_names to the network)"
-        raise InvalidArgument(reason=f"{name} can't be {wanted!r}. Class names of {network.name}: {known}.")
-    return names.index(wanted)
+        raise InvalidArgument(reason=f"{name} can't be {value!r}. Class names of {network.name}: {known}.")
+    return names.index(value)
 
 
 def check_unit(layer: LayerDescription, unit: object) -> int:

@@ -169,7 +169,7 @@ def train(
     data = _classified(*_split(images), network.class_names if isinstance(network, Network) else None)
     with torch.random.fork_rng([chosen_device] if chosen_device.type == "cuda" else []):
         torch.manual_seed(seed)
-        start = _initial(network, data, chosen, size, anew="init" in changes)
+        start = _initial(network, data, chosen, size, reinitialise="init" in changes)
         run = _Run(start, data, chosen, seed, chosen_device)
         images_seen = chosen.epochs * (len(data.training) + len(data.validation))
         with exact_float32(chosen_device), bar("train", images_seen, "images", progress) as shown:
@@ -242,8 +242,10 @@ def _relabelled(images: ImageSet, names: Sequence[str]) -> list[ImageSource]:
     return [replace(source, label=labels[source.label]) for source in images.sources]
 
 
-def _initial(network: Network | str, data: _Data, recipe: Recipe, size: int | None, *, anew: bool) -> Network:
-    """Return the network to train, with its weights initialised again if ``anew``."""
+def _initial(
+    network: Network | str, data: _Data, recipe: Recipe, size: int | None, *, reinitialise: bool
+) -> Network:
+    """Return the network to train, with its weights initialised again if ``reinitialise``."""
     if isinstance(network, Network):
         if size is not None:
             raise InvalidArgument(reason="size can't be set for a Network, which has its own. Leave it out.")
@@ -262,7 +264,7 @@ def _initial(network: Network | str, data: _Data, recipe: Recipe, size: int | No
             class_names=network.class_names or data.class_names,
             name=network.name,
         )
-        if anew:
+        if reinitialise:
             initialise(start.model, recipe.init)
         return start
     pixels = input_defaults(network).size if size is None else whole_number("size", size, LEAST_SIZE, LARGEST_SIZE)

@@ -186,7 +186,7 @@ class Choice:
     reason: str
 
 
-def choose_engine(model: nn.Module, layer: str, grid: Grid, wanted: EngineName = "auto") -> Choice:
+def choose_engine(model: nn.Module, layer: str, grid: Grid, requested: EngineName = "auto") -> Choice:
     """Choose an engine.
 
     ``auto`` chooses the incremental engine if it needs less than ``WORTHWHILE`` of the full engine's
@@ -197,17 +197,17 @@ def choose_engine(model: nn.Module, layer: str, grid: Grid, wanted: EngineName =
     ----------
     model, layer, grid
         see ``Full`` and ``Incremental``.
-    wanted
+    requested
         the requested engine.
     """
     full = Full(model, layer, grid)
-    if wanted == "full":
+    if requested == "full":
         return Choice(full, "requested")
     try:
         incremental = Incremental(model, layer, grid)
     except ValueError as error:
         return Choice(full, f"the incremental engine doesn't support this network: {error}")
-    if wanted == "incremental":
+    if requested == "incremental":
         return Choice(incremental, "requested")
     share = incremental.multiplications() / full.multiplications()
     reason = f"the incremental engine needs {share:.0%} of the full engine's multiplications"

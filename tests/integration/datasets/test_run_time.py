@@ -62,7 +62,7 @@ def test_image_spoiled_after_registration_is_skipped_with_a_reason(
 
 def test_changed_image_says_that_it_changed(ten: list[ImageSource]) -> None:
     spoil(ten[0], "changed")
-    with pytest.raises(UnreadableImage, match="changed since it was registered"):
+    with pytest.raises(UnreadableImage, match="has changed since it was registered"):
         read_image(ten[0], 8)
 
 

@@ -113,8 +113,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a second one": ([np.zeros((8, 8, 3), np.uint8), np.zeros(8, np.uint8)], r"images\[1\].*shape \[8\]"),
     "16 bits": (Image.new("I;16", (8, 8)), "mode I;16"),
     "floating point": (Image.new("F", (8, 8)), "mode F"),
-    "none": ([], "list is empty"),
-    "a number": (7, r"images\[0\] is no image but a int"),
+    "none": ([], "list of images is empty"),
+    "a number": (7, r"images\[0\] is a int, not an image"),
     "tensors": ([torch.zeros(3, 8, 8)], "no image but a Tensor"),
 }
 
@@ -130,7 +130,7 @@ def test_folders_and_files_that_are_not_there_are_named(tmp_path: Path, paths: l
     with pytest.raises(NoSuchFile, match="nothing"):
         collect(tmp_path / "nothing")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InvalidArgument, match=r"has no images \(.*\.jpg"):
+    with pytest.raises(InvalidArgument, match=r"contains no images \(.*\.jpg"):
         class_folders(tmp_path)
     with pytest.raises(InvalidArgument, match="is a folder"):
         collect([paths[0], tmp_path])

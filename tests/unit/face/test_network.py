@@ -190,7 +190,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[UnitscopeError], str]] = {
     "too small for it": (
         lambda _: us.describe(us.Network(nn.Sequential(nn.Conv2d(3, 4, 17)), size=16)),
         InvalidArgument,
-        "Sequential can't take images of 16 pixels.*another size",
+        "Sequential can't process images of 16 pixels.*another size",
     ),
     "unknown": (lambda _: us.load_network("resnet19"), NoSuchNetwork, "did you mean resnet18"),
     "no file": (lambda p: us.load_network("resnet18", p / "w.pth"), NoSuchFile, "w.pth"),
@@ -202,7 +202,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[UnitscopeError], str]] = {
         InvalidArgument,
         "1 names for 3",
     ),
-    "option": (lambda _: us.load_network("resnet18", fc=3), InvalidArgument, "fc is for zfnet"),
+    "option": (lambda _: us.load_network("resnet18", fc=3), InvalidArgument, "resnet18 has no option fc"),
     "module for a network": (lambda _: us.describe(Residual()), InvalidArgument, r"unitscope.Network\(model\)"),  # type: ignore[arg-type]
 }
 
@@ -227,7 +227,7 @@ def test_what_is_wrong_is_named(case: str, tmp_path: Path) -> None:
 def test_a_class_is_said_by_index_or_name(residual: us.Network) -> None:
     assert find_class(residual, "label", "green") == find_class(residual, "label", 1) == 1
     assert [residual.class_name(index) for index in range(5)] == ["blue", "green", "red", "3", "4"]
-    for wanted, says in ((3, "0 to 2"), (-1, "0 to 2"), ("cat", "blue, green, red"), (1.5, "whole number")):
+    for wanted, says in ((3, "0 to 2"), (-1, "0 to 2"), ("cat", "blue, green, red"), (1.5, "integer from 0 to 2")):
         with pytest.raises(InvalidArgument, match=f"label can't be {wanted!r}.*{says}"):
             find_class(residual, "label", wanted)  # type: ignore[arg-type]
 

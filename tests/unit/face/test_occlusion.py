@@ -133,7 +133,7 @@ def test_a_network_that_can_not_be_traced_runs_whole(residual: us.Network, paths
     network = us.Network(trained_looking(Untraceable()), size=SIZE, mean=residual.mean, std=residual.std)
     found = us.occlude(network, paths[2], patch=PATCH, stride=STRIDE, engine="incremental")
     assert found.engine == "full"
-    assert "can't serve" in found.engine_reason
+    assert "doesn't support this network" in found.engine_reason
     expected = us.occlude(residual, paths[2], patch=PATCH, stride=STRIDE, engine="full")
     np.testing.assert_allclose(found.maps.activation, expected.maps.activation, rtol=1e-4)
 
@@ -159,7 +159,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "label": ({"label": 3}, "label can't be 3.*0 to 2"),
     "target": ({"target": "cat"}, "target can't be 'cat'.*blue, green, red"),
     "seed": ({"seed": -1}, "seed can't be -1"),
-    "device": ({"device": "tpu7"}, "device 'tpu7' can't be used"),
+    "device": ({"device": "tpu7"}, "Device 'tpu7' can't be used"),
 }
 
 
@@ -179,7 +179,7 @@ OTHERS: dict[str, tuple[Callable[[us.Network, list[Path]], object], type[Excepti
         InvalidArgument,
         "no convolution",
     ),
-    "module": (lambda n, p: us.occlude(n.model, p[0]), InvalidArgument, "Give a Network"),  # type: ignore[arg-type]
+    "module": (lambda n, p: us.occlude(n.model, p[0]), InvalidArgument, "must be a Network"),  # type: ignore[arg-type]
 }
 
 

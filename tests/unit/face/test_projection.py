@@ -134,7 +134,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, list[Path]], object], type[Exceptio
     "place": (
         lambda n, p: us.project(n, "stem", unit=0, image=p[0], place=7),  # type: ignore[arg-type]
         InvalidArgument,
-        "place can't be 7. It is a pair",
+        "place can't be 7. It must be a pair",
     ),
     "several": (lambda n, p: us.project(n, "stem", unit=0, image=p), InvalidArgument, "these are 24"),  # type: ignore[arg-type]
 }
@@ -154,7 +154,9 @@ def test_what_does_not_fire_has_no_projection(residual: us.Network, paths: list[
     model = residual.model
     with torch.no_grad():
         model.stem.weight[2], model.stem.bias[2] = 0, -1  # type: ignore[index, operator]
-    with pytest.raises(UnitNotFiring, match=r"Unit 2 of layer 'stem' is not positive anywhere on .*0\.png"):
+    with pytest.raises(
+        UnitNotFiring, match=r"Unit 2 of layer 'stem' has no positive activation anywhere on .*0\.png"
+    ):
         us.project(us.Network(model, size=SIZE), "stem", unit=2, image=paths[0])
 
 

@@ -257,7 +257,9 @@ def test_a_dead_unit_has_no_picture(residual: us.Network, photos: Path) -> None:
     assert 6 in found.dead
     assert not [row for row in found.rows() if row["unit"] == 6]
     for draw in (found.figure, found.picture):
-        with pytest.raises(UnitNotFiring, match=r"Unit 6 of layer 'inner\.conv2' is not positive on any of 24"):
+        with pytest.raises(
+            UnitNotFiring, match=r"Unit 6 of layer 'inner\.conv2' has no positive activation on any of 24"
+        ):
             draw(6)  # type: ignore[operator]
 
 
@@ -273,7 +275,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
         InvalidArgument,
         "projection can't be 'deconv'. Choose one of 'deconvnet', 'guided', 'gradient'",
     ),
-    "device": (lambda n, p: us.top9(n, LAYER, p, device="gpu"), InvalidArgument, "device 'gpu' can't be used"),
+    "device": (lambda n, p: us.top9(n, LAYER, p, device="gpu"), InvalidArgument, "Device 'gpu' can't be used"),
     "classes": (lambda n, p: us.top9(n, LAYER, p / "red", per_class=True), InvalidArgument, "needs classes"),
     "ranking": (
         lambda n, p: us.top9(n, LAYER, p).rows("best"),  # type: ignore[arg-type]
@@ -284,7 +286,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
     "class rows": (lambda n, p: us.top9(n, LAYER, p).rows("class"), InvalidArgument, "per_class=True"),
     "not searched": (lambda n, p: us.top9(n, LAYER, p, units=1).figure(2), InvalidArgument, "was not searched"),
     "columns": (lambda n, p: us.top9(n, LAYER, p).sheet(columns=0), InvalidArgument, "columns can't be 0"),
-    "module": (lambda n, p: us.top9(n.model, LAYER, p), InvalidArgument, "Give a Network, not a Residual"),  # type: ignore[arg-type]
+    "module": (lambda n, p: us.top9(n.model, LAYER, p), InvalidArgument, "must be a Network, not a Residual"),  # type: ignore[arg-type]
 }
 
 
@@ -297,7 +299,7 @@ def test_what_is_wrong_is_named(case: str, residual: us.Network, photos: Path) -
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_named(residual: us.Network, photos: Path) -> None:
-    with pytest.raises(InvalidArgument, match=r"device 'cuda' can't be used.*'cpu'"):
+    with pytest.raises(InvalidArgument, match=r"Device 'cuda' can't be used.*'cpu'"):
         us.top9(residual, LAYER, photos, device="cuda")
 
 

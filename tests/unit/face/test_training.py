@@ -155,7 +155,7 @@ def test_classes_of_the_images_are_those_of_the_networks_names(photos: Path) -> 
     assert found.network.class_names == ("red", "blue", "green")
     image = photos / "red" / "0.png"
     assert us.occlude(found.network, image, patch=8).label == 0
-    with pytest.raises(InvalidArgument, match="not among those of the network: blue, green"):
+    with pytest.raises(InvalidArgument, match="classes that the network does not have: blue, green"):
         us.train(us.Network(model, size=SIZE, class_names=["red", "b", "g"]), photos, RECIPE)
 
 
@@ -202,18 +202,18 @@ class Wide(nn.Module):
 
 
 WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], str]] = {
-    "recipe": (lambda n, p: us.train(n, p, "zfnett"), InvalidArgument, "no recipe 'zfnett'"),
+    "recipe": (lambda n, p: us.train(n, p, "zfnett"), InvalidArgument, "Recipe 'zfnett' does not exist"),
     "field": (lambda n, p: us.train(n, p, epoch=3), InvalidArgument, "no 'epoch'"),
     "value": (
         lambda n, p: us.train(n, p, optimizer="lion"),
         InvalidRecipe,
-        "optimizer of a recipe can't be 'lion'",
+        "The recipe's optimizer can't be 'lion'",
     ),
     "network": (lambda n, p: us.train("zfnett", p, epochs=1), NoSuchNetwork, "did you mean zfnet"),
     "folder": (lambda n, p: us.train(n, p / "no"), NoSuchFile, "no"),
     "one class": (lambda n, p: us.train(n, p / "red"), InvalidArgument, "at least two classes"),
     "three": (lambda n, p: us.train(n, [p, p, p]), InvalidArgument, "pair of folders, not 3"),  # type: ignore[arg-type]
-    "size": (lambda n, p: us.train(n, p, size=64), InvalidArgument, "size is for networks by name"),
+    "size": (lambda n, p: us.train(n, p, size=64), InvalidArgument, "size can't be set for a Network"),
     "seed": (lambda n, p: us.train(n, p, seed=-1), InvalidArgument, "seed can't be -1"),
     "few classes": (
         lambda n, p: us.train(us.Network(Wide(), size=32), p),
@@ -223,7 +223,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
     "too small": (
         lambda n, p: us.train(us.Network(nn.Conv2d(3, 4, 17), size=16), p),
         InvalidArgument,
-        "can't take images of 16 pixels",
+        "can't process images of 16 pixels",
     ),
     "frozen": (
         lambda n, p: us.train(us.Network(Residual().requires_grad_(False), size=32), p),
@@ -233,7 +233,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
     "nothing fits": (
         lambda n, p: us.train(n, p, freeze=("layer9",)),
         InvalidArgument,
-        "'layer9' fits no parameter",
+        "'layer9' matches no parameter",
     ),
     "explodes": (
         lambda n, p: us.train(n, p, optimizer="sgd", learning_rate=10, epochs=50),
@@ -254,5 +254,5 @@ def test_images_of_other_classes_do_not_validate(residual: us.Network, photos: P
     shutil.copytree(photos, tmp_path / "val")
     (tmp_path / "val" / "red").rename(tmp_path / "val" / "pink")
     network = us.Network(residual.model, size=SIZE)
-    with pytest.raises(InvalidArgument, match="not among those of the training images: pink"):
+    with pytest.raises(InvalidArgument, match="classes that the training images do not have: pink"):
         us.train(network, (photos, tmp_path / "val"), RECIPE)

@@ -127,13 +127,25 @@ def test_a_specification_names_layers_once_and_in_one_order() -> None:
 
 
 WRONG: dict[str, tuple[str, Mapping[str, Any], str]] = {
-    "fc": ("cifar-cnn", {"fc": 16}, "fc is for zfnet, zfnet-paper, zfnet-wide, not for cifar-cnn"),
-    "maps": ("resnet18", {"maps": (1, 2, 3)}, "maps is for zfnet, zfnet-paper, zfnet-wide, not for resnet18"),
-    "without": ("alexnet", {"without": ("conv3",)}, "without is for zfnet, .*, not for alexnet"),
+    "fc": (
+        "cifar-cnn",
+        {"fc": 16},
+        "cifar-cnn has no option fc. Networks that have it: zfnet, zfnet-paper, zfnet-wide",
+    ),
+    "maps": (
+        "resnet18",
+        {"maps": (1, 2, 3)},
+        "resnet18 has no option maps. Networks that have it: zfnet, zfnet-paper, zfnet-wide",
+    ),
+    "without": (
+        "alexnet",
+        {"without": ("conv3",)},
+        "alexnet has no option without. Networks that have it: zfnet, ",
+    ),
     "layer": ("zfnet", {"without": ("conv3", "conv9")}, "'conv9' .* conv3, conv4, conv5, fc6, fc7"),
     "first layer": ("zfnet-wide", {"without": ("conv1",)}, "'conv1' .* conv3, conv4, conv5, fc6, fc7"),
     "size": ("cifar-cnn", {"size": 16, "maps": (1, 1, 1)}, "maps is for"),
-    "too small": ("zfnet-paper", {"size": 33}, "zfnet-paper can't take images of 33 pixels"),
+    "too small": ("zfnet-paper", {"size": 33}, "zfnet-paper can't process images of 33 pixels"),
 }
 
 

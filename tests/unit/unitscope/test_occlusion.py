@@ -314,7 +314,7 @@ def test_other_errors_are_not_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) 
 def test_broken_weights_are_said_to_be_broken(engine: Any, parameter: str, value: float) -> None:
     model = known()
     model.get_parameter(parameter).data[0] = value
-    with pytest.raises(NotFinite, match="an occluded image gave a value that is not a finite number"):
+    with pytest.raises(NotFinite, match="An occluded image produced a value that is not a finite number"):
         sweep(engine(model, "conv", GRID), unit=0).run(photos(), LABELS)
 
 

@@ -198,7 +198,7 @@ def test_a_figure_says_what_was_approximated() -> None:
     assert "approximate" not in occlusion_pictures._facts(maps)
     approximate = dataclasses.replace(maps, error=0.012, computed=np.eye(4, dtype=bool))
     facts = occlusion_pictures._facts(approximate)
-    assert "approximate: 4 of 16 places computed" in facts
+    assert "approximate: 4 of 16 positions computed" in facts
     assert "1.2 %" in facts
 
 

@@ -161,7 +161,7 @@ def test_a_full_disk_ends_the_writing_with_one_warning(
         cache.store(number, picture(number))
     assert len(calls) == 4
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "no more pixels are kept" in caplog.text
+    assert "no more images are stored in the pixel cache" in caplog.text
     assert cache.gather(range(COUNT))[1].tolist() == [number < 3 for number in range(COUNT)]
 
 

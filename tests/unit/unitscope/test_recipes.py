@@ -53,11 +53,11 @@ def test_changes_are_read_as_the_field_wants_them() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"learning_rate": "fast"}, "learning_rate of a recipe can't be 'fast'"),
-        ({"learning_rate": "nan"}, "learning_rate of a recipe can't be 'nan'"),
-        ({"epochs": "0"}, "epochs of a recipe can't be '0'"),
+        ({"learning_rate": "fast"}, "The recipe's learning_rate can't be 'fast'"),
+        ({"learning_rate": "nan"}, "The recipe's learning_rate can't be 'nan'"),
+        ({"epochs": "0"}, "The recipe's epochs can't be '0'"),
         ({"optimizer": "magic"}, "'adam', 'adamw' or 'sgd'"),
-        ({"speed": "1"}, "no 'speed'"),
+        ({"speed": "1"}, "no field 'speed'"),
         ({"rates": {"conv1": "-1"}}, "rates"),
     ],
 )
@@ -67,7 +67,7 @@ def test_wrong_changes_are_named(changes: dict[str, Any], says: str) -> None:
 
 
 def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
-    with pytest.raises(InvalidArgument, match=r"no recipe 'zfnett'.*zfnet-paper"):
+    with pytest.raises(InvalidArgument, match=r"Recipe 'zfnett' does not exist.*zfnet-paper"):
         recipe_for("zfnett", None, {})
 
 

@@ -109,7 +109,7 @@ def test_units_are_those_asked_for() -> None:
 def test_a_map_that_is_no_number_is_an_error() -> None:
     model = identity()
     model[0].weight.data[1, 1] = float("nan")
-    with pytest.raises(NotFinite, match="layer 0"):
+    with pytest.raises(NotFinite, match="Layer 0"):
         search(model, {"0": range(3)}, [batch(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))])
 
 
@@ -264,5 +264,5 @@ def test_a_minimum_that_is_not_finite_is_an_error() -> None:
     pixels = torch.full((1, 3, 2, 2), 128, dtype=torch.uint8)
     pixels[0, 1, 0, 0] = 0
     model[0].bias = nn.Parameter(torch.tensor([0.0, -3e38, 0.0]))
-    with pytest.raises(NotFinite, match="layer 0"):
+    with pytest.raises(NotFinite, match="Layer 0"):
         search(model, {"0": range(3)}, [batch(pixels)], bottom=True)

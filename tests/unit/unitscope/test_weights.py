@@ -64,7 +64,7 @@ def test_all_else_must_fit() -> None:
     for wrong, says in (
         (without, "1 tensors are missing .*conv1.weight"),
         (headless, "1 tensors are missing .*fc.bias"),
-        ({**weights, "more": torch.zeros(1)}, "1 tensors are foreign .*more"),
+        ({**weights, "more": torch.zeros(1)}, "1 tensors are unexpected .*more"),
         ({**weights, "conv1.weight": torch.zeros(1, 2)}, r"conv1.weight is \[1, 2\]"),
         ({**weights, "conv1.weight": weights["conv1.weight"].to_sparse()}, "sparse"),
     ):
