@@ -115,7 +115,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "floating point": (Image.new("F", (8, 8)), "mode F"),
     "none": ([], "list of images is empty"),
     "a number": (7, r"images\[0\] is a int, not an image"),
-    "tensors": ([torch.zeros(3, 8, 8)], "no image but a Tensor"),
+    "tensors": ([torch.zeros(3, 8, 8)], "is a Tensor, not an image"),
 }
 
 

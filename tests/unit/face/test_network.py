@@ -236,6 +236,6 @@ def test_a_network_that_is_no_classifier_is_described_and_has_no_classes() -> No
     network = us.Network(Maps(), size=SIZE)
     assert us.describe(network).layers[0].output_shape == (4, 30, 30)
     assert us.describe(network).title == "Maps: input 3 x 32 x 32"
-    with pytest.raises(InvalidArgument, match="no classifier"):
+    with pytest.raises(InvalidArgument, match="not a classifier"):
         network.classes  # noqa: B018
     assert us.Network(Functional(), size=SIZE).classes == CLASSES

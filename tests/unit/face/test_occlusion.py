@@ -153,7 +153,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "engine": ({"engine": "fast"}, "engine can't be 'fast'. Choose one of 'auto', 'full', 'incremental'"),
     "patch": ({"patch": 33}, "patch can't be 33.*1 to 32"),
     "no patch": ({"patch": 0}, "patch can't be 0"),
-    "stride": ({"stride": 0}, "stride can't be 0.*1 on"),
+    "stride": ({"stride": 0}, "stride can't be 0.*at least 1"),
     "approximate": ({"approximate": 1}, "approximate can't be 1"),
     "nan": ({"approximate": float("nan")}, "approximate can't be nan"),
     "label": ({"label": 3}, "label can't be 3.*0 to 2"),
@@ -172,8 +172,8 @@ def test_what_is_wrong_is_named(case: str, residual: us.Network, paths: list[Pat
 
 OTHERS: dict[str, tuple[Callable[[us.Network, list[Path]], object], type[Exception], str]] = {
     "unit": (lambda n, p: us.occlude(n, p[0], unit=8), NoSuchUnit, "no unit 8"),
-    "several": (lambda n, p: us.occlude(n, p), InvalidArgument, "these are 24"),  # type: ignore[arg-type]
-    "maps": (lambda n, p: us.occlude(us.Network(Maps(), size=SIZE), p[0]), InvalidArgument, "no classifier"),
+    "several": (lambda n, p: us.occlude(n, p), InvalidArgument, "a single image, not 24"),  # type: ignore[arg-type]
+    "maps": (lambda n, p: us.occlude(us.Network(Maps(), size=SIZE), p[0]), InvalidArgument, "not a classifier"),
     "no convolution": (
         lambda n, p: us.occlude(us.Network(torch.nn.Flatten(), size=SIZE), p[0]),
         InvalidArgument,

@@ -129,14 +129,14 @@ WRONG: dict[str, tuple[Callable[[us.Network, list[Path]], object], type[Exceptio
     "row": (
         lambda n, p: us.project(n, "stem", unit=0, image=p[0], place=(16, 0)),
         InvalidArgument,
-        "the row of place can't be 16.*0 to 15",
+        "The row of place can't be 16.*0 to 15",
     ),
     "place": (
         lambda n, p: us.project(n, "stem", unit=0, image=p[0], place=7),  # type: ignore[arg-type]
         InvalidArgument,
         "place can't be 7. It must be a pair",
     ),
-    "several": (lambda n, p: us.project(n, "stem", unit=0, image=p), InvalidArgument, "these are 24"),  # type: ignore[arg-type]
+    "several": (lambda n, p: us.project(n, "stem", unit=0, image=p), InvalidArgument, "a single image, not 24"),  # type: ignore[arg-type]
 }
 
 

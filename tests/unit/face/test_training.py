@@ -203,7 +203,7 @@ class Wide(nn.Module):
 
 WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], str]] = {
     "recipe": (lambda n, p: us.train(n, p, "zfnett"), InvalidArgument, "Recipe 'zfnett' does not exist"),
-    "field": (lambda n, p: us.train(n, p, epoch=3), InvalidArgument, "no 'epoch'"),
+    "field": (lambda n, p: us.train(n, p, epoch=3), InvalidArgument, "no field 'epoch'"),
     "value": (
         lambda n, p: us.train(n, p, optimizer="lion"),
         InvalidRecipe,
@@ -218,7 +218,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
     "few classes": (
         lambda n, p: us.train(us.Network(Wide(), size=32), p),
         InvalidArgument,
-        "tells 2 classes apart, the images are of 3",
+        "has 2 classes, but the images have 3",
     ),
     "too small": (
         lambda n, p: us.train(us.Network(nn.Conv2d(3, 4, 17), size=16), p),

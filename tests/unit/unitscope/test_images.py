@@ -25,7 +25,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[ImageSource]:
-    """Images of which some are broken; some are cut out of a larger one."""
+    """Images, some of which are damaged, and some of which are crops of a larger one."""
     folder = tmp_path_factory.mktemp("images")
     found = []
     for number in range(COUNT):
@@ -52,7 +52,7 @@ def cache(tmp_path: Path) -> PixelCache:
 def seen(
     sources: Sequence[ImageSource], cache: PixelCache | None, pad: bool = True
 ) -> tuple[list[tuple[bytes, tuple[int, ...], list[ImageSource]]], list[Skipped]]:
-    """All that a reader sees."""
+    """Return the content of all batches, and the skipped images."""
     skipped: list[Skipped] = []
     found = batches(sources, 4, SIZE, pad=pad, skipped=skipped, cache=cache)
     return [(b.pixels.numpy().tobytes(), tuple(b.pixels.stride()), b.sources) for b in found], skipped
@@ -89,7 +89,7 @@ def test_a_half_filled_cache_gives_the_same_batches(sources: list[ImageSource], 
     assert seen(sources, cache) == seen(sources, None)
 
 
-def test_what_is_cached_is_not_decoded_again(
+def test_cached_images_are_not_decoded_again(
     good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = seen(good, cache)
@@ -97,7 +97,7 @@ def test_what_is_cached_is_not_decoded_again(
     assert seen(good, cache) == first
 
 
-def test_unreadable_images_are_tried_every_time(sources: list[ImageSource], cache: PixelCache) -> None:
+def test_unreadable_images_are_read_again_every_time(sources: list[ImageSource], cache: PixelCache) -> None:
     for _ in range(2):
         assert [item.source.position for item in seen(sources, cache)[1]] == list(BROKEN)
     present = cache.gather(range(COUNT))[1]
@@ -110,7 +110,7 @@ def test_images_without_a_position_are_decoded(good: list[ImageSource], cache: P
     assert not cache.gather(range(COUNT))[1].any()
 
 
-def test_single_images_come_from_the_same_cache(
+def test_single_images_use_the_same_cache(
     sources: list[ImageSource], good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [read_image(source, SIZE) for source in good]
@@ -130,7 +130,7 @@ def test_single_images_come_from_the_same_cache(
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_batches_are_made_while_the_reader_is_busy(
+def test_batches_are_prepared_in_advance(
     good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
     begun: list[int] = []
@@ -148,13 +148,13 @@ def test_batches_are_made_while_the_reader_is_busy(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.1)
-    assert len(begun) == 1 + images.AHEAD  # and no more: they take memory
+    assert len(begun) == 1 + images.AHEAD  # no more, because batches take memory
     reading.close()
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2, 5])
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_reader_that_stops_leaves_no_thread(
+def test_stopping_early_leaves_no_thread(
     good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch, taken: int, cached: bool
 ) -> None:
     decoded: list[int] = []
@@ -170,7 +170,7 @@ def test_a_reader_that_stops_leaves_no_thread(
         next(reading)
     reading.close()
     assert not ours()
-    assert len(decoded) < 8 * (taken + 1 + images.AHEAD)  # what was not begun is not done
+    assert len(decoded) < 8 * (taken + 1 + images.AHEAD)  # queued images are not decoded
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -236,7 +236,7 @@ def test_the_usual_input_is_the_same_to_the_last_bit(
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("shape", [(3, 3, 9, 7), (1, 3, 9, 7), (2, 3, 1, 1), (2, 3, 1, 5), (0, 3, 4, 4)])
-def test_each_channel_has_its_mean_and_deviation(
+def test_each_channel_has_its_mean_and_standard_deviation(
     shape: tuple[int, ...], memory_format: torch.memory_format
 ) -> None:
     pixels = some_pixels(memory_format, shape)
@@ -250,7 +250,7 @@ def test_each_channel_has_its_mean_and_deviation(
             assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_channels_own_values_may_be_equal_in_one_of_both() -> None:
+def test_either_mean_or_std_may_be_equal_for_all_channels() -> None:
     pixels = some_pixels(FORMATS[0])
     found = to_input(pixels, "cpu", (0.5, 0.5, 0.5), (0.5, 0.25, 0.125))
     torch.testing.assert_close(found[:, 2], (pixels[:, 2] / 255 - 0.5) / 0.125)
@@ -258,7 +258,7 @@ def test_a_channels_own_values_may_be_equal_in_one_of_both() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("mean", "std"), [IMAGENET, ((0.5,) * 3, (0.5,) * 3)])
-def test_a_gpus_input_is_a_cpus(mean: Channels, std: Channels) -> None:
+def test_inputs_are_the_same_on_gpu_and_cpu(mean: Channels, std: Channels) -> None:
     pixels = some_pixels(torch.channels_last)
     found = to_input(pixels, "cuda", mean, std)
     assert found.is_contiguous(memory_format=torch.channels_last)

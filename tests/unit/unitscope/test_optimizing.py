@@ -1,4 +1,4 @@
-"""Parameter groups, schedules and the bound on filters."""
+"""Parameter groups, schedules, initial weights, and the bound on filters."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def model() -> nn.Sequential:
     )
 
 
-def test_each_rate_has_a_group_and_the_rest_has_the_recipes(model: nn.Sequential) -> None:
+def test_each_rate_has_a_group_and_other_parameters_have_the_recipes_rate(model: nn.Sequential) -> None:
     groups = parameter_groups(model, Recipe(learning_rate=0.1, rates={"conv1": 0.01, "layer1.*": 0.02}))
     found = {group["lr"]: len(group["params"]) for group in groups}
     assert found == {0.1: 4, 0.01: 2, 0.02: 4}
 
 
-def test_what_is_frozen_needs_no_gradient_and_keeps_its_statistics(model: nn.Sequential) -> None:
+def test_frozen_modules_need_no_gradient_and_keep_their_statistics(model: nn.Sequential) -> None:
     groups = parameter_groups(model, Recipe(freeze=("conv1", "layer1.*", "bn1")))
     assert sum(len(group["params"]) for group in groups) == 2
     assert not model.conv1.weight.requires_grad
@@ -63,7 +63,7 @@ def test_what_is_frozen_needs_no_gradient_and_keeps_its_statistics(model: nn.Seq
         (Recipe(freeze=("*",)), "All parameters are frozen"),
     ],
 )
-def test_patterns_that_fit_nothing_are_refused(model: nn.Sequential, recipe: Recipe, says: str) -> None:
+def test_patterns_that_match_nothing_are_refused(model: nn.Sequential, recipe: Recipe, says: str) -> None:
     with pytest.raises(InvalidArgument, match=says):
         parameter_groups(model, recipe)
 
@@ -91,7 +91,7 @@ def test_the_schedules(model: nn.Sequential) -> None:
     assert cosine == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-5)
 
 
-def test_filters_beyond_the_bound_are_scaled_back_and_the_others_left() -> None:
+def test_only_filters_beyond_the_bound_are_scaled_down() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
     recipe = Recipe(filter_rms=0.1)
     bounds = filter_bounds(model, recipe, std=tuple(0.5 / 128 for _ in range(3)))

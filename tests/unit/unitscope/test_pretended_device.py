@@ -1,6 +1,6 @@
-"""On a device that is pretended: what is waited for, what is held, and that mistakes are noticed there.
+"""The simulated GPU: it detects mistakes; and tests on it of synchronisations and memory.
 
-That results are those of the CPU is seen in ``tests/gpu``; that whole jobs run, in ``tests/integration``.
+``tests/gpu`` compares results with the CPU's; ``tests/integration`` runs whole jobs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def pretended() -> Iterator[PretendedDevice]:
         yield found
 
 
-# --- the pretended device ---
+# --- the simulated device ---
 
 MEETINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
     "a sum": lambda there, beside: there + beside,
@@ -63,13 +63,13 @@ MEETINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
 
 
 @pytest.mark.parametrize("name", MEETINGS)
-def test_tensors_of_both_sides_do_not_meet(pretended: PretendedDevice, name: str) -> None:
+def test_operations_on_both_devices_are_refused(pretended: PretendedDevice, name: str) -> None:
     there, beside = torch.tensor([[0.0, 1, 0], [1, 1, 0]], device="cuda"), torch.tensor([[0.0, 1, 0], [1, 1, 0]])
     with pytest.raises(RuntimeError, match=r"same device|'cuda' device type for generator"):
         MEETINGS[name](there, beside)
 
 
-def test_what_cuda_allows(pretended: PretendedDevice) -> None:
+def test_operations_that_cuda_allows(pretended: PretendedDevice) -> None:
     there = torch.arange(6.0, device="cuda").view(2, 3)
     assert (there + torch.tensor(2.0)).device == (there * 2).device == there[torch.tensor([1, 0])].device == CUDA
     there[torch.tensor([0])] = 5.0
@@ -78,7 +78,7 @@ def test_what_cuda_allows(pretended: PretendedDevice) -> None:
     assert torch.ones(2).add_(1).device.type == "cpu"
 
 
-def test_nothing_of_the_device_becomes_an_array(pretended: PretendedDevice) -> None:
+def test_device_tensors_are_not_converted_to_arrays(pretended: PretendedDevice) -> None:
     there = torch.ones(2, device="cuda")
     for wrong in (there.numpy, lambda: np.asarray(there), lambda: np.stack([there[:1], there[1:]])):
         with pytest.raises(TypeError, match="numpy"):
@@ -97,7 +97,7 @@ def test_gradients_copies_and_views_stay_on_the_device(pretended: PretendedDevic
     assert not any(tensor.is_cuda for tensor in model.to("cpu").state_dict().values())
 
 
-def test_a_number_is_not_read_before_it_has_come(pretended: PretendedDevice) -> None:
+def test_reading_before_the_copy_is_complete_is_detected(pretended: PretendedDevice) -> None:
     number = torch.ones(1, device="cuda").to("cpu", non_blocking=True)
     for read in (number.numpy, number.item, lambda: number + 1):
         with pytest.raises(Mistake, match="on its way"):
@@ -108,7 +108,7 @@ def test_a_number_is_not_read_before_it_has_come(pretended: PretendedDevice) -> 
     assert number.item() == 1
 
 
-def test_memory_is_not_changed_while_it_is_copied(pretended: PretendedDevice) -> None:
+def test_changing_memory_during_a_copy_is_detected(pretended: PretendedDevice) -> None:
     pinned = torch.ones(100_000).pin_memory()
     pinned.to("cuda", non_blocking=True)
     pinned.zero_()
@@ -117,7 +117,7 @@ def test_memory_is_not_changed_while_it_is_copied(pretended: PretendedDevice) ->
 
 
 @pytest.mark.parametrize("forgotten", ["nothing", "wait_stream", "record_stream"])
-def test_streams_wait_for_one_another(forgotten: str) -> None:
+def test_missing_stream_synchronisation_is_detected(forgotten: str) -> None:
     def use() -> None:
         stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
         with torch.cuda.stream(stream):
@@ -139,7 +139,7 @@ def test_streams_wait_for_one_another(forgotten: str) -> None:
             through()
 
 
-def test_waits_are_counted(pretended: PretendedDevice) -> None:
+def test_synchronisations_are_counted(pretended: PretendedDevice) -> None:
     there = torch.arange(4.0, device="cuda")
     before = len(pretended.waits)
     _ = there * 2, there.sum(), there[1:], torch.ones(3).to("cuda", non_blocking=True)
@@ -154,14 +154,14 @@ def test_waits_are_counted(pretended: PretendedDevice) -> None:
         lambda: there[there > 1],
         lambda: there[torch.tensor([0])],
         there.unique,
-        lambda: torch.ones(100_000).to("cuda", non_blocking=True),  # of memory that is not pinned
+        lambda: torch.ones(100_000).to("cuda", non_blocking=True),  # from pageable memory
     ):
         before = len(pretended.waits)
         wait()
         assert len(pretended.waits) == before + 1
 
 
-def test_random_numbers_of_the_device_are_its_own(pretended: PretendedDevice) -> None:
+def test_the_device_has_its_own_random_generator(pretended: PretendedDevice) -> None:
     torch.manual_seed(5)
     of_host = torch.get_rng_state()
     there, state = F.dropout(torch.ones(50, device="cuda")), torch.cuda.get_rng_state()
@@ -181,11 +181,11 @@ def test_memory_is_limited(pretended: PretendedDevice) -> None:
     assert (torch.zeros(200, device="cuda")).sum() == 0
 
 
-# --- nobody waits in a loop ---
+# --- number of synchronisations ---
 
 
 def waits_of(work: Callable[[], object]) -> int:
-    """How often, when it runs for the second time."""
+    """Count the synchronisations of the second of two runs."""
     with PretendedDevice() as found:
         work()
         before = len(found.waits)
@@ -193,7 +193,7 @@ def waits_of(work: Callable[[], object]) -> int:
         return len(found.waits) - before
 
 
-def test_a_search_waits_for_no_batch() -> None:
+def test_the_batches_of_a_search_do_not_synchronise() -> None:
     def searched(count: int) -> int:
         model = network("zfnet", 64).to("cpu")
 
@@ -207,7 +207,7 @@ def test_a_search_waits_for_no_batch() -> None:
     assert searched(24) == searched(4)
 
 
-def test_training_and_validation_wait_for_no_batch() -> None:
+def test_the_batches_of_training_and_validation_do_not_synchronise() -> None:
     def trained(count: int, **recipe: Any) -> int:
         def work() -> None:
             trainer = trainer_on("cuda", optimizer="adam", crop_padding=2, **recipe)
@@ -222,7 +222,7 @@ def test_training_and_validation_wait_for_no_batch() -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_sweep_waits_for_no_batch(engine: str) -> None:
+def test_the_batches_of_a_sweep_do_not_synchronise(engine: str) -> None:
     def swept(at_once: int) -> int:
         def work() -> None:
             sweep = sweep_of("zfnet", engine, "cuda", Grid(64, 16, 12), unit=3)
@@ -234,11 +234,11 @@ def test_a_sweep_waits_for_no_batch(engine: str) -> None:
     assert swept(1) == swept(25)
 
 
-OF_RESULTS = 2  # the values, and the activations
+OF_RESULTS = 2  # synchronisations to fetch values and activations
 
 
-def test_projections_of_a_graph_wait_for_their_results_only() -> None:
-    """Each turn, in which every image of a batch serves another unit, has results of its own."""
+def test_graph_projections_synchronise_for_results_only() -> None:
+    """There is a backward pass, with results of its own, for each unit of an image."""
     pixels, requests = requests_of("graph with sums")
 
     def projected(turns: int) -> int:
@@ -255,7 +255,7 @@ def test_projections_of_a_graph_wait_for_their_results_only() -> None:
 
 
 @pytest.mark.parametrize("road", [road for road, (*_, served) in ROADS.items() if served is not None])
-def test_projections_wait_for_their_results_only(road: str) -> None:
+def test_window_projections_synchronise_for_results_only(road: str) -> None:
     pixels, requests = requests_of(road)
 
     def projected(at_once: int) -> int:
@@ -269,8 +269,8 @@ def test_projections_wait_for_their_results_only(road: str) -> None:
     assert projected(4) - projected(20) == OF_RESULTS * (5 - 1)
 
 
-def test_the_reader_is_only_so_far_ahead(pretended: PretendedDevice) -> None:
-    """Or all images of a search might be in memory at once."""
+def test_the_number_of_queued_batches_is_limited(pretended: PretendedDevice) -> None:
+    """Without a limit, all images of a search could be in memory at once."""
     upload = Uploader("cuda")
     many = [torch.from_numpy(pictures(2, 40, seed)).permute(0, 3, 1, 2) for seed in range(AHEAD + 3)]
     for pixels in many:
@@ -283,7 +283,7 @@ def test_the_reader_is_only_so_far_ahead(pretended: PretendedDevice) -> None:
     assert [note for _, note in readings.rest()] == list(range(3, BEHIND + 3))
 
 
-def test_a_cpu_is_never_behind() -> None:
+def test_on_a_cpu_readings_are_immediate() -> None:
     readings: Readings[str] = Readings(torch.device("cpu"))
     assert list(readings.add([torch.tensor(2), torch.tensor(0.1)], "a")) == [([2.0, float(np.float32(0.1))], "a")]
     assert list(readings.rest()) == []
@@ -292,7 +292,7 @@ def test_a_cpu_is_never_behind() -> None:
 # --- workers ---
 
 
-def test_the_projections_that_a_sweep_shows(pretended: PretendedDevice) -> None:
+def test_the_projections_of_a_sweep(pretended: PretendedDevice) -> None:
     model = network("zfnet", 64, "cuda")
     specification: Any = SimpleNamespace(
         network=SimpleNamespace(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3), path="features.6", layer="conv3"
@@ -325,8 +325,8 @@ def test_an_estimate(pretended: PretendedDevice, engine: str) -> None:
     assert found["seconds_an_image"] > 0
 
 
-def test_one_network_is_kept_and_never_two(monkeypatch: pytest.MonkeyPatch, pretended: PretendedDevice) -> None:
-    """The one before it leaves the device before another comes."""
+def test_one_network_is_cached_and_never_two(monkeypatch: pytest.MonkeyPatch, pretended: PretendedDevice) -> None:
+    """The previous network is released before the next one is loaded."""
     held: list[int] = []
 
     def made(specification: str, *where: object) -> nn.Module:
@@ -364,5 +364,5 @@ def test_one_network_is_kept_and_never_two(monkeypatch: pytest.MonkeyPatch, pret
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
     ],
 )
-def test_words_for_a_lack_of_memory(error: RuntimeError, is_one: bool) -> None:
+def test_out_of_memory_errors_are_recognised(error: RuntimeError, is_one: bool) -> None:
     assert is_out_of_memory(error) == is_one

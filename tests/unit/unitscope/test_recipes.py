@@ -1,4 +1,4 @@
-"""Recipes: the published ones, what may be changed, and what is refused in words that help."""
+"""Recipes: published values, changes, and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unitscope.errors import InvalidArgument
 from unitscope.training.recipes import PRESETS, recipe_for
 
 
-def test_the_defaults_are_the_replications() -> None:
+def test_defaults_are_those_of_the_replications() -> None:
     recipe = recipe_for(None, None, {})[2]
     assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "step")
     assert (recipe.lr_step, recipe.lr_gamma, recipe.batch_size, recipe.epochs) == (15, 0.1, 128, 50)
@@ -44,7 +44,7 @@ def test_recipe_and_network_follow_from_each_other(
     assert recipe_for(recipe, network, {})[:2] == expected
 
 
-def test_changes_are_read_as_the_field_wants_them() -> None:
+def test_changes_are_parsed_by_the_type_of_the_field() -> None:
     changes = parse_changes(["lr=0.01", "lr-step=7", "schedule=cosine", "filter_rms=0.2"])
     recipe = recipe_for("zfnet", None, changes)[2]
     assert (recipe.learning_rate, recipe.lr_step, recipe.schedule, recipe.filter_rms) == (0.01, 7, "cosine", 0.2)
@@ -61,17 +61,17 @@ def test_changes_are_read_as_the_field_wants_them() -> None:
         ({"rates": {"conv1": "-1"}}, "rates"),
     ],
 )
-def test_wrong_changes_are_named(changes: dict[str, Any], says: str) -> None:
+def test_invalid_changes_are_named(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidArgument, match=says):
         recipe_for(None, None, changes)
 
 
-def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
+def test_an_unknown_recipe_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(InvalidArgument, match=r"Recipe 'zfnett' does not exist.*zfnet-paper"):
         recipe_for("zfnett", None, {})
 
 
 @pytest.mark.parametrize("setting", ["lr", "=1", "", "freeze=conv1", "rates=conv1"])
-def test_a_setting_that_is_none_is_refused(setting: str) -> None:
+def test_a_malformed_setting_is_refused(setting: str) -> None:
     with pytest.raises(UsageError):
         parse_changes([setting])
