@@ -17,6 +17,7 @@ from unitscope.tables import as_html, as_text
 from unitscope.vocabulary import Channels
 
 SHOWN_CHOICES = 30
+VERSION = 2  # increase it with every change of the content of a description
 NUMBER = re.compile(r"[0-9]{1,6}")
 HEADINGS = ("layer", "module", "kind", "output", "receptive field", "stride", "parameters")
 NUMBERS = HEADINGS[3:]  # columns aligned to the right
@@ -112,6 +113,7 @@ class NetworkDescription(BaseModel):
     layers: list[LayerDescription]
     parameters: int
     bytes: int  # of parameters and buffers
+    version: int = 1  # VERSION of the code; 1 took functions that keep the size of a map for pointwise
 
     @property
     def title(self) -> str:

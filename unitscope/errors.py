@@ -10,7 +10,7 @@ import inspect
 
 
 class UnitscopeError(Exception):
-    """Base class of the library's errors: {reason}."""
+    """The operation failed: {reason}."""
 
     def __init__(self, **details: object) -> None:
         self.details = details

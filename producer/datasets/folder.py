@@ -9,7 +9,8 @@ from pathlib import Path
 from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
-from unitscope.images.files import SUFFIXES, validates
+from unitscope.images.files import image_files as files_below
+from unitscope.images.files import validates
 
 SPLITS = ("train", "val", "test")
 
@@ -40,13 +41,23 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
 
 
 def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
-    """The image files in folders of these folders, at any depth, as paths relative to ``root``, sorted."""
-    return sorted(
-        path.relative_to(root).as_posix()
-        for top in tops
-        for path in top.glob("*/**/*")
-        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.relative_to(root))
-    )
+    """The image files in folders of these folders, at any depth, as paths relative to ``root``, sorted.
+
+    Links to folders are followed, unless they lead back.
+
+    Raises
+    ------
+    NoDatasetThere
+        a folder can't be read.
+    """
+    found: list[str] = []
+    for top in tops:
+        depth = len(top.relative_to(root).parts)
+        try:
+            found += (path for path in files_below(root, top) if path.count("/") > depth)
+        except OSError as error:
+            raise NoDatasetThere(root=root, kind="folder", reason=f"{error.filename}: {error.strerror}") from error
+    return sorted(found)
 
 
 def fill(
@@ -89,11 +100,6 @@ def fill(
 def holds_classes(folder: Path) -> bool:
     """Whether a folder has folders: ``train`` may be a class as well as a split."""
     return folder.is_dir() and any(inner.is_dir() and inner.name[0] != "." for inner in folder.iterdir())
-
-
-def _is_hidden(path: Path) -> bool:
-    """``.thumbnails`` is no class, and ``._dog.jpg`` no image."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def is_text(name: str) -> bool:

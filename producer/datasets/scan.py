@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from shared.database.catalogue import FoundDataset
-from shared.errors import NoDatasetThere
+from shared.errors import NoDatasetThere, NothingUsable
 from unitscope.images.decoding import BrokenImage, decode, read_file
 
 LARGEST_BATCH = 64  # files
@@ -64,7 +65,6 @@ def scan_files(
 ) -> dict[str, Scanned]:
     """Decode each file (relative to ``root``) once, on all cores; nothing is raised for a bad one."""
     results: dict[str, Scanned] = {}
-    root = root.resolve()
     threads = max(2, os.cpu_count() or 1)
     # Tens of thousands of tiny files: handing over each by itself takes as long as reading it.
     size = max(1, min(LARGEST_BATCH, len(paths) // (8 * threads)))
@@ -78,21 +78,40 @@ def scan_files(
 
 
 def scan_file(root: Path, path: str) -> Scanned:
-    """Decode one file. A link that leads out of ``root``, a resolved path, is refused, like a path that does."""
-    file = root / path
+    """Decode one file. A path that leads out of ``root`` by its words is refused. Links are followed: the owner of
+    the data set made them, often to a larger disk."""
     try:
         path.encode()
-        if not file.resolve().is_relative_to(root):
+        if leads_out(path):
             return BrokenFile("path outside the data set", path)
-        content = read_file(file)
+        content = read_file(root / path)
         image = decode(content)
         return ScannedFile(image.width, image.height, hashlib.sha256(content).hexdigest())
     except UnicodeEncodeError:
         return BrokenFile("name that is no text", repr(path))
     except BrokenImage as broken:
         return BrokenFile(broken.reason, broken.detail)
-    except (OSError, RuntimeError) as error:  # a link to itself
-        return BrokenFile("missing file", str(error))
+
+
+def leads_out(path: str) -> bool:
+    """Whether a path, to be taken from the data set's root, leads out of it by its words."""
+    words = PurePosixPath(path)
+    return words.is_absolute() or ".." in words.parts
+
+
+def require_usable(found: FoundDataset) -> None:
+    """See that a data set has an image.
+
+    Raises
+    ------
+    NothingUsable
+        with the number of images and objects that were left out, by reason.
+    """
+    if found.images:
+        return
+    counts = Counter(problem.reason for problem in found.problems).most_common()
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts)
+    raise NothingUsable(root=found.root, reasons=reasons or "no image has an object, or none is listed")
 
 
 def fingerprint(found: FoundDataset) -> str:

@@ -49,9 +49,10 @@ def read_file(path: Path) -> bytes:
     try:
         if not path.is_file():  # reading a pipe or a device could block for ever
             raise BrokenImage("missing file", path.name)
-        if path.stat().st_size > LARGEST_FILE:
-            raise BrokenImage("file too large", f"{path.stat().st_size} bytes")
-        return path.read_bytes()
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise BrokenImage("file too large", f"{size} bytes")
+        # Files of /proc have size 0, and reading some of them never ends.
+        return path.read_bytes() if size else b""
     except OSError as error:
         raise BrokenImage("missing file", error.strerror or str(error)) from error
 

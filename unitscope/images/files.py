@@ -11,13 +11,15 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 VALIDATION_SHARE = 0.2
 
 
-def image_files(root: Path) -> list[str]:
-    """Return the image files in a folder, at any depth, as sorted POSIX paths relative to it.
+def image_files(root: Path, folder: Path | None = None) -> list[str]:
+    """Return the image files in ``root``, or in a folder below it, at any depth, as sorted paths relative to
+    ``root``.
 
     Symbolic links to folders are followed, except to a folder that contains them. Names that begin with a dot are
     skipped (``.thumbnails``, ``._dog.jpg``).
     """
-    return sorted(path.relative_to(root).as_posix() for path in _files(root, frozenset()))
+    above = frozenset() if folder in (None, root) else frozenset({os.path.realpath(root)})
+    return sorted(path.relative_to(root).as_posix() for path in _files(folder or root, above))
 
 
 def _files(folder: Path, above: frozenset[str]) -> Iterator[Path]:

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from unitscope.geometry.chains import POINTWISE, SAME, Pair, Step, overwrites, step_of
+from unitscope.geometry.chains import POINTWISE, SAME, Step, overwrites, step_of
+from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.occluders import Grid
 
 KINDS = 4  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too

@@ -24,6 +24,11 @@ def _matching(parameter: str, patterns: Iterable[str]) -> str | None:
     return next((p for p in patterns if any(fnmatchcase(name, p) for name in names)), None)
 
 
+def is_frozen(name: str, parameter: nn.Parameter, recipe: Recipe) -> bool:
+    """Whether a parameter must not be trained: it requires no gradient, or the recipe freezes its name."""
+    return not parameter.requires_grad or _matching(name, recipe.freeze) is not None
+
+
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
     """Return one optimizer group for each learning rate; set ``requires_grad`` of frozen parameters to False.
 
@@ -78,16 +83,27 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Scheduler
     return lr_scheduler.StepLR(optimizer, step_size=recipe.lr_step, gamma=recipe.lr_gamma)
 
 
-def freeze_statistics(model: nn.Module) -> None:
-    """Switch modules whose own parameters are all frozen to evaluation mode: batch norm keeps its statistics."""
-    for module in model.modules():
-        parameters = list(module.parameters(recurse=False))
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            module.eval()
+def freeze_statistics(model: nn.Module, *, within_frozen: bool = False) -> None:
+    """Switch modules whose own parameters are all frozen to evaluation mode: batch norm keeps its statistics.
+
+    A batch norm without parameters counts as frozen if all parameters of the smallest enclosing module that has
+    parameters are frozen. ``within_frozen`` is used for modules of a ``model`` without parameters.
+    """
+    everything, own = list(model.parameters()), list(model.parameters(recurse=False))
+    frozen = _all_frozen(everything) if everything else within_frozen
+    if own or any(True for _ in model.buffers(recurse=False)):
+        # Not eval(), which would include trained modules inside.
+        model.training &= not (_all_frozen(own) if own else frozen)
+    for child in model.children():
+        freeze_statistics(child, within_frozen=frozen)
+
+
+def _all_frozen(parameters: Iterable[torch.Tensor]) -> bool:
+    return not any(parameter.requires_grad for parameter in parameters)
 
 
 def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> list[tuple[nn.Conv2d, float]]:
-    """Return each convolution with the largest RMS allowed for its filters (paper, section 3).
+    """Return each convolution that is trained, with the largest RMS allowed for its filters (paper, section 3).
 
     The result is empty if the recipe sets no bound. The recipe's bound is meant for inputs from -128 to 128. For
     inputs of a smaller range the first convolution's bound is larger in proportion, so that its responses keep
@@ -99,7 +115,8 @@ def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> l
     half_range = 0.5 / (sum(std) / len(std))
     bounds = [recipe.filter_rms * (PAPER_HALF_RANGE / half_range if place == 0 else 1.0)
               for place in range(len(convolutions))]  # fmt: skip
-    return list(zip(convolutions, bounds, strict=True))
+    return [(convolution, bound) for convolution, bound in zip(convolutions, bounds, strict=True)
+            if convolution.weight.requires_grad]  # fmt: skip
 
 
 @torch.no_grad()

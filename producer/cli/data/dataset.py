@@ -82,11 +82,13 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     replications do; its files are written as PNG images to the home folder, once. Of Caltech, and of a folder
     without train and val, one image in five is in val, chosen by its path, the others in train.
     """
+    from producer.datasets.scan import require_usable
     from shared.database.catalogue import register
 
     _refuse_foreign_options(kind, options)
     database = app.database  # out of reach? Said before anything is drawn or read
     found = _read(app, kind, root, name or kind, options)
+    require_usable(found)
     _, new = register(database, name or kind, found)
     app.talk.print(
         f"{'Registered' if new else 'Registered before:'} {name or kind}: {len(found.images)} images of "

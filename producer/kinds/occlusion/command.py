@@ -118,6 +118,7 @@ def _print_estimate(app: App, specification: OcclusionSpecification) -> None:
     counted = found["multiplications_of_a_position"].items()
     at_once = f"{found['occluded_images_at_once']} occluded images, of {found['images_at_once']} images at most"
     time = f"{found['seconds_an_image']:.2f} s an image, {found['seconds']:,.0f} s in all on one {found['device']}"
+    before = f"{found['seconds_before_the_first']:.2f} s, once for each worker"
     lines = {
         "sweep": f"{found['images']} images, {found['positions_of_an_image']} positions each",
         "multiplications of a position": ", ".join(
@@ -126,6 +127,7 @@ def _print_estimate(app: App, specification: OcclusionSpecification) -> None:
         "engine": f"{found['engine']}: {found['because']}",
         "at once": at_once,
         "time": time + (", less as far as positions are interpolated" if found["approximate"] else ""),
+        "of it before the first image": before,
     }
     for name, text in lines.items():
         app.out.print(f"{name:30} {text}", soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network
@@ -143,16 +143,25 @@ def _spread(members: Sequence[int], count: int | None) -> list[int]:
 
 def _of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
     """The images that a file of the data set holds: the path is taken from here, or from the data set's root."""
-    root = Path(dataset.root)
-    names = {str(path)}
-    for here in (Path(os.path.abspath(path)), path.parent.resolve() / path.name):
-        if here.is_relative_to(root):
-            names.add(str(here.relative_to(root)))
-    query = select(Image.id).where(Image.dataset_id == dataset.id, Image.path.in_(names))
-    found = list(session.scalars(query))
+    root, here = Path(dataset.root), Path(os.path.abspath(path))
+    above = next((folder for folder in here.parents if folder.resolve() == root.resolve()), None)
+    names = {str(path), *([str(here.relative_to(above))] if above else [])}
+    of_dataset = Image.dataset_id == dataset.id
+    found = list(session.scalars(select(Image.id).where(of_dataset, Image.path.in_(names))))
+    if not found:  # a file that is linked into the data set, by its own path
+        same_name = or_(Image.path == path.name, Image.path.endswith(f"/{path.name}", autoescape=True))
+        rows = session.execute(select(Image.id, Image.path).where(of_dataset, same_name))
+        found = [image for image, name in rows if _is_same_file(root / name, here)]
     if not found:
         raise NoSuchImage(dataset=dataset.name, image=path)
     return found
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is missing
+        return False
 
 
 def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: LayerDescription) -> Job | None:

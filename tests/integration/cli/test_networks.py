@@ -38,7 +38,7 @@ WRONG_NETWORKS: dict[str, tuple[dict[str, Any], int, str]] = {
     "alexnet, too small": ({"name": "alexnet", "image_size": 32}, 2, "alexnet can't process images of 32 pixels"),
     "a transformer of another size": ({"name": "vit_b_16", "image_size": 64}, 2, "vit_b_16 can't process"),
     "an option of another": ({"name": "resnet18", "image_size": 64, "fc": 16}, 2, "resnet18 has no option fc"),
-    "a long name": ({"name": "x" * 99, "image_size": 64}, 4, "no network 'xxx"),
+    "a long name": ({"name": "x" * 99, "image_size": 64}, 4, "Network 'xxx"),
     "a detector": ({"name": "fasterrcnn_resnet50_fpn", "image_size": 64}, 4, "fasterrcnn"),
     "a module": ({"name": "__init__", "image_size": 64}, 4, "'__init__'"),
     "capitals": ({"name": "ResNet18", "image_size": 64}, 4, "resnet18"),

@@ -144,7 +144,7 @@ WRONG: dict[str, tuple[str, Mapping[str, Any], str]] = {
     ),
     "layer": ("zfnet", {"without": ("conv3", "conv9")}, "'conv9' .* conv3, conv4, conv5, fc6, fc7"),
     "first layer": ("zfnet-wide", {"without": ("conv1",)}, "'conv1' .* conv3, conv4, conv5, fc6, fc7"),
-    "size": ("cifar-cnn", {"size": 16, "maps": (1, 1, 1)}, "maps is for"),
+    "size": ("cifar-cnn", {"size": 16, "maps": (1, 1, 1)}, "cifar-cnn has no option maps"),
     "too small": ("zfnet-paper", {"size": 33}, "zfnet-paper can't process images of 33 pixels"),
 }
 
