@@ -1,6 +1,6 @@
-"""Float32 without TF32: both of torch's interfaces can be read within, and say what they said afterwards.
+"""Float32 without TF32: within the context, both of torch's interfaces can be read; afterwards, they are restored.
 
-The settings exist without a GPU, too, where nothing is computed by them.
+The settings also exist on machines without a GPU, where they have no effect.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def as_torch_begins() -> Iterator[None]:
 
 
 def said() -> dict[str, object]:
-    """What each flag says; the kind of the error, where it can't be read."""
+    """Return the value of each flag, or the type of the error if it can't be read."""
     found = {}
     for name, read in FLAGS.items():
         try:
@@ -75,7 +75,7 @@ def said() -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", BEFORE)
-def test_both_interfaces_can_be_read_and_are_set_back(name: str) -> None:
+def test_both_interfaces_can_be_read_and_are_restored(name: str) -> None:
     BEFORE[name]()
     before = said()
     with ieee_precision():
@@ -83,13 +83,13 @@ def test_both_interfaces_can_be_read_and_are_set_back(name: str) -> None:
         assert not MATMUL.allow_tf32
         assert torch.get_float32_matmul_precision() == "highest"
         assert [operation.fp32_precision for operation in OPERATIONS] == ["ieee"] * 3
-        with CUDNN.flags(enabled=True, allow_tf32=False):  # as a network's forward pass may
+        with CUDNN.flags(enabled=True, allow_tf32=False):  # as a network's forward pass could do
             assert not CUDNN.allow_tf32
         assert not CUDNN.allow_tf32
     assert said() == before
 
 
-def test_an_error_within_sets_them_back() -> None:
+def test_settings_are_restored_after_an_error() -> None:
     set_older(True)
     before = said()
     with pytest.raises(ZeroDivisionError), ieee_precision():
