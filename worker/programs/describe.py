@@ -30,7 +30,7 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
     ------
     NoSuchNetwork
     InvalidArgument
-        the network has no such option, or can't process images of that size.
+        the network has no such option, or can't take images of that size.
     """
     with Unallocated():
         model = build(specification)
