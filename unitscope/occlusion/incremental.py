@@ -227,8 +227,8 @@ class _Plan:
 class _Batch:
     """Occluded images whose positions are of one group.
 
-    ``images``, int64 [N] on the device, are indices of clear images; ``places``, int64 [N, 2] on the CPU, are the
-    positions of the square.
+    ``images``, int64 [N] on the device, are indices of clear images; ``places``, int64 [N, 2] on the CPU, are
+    those of the square.
     """
 
     plan: _Plan

@@ -117,7 +117,7 @@ def titles(found: us.Occluded) -> list[str]:
 def test_its_figure_is_the_papers(residual: us.Network, paths: list[Path]) -> None:
     found = us.occlude(residual, paths[2], label="blue", target="red", patch=PATCH, stride=STRIDE)
     text = "\n".join(titles(found))
-    for words in ("(a) image", "(b) activation of unit", "(c) projection of unit", "probability of blue"):
+    for words in ("(a) input image", "(b) activation of unit", "(c) projection of unit", "probability of blue"):
         assert words in text
     assert "probability of red" in text
 
