@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from benchmarks.statements import counted
+from benchmarks.statements import count_statements
 from producer.kinds.top9.best import best_units
 from producer.results.progress import job_events, job_progress, list_jobs
 from shared.database.connection import Database
@@ -145,7 +145,7 @@ def test_as_many_statements_for_a_thousand_as_for_ten(filled: dict[int, Ledger])
     taken: dict[str, dict[int, int]] = {}
     for ask in ASKED:
         for size, ledger in filled.items():
-            with counted(ledger.database) as statements:
+            with count_statements(ledger.database) as statements:
                 ask(ledger, size)
             taken.setdefault(ask.__name__, {})[size] = len(statements)
     assert {name: found for name, found in taken.items() if found[MANY] != found[FEW]} == {}
