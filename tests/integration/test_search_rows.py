@@ -1,4 +1,4 @@
-"""What *select* leaves: partial results merged a layer at a time, rows in several transactions."""
+"""Rows of the stage *select*: partial results are merged layer by layer and written in several transactions."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ OTHER = SearchedLayerSpecification(layer="conv4", path="features.8", units=[7])
 
 
 class Stopped(Exception):
-    """The worker died."""
+    """Simulated death of the worker."""
 
 
 class Context:
-    """What of a shard's context writing needs; it dies after so many transactions."""
+    """The part of a shard's context that is needed for writing; it fails after a number of transactions."""
 
     def __init__(self, database: Database, store: Store, transactions: int = 10_000) -> None:
         self.database, self.store, self.transactions = database, store, transactions
@@ -64,7 +64,7 @@ class Context:
 
 @pytest.fixture
 def context(database: Database, tmp_path: Path) -> Any:
-    """A search of two layers, whose data set has ``IMAGES`` images."""
+    """The context of a search of two layers over ``IMAGES`` images."""
     names = [f"class {index}" for index in range(CLASSES)]
     with database.write() as session:
         session.add(
@@ -86,7 +86,7 @@ def context(database: Database, tmp_path: Path) -> Any:
 
 
 def ranking(random: np.random.Generator, units: int, label: int | None = None) -> TopActivations:
-    """Some rankings, of which not all are full."""
+    """Generate random rankings, some of which are incomplete."""
     found = TopActivations.empty(units, TOP)
     for unit in range(units):
         count = int(random.integers(TOP + 1))
@@ -105,7 +105,7 @@ def searched(seed: int, layer: SearchedLayerSpecification = LAYER, labels: int =
 
 
 def expected(found: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
-    """unit, rank, activation, image, row and column of all that is listed."""
+    """Return (unit, rank, activation, image, row, column) of all listed entries."""
     return [
         (
             unit, rank + 1, sign * float(found.activation[place, rank]), int(found.image[place, rank]),
@@ -149,7 +149,7 @@ def test_every_row_is_written_and_read(context: Context, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("transactions", [0, 1, 2, 5])
-def test_an_attempt_goes_on_where_another_one_died(
+def test_a_second_attempt_continues_after_a_failed_one(
     context: Context, monkeypatch: pytest.MonkeyPatch, transactions: int
 ) -> None:
     monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", 3)
@@ -166,7 +166,7 @@ def test_an_attempt_goes_on_where_another_one_died(
     assert len(once[2]) == sum(len(expected(ranked)) for ranked in found.by_class.values())
 
 
-def test_rows_go_with_their_job(context: Context) -> None:
+def test_rows_are_deleted_with_their_job(context: Context) -> None:
     record_layer(context, LAYER, searched(4))
     with context.database.write() as session:
         session.delete(session.get_one(Job, 1))
@@ -175,10 +175,10 @@ def test_rows_go_with_their_job(context: Context) -> None:
             assert session.scalar(select(func.count()).select_from(table)) == 0
 
 
-# --- what is asked for and isn't there ---
+# --- missing results ---
 
 
-def test_what_the_search_has_not_is_said(context: Context) -> None:
+def test_results_that_a_search_does_not_have_are_reported(context: Context) -> None:
     record_layer(context, LAYER, searched(5))
     database = context.database
     for read in (statistics_rows, bottom_rows, class_rows):
@@ -190,9 +190,9 @@ def test_what_the_search_has_not_is_said(context: Context) -> None:
         class_rows(database, 1, class_name="dog")
 
 
-def test_a_search_that_was_not_asked_for_rankings(context: Context) -> None:
+def test_rankings_of_a_search_from_before_the_option_are_reported_as_missing(context: Context) -> None:
     with context.database.write() as session:
-        session.get_one(Job, 1).specification = {}  # as it was before there were such options
+        session.get_one(Job, 1).specification = {}  # as written before these options existed
         session.add(SearchedLayer(job_id=1, layer="conv5", layer_path="features.10"))
     with pytest.raises(UsageError, match="--bottom"):
         bottom_rows(context.database, 1)
@@ -202,12 +202,12 @@ def test_a_search_that_was_not_asked_for_rankings(context: Context) -> None:
         statistics_rows(context.database, 1)
 
 
-def test_a_search_under_way_has_no_rows_yet(context: Context) -> None:
+def test_an_unfinished_search_has_no_rows(context: Context) -> None:
     for read in (statistics_rows, bottom_rows, class_rows):
         assert read(context.database, 1) == []
 
 
-# --- between the stages ---
+# --- partial results ---
 
 
 def same(one: TopActivations, other: TopActivations) -> bool:
@@ -218,7 +218,7 @@ def same(one: TopActivations, other: TopActivations) -> bool:
     )
 
 
-def test_a_partial_result_is_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_result_is_read_layer_by_layer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     found = [searched(6), searched(7, OTHER, labels=0), LayerSearch.empty(2, TOP, bottom=False)]
     path = store_partial(context, found, skipped=3).path
     assert load_skipped(context, path) == 3
@@ -239,12 +239,12 @@ def test_a_partial_result_is_read_a_layer_at_a_time(context: Context, monkeypatc
     assert {name.split(".")[0] for name in read} == {"1"}
 
 
-def test_the_same_partial_result_is_the_same_file(context: Context) -> None:
-    """An attempt that is repeated leaves nothing beside it."""
+def test_equal_partial_results_give_the_same_file(context: Context) -> None:
+    """A repeated attempt leaves no additional files."""
     assert store_partial(context, [searched(8)], 0) == store_partial(context, [searched(8)], 0)
 
 
-def test_winners_are_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winners_are_read_layer_by_layer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(9)
     winners = [Winners(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
     path = store_winners(context, winners, skipped=5).path
