@@ -62,9 +62,9 @@ def test_deep_nesting_does_not_crash(voc: Voc, where: str) -> None:
     inner = f"<{where}>{nested(50_000)}</{where}>" if where else nested(50_000)
     voc.annotation("bad", f"<annotation><object>{inner}</object></annotation>")
     voc.image("bad.jpg", GOOD)
-    found = read_voc(voc.root)
-    assert stems(found) == ["good"]
-    assert {problem.object_number for problem in found.problems} <= {0, 1}
+    dataset = read_voc(voc.root)
+    assert stems(dataset) == ["good"]
+    assert {problem.object_number for problem in dataset.problems} <= {0, 1}
 
 
 def test_missing_annotation_is_a_problem(voc: Voc) -> None:
@@ -78,9 +78,9 @@ def test_annotation_that_is_not_a_regular_file_is_a_problem(voc: Voc) -> None:
     (voc.year / "Annotations" / "device.xml").symlink_to("/dev/zero")
     os.mkfifo(voc.year / "Annotations" / "pipe.xml")
     voc.split("train", "good", "bad", "loop", "device", "pipe")
-    found = read_voc(voc.root)
-    assert stems(found) == ["good"]
-    assert [problem.reason for problem in found.problems] == ["missing annotation"] * 4
+    dataset = read_voc(voc.root)
+    assert stems(dataset) == ["good"]
+    assert [problem.reason for problem in dataset.problems] == ["missing annotation"] * 4
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1", "utf-8-sig"])
@@ -100,11 +100,11 @@ def test_annotation_without_file_name_refers_to_the_image_of_the_same_name(voc: 
 
 def test_two_annotations_of_one_image_give_no_duplicate_rows(voc: Voc, database: Database) -> None:
     voc.annotation("bad", an_annotation("good.png", an_object(), an_object("cat")))
-    found = read_voc(voc.root)
-    rows = Counter((image.path, image.object_number) for image in found.images)
+    dataset = read_voc(voc.root)
+    rows = Counter((image.path, image.object_number) for image in dataset.images)
     assert max(rows.values()) == 1
-    assert len(found.problems) == 1
-    register(database, "twice", found)
+    assert len(dataset.problems) == 1
+    register(database, "twice", dataset)
 
 
 # --- files that are outside of the data set, or can't be read ---
@@ -173,9 +173,9 @@ ENCODINGS = {
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_annotation_with_a_wrong_declared_encoding_does_not_crash(voc: Voc, name: str) -> None:
     voc.annotation("bad", ENCODINGS[name])
-    found = read_voc(voc.root)
-    assert {"good"} == set(stems(found))
-    assert len(found.problems) <= 1
+    dataset = read_voc(voc.root)
+    assert {"good"} == set(stems(dataset))
+    assert len(dataset.problems) <= 1
 
 
 BOXES = [

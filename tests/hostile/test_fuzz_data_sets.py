@@ -85,23 +85,23 @@ ANNOTATIONS = st.one_of(
 def test_random_annotations_do_not_crash(voc: Voc, content: bytes) -> None:
     voc.annotation("good", content)
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    for image in found.images:
+    dataset = read_voc(voc.root)
+    for image in dataset.images:
         left, top, right, bottom = image.box or (0, 0, 0, 0)
         assert 0 <= left < right <= WIDTH
         assert 0 <= top < bottom <= HEIGHT
         assert image.class_name in VOC_CLASSES
         assert image.path == voc.path("good.png")
-    assert all(problem.reason for problem in found.problems)
+    assert all(problem.reason for problem in dataset.problems)
 
 
 @examples(150)
 @given(content=st.binary(max_size=200))
 def test_random_split_lists_do_not_crash(voc: Voc, content: bytes) -> None:
     (voc.year / "ImageSets" / "Main" / "train.txt").write_bytes(content)
-    found = read_voc(voc.root)
-    assert all(image.splits == ("train",) for image in found.images)
-    assert all(problem.reason for problem in found.problems)
+    dataset = read_voc(voc.root)
+    assert all(image.splits == ("train",) for image in dataset.images)
+    assert all(problem.reason for problem in dataset.problems)
 
 
 @examples(150)
@@ -111,8 +111,8 @@ def test_changed_image_files_do_not_crash(voc: Voc, place: int, value: int, cut:
     content[place] = value
     voc.image("good.png", bytes(content[: len(content) - cut]))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    assert len(found.images) + len(found.problems) == 1
+    dataset = read_voc(voc.root)
+    assert len(dataset.images) + len(dataset.problems) == 1
 
 
 IMAGES = {

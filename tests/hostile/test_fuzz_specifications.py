@@ -95,12 +95,12 @@ def test_the_unchanged_specifications_are_valid(kind: str) -> None:
 def test_a_specification_is_valid_or_refused(asked: tuple[str, Any]) -> None:
     kind, specification = asked
     try:
-        found = parse(kind, specification)
+        result = parse(kind, specification)
     except SpecificationNotReadable:
         return
-    assert isinstance(found, Specification)
-    assert parse(kind, json.loads(json.dumps(found.model_dump(mode="json")))) == found
-    assert len(found.key()) == 64
+    assert isinstance(result, Specification)
+    assert parse(kind, json.loads(json.dumps(result.model_dump(mode="json")))) == result
+    assert len(result.key()) == 64
 
 
 # --- the command line ---

@@ -99,9 +99,9 @@ def test_folder_or_pipe_instead_of_an_image_is_a_problem(voc: Voc) -> None:
     for name in ("folder", "pipe"):
         voc.annotation(name, an_annotation(f"{name}.jpg", an_object()))
     voc.split("train", "good", "folder", "pipe")
-    found = read_voc(voc.root)
-    assert stems(found) == ["good"]
-    assert [problem.reason for problem in found.problems] == ["missing file"] * 2
+    dataset = read_voc(voc.root)
+    assert stems(dataset) == ["good"]
+    assert [problem.reason for problem in dataset.problems] == ["missing file"] * 2
 
 
 def test_link_out_of_the_data_set_is_a_problem(voc: Voc, tmp_path: Path) -> None:
@@ -172,17 +172,17 @@ def read_odd(voc: Voc, filename: str, content: bytes) -> FoundDataset:
     return read_voc(voc.root)
 
 
-def assert_ramp(found: FoundDataset, image: FoundImage) -> None:
+def assert_ramp(dataset: FoundDataset, image: FoundImage) -> None:
     """Check that the image shows the ramp, up to the error of a lossy format."""
-    pixels = read_image(source_of(found, image), 16).astype(int)
+    pixels = read_image(source_of(dataset, image), 16).astype(int)
     assert np.abs(pixels - as_rgb(grey_ramp(8))).max() <= 3
 
 
 @pytest.mark.parametrize("name", ODD_IMAGES)
 def test_unusual_image_is_decoded_correctly(voc: Voc, name: str) -> None:
-    found = read_odd(voc, "odd.jpg", ODD_IMAGES[name])
-    assert not found.problems
-    assert_ramp(found, found.images[0])
+    dataset = read_odd(voc, "odd.jpg", ODD_IMAGES[name])
+    assert not dataset.problems
+    assert_ramp(dataset, dataset.images[0])
 
 
 RAMP = grey_ramp(16)
@@ -198,18 +198,18 @@ UNUSUAL_RANGES = {
 @pytest.mark.parametrize("name", UNUSUAL_RANGES)
 def test_image_with_an_unusual_range_is_decoded_correctly_or_refused(voc: Voc, name: str) -> None:
     """Pillow's own conversion clips values above 255, so that nearly all pixels would be white or black."""
-    found = read_odd(voc, "odd.tif", UNUSUAL_RANGES[name])
-    for image in found.images:
-        assert_ramp(found, image)
-    assert len(found.images) + len(found.problems) == 1
+    dataset = read_odd(voc, "odd.tif", UNUSUAL_RANGES[name])
+    for image in dataset.images:
+        assert_ramp(dataset, image)
+    assert len(dataset.images) + len(dataset.problems) == 1
 
 
 def test_image_of_one_pixel_is_usable(voc: Voc) -> None:
     voc.add("tiny", an_object(box=(1, 1, 1, 1)), content=encoded(np.full((1, 1, 3), 77, np.uint8)))
     voc.split("train", "tiny")
-    found = read_voc(voc.root)
-    assert [image.box for image in found.images] == [(0, 0, 1, 1)]
-    assert (read_image(source_of(found, found.images[0]), 32) == 77).all()
+    dataset = read_voc(voc.root)
+    assert [image.box for image in dataset.images] == [(0, 0, 1, 1)]
+    assert (read_image(source_of(dataset, dataset.images[0]), 32) == 77).all()
 
 
 # --- files that would need minutes, hours or gigabytes ---
@@ -304,9 +304,9 @@ MORE_ODD: dict[str, bytes] = {
 @pytest.mark.parametrize("name", MORE_ODD)
 def test_first_picture_is_read_without_applying_the_exif_orientation(voc: Voc, name: str) -> None:
     """Boxes of annotations refer to the pixels as stored."""
-    found = read_odd(voc, "odd.jpg", MORE_ODD[name])
-    assert not found.problems
-    assert_ramp(found, found.images[0])
+    dataset = read_odd(voc, "odd.jpg", MORE_ODD[name])
+    assert not dataset.problems
+    assert_ramp(dataset, dataset.images[0])
 
 
 # --- small files that declare a huge picture ---

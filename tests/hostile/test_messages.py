@@ -198,12 +198,12 @@ def mutated(draw: st.DrawFn) -> Any:
 @examples(300)
 @given(message=mutated() | JSON)
 def test_checking_a_message_gives_a_shard_or_none(message: Any) -> None:
-    found = checked(message, "analysis")
-    if found is not None:
-        arguments, *rest = json.loads(base64.b64decode(found["body"]))
+    result = checked(message, "analysis")
+    if result is not None:
+        arguments, *rest = json.loads(base64.b64decode(result["body"]))
         assert rest == [{}, {}]
         assert type(arguments[0]) is int
-        assert found["headers"].keys() == {"lang", "task", "id", "root_id", "ignore_result"}
+        assert result["headers"].keys() == {"lang", "task", "id", "root_id", "ignore_result"}
 
 
 @examples(200)

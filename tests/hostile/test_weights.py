@@ -208,9 +208,9 @@ SHARED: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] 
 @pytest.mark.parametrize("how", SHARED)
 def test_tensors_that_share_memory_are_stored_separately(tmp_path: Path, tensors: Any, how: str) -> None:
     given = SHARED[how](dict(tensors))
-    found = taken(saved(tmp_path / "x.pth", given))
-    assert found.keys() == given.keys()
-    assert all(torch.equal(tensor, given[name]) for name, tensor in found.items())
+    stored = taken(saved(tmp_path / "x.pth", given))
+    assert stored.keys() == given.keys()
+    assert all(torch.equal(tensor, given[name]) for name, tensor in stored.items())
 
 
 NUMBERS = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn]
@@ -266,10 +266,10 @@ def small() -> dict[str, bytes]:
 def read_or_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     try:
-        found = read_weights(path)
+        tensors = read_weights(path)
     except WeightsNotReadable:
         return
-    assert all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in found.items())
+    assert all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items())
 
 
 @pytest.mark.parametrize("name", ["new.pth", "old.pth", "x.safetensors"])

@@ -86,8 +86,8 @@ def bounded(database: Database) -> tuple[Callable[[], None], Callable[[], None]]
 def whole(file: Path) -> bool:
     connection = sqlite3.connect(file)
     try:
-        found = connection.execute("PRAGMA integrity_check").fetchall()
-        return found == [("ok",)] and connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        integrity = connection.execute("PRAGMA integrity_check").fetchall()
+        return integrity == [("ok",)] and connection.execute("PRAGMA foreign_key_check").fetchall() == []
     finally:
         connection.close()
 

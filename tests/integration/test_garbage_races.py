@@ -34,7 +34,7 @@ DAY = 24 * HOUR
 CONTENT = b"the winners of unit 7"
 # State of a content in the store when a worker puts it: missing; left by a killed attempt; or left with a row in
 # the table `artifacts`, since the row that referred to it was replaced.
-FOUND = ("nothing", "an old file", "an old file with its row")
+STATES = ("nothing", "an old file", "an old file with its row")
 RIVALS = multiprocessing.get_context("spawn")
 
 
@@ -52,13 +52,13 @@ class Scene:
             self.dataset = row.id
         self.job = self.ledger.submit(top9(self.dataset, search=shards))[0]
 
-    def leave(self, content: bytes, found: str) -> None:
+    def leave(self, content: bytes, state: str) -> None:
         """Put a content into the store in the given state."""
-        if found == "nothing":
+        if state == "nothing":
             return
         file = self.store.put(content, ".npz")
         grow_old(self.store, file.path)
-        if found == "an old file with its row":
+        if state == "an old file with its row":
             with self.database.write() as session:
                 row = Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=self.job)
                 session.add(row)
@@ -102,9 +102,9 @@ def scene(database: Database, tmp_path: Path) -> Scene:
 # --- interleavings ---
 
 
-@pytest.mark.parametrize("found", FOUND)
-def test_gc_between_writing_a_file_and_its_row(scene: Scene, found: str) -> None:
-    scene.leave(CONTENT, found)
+@pytest.mark.parametrize("state", STATES)
+def test_gc_between_writing_a_file_and_its_row(scene: Scene, state: str) -> None:
+    scene.leave(CONTENT, state)
     claim = scene.claim()
     file = scene.store.put(CONTENT, ".npz")
     scene.collect()
@@ -112,12 +112,12 @@ def test_gc_between_writing_a_file_and_its_row(scene: Scene, found: str) -> None
     scene.check(committed=1)
 
 
-@pytest.mark.parametrize("found", FOUND)
-def test_a_worker_writes_between_the_choice_and_the_removal_of_a_file(scene: Scene, found: str) -> None:
-    scene.leave(CONTENT, found)
+@pytest.mark.parametrize("state", STATES)
+def test_a_worker_writes_between_the_choice_and_the_removal_of_a_file(scene: Scene, state: str) -> None:
+    scene.leave(CONTENT, state)
     claim = scene.claim()
     chosen = find_garbage(scene.database, scene.store, DAY)
-    assert len(chosen) == (found != "nothing")
+    assert len(chosen) == (state != "nothing")
     commit(scene.ledger, scene.store, claim, scene.store.put(CONTENT, ".npz"))
     assert remove_garbage(scene.database, scene.store, chosen) == []
     scene.check(committed=1)
@@ -160,13 +160,13 @@ def once(thread: int, condition: Callable[[], bool], then: Callable[[], None]) -
     return look
 
 
-@pytest.mark.parametrize("found", FOUND[1:])
+@pytest.mark.parametrize("state", STATES[1:])
 @pytest.mark.parametrize("moment", ["looked at", "gone"])
 def test_a_worker_writes_during_the_removal_of_a_file(
-    scene: Scene, found: str, moment: str, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, state: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It writes right before the file is removed, and right after."""
-    scene.leave(CONTENT, found)
+    scene.leave(CONTENT, state)
     chosen = find_garbage(scene.database, scene.store, DAY)
     (target,) = (scene.store.root / file.path for file in chosen)
     writer = Writer(scene)

@@ -55,8 +55,8 @@ class Home:
             while (shard := self._due()) is not None:
                 run(shard, self.settings, device)
         with self.database.read() as session:
-            found = session.get_one(Job, job)
-            assert found.state == JobState.DONE, found.error
+            result = session.get_one(Job, job)
+            assert result.state == JobState.DONE, result.error
         return job
 
     def _due(self) -> int | None:
@@ -72,10 +72,10 @@ class Home:
         check = check_function(kind)
         with PretendedDevice() if device == "cuda" else nullcontext():
             context = JobContext(job, specification, self.database, Store(self.settings.resolved_store), device)
-            found = check(context, random.Random(0), 8)
-        assert found.rows
-        assert found.wrong == []
-        return float(found.largest_difference)
+            result = check(context, random.Random(0), 8)
+        assert result.rows
+        assert result.wrong == []
+        return float(result.largest_difference)
 
 
 @pytest.fixture

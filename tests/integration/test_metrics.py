@@ -56,23 +56,23 @@ def run_out(ledger: Ledger, shard_id: int) -> None:
 
 
 def test_metrics_of_an_empty_ledger(ledger: Ledger) -> None:
-    found = read(ledger)
-    assert found["unitscope_database_up"] == 1
-    assert found["unitscope_redis_up"] == 0
-    assert found["unitscope_workers_alive"] == 0
-    assert found["unitscope_shards state=queued"] == 0
+    metrics = read(ledger)
+    assert metrics["unitscope_database_up"] == 1
+    assert metrics["unitscope_redis_up"] == 0
+    assert metrics["unitscope_workers_alive"] == 0
+    assert metrics["unitscope_shards state=queued"] == 0
 
 
 def test_a_done_job_is_counted(ledger: Ledger) -> None:
     job, _ = ledger.submit(top9(1, search=3))
     finish(ledger, job)
-    found = read(ledger)
-    assert found["unitscope_jobs kind=top9 state=done"] == 1
-    assert found["unitscope_shards state=done"] == 8
-    assert found["unitscope_work_done_total kind=top9 stage=search"] == 96  # images
-    assert found["unitscope_work_done_total kind=top9 stage=project"] == 3  # units
-    assert found["unitscope_shard_seconds_count kind=top9 stage=search"] == 3
-    assert 0 <= found["unitscope_shard_seconds_sum kind=top9 stage=search"] < 60
+    metrics = read(ledger)
+    assert metrics["unitscope_jobs kind=top9 state=done"] == 1
+    assert metrics["unitscope_shards state=done"] == 8
+    assert metrics["unitscope_work_done_total kind=top9 stage=search"] == 96  # images
+    assert metrics["unitscope_work_done_total kind=top9 stage=project"] == 3  # units
+    assert metrics["unitscope_shard_seconds_count kind=top9 stage=search"] == 3
+    assert 0 <= metrics["unitscope_shard_seconds_sum kind=top9 stage=search"] < 60
 
 
 def test_lost_leases_late_writes_and_duplicates_are_counted(ledger: Ledger) -> None:
@@ -87,11 +87,11 @@ def test_lost_leases_late_writes_and_duplicates_are_counted(ledger: Ledger) -> N
     claimed(ledger, second)  # without a sweep
     ledger.late_write_refused(late)
     ledger.fail(claimed(ledger, first), "broken", again=True)
-    found = read(ledger)
-    assert found["unitscope_messages_ignored_total kind=top9 stage=search"] == 1
-    assert found["unitscope_leases_lost_total kind=top9 stage=search"] == 2
-    assert found["unitscope_late_writes_refused_total kind=top9 stage=search"] == 1
-    assert found["unitscope_attempts_failed_total kind=top9 stage=search"] == 1
+    metrics = read(ledger)
+    assert metrics["unitscope_messages_ignored_total kind=top9 stage=search"] == 1
+    assert metrics["unitscope_leases_lost_total kind=top9 stage=search"] == 2
+    assert metrics["unitscope_late_writes_refused_total kind=top9 stage=search"] == 1
+    assert metrics["unitscope_attempts_failed_total kind=top9 stage=search"] == 1
 
 
 def test_all_leases_that_a_sweep_finds_expired_are_counted(ledger: Ledger) -> None:
@@ -158,10 +158,10 @@ def test_speed_and_workers(ledger: Ledger) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.heartbeat(claim, 16)
     ledger.worker_seen("w", "cuda:0", ["analysis"], 1)
-    found = read(ledger)
-    assert found["unitscope_work_per_second kind=top9 stage=search"] > 16 / 60
-    assert found["unitscope_workers_alive"] == 1
-    assert 0 <= found["unitscope_worker_seen_seconds device=cuda:0 worker=w"] < 30
+    metrics = read(ledger)
+    assert metrics["unitscope_work_per_second kind=top9 stage=search"] > 16 / 60
+    assert metrics["unitscope_workers_alive"] == 1
+    assert 0 <= metrics["unitscope_worker_seen_seconds device=cuda:0 worker=w"] < 30
 
 
 def test_metrics_of_an_unreachable_database(tmp_path: Path) -> None:

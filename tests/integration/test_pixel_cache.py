@@ -54,9 +54,9 @@ class Home:
         self.store = Store(self.settings().resolved_store)
         # Registered first, so that positions within the second data set differ from those among all images.
         register(self.database, "photos", read_folder(write_folder(folder / "photos", ["ant/a.png", "bee/b.png"])))
-        found = read_voc(shapes_root, kind="shapes", classes=CLASSES)
-        self.dataset, _ = register(self.database, "shapes", found)
-        self.fingerprint, self.count = found.fingerprint, len(found.images)
+        dataset = read_voc(shapes_root, kind="shapes", classes=CLASSES)
+        self.dataset, _ = register(self.database, "shapes", dataset)
+        self.fingerprint, self.count = dataset.fingerprint, len(dataset.images)
         torch.manual_seed(3)
         model = reference.zfnet(20, FC)
         for module in model.modules():

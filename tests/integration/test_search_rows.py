@@ -87,14 +87,14 @@ def context(database: Database, tmp_path: Path) -> Any:
 
 def ranking(random: np.random.Generator, units: int, label: int | None = None) -> TopActivations:
     """Generate random rankings, some of which are incomplete."""
-    found = TopActivations.empty(units, TOP)
+    top = TopActivations.empty(units, TOP)
     for unit in range(units):
         count = int(random.integers(TOP + 1))
         images = np.arange(IMAGES) if label is None else np.arange(label, IMAGES, CLASSES)
-        found.activation[unit, :count] = -np.sort(-random.random(count) - 0.1)
-        found.image[unit, :count] = random.choice(images, count, replace=False) + 1
-        found.row[unit, :count], found.col[unit, :count] = random.integers(13, size=(2, count))
-    return found
+        top.activation[unit, :count] = -np.sort(-random.random(count) - 0.1)
+        top.image[unit, :count] = random.choice(images, count, replace=False) + 1
+        top.row[unit, :count], top.col[unit, :count] = random.integers(13, size=(2, count))
+    return top
 
 
 def searched(seed: int, layer: SearchedLayerSpecification = LAYER, labels: int = CLASSES) -> LayerSearch:
@@ -104,16 +104,16 @@ def searched(seed: int, layer: SearchedLayerSpecification = LAYER, labels: int =
     return LayerSearch(ranking(random, units), ranking(random, units), by_class, maxima)
 
 
-def expected(found: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
+def expected(top: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
     """Return (unit, rank, activation, image, row, column) of all listed entries."""
     return [
         (
-            unit, rank + 1, sign * float(found.activation[place, rank]), int(found.image[place, rank]),
-            int(found.row[place, rank]), int(found.col[place, rank]),
+            unit, rank + 1, sign * float(top.activation[place, rank]), int(top.image[place, rank]),
+            int(top.row[place, rank]), int(top.col[place, rank]),
         )
         for place, unit in enumerate(LAYER.units)
         for rank in range(TOP)
-        if found.image[place, rank] != NO_IMAGE
+        if top.image[place, rank] != NO_IMAGE
     ]  # fmt: skip
 
 
@@ -124,25 +124,29 @@ def listed(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("at_once", [1, 5, 20_000])
 def test_every_row_is_written_and_read(context: Context, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", at_once)
-    found = searched(1)
-    assert found.bottom is not None
-    record_layer(context, LAYER, found)
+    search = searched(1)
+    assert search.bottom is not None
+    record_layer(context, LAYER, search)
     record_layer(context, OTHER, searched(2, OTHER))
     database = context.database
-    assert listed(bottom_rows(database, 1, "5")) == sorted(expected(found.bottom, sign=-1))
+    assert listed(bottom_rows(database, 1, "5")) == sorted(expected(search.bottom, sign=-1))
     rows = class_rows(database, 1, "features.10")
     assert [row["unit"] for row in rows] == sorted(row["unit"] for row in rows)
     for label in range(CLASSES):
         of_class = [row for row in rows if row["class_name"] == f"class {label}"]
-        assert listed(of_class) == sorted(expected(found.by_class[label]))
+        assert listed(of_class) == sorted(expected(search.by_class[label]))
         assert class_rows(database, 1, "5", class_name=f"class {label}") == of_class
         assert class_rows(database, 1, "5", [2], f"class {label}") == [r for r in of_class if r["unit"] == 2]
     for row, unit in zip(statistics_rows(database, 1, "5"), (2, 7, 11), strict=True):
-        wanted = unit_statistics(found.maxima)[LAYER.units.index(unit)]
-        assert (row["unit"], row["images"], row["histogram"]) == (unit, IMAGES, wanted.histogram)
-        assert tuple(row[name] for name in ("q50", "q90", "q99", "q999")) == wanted.quantiles
-        assert (row["mean"], row["minimum"], row["maximum"]) == (wanted.mean, wanted.minimum, wanted.maximum)
-        assert row["fired_share"] == wanted.fired_share
+        statistics = unit_statistics(search.maxima)[LAYER.units.index(unit)]
+        assert (row["unit"], row["images"], row["histogram"]) == (unit, IMAGES, statistics.histogram)
+        assert tuple(row[name] for name in ("q50", "q90", "q99", "q999")) == statistics.quantiles
+        assert (row["mean"], row["minimum"], row["maximum"]) == (
+            statistics.mean,
+            statistics.minimum,
+            statistics.maximum,
+        )
+        assert row["fired_share"] == statistics.fired_share
     assert {row["layer"] for row in class_rows(database, 1)} == {"conv4", "conv5"}
     assert {row["layer"] for row in class_rows(database, 1, units=[7])} == {"conv4", "conv5"}
     assert [row["unit"] for row in statistics_rows(database, 1, units=[7])] == [7, 7]
@@ -153,17 +157,17 @@ def test_a_second_attempt_continues_after_a_failed_one(
     context: Context, monkeypatch: pytest.MonkeyPatch, transactions: int
 ) -> None:
     monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", 3)
-    found = searched(3)
+    search = searched(3)
     with pytest.raises(Stopped):
-        record_layer(Context(context.database, context.store, transactions), LAYER, found)
-    record_layer(context, LAYER, found)
+        record_layer(Context(context.database, context.store, transactions), LAYER, search)
+    record_layer(context, LAYER, search)
     once = [f(context.database, 1) for f in (statistics_rows, bottom_rows, class_rows)]
-    record_layer(context, LAYER, found)
+    record_layer(context, LAYER, search)
     assert once == [f(context.database, 1) for f in (statistics_rows, bottom_rows, class_rows)]
-    assert found.bottom is not None
-    assert listed(once[1]) == sorted(expected(found.bottom, sign=-1))
+    assert search.bottom is not None
+    assert listed(once[1]) == sorted(expected(search.bottom, sign=-1))
     assert len(once[0]) == len(LAYER.units)
-    assert len(once[2]) == sum(len(expected(ranked)) for ranked in found.by_class.values())
+    assert len(once[2]) == sum(len(expected(ranked)) for ranked in search.by_class.values())
 
 
 def test_rows_are_deleted_with_their_job(context: Context) -> None:
@@ -219,10 +223,10 @@ def same(one: TopActivations, other: TopActivations) -> bool:
 
 
 def test_a_partial_result_is_read_layer_by_layer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [searched(6), searched(7, OTHER, labels=0), LayerSearch.empty(2, TOP, bottom=False)]
-    path = store_partial(context, found, skipped=3).path
+    search = [searched(6), searched(7, OTHER, labels=0), LayerSearch.empty(2, TOP, bottom=False)]
+    path = store_partial(context, search, skipped=3).path
     assert load_skipped(context, path) == 3
-    for number, layer in enumerate(found):
+    for number, layer in enumerate(search):
         loaded = load_partial(context, path, number)
         assert same(loaded.top, layer.top)
         assert (loaded.bottom is None) == (layer.bottom is None)
