@@ -125,13 +125,13 @@ def test_annotation_without_read_permission_is_a_problem(voc: Voc) -> None:
     for folder in (voc.root.parent, *voc.root.parents):
         if folder.owner() == voc.root.owner() and str(folder).startswith("/tmp/pytest"):
             folder.chmod(0o755)
-    with as_nobody():
+    with without_root_privileges():
         problem = only_problem(read_voc(voc.root))
     assert problem.reason == "missing annotation"
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
+def without_root_privileges() -> Iterator[None]:
     """Drop root's privileges, which allow reading all files."""
     if os.geteuid() != 0:
         yield

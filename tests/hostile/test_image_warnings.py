@@ -53,11 +53,11 @@ LARGE = frame(5, 0, 10_000, 9_000)
 GIFS_THAT_GROW = {
     "at once": gif(16, 16, LARGE),
     "behind extensions": gif(16, 16, NETSCAPE, CONTROL, b"!\xfe\x03abc\x02de\x00", LARGE),
-    "behind an empty comment": gif(16, 16, b"!\xfe\x00", LARGE),
-    "behind an extension that begins with its end": gif(16, 16, b"!\xf9\x00\x02;;\x00", LARGE),
-    "behind a NETSCAPE extension that ends at once": gif(16, 16, b"!\xff\x0bNETSCAPE2.0\x00\x02;;\x00", LARGE),
-    "behind bytes of no meaning": gif(16, 16, b"\x00\x07\xff", LARGE),
-    "to be cleared behind it": gif(16, 16, b"!\xf9\x04\x08\x00\x00\x00\x00", LARGE),
+    "after an empty comment": gif(16, 16, b"!\xfe\x00", LARGE),
+    "after an extension that starts with a terminator": gif(16, 16, b"!\xf9\x00\x02;;\x00", LARGE),
+    "after a NETSCAPE extension without data": gif(16, 16, b"!\xff\x0bNETSCAPE2.0\x00\x02;;\x00", LARGE),
+    "after meaningless bytes": gif(16, 16, b"\x00\x07\xff", LARGE),
+    "with a disposal method": gif(16, 16, b"!\xf9\x04\x08\x00\x00\x00\x00", LARGE),
     "as wide as can be": gif(65_535, 1, frame(0, 1_400, 1, 1)),
 }
 
