@@ -143,7 +143,7 @@ def train(
         Whether to show a progress bar on stderr; by default if that is a terminal.
     **changes
         Fields of the recipe to override: ``epochs=8``, ``batch_size=32``, ``learning_rate=5e-4``,
-        ``freeze=("layer1.*",)``. With ``init``, the weights of a ``Network`` are initialised again, too.
+        ``freeze=("layer1.*",)``. ``init`` also reinitialises a ``Network``, except for frozen parameters.
 
     Returns
     -------
