@@ -19,10 +19,10 @@ class Counted:
 
     def __init__(self, *fields: Field) -> None:
         self.fields = fields
-        self.asked = np.zeros((len(fields), COUNT, COUNT), int)
+        self.counts = np.zeros((len(fields), COUNT, COUNT), int)
 
     def __call__(self, images: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        np.add.at(self.asked, (images, places[:, 0], places[:, 1]), 1)
+        np.add.at(self.counts, (images, places[:, 0], places[:, 1]), 1)
         rows, cols = (np.asarray(STARTS, float)[places[:, axis]] for axis in (0, 1))
         found = np.array(
             [self.fields[image](row, col) for image, row, col in zip(images, rows, cols, strict=True)]
@@ -47,7 +47,7 @@ def noise(row: np.ndarray, col: np.ndarray) -> np.ndarray:
 def test_everywhere_computes_each_position_once() -> None:
     compute = Counted(bump, noise)
     found = everywhere(compute, 2, STARTS)
-    assert (compute.asked == 1).all()
+    assert (compute.counts == 1).all()
     assert found.computed.all()
     assert np.isnan(found.errors).all()
     assert found.values[0, 0, 3, 5] == bump(12, 20)
@@ -58,8 +58,8 @@ def test_everywhere_computes_each_position_once() -> None:
 def test_smooth_maps_need_few_positions_and_are_within_the_tolerance(tolerance: float) -> None:
     compute = Counted(bump)
     found = coarse_to_fine(compute, 1, STARTS, tolerance)
-    assert compute.asked.max() == 1
-    assert (compute.asked > 0).sum() == found.computed.sum() < 0.8 * COUNT**2
+    assert compute.counts.max() == 1
+    assert (compute.counts > 0).sum() == found.computed.sum() < 0.8 * COUNT**2
     assert errors(found, everywhere(Counted(bump), 1, STARTS))[0] <= tolerance
     assert 0 <= found.errors[0] <= tolerance
 

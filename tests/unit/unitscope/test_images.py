@@ -49,7 +49,7 @@ def cache(tmp_path: Path) -> PixelCache:
     return PixelCache(tmp_path / "cache", COUNT, SIZE)
 
 
-def seen(
+def content_of(
     sources: Sequence[ImageSource], cache: PixelCache | None, pad: bool = True
 ) -> tuple[list[tuple[bytes, tuple[int, ...], list[ImageSource]]], list[Skipped]]:
     """Return the content of all batches, and the skipped images."""
@@ -65,7 +65,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "read_image", fail)
 
 
-def ours() -> list[threading.Thread]:
+def pipeline_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(("decode", "assemble"))]
 
 
@@ -76,37 +76,39 @@ def ours() -> list[threading.Thread]:
 def test_batches_are_the_same_with_and_without_a_cache(
     sources: list[ImageSource], cache: PixelCache, pad: bool
 ) -> None:
-    expected = seen(sources, None, pad)
+    expected = content_of(sources, None, pad)
     assert [item.source.position for item in expected[1]] == list(BROKEN)
     for _ in range(3):
-        assert seen(sources, cache, pad) == expected
+        assert content_of(sources, cache, pad) == expected
     shuffled = [sources[place] for place in np.random.default_rng(0).permutation(COUNT)]
-    assert seen(shuffled, cache, pad) == seen(shuffled, None, pad)
+    assert content_of(shuffled, cache, pad) == content_of(shuffled, None, pad)
 
 
 def test_a_half_filled_cache_gives_the_same_batches(sources: list[ImageSource], cache: PixelCache) -> None:
-    seen(sources[3:12:2], cache)
-    assert seen(sources, cache) == seen(sources, None)
+    content_of(sources[3:12:2], cache)
+    assert content_of(sources, cache) == content_of(sources, None)
 
 
 def test_cached_images_are_not_decoded_again(
     good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = seen(good, cache)
+    first = content_of(good, cache)
     forbid_reading(monkeypatch)
-    assert seen(good, cache) == first
+    assert content_of(good, cache) == first
 
 
 def test_unreadable_images_are_read_again_every_time(sources: list[ImageSource], cache: PixelCache) -> None:
     for _ in range(2):
-        assert [item.source.position for item in seen(sources, cache)[1]] == list(BROKEN)
+        assert [item.source.position for item in content_of(sources, cache)[1]] == list(BROKEN)
     present = cache.gather(range(COUNT))[1]
     assert np.flatnonzero(~present).tolist() == list(BROKEN)
 
 
 def test_images_without_a_position_are_decoded(good: list[ImageSource], cache: PixelCache) -> None:
     nowhere = [ImageSource(source.id, source.path, box=source.box) for source in good]
-    assert [found[0] for found in seen(nowhere, cache)[0]] == [found[0] for found in seen(good, None)[0]]
+    assert [found[0] for found in content_of(nowhere, cache)[0]] == [
+        found[0] for found in content_of(good, None)[0]
+    ]
     assert not cache.gather(range(COUNT))[1].any()
 
 
@@ -123,7 +125,7 @@ def test_single_images_use_the_same_cache(
     forbid_reading(monkeypatch)
     for source, image in zip(good, expected, strict=True):
         np.testing.assert_array_equal(read_cached(source, SIZE, cache), image)
-    assert len(seen(good, cache)[0]) == 5
+    assert len(content_of(good, cache)[0]) == 5
 
 
 # --- threads ---
@@ -169,7 +171,7 @@ def test_stopping_early_leaves_no_thread(
     for _ in range(taken):
         next(reading)
     reading.close()
-    assert not ours()
+    assert not pipeline_threads()
     assert len(decoded) < 8 * (taken + 1 + images.AHEAD)  # queued images are not decoded
 
 
@@ -187,14 +189,14 @@ def test_an_exception_reaches_the_reader(
     assert len(next(reading).sources) == 4
     with pytest.raises(MemoryError, match="no more"):
         next(reading)
-    assert not ours()
+    assert not pipeline_threads()
 
 
 def test_an_exception_of_the_cache_reaches_the_reader(good: list[ImageSource], cache: PixelCache) -> None:
     cache.gather = None  # type: ignore[assignment,method-assign]
     with pytest.raises(TypeError):
         next(batches(good, 4, SIZE, cache=cache))
-    assert not ours()
+    assert not pipeline_threads()
 
 
 def test_an_exception_of_the_reader_ends_the_threads(good: list[ImageSource], cache: PixelCache) -> None:
@@ -204,7 +206,7 @@ def test_an_exception_of_the_reader_ends_the_threads(good: list[ImageSource], ca
 
     with pytest.raises(KeyError):
         read()
-    assert not ours()
+    assert not pipeline_threads()
 
 
 # --- the input ---

@@ -74,7 +74,7 @@ def assert_same(
         torch.testing.assert_close(some, wanted, rtol=relative, atol=of_largest * largest + 1e-12)
 
 
-def both(size: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+def images_and_fillings(size: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and fillings, which are other images."""
     return normalised(count, size, seed=5), normalised(count, size, seed=6)
 
@@ -117,7 +117,7 @@ def test_the_incremental_engine_equals_the_full_engine(name: str, share: float) 
     paths = convolutions(model)
     layer = paths[round(share * (len(paths) - 1))]
     full, incremental = Full(model, layer, grid), Incremental(model, layer, grid)
-    images, filled = both(grid.size)
+    images, filled = images_and_fillings(grid.size)
     units = torch.tensor([1, model.get_submodule(layer).out_channels - 1])
     expected = everywhere(full, images, filled, units)
     assert_same(everywhere(incremental, images, filled, units), expected)
@@ -137,24 +137,27 @@ def test_the_incremental_engine_equals_the_full_engine(name: str, share: float) 
 def test_both_engines_equal_images_occluded_one_by_one(name: str, layer: str) -> None:
     grid = NETWORKS[name]
     model = network(name, grid.size)
-    images, filled = both(grid.size)
+    images, filled = images_and_fillings(grid.size)
     units = torch.tensor([1, 3])
     expected = one_by_one(model, layer, grid, images, filled, units)
     for engine in (Full(model, layer, grid), Incremental(model, layer, grid)):
         assert_same(everywhere(engine, images, filled, units), expected)
         clear = engine.clear(images.clone())
-        assert_same((clear.rectified_sums[[0, 1], units], clear.outputs), clear_ones(model, layer, images, units))
+        assert_same(
+            (clear.rectified_sums[[0, 1], units], clear.outputs),
+            results_of_clear_images(model, layer, images, units),
+        )
         assert_same((clear.maxima,), (maps_of(model, layer, images.clone()).amax((2, 3)),))
 
 
-def clear_ones(model: nn.Module, layer: str, images: torch.Tensor, units: torch.Tensor) -> Answers:
+def results_of_clear_images(model: nn.Module, layer: str, images: torch.Tensor, units: torch.Tensor) -> Answers:
     nowhere = Grid(images.shape[2], 1, images.shape[2])  # the filling is the image itself: nothing is hidden
     sums, outputs = one_by_one(model, layer, nowhere, images, images, units)
     each = len(nowhere.starts) ** 2
     return sums[::each], outputs[::each]
 
 
-def small() -> nn.Module:
+def small_network() -> nn.Module:
     torch.manual_seed(3)
     model = nn.Sequential(
         *(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
@@ -170,8 +173,8 @@ def small() -> nn.Module:
 @pytest.mark.parametrize("patch", [1, 4, 14, 15])
 @torch.inference_mode()
 def test_any_patch_at_any_stride_up_to_the_borders(patch: int, stride: int) -> None:
-    model, grid = small(), Grid(15, patch, stride)
-    images, filled = both(15)
+    model, grid = small_network(), Grid(15, patch, stride)
+    images, filled = images_and_fillings(15)
     units = torch.tensor([2, 0])
     found = everywhere(Incremental(model, "4", grid), images, filled, units)
     assert_same(found, everywhere(Full(model, "4", grid), images, filled, units))
@@ -182,8 +185,8 @@ def test_any_patch_at_any_stride_up_to_the_borders(patch: int, stride: int) -> N
 @pytest.mark.parametrize("at_once", [1, 2, 1000])
 @torch.inference_mode()
 def test_results_do_not_depend_on_the_batch_size(at_once: int) -> None:
-    model, grid = small(), Grid(15, 4, 4)
-    images, filled = both(15, 3)
+    model, grid = small_network(), Grid(15, 4, 4)
+    images, filled = images_and_fillings(15, 3)
     units = torch.tensor([3, 0, 1])
     expected = everywhere(Full(model, "0", grid), images, filled, units)
     for engine in (Full(model, "0", grid), Incremental(model, "0", grid)):
@@ -192,8 +195,8 @@ def test_results_do_not_depend_on_the_batch_size(at_once: int) -> None:
 
 @torch.inference_mode()
 def test_images_fillings_and_clear_maps_are_not_modified() -> None:
-    model, grid = small(), Grid(15, 4, 3)
-    images, filled = both(15)
+    model, grid = small_network(), Grid(15, 4, 3)
+    images, filled = images_and_fillings(15)
     before = images.clone(), filled.clone()
     places, units = torch.tensor([[0, 0], [0, 0]]), torch.tensor([2, 0])
     for engine in (Full(model, "0", grid), Incremental(model, "0", grid)):
@@ -282,7 +285,7 @@ def test_a_map_that_is_modified_in_place_while_others_read_it_is_refused() -> No
 def test_a_map_that_is_modified_through_an_alias_is_refused_or_correct(same: nn.Module) -> None:
     torch.manual_seed(0)
     model, grid = OverwritingAnother(same).eval(), Grid(32, 8, 8)
-    images, filled = both(32)
+    images, filled = images_and_fillings(32)
     units = torch.tensor([0, 1])
     engine = choose_engine(model, "second", grid, "incremental").engine
     expected = one_by_one(model, "second", grid, images, filled, units)
@@ -351,7 +354,7 @@ def test_auto_chooses_the_engine_with_fewer_multiplications(patch: int, name: st
 
 @pytest.mark.parametrize("wanted", ["full", "incremental"])
 def test_a_requested_engine_is_used(wanted: EngineName) -> None:
-    choice = choose_engine(small(), "4", Grid(15, 14, 1), wanted)
+    choice = choose_engine(small_network(), "4", Grid(15, 14, 1), wanted)
     assert (choice.engine.name, choice.reason) == (wanted, "requested")
 
 
@@ -481,7 +484,7 @@ def cases(draw: st.DrawFn) -> Case:
 @given(cases())
 def test_any_network(case: Case) -> None:
     model, layer, grid = case
-    images, filled = (values.double() for values in both(grid.size))
+    images, filled = (values.double() for values in images_and_fillings(grid.size))
     units = torch.tensor([1, 0])
     full, incremental = Full(model, layer, grid), Incremental(model, layer, grid)
     model.double()  # in float64, so that rounding is small

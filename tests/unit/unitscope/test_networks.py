@@ -109,10 +109,10 @@ def test_an_ablated_network_runs_and_its_names_match_its_modules() -> None:
 
 def test_a_number_refers_to_the_name_not_to_the_index() -> None:
     cut = described("zfnet", without=("conv3", "conv4"))
-    assert [cut.find_convolution(wanted).name for wanted in ("1", "2", "5")] == ["conv1", "conv2", "conv5"]
-    for wanted in ("3", "6", "conv4"):
-        with pytest.raises(NoSuchLayer, match=f"'{wanted}'.*conv1 .*conv2 .*conv5"):
-            cut.find_convolution(wanted)
+    assert [cut.find_convolution(layer).name for layer in ("1", "2", "5")] == ["conv1", "conv2", "conv5"]
+    for layer in ("3", "6", "conv4"):
+        with pytest.raises(NoSuchLayer, match=f"'{layer}'.*conv1 .*conv2 .*conv5"):
+            cut.find_convolution(layer)
     assert described("vgg11_bn").find_convolution("3").path == "features.8"  # a network without names
 
 
@@ -151,8 +151,8 @@ WRONG: dict[str, tuple[str, Mapping[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_invalid_options_are_named(case: str) -> None:
-    name, options, says = WRONG[case]
-    with pytest.raises((InvalidArgument, UsageError), match=says):
+    name, options, message = WRONG[case]
+    with pytest.raises((InvalidArgument, UsageError), match=message):
         described(name, **options)
 
 

@@ -32,7 +32,7 @@ LAST_BIASES = np.array([0.3, -0.2, 0.1, -0.4])
 ENGINES = [Full, Incremental]
 
 
-def known() -> nn.Module:
+def known_network() -> nn.Module:
     """Return a network whose maps and logits are known: a 1x1 convolution, ReLU, mean, and a linear layer."""
     model = nn.Sequential()
     model.add_module("conv", nn.Conv2d(3, 3, 1))
@@ -111,7 +111,7 @@ def sweep(engine: Engine, fill: Fill = "grey", at_once: int = 8, **options: Any)
     return made
 
 
-def close(found: Any, wanted: Any) -> None:
+def assert_close(found: Any, wanted: Any) -> None:
     """Compare with the tolerance of a float32 sum over all pixels."""
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
 
@@ -120,20 +120,20 @@ def close(found: Any, wanted: Any) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_all_maps_equal_the_closed_form(engine: Any, fill: Fill) -> None:
     pixels = photos()
-    maps = sweep(engine(known(), "conv", GRID), fill, seed=3, target=2).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), fill, seed=3, target=2).run(pixels, LABELS)
     wanted = expected(pixels, filling(pixels, fill, GRID.patch, seed=3))
     units = wanted.maxima.argmax(1)
     assert len(set(units)) > 1
     assert (units != wanted.clear_sums.argmax(1)).any()
     for number, found in enumerate(maps):
         assert found.unit == units[number]
-        close(found.activation, wanted.sums[number, found.unit])
-        close(found.probability, wanted.probabilities[number, LABELS[number]])
-        close(found.target_probability, wanted.probabilities[number, 2])
+        assert_close(found.activation, wanted.sums[number, found.unit])
+        assert_close(found.probability, wanted.probabilities[number, LABELS[number]])
+        assert_close(found.target_probability, wanted.probabilities[number, 2])
         np.testing.assert_array_equal(found.classes, wanted.probabilities[number].argmax(0))
-        close(found.clear_activation, wanted.clear_sums[number, found.unit])
-        close(found.clear_probability, wanted.clear_probabilities[number, LABELS[number]])
-        close(found.clear_target_probability, wanted.clear_probabilities[number, 2])
+        assert_close(found.clear_activation, wanted.clear_sums[number, found.unit])
+        assert_close(found.clear_probability, wanted.clear_probabilities[number, LABELS[number]])
+        assert_close(found.clear_target_probability, wanted.clear_probabilities[number, 2])
         assert found.clear_class == wanted.clear_probabilities[number].argmax()
 
 
@@ -141,35 +141,35 @@ def test_all_maps_equal_the_closed_form(engine: Any, fill: Fill) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_content_of_the_square_is_the_requested_one(engine: Any, fill: Fill, value: int) -> None:
     pixels = photos()
-    maps = sweep(engine(known(), "conv", GRID), fill, unit=0).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), fill, unit=0).run(pixels, LABELS)
     wanted = expected(pixels, torch.full_like(pixels, value))
-    close(np.stack([found.activation for found in maps]), wanted.sums[:, 0])
+    assert_close(np.stack([found.activation for found in maps]), wanted.sums[:, 0])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_square_is_normalised_as_the_image_is(engine: Any) -> None:
     pixels, mean, std = photos(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    maps = sweep(engine(known(), "conv", GRID), mean=mean, std=std).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), mean=mean, std=std).run(pixels, LABELS)
     wanted = expected(pixels, torch.full_like(pixels, 128), mean, std)
     for number, found in enumerate(maps):
-        close(found.activation, wanted.sums[number, found.unit])
-        close(found.probability, wanted.probabilities[number, LABELS[number]])
+        assert_close(found.activation, wanted.sums[number, found.unit])
+        assert_close(found.probability, wanted.probabilities[number, LABELS[number]])
 
 
 @pytest.mark.parametrize("unit", range(3))
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_requested_unit_is_observed_in_every_image(engine: Any, unit: int) -> None:
     pixels = photos()
-    maps = sweep(engine(known(), "conv", GRID), unit=unit).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), unit=unit).run(pixels, LABELS)
     wanted = expected(pixels, torch.full_like(pixels, 128))
     assert [found.unit for found in maps] == [unit] * 3
-    close(np.stack([found.activation for found in maps]), wanted.sums[:, unit])
-    close([found.clear_activation for found in maps], wanted.clear_sums[:, unit])
+    assert_close(np.stack([found.activation for found in maps]), wanted.sums[:, unit])
+    assert_close([found.clear_activation for found in maps], wanted.clear_sums[:, unit])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_attributes_of_the_maps(engine: Any) -> None:
-    found = sweep(engine(known(), "conv", GRID)).run(photos(1), [2])[0]
+    found = sweep(engine(known_network(), "conv", GRID)).run(photos(1), [2])[0]
     assert found.starts.tolist() == GRID.starts
     assert found.patch == GRID.patch
     assert found.activation.dtype == found.probability.dtype == np.float32
@@ -183,7 +183,7 @@ def test_attributes_of_the_maps(engine: Any) -> None:
 
 
 def test_one_pass_gives_all_maps() -> None:
-    model, ran = known(), []
+    model, ran = known_network(), []
     sweeping = sweep(Full(model, "conv", GRID), at_once=10, target=1)
     model.register_forward_pre_hook(lambda module, inputs: ran.append(len(inputs[0])))
     sweeping.run(photos(), LABELS)
@@ -193,7 +193,7 @@ def test_one_pass_gives_all_maps() -> None:
 @pytest.mark.parametrize("at_once", [1, 7, 16, 100])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_progress_is_called_after_each_batch(engine: Any, at_once: int) -> None:
-    made = engine(known(), "conv", GRID)
+    made = engine(known_network(), "conv", GRID)
     steps: list[None] = []
     sweep(made, at_once=at_once).run(photos(), LABELS, progress=lambda: steps.append(None))
     places = torch.arange(PLACES)
@@ -256,7 +256,7 @@ def test_batch_sizes_respect_the_memory_limit(engine: Any, memory: int) -> None:
 
 @pytest.mark.parametrize("together", [1, 2, 8])
 def test_batch_sizes_respect_the_usual_number_of_images(together: int) -> None:
-    full, incremental = (engine(known(), "conv", GRID) for engine in (Full, Incremental))
+    full, incremental = (engine(known_network(), "conv", GRID) for engine in (Full, Incremental))
     assert Sweep(full, together=together).at_once == min(PLACES**2 * together, 128)
     places = torch.arange(PLACES)
     kinds = len(incremental.kinds(torch.cartesian_prod(places, places)).unique())
@@ -280,7 +280,7 @@ def small_device(monkeypatch: pytest.MonkeyPatch, engine: Engine, room: int, sai
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_batches_that_do_not_fit_into_memory_are_halved(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
-    made, pixels = engine(known(), "conv", GRID), photos()
+    made, pixels = engine(known_network(), "conv", GRID), photos()
     wanted = sweep(made, at_once=8).run(pixels, LABELS)
     said: list[int] = []
     sweeping = sweep(made, at_once=128, on_smaller=said.append)
@@ -294,7 +294,7 @@ def test_batches_that_do_not_fit_into_memory_are_halved(monkeypatch: pytest.Monk
 
 
 def test_out_of_memory_with_a_single_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, said = Full(known(), "conv", GRID), []
+    engine, said = Full(known_network(), "conv", GRID), []
     sweeping = sweep(engine, at_once=8, on_smaller=said.append)
     small_device(monkeypatch, engine, 0)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
@@ -303,7 +303,7 @@ def test_out_of_memory_with_a_single_image_is_an_error(monkeypatch: pytest.Monke
 
 
 def test_other_errors_do_not_halve_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, said = Full(known(), "conv", GRID), []
+    engine, said = Full(known_network(), "conv", GRID), []
     sweeping = sweep(engine, at_once=8, on_smaller=said.append)
     small_device(monkeypatch, engine, 0, "mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
@@ -315,7 +315,7 @@ def test_other_errors_do_not_halve_the_batch(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("parameter", ["conv.weight", "last.bias"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_weights_that_are_not_finite_are_an_error(engine: Any, parameter: str, value: float) -> None:
-    model = known()
+    model = known_network()
     model.get_parameter(parameter).data[0] = value
     with pytest.raises(NotFinite, match="An occluded image produced a value that is not a finite number"):
         sweep(engine(model, "conv", GRID), unit=0).run(photos(), LABELS)
@@ -326,7 +326,7 @@ class Deciding(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.all = known()
+        self.all = known_network()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.all(x if x.isfinite().all() else x.nan_to_num())
@@ -334,13 +334,13 @@ class Deciding(nn.Module):
 
 def test_a_network_that_cant_be_traced_is_swept() -> None:
     engine = choose_engine(Deciding(), "all.conv", GRID).engine
-    wanted = Sweep(Full(known(), "conv", GRID)).run(photos(), LABELS)
+    wanted = Sweep(Full(known_network(), "conv", GRID)).run(photos(), LABELS)
     for found, one in zip(Sweep(engine).run(photos(), LABELS), wanted, strict=True):
         assert_close_maps(found, one)
 
 
 def test_centres_inside_a_box() -> None:
-    found = sweep(Full(known(), "conv", GRID)).run(photos(1), [0])[0]  # centres at 3, 8, 13 and 17
+    found = sweep(Full(known_network(), "conv", GRID)).run(photos(1), [0])[0]  # centres at 3, 8, 13 and 17
     rows, cols = np.array([False, True, True, True]), np.array([True, True, False, False])
     np.testing.assert_array_equal(found.centres_inside((3, 7.5, 13, 17.1)), rows[:, None] & cols)
     assert found.centres_inside((0, 0, SIZE, SIZE)).all()
@@ -348,7 +348,7 @@ def test_centres_inside_a_box() -> None:
 
 
 def maps(activation: np.ndarray, probability: np.ndarray) -> OcclusionMaps:
-    found = sweep(Full(known(), "conv", GRID)).run(photos(1), [0])[0]
+    found = sweep(Full(known_network(), "conv", GRID)).run(photos(1), [0])[0]
     values = {"activation": activation, "probability": probability}
     return dataclasses.replace(found, **{name: value.astype(np.float32) for name, value in values.items()})
 

@@ -114,15 +114,15 @@ def test_initialisation_does_not_change_frozen_parameters(model: nn.Sequential) 
 
 
 @pytest.mark.parametrize(
-    ("recipe", "says"),
+    ("recipe", "message"),
     [
         (Recipe(freeze=("conv9",)), "conv9"),
         (Recipe(rates={"conv9": 0.1}), "conv9"),
         (Recipe(freeze=("*",)), "All parameters are frozen"),
     ],
 )
-def test_patterns_that_match_nothing_are_refused(model: nn.Sequential, recipe: Recipe, says: str) -> None:
-    with pytest.raises(InvalidArgument, match=says):
+def test_patterns_that_match_nothing_are_refused(model: nn.Sequential, recipe: Recipe, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
         parameter_groups(model, recipe)
 
 

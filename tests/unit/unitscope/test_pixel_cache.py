@@ -53,13 +53,13 @@ def test_stored_images_are_present_and_others_absent(tmp_path: Path) -> None:
     cache = opened(tmp_path)
     for number in (0, 7, COUNT - 1):
         cache.store(number, picture(number))
-    wanted = [COUNT - 1, 3, 0, 7, 7, -1, COUNT]
+    positions = [COUNT - 1, 3, 0, 7, 7, -1, COUNT]
     for _ in range(2):
-        pixels, present = cache.gather(wanted)
+        pixels, present = cache.gather(positions)
         assert (pixels.shape, pixels.dtype) == ((7, SIZE, SIZE, 3), np.uint8)
         assert present.tolist() == [True, False, True, True, True, False, False]
         for place in np.flatnonzero(present):
-            np.testing.assert_array_equal(pixels[place], picture(wanted[place]))
+            np.testing.assert_array_equal(pixels[place], picture(positions[place]))
     np.testing.assert_array_equal(opened(tmp_path).gather([7])[0][0], picture(7))
 
 

@@ -42,49 +42,63 @@ def pretended() -> Iterator[PretendedDevice]:
 
 # --- the simulated device ---
 
-MEETINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
-    "a sum": lambda there, beside: there + beside,
-    "a sum, the other way round": lambda there, beside: beside + there,
-    "a convolution": lambda there, beside: F.conv2d(there.view(1, 1, 2, 3), beside.view(1, 1, 2, 3)),
-    "a matrix product": lambda there, beside: there @ beside.T,
-    "cat": lambda there, beside: torch.cat([there, beside]),
-    "stack of numbers": lambda there, beside: torch.stack([there[0, 0], beside[0, 0]]),
-    "an index on the device into the host": lambda there, beside: beside[there[0].long()],
-    "index_select": lambda there, beside: there.index_select(0, beside[0].long()),
-    "gather": lambda there, beside: there.gather(1, beside.long()),
-    "index_copy_": lambda there, beside: there.index_copy_(0, beside[0, :2].long(), there.clone()),
-    "where": lambda there, beside: torch.where(beside > 0, there, there),
-    "an addition in place": lambda there, beside: there.add_(beside),
-    "a mask": lambda there, beside: there.masked_fill_(beside > 0, 1.0),
-    "a number of the device added to the host": lambda there, beside: beside.add_(there[0, 0]),
-    "values put into the host": lambda there, beside: beside.__setitem__(beside > 0, there.flatten()),
-    "dropout with a generator of the host": lambda there, beside: there.uniform_(generator=torch.Generator()),
+MIXED_OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
+    "a sum": lambda on_device, on_host: on_device + on_host,
+    "a sum, the other way round": lambda on_device, on_host: on_host + on_device,
+    "a convolution": lambda on_device, on_host: F.conv2d(on_device.view(1, 1, 2, 3), on_host.view(1, 1, 2, 3)),
+    "a matrix product": lambda on_device, on_host: on_device @ on_host.T,
+    "cat": lambda on_device, on_host: torch.cat([on_device, on_host]),
+    "stack of numbers": lambda on_device, on_host: torch.stack([on_device[0, 0], on_host[0, 0]]),
+    "an index on the device into the host": lambda on_device, on_host: on_host[on_device[0].long()],
+    "index_select": lambda on_device, on_host: on_device.index_select(0, on_host[0].long()),
+    "gather": lambda on_device, on_host: on_device.gather(1, on_host.long()),
+    "index_copy_": lambda on_device, on_host: on_device.index_copy_(0, on_host[0, :2].long(), on_device.clone()),
+    "where": lambda on_device, on_host: torch.where(on_host > 0, on_device, on_device),
+    "an addition in place": lambda on_device, on_host: on_device.add_(on_host),
+    "a mask": lambda on_device, on_host: on_device.masked_fill_(on_host > 0, 1.0),
+    "a number of the device added to the host": lambda on_device, on_host: on_host.add_(on_device[0, 0]),
+    "values put into the host": lambda on_device, on_host: on_host.__setitem__(on_host > 0, on_device.flatten()),
+    "dropout with a generator of the host": lambda on_device, on_host: on_device.uniform_(
+        generator=torch.Generator()
+    ),
 }
 
 
-@pytest.mark.parametrize("name", MEETINGS)
+@pytest.mark.parametrize("name", MIXED_OPERATIONS)
 def test_operations_on_both_devices_are_refused(pretended: PretendedDevice, name: str) -> None:
-    there, beside = torch.tensor([[0.0, 1, 0], [1, 1, 0]], device="cuda"), torch.tensor([[0.0, 1, 0], [1, 1, 0]])
+    on_device, on_host = (
+        torch.tensor([[0.0, 1, 0], [1, 1, 0]], device="cuda"),
+        torch.tensor([[0.0, 1, 0], [1, 1, 0]]),
+    )
     with pytest.raises(RuntimeError, match=r"same device|'cuda' device type for generator"):
-        MEETINGS[name](there, beside)
+        MIXED_OPERATIONS[name](on_device, on_host)
 
 
 def test_operations_that_cuda_allows(pretended: PretendedDevice) -> None:
-    there = torch.arange(6.0, device="cuda").view(2, 3)
-    assert (there + torch.tensor(2.0)).device == (there * 2).device == there[torch.tensor([1, 0])].device == CUDA
-    there[torch.tensor([0])] = 5.0
-    there.copy_(torch.ones(2, 3))
-    assert there.tolist() == [[1, 1, 1]] * 2
+    on_device = torch.arange(6.0, device="cuda").view(2, 3)
+    assert (
+        (on_device + torch.tensor(2.0)).device
+        == (on_device * 2).device
+        == on_device[torch.tensor([1, 0])].device
+        == CUDA
+    )
+    on_device[torch.tensor([0])] = 5.0
+    on_device.copy_(torch.ones(2, 3))
+    assert on_device.tolist() == [[1, 1, 1]] * 2
     assert torch.ones(2).add_(1).device.type == "cpu"
 
 
 def test_device_tensors_are_not_converted_to_arrays(pretended: PretendedDevice) -> None:
-    there = torch.ones(2, device="cuda")
-    for wrong in (there.numpy, lambda: np.asarray(there), lambda: np.stack([there[:1], there[1:]])):
+    on_device = torch.ones(2, device="cuda")
+    for wrong in (
+        on_device.numpy,
+        lambda: np.asarray(on_device),
+        lambda: np.stack([on_device[:1], on_device[1:]]),
+    ):
         with pytest.raises(TypeError, match="numpy"):
             wrong()
     with pytest.raises(RuntimeError, match="pin"):
-        there.pin_memory()
+        on_device.pin_memory()
 
 
 def test_gradients_copies_and_views_stay_on_the_device(pretended: PretendedDevice) -> None:
@@ -121,12 +135,12 @@ def test_missing_stream_synchronisation_is_detected(forgotten: str) -> None:
     def use() -> None:
         stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
         with torch.cuda.stream(stream):
-            there = torch.ones(100_000).pin_memory().to("cuda", non_blocking=True)
+            on_device = torch.ones(100_000).pin_memory().to("cuda", non_blocking=True)
         if forgotten != "wait_stream":
             current.wait_stream(stream)
         if forgotten != "record_stream":
-            there.record_stream(current)
-        there.sum()
+            on_device.record_stream(current)
+        on_device.sum()
 
     def through() -> None:
         with PretendedDevice():
@@ -140,20 +154,20 @@ def test_missing_stream_synchronisation_is_detected(forgotten: str) -> None:
 
 
 def test_synchronisations_are_counted(pretended: PretendedDevice) -> None:
-    there = torch.arange(4.0, device="cuda")
+    on_device = torch.arange(4.0, device="cuda")
     before = len(pretended.waits)
-    _ = there * 2, there.sum(), there[1:], torch.ones(3).to("cuda", non_blocking=True)
+    _ = on_device * 2, on_device.sum(), on_device[1:], torch.ones(3).to("cuda", non_blocking=True)
     assert len(pretended.waits) == before
     for wait in (
-        there[0].item,
-        lambda: bool((there > 0).any()),
-        there.cpu,
-        there.tolist,
+        on_device[0].item,
+        lambda: bool((on_device > 0).any()),
+        on_device.cpu,
+        on_device.tolist,
         lambda: torch.ones(3).to("cuda"),
-        there.nonzero,
-        lambda: there[there > 1],
-        lambda: there[torch.tensor([0])],
-        there.unique,
+        on_device.nonzero,
+        lambda: on_device[on_device > 1],
+        lambda: on_device[torch.tensor([0])],
+        on_device.unique,
         lambda: torch.ones(100_000).to("cuda", non_blocking=True),  # from pageable memory
     ):
         before = len(pretended.waits)
@@ -164,10 +178,10 @@ def test_synchronisations_are_counted(pretended: PretendedDevice) -> None:
 def test_the_device_has_its_own_random_generator(pretended: PretendedDevice) -> None:
     torch.manual_seed(5)
     of_host = torch.get_rng_state()
-    there, state = F.dropout(torch.ones(50, device="cuda")), torch.cuda.get_rng_state()
+    on_device, state = F.dropout(torch.ones(50, device="cuda")), torch.cuda.get_rng_state()
     assert torch.equal(torch.get_rng_state(), of_host)
     torch.manual_seed(5)
-    assert torch.equal(F.dropout(torch.ones(50, device="cuda")), there)
+    assert torch.equal(F.dropout(torch.ones(50, device="cuda")), on_device)
     assert torch.equal(torch.cuda.get_rng_state(), state)
 
 
@@ -184,7 +198,7 @@ def test_memory_is_limited(pretended: PretendedDevice) -> None:
 # --- number of synchronisations ---
 
 
-def waits_of(work: Callable[[], object]) -> int:
+def count_synchronisations(work: Callable[[], object]) -> int:
     """Count the synchronisations of the second of two runs."""
     with PretendedDevice() as found:
         work()
@@ -198,11 +212,11 @@ def test_the_batches_of_a_search_do_not_synchronise() -> None:
         model = network("zfnet", 64).to("cpu")
 
         def work() -> None:
-            there = model.to("cuda")
+            on_device = model.to("cuda")
             layers = {"features.0": range(64), "features.6": [5, 3]}
-            search(there, layers, batches(pictures(count, 64), 4), 3, "cuda", bottom=True)
+            search(on_device, layers, batches(pictures(count, 64), 4), 3, "cuda", bottom=True)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     assert searched(24) == searched(4)
 
@@ -215,7 +229,7 @@ def test_the_batches_of_training_and_validation_do_not_synchronise() -> None:
             trainer.train(several)
             trainer.validate(several)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     for recipe in ({"filter_rms": 0.1}, {"precision": "mixed"}):
         assert trained(2 * BEHIND + 1, **recipe) == trained(1, **recipe)
@@ -229,12 +243,12 @@ def test_the_batches_of_a_sweep_do_not_synchronise(engine: str) -> None:
             sweep.at_once = at_once
             run(sweep, 1)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     assert swept(1) == swept(25)
 
 
-OF_RESULTS = 2  # synchronisations to fetch values and activations
+FETCHES = 2  # synchronisations to fetch values and activations
 
 
 def test_graph_projections_synchronise_for_results_only() -> None:
@@ -248,10 +262,10 @@ def test_graph_projections_synchronise_for_results_only() -> None:
             projector = projector_of("graph with sums", "deconvnet", "cuda", ())
             assert len(list(projector.project(pixels, chosen))) == 2 * turns
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     other = int(np.flatnonzero(requests.images != requests.images[0])[0])
-    assert projected(5) - projected(1) == OF_RESULTS * (5 - 1)
+    assert projected(5) - projected(1) == FETCHES * (5 - 1)
 
 
 @pytest.mark.parametrize("road", [road for road, (*_, served) in ROADS.items() if served is not None])
@@ -264,9 +278,9 @@ def test_window_projections_synchronise_for_results_only(road: str) -> None:
             projector.at_once = at_once
             assert len(list(projector.project(pixels, requests))) == len(requests.ids)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
-    assert projected(4) - projected(20) == OF_RESULTS * (5 - 1)
+    assert projected(4) - projected(20) == FETCHES * (5 - 1)
 
 
 def test_the_number_of_queued_batches_is_limited(pretended: PretendedDevice) -> None:

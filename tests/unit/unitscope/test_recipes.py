@@ -51,7 +51,7 @@ def test_changes_are_parsed_by_the_type_of_the_field() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"learning_rate": "fast"}, "The recipe's learning_rate can't be 'fast'"),
         ({"learning_rate": "nan"}, "The recipe's learning_rate can't be 'nan'"),
@@ -61,8 +61,8 @@ def test_changes_are_parsed_by_the_type_of_the_field() -> None:
         ({"rates": {"conv1": "-1"}}, "rates"),
     ],
 )
-def test_invalid_changes_are_named(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidArgument, match=says):
+def test_invalid_changes_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
         recipe_for(None, None, changes)
 
 

@@ -232,18 +232,18 @@ class SmallMemory(nn.Module):
         return images
 
 
-@pytest.mark.parametrize(("bears", "told"), [(8, []), (7, [4]), (3, [4, 2]), (1, [4, 2, 1])])
-def test_batches_are_halved_until_they_fit_into_memory(bears: int, told: list[int]) -> None:
-    images, memory = Batches(seed=1), SmallMemory(bears)
+@pytest.mark.parametrize(("limit", "sizes"), [(8, []), (7, [4]), (3, [4, 2]), (1, [4, 2, 1])])
+def test_batches_are_halved_until_they_fit_into_memory(limit: int, sizes: list[int]) -> None:
+    images, memory = Batches(seed=1), SmallMemory(limit)
     smaller: list[int] = []
     found = search(
         nn.Sequential(memory, *identity()), {"1": range(3)}, images, TOP,
         bottom=True, per_class=True, on_smaller=smaller.append,
     )["1"]  # fmt: skip
     images.check(found)
-    assert smaller == told
-    fits = (told or [8])[-1]
-    assert memory.ran == [8, *told[:-1]] * bool(told) + [fits] * (
+    assert smaller == sizes
+    fits = (sizes or [8])[-1]
+    assert memory.ran == [8, *sizes[:-1]] * bool(sizes) + [fits] * (
         5 * 8 // fits
     )  # halved once, for all further batches
 

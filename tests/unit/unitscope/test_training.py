@@ -130,7 +130,7 @@ def changed(state: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("weights of another shape", "features.0.weight is [1,"),
         ("weights of another type", "torch.float64, not"),
@@ -147,14 +147,14 @@ def changed(state: dict[str, Any], name: str) -> dict[str, Any]:
         ("no schedule", "it has no 'schedule'"),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused(sources: list[ImageSource], name: str, says: str) -> None:
+def test_a_state_that_does_not_fit_is_refused(sources: list[ImageSource], name: str, message: str) -> None:
     """It must not be loaded and fail at the next step, or give other results."""
     recipe = Recipe(batch_size=16)
     first = Trainer(new_model(), recipe, seed=7)
     epoch(first, sources)
     with pytest.raises(ForeignState) as raised:
         Trainer(new_model(), recipe, seed=7).load_state(changed(copy.deepcopy(first.state()), name))
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_results_depend_on_the_seed(sources: list[ImageSource]) -> None:
@@ -232,16 +232,16 @@ def test_after_out_of_memory_a_batch_is_split_with_the_same_gradient(
     sources: list[ImageSource],
 ) -> None:
     recipe = Recipe(batch_size=16, flip=0.0, optimizer="sgd")
-    told: list[int] = []
+    sizes: list[int] = []
     weights = []
     for limit in (16, 5):
         torch.manual_seed(0)
-        trainer = Trainer(Greedy(limit), recipe, on_smaller=told.append)
+        trainer = Trainer(Greedy(limit), recipe, on_smaller=sizes.append)
         learned = trainer.train(batches(sources, 16, SIZE))
         assert learned.images == 48
         weights.append(trainer.model.layer[1].weight.detach().clone())
         assert trainer.validate(batches(sources, 16, SIZE)).images == 48
-    assert told == [8, 4]
+    assert sizes == [8, 4]
     assert torch.allclose(weights[0], weights[1], rtol=1e-4, atol=1e-7)
 
 

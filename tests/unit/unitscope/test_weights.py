@@ -61,7 +61,7 @@ def test_all_other_tensors_must_fit() -> None:
     model, weights = networks.build("resnet18", 4, 64), pretrained(7)
     without = {name: tensor for name, tensor in weights.items() if name != "conv1.weight"}
     headless = {name: tensor for name, tensor in weights.items() if name != "fc.bias"}
-    for wrong, says in (
+    for wrong, message in (
         (without, "1 tensors are missing .*conv1.weight"),
         (headless, "1 tensors are missing .*fc.bias"),
         ({**weights, "more": torch.zeros(1)}, "1 tensors are unexpected .*more"),
@@ -69,7 +69,7 @@ def test_all_other_tensors_must_fit() -> None:
         ({**weights, "conv1.weight": weights["conv1.weight"].to_sparse()}, "sparse"),
     ):
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        with pytest.raises(WeightsDontFit, match=says):
+        with pytest.raises(WeightsDontFit, match=message):
             load_pretrained(model, wrong, "resnet18", "x.pth")
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     with pytest.raises(WeightsNotReadable, match="not finite"):

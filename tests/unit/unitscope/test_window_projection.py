@@ -60,16 +60,21 @@ def on_image(projection: Projection, size: int) -> np.ndarray:
 
 
 def assert_as_the_whole_network(
-    model: nn.Module, layer: str, pixels: list[np.ndarray], wanted: Requests, method: ProjectionMethod, served: int
+    model: nn.Module,
+    layer: str,
+    pixels: list[np.ndarray],
+    requested: Requests,
+    method: ProjectionMethod,
+    served: int,
 ) -> None:
     size = len(pixels[0])
     steps = chain(model, layer, (size, size))
     assert steps is not None
-    projector = WindowProjector(steps, method, dict.fromkeys(wanted.ids.tolist(), served))
-    found = dict(projector.project(pixels, wanted))
-    assert sorted(found) == list(range(len(wanted.units)))
-    of_request = batch([pixels[image] for image in wanted.images])
-    places = (torch.from_numpy(values) for values in (wanted.units, wanted.rows, wanted.cols))
+    projector = WindowProjector(steps, method, dict.fromkeys(requested.ids.tolist(), served))
+    found = dict(projector.project(pixels, requested))
+    assert sorted(found) == list(range(len(requested.units)))
+    of_request = batch([pixels[image] for image in requested.images])
+    places = (torch.from_numpy(values) for values in (requested.units, requested.rows, requested.cols))
     run = Deconvnet(model, layer, method).forward(of_request)
     expected, activations = run.project(*places)
     for number, projection in found.items():
@@ -164,11 +169,11 @@ def test_bits_do_not_depend_on_the_other_requests(network: str, served: int) -> 
     layer = "features.6" if network == "zfnet" else "layer2.0.conv1"
     pixels = images(11, 96)
     shape = tuple(maps_of(model, layer, pixels[:1]).shape[1:])
-    wanted = requests(90, 11, shape)
-    projector = projector_for(model, layer, 96, counts=dict.fromkeys(wanted.ids.tolist(), served))
-    together = dict(projector.project(pixels, wanted))
+    requested = requests(90, 11, shape)
+    projector = projector_for(model, layer, 96, counts=dict.fromkeys(requested.ids.tolist(), served))
+    together = dict(projector.project(pixels, requested))
     for some in (np.arange(0, 90, 7), np.array([3]), np.arange(89, 40, -1)):
-        for place, projection in projector.project(pixels, wanted.at(some)):
+        for place, projection in projector.project(pixels, requested.at(some)):
             expected = together[int(some[place])]
             assert projection.values.tobytes() == expected.values.tobytes()
             assert projection.activation == expected.activation
