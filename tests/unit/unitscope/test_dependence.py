@@ -316,7 +316,7 @@ def test_a_map_that_is_modified_in_place_is_no_chain_and_has_no_windows() -> Non
     model = Written().eval().requires_grad_(False)
     assert chain(model, "second", (SIZE, SIZE)) is None
     assert geometry_of(model, "second", SIZE) is None
-    with pytest.raises(ValueError, match="overwrites"):
+    with pytest.raises(ValueError, match="modifies a map in place"):
         Graph(copy.deepcopy(model), Grid(SIZE, 4, 4))
 
 
