@@ -1,4 +1,4 @@
-"""Speed, as ratios against a named peer measured in the same run: ``python -m benchmarks``.
+"""Speed benchmarks, reported as ratios to a named peer measured in the same run: ``python -m benchmarks``.
 
-``python -m benchmarks.training`` is a command of its own.
+The training benchmark is a separate command: ``python -m benchmarks.training``.
 """

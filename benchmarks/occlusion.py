@@ -1,4 +1,4 @@
-"""Occlusion sweeps against Captum's, against plain batching, and the approximate one."""
+"""Exact and approximate occlusion sweeps compared with Captum and with plain batching."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.captum_occlusion import PERTURBATIONS, TOGETHER, Captum, Labelled, attributed
-from benchmarks.measuring import Goal, Row, Timed, Way, in_turn, timed
+from benchmarks.captum_occlusion import BATCH_IMAGES, PERTURBATIONS, Captum, LabelledImages, attributed
 from benchmarks.setting import CONV5, SIZE, Setting
+from benchmarks.timing import Goal, Row, Timed, Variant, time_interleaved, timed
 from unitscope.data.images import ImageSource, read_image, to_input
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialise
@@ -23,23 +23,24 @@ from unitscope.occlusion.occluders import Grid, filling
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 
 GRID = Grid(SIZE, patch=32, stride=8)
-OURS, PEERS = 8, 4  # images in a round
-TOLERANCE, APPROXIMATED = 0.02, 64  # images
-BATCHES = (32, 64, 128)  # of plain batching
-SAME, SAME_AS_CAPTUM = 1e-5, 1e-4  # of a map's range
-CALIBRATED_ON = 64  # images, for batch normalisation
-IN_FLOAT64 = 16  # places
+IMAGES, PEER_IMAGES = 8, 4  # per round
+TOLERANCE = 0.02  # of approximate sweeps, as a share of a map's range
+ACCURACY_IMAGES = 64
+BATCHES = (32, 64, 128)  # batch sizes tried for plain batching
+MAX_DIFFERENCE, MAX_CAPTUM_DIFFERENCE = 1e-5, 1e-4  # as a share of a map's range
+CALIBRATION_IMAGES = 64  # for the statistics of batch normalisation
+FLOAT64_POSITIONS = 16
 
 
 @dataclass(frozen=True)
-class Large:
-    """A network that is too slow for whole images."""
+class LargeNetwork:
+    """A network for which whole sweeps take too long, so that only some batches are timed."""
 
     title: str
     network: str
     layer: str
     goal: float
-    plain: int  # places that plain batching runs in a round
+    plain: int  # positions that plain batching runs per round
     batches: Sequence[int]
     classes: int = 20
     size: int = 224
@@ -48,35 +49,37 @@ class Large:
     images: int = 2
 
 
-LARGE = (
-    Large("VGG-16", "vgg16", "features.28", 4, plain=128, batches=(8, 16, 32)),
-    Large("ResNet-18", "resnet18", "layer4.1.conv2", 2, plain=384, batches=BATCHES),
+LARGE_NETWORKS = (
+    LargeNetwork("VGG-16", "vgg16", "features.28", 4, plain=128, batches=(8, 16, 32)),
+    LargeNetwork("ResNet-18", "resnet18", "layer4.1.conv2", 2, plain=384, batches=BATCHES),
 )
-HOW = f"""
-Crops spread over the classes, in memory as decoded pixels; times are for one image. Ours: a worker's sweep with
-the incremental engine, whose plans were made before, once for all images of a job. It makes three maps: how much
-the unit that fires most in the clear image still fires, how probable the image's class is, and which class is the
-most probable. Captum: `Occlusion` with grey as baseline of the same normalised images; it makes one map, of the
-class's probability; the best of {", ".join(map(str, PERTURBATIONS))} perturbations in a batch, of
-{" and ".join(map(str, TOGETHER))} images at once, and of both memory formats. Plain batching: the same sweep with
-the engine that runs every occluded image as a whole, with its best batch. ZFNet: {OURS} images at once; Captum and
-plain batching on {PEERS} of them, since their time is in proportion.
+METHOD = f"""
+The images are crops of all classes, in memory as decoded pixels; times are per image. unitscope: a worker's sweep
+with the incremental engine, whose plans are made once per job and not timed. It computes three maps: the
+activation of the unit that is strongest in the unoccluded image, the probability of the image's class, and the
+most probable class. Captum: `Occlusion` of the same normalised images with a grey baseline. It computes one map,
+of the class's probability, with the fastest of {", ".join(map(str, PERTURBATIONS))} perturbations per batch,
+{" and ".join(map(str, BATCH_IMAGES))} images per batch, and both memory formats. Plain batching: the same sweep
+with the engine that runs the whole network on every occluded image, with its fastest batch size. ZFNet: {IMAGES}
+images at a time; Captum and plain batching run {PEER_IMAGES} of them, since their time is proportional to the
+number of images.
 
-VGG-16 and ResNet-18 (He initialisation; batch normalisation with the statistics of {CALIBRATED_ON} crops) run
-batches of a sweep: the incremental engine one of each kind of places, its time taken as often as a sweep has such
-batches, over as many images as a worker sweeps at once; plain batching whole batches of some of the same places,
-since its time is in proportion.
+VGG-16 and ResNet-18 (He initialisation; batch normalisation with the statistics of {CALIBRATION_IMAGES} crops) run
+only some batches of a sweep. The incremental engine runs one batch per position group; its time is multiplied by
+the number of such batches in a sweep over as many images as a worker sweeps at a time. Plain batching runs batches
+with some of the same positions, since its time is proportional to their number.
 
-All maps are those of plain batching, where both computed them: to {SAME:.0e} of a map's range, or, if rounding is
-more, to twice what plain batching itself is off from float64 (VGG-16 and ResNet-18, on {IN_FLOAT64} places). What
-Captum attributes to pixels follows from our map, to {SAME_AS_CAPTUM:.0e} of its range.
+Where both were computed, the maps agree with those of plain batching to {MAX_DIFFERENCE:.0e} of a map's range, or
+to twice the rounding error of plain batching, determined in float64 at {FLOAT64_POSITIONS} positions (VGG-16 and
+ResNet-18), if that is larger. Captum's attributions agree with those computed from unitscope's map to
+{MAX_CAPTUM_DIFFERENCE:.0e} of their range.
 """
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """The rows of the table."""
+    """Yield three rows for ZFNet, and one for each large network."""
     yield from _zfnet(setting)
-    for large in LARGE:
+    for large in LARGE_NETWORKS:
         yield _large(setting, large)
 
 
@@ -89,7 +92,7 @@ class Images:
 
     @classmethod
     def spread(cls, sources: Sequence[ImageSource], count: int, size: int) -> Images:
-        """So many, from all of the sources: they are in the order of their classes."""
+        """Read ``count`` images evenly spaced among the sources, which are ordered by class."""
         chosen = [sources[number] for number in _spread(len(sources), count)]
         pixels = np.stack([read_image(source, size) for source in chosen])
         return cls(torch.from_numpy(pixels).permute(0, 3, 1, 2), [source.label for source in chosen])
@@ -103,81 +106,87 @@ class Images:
 
 
 def _spread(length: int, count: int) -> np.ndarray:
-    """So many of the numbers up to ``length``, or all."""
+    """Return ``count`` evenly spaced indices below ``length``, or all if there are fewer."""
     return np.linspace(0, length - 1, min(count, length)).round().astype(int)
 
 
 def _zfnet(setting: Setting) -> Iterator[Row]:
     model, device = setting.model(), setting.device
-    approximated = Images.spread(setting.crops.sources, APPROXIMATED, SIZE)
-    images = Images.spread(setting.crops.sources, OURS, SIZE)
-    peers = images.first(PEERS)
+    accuracy_images = Images.spread(setting.crops.sources, ACCURACY_IMAGES, SIZE)
+    images = Images.spread(setting.crops.sources, IMAGES, SIZE)
+    peers = images.first(PEER_IMAGES)
     ours, full = Incremental(model, CONV5, GRID), Full(model, CONV5, GRID)
     exact, plain = Sweep(ours, device=device), Sweep(full, device=device)
     approximate = Sweep(ours, tolerance=TOLERANCE, device=device)
     plain.at_once = _best_batch(full, images.first(1), BATCHES, device)
-    labelled = Labelled(to_input(peers.pixels, device), torch.tensor(peers.labels, device=device))
+    labelled = LabelledImages(to_input(peers.pixels, device), torch.tensor(peers.labels, device=device))
     captum = Captum.best(model, GRID, labelled)
-    prepared = captum.prepared(labelled)
-    turns = in_turn(
+    captum_batches = captum.to_batches(labelled)
+    timings = time_interleaved(
         {
-            "incremental": _by_image(timed(lambda: swept(exact, images), device), images),
-            "approximate": _by_image(timed(lambda: swept(approximate, images), device), images),
-            "plain": _by_image(timed(lambda: swept(plain, peers), device), peers),
-            "Captum": _by_image(timed(lambda: captum.attribute(prepared), device), peers),
+            "incremental": per_image(timed(lambda: run_sweep(exact, images), device), images),
+            "approximate": per_image(timed(lambda: run_sweep(approximate, images), device), images),
+            "plain": per_image(timed(lambda: run_sweep(plain, peers), device), peers),
+            "Captum": per_image(timed(lambda: captum.attribute(captum_batches), device), peers),
         },
         setting.rounds,
     )
-    seconds, found = turns.seconds, turns.results
-    same = Difference.of(table_of(found["incremental"][:PEERS]), table_of(found["plain"]))
-    theirs = _difference_to_captum(found["incremental"][:PEERS], torch.cat(found["Captum"]).cpu().numpy())
-    work = f"ZFNet {SIZE}, conv 5, {GRID.places} squares of {GRID.patch}, an image"
+    seconds, results = timings.seconds, timings.results
+    maps = results["incremental"][:PEER_IMAGES]
+    difference = Difference.of(maps_table(maps), maps_table(results["plain"]))
+    captum_difference = _difference_to_captum(maps, torch.cat(results["Captum"]).cpu().numpy())
+    work = f"ZFNet {SIZE}, conv 5, {GRID.places} squares of {GRID.patch} px, per image"
     against_plain = f"plain batching, batches of {plain.at_once}"
     yield Row(
         "occlusion", f"occlusion, {work}, three maps", seconds["incremental"],
-        "Captum's Occlusion, at its best, one map", seconds["Captum"], Goal(6),
-        f"Captum with {captum.perturbations} perturbations of {captum.together} images in a batch, "
-        f"{captum.format}. What it attributes is what our map says, to {theirs:.1e} of its range.",
-        {"difference": theirs},
+        "Captum Occlusion, fastest settings, one map", seconds["Captum"], Goal(6),
+        f"Captum with {captum.perturbations} perturbations of {captum.images_per_batch} images per batch, "
+        f"{captum.format}. Its attributions differ from those computed from unitscope's map by at most "
+        f"{captum_difference:.1e} of their range.",
+        {"difference": captum_difference},
     )  # fmt: skip
     yield Row(
         "occlusion", f"occlusion, {work}", seconds["incremental"], against_plain, seconds["plain"], Goal(4),
-        f"{ours.multiplications() / full.multiplications():.0%} of the multiplications. {same}", vars(same),
+        f"{ours.multiplications() / full.multiplications():.0%} of the multiplications. {difference}",
+        vars(difference),
     )  # fmt: skip
-    accuracy = Accuracy.of(swept(approximate, approximated), swept(exact, approximated))
+    accuracy = Accuracy.of(run_sweep(approximate, accuracy_images), run_sweep(exact, accuracy_images))
     yield Row(
         "occlusion", f"approximate occlusion ({TOLERANCE}), {work}", seconds["approximate"], against_plain,
         seconds["plain"], Goal(12), str(accuracy), vars(accuracy),
     )  # fmt: skip
 
 
-def _by_image(way: Way, images: Images) -> Way:
-    """The way, its time by the image."""
+def per_image(variant: Variant, images: Images) -> Variant:
+    """Return a variant that divides the time of another one by the number of images."""
 
-    def by_image() -> Timed:
-        found = way()
-        return Timed(found.seconds / len(images.labels), found.result)
+    def run() -> Timed:
+        total = variant()
+        return Timed(total.seconds / len(images.labels), total.result)
 
-    return by_image
+    return run
 
 
-def swept(sweep: Sweep, images: Images) -> list[OcclusionMaps]:
-    """As a worker does it."""
+def run_sweep(sweep: Sweep, images: Images) -> list[OcclusionMaps]:
+    """Sweep the images in batches, as a worker does."""
     return [
         maps for batch in images.batches(sweep.images_at_once) for maps in sweep.run(batch.pixels, batch.labels)
     ]
 
 
-def table_of(found: Sequence[OcclusionMaps]) -> np.ndarray:
-    """float64 [images, 3, places]: activation, probability, class."""
-    maps = [(of.activation.ravel(), of.probability.ravel(), of.classes.ravel()) for of in found]
-    return np.array(maps, np.float64)
+def maps_table(maps: Sequence[OcclusionMaps]) -> np.ndarray:
+    """Stack maps as float64 [images, 3, positions]: activation, probability, class."""
+    rows = [(one.activation.ravel(), one.probability.ravel(), one.classes.ravel()) for one in maps]
+    return np.array(rows, np.float64)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two tables of maps, where both have a place: the largest, in shares of a map's range, and how many most
-    probable classes are others. ``rounding`` is what plain batching is off from float64, if that was looked at."""
+    """The difference between two tables of maps at the positions that both contain.
+
+    ``largest`` is the largest difference as a share of a map's range, ``other_classes`` the number of positions
+    with another most probable class, and ``rounding`` the error of plain batching relative to float64, if known.
+    """
 
     largest: float
     other_classes: int
@@ -188,97 +197,102 @@ class Difference:
     def of(cls, ours: np.ndarray, plain: np.ndarray, rounding: float | None = None) -> Difference:
         both = ~np.isnan(plain[:, 2])
         assert not np.isnan(ours[:, 2][both]).any()
-        largest = float(errors_of(plain, ours, ours).max())
-        allowed = max(SAME, 2 * (rounding or 0))
-        assert largest <= allowed, f"ours and plain batching differ by {largest} of a map's range"
+        largest = float(max_errors(plain, ours, ours).max())
+        allowed = max(MAX_DIFFERENCE, 2 * (rounding or 0))
+        assert largest <= allowed, f"incremental and plain maps differ by {largest} of a map's range"
         return cls(largest, int((ours[:, 2] != plain[:, 2])[both].sum()), int(both.sum()), rounding)
 
     def __str__(self) -> str:
-        of = f"The maps differ from plain batching's by at most {self.largest:.1e} of their range"
-        classes = f", {self.other_classes} of the classes are others" if self.other_classes else ""
-        rounding = f"; those are off from float64 by {self.rounding:.1e}" if self.rounding is not None else ""
-        return f"{of}{classes} ({self.places:,} places){rounding}."
+        maps = f"The maps differ from those of plain batching by at most {self.largest:.1e} of their range"
+        classes = f", {self.other_classes} classes differ" if self.other_classes else ""
+        rounding = f"; those differ from float64 by {self.rounding:.1e}" if self.rounding is not None else ""
+        return f"{maps}{classes} ({self.places:,} positions){rounding}."
 
 
-def errors_of(found: np.ndarray, right: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """[images, 2]: of activation and probability, the largest difference in shares of the ``whole`` map's range,
-    at the places that both have."""
+def max_errors(maps: np.ndarray, expected: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return the largest difference of activation and of probability, [images, 2], as a share of the range of the
+    ``whole`` map, over the positions that both tables contain."""
     ranges = np.nanmax(whole[:, :2], 2) - np.nanmin(whole[:, :2], 2)
-    largest = np.nanmax(np.abs(found[:, :2] - right[:, :2]), 2)
+    largest = np.nanmax(np.abs(maps[:, :2] - expected[:, :2]), 2)
     with np.errstate(divide="ignore"):
         return np.divide(largest, ranges, out=np.zeros_like(largest), where=largest > 0)
 
 
-def _difference_to_captum(found: Sequence[OcclusionMaps], attributions: np.ndarray) -> float:
-    """The largest, in shares of the attributions' range."""
-    wrong = []
-    for of, theirs in zip(found, attributions, strict=True):
-        expected = attributed(GRID, of.clear_probability, of.probability)
+def _difference_to_captum(maps: Sequence[OcclusionMaps], attributions: np.ndarray) -> float:
+    """Return the largest difference from Captum's attributions, as a share of their range."""
+    differences = []
+    for ours, theirs in zip(maps, attributions, strict=True):
+        expected = attributed(GRID, ours.clear_probability, ours.probability)
         rows, cols = expected.shape
-        wrong.append(float(np.abs(theirs[:, :rows, :cols] - expected).max() / np.ptp(expected)))
-    assert max(wrong) <= SAME_AS_CAPTUM, f"ours and Captum's differ by {max(wrong)} of the map's range"
-    return max(wrong)
+        differences.append(float(np.abs(theirs[:, :rows, :cols] - expected).max() / np.ptp(expected)))
+    largest = max(differences)
+    assert largest <= MAX_CAPTUM_DIFFERENCE, f"unitscope and Captum differ by {largest} of the map's range"
+    return largest
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Of approximate maps, by image: the largest error of any place, in shares of the exact map's range."""
+    """The largest error of each image's approximate maps, as a share of the exact map's range."""
 
     errors: list[float]
-    computed: float  # share of the places
+    computed: float  # share of the positions
 
     @classmethod
     def of(cls, approximate: Sequence[OcclusionMaps], exact: Sequence[OcclusionMaps]) -> Accuracy:
-        right = table_of(exact)
-        errors = errors_of(table_of(approximate), right, right).max(1)
+        expected = maps_table(exact)
+        errors = max_errors(maps_table(approximate), expected, expected).max(1)
         return cls(errors.tolist(), float(np.mean([maps.computed.mean() for maps in approximate])))
 
     def __str__(self) -> str:
         errors = np.array(self.errors)
         return (
-            f"{(errors <= TOLERANCE).sum()} of {len(errors)} images are within {TOLERANCE} of the exact maps' "
-            f"range at every place (largest error of an image: {np.median(errors):.3f} in the median, "
-            f"{errors.max():.3f} at most); {self.computed:.0%} of the places were computed."
+            f"{(errors <= TOLERANCE).sum()} of {len(errors)} images differ from the exact maps by at most "
+            f"{TOLERANCE} of their range at every position (largest error per image: median "
+            f"{np.median(errors):.3f}, maximum {errors.max():.3f}); {self.computed:.0%} of the positions "
+            "were computed."
         )
 
 
-def _large(setting: Setting, large: Large) -> Row:
+def _large(setting: Setting, large: LargeNetwork) -> Row:
     device, grid = setting.device, Grid(large.size, large.patch, large.stride)
     model = _network(setting, large)
     images = Images.spread(setting.crops.sources, large.images, large.size)
     ours, full = Incremental(model, large.layer, grid), Full(model, large.layer, grid)
     share, sweep = ours.multiplications() / full.multiplications(), Sweep(ours, device=device)
-    kinds = _a_batch_of_each_kind(ours, len(images.labels), sweep.at_once, sweep.images_at_once)
+    kinds = _one_batch_per_kind(ours, len(images.labels), sweep.at_once, sweep.images_at_once)
     batch = _best_batch(full, images, large.batches, device)
-    some = _some(kinds, large.plain, batch)
-    some = [Part(part.images, part.places, grid.places / large.plain) for part in some]
-    turns = in_turn(
+    plain_batches = [
+        SweepBatch(part.images, part.places, grid.places / large.plain)
+        for part in _sample(kinds, large.plain, batch)
+    ]
+    timings = time_interleaved(
         {
-            "incremental": _in_parts(Occluded(ours, images, device), kinds, device),
-            "plain": _in_parts(Occluded(full, images, device), some, device),
+            "incremental": _timed_batches(OcclusionRun(ours, images, device), kinds, device),
+            "plain": _timed_batches(OcclusionRun(full, images, device), plain_batches, device),
         },
         setting.rounds,
     )
-    found, plain = turns.results["incremental"], turns.results["plain"]
+    incremental, plain = timings.results["incremental"], timings.results["plain"]
     full = Full(copy.deepcopy(model).double(), large.layer, grid)
-    few = _some(some, IN_FLOAT64, IN_FLOAT64)
-    exact = _in_parts(Occluded(full, images, device, torch.float64), few, device)().result
-    same = Difference.of(found, plain, float(errors_of(plain, exact, found).max()))
+    few = _sample(plain_batches, FLOAT64_POSITIONS, FLOAT64_POSITIONS)
+    exact = _timed_batches(OcclusionRun(full, images, device, torch.float64), few, device)().result
+    difference = Difference.of(incremental, plain, float(max_errors(plain, exact, incremental).max()))
     return Row(
         "occlusion",
-        f"occlusion, {large.title} {large.size}, {large.layer}, {grid.places:,} squares of {grid.patch}, an image",
-        turns.seconds["incremental"],
+        f"occlusion, {large.title} {large.size}, {large.layer}, {grid.places:,} squares of {grid.patch} px, "
+        "per image",
+        timings.seconds["incremental"],
         f"plain batching, batches of {batch}",
-        turns.seconds["plain"],
+        timings.seconds["plain"],
         Goal(large.goal),
-        f"Scaled: timed on {len(kinds)} batches of {sweep.at_once}, one of each kind, for a sweep over "
-        f"{sweep.images_at_once} images at once; plain batching on {large.plain} of these places. "
-        f"{share:.0%} of the multiplications. {same}",
-        {"places_timed": sum(len(part.images) for part in kinds), **vars(same)},
+        f"Extrapolated from {len(kinds)} batches of {sweep.at_once}, one per position group, to a sweep over "
+        f"{sweep.images_at_once} images; plain batching from {large.plain} of these positions. "
+        f"{share:.0%} of the multiplications. {difference}",
+        {"places_timed": sum(len(part.images) for part in kinds), **vars(difference)},
     )
 
 
-def _network(setting: Setting, large: Large) -> nn.Module:
+def _network(setting: Setting, large: LargeNetwork) -> nn.Module:
     torch.manual_seed(0)
     model = networks.build(large.network, large.classes, large.size)
     initialise(model, "he")
@@ -287,54 +301,58 @@ def _network(setting: Setting, large: Large) -> nn.Module:
 
 
 def calibrated(model: nn.Module, sources: Sequence[ImageSource], size: int, device: str) -> nn.Module:
-    """The model for evaluation, its batch normalisation with the statistics of some images: without them a
-    ResNet's maps grow from block to block, and all classes but one have no probability."""
+    """Set the statistics of batch normalisation from some images, and return the model in evaluation mode.
+
+    Without them, a ResNet's maps grow from block to block, and the probability of all classes but one is zero.
+    """
     normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     if normalised:
         for module in normalised:
             module.momentum = 1.0
-        images = Images.spread(sources, CALIBRATED_ON, size)
+        images = Images.spread(sources, CALIBRATION_IMAGES, size)
         with torch.no_grad():
             model.train()(to_input(images.pixels, device))
     return model.eval()
 
 
 @dataclass(frozen=True)
-class Part:
-    """A batch of a sweep: of which image each is, int64 [N], and its place, int64 [N, 2]. ``times`` is how many
-    that take as long a sweep has for each image."""
+class SweepBatch:
+    """A batch of a sweep: the image index, int64 [N], and the position, int64 [N, 2], of each item.
+
+    ``repeats`` is the number of batches of the same cost that a sweep has per image.
+    """
 
     images: torch.Tensor
     places: torch.Tensor
-    times: float = 1.0
+    repeats: float = 1.0
 
 
-def _a_batch_of_each_kind(engine: Incremental, images: int, at_once: int, together: int) -> list[Part]:
-    """Of places of these images, for sweeps of so many images ``together``."""
+def _one_batch_per_kind(engine: Incremental, images: int, at_once: int, together: int) -> list[SweepBatch]:
+    """Return one batch of ``at_once`` items per position group, for sweeps over ``together`` images at a time."""
     along = torch.arange(len(engine.grid.starts))
     every = torch.cartesian_prod(torch.arange(images), along, along)
     kinds = engine.kinds(every[:, 1:])
-    parts = []
+    result = []
     for kind in kinds.unique().tolist():
         of_kind = every[kinds == kind]
-        some = of_kind[torch.from_numpy(_spread(len(of_kind), at_once))]
-        some = torch.cat([some, some[-1:].expand(at_once - len(some), -1)])  # as a sweep does it
+        items = of_kind[torch.from_numpy(_spread(len(of_kind), at_once))]
+        items = torch.cat([items, items[-1:].expand(at_once - len(items), -1)])  # padded as in a sweep
         batches = math.ceil(len(of_kind) // images * together / at_once)
-        parts.append(Part(some[:, 0], some[:, 1:], batches / together))
-    return parts
+        result.append(SweepBatch(items[:, 0], items[:, 1:], batches / together))
+    return result
 
 
-def _some(parts: Sequence[Part], count: int, batch: int) -> list[Part]:
-    """So many places of these, in batches."""
+def _sample(parts: Sequence[SweepBatch], count: int, batch: int) -> list[SweepBatch]:
+    """Choose ``count`` items of the batches, evenly spaced, and return them in batches of size ``batch``."""
     every = torch.cat([torch.cat([part.images[:, None], part.places], 1) for part in parts]).unique(dim=0)
     assert len(every) >= count
     assert count % batch == 0
     chosen = every[torch.from_numpy(_spread(len(every), count))]
-    return [Part(some[:, 0], some[:, 1:]) for some in chosen.split(batch)]
+    return [SweepBatch(items[:, 0], items[:, 1:]) for items in chosen.split(batch)]
 
 
-class Occluded:
-    """Images that an engine has run unoccluded, of which it can run parts of a sweep."""
+class OcclusionRun:
+    """Images prepared for an engine, with their unoccluded activations, to run single batches of a sweep."""
 
     @torch.inference_mode()
     def __init__(self, engine: Engine, images: Images, device: str, dtype: torch.dtype = torch.float32) -> None:
@@ -345,36 +363,37 @@ class Occluded:
         self.labels = torch.tensor(images.labels, device=device)
 
     @torch.inference_mode()
-    def run(self, part: Part) -> np.ndarray:
-        """float64 [N, 3]: activation, probability, class."""
+    def run(self, part: SweepBatch) -> np.ndarray:
+        """Run a batch; returns float64 [N, 3]: activation, probability, class."""
         sums, outputs = self.engine.run(self.clear, self.filled, part.images, part.places, self.units)
         labels = self.labels[part.images.to(self.labels.device)]
         probabilities = outputs.double().softmax(1).gather(1, labels[:, None])
         return torch.cat([sums[:, None], probabilities, outputs.argmax(1)[:, None]], 1).cpu().numpy()
 
 
-def _in_parts(occluded: Occluded, parts: Sequence[Part], device: str) -> Way:
-    """The way that runs parts; its time is for an image, its result a table with gaps."""
+def _timed_batches(occluded: OcclusionRun, parts: Sequence[SweepBatch], device: str) -> Variant:
+    """Return a variant that runs the batches; its time is per image, its result a table with NaN at positions that
+    were not run."""
     side = len(occluded.engine.grid.starts)
 
-    def way() -> Timed:
+    def variant() -> Timed:
         seconds = 0.0
         table = np.full((occluded.count, 3, side, side), np.nan)
         for part in parts:
-            found = timed(lambda part=part: occluded.run(part), device)()
-            seconds += part.times * found.seconds
+            timed_run = timed(lambda part=part: occluded.run(part), device)()
+            seconds += part.repeats * timed_run.seconds
             rows, cols = part.places.T.numpy()
-            table[part.images.numpy(), :, rows, cols] = found.result
+            table[part.images.numpy(), :, rows, cols] = timed_run.result
         return Timed(seconds, table.reshape(occluded.count, 3, -1))
 
-    return way
+    return variant
 
 
 def _best_batch(full: Full, images: Images, batches: Sequence[int], device: str) -> int:
-    """The fastest of these, of plain batching on some places."""
+    """Return the fastest of the batch sizes for plain batching."""
     side, most = len(full.grid.starts), max(batches)
     numbers = torch.from_numpy(_spread(side * side, most))
-    every = Part(torch.zeros_like(numbers), torch.stack([numbers // side, numbers % side], 1))
-    occluded = Occluded(full, images, device)
-    ways = {batch: _in_parts(occluded, _some([every], most, batch), device) for batch in batches}
-    return min(batches, key=lambda batch: min(ways[batch]().seconds for _ in range(2)))
+    every = SweepBatch(torch.zeros_like(numbers), torch.stack([numbers // side, numbers % side], 1))
+    occluded = OcclusionRun(full, images, device)
+    variants = {batch: _timed_batches(occluded, _sample([every], most, batch), device) for batch in batches}
+    return min(batches, key=lambda batch: min(variants[batch]().seconds for _ in range(2)))

@@ -1,4 +1,4 @@
-"""The program as its users run it: a home folder with a private Redis, a SQLite file and workers."""
+"""A home folder with a private Redis, a SQLite database and workers, driven through the command line."""
 
 from __future__ import annotations
 
@@ -22,8 +22,19 @@ START_SECONDS, STOP_SECONDS = 120, 60
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage that was done: seconds from the first shard's begin to the last one's end, and those of all shards
-    together; the number of workers; the shards' results, as paths in the store."""
+    """A finished stage of a job.
+
+    Attributes
+    ----------
+    seconds
+        from the start of the first shard to the end of the last one.
+    shards_seconds
+        sum of the durations of all shards.
+    workers
+        number of workers that ran shards.
+    results
+        result files of the shards, as paths in the store.
+    """
 
     seconds: float
     shards_seconds: float
@@ -43,12 +54,12 @@ class Stage:
 
 
 class Home:
-    """A home folder whose commands are programs of their own.
+    """A home folder in which ``analyze`` commands run as subprocesses.
 
     Parameters
     ----------
     threads
-        of each worker; None leaves it to the program.
+        threads of each worker; None for the default.
     """
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
@@ -62,7 +73,7 @@ class Home:
         self.database = Database(f"sqlite:///{folder / 'unitscope.sqlite3'}")
 
     def analyze(self, *arguments: object) -> str:
-        """What ``analyze`` prints."""
+        """Run an ``analyze`` command and return its output."""
         command = [sys.executable, "-m", "producer", *map(str, arguments)]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -70,7 +81,7 @@ class Home:
         return done.stdout.strip()
 
     def start(self, workers: int, device: str) -> None:
-        """Start the Redis and so many workers, and wait for them."""
+        """Start Redis and this number of workers, and wait until the workers are registered."""
         for command in ["up"] + ["worker"] * (workers - 1):
             self._start(command, device)
             self._await(len(self.started))
@@ -85,25 +96,25 @@ class Home:
         ledger, deadline = Ledger(self.database), time.monotonic() + START_SECONDS
         while len(ledger.live_workers()) < workers:
             if time.monotonic() > deadline or any(process.poll() is not None for process in self.started):
-                raise RuntimeError(f"no worker came up: {(self.folder / 'log').read_text()[-2000:]}")
+                raise RuntimeError(f"the worker did not start: {(self.folder / 'log').read_text()[-2000:]}")
             time.sleep(0.2)
 
     def stage(self, job: int, name: str) -> Stage:
-        """Wait for the end of a stage of a job; what it took."""
+        """Wait until a stage of a job is done, and return its durations and results."""
         query = select(Shard).where(Shard.job_id == job, Shard.stage_name == name).order_by(Shard.number)
         while True:
             with self.database.read() as session:
                 shards = session.scalars(query).all()
-                found = session.get_one(Job, job)
-                state, error = found.state, found.error
+                row = session.get_one(Job, job)
+                state, error = row.state, row.error
             if all(shard.state == ShardState.DONE for shard in shards):
                 return Stage.of(shards)
             if state in (JobState.FAILED, JobState.CANCELLED):
                 raise RuntimeError(f"job {job} is {state}: {error}")
-            time.sleep(1)  # few questions: the workers have the processor
+            time.sleep(1)  # long enough that the polling doesn't slow down the workers
 
     def cancel(self, job: int) -> None:
-        """End a job, and wait until its shards have ended."""
+        """Cancel a job and wait until its running shards have ended."""
         self.analyze("cancel", job)
         state = ""
         while state not in (JobState.CANCELLED, JobState.DONE):
@@ -112,7 +123,7 @@ class Home:
                 state = session.get_one(Job, job).state
 
     def stop(self) -> None:
-        """End what was started."""
+        """Stop all processes that were started."""
         for process in reversed(self.started):
             process.send_signal(signal.SIGTERM)
         for process in self.started:

@@ -1,4 +1,4 @@
-"""What the benchmarks are run on: crops as JPEG files, and a ZFNet."""
+"""Inputs of the benchmarks: crops as JPEG files, and a ZFNet."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ Box = tuple[int, int, int, int]
 class Crops:
     """Image files in folders of their classes, ``folder/CLASS/NUMBER.jpg``.
 
-    ``sources`` are in the order of their paths, which is also that of ``ImageFolder`` and of a registered data
-    set: whoever takes them in batches has the same batches.
+    ``sources`` are sorted by path, as ``ImageFolder`` and registered data sets sort them, so that the batches are
+    the same everywhere.
     """
 
     folder: Path
@@ -41,14 +41,15 @@ class Crops:
     kind: str
 
     @classmethod
-    def cut(cls, images: Path | None, count: int, place: Path) -> Crops:
-        """The first ``count`` objects of a VOC data set, or images of any folder; without one, drawn objects.
+    def cut(cls, images: Path | None, count: int, target: Path) -> Crops:
+        """Write the first ``count`` objects of a VOC data set, or images of a folder, as JPEG files.
 
-        They are cut out once: the usual loop knows no boxes.
+        Without ``images``, objects are generated. Crops are written as files since ``ImageFolder``, used by the
+        plain loop, does not support boxes.
         """
-        folder = place / "crops"
-        found, kind = found_objects(images, count, place)
-        for number, (path, box, label) in enumerate(found[:count]):
+        folder = target / "crops"
+        objects, kind = find_objects(images, count, target)
+        for number, (path, box, label) in enumerate(objects[:count]):
             file = folder / f"{label:02}" / f"{number:06}.jpg"
             file.parent.mkdir(parents=True, exist_ok=True)
             with Image.open(path) as image:
@@ -66,24 +67,25 @@ class Crops:
         return f"{len(self.sources):,} {self.kind}, {width:.0f} x {height:.0f} pixels on average"
 
 
-def found_objects(images: Path | None, count: int, place: Path) -> tuple[list[tuple[Path, Box | None, int]], str]:
-    """Files, the box in each, and its class; and what they are."""
+def find_objects(images: Path | None, count: int, target: Path) -> tuple[list[tuple[Path, Box | None, int]], str]:
+    """Return the file, box and class of each object, and a description of the objects."""
     if images is None:
-        root = place / "shapes"
-        shapes.generate(root, images=max(2, -(-count // 2)))  # of two objects each
-        found, kind = read_voc(root, splits=("trainval",), kind="shapes", classes=shapes.CLASSES), "drawn objects"
+        root = target / "shapes"
+        shapes.generate(root, images=max(2, -(-count // 2)))  # two objects each
+        dataset = read_voc(root, splits=("trainval",), kind="shapes", classes=shapes.CLASSES)
+        kind = "generated objects"
     else:
         try:
-            found, kind = read_voc(images, splits=("trainval",)), "objects cut out of PASCAL VOC images"
+            dataset, kind = read_voc(images, splits=("trainval",)), "objects cropped from PASCAL VOC images"
         except NoDatasetThere:
             files = sorted(path for path in images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
             return [(file, None, 0) for file in files], "images of a folder"
-    return [(Path(found.root) / image.path, image.box, image.class_index) for image in found.images], kind
+    return [(Path(dataset.root) / image.path, image.box, image.class_index) for image in dataset.images], kind
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What was asked for, with a folder for what it takes."""
+    """Options of the benchmarks, and a temporary folder for their files."""
 
     images: Path | None
     count: int
@@ -91,26 +93,27 @@ class Setting:
     rounds: int
     device: str
     rows: int
-    place: Path
+    folder: Path
     shards: int = 100_000
-    listed: int = 1000
+    jobs: int = 1000
     submits: int = 200
-    worked: int = 1000
+    memory_shards: int = 1000
 
     @cached_property
     def crops(self) -> Crops:
-        return Crops.cut(self.images, self.count, self.place)
+        return Crops.cut(self.images, self.count, self.folder)
 
     @cached_property
     def shape(self) -> dict[str, int]:
-        """Classes, and width of the fully connected layers: the usual ones, or those of the weights."""
+        """Number of classes and width of the fully connected layers, taken from the weights if given."""
         if self.weights is None:
             return {"classes": CLASSES, "fc": networks.FC_WIDTH}
         weights = read_weights(self.weights)
         return {"classes": len(weights["classifier.6.bias"]), "fc": len(weights["classifier.1.bias"])}
 
     def model(self) -> nn.Module:
-        """A ZFNet as a worker has it: for evaluation, channels last, on the device. No TF32, neither for peers."""
+        """Build a ZFNet as a worker does: in evaluation mode, channels last, on the device. Disables TF32
+        globally, also for the peers."""
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.manual_seed(0)
         model = networks.build("zfnet", image_size=SIZE, **self.shape)
@@ -121,17 +124,17 @@ class Setting:
         return model.eval().to(self.device, memory_format=torch.channels_last)
 
     def weights_file(self) -> Path:
-        """The weights of ``model`` as a file."""
-        return write_weights(self.model(), self.place / "zfnet.safetensors")
+        """Write the weights of ``model`` to a file and return its path."""
+        return write_weights(self.model(), self.folder / "zfnet.safetensors")
 
-    def described(self, uses_crops: bool) -> dict[str, str | int]:
-        """In words, for the page."""
+    def describe(self, uses_crops: bool) -> dict[str, str | int]:
+        """Return the entries that the page shows."""
         network = {"crops": str(self.crops), "weights": "trained" if self.weights else "He initialisation"}
         return {"rounds": self.rounds, "device": self.device, **(network if uses_crops else {})}
 
 
 def write_weights(model: nn.Module, file: Path) -> Path:
-    """Write a network's weights to a file; returns the file."""
+    """Write a network's weights to a file and return its path."""
     with file.open("wb") as opened:
         weights_writer(model.state_dict())(opened)
     return file

@@ -1,4 +1,4 @@
-"""How many SQL statements something takes."""
+"""Counting of SQL statements."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from shared.database.connection import Database
 
 
 @contextmanager
-def counted(database: Database) -> Iterator[list[str]]:
-    """The statements that are sent to the database meanwhile; BEGIN and COMMIT are not among them."""
+def count_statements(database: Database) -> Iterator[list[str]]:
+    """Collect the statements sent to the database inside the ``with`` block, without BEGIN and COMMIT."""
     statements: list[str] = []
 
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+    def record(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
         if not statement.startswith("BEGIN"):
             statements.append(statement)
 
-    event.listen(database.engine, "before_cursor_execute", note)
+    event.listen(database.engine, "before_cursor_execute", record)
     try:
         yield statements
     finally:
-        event.remove(database.engine, "before_cursor_execute", note)
+        event.remove(database.engine, "before_cursor_execute", record)

@@ -1,16 +1,16 @@
-"""An epoch of training against its limit and its peer: ``python -m benchmarks.training``.
+"""Training epoch compared with its lower bound and with a plain PyTorch loop: ``python -m benchmarks.training``.
 
-Three ways over the same images, taken in turn, medians of several rounds, for a network and its input size:
+Three variants run over the same images in alternation; medians of several rounds are reported:
 
-* *bare*: forward, backward and step on one batch that lies in memory as float32, channels last: the limit;
-* *ours*: an epoch of ``unitscope.training.loop`` from a warm cache of pixels, flips and all figures included;
-* *plain*: the loop of the replications: ImageFolder, DataLoader(num_workers=2), float32, channels first.
+* *bare*: forward, backward and step on one batch in memory as float32, channels last: the lower bound;
+* *ours*: an epoch of ``unitscope.training.loop`` with a warm pixel cache, including flips and all metrics;
+* *plain*: a plain PyTorch loop: ImageFolder, DataLoader(num_workers=2), float32, channels first.
 
-With ``--compile`` there is a fourth, *compiled*: the bare step with ``torch.compile(model)``. It compiles in the
-round that warms up.
+With ``--compile`` there is a fourth variant, *compiled*: the bare step with ``torch.compile(model)``. Compilation
+happens in the warm-up round.
 
-With ``--accuracy`` *ours* and *plain* are trained from several seeds instead, for as many epochs, and their
-validation accuracies compared: what is gained must not be paid for.
+With ``--accuracy``, *ours* and *plain* are trained from several seeds instead, for the same number of epochs, and
+their validation accuracies are compared, to check that the speed doesn't cost accuracy.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CLASSES = 20
 
 
 class Data:
-    """Crops of a VOC data set: as sources of ours with a cache, and as folders of files for the peer."""
+    """Crops of a VOC data set: as image sources with a pixel cache, and as folders of files for the plain loop."""
 
     def __init__(self, found: FoundDataset, folder: Path, size: int, count: int) -> None:
         root = Path(found.root)
@@ -62,7 +62,7 @@ class Data:
         return ImageSource(position, root / image.path, names[image.class_name], image.box, position=position)
 
     def write_crops(self) -> None:
-        """The peer reads files: a crop each, as the replications cut them out once."""
+        """Write each crop to a file for the plain loop."""
         from PIL import Image
 
         for split, sources in self.sources.items():
@@ -73,7 +73,7 @@ class Data:
                     image.convert("RGB").crop(source.box).save(file, quality=95)
 
     def loader(self, split: str, batch_size: int) -> DataLoader[tuple[torch.Tensor, int]]:
-        """As the replications': resized, flipped, normalised image by image."""
+        """Return the loader of the plain loop, which resizes, flips and normalises image by image."""
         steps = [v2.ToImage(), v2.Resize((self.size, self.size)), v2.ToDtype(torch.float32, scale=True)]
         steps += [v2.RandomHorizontalFlip(0.5)] if split == "train" else []
         transform = v2.Compose([*steps, v2.Normalize([0.5] * 3, [0.5] * 3)])
@@ -133,37 +133,37 @@ def compare_speed(
     count = len(data.sources["train"]) // recipe.batch_size * recipe.batch_size
     data.sources["train"] = data.sources["train"][:count]
     ours = Trainer(new_model(name, data.size, fc, 0), recipe, device=device)
-    peer = new_model(name, data.size, fc, 0).to(device)
-    peer_optimizer = torch.optim.Adam(peer.parameters(), lr=recipe.learning_rate)
+    plain = new_model(name, data.size, fc, 0).to(device)
+    plain_optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate)
     loader = data.loader("train", recipe.batch_size)
     images = torch.randn(recipe.batch_size, 3, data.size, data.size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
 
-    def limit() -> nn.Module:
+    def channels_last_model() -> nn.Module:
         return new_model(name, data.size, fc, 0).to(device, memory_format=torch.channels_last)
 
     steps = count // recipe.batch_size
-    ways: dict[str, Callable[[], None]] = {
-        "bare": bare_steps(limit(), recipe, images, labels, steps),
+    variants: dict[str, Callable[[], None]] = {
+        "bare": bare_steps(channels_last_model(), recipe, images, labels, steps),
         "ours": lambda: our_epoch(ours, data, recipe),
-        "plain": lambda: plain_epoch(peer, peer_optimizer, loader, device),
+        "plain": lambda: plain_epoch(plain, plain_optimizer, loader, device),
     }
     if compiled:
-        ways["compiled"] = bare_steps(torch.compile(limit()), recipe, images, labels, steps)
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+        variants["compiled"] = bare_steps(torch.compile(channels_last_model()), recipe, images, labels, steps)
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     for position in range(rounds + 1):
-        for way, work in ways.items():
+        for variant, work in variants.items():
             began = time.perf_counter()
             work()
             if device != "cpu":
                 torch.cuda.synchronize()
-            if position:  # the first round warms up, and compiles
-                seconds[way].append(time.perf_counter() - began)
-    median = {way: statistics.median(values) for way, values in seconds.items()}
+            if position:  # round 0 is the warm-up round, and compiles
+                seconds[variant].append(time.perf_counter() - began)
+    median = {variant: statistics.median(values) for variant, values in seconds.items()}
     return {
         "images": count,
-        "images_per_second": {way: round(count / value, 1) for way, value in median.items()},
+        "images_per_second": {variant: round(count / value, 1) for variant, value in median.items()},
         "ours_to_bare": round(median["bare"] / median["ours"], 3),
         "ours_to_plain": round(median["plain"] / median["ours"], 3),
         **({"compiled_to_bare": round(median["bare"] / median["compiled"], 3)} if compiled else {}),
@@ -173,25 +173,29 @@ def compare_speed(
 def compare_accuracy(
     data: Data, name: str, fc: int | None, recipe: Recipe, seeds: int, device: str
 ) -> dict[str, object]:
-    found: dict[str, list[float]] = {"ours": [], "plain": []}
+    accuracies: dict[str, list[float]] = {"ours": [], "plain": []}
     for seed in range(seeds):
         trainer = Trainer(new_model(name, data.size, fc, seed), recipe, seed, device)
         for _ in range(recipe.epochs):
             our_epoch(trainer, data, recipe)
-        found["ours"].append(
+        accuracies["ours"].append(
             trainer.validate(batches(data.sources["val"], 64, data.size, cache=data.cache)).accuracy
         )
         peer = new_model(name, data.size, fc, seed).to(device)
         optimizer = torch.optim.Adam(peer.parameters(), lr=recipe.learning_rate)
         for _ in range(recipe.epochs):
             plain_epoch(peer, optimizer, data.loader("train", recipe.batch_size), device)
-        found["plain"].append(plain_accuracy(peer, data.loader("val", 64), device))
-        click.echo(json.dumps({way: values[-1] for way, values in found.items()}), err=True)
+        accuracies["plain"].append(plain_accuracy(peer, data.loader("val", 64), device))
+        click.echo(json.dumps({variant: values[-1] for variant, values in accuracies.items()}), err=True)
     return {
         "epochs": recipe.epochs,
-        **{way: [round(value, 4) for value in values] for way, values in found.items()},
-        "difference_of_means": round(statistics.mean(found["ours"]) - statistics.mean(found["plain"]), 4),
-        "standard_deviations": {way: round(statistics.stdev(values), 4) for way, values in found.items()},
+        **{variant: [round(value, 4) for value in values] for variant, values in accuracies.items()},
+        "difference_of_means": round(
+            statistics.mean(accuracies["ours"]) - statistics.mean(accuracies["plain"]), 4
+        ),
+        "standard_deviations": {
+            variant: round(statistics.stdev(values), 4) for variant, values in accuracies.items()
+        },
     }
 
 
@@ -204,24 +208,28 @@ def drawn_shapes(folder: Path, images: int) -> FoundDataset:
 
 
 @click.command()
-@click.option("--root", type=click.Path(path_type=Path, exists=True), help="VOCdevkit; without it, drawn shapes.")
-@click.option("--network", "name", default="zfnet", show_default=True)
-@click.option("--size", default=227, show_default=True)
+@click.option(
+    "--root", type=click.Path(path_type=Path, exists=True), help="VOCdevkit folder.  [default: generated shapes]"
+)
+@click.option("--network", "name", default="zfnet", show_default=True, help="Name of the network.")
+@click.option("--size", default=227, show_default=True, help="Input size in pixels.")
 @click.option("--fc", type=int, help="Width of the fully connected layers.  [default: the network's]")
-@click.option("--batch", default=64, show_default=True)
-@click.option("--count", default=256, show_default=True, help="Training images at most.")
-@click.option("--rounds", default=5, show_default=True)
-@click.option("--compile", "compiled", is_flag=True, help="Time the bare step of the compiled network too.")
-@click.option("--accuracy", default=0, help="Compare the accuracy after so many epochs instead.")
-@click.option("--seeds", default=3, show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--batch", default=64, show_default=True, help="Batch size.")
+@click.option("--count", default=256, show_default=True, help="Maximum number of training images.")
+@click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
+@click.option("--compile", "compiled", is_flag=True, help="Also time the bare step of the compiled network.")
+@click.option(
+    "--accuracy", default=0, help="Compare the accuracy after this number of epochs instead of the speed."
+)
+@click.option("--seeds", default=3, show_default=True, help="Number of seeds for --accuracy.")
+@click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, ...")
 def main(
     root: Path | None, name: str, size: int, fc: int | None, batch: int, count: int, rounds: int,
     compiled: bool, accuracy: int, seeds: int, device: str,
 ) -> None:  # fmt: skip
-    """Print images per second and ratios, or accuracies, as JSON."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    """Print images per second and speed ratios as JSON, or accuracies with --accuracy."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         data = Data(read_voc(root) if root else drawn_shapes(folder / "shapes", count), folder, size, count)
         for sources in data.sources.values():
             for source in sources:
@@ -229,10 +237,10 @@ def main(
         data.write_crops()
         recipe = Recipe(batch_size=batch, learning_rate=5e-4, epochs=max(accuracy, 1), schedule="constant")
         if accuracy:
-            answer = compare_accuracy(data, name, fc, recipe, seeds, device)
+            result = compare_accuracy(data, name, fc, recipe, seeds, device)
         else:
-            answer = compare_speed(data, name, fc, recipe, rounds, device, compiled=compiled)
-        click.echo(json.dumps({"network": name, "size": size, "batch": batch, **answer}, indent=2))
+            result = compare_speed(data, name, fc, recipe, rounds, device, compiled=compiled)
+        click.echo(json.dumps({"network": name, "size": size, "batch": batch, **result}, indent=2))
 
 
 if __name__ == "__main__":

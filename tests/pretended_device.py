@@ -1,13 +1,15 @@
-"""A GPU that isn't there: tensors lie in this process' memory and are computed by the CPU, but are kept apart from
-those of the host as if they lay on a device, and mistakes that a GPU would punish are found.
+"""A fake CUDA device for tests: the CPU computes, but device tensors are tracked and misuse raises errors.
 
-Within ``PretendedDevice()`` ``torch.device("cuda")`` can be used as if there were one. It raises, as CUDA does,
-where tensors of both sides meet, where a tensor of the device is made an array or pinned, and where a generator is
-on the wrong side. It also raises where a GPU would go wrong in silence: a number that is read before its copy has
-come, memory that is changed while it is copied, a tensor that is used on a stream which doesn't wait for the one
-that makes it. It counts how often the host waits for the device (``waits``), and how many bytes lie there.
+Inside ``with PretendedDevice()``, ``torch.device("cuda")`` can be used without a GPU. As with CUDA, it is an error
+to combine tensors of host and device, to convert a device tensor to an array, to pin one, or to pass a CPU
+generator.
 
-What it can't tell: how CUDA's libraries compute, and how fast.
+It also raises ``Mistake`` for race conditions that CUDA doesn't report: reading the result of an asynchronous copy
+before it has finished, modifying memory while it is being copied, and using a tensor on a stream that doesn't wait
+for the stream that creates it. It records each time the host waits for the device (``waits``), and the bytes
+allocated.
+
+It can't reproduce the numerical results of CUDA libraries, nor their speed.
 """
 
 from __future__ import annotations
@@ -28,29 +30,29 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 CUDA = torch.device("cuda", 0)
-STAGED_BYTES = 2**16  # copies of no more than that from ordinary memory are not waited for, if it is asked
+STAGED_BYTES = 2**16  # non_blocking copies from unpinned memory up to this size don't wait
 FACTORIES = (
     *("empty", "zeros", "ones", "full", "arange", "tensor", "as_tensor", "rand", "randn", "randint", "linspace"),
     *("eye", "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"),
 )
 NEW = ("new_empty", "new_zeros", "new_ones", "new_full", "new_tensor")
 aten = torch.ops.aten
-ANSWERED = {  # the host can't go on before it knows the result, or how large it is
+SYNCHRONIZING = {  # the host waits for the result or for its size
     *(aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten._unique, aten._unique2, aten.unique_dim),
     *(aten.unique_consecutive, aten.equal, aten.is_nonzero, aten.bincount),
 }
 INDEXED = {aten.index, aten.index_put, aten.index_put_, aten._index_put_impl_}
 TRANSFERS = {aten.copy_}
-FILLED = {aten.fill_, aten.masked_fill, aten.masked_fill_}  # with a number of the host
+FILLS = {aten.fill_, aten.masked_fill, aten.masked_fill_}  # accept a zero-dimensional CPU tensor
 
 
 class Mistake(AssertionError):
-    """A GPU would have gone wrong without saying so."""
+    """Misuse that gives wrong results on a GPU without an error."""
 
 
 @dataclass(eq=False)
 class _Stream:
-    """A queue of work. ``awaited``: copies that have come by the time that anything queued from now on runs."""
+    """A queue of work. ``awaited`` holds the copies that finish before any work queued from now on starts."""
 
     device: torch.device = CUDA
     awaited: set[int] = field(default_factory=set)
@@ -84,18 +86,18 @@ class _Event:
 
 @dataclass
 class _Memory:
-    """A piece of the device's memory, and on which streams it is used."""
+    """A block of device memory, and the streams that use it."""
 
     bytes: int
     made_on: _Stream
-    copy: int | None = None  # that fills it
-    used_on: set[int] = field(default_factory=set)  # streams, by id
-    kept_for: set[int] = field(default_factory=set)
+    copy: int | None = None  # number of the copy that fills it
+    used_on: set[int] = field(default_factory=set)  # ids of streams
+    recorded_on: set[int] = field(default_factory=set)  # ids of streams, by `record_stream`
 
 
 @dataclass
 class _Copy:
-    """From or to pinned memory of the host, under way: at the end it must be as it was."""
+    """A copy from or to pinned host memory that has not finished. ``before`` is the content at its start."""
 
     host: torch.Tensor
     before: torch.Tensor
@@ -103,7 +105,7 @@ class _Copy:
 
 
 class _Memories(dict[int, _Memory]):
-    """What lies on the device, by its place: also what is kept from one ``PretendedDevice`` to the next."""
+    """Allocated device memory by storage. It outlives a ``PretendedDevice``, as tensors do."""
 
     bytes = 0
 
@@ -118,7 +120,7 @@ class _Memories(dict[int, _Memory]):
 
 
 MEMORIES = _Memories()
-NUMBERS = count(1)  # of copies
+NUMBERS = count(1)  # numbers of copies
 _active: list[PretendedDevice] = []
 
 
@@ -127,7 +129,13 @@ def _current() -> PretendedDevice:
 
 
 class PretendedDevice(TorchDispatchMode):
-    """See above. ``limit``: bytes that it has; None for any number."""
+    """The fake device.
+
+    Parameters
+    ----------
+    limit
+        memory in bytes; None for unlimited.
+    """
 
     def __init__(self, limit: int | None = None) -> None:
         super().__init__()
@@ -143,18 +151,18 @@ class PretendedDevice(TorchDispatchMode):
         self.random = torch.Generator().manual_seed(0).get_state()
         self._patches = ExitStack()
 
-    # --- what lies where ---
+    # --- memory ---
 
     @property
     def held(self) -> int:
-        """Bytes."""
+        """Allocated bytes."""
         return self.memory.bytes
 
     def __contains__(self, tensor: torch.Tensor) -> bool:
         return not _is_meta(tensor) and _key(tensor) in self.memory
 
     def place(self, tensor: torch.Tensor, copy: int | None = None) -> torch.Tensor:
-        """Make it one of the device's."""
+        """Mark a tensor as being on the device."""
         key = _key(tensor)
         if _is_meta(tensor) or key in self.memory:
             return tensor
@@ -168,15 +176,15 @@ class PretendedDevice(TorchDispatchMode):
 
     def _free(self, key: int) -> None:
         memory = self.memory.free(key)
-        if memory.used_on - memory.kept_for - {id(memory.made_on)}:
-            self.mistakes.append("memory that was used on another stream is free without record_stream")
+        if memory.used_on - memory.recorded_on - {id(memory.made_on)}:
+            self.mistakes.append("memory that was used on another stream is freed without record_stream")
 
     # --- waiting ---
 
     def waited(self, reason: str) -> None:
-        """The host waits until the stream has done all."""
+        """Record that the host waits for the current stream."""
         frame = sys._getframe(1)
-        while frame.f_back and (_is_of_torch(frame.f_code.co_filename) or frame.f_code.co_filename == __file__):
+        while frame.f_back and (_is_torch_file(frame.f_code.co_filename) or frame.f_code.co_filename == __file__):
             frame = frame.f_back
         self.waits.append(f"{reason}, {frame.f_code.co_filename}:{frame.f_lineno}")
         self.finish(self.stream.awaited)
@@ -185,7 +193,7 @@ class PretendedDevice(TorchDispatchMode):
         self.event_waits += 1
 
     def finish(self, numbers: set[int]) -> None:
-        """These copies have come."""
+        """Finish these copies."""
         for number in numbers:
             copy = self.copies.pop(number, None)
             with torch._C._DisableTorchDispatch():
@@ -199,39 +207,39 @@ class PretendedDevice(TorchDispatchMode):
         self.stream.awaited.add(number)
         return number
 
-    def see_that_it_came(self, tensor: torch.Tensor) -> None:
-        """Of a tensor of the host that is about to be read."""
+    def check_copied(self, tensor: torch.Tensor) -> None:
+        """Check that no copy to this host tensor, which is about to be read, is unfinished."""
         if any(not copy.to_device and _key(copy.host) == _key(tensor) for copy in self.copies.values()):
-            raise Mistake("a number is read that is still on its way from the device")
+            raise Mistake("a number is read while it is still on its way from the device")
 
-    def _see_that_it_is_made(self, tensor: torch.Tensor) -> None:
+    def _check_available(self, tensor: torch.Tensor) -> None:
         memory = self.memory[_key(tensor)]
         memory.used_on.add(id(self.stream))
         if memory.copy in self.copies and memory.copy not in self.stream.awaited:
             raise Mistake("a tensor is used on a stream that doesn't wait for its copy")
 
-    # --- every operation ---
+    # --- operations ---
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        there = [tensor for tensor in given if tensor in self]
-        beside = [tensor for tensor in given if tensor not in self and not _is_meta(tensor)]
+        on_device = [tensor for tensor in given if tensor in self]
+        on_host = [tensor for tensor in given if tensor not in self and not _is_meta(tensor)]
         packet = func.overloadpacket
-        for tensor in beside:
-            self.see_that_it_came(tensor)
-        if not there:
+        for tensor in on_host:
+            self.check_copied(tensor)
+        if not on_device:
             return func(*args, **kwargs)
-        for tensor in there:
-            self._see_that_it_is_made(tensor)
-        if beside:
-            self._see_that_they_may_meet(func, args, there, beside)
+        for tensor in on_device:
+            self._check_available(tensor)
+        if on_host:
+            self._check_devices(func, args, on_device, on_host)
         generator = kwargs.get("generator")
         if generator is not None:
             raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
-        if packet in ANSWERED or (packet in INDEXED and _masks(args)):
+        if packet in SYNCHRONIZING or (packet in INDEXED and _masks(args)):
             self.waited(str(packet))
         found = self._run(func, args, kwargs)
         if packet not in TRANSFERS:
@@ -240,44 +248,44 @@ class PretendedDevice(TorchDispatchMode):
                     self.place(tensor)
         return found
 
-    def _see_that_they_may_meet(
-        self, func: Any, args: tuple[Any, ...], there: list[torch.Tensor], beside: list[torch.Tensor]
+    def _check_devices(
+        self, func: Any, args: tuple[Any, ...], on_device: list[torch.Tensor], on_host: list[torch.Tensor]
     ) -> None:
         packet = func.overloadpacket
         if packet in TRANSFERS:
             self.waited("a copy")
         elif (
-            packet in INDEXED and args[0] in self and all(not t.dim() or t.dtype != torch.float32 for t in beside)
+            packet in INDEXED and args[0] in self and all(not t.dim() or t.dtype != torch.float32 for t in on_host)
         ):
-            self.waited("an index beside the device")
-        elif any(t.dim() for t in beside) or not (torch.Tag.pointwise in func.tags or packet in FILLED):
+            self.waited("an index on the host")
+        elif any(t.dim() for t in on_host) or not (torch.Tag.pointwise in func.tags or packet in FILLS):
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu! "
-                f"({func}: {[tuple(t.shape) for t in there]} and {[tuple(t.shape) for t in beside]})"
+                f"({func}: {[tuple(t.shape) for t in on_device]} and {[tuple(t.shape) for t in on_host]})"
             )
 
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **kwargs)
-        with self.own_random():
+        with self.device_random_state():
             return func(*args, **kwargs)
 
     @contextmanager
-    def own_random(self) -> Iterator[None]:
-        """Random numbers are the device's."""
-        of_host = torch.get_rng_state()
+    def device_random_state(self) -> Iterator[None]:
+        """Use the device's random state inside the ``with`` block."""
+        host_state = torch.get_rng_state()
         torch.set_rng_state(self.random)
         try:
             yield
         finally:
             self.random = torch.get_rng_state()
-            torch.set_rng_state(of_host)
+            torch.set_rng_state(host_state)
 
-    # --- PyTorch's face ---
+    # --- replacements of PyTorch's functions ---
 
     def __enter__(self) -> PretendedDevice:
         _active.append(self)
-        for owner, name, value in self._replaced():
+        for owner, name, value in self._replacements():
             self._patches.enter_context(patch.object(owner, name, value, create=True))
         super().__enter__()
         return self
@@ -289,7 +297,7 @@ class PretendedDevice(TorchDispatchMode):
         if exception[0] is None and self.mistakes:
             raise Mistake("; ".join(sorted(set(self.mistakes))))
 
-    def _replaced(self) -> Iterator[tuple[Any, str, Any]]:
+    def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
         device = torch.Tensor.device.__get__  # type: ignore[attr-defined]
         yield torch.Tensor, "device", property(lambda tensor: CUDA if tensor in self else device(tensor))
         yield torch.Tensor, "is_cuda", property(lambda tensor: tensor in self)
@@ -304,13 +312,13 @@ class PretendedDevice(TorchDispatchMode):
             ("record_stream", lambda plain, tensor, stream: self._record_stream(tensor, stream)),
             ("__deepcopy__", self._deepcopy),
         ):
-            yield torch.Tensor, name, _bound(method, getattr(torch.Tensor, name))
+            yield torch.Tensor, name, _with_original(method, getattr(torch.Tensor, name))
         for name in NEW:
-            yield torch.Tensor, name, _bound(self._new, getattr(torch.Tensor, name))
+            yield torch.Tensor, name, _with_original(self._new, getattr(torch.Tensor, name))
         for name in FACTORIES:
-            yield torch, name, _bound(self._made, getattr(torch, name))
+            yield torch, name, _with_original(self._create, getattr(torch, name))
         yield torch, "autocast", _autocast(torch.autocast)
-        yield torch, "manual_seed", _bound(self._manual_seed, torch.manual_seed)
+        yield torch, "manual_seed", _with_original(self._manual_seed, torch.manual_seed)
         yield from ((torch.cuda, name, value) for name, value in self._cuda().items())
 
     def _cuda(self) -> dict[str, Any]:
@@ -326,7 +334,7 @@ class PretendedDevice(TorchDispatchMode):
             return context()
 
         def set_random(state: torch.Tensor, device: Any = None) -> None:
-            torch.Generator().set_state(state)  # which looks at it
+            torch.Generator().set_state(state)  # validates the state
             self.random = state.clone()
 
         return {
@@ -360,13 +368,13 @@ class PretendedDevice(TorchDispatchMode):
         moves = target is not None and (target.type == "cuda") != (tensor in self) and not _is_meta(tensor)
         if not moves:
             return plain(tensor, dtype or tensor.dtype, copy=copy, **rest)
-        return self._moved(plain, tensor, dtype or tensor.dtype, bool(non_blocking), rest)
+        return self._move(plain, tensor, dtype or tensor.dtype, bool(non_blocking), rest)
 
-    def _moved(
+    def _move(
         self, plain: Callable[..., Any], tensor: torch.Tensor, dtype: torch.dtype, non_blocking: bool, rest: Any
     ) -> torch.Tensor:
         if tensor in self:
-            self._see_that_it_is_made(tensor)
+            self._check_available(tensor)
             with torch._C._DisableTorchDispatch():
                 moved = plain(tensor, dtype, copy=True, **rest)
             if non_blocking:
@@ -375,7 +383,7 @@ class PretendedDevice(TorchDispatchMode):
             else:
                 self.waited("a copy from the device")
             return moved
-        self.see_that_it_came(tensor)
+        self.check_copied(tensor)
         with torch._C._DisableTorchDispatch():
             moved = plain(tensor, dtype, copy=True, **rest)
         if not non_blocking or (not tensor.is_pinned() and tensor.nbytes > STAGED_BYTES):
@@ -406,14 +414,14 @@ class PretendedDevice(TorchDispatchMode):
                 "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
                 "memory first."
             )
-        self.see_that_it_came(tensor)
+        self.check_copied(tensor)
         return plain(tensor, **kwargs)  # type: ignore[no-any-return]
 
     def _tolist(self, plain: Callable[..., Any], tensor: torch.Tensor) -> Any:
         return plain(tensor.cpu())
 
     def _record_stream(self, tensor: torch.Tensor, stream: _Stream) -> None:
-        self.memory[_key(tensor)].kept_for.add(id(stream))
+        self.memory[_key(tensor)].recorded_on.add(id(stream))
 
     def _deepcopy(self, plain: Callable[..., Any], tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
         copied: torch.Tensor = plain(tensor, memo)
@@ -426,7 +434,7 @@ class PretendedDevice(TorchDispatchMode):
         made: torch.Tensor = plain(tensor, *args, **kwargs)
         return self.place(made) if target.type == "cuda" else made
 
-    def _made(self, plain: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+    def _create(self, plain: Callable[..., Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         if kwargs.get("device") is None or torch.device(kwargs["device"]).type != "cuda":
             return plain(*args, **kwargs)  # type: ignore[no-any-return]
         del kwargs["device"]
@@ -434,7 +442,7 @@ class PretendedDevice(TorchDispatchMode):
             raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
         if plain.__name__ in ("tensor", "as_tensor"):
             return plain(*args, **kwargs).to("cuda")  # type: ignore[no-any-return]
-        with self.own_random() if plain.__name__.startswith("rand") else nullcontext():
+        with self.device_random_state() if plain.__name__.startswith("rand") else nullcontext():
             return self.place(plain(*args, **kwargs))
 
     def _manual_seed(self, plain: Callable[..., Any], seed: int) -> torch.Generator:
@@ -442,7 +450,7 @@ class PretendedDevice(TorchDispatchMode):
         return torch.default_generator.manual_seed(seed)
 
 
-def _bound(method: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+def _with_original(method: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
     def replaced(*args: Any, **kwargs: Any) -> Any:
         return method(plain, *args, **kwargs)
 
@@ -450,7 +458,7 @@ def _bound(method: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..
 
 
 def _autocast(plain: Any) -> Any:
-    """On the device it is the CPU that computes in lower precision."""
+    """Return a subclass of ``torch.autocast`` that uses CPU autocast for the device type ``cuda``."""
 
     class Autocast(plain):  # type: ignore[misc]
         def __init__(self, device_type: str, *args: Any, **kwargs: Any) -> None:
@@ -468,9 +476,9 @@ def _is_meta(tensor: torch.Tensor) -> bool:
 
 
 def _masks(args: tuple[Any, ...]) -> bool:
-    """Whether an index is one of truth values, of which nobody knows how many are true."""
+    """Whether an index is a mask, so that the size of the result depends on its values."""
     return any(t.dtype in (torch.bool, torch.uint8) for t in args[1] if isinstance(t, torch.Tensor))
 
 
-def _is_of_torch(file: str) -> bool:
+def _is_torch_file(file: str) -> bool:
     return Path(torch.__file__).parent.as_posix() in file

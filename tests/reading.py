@@ -1,4 +1,4 @@
-"""Rows of a job's results, as the command line gets them."""
+"""Functions that read a job's result rows through the same tables as the command line."""
 
 from __future__ import annotations
 

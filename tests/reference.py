@@ -1,6 +1,6 @@
-"""The plain way to do what the product does: one process, one image at a time, a forward hook.
+"""Simple reference implementations: one process, one image at a time, a forward hook.
 
-Nothing here is shared with the product: its networks are written down again, its images read again.
+They share no code with the product; networks and the reading of images are implemented a second time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from PIL import Image
 from torch import nn
 from torchvision import transforms
 
-CONVOLUTIONS = {1: 0, 2: 3, 3: 6, 4: 8, 5: 10}  # of zfnet: number -> index in its features
+CONVOLUTIONS = {1: 0, 2: 3, 3: 6, 4: 8, 5: 10}  # number of the convolution -> index in ZFNet's features
 
 
 def zfnet(classes: int, fc: int) -> nn.Module:
-    """The replication's ZFNet, with parameters named features.N and classifier.N."""
+    """Build ZFNet with parameters named features.N and classifier.N."""
     model = nn.Module()
     model.features = nn.Sequential(
         nn.Conv2d(3, 64, 7, 2, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
@@ -40,17 +40,17 @@ def zfnet(classes: int, fc: int) -> nn.Module:
 
 @dataclass(frozen=True)
 class Crop:
-    """An object cut out of an image of a VOC data set."""
+    """An object cropped from an image of a VOC data set."""
 
     path: str  # relative to the root
-    number: int  # of the object in its annotation, from 1
+    number: int  # number of the object in its annotation, from 1
     name: str
     box: tuple[int, int, int, int]  # left, top, right, bottom in pixels, exclusive
     pixels: torch.Tensor  # [3, size, size], normalised
 
 
 def voc_crops(root: Path, split: str, size: int) -> list[Crop]:
-    """The objects of a split, in the order of path and object."""
+    """Read the objects of a split, ordered by path and number."""
     prepare = transforms.Compose(
         [
             transforms.Resize((size, size)),
@@ -77,8 +77,10 @@ Ranking = dict[int, list[dict[str, Any]]]
 
 
 def rankings(model: nn.Module, crops: list[Crop], units: int) -> dict[int, Ranking]:
-    """For each convolution (1 to 5) and each of its first ``units`` units, the crops that fire it, best first:
-    activation, path, object, row, column."""
+    """Rank the crops for the first ``units`` units of each convolution (1 to 5).
+
+    A ranking holds (activation, path, object, row, column) of the crops that activate the unit, largest first.
+    """
     found: dict[int, Ranking] = {layer: {unit: [] for unit in range(units)} for layer in CONVOLUTIONS}
     seen: dict[int, torch.Tensor] = {}
 
@@ -106,21 +108,21 @@ def rankings(model: nn.Module, crops: list[Crop], units: int) -> dict[int, Ranki
 def captum_deconvolution(
     model: nn.Module, layer: str, image: torch.Tensor, unit: int, row: int, col: int
 ) -> torch.Tensor:
-    """One activation of ``image`` [3, H, W] times what Captum attributes to it: [3, H, W]."""
+    """Return the activation at a position times Captum's deconvnet attribution of ``image``, both [3, H, W]."""
     return _captum(captum.attr.NeuronDeconvolution, model, layer, image, unit, row, col)
 
 
 def captum_guided(
     model: nn.Module, layer: str, image: torch.Tensor, unit: int, row: int, col: int
 ) -> torch.Tensor:
-    """The same by guided backpropagation."""
+    """Return the same for guided backpropagation."""
     return _captum(captum.attr.NeuronGuidedBackprop, model, layer, image, unit, row, col)
 
 
 def captum_gradient(
     model: nn.Module, layer: str, image: torch.Tensor, unit: int, row: int, col: int
 ) -> torch.Tensor:
-    """The same by the plain gradient."""
+    """Return the same for the gradient."""
     return _captum(captum.attr.NeuronGradient, model, layer, image, unit, row, col)
 
 
@@ -130,7 +132,7 @@ def _captum(
     model = copy.deepcopy(model).eval()
     for module in model.modules():
         if isinstance(module, nn.ReLU):
-            module.inplace = False  # it would rectify the activation before Captum looks at it
+            module.inplace = False  # in place, it would overwrite the activation that Captum reads
     neuron = model.get_submodule(layer)
     seen: list[float] = []
     handle = neuron.register_forward_hook(lambda m, i, output: seen.append(output[0, unit, row, col].item()))

@@ -1,17 +1,18 @@
-"""Shows, for every unit of a convolutional network and a whole data set, what makes it fire.
+"""Visualize which inputs activate each unit of a convolutional network, over a whole data set.
 
 >>> import unitscope as us
 >>> network = us.load_network("resnet18", weights="r18.pth")  # or us.Network(any nn.Module, size=224)
 >>> us.describe(network)                                      # layers, shapes, receptive fields
->>> found = us.top9(network, "layer3.1.conv2", "photos/")     # the images that fire each unit most
->>> found.rows(); found.to_csv("top9.csv")                    # records, which pandas takes as they are
->>> found.figure(unit=12)                                     # projections and patches; Jupyter shows it
+>>> result = us.top9(network, "layer3.1.conv2", "photos/")    # the images that activate each unit most
+>>> result.rows(); result.to_csv("top9.csv")                  # a list of dicts: pandas.DataFrame(result.rows())
+>>> result.figure(unit=12)                                    # projections and patches; Jupyter displays it
 >>> us.project(network, "layer3.1.conv2", unit=12, image="a.jpg").figure()
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
-Images are a folder (its folders are the classes), paths, PIL images, or uint8 arrays. The GPU is used if there is
-one. Errors are classes of ``unitscope.errors``. Torch and matplotlib are imported when they are first needed.
+Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Computation runs
+on the GPU if there is one. Errors are classes of ``unitscope.errors``. Torch and matplotlib are imported on first
+use.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from unitscope.api.training import train as train
     from unitscope.training.recipes import Recipe as Recipe
 
-__all__ = [  # what `help` tells about; errors, UnitscopeError and Recipe are here as well
+__all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
     "Network",
     "Occluded",
     "Projected",
@@ -65,13 +66,13 @@ _MODULES = {
     "train": "api.training",
 }
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of ours
+if not TYPE_CHECKING:  # with a module __getattr__ a type checker would accept any name
 
     def __getattr__(name):
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-        globals()[name] = value  # the next time it is there
+        globals()[name] = value  # the next access doesn't call __getattr__
         return value
 
 

@@ -1,8 +1,8 @@
-"""How a device computes for as long as a result is worked out."""
+"""Floating-point settings of a device."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,22 +11,57 @@ import torch
 
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
-    """On a GPU, float32 as on a CPU and the same bits every time; what was set before is set again afterwards.
+    """Disable TF32 and use deterministic cuDNN algorithms within the context; a no-op on a CPU.
 
-    By default convolutions would be computed in TF32, with ten bits of mantissa: a projection's activation would
-    not be the one that the search recorded.
+    By default PyTorch computes convolutions on a GPU in TF32, with a mantissa of ten bits: a projection's
+    activation would differ from the one that the search recorded. The previous settings are restored on exit.
     """
     if device.type != "cuda":
         yield
         return
     cudnn: Any = torch.backends.cudnn
-    matmul, convolution = torch.backends.cuda.matmul, cudnn.conv
-    precisions = matmul.fp32_precision, convolution.fp32_precision
     choices = cudnn.deterministic, cudnn.benchmark
-    matmul.fp32_precision = convolution.fp32_precision = "ieee"
     cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        with ieee_precision():
+            yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = choices
+
+
+@contextmanager
+def ieee_precision() -> Iterator[None]:
+    """Disable TF32 within the context, in both of torch's interfaces.
+
+    Torch raises an error when the older flags (``allow_tf32``) are read while they contradict the newer ones
+    (``fp32_precision``), and code within the context may read either, for example a network that uses
+    ``torch.backends.cudnn.flags``. The older flags are set first, because setting them changes the newer ones, but
+    not the reverse.
+    """
+    cudnn: Any = torch.backends.cudnn
+    # From general to specific: an operation without a setting inherits that of the level above.
+    levels: tuple[Any, ...] = (torch.backends, cudnn, torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    precisions = [level.fp32_precision for level in levels]
+    matmul = _readable(torch.get_float32_matmul_precision)
+    tf32 = _readable(lambda: cudnn.allow_tf32)
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
+    for level in levels:
+        level.fp32_precision = "ieee"
     try:
         yield
     finally:
-        matmul.fp32_precision, convolution.fp32_precision = precisions
-        cudnn.deterministic, cudnn.benchmark = choices
+        if matmul is not None:
+            torch.set_float32_matmul_precision(matmul)
+        if tf32 is not None:
+            cudnn.allow_tf32 = tf32
+        for level, precision in zip(levels, precisions, strict=True):
+            level.fp32_precision = precision
+
+
+def _readable(read: Callable[[], Any]) -> Any:
+    """Read a flag of the older interface; None if it contradicts the newer one."""
+    try:
+        return read()
+    except RuntimeError:
+        return None

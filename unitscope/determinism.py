@@ -1,4 +1,4 @@
-"""The same bits from every training run on one GPU."""
+"""Deterministic training on a GPU."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any
 
 import torch
 
-# They have no second implementation, but need none as a network in channels-last memory runs them: see
+# PyTorch warns of these operations, but they are deterministic for channels-last tensors: see
 # ``worker.arithmetic.settle_arithmetic``.
 FIXED_ORDER = r"(adaptive_avg_pool2d|avg_pool3d)_backward_cuda does not have a deterministic implementation"
 
 
 @contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """Within: of PyTorch's implementations for a GPU those that add in a fixed order; on a CPU they all do.
+    """Use PyTorch's deterministic implementations within the context; a no-op on a CPU.
 
-    Convolutions, poolings, normalisations and fully connected layers have no others here; attention has. An
-    operation that has none that is deterministic is warned of, and used. Searches and sweeps go without: writing
-    rows of a map would be slower, and no row occurs twice.
+    This matters for attention: convolutions, poolings, normalisations and fully connected layers are deterministic
+    without it in channels-last memory. PyTorch warns of an operation that has no deterministic implementation, and
+    runs it all the same. Searches and occlusion sweeps don't use this context: it would slow down ``index_copy_``,
+    which is deterministic there because no index occurs twice.
     """
     if device.type != "cuda":
         yield
@@ -28,7 +29,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False  # nothing reads it
+    memory.fill_uninitialized_memory = False  # uninitialised memory is never read
     try:
         yield
     finally:

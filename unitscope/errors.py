@@ -1,4 +1,8 @@
-"""Errors of the vision library. A class's docstring is the message; ``{names}`` are filled when it is raised."""
+"""Errors of the vision library.
+
+A class's docstring is the message template; its ``{names}`` are filled in with the keyword arguments of the
+constructor.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import inspect
 
 
 class UnitscopeError(Exception):
-    """Something went wrong: {reason}."""
+    """The operation failed: {reason}."""
 
     def __init__(self, **details: object) -> None:
         self.details = details
@@ -18,21 +22,21 @@ class InvalidArgument(UnitscopeError):
 
 
 class InvalidRecipe(InvalidArgument):
-    """{field} of a recipe can't be {value!r}: {reason}."""
+    """The recipe's {field} can't be {value!r}: {reason}."""
 
 
 class NotFinite(UnitscopeError):
-    """{where} gave a value that is not a finite number ({value}). The weights are broken: use others."""
+    """{where} produced a value that is not a finite number ({value}). Check the weights, or use other ones."""
 
 
 class FunctionalActivation(UnitscopeError):
-    """Module '{module}' calls {function} as a function, which a deconvnet can't reach.
-    Use a network whose activations are modules (torch.nn.ReLU)."""
+    """Module '{module}' calls the function {function}, whose backward pass a deconvnet can't replace.
+    Use a network whose activations are modules (torch.nn.ReLU), or the projection method 'gradient'."""
 
 
 class NoSuchNetwork(UnitscopeError):
-    """There is no network '{name}'. Known: zfnet, zfnet-paper, zfnet-wide, cifar-cnn and torchvision's
-    classification models{close}."""
+    """Network '{name}' is not known{close}. Known networks: zfnet, zfnet-paper, zfnet-wide, cifar-cnn, and
+    torchvision's classification models."""
 
 
 class NoSuchLayer(UnitscopeError):
@@ -44,31 +48,31 @@ class NotAConvolution(UnitscopeError):
 
 
 class AmbiguousLayer(UnitscopeError):
-    """{network} is not a plain chain of layers, so '{layer}' has no fixed meaning there.
-    Name the module: {choices}."""
+    """Layer number '{layer}' is ambiguous: {network} is not a plain chain of layers.
+    Name a module: {choices}."""
 
 
 class NoSuchUnit(UnitscopeError):
-    """Layer '{layer}' has no unit {unit}: its units are 0 to {last}."""
+    """Layer '{layer}' has no unit {unit}: its units are numbered 0 to {last}."""
 
 
 class UnitNotFiring(UnitscopeError):
-    """Unit {unit} of layer '{layer}' is not positive {where}: there is no activation to project.
-    Choose another unit, another image, or no place, which takes the strongest."""
+    """Unit {unit} of layer '{layer}' has no positive activation {where}: there is nothing to project.
+    Choose another unit or another image; without a place, the unit's maximum is projected."""
 
 
 class BrokenProjection(UnitscopeError):
     """The projection of unit {unit} of layer '{layer}' from {image} failed its check: {reason}.
-    If the image was changed since the search, search again."""
+    If the image has changed since the search, run the search again."""
 
 
 class WeightsDontFit(UnitscopeError):
-    """The weights {path} don't fit {network}: {reason}. Check the network's name, its number of classes, and the
-    width and number of its layers."""
+    """The weights in {path} don't fit {network}: {reason}. Check the network's name, its number of classes, and
+    the width and number of its layers."""
 
 
 class WeightsNotReadable(UnitscopeError):
-    """The weights {path} can't be read safely: {reason}. Give tensors only:
+    """The weights in {path} can't be loaded safely: {reason}. Use a file that contains tensors only:
     a .safetensors file, or a .pth file saved from a state_dict."""
 
 
@@ -77,8 +81,8 @@ class ImageNotReadable(UnitscopeError):
 
 
 class NoSuchFile(UnitscopeError):
-    """There is no file {path}."""
+    """File {path} does not exist."""
 
 
 class DownloadFailed(UnitscopeError):
-    """{url} could not be downloaded: {reason}. Nothing was kept; try again, or give a copy that you have."""
+    """{url} could not be downloaded: {reason}. No file was saved. Try again, or use a local copy."""

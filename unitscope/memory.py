@@ -1,11 +1,11 @@
-"""When a device's memory is too small for a batch."""
+"""Out-of-memory errors, and the batch size to use after one."""
 
 from __future__ import annotations
 
 import torch
 
-# How the CPU's allocator says it, and CUDA's libraries, which ask for memory of their own. cuDNN passes over every
-# algorithm whose workspace doesn't fit, and at the end says that there is none.
+# Messages of the CPU allocator, and of CUDA libraries, which allocate memory themselves. cuDNN skips algorithms
+# whose workspace doesn't fit; the last message is raised when no algorithm is left.
 WORDS = (
     "can't allocate memory",
     "CUDA error: out of memory",
@@ -16,12 +16,12 @@ WORDS = (
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """PyTorch's own error, or the words of an allocator or a library below it."""
+    """Whether an error reports that memory could not be allocated, by its type or its message."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in WORDS)
 
 
 def halved(at_once: int, device: torch.device) -> int:
-    """How many images to run at once instead of ``at_once``; what was left of these is given back."""
+    """Return half of ``at_once``, the number of images per batch, and release the GPU's cached memory."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
     return at_once // 2

@@ -1,4 +1,4 @@
-"""Numbers that the device works out, read while it is busy with later batches."""
+"""Asynchronous reading of scalars that a device computes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Generic, TypeVar
 
 import torch
 
-BEHIND = 4  # batches on a GPU whose numbers may be on their way
+BEHIND = 4  # batches whose scalars may still be unread on a GPU
 
 Note = TypeVar("Note")
 
 
 class Readings(Generic[Note]):
-    """The numbers of each batch, with whatever is noted beside them.
+    """Queue of the scalars of each batch, each entry with a note of the caller's.
 
-    To read a number of a GPU one waits for all that was queued before it, and then the GPU waits for Python. So it
-    is read ``BEHIND`` batches later; on a CPU at once.
+    Reading a scalar of a GPU blocks until all work queued before it is done, and leaves the GPU idle afterwards.
+    Scalars are therefore read ``BEHIND`` batches late on a GPU, and immediately on a CPU.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -25,7 +25,7 @@ class Readings(Generic[Note]):
         self._queued: deque[tuple[torch.Tensor, torch.cuda.Event | None, Note]] = deque()
 
     def add(self, values: Sequence[torch.Tensor], note: Note) -> Iterator[tuple[list[float], Note]]:
-        """Queue the numbers of a batch, tensors of no dimension; gives those whose turn it is, in order."""
+        """Queue a batch's scalars (0-dimensional tensors); iterate over the entries that are due, in order."""
         together = torch.stack([value.double() for value in values])
         copied = None
         if self._on_gpu:
@@ -36,7 +36,7 @@ class Readings(Generic[Note]):
         return self._read(BEHIND if self._on_gpu else 0)
 
     def rest(self) -> Iterator[tuple[list[float], Note]]:
-        """All that were not given yet."""
+        """Iterate over all remaining entries, in order."""
         return self._read(0)
 
     def _read(self, left: int) -> Iterator[tuple[list[float], Note]]:

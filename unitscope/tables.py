@@ -9,7 +9,7 @@ Cells = Sequence[Sequence[str]]
 
 
 def as_text(headings: Sequence[str], rows: Cells, right: Sequence[str] = ()) -> str:
-    """A table with aligned columns; those named in ``right`` are aligned to the right."""
+    """Format a table with aligned columns; columns whose heading is in ``right`` are aligned to the right."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     return "\n".join(
         "  ".join(
@@ -21,7 +21,7 @@ def as_text(headings: Sequence[str], rows: Cells, right: Sequence[str] = ()) -> 
 
 
 def as_html(caption: str, headings: Sequence[str], rows: Cells, right: Sequence[str] = (), below: str = "") -> str:
-    """A table between two lines of text. Everything is escaped: a file's name is no markup."""
+    """Format an HTML table with a caption above and a line of text ``below``. All text is escaped."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
         sides = ("right" if heading in right else "left" for heading in headings)

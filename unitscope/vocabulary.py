@@ -1,22 +1,23 @@
-"""The words that the library, the specifications of jobs and the command line share. Nothing here needs torch.
+"""Enumerations that the library, job specifications and the command line share. Torch is not imported.
 
-Each vocabulary is a ``Literal`` type, and a tuple of its values in the order in which they are shown.
+Each is a ``Literal`` type, and a tuple of its values in the order in which they are displayed.
 """
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
-# What the square of an occlusion sweep shows: see ``unitscope.occlusion.occluders.filling``.
+# Content of the square of an occlusion sweep: see ``unitscope.occlusion.occluders.filling``.
 Fill = Literal["grey", "mean", "black", "noise", "blur"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
 
-# How occluded images are run: whole, or recomputed where the square can reach; auto takes the cheaper.
+# Computation of occluded images: in full, or only where the square can change the maps. ``auto`` uses the cheaper.
 Engine = Literal["auto", "full", "incremental"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 
-# The deconvnet (paper, section 2.1); guided back-propagation (Springenberg et al. 2015), which also applies the
-# masks of the forward pass; the gradient (Simonyan et al. 2014). All are multiplied by the activation.
+# Projection methods: the deconvnet (paper, section 2.1); guided back-propagation (Springenberg et al. 2015), which
+# also applies the ReLU masks of the forward pass; the gradient (Simonyan et al. 2014). All are multiplied by the
+# activation.
 ProjectionMethod = Literal["deconvnet", "guided", "gradient"]
 PROJECTION_METHODS: tuple[ProjectionMethod, ...] = get_args(ProjectionMethod)
 
@@ -24,7 +25,7 @@ PROJECTION_METHODS: tuple[ProjectionMethod, ...] = get_args(ProjectionMethod)
 Initialization = Literal["default", "he", "he-quiet", "paper"]
 INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)
 
-# Of a training recipe: see ``unitscope.training.recipes.Recipe``.
+# Fields of a training recipe: see ``unitscope.training.recipes.Recipe``.
 Optimizer = Literal["adam", "adamw", "sgd"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 
@@ -34,5 +35,5 @@ SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Precision = Literal["auto", "float32", "mixed"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-# A number for red, green, and blue: of a mean, or of a standard deviation.
+# One value each for red, green and blue: a mean, or a standard deviation.
 Channels = tuple[float, float, float]

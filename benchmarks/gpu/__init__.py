@@ -1,1 +1,1 @@
-"""Everything that should run on a GPU, tried by one command: ``python -m benchmarks.gpu``; see docs/gpu.md."""
+"""Tests, benchmarks and profiles on a GPU, run by one command: ``python -m benchmarks.gpu``; see docs/gpu.md."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.gpu``: what is there, the tests marked ``gpu``, the benchmarks, and where time goes."""
+"""``python -m benchmarks.gpu``: the machine, the tests marked ``gpu``, the benchmarks, and profiles."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from benchmarks.gpu.clock import Clock
     from benchmarks.gpu.report import Finding
     from benchmarks.gpu.setting import Setting
     from benchmarks.gpu.steps import Step
+    from benchmarks.gpu.time_budget import TimeBudget
 
 BEGAN = time.monotonic()
 NO_DEVICE = 2  # exit code
 MODULE = "benchmarks.gpu"
-HANGING_SECONDS = 60.0  # beyond the time that was given
+HANG_GRACE_SECONDS = 60.0  # after the time limit, until the process is ended
 
-# name: module, title, share of the whole time. The most important first: a time limit cuts the others.
+# name: module, title, share of the time limit. Ordered by importance, since the last steps are skipped if time
+# runs out.
 STEPS = {
     "tests": ("marked_tests", "Tests marked gpu", 0.30),
-    "search": ("searching", "Search against the bare forward pass", 0.08),
-    "decoding": ("decoding", "Search from JPEG files, and decoders", 0.08),
-    "projection": ("projecting", "Projections against Captum", 0.06),
-    "job": ("whole_job", "A whole job against its computing", 0.16),
-    "occlusion": ("sweeping", "Occlusion against plain batching", 0.14),
-    "training": ("training", "Training against the plain loop and the bare step", 0.12),
-    "precision": ("precision", "TF32 and bfloat16 against float32", 0.03),
-    "profile": ("profiling", "Where time goes", 0.03),
+    "search": ("search", "Search compared with the forward pass", 0.08),
+    "decoding": ("decoding", "Search from JPEG files, and image decoders", 0.08),
+    "projection": ("projection", "Projections compared with Captum", 0.06),
+    "job": ("job", "Job compared with the same functions", 0.16),
+    "occlusion": ("occlusion", "Occlusion compared with plain batching", 0.14),
+    "training": ("training", "Training compared with the plain loop and the bare step", 0.12),
+    "precision": ("precision", "TF32 and bfloat16 compared with float32", 0.03),
+    "profile": ("profiling", "Profiles", 0.03),
 }
 
 
-def step_of(name: str, chosen: Collection[str]) -> Step[Setting]:
-    """A step of those that were chosen; its module is imported when it is its turn, and may fail then."""
+def make_step(name: str, chosen: Collection[str]) -> Step[Setting]:
+    """Create a step. Its module is imported when the step runs, so that an import error fails only this step."""
     from benchmarks.gpu.steps import Step
 
     module, title, share = STEPS[name]
 
-    def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
-        yield from importlib.import_module(f"{MODULE}.{module}").measure(setting, clock)
+    def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
+        yield from importlib.import_module(f"{MODULE}.{module}").measure(setting, budget)
 
     return Step(name, title, share / sum(STEPS[other][2] for other in chosen), measure)
 
@@ -58,53 +59,55 @@ def step_of(name: str, chosen: Collection[str]) -> Step[Setting]:
     default=8.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="For everything; what doesn't fit is left out, the least important first.",
+    help="Time limit for all steps. If it is too short, the last steps are skipped.",
 )
 @click.option(
     "--images",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="VOC data set, or a folder of JPEG files.  [default: drawn objects]",
+    help="VOC data set or folder of JPEG files.  [default: generated objects]",
 )
 @click.option(
     "--output",
     default="gpu-report",
     show_default=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for gpu.json and gpu.md.",
+    help="Folder to write gpu.json and gpu.md to.",
 )
 @click.option(
     "--device",
     default="cuda",
     show_default=True,
     type=click.Choice(["cuda", "cpu"]),
-    help="cpu: a trial with small sizes. CUDA_VISIBLE_DEVICES chooses among several devices.",
+    help="With cpu, run a trial with small sizes. Set CUDA_VISIBLE_DEVICES to select a GPU.",
 )
-@click.option("--only", multiple=True, type=click.Choice(list(STEPS)), help="This step; may be repeated.")
-@click.option("--resume", is_flag=True, hidden=True, help="Keep what the folder's report says of other steps.")
+@click.option("--only", multiple=True, type=click.Choice(list(STEPS)), help="Run only this step. May be repeated.")
+@click.option(
+    "--resume", is_flag=True, hidden=True, help="Keep the results of other steps in the folder's report."
+)
 def main(
     minutes: float, images: Path | None, output: Path, device: str, only: tuple[str, ...], resume: bool
 ) -> None:
-    """Try everything that should run on a GPU, and write a report as it goes.
+    """Run the GPU tests, benchmarks and profiles, and write a report that is updated after each result.
 
-    Exit codes: 0 done, or as far as the time went; 1 something failed; 2 there is no CUDA device.
+    Exit codes: 0 success (also if the time limit was reached), 1 a step failed, 2 no CUDA device.
     """
     from producer.service.supervisor import MALLOC
 
-    if not MALLOC.items() <= os.environ.items():  # as a worker has it; read once, when a program starts
-        _begin_anew(sys.argv[1:], MALLOC)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what was started is stopped
+    if not MALLOC.items() <= os.environ.items():  # the workers' settings; glibc reads them only at program start
+        _restart(sys.argv[1:], MALLOC)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # runs the cleanup of servers
     seconds = 60 * minutes
-    faulthandler.dump_traceback_later(seconds + HANGING_SECONDS, exit=True)
-    left = _measure(seconds, images, output, device, only, resume)
-    if left:
-        click.echo("The device answers this process no more: another one goes on.", err=True)
+    faulthandler.dump_traceback_later(seconds + HANG_GRACE_SECONDS, exit=True)
+    remaining = _measure(seconds, images, output, device, only, resume)
+    if remaining:
+        click.echo("CUDA no longer works in this process. A new process runs the remaining steps.", err=True)
         minutes_left = (seconds - (time.monotonic() - BEGAN)) / 60
-        again = [f"--output={output}", f"--device={device}", "--resume", f"--minutes={max(minutes_left, 0.01)}"]
-        again += [f"--images={images}"] if images else []
-        _begin_anew([*again, *(f"--only={name}" for name in left)], {})
+        options = [f"--output={output}", f"--device={device}", "--resume", f"--minutes={max(minutes_left, 0.01)}"]
+        options += [f"--images={images}"] if images else []
+        _restart([*options, *(f"--only={name}" for name in remaining)], {})
 
 
-def _begin_anew(arguments: list[str], variables: dict[str, str]) -> None:
+def _restart(arguments: list[str], variables: dict[str, str]) -> None:
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, "-m", MODULE, *arguments], {**os.environ, **variables})  # noqa: S606
 
@@ -112,32 +115,34 @@ def _begin_anew(arguments: list[str], variables: dict[str, str]) -> None:
 def _measure(
     seconds: float, images: Path | None, output: Path, device: str, only: tuple[str, ...], resume: bool
 ) -> list[str]:
-    """Do the steps and end the program; or return the names of those that another process has to do."""
+    """Run the steps and exit, or return the names of the steps that a new process has to run."""
     from benchmarks.gpu import machine, steps
-    from benchmarks.gpu.clock import Clock
     from benchmarks.gpu.report import Report
     from benchmarks.gpu.setting import Setting, Sizes
+    from benchmarks.gpu.time_budget import TimeBudget
     from worker.arithmetic import settle_arithmetic
 
-    if device != "cpu" and (why := machine.why_no_device()):
-        click.echo(f"{why} `--device cpu` tries everything but the tests with small sizes.", err=True)
+    if device != "cpu" and (reason := machine.why_no_device()):
+        click.echo(
+            f"{reason} Use `--device cpu` for a trial of all steps but the tests, with small sizes.", err=True
+        )
         sys.exit(NO_DEVICE)
     settle_arithmetic(None)
-    facts = machine.described(device)
+    facts = machine.describe(device)
     click.echo("\n".join(f"{name}: {fact}" for name, fact in facts.items()), err=True)
-    settings: dict[str, Any] = {"minutes": seconds / 60, "device": device, "images": str(images or "drawn")}
+    settings: dict[str, Any] = {"minutes": seconds / 60, "device": device, "images": str(images or "generated")}
     report = Report(output, facts, settings)
     if resume:
         report.read()
-    reserve = min(10.0, 0.05 * seconds)  # to stop what was started, and to remove files
-    clock = Clock(seconds - reserve, began=BEGAN)
-    with tempfile.TemporaryDirectory(prefix="unitscope-gpu-") as place:
-        sizes, where = (Sizes.small(), "cpu") if device == "cpu" else (Sizes(), "cuda:0")
-        setting = Setting(where, Path(place), sizes, images)
+    reserve = min(10.0, 0.05 * seconds)  # for stopping servers and removing files
+    budget = TimeBudget(seconds - reserve, began=BEGAN)
+    with tempfile.TemporaryDirectory(prefix="unitscope-gpu-") as folder:
+        sizes, torch_device = (Sizes.small(), "cpu") if device == "cpu" else (Sizes(), "cuda:0")
+        setting = Setting(torch_device, Path(folder), sizes, images)
         chosen = [name for name in STEPS if not only or name in only]
-        left = steps.run([step_of(name, chosen) for name in chosen], setting, clock, report)
-    if left:
-        return [step.name for step in left]
+        remaining = steps.run([make_step(name, chosen) for name in chosen], setting, budget, report)
+    if remaining:
+        return [step.name for step in remaining]
     click.echo(report.page())
     sys.exit(int(any(outcome.state == "failed" for outcome in report.outcomes)))
 

@@ -1,4 +1,5 @@
-"""The search from JPEG files against decoding alone; Pillow's decoder against torchvision's on the GPU."""
+"""The search from JPEG files compared with decoding alone; Pillow's decoder compared with torchvision's on the
+GPU."""
 
 from __future__ import annotations
 
@@ -8,30 +9,30 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.report import Finding
 from benchmarks.gpu.setting import Setting
-from benchmarks.measuring import Goal, Row, Way
-from benchmarks.search import units_of
+from benchmarks.gpu.time_budget import TimeBudget
+from benchmarks.search import layer_units
 from benchmarks.setting import LAYERS, TOP
+from benchmarks.timing import Goal, Row, Variant
 from unitscope.data.images import ImageSource, read_image
 from unitscope.images.decoding import decode, read_file
 from unitscope.search.search import search
 
-AT_ONCE = 128  # files that the GPU decodes in one call
-SEEN = 64  # files whose pixels are compared
+GPU_BATCH = 128  # files per call of the GPU decoder
+COMPARED = 64  # files whose pixels are compared
 
 
-def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
-    """A row for the search from files, and one for the decoders."""
-    yield _search(setting, clock.share(0.7))
-    yield _decoders(setting, clock)
+def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
+    """Yield a row for the search from files and a row for the decoders."""
+    yield _search(setting, budget.share(0.7))
+    yield _decoders(setting, budget)
 
 
-def _search(setting: Setting, clock: Clock) -> Row:
+def _search(setting: Setting, budget: TimeBudget) -> Row:
     model, sources, threads = setting.model(), setting.crops.sources, setting.decoders
-    units = units_of(model, list(LAYERS.values()))
-    turns = setting.in_turn(
+    units = layer_units(model, list(LAYERS.values()))
+    timings = setting.time_interleaved(
         {
             "search from files": setting.timed(
                 lambda: search(model, units, setting.batches(cached=False), TOP, setting.device)
@@ -40,18 +41,18 @@ def _search(setting: Setting, clock: Clock) -> Row:
                 lambda: _by_threads(lambda source: read_image(source, setting.sizes.image), sources, threads)
             ),
         },
-        clock,
+        budget,
     )
-    keeping = setting.seconds.get("decoding and keeping the pixels")
-    kept = f" Decoding and keeping the pixels, as a first job does, took {keeping:.3g} s." if keeping else ""
+    filling = setting.seconds.get("filling the pixel cache")
+    note = f" Filling the pixel cache, as a first job does, took {filling:.3g} s." if filling else ""
     return Row(
         "decoding",
         f"search, five layers, {len(sources):,} crops, JPEG files, no pixel cache",
-        turns.seconds["search from files"],
-        f"reading, decoding and resizing alone, {threads} threads",
-        turns.seconds["decoding alone"],
+        timings.seconds["search from files"],
+        f"only reading, decoding and resizing, {threads} threads",
+        timings.seconds["decoding alone"],
         Goal(0.9),
-        f"{setting.crops.kind}, as files of their own.{kept}",
+        f"{setting.crops.kind}, one file per crop.{note}",
         judged=setting.is_cuda,
     )
 
@@ -62,27 +63,27 @@ def _by_threads(work: object, items: Sequence[object], threads: int) -> None:
             pass
 
 
-def _decoders(setting: Setting, clock: Clock) -> Row:
+def _decoders(setting: Setting, budget: TimeBudget) -> Row:
     sources, threads = setting.crops.sources, setting.decoders
-    ways: dict[str, Way] = {"Pillow": setting.timed(lambda: _by_threads(_by_pillow, sources, threads))}
+    variants: dict[str, Variant] = {"Pillow": setting.timed(lambda: _by_threads(_by_pillow, sources, threads))}
     why_not = _why_no_gpu_decoder(setting, sources)
     if not why_not:
-        ways["GPU"] = setting.timed(lambda: _by_gpu(sources, threads))
-    turns = setting.in_turn(ways, clock)
-    pillow = turns.seconds["Pillow"]
+        variants["GPU"] = setting.timed(lambda: _by_gpu(sources, threads))
+    timings = setting.time_interleaved(variants, budget)
+    pillow = timings.seconds["Pillow"]
     work = f"decoding {len(sources):,} JPEG files"
-    by_pillow = f"Pillow, {threads} threads"
+    pillow_work = f"Pillow, {threads} threads"
     if why_not:
-        return Row("decoding", f"{work}: {by_pillow}", pillow, note=f"torchvision's on the GPU: {why_not}")
-    gpu = turns.seconds["GPU"]
-    faster = "torchvision's on the GPU" if np.median(gpu) < np.median(pillow) else "Pillow's"
+        return Row("decoding", f"{work}: {pillow_work}", pillow, note=f"torchvision's GPU decoder: {why_not}")
+    gpu = timings.seconds["GPU"]
+    faster = "torchvision on the GPU" if np.median(gpu) < np.median(pillow) else "Pillow"
     return Row(
         "decoding",
-        f"{work}: torchvision's decoder on the GPU",
+        f"{work}: torchvision on the GPU",
         gpu,
-        by_pillow,
+        pillow_work,
         pillow,
-        note=f"The faster decoder is {faster}. {_differences(sources[:SEEN])}",
+        note=f"{faster} is faster. {_differences(sources[:COMPARED])}",
     )
 
 
@@ -97,8 +98,8 @@ def _bytes_of(source: ImageSource) -> torch.Tensor:
 def _by_gpu(sources: Sequence[ImageSource], threads: int) -> None:
     with ThreadPoolExecutor(threads) as pool:
         files = pool.map(_bytes_of, sources)
-        while some := [file for _, file in zip(range(AT_ONCE), files, strict=False)]:
-            _decoded_on_gpu(some)
+        while batch := [file for _, file in zip(range(GPU_BATCH), files, strict=False)]:
+            _decoded_on_gpu(batch)
 
 
 def _decoded_on_gpu(files: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -108,28 +109,28 @@ def _decoded_on_gpu(files: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def _why_no_gpu_decoder(setting: Setting, sources: Sequence[ImageSource]) -> str:
-    """Empty where it works."""
+    """Return why the GPU decoder can't be used, or an empty string if it can."""
     if not setting.is_cuda:
         return "needs a CUDA device"
     try:
         _decoded_on_gpu([_bytes_of(sources[0])])
         torch.cuda.synchronize()
     except (RuntimeError, ImportError, AttributeError) as error:
-        return f"not available here ({str(error).strip().splitlines()[0]})"
+        return f"not available ({str(error).strip().splitlines()[0]})"
     return ""
 
 
 def _differences(sources: Sequence[ImageSource]) -> str:
-    """Of the pixels that both decoders make."""
+    """Describe how the pixels from both decoders differ."""
     decoded = _decoded_on_gpu([_bytes_of(source) for source in sources])
-    wrong = [
+    differences = [
         np.abs(pixels.permute(1, 2, 0).cpu().numpy().astype(int) - _by_pillow(source))
         for pixels, source in zip(decoded, sources, strict=True)
     ]
-    differ = float(np.mean([(of > 0).mean() for of in wrong]))
+    share = float(np.mean([(difference > 0).mean() for difference in differences]))
     return (
-        f"Of {len(sources)} files {differ:.1%} of their pixels' values differ, by {max(of.max() for of in wrong)} "
-        "at most: rows found with the one are not those found with the other."
-        if differ
+        f"In {len(sources)} files {share:.1%} of the pixel values differ, by at most "
+        f"{max(difference.max() for difference in differences)}, so that the results of a search differ too."
+        if share
         else f"Both decode {len(sources)} files to the same pixels."
     )

@@ -1,4 +1,4 @@
-"""What is there: card, driver, libraries, memory, cores."""
+"""Description of the machine: GPU, driver, libraries, memory, cores."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ GIB = 2**30
 
 
 def why_no_device() -> str | None:
-    """Why nothing can be computed on a CUDA device, in a sentence; None where it can."""
+    """Return a sentence that says why no CUDA device can be used, or None if one can."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if not torch.cuda.is_available():
         built = f"was built for CUDA {torch.version.cuda}" if torch.version.cuda else "was built without CUDA"
         hidden = f", and CUDA_VISIBLE_DEVICES is '{visible}'" if visible is not None else ""
-        return f"There is no CUDA device: torch {torch.__version__} {built}, {_seen_by_driver()}{hidden}."
+        return f"There is no CUDA device: torch {torch.__version__} {built}, {_driver_status()}{hidden}."
     try:
         torch.zeros(1, device="cuda").add_(1).item()
     except RuntimeError as error:
@@ -33,15 +33,15 @@ def why_no_device() -> str | None:
     return None
 
 
-def _seen_by_driver() -> str:
-    answer = _asked("-L")
+def _driver_status() -> str:
+    answer = _nvidia_smi("-L")
     if answer is None:
         return "nvidia-smi finds no driver"
     return f"nvidia-smi lists {sum(line.startswith('GPU') for line in answer.splitlines())} devices"
 
 
-def _asked(*arguments: str) -> str | None:
-    """What nvidia-smi answers."""
+def _nvidia_smi(*arguments: str) -> str | None:
+    """Return the output of nvidia-smi, or None if it fails."""
     try:
         done = subprocess.run(["nvidia-smi", *arguments], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -49,10 +49,10 @@ def _asked(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def described(device: str) -> dict[str, str]:
-    """What the figures depend on, in words, without names of machines."""
+def describe(device: str) -> dict[str, str]:
+    """Return the hardware and software properties that affect the results, without host names."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    place = tempfile.gettempdir()
+    temporary = tempfile.gettempdir()
     return {
         **(_card() if device != "cpu" else {"device": "CPU"}),
         "torch": f"{torch.__version__}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}",
@@ -60,9 +60,9 @@ def described(device: str) -> dict[str, str]:
         "Python": platform.python_version(),
         "unitscope": program_version(),
         "processor": f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}",
-        "cores": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}, {torch.get_num_threads()} threads of torch",
+        "cores": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}, {torch.get_num_threads()} torch threads",
         "memory": f"{memory:.0f} GiB",
-        "temporary files": f"{place}, {shutil.disk_usage(place).free / GIB:.0f} GiB free",
+        "temporary files": f"{temporary}, {shutil.disk_usage(temporary).free / GIB:.0f} GiB free",
         "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "not set"),
     }
 
@@ -75,7 +75,7 @@ def _card() -> dict[str, str]:
         "compute capability": f"{properties.major}.{properties.minor}, "
         f"{properties.multi_processor_count} multiprocessors",
         "device memory": f"{total / GIB:.1f} GiB, {free / GIB:.1f} GiB free",
-        f"nvidia-smi ({QUERY})": (_asked(f"--query-gpu={QUERY}", "--format=csv,noheader") or "no answer")
+        f"nvidia-smi ({QUERY})": (_nvidia_smi(f"--query-gpu={QUERY}", "--format=csv,noheader") or "no answer")
         .replace("\n", "; "),
         "visible devices": str(torch.cuda.device_count()),
     }  # fmt: skip
@@ -93,4 +93,4 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return f"{package}: no version known"
+        return f"{package}: not installed"

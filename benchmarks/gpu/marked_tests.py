@@ -1,4 +1,4 @@
-"""The tests that are marked ``gpu``, in a process of their own."""
+"""Tests marked ``gpu``, run in a separate pytest process."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from typing import Any
 
 import click
 
-from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.recording import FILE
+from benchmarks.gpu.pytest_plugin import FILE
 from benchmarks.gpu.report import Finding
 from benchmarks.gpu.setting import Setting
-from benchmarks.gpu.steps import Cut, Failed, LeftOut
+from benchmarks.gpu.steps import StepFailed, StepSkipped, StepTimedOut
+from benchmarks.gpu.time_budget import TimeBudget
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "mark.gpu"
 NOTHING_COLLECTED = 5  # pytest's exit code
-SHORT = 300  # characters of a failure's last lines
-END_SECONDS = 15.0  # to end in good order
+MAX_FAILURE_CHARACTERS = 300
+STOP_SECONDS = 15.0  # between SIGINT and SIGKILL
 
 
-def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
-    """How many passed, and why others didn't.
+def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
+    """Yield the number of tests by outcome, the reason of each test that did not pass, and the slowest tests.
 
     Raises
     ------
-    Failed, Cut, LeftOut
+    StepFailed, StepTimedOut, StepSkipped
     """
     if not setting.is_cuda:
-        raise LeftOut("the tests marked gpu need a CUDA device")
+        raise StepSkipped("the tests marked gpu need a CUDA device")
     files = marked_files(ROOT / "tests")
     if not files:
-        raise LeftOut("no test is marked gpu")
-    outcomes, log = setting.place / "tests.jsonl", setting.place / "tests.log"
-    code = run(files, outcomes, log, clock)
-    found = read(outcomes)
-    counts = Counter(test["outcome"] for test in found)
+        raise StepSkipped("no test is marked gpu")
+    outcomes, log = setting.folder / "tests.jsonl", setting.folder / "tests.log"
+    code = run(files, outcomes, log, budget)
+    tests = read(outcomes)
+    counts = Counter(test["outcome"] for test in tests)
     yield {"tests": ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "none ran"}
-    for test in found:
+    for test in tests:
         if test["outcome"] != "passed":
             yield {f"{test['outcome']}: {test['test']}": last_lines(test["text"])}
-    if slowest := sorted(found, key=lambda test: -test["seconds"])[:3]:
+    if slowest := sorted(tests, key=lambda test: -test["seconds"])[:3]:
         shown = (f"{test['test'].rpartition('/')[2]} {test['seconds']:.0f} s" for test in slowest)
         yield {"slowest": ", ".join(shown)}
     if counts["failed"]:
-        raise Failed(f"{counts['failed']} tests failed")
+        raise StepFailed(f"{counts['failed']} tests failed")
     if code is None:
-        raise Cut(f"after {clock.seconds:.0f} s, the tests' share, the others were not tried")
+        raise StepTimedOut(f"stopped after {budget.seconds:.0f} s, the tests' share of the time limit")
     if code not in (0, NOTHING_COLLECTED):
-        raise Failed(f"pytest ended with {code}: {last_lines(log.read_text(errors='replace'))}")
+        raise StepFailed(f"pytest exited with {code}: {last_lines(log.read_text(errors='replace'))}")
 
 
 def marked_files(tests: Path) -> list[Path]:
-    """The files that have such tests; importing all others would take as long as running these."""
+    """Return the test files that contain the mark. Collecting all files takes as long as running these tests."""
     return [
         file
         for file in sorted(tests.rglob("test_*.py"))
@@ -67,51 +67,53 @@ def marked_files(tests: Path) -> list[Path]:
     ]
 
 
-def run(files: list[Path], outcomes: Path, log: Path, clock: Clock) -> int | None:
-    """Run them; the exit code, None if the time ended them."""
+def run(files: list[Path], outcomes: Path, log: Path, budget: TimeBudget) -> int | None:
+    """Run the tests of the files; return pytest's exit code, or None if the time limit was reached."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, FILE: str(outcomes)}
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-p", "benchmarks.gpu.recording"]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-p", "benchmarks.gpu.pytest_plugin"]
     command += ["-p", "no:cacheprovider", "--continue-on-collection-errors", *map(str, files)]
     with log.open("wb") as file:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        return process.wait(clock.left)
+        return process.wait(budget.remaining)
     except subprocess.TimeoutExpired:
-        click.echo("  the tests' share of the time is over", err=True)
+        click.echo("  the tests have used up their share of the time limit", err=True)
         return None
     finally:
         _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """As Ctrl+C would, and then at once."""
+    """Interrupt pytest, and kill it if it doesn't exit."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(END_SECONDS)
+        process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 def read(outcomes: Path) -> list[dict[str, Any]]:
-    """What ``recording`` wrote, the last outcome of each test; a line that was cut is left out."""
-    found: dict[str, dict[str, Any]] = {}
+    """Read the last outcome of each test from the plugin's file, ignoring an incomplete last line."""
+    tests: dict[str, dict[str, Any]] = {}
     for line in outcomes.read_text(encoding="utf-8").splitlines() if outcomes.exists() else ():
         try:
             test = json.loads(line)
         except ValueError:
             continue
-        found[test["test"]] = test
-    return list(found.values())
+        tests[test["test"]] = test
+    return list(tests.values())
 
 
 def last_lines(text: str) -> str:
-    """The end of a failure's text, where pytest says what was wrong."""
-    wrong = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-    lines = wrong or [line.strip() for line in text.splitlines() if line.strip()]
-    return " / ".join(lines[-4:])[-SHORT:] if not wrong else " / ".join(wrong[:4])[:SHORT]
+    """Shorten a failure's text to pytest's error lines, or to its last lines if there are none."""
+    errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+    if errors:
+        return " / ".join(errors[:4])[:MAX_FAILURE_CHARACTERS]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join(lines[-4:])[-MAX_FAILURE_CHARACTERS:]

@@ -1,4 +1,4 @@
-"""The report as it grows: JSON and Markdown, both written anew with each figure."""
+"""The report as JSON and Markdown, both rewritten after each result."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.measuring import Row
-from benchmarks.page import COLUMNS, cells_of
+from benchmarks.page import COLUMNS, table_cells
+from benchmarks.timing import Row
 
 NAME = "gpu"
-State = Literal["waiting", "running", "done", "failed", "cut", "left out"]
+State = Literal["waiting", "running", "done", "failed", "timed out", "skipped"]
 
 EXPLANATION = """
-Times are medians of the rounds, until the device was done. In a round every way runs once; each round begins with
-another one, and one round before the first is not counted. A ratio is the median of the rounds' ratios, with its
-range: how many times as fast ours is, or, where the goal is *at most*, our time over the other's. The goals are
-for an H100; on a CPU nothing is judged. float32 is without TF32 unless said otherwise. The times of all rounds are
-in `gpu.json`.
+Times are medians over the rounds, including the completion of GPU kernels. In each round every variant runs once;
+each round starts with a different variant, and a warm-up round is not counted. A ratio is the median of the ratios
+of the rounds, with its range: the speed relative to the peer, or, where the goal is *at most*, the time relative
+to it. The goals are for an H100; on a CPU they are not evaluated. float32 is without TF32 unless stated otherwise.
+The times of all rounds are in `gpu.json`.
 """
 
 
 @dataclass(frozen=True)
 class LimitedRow(Row):
-    """A row whose own time has a limit as well."""
+    """A row with a limit for the time itself, in addition to the goal for the ratio."""
 
     limit: float | None = None  # seconds
 
@@ -45,7 +45,7 @@ class LimitedRow(Row):
 
 @dataclass(frozen=True)
 class Operation:
-    """An operator of torch in a profile: its own time, not that of what it calls."""
+    """A torch operator in a profile, with its self time, which excludes the operators it calls."""
 
     name: str
     calls: int
@@ -54,10 +54,10 @@ class Operation:
 
 @dataclass(frozen=True)
 class Profile:
-    """Where the time of some work went.
+    """A profile of some work.
 
-    ``idle`` is the share of ``seconds`` (measured without the profiler) in which the device ran nothing; None
-    where there is no device that could wait. ``waits`` counts calls in which Python waited for the device.
+    ``idle`` is the share of ``seconds`` (measured without the profiler) in which the device ran nothing, or None
+    on a CPU. ``waits`` is the number of calls in which Python waited for the device.
     """
 
     work: str
@@ -68,12 +68,12 @@ class Profile:
     operations: list[Operation]
 
 
-Finding = Row | Profile | dict[str, Any]  # a dict: further facts, for the JSON file and as a line each
+Finding = Row | Profile | dict[str, Any]  # a dict: other results, which the page lists
 
 
 @dataclass
 class Outcome:
-    """What became of a step."""
+    """State and results of a step."""
 
     name: str
     title: str
@@ -99,18 +99,18 @@ class Outcome:
         return {**asdict(self), "rows": rows}
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any]) -> Outcome:
-        rows: list[Row] = [LimitedRow.from_json(row) for row in kept["rows"]]
+    def from_json(cls, record: dict[str, Any]) -> Outcome:
+        rows: list[Row] = [LimitedRow.from_json(row) for row in record["rows"]]
         profiles = [
-            Profile(**{**profile, "operations": [Operation(**of) for of in profile["operations"]]})
-            for profile in kept["profiles"]
+            Profile(**{**profile, "operations": [Operation(**operation) for operation in profile["operations"]]})
+            for profile in record["profiles"]
         ]
-        return cls(**{**kept, "rows": rows, "profiles": profiles})
+        return cls(**{**record, "rows": rows, "profiles": profiles})
 
 
 @dataclass
 class Report:
-    """All outcomes, and the machine."""
+    """The outcomes of all steps, and the machine they ran on."""
 
     folder: Path
     machine: dict[str, str]
@@ -118,27 +118,27 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
 
     def read(self) -> None:
-        """Take over the outcomes that the folder's report has."""
-        kept = json.loads((self.folder / f"{NAME}.json").read_text(encoding="utf-8"))
-        self.outcomes = [Outcome.from_json(outcome) for outcome in kept["steps"]]
+        """Load the outcomes from the report in the folder."""
+        content = json.loads((self.folder / f"{NAME}.json").read_text(encoding="utf-8"))
+        self.outcomes = [Outcome.from_json(outcome) for outcome in content["steps"]]
 
     def write(self) -> None:
-        """Write both files, each as a whole: whoever reads meets no half of one."""
+        """Write both files. Each is replaced atomically, so that readers never see an incomplete file."""
         self.folder.mkdir(parents=True, exist_ok=True)
         outcomes = [outcome.as_json() for outcome in self.outcomes]
-        kept = {"machine": self.machine, "settings": self.settings, "steps": outcomes}
-        _replace(self.folder / f"{NAME}.json", json.dumps(kept, indent=2, default=str) + "\n")
+        content = {"machine": self.machine, "settings": self.settings, "steps": outcomes}
+        _replace(self.folder / f"{NAME}.json", json.dumps(content, indent=2, default=str) + "\n")
         _replace(self.folder / f"{NAME}.md", self.page())
 
     def page(self) -> str:
-        """The Markdown."""
-        parts = ["# GPU report\n", self._summary(), "## What is there\n", _bullets(self.machine)]
+        """Render the report as Markdown."""
+        parts = ["# GPU report\n", self._summary(), "## Machine\n", _bullets(self.machine)]
         for outcome in self.outcomes:
             if outcome.facts:
                 parts += [f"## {outcome.title}\n", _bullets(outcome.facts)]
         parts += ["## Benchmarks\n", self._table(), EXPLANATION.lstrip(), self._notes()]
         if profiles := [profile for outcome in self.outcomes for profile in outcome.profiles]:
-            parts += ["## Where time goes\n", *map(_profile, profiles)]
+            parts += ["## Profiles\n", *map(_profile, profiles)]
         for outcome in self.outcomes:
             if outcome.state == "failed":
                 parts.append(f"## Failed: {outcome.title}\n\n{outcome.reason}\n")
@@ -146,18 +146,18 @@ class Report:
         return "\n".join(part for part in parts if part)
 
     def _summary(self) -> str:
-        """A line a step: what became of it."""
-        lines = [("step", "outcome", "seconds", "device memory at most"), ("---",) * 4]
+        """Render a table with one line per step."""
+        lines = [("step", "outcome", "seconds", "peak device memory"), ("---",) * 4]
         for outcome in self.outcomes:
-            state = {"cut": "cut by the time limit", "waiting": "not begun"}.get(outcome.state, outcome.state)
-            said = f"{state}: {_one_line(outcome.reason)}" if outcome.reason else state
+            state = "not started" if outcome.state == "waiting" else outcome.state
+            text = f"{state}: {_one_line(outcome.reason)}" if outcome.reason else state
             memory = f"{outcome.peak_memory / 2**30:.1f} GiB" if outcome.peak_memory else ""
-            lines.append((outcome.title, said, f"{outcome.seconds:.0f}" if outcome.seconds else "", memory))
+            lines.append((outcome.title, text, f"{outcome.seconds:.0f}" if outcome.seconds else "", memory))
         return _lines(lines)
 
     def _table(self) -> str:
         rows = [row for outcome in self.outcomes for row in outcome.rows]
-        return _lines([COLUMNS, ("---",) * len(COLUMNS), *(cells_of(row) for row in rows)])
+        return _lines([COLUMNS, ("---",) * len(COLUMNS), *(table_cells(row) for row in rows)])
 
     def _notes(self) -> str:
         rows = [row for outcome in self.outcomes for row in outcome.rows]
@@ -184,14 +184,16 @@ def _one_line(value: object) -> str:
 
 def _profile(profile: Profile) -> str:
     if profile.busy is None or profile.idle is None:
-        waiting = "no device that could wait: times of the operators on the CPU"
+        utilization = "no device events: the table lists CPU times of the operators"
     else:
-        waiting = f"the device computes for {profile.busy:.3g} s and waits for {profile.idle:.0%} of the time"
-        waiting += f", Python waits for the device {profile.waits:,} times" if profile.waits is not None else ""
+        utilization = f"the device computes for {profile.busy:.3g} s and is idle {profile.idle:.0%} of the time"
+        utilization += (
+            f", Python waits for the device {profile.waits:,} times" if profile.waits is not None else ""
+        )
     total = sum(operation.milliseconds for operation in profile.operations) or 1.0
-    lines = [("operator", "calls", "ms", "share of these"), ("---",) * 4]
+    lines = [("operator", "calls", "ms", "share of listed"), ("---",) * 4]
     lines += [
         (f"`{o.name}`", f"{o.calls:,}", f"{o.milliseconds:.3g}", f"{o.milliseconds / total:.0%}")
         for o in profile.operations
     ]
-    return f"### {profile.work}\n\n{profile.seconds:.3g} s; {waiting}.\n\n{_lines(lines)}"
+    return f"### {profile.work}\n\n{profile.seconds:.3g} s; {utilization}.\n\n{_lines(lines)}"

@@ -1,4 +1,4 @@
-"""Steps, one after the other: one that fails is recorded, and the others go on."""
+"""Running of steps one after the other; the failure of a step is recorded and does not stop the others."""
 
 from __future__ import annotations
 
@@ -11,61 +11,63 @@ from typing import Generic, TypeVar
 import click
 import torch
 
-from benchmarks.gpu.clock import Clock, OutOfTime
 from benchmarks.gpu.report import Finding, Outcome, Report
+from benchmarks.gpu.time_budget import OutOfTime, TimeBudget
 
 TRACEBACK_LINES = 25
-LEAST_SECONDS = 2.0  # a step isn't begun with less
+MIN_STEP_SECONDS = 2.0  # a step is not started with less time remaining
 
-Set = TypeVar("Set")
-
-
-class Failed(Exception):
-    """A step ran to its end, and what it found is a failure."""
+SettingT = TypeVar("SettingT")
 
 
-class Cut(Exception):
-    """A step ended before its end, since its share of the time was over."""
+class StepFailed(Exception):
+    """A step finished with a negative result."""
 
 
-class LeftOut(Exception):
-    """A step says that it can't be done here, and why."""
+class StepTimedOut(Exception):
+    """A step stopped early because its share of the time limit was used up."""
+
+
+class StepSkipped(Exception):
+    """A step can't run on this machine."""
 
 
 @dataclass(frozen=True)
-class Step(Generic[Set]):
-    """Something to try.
+class Step(Generic[SettingT]):
+    """A test or benchmark to run.
 
     Parameters
     ----------
     share
-        of the whole time: for so long it adds rounds. One round may take longer.
+        share of the time limit during which rounds are added. At least one round runs, even if it takes longer.
     measure
-        gives its findings one by one, each of which is written at once.
+        yields results one by one; each is written to the report immediately.
     """
 
     name: str
     title: str
     share: float
-    measure: Callable[[Set, Clock], Iterator[Finding]]
+    measure: Callable[[SettingT, TimeBudget], Iterator[Finding]]
 
 
-def run(steps: Sequence[Step[Set]], setting: Set, clock: Clock, report: Report) -> list[Step[Set]]:
-    """Do the steps in their order until the time is over.
+def run(
+    steps: Sequence[Step[SettingT]], setting: SettingT, budget: TimeBudget, report: Report
+) -> list[Step[SettingT]]:
+    """Run the steps in order until the time limit.
 
     Returns
     -------
-    the steps that this process can't do any more, since an error spoilt its CUDA context.
+    the steps that this process can't run because an error has made its CUDA context unusable.
     """
     outcomes = [Outcome(step.name, step.title) for step in steps]
     report.outcomes += outcomes
     report.write()
     for number, (step, outcome) in enumerate(zip(steps, outcomes, strict=True)):
-        if clock.left < LEAST_SECONDS:
-            outcome.state, outcome.reason = "cut", "not begun"
+        if budget.remaining < MIN_STEP_SECONDS:
+            outcome.state, outcome.reason = "timed out", "not started"
             continue
-        click.secho(f"{step.title} ({clock.left:.0f} s left)", bold=True, err=True)
-        _run(step, outcome, setting, clock, report)
+        click.secho(f"{step.title} ({budget.remaining:.0f} s left)", bold=True, err=True)
+        _run(step, outcome, setting, budget, report)
         if not _release_memory():
             report.outcomes = [o for o in report.outcomes if o not in outcomes[number + 1 :]]
             report.write()
@@ -74,26 +76,26 @@ def run(steps: Sequence[Step[Set]], setting: Set, clock: Clock, report: Report) 
     return []
 
 
-def _run(step: Step[Set], outcome: Outcome, setting: Set, clock: Clock, report: Report) -> None:
+def _run(step: Step[SettingT], outcome: Outcome, setting: SettingT, budget: TimeBudget, report: Report) -> None:
     outcome.state = "running"
     report.write()
-    own = Clock(clock.left)
+    own = TimeBudget(budget.remaining)
     try:
-        with clock.enforced():
-            for finding in step.measure(setting, clock.share(step.share)):
+        with budget.enforce():
+            for finding in step.measure(setting, budget.share(step.share)):
                 outcome.add(finding)
                 outcome.seconds = own.elapsed
                 report.write()
         outcome.state = "done"
     except OutOfTime:
-        outcome.state, outcome.reason = "cut", f"{len(outcome.rows)} rows until then"
-    except Cut as reason:
-        outcome.state, outcome.reason = "cut", str(reason)
-    except LeftOut as reason:
-        outcome.state, outcome.reason = "left out", str(reason)
-    except Failed as failure:
+        outcome.state, outcome.reason = "timed out", f"after {len(outcome.rows)} rows"
+    except StepTimedOut as reason:
+        outcome.state, outcome.reason = "timed out", str(reason)
+    except StepSkipped as reason:
+        outcome.state, outcome.reason = "skipped", str(reason)
+    except StepFailed as failure:
         outcome.state, outcome.reason = "failed", str(failure)
-    except Exception as error:  # of whatever kind: the other steps are to run
+    except Exception as error:  # any error: the other steps must still run
         outcome.state = "failed"
         outcome.reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         outcome.traceback = "\n".join(traceback.format_exc().strip().splitlines()[-TRACEBACK_LINES:])
@@ -104,12 +106,12 @@ def _run(step: Step[Set], outcome: Outcome, setting: Set, clock: Clock, report: 
 
 
 def _peak_memory() -> int | None:
-    """Bytes of tensors on the device, at most, since the step before."""
+    """Return the peak of allocated device memory in bytes since the previous step, or None without CUDA."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else None
 
 
 def _release_memory() -> bool:
-    """Let go of what a step left on the device. False if the device answers this process no more."""
+    """Free the device memory of a step. Returns False if CUDA no longer works in this process."""
     gc.collect()
     if not torch.cuda.is_initialized():
         return True

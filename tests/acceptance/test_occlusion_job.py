@@ -1,5 +1,5 @@
-"""An occlusion sweep from the command line to its rows, arrays and pictures: those of a plain loop, the same bits
-however the work was divided and interrupted."""
+"""Occlusion jobs through the command line: rows, arrays and pictures equal a plain loop, and are bitwise equal
+regardless of shards, workers and interruptions."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from tests.conftest import Analyze, fresh_database
 from tests.integration.cli.helpers import Done, Home, refusal
 
 PATCH, STRIDE = 24, 15
-STARTS = [0, 15, 30, 40]  # the last one at the border
+STARTS = [0, 15, 30, 40]  # the last square is moved to the border
 IMAGES = 6
-# A batch is filled up to what the memory holds: with little of it nothing much is computed to no purpose.
+# Batches are padded to a size that depends on the memory: a small memory avoids computing padding.
 SQUARE = ("--patch", PATCH, "--stride", STRIDE, "--memory", 8)
 PLAIN = ("--images", IMAGES, *SQUARE, "--positions")
-SMALL = (*PLAIN, "--engine", "incremental", "--memory", 1)  # an image at a time
+SMALL = (*PLAIN, "--engine", "incremental", "--memory", 1)  # one image at a time
 UNIT, TARGET = 7, "dotted-star"
 
 Row = dict[str, Any]
@@ -59,14 +59,14 @@ def submit(*options: object, dataset: str = "shapes") -> tuple[object, ...]:
 
 
 def note_run(home: Analyze, weights: Path) -> int:
-    """A training run whose rows say that it is done, with these weights."""
+    """Insert the rows of a done training run with these weights."""
     job = int(
         home(
             "submit", "train", "--dataset", "shapes", "--network", "zfnet", "--size", SIZE, "--fc", FC,
             "--epochs", 1,
         ).stdout
     )  # fmt: skip
-    kept = Store(home.home / "store").put(weights.read_bytes(), ".safetensors")
+    stored = Store(home.home / "store").put(weights.read_bytes(), ".safetensors")
     database = Database(home.database_url)
     with database.write() as session:
         for statement in (
@@ -74,7 +74,7 @@ def note_run(home: Analyze, weights: Path) -> int:
             "UPDATE shards SET state = 'done' WHERE job_id = :job",
             "UPDATE training_runs SET best_epoch = 1, best_accuracy = 0.5 WHERE job_id = :job",
             "INSERT INTO checkpoints (job_id, kind, epoch, path, sha256, bytes) "
-            f"VALUES (:job, 'best', 1, '{kept.path}', '{kept.sha256}', {kept.bytes})",
+            f"VALUES (:job, 'best', 1, '{stored.path}', '{stored.sha256}', {stored.bytes})",
         ):
             session.execute(text(statement), {"job": job})
     database.close()
@@ -93,27 +93,27 @@ def make_home(folder: Path, shapes_root: Path, weights: Path, url: str | None = 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path) -> Iterator[Home]:
-    """A home on SQLite, with the data set, a trained network and a worker."""
-    found = make_home(tmp_path_factory.mktemp("occlusion"), shapes_root, weights)
-    yield found
-    found.stop()
+    """A home on SQLite with the data set, a trained network and a worker."""
+    home = make_home(tmp_path_factory.mktemp("occlusion"), shapes_root, weights)
+    yield home
+    home.stop()
 
 
 @pytest.fixture(scope="module")
 def other_home(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
 ) -> Iterator[Home]:
-    """Another one on PostgreSQL, with two workers."""
+    """A second home on PostgreSQL with two workers."""
     folder = tmp_path_factory.mktemp("other")
-    found = make_home(folder, shapes_root, weights, fresh_database("postgresql", request, folder))
-    second = found.start("worker", "--devices", "cpu")
-    found.wait(lambda: found.live_workers() == 2, second)
-    yield found
-    found.stop()
+    home = make_home(folder, shapes_root, weights, fresh_database("postgresql", request, folder))
+    second = home.start("worker", "--devices", "cpu")
+    home.wait(lambda: home.live_workers() == 2, second)
+    yield home
+    home.stop()
 
 
 def answered(home: Home, calls: Sequence[Sequence[object]]) -> list[str]:
-    """What commands print that succeed, all in one process."""
+    """Run commands in this process, which must succeed, and return their outputs."""
     done = home.many([(words, {}) for words in calls])
     for outcome in done:
         assert outcome.returncode == 0, outcome
@@ -122,7 +122,7 @@ def answered(home: Home, calls: Sequence[Sequence[object]]) -> list[str]:
 
 
 def wait_for(home: Home, jobs: Sequence[str]) -> None:
-    """Asked of the database itself: a command takes longer to start than a sweep takes."""
+    """Wait until jobs have ended. Queries the database, since a command takes longer than a sweep."""
     database = Database(home.database_url)
 
     def ended() -> bool:
@@ -136,7 +136,7 @@ def wait_for(home: Home, jobs: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A job that has ended, and what can be read of it; rows are in the order of images and positions."""
+    """A job that has ended, and its results; rows are ordered by image and position."""
 
     home: Home
     job: str
@@ -150,7 +150,7 @@ class Sweep:
 
 
 def check_same(sweep: Sweep, other: Sweep) -> None:
-    """All rows are the same, bit by bit. One after the other: of long lists pytest makes a long story."""
+    """Check that all rows are bitwise equal. One by one, since pytest's comparison of long lists is slow."""
     for rows, others in ((sweep.rows, other.rows), (sweep.positions, other.positions)):
         assert len(rows) == len(others)
         for row, same in zip(rows, others, strict=True):
@@ -187,7 +187,7 @@ def run_sweeps(home: Home, calls: dict[str, Sequence[object]], *, may_fail: bool
 def swept(
     home: Home, shapes_root: Path, val_images: list[Row], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Sweep]:
-    """Finished sweeps."""
+    """Finished sweeps by name."""
     link = tmp_path_factory.mktemp("links") / "shapes"
     link.symlink_to(shapes_root)
     first, second = val_images[10]["path"], val_images[-1]["path"]
@@ -219,7 +219,7 @@ def swept(
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Workers compute beside the loop: threads that wait for each other would take their time."""
+    """Use one torch thread, since workers run at the same time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -228,7 +228,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def val_images(home: Home) -> list[Row]:
-    """The images of the split, in the order of their ids."""
+    """The images of the split, ordered by id."""
     return home.json(
         "query",
         "SELECT images.* FROM images JOIN image_splits ON image_splits.image_id = images.id "
@@ -245,7 +245,8 @@ def model(weights: Path) -> nn.Module:
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one image, hidden or not: the sums over a layer's rectified maps, their maxima, probabilities."""
+    """Outputs for an image, occluded or not: sums over a layer's rectified maps, their maxima, and
+    probabilities."""
 
     sums: np.ndarray
     maxima: np.ndarray
@@ -253,7 +254,8 @@ class Answer:
 
 
 class Loop:
-    """One image at a time, one position after the other: arrays [rows, columns] of the square."""
+    """Reference implementation of a sweep, one position after the other; arrays are [rows, columns] by
+    position."""
 
     def __init__(
         self, model: nn.Module, pixels: np.ndarray, filling: np.ndarray, unit: int | None = None, layer: int = 5
@@ -293,7 +295,7 @@ class Loop:
 
 
 def decoded(root: Path, image: Row, *, whole: bool = False) -> np.ndarray:
-    """The image as the network sees it, uint8 [SIZE, SIZE, 3]."""
+    """Return the image as the input of the network, uint8 [SIZE, SIZE, 3]."""
     picture = Image.open(root / image["path"]).convert("RGB")
     if not whole:
         picture = picture.crop(tuple(image[f"box_{side}"] for side in ("left", "top", "right", "bottom")))
@@ -305,12 +307,12 @@ GREY = np.full((SIZE, SIZE, 3), 128, np.uint8)
 
 @pytest.fixture(scope="module")
 def loops(model: nn.Module, val_images: list[Row], shapes_root: Path, swept: dict[str, Sweep]) -> dict[int, Loop]:
-    """By image, for the images of the plain sweep."""
-    wanted = {row["image_id"] for row in swept["plain"].rows}
+    """The reference results for the images of the plain sweep, by image id."""
+    expected = {row["image_id"] for row in swept["plain"].rows}
     return {
         image["id"]: Loop(model, decoded(shapes_root, image), GREY)
         for image in val_images
-        if image["id"] in wanted
+        if image["id"] in expected
     }
 
 
@@ -319,7 +321,7 @@ def close(value: float) -> Any:
 
 
 def check_row(sweep: Sweep, row: Row, loop: Loop) -> None:
-    """A row and its arrays are what the loop found."""
+    """Check that a row and its arrays equal the reference results."""
     truth = NAMES.index(row["class_name"])
     probability = loop.probabilities[:, :, truth]
     assert row["unit"] == loop.unit
@@ -362,14 +364,14 @@ def test_rows_and_arrays_equal_a_plain_loop(swept: dict[str, Sweep], loops: dict
     assert len({row["unit"] for row in sweep.rows}) > 1
 
 
-def test_images_are_spread_over_the_split(swept: dict[str, Sweep], val_images: list[Row]) -> None:
+def test_images_are_evenly_spaced_in_the_split(swept: dict[str, Sweep], val_images: list[Row]) -> None:
     chosen = [row["image_id"] for row in swept["plain"].rows]
     assert len(val_images) == 60
     assert chosen == [image["id"] for image in val_images[5::10]]
     assert len({row["class_name"] for row in swept["plain"].rows}) > 3
 
 
-def test_the_file_says_what_its_arrays_are(swept: dict[str, Sweep]) -> None:
+def test_the_array_file_describes_its_arrays(swept: dict[str, Sweep]) -> None:
     for name, targets in (("plain", set()), ("class", {"target_probability"})):
         sweep = swept[name]
         for row in sweep.rows:
@@ -398,7 +400,7 @@ def test_positions_equal_the_arrays(swept: dict[str, Sweep]) -> None:
     assert [tuple(position.values()) for position in sweep.positions] == expected
 
 
-def test_every_picture_is_there_and_registered(swept: dict[str, Sweep]) -> None:
+def test_every_picture_exists_and_is_registered(swept: dict[str, Sweep]) -> None:
     sweep = swept["plain"]
     store = sweep.home.home / "store"
     answers = answered(
@@ -439,7 +441,7 @@ def on_disk_weights(home: Home) -> str:
     return str(home.json("query", "SELECT path FROM checkpoints")[0]["path"])
 
 
-def test_the_summary_says_it_in_a_few_numbers(swept: dict[str, Sweep], loops: dict[int, Loop]) -> None:
+def test_the_summary_has_the_main_figures(swept: dict[str, Sweep], loops: dict[int, Loop]) -> None:
     sweep = swept["plain"]
     summary = sweep.status["summary"]
     falls = [row["clear_probability"] - row["min_probability"] for row in sweep.rows]
@@ -455,10 +457,10 @@ def test_the_summary_says_it_in_a_few_numbers(swept: dict[str, Sweep], loops: di
     }
 
 
-# --- the same rows, however they came about ---
+# --- the same rows regardless of engine, shards, workers and interruptions ---
 
 
-def test_the_same_again_is_the_job_that_exists(home: Home, swept: dict[str, Sweep]) -> None:
+def test_submitting_the_same_sweep_returns_the_existing_job(home: Home, swept: dict[str, Sweep]) -> None:
     same = submit(*PLAIN, "--split", "val", "--layer", "conv5", "--fill", "grey", "--shards", 5)
     ids = [word for row in swept["plain"].rows for word in ("--image-id", row["image_id"])]
     again = answered(home, [same, submit(*SQUARE, "--positions", *ids)])
@@ -475,7 +477,7 @@ def test_engines_give_the_same_rows(swept: dict[str, Sweep], loops: dict[int, Lo
     for one, other in zip(full.rows + full.positions, incremental.rows + incremental.positions, strict=True):
         assert one.keys() == other.keys()
         for name in one.keys() - {"job_id", "engine", "array_path", "picture_path"}:
-            if name == "correlation":  # where a map hardly changes, it is made of what rounding leaves
+            if name == "correlation":  # for a nearly constant map it depends on rounding errors
                 assert one[name] == pytest.approx(other[name], abs=1e-4)
             elif isinstance(one[name], float):
                 assert one[name] == pytest.approx(other[name], rel=1e-5, abs=1e-6)
@@ -483,11 +485,11 @@ def test_engines_give_the_same_rows(swept: dict[str, Sweep], loops: dict[int, Lo
                 assert one[name] == other[name], name
 
 
-def test_auto_takes_one_of_the_engines_and_says_why(swept: dict[str, Sweep]) -> None:
+def test_engine_auto_chooses_an_engine_and_logs_the_reason(swept: dict[str, Sweep]) -> None:
     sweep = swept["plain"]
     (engine,) = {row["engine"] for row in sweep.rows}
     assert engine in ("full", "incremental")
-    assert f"engine {engine}: the incremental engine multiplies" in sweep.home("logs", sweep.job).stdout
+    assert f"engine {engine}: the incremental engine needs" in sweep.home("logs", sweep.job).stdout
 
 
 @pytest.fixture(scope="module")
@@ -506,7 +508,7 @@ def test_rows_do_not_depend_on_shards_workers_and_database(
 
 
 class Watch:
-    """A job, looked up in the database beside the command line."""
+    """The progress of a job, read directly from the database."""
 
     def __init__(self, home: Home, job: str) -> None:
         self.home, self.job = home, int(job)
@@ -535,10 +537,10 @@ class Watch:
 def submit_and_watch(
     home: Home, shards: int, begun: Callable[[Watch], bool]
 ) -> tuple[Watch, list[psutil.Process]]:
-    """A sweep as ``small`` again, as soon as it is in the middle, and the processes that compute.
+    """Submit the sweep ``small`` again and wait until it is half done; returns it and the processes that compute.
 
-    They wait while it is submitted: a command takes as long to end as a sweep takes. Not later: who is stopped
-    in a transaction keeps everybody else from writing to a SQLite file.
+    The processes are stopped during the submit, since the command takes as long as the sweep. They must not be
+    stopped later: a process stopped within a transaction would lock the SQLite file.
     """
     workers = home.json("query", "SELECT pid FROM workers")
     children = [child for row in workers for child in psutil.Process(row["pid"]).children()]
@@ -559,8 +561,8 @@ def signal_all(children: Sequence[psutil.Process], number: signal.Signals) -> No
         child.send_signal(number)
 
 
-def test_rows_survive_kill_9(home: Home, swept: dict[str, Sweep]) -> None:
-    """Some of the shard's positions are written by then: the next attempt finds them."""
+def test_rows_do_not_change_after_kill_9(home: Home, swept: dict[str, Sweep]) -> None:
+    """Some of the shard's positions are already written, and the next attempt finds them."""
     watch, children = submit_and_watch(home, 2, lambda watch: watch.positions > 0 and not watch.done)
     signal_all(children, signal.SIGKILL)
     assert 0 < watch.positions <= IMAGES // 2 * len(STARTS) ** 2
@@ -573,7 +575,7 @@ def test_rows_survive_kill_9(home: Home, swept: dict[str, Sweep]) -> None:
     assert attempts == [{"most": 2}]
 
 
-def test_a_cancelled_sweep_stops_and_goes_on(other_home: Home, swept: dict[str, Sweep]) -> None:
+def test_a_cancelled_sweep_stops_and_continues_at_retry(other_home: Home, swept: dict[str, Sweep]) -> None:
     home = other_home
     watch, _ = submit_and_watch(home, IMAGES, lambda watch: watch.done > 0)
     Ledger(watch.database).cancel(watch.job)
@@ -586,10 +588,12 @@ def test_a_cancelled_sweep_stops_and_goes_on(other_home: Home, swept: dict[str, 
     undisturbed = {row["image_id"]: row for row in swept["small"].rows}
     for row in sweep.rows:
         assert row == undisturbed[row["image_id"]] | {"job_id": int(job), "picture_path": None}
-    kept = f"SELECT id, finished_at FROM shards WHERE job_id = {job} AND stage_name = 'sweep' AND state = 'done'"
-    before = home.json("query", kept)
+    done_shards = (
+        f"SELECT id, finished_at FROM shards WHERE job_id = {job} AND stage_name = 'sweep' AND state = 'done'"
+    )
+    before = home.json("query", done_shards)
     home("retry", job, "--wait")
-    assert [shard for shard in home.json("query", kept) if shard in before] == before
+    assert [shard for shard in home.json("query", done_shards) if shard in before] == before
     (sweep,) = read_sweeps(home, [job])
     check_same(sweep, swept["small"])
 
@@ -599,8 +603,8 @@ def test_a_cancelled_sweep_stops_and_goes_on(other_home: Home, swept: dict[str, 
 
 @pytest.fixture(scope="module")
 def broken(home: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, Path, Sweep]:
-    """Sweeps over data that changed since they were registered: one with a truncated file, and its path; one of
-    which all files are gone."""
+    """Sweeps over data that has changed since registration: one with a truncated file, its path, and one without
+    any files."""
     folder = tmp_path_factory.mktemp("broken")
     roots = {name: folder / name for name in ("truncated", "gone")}
     for seed, (name, root) in enumerate(roots.items(), start=41):
@@ -612,33 +616,33 @@ def broken(home: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep,
     truncated.write_bytes(truncated.read_bytes()[:2000])
     roots["gone"].rename(folder / "elsewhere")
     asked = {name: submit(*SQUARE, "--run", run, "--shards", 2, dataset=name) for name in roots}
-    found = run_sweeps(home, asked, may_fail=True)
-    return found["truncated"], truncated, found["gone"]
+    sweeps = run_sweeps(home, asked, may_fail=True)
+    return sweeps["truncated"], truncated, sweeps["gone"]
 
 
-def test_an_image_that_can_not_be_read_is_left_out_and_said_so(broken: tuple[Sweep, Path, Sweep]) -> None:
+def test_an_unreadable_image_is_left_out_and_reported(broken: tuple[Sweep, Path, Sweep]) -> None:
     sweep, truncated, _ = broken
     assert sweep.status["state"] == "done"
     assert sweep.status["summary"]["images"] == 2
-    assert sweep.status["summary"]["images_left_out"] == 2  # the objects of the file
+    assert sweep.status["summary"]["images_left_out"] == 2  # both objects of the file
     assert [Path(row["image_path"]).name == truncated.name for row in sweep.rows] == [False, False]
     assert all(row["picture_path"] for row in sweep.rows)
     left_out = [line for line in sweep.home("logs", sweep.job).stdout.splitlines() if "left out" in line]
     assert len(left_out) == 2
-    assert all(truncated.name in line and "changed since it was registered" in line for line in left_out)
+    assert all(truncated.name in line and "has changed since it was registered" in line for line in left_out)
 
 
-def test_no_image_at_all_fails_the_job(broken: tuple[Sweep, Path, Sweep]) -> None:
+def test_a_job_fails_if_no_image_can_be_read(broken: tuple[Sweep, Path, Sweep]) -> None:
     sweep = broken[2]
     assert sweep.status["state"] == "failed"
     assert sweep.status["error"].startswith("None of the 4 images could be read.")
     assert sweep.rows == []
 
 
-# --- what can be asked for ---
+# --- options ---
 
 
-def test_one_class_and_the_probability_of_another(
+def test_a_sweep_of_one_class_with_the_probability_of_another(
     swept: dict[str, Sweep], val_images: list[Row], shapes_root: Path, model: nn.Module
 ) -> None:
     sweep = swept["class"]
@@ -650,10 +654,10 @@ def test_one_class_and_the_probability_of_another(
         check_row(sweep, row, Loop(model, decoded(shapes_root, images[row["image_id"]]), GREY))
 
 
-def test_files_and_ids_are_the_same_images(
+def test_images_given_by_file_and_by_id_give_the_same_rows(
     swept: dict[str, Sweep], val_images: list[Row], shapes_root: Path, model: nn.Module
 ) -> None:
-    """Of each file both objects; and the square shows noise."""
+    """A file stands for both of its objects. The square is filled with noise."""
     sweep = swept["files"]
     assert swept["ids"].job == swept["linked"].job == sweep.job
     images = {image["id"]: image for image in val_images}
@@ -672,7 +676,7 @@ def test_files_and_ids_are_the_same_images(
         check_row(sweep, row, Loop(model, decoded(shapes_root, images[row["image_id"]]), noise, UNIT, layer=1))
 
 
-def test_whole_files_tell_inside_from_outside_of_the_box(
+def test_sweeps_of_whole_files_separate_inside_and_outside_of_the_box(
     swept: dict[str, Sweep], val_images: list[Row], shapes_root: Path, model: nn.Module
 ) -> None:
     sweep = swept["whole"]
@@ -702,18 +706,18 @@ def test_whole_files_tell_inside_from_outside_of_the_box(
     assert others == []
 
 
-def test_a_search_of_the_same_weights_is_shown_in_the_figures(home: Home, swept: dict[str, Sweep]) -> None:
-    found = swept["files"]
+def test_figures_show_a_search_of_the_same_weights(home: Home, swept: dict[str, Sweep]) -> None:
+    by_file = swept["files"]
     asked = "submit", "--dataset", "shapes", "--split", "val", "--layer", "1"
     search, part = (out.strip() for out in answered(home, [asked, (*asked, "--units", f"{UNIT},9")]))
     wait_for(home, [search, part])
-    ids = [word for row in found.rows for word in ("--image-id", row["image_id"])]
+    ids = [word for row in by_file.rows for word in ("--image-id", row["image_id"])]
     again = submit(*SQUARE, *ids, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "1", "--shards", 1)
     sweep = run_sweeps(home, {"": again})[""]
-    assert sweep.job != found.job
-    assert found.status["specification"]["top9_job_id"] is None
+    assert sweep.job != by_file.job
+    assert by_file.status["specification"]["top9_job_id"] is None
     assert sweep.status["specification"]["top9_job_id"] == int(search)
-    for before, after in zip(found.rows, sweep.rows, strict=True):
+    for before, after in zip(by_file.rows, sweep.rows, strict=True):
         widths = []
         for row in (before, after):
             with Image.open(home.home / "store" / row["picture_path"]) as picture:
@@ -722,10 +726,10 @@ def test_a_search_of_the_same_weights_is_shown_in_the_figures(home: Home, swept:
         assert {**before, "job_id": 0, "picture_path": ""} == {**after, "job_id": 0, "picture_path": ""}
 
 
-# --- reading it ---
+# --- results ---
 
 
-def test_results_in_every_form(home: Home, swept: dict[str, Sweep]) -> None:
+def test_results_in_every_format(home: Home, swept: dict[str, Sweep]) -> None:
     sweep, bare = swept["plain"], swept["class"]
     calls = [("results", sweep.job, *form) for form in ((), ("--json",), ("--format", "csv"))]
     table, as_json, as_csv, positions, few = answered(
@@ -749,7 +753,7 @@ def test_results_in_every_form(home: Home, swept: dict[str, Sweep]) -> None:
     assert len(few.splitlines()) == 1 + len(bare.rows)
 
 
-def test_results_that_a_sweep_has_not_are_refused(home: Home, swept: dict[str, Sweep]) -> None:
+def test_results_that_a_sweep_does_not_have_are_refused(home: Home, swept: dict[str, Sweep]) -> None:
     options: list[tuple[tuple[str, ...], str]] = [
         (("--positions",), "--positions"),
         (("--best", "3"), "occlusion"),
@@ -767,7 +771,7 @@ def test_results_that_a_sweep_has_not_are_refused(home: Home, swept: dict[str, S
     refusal(other, 4, ["'2'", "conv5"])
 
 
-def test_filters_hold_for_whatever_is_printed(home: Home, swept: dict[str, Sweep]) -> None:
+def test_filters_apply_to_every_output(home: Home, swept: dict[str, Sweep]) -> None:
     sweep = swept["plain"]
     rows = json.loads(answered(home, [("results", sweep.job, "--json")])[0])
     first = rows[-1]
@@ -778,15 +782,15 @@ def test_filters_hold_for_whatever_is_printed(home: Home, swept: dict[str, Sweep
     ]
     forms: list[tuple[object, ...]] = [("--json",), ("--positions", "--json")]
     calls = [("results", sweep.job, *words, *form) for words, _ in filters for form in forms]
-    found = iter(answered(home, calls))
+    answers = iter(answered(home, calls))
     for _, column in filters:
-        kept = [row for row in rows if row[column] == first[column]]
-        images = {row["image_id"] for row in kept}
-        assert json.loads(next(found)) == kept
-        assert json.loads(next(found)) == [row for row in sweep.positions if row["image_id"] in images]
+        selected = [row for row in rows if row[column] == first[column]]
+        images = {row["image_id"] for row in selected}
+        assert json.loads(next(answers)) == selected
+        assert json.loads(next(answers)) == [row for row in sweep.positions if row["image_id"] in images]
 
 
-def test_the_page_needs_nothing_but_itself(home: Home, swept: dict[str, Sweep], tmp_path: Path) -> None:
+def test_the_page_is_self_contained(home: Home, swept: dict[str, Sweep], tmp_path: Path) -> None:
     sweep = swept["plain"]
     page = tmp_path / "deep" / "page.html"
     out, sheets = answered(
@@ -821,7 +825,7 @@ def queries(job: str) -> list[str]:
 
 
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"])
-def test_queries_answer_what_people_ask(
+def test_typical_queries_return_the_expected_rows(
     request: pytest.FixtureRequest, swept: dict[str, Sweep], loops: dict[int, Loop], where: str
 ) -> None:
     sweep = swept["plain"] if where == "sqlite" else request.getfixturevalue("swept_elsewhere")
@@ -847,11 +851,11 @@ def test_queries_answer_what_people_ask(
     for rows in (correlations, *own):
         assert [row["image_id"] for row in rows] == sorted(loops)
         for row in rows:
-            wanted = loops[row["image_id"]].correlation(names[row["image_id"]])
-            assert row["correlation"] == pytest.approx(wanted, abs=1e-4)
+            expected = loops[row["image_id"]].correlation(names[row["image_id"]])
+            assert row["correlation"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_sweep_among_other_jobs(home: Home, swept: dict[str, Sweep]) -> None:
+def test_ls_lists_a_sweep_with_its_description(home: Home, swept: dict[str, Sweep]) -> None:
     listed, status, logs = answered(
         home, [("ls", "--kind", "occlusion"), ("status", swept["class"].job), ("logs", swept["class"].job)]
     )
@@ -862,42 +866,45 @@ def test_a_sweep_among_other_jobs(home: Home, swept: dict[str, Sweep]) -> None:
     assert "finish" in logs
 
 
-def test_what_it_would_cost(home: Home) -> None:
+def test_a_dry_run_estimates_the_cost(home: Home) -> None:
     before = home.jobs()
     images = ("--images", 7, "--patch", 24, "--stride", 4)
     printed = home(*submit(*images, "--dry-run")).stdout
-    said = {line[:30].strip(): line[30:].strip() for line in printed.splitlines()}
-    assert said["sweep"] == "7 images, 121 positions each"
+    estimate = {line[:30].strip(): line[30:].strip() for line in printed.splitlines()}
+    assert estimate["sweep"] == "7 images, 121 positions each"
     counted = re.fullmatch(
-        r"full ([\d,]+) million, incremental ([\d,]+) million", said["multiplications of a position"]
+        r"full ([\d,]+) million, incremental ([\d,]+) million", estimate["multiplications of a position"]
     )
     assert counted
     full, incremental = (int(number.replace(",", "")) for number in counted.groups())
     assert full == pytest.approx(multiplications(), rel=0.02)
     assert 0 < incremental < 1.5 * full
-    assert re.match(r"(full|incremental): the incremental engine multiplies \d+% as often", said["engine"])
-    assert re.match(r"[\d.]+ s an image, [\d,]+ s in all on one cpu$", said["time"])
+    assert re.match(
+        r"(full|incremental): the incremental engine needs \d+% of the full engine's multiplications",
+        estimate["engine"],
+    )
+    assert re.match(r"[\d.]+ s an image, [\d,]+ s in all on one cpu$", estimate["time"])
     assert home.jobs() == before
 
 
 def multiplications() -> float:
-    """Of the network's convolutions and layers behind them, in millions: map sizes 31, 8, 3, 3, 3."""
+    """Return the multiplications of the network's layers in millions; the map sizes are 31, 8, 3, 3, 3."""
     maps = [(3 * 49 * 64, 31), (64 * 25 * 192, 8), (192 * 9 * 384, 3), (384 * 9 * 256, 3), (256 * 9 * 256, 3)]
     return (sum(each * side**2 for each, side in maps) + 9216 * FC + FC * FC + FC * CLASSES) / 1e6
 
 
-# --- what can't be asked for ---
+# --- invalid options ---
 
 
 @pytest.fixture(scope="module")
 def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a network of seven classes."""
+    """Weights of a network with seven classes."""
     path = tmp_path_factory.mktemp("seven") / "zfnet.safetensors"
     safetensors.torch.save_file(reference.zfnet(7, FC).state_dict(), path)
     return path
 
 
-def test_mistakes_are_said_and_no_job_is_made(
+def test_invalid_options_give_an_error_and_no_job(
     home: Home, swept: dict[str, Sweep], other_weights: Path, tmp_path: Path
 ) -> None:
     seven = ("--weights", other_weights, "--network", "zfnet", "--size", SIZE, "--fc", FC, "--classes", 7)
@@ -932,9 +939,9 @@ def test_mistakes_are_said_and_no_job_is_made(
     before = home.jobs()
     calls = [submit(*options) for options, _, _ in mistakes] + [submit(dataset="nowhere")]
     done: list[Done] = home.many([(call, {}) for call in calls])
-    wanted = [(code, says) for _, code, says in mistakes] + [(4, "'nowhere'")]
+    expected = [(code, says) for _, code, says in mistakes] + [(4, "'nowhere'")]
     wrong = []
-    for outcome, (code, says) in zip(done, wanted, strict=True):
+    for outcome, (code, says) in zip(done, expected, strict=True):
         try:
             refusal(outcome, code, [says])
         except AssertionError:
@@ -943,7 +950,7 @@ def test_mistakes_are_said_and_no_job_is_made(
     assert home.jobs() == before
 
 
-def test_a_square_as_large_as_the_image_has_one_place(home: Home) -> None:
+def test_a_square_as_large_as_the_image_has_one_position(home: Home) -> None:
     sweep = run_sweeps(home, {"": submit("--patch", SIZE, "--images", 2, "--positions", "--shards", 1)})[""]
     assert [(row["positions"], row["correlation"]) for row in sweep.rows] == [(1, None)] * 2
     assert [(row["row"], row["col"]) for row in sweep.positions] == [(0, 0)] * 2

@@ -1,4 +1,4 @@
-"""A home that an earlier program made is read, checked, moved and gone on from by today's: see ``old_home``."""
+"""A home created by an earlier version can be read, verified, exported and continued; see ``old_home``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.acceptance.old_home import (
     EXPORTED,
     FAILED,
     IMAGES,
+    OUTPUTS,
     ROOT,
-    SAID,
     SEARCHED,
     SHAPES,
     SUBMITTED,
@@ -35,36 +35,36 @@ from tests.acceptance.old_home import (
 from tests.conftest import Analyze
 
 STORED = Path(__file__).parents[1] / "data" / "home-0005"
-SAYS: dict[str, Any] = json.loads((STORED / SAID).read_text())
+SAYS: dict[str, Any] = json.loads((STORED / OUTPUTS).read_text())
 DONE = (TRAINED, SEARCHED, SWEPT)
 RESULTS = [command for command in COMMANDS if command[0] == "results"]
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is stored, unpacked."""
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the unpacked home, its export, and the stored outputs."""
     folder = tmp_path_factory.mktemp("old")
     unpack(STORED, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def old(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyze:
-    """The home, with its data set drawn again; only read."""
+def old(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyze:
+    """The home with its data set generated again. Tests must not modify it."""
     folder = tmp_path_factory.mktemp("home")
-    shutil.copytree(kept / "home", folder / "home")
+    shutil.copytree(stored / "home", folder / "home")
     give_root(folder / "home", folder / "shapes")
     return Analyze(folder / "home")
 
 
 def give_root(home: Path, root: Path) -> None:
-    """Draw the data set of a home again, as ``root``."""
+    """Generate the data set of a home again, as ``root``."""
     generate(root, images=IMAGES)
     database = sqlite3.connect(home / "unitscope.sqlite3")
     with database:
         database.execute("UPDATE datasets SET root = ?", [str(root)])
         for (path,) in database.execute("SELECT DISTINCT path FROM images").fetchall():
-            # Another version of Pillow may write other bytes.
+            # The files may differ with another version of Pillow.
             sha256 = hashlib.sha256((root / path).read_bytes()).hexdigest()
             database.execute("UPDATE images SET sha256 = ? WHERE path = ?", [sha256, path])
     database.close()
@@ -72,24 +72,24 @@ def give_root(home: Path, root: Path) -> None:
 
 @pytest.fixture
 def copy(old: Analyze, tmp_path: Path) -> Analyze:
-    """The same home elsewhere, to be gone on with."""
+    """A copy of the home that a test may modify."""
     shutil.copytree(old.home, tmp_path / "home")
     return Analyze(tmp_path / "home")
 
 
-def said(command: tuple[str, ...]) -> Any:
+def stored_output(command: tuple[str, ...]) -> Any:
     return SAYS["commands"][" ".join(command)]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_commands_say_what_they_said(command: tuple[str, ...], old: Analyze) -> None:
+def test_commands_print_the_stored_output(command: tuple[str, ...], old: Analyze) -> None:
     answer = json.dumps(old.json(*command)).replace(str(old.home.parent / "shapes"), ROOT)
-    assert json.loads(answer) == said(command)
+    assert json.loads(answer) == stored_output(command)
 
 
 @pytest.mark.parametrize("command", RESULTS, ids=" ".join)
-def test_results_in_other_forms(command: tuple[str, ...], old: Analyze) -> None:
-    rows = said(command)
+def test_results_in_other_formats_have_the_same_rows(command: tuple[str, ...], old: Analyze) -> None:
+    rows = stored_output(command)
     header, *lines = csv.reader(io.StringIO(old(*command, "--format", "csv").stdout))
     assert header == list(rows[0])
     assert [line[0] for line in lines] == [str(row[header[0]]) for row in rows]
@@ -105,14 +105,14 @@ def test_views_have_the_same_rows(view: str, old: Analyze) -> None:
     assert sorted(([row[column] for column in columns] for row in answer), key=repr) == rows
 
 
-def test_what_is_printed_for_people(old: Analyze, tmp_path: Path) -> None:
+def test_human_readable_output(old: Analyze, tmp_path: Path) -> None:
     listed = old("ls").stdout
     for job in SUBMITTED:
-        state = said(("status", str(job)))["state"]
+        state = stored_output(("status", str(job)))["state"]
         assert state in listed
         assert state in old("status", job).stdout
         assert "submitted: " in old("logs", job).stdout
-    assert said(("status", str(FAILED)))["error"] in old("logs", FAILED).stdout
+    assert stored_output(("status", str(FAILED)))["error"] in old("logs", FAILED).stdout
     assert f"{ROOT}/" not in old("dataset", "show", "shapes").stdout
     assert "shapes" in old("dataset", "ls").stdout
     assert "conv5" in old("network", "show", "zfnet", "--size", 64, "--fc", 16, "--maps", "8,8,8").stdout
@@ -127,51 +127,50 @@ def test_what_is_printed_for_people(old: Analyze, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("job", DONE)
 def test_files_and_rows_verify(job: int, old: Analyze) -> None:
-    found = old.json("verify", job)
-    assert found["wrong"] == []
-    assert found["files"] > 5
-    assert found["rows"] >= {TRAINED: 1, SEARCHED: 12, SWEPT: 2}[job]
+    result = old.json("verify", job)
+    assert result["wrong"] == []
+    assert result["files"] > 5
+    assert result["rows"] >= {TRAINED: 1, SEARCHED: 12, SWEPT: 2}[job]
 
 
-def test_nothing_is_garbage(old: Analyze) -> None:
+def test_gc_finds_no_garbage(old: Analyze) -> None:
     assert old.json("gc", "--older-than", 1)["files"] == []
 
 
-def test_jobs_go_to_another_home(kept: Path, tmp_path: Path) -> None:
-    """In the same order into an empty one: there they have the same numbers, and say the same."""
-    shutil.copytree(kept / "home", tmp_path / "home")
+def test_jobs_exported_to_an_empty_home_have_the_same_ids_and_outputs(stored: Path, tmp_path: Path) -> None:
+    shutil.copytree(stored / "home", tmp_path / "home")
     here, there = Analyze(tmp_path / "home"), Analyze(tmp_path / "there")
     for job in DONE:
         here("export", job, tmp_path / f"{job}.tar")
         assert there("import", tmp_path / f"{job}.tar").stdout == f"{job}\n"
         assert there.json("verify", job, "--sample", 0)["wrong"] == []
-        assert there.json("status", job)["key"] == said(("status", str(job)))["key"]
+        assert there.json("status", job)["key"] == stored_output(("status", str(job)))["key"]
     for command in RESULTS:
-        assert there.json(*command) == said(command)
+        assert there.json(*command) == stored_output(command)
 
 
-def test_an_old_export_is_read(kept: Path, old: Analyze, copy: Analyze, tmp_path: Path) -> None:
+def test_an_old_export_can_be_imported(stored: Path, old: Analyze, copy: Analyze, tmp_path: Path) -> None:
     there = Analyze(tmp_path / "there")
     root = old.home.parent / "shapes"
-    assert there("import", kept / EXPORTED, "--root", root).stdout == "1\n"
+    assert there("import", stored / EXPORTED, "--root", root).stdout == "1\n"
     for command in (c for c in RESULTS if c[1] == str(SEARCHED)):
         rows = there.json("results", 1, *command[2:])
-        assert [row | ({"job_id": SEARCHED} if "job_id" in row else {}) for row in rows] == said(command)
+        assert [row | ({"job_id": SEARCHED} if "job_id" in row else {}) for row in rows] == stored_output(command)
     assert there.json("dataset", "show", "shapes")["root"] == str(root)
     assert there.json("verify", 1, "--sample", 0)["wrong"] == []
-    assert copy("import", kept / EXPORTED).stdout == f"{SEARCHED}\n"  # it is there
+    assert copy("import", stored / EXPORTED).stdout == f"{SEARCHED}\n"  # the job exists
 
 
-def test_the_same_request_finds_the_old_job(copy: Analyze) -> None:
+def test_submitting_the_same_job_returns_the_old_one(copy: Analyze) -> None:
     for job, words in SUBMITTED.items():
         options = ["--weights", begun_with(copy)] if job == TRAINED else []
         assert copy("submit", *words, *options).stdout == f"{job}\n"
     assert len(copy.json("ls")) == len(SUBMITTED)
 
 
-def test_old_jobs_and_new_ones_go_on(copy: Analyze) -> None:
-    """Jobs that failed or were cancelled are retried, the training run is extended from its old state, and its
-    network is searched anew."""
+def test_old_jobs_can_be_retried_extended_and_searched(copy: Analyze) -> None:
+    """Failed and cancelled jobs are retried, the training run is extended from its old state, and a new search
+    uses its network."""
     copy("retry", FAILED)
     copy("retry", CANCELLED)
     extended = int(copy("submit", "train", "--extend", TRAINED, "--epochs", 3).stdout)
@@ -182,6 +181,6 @@ def test_old_jobs_and_new_ones_go_on(copy: Analyze) -> None:
         assert copy.json("status", job)["state"] == "done", copy("logs", job).stdout
         assert copy.json("results", job)
     kept_epochs = [row for row in copy.json("results", extended) if row["epoch"] < 3]
-    assert kept_epochs == said(("results", str(TRAINED)))
+    assert kept_epochs == stored_output(("results", str(TRAINED)))
     for job in DONE:
         assert copy.json("verify", job, "--sample", 0)["wrong"] == []

@@ -1,6 +1,6 @@
-"""The rows of a search: those of a plain loop, and the same bits however the work was divided.
+"""The rows of a search equal a plain loop, and are bitwise equal regardless of shards and workers.
 
-Interruptions are in ``tests/faults``.
+Interruptions are tested in ``tests/faults``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ COMPARED = ("layer", "unit", "rank", "activation", "image_path", "row", "col", "
 
 
 def rows_of(analyze: Analyze, job: str) -> list[tuple[Any, ...]]:
-    """All rows of a job; a float in JSON has all its bits."""
+    """Return all rows of a job, with full float precision."""
     return [tuple(row[name] for name in COMPARED) for row in analyze.json("results", job)]
 
 
 @pytest.fixture(scope="module")
 def plain_loop(shapes_root: Path, weights: Path) -> dict[int, reference.Ranking]:
-    """What the plain loop finds."""
+    """The rankings of the reference implementation."""
     model = reference.zfnet(CLASSES, FC)
     model.load_state_dict(safetensors.torch.load_file(weights))
     return reference.rankings(model, reference.voc_crops(shapes_root, "trainval", SIZE), UNITS)
@@ -40,7 +40,7 @@ def test_rows_equal_a_plain_loop(
     network_options: list[str],
     plain_loop: dict[int, reference.Ranking],
 ) -> None:
-    """On PostgreSQL; the other rankings, on SQLite, are compared in ``test_search_options``."""
+    """This test runs on PostgreSQL; ``test_search_options`` compares the other rankings on SQLite."""
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     request.addfinalizer(analyze.stop)
     analyze("db", "upgrade")
@@ -53,24 +53,24 @@ def test_rows_equal_a_plain_loop(
     objects = {
         row["id"]: row["object_number"] for row in analyze.json("query", "SELECT id, object_number FROM images")
     }
-    found: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    rows_by_unit: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for row in analyze.json("results", job):
-        found.setdefault((row["layer"], row["unit"]), []).append(row)
+        rows_by_unit.setdefault((row["layer"], row["unit"]), []).append(row)
     compared = swapped = 0
     for layer, ranking in plain_loop.items():
-        # 1e-5 relative; a sum near zero has the rounding of its terms, which are as large as the layer's values.
+        # 1e-5 relative, plus the rounding error of a sum near zero, which is proportional to the layer's values.
         rounding = 3e-6 * max(best[0]["activation"] for best in ranking.values() if best)
         for unit in range(UNITS):
-            rows = found.get((f"conv{layer}", unit), [])
+            rows = rows_by_unit.get((f"conv{layer}", unit), [])
             assert [row["rank"] for row in rows] == list(range(1, min(9, len(ranking[unit])) + 1))
             by_object = {(c["path"], c["number"]): c for c in ranking[unit]}
-            for row, wanted in zip(rows, ranking[unit], strict=False):
+            for row, expected in zip(rows, ranking[unit], strict=False):
                 same = by_object[row["image_path"], objects[row["image_id"]]]
                 assert (row["row"], row["col"]) == (same["row"], same["col"])
                 assert row["activation"] == pytest.approx(same["activation"], rel=1e-5, abs=rounding)
-                # Two images closer than rounding may change places; nothing else may stand at this rank.
-                assert row["activation"] == pytest.approx(wanted["activation"], rel=1e-5, abs=rounding)
-                swapped += same is not wanted
+                # Only images whose activations are equal up to rounding may be swapped.
+                assert row["activation"] == pytest.approx(expected["activation"], rel=1e-5, abs=rounding)
+                swapped += same is not expected
                 compared += 1
     assert compared > 500
     assert swapped <= compared // 100
@@ -88,12 +88,12 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
 
 @pytest.fixture(scope="module")
 def undisturbed(home: Analyze, weights: Path) -> list[tuple[Any, ...]]:
-    """The rows of one shard and one worker."""
+    """The rows of a search with one shard and one worker."""
     return rows_of(home, submit(home, weights, 1, "--wait"))
 
 
 def submit(analyze: Analyze, weights: Path, shards: int, *options: str) -> str:
-    """A search of two layers over all four batches of the data set."""
+    """Submit a search of two layers over all four batches of the data set."""
     return analyze(
         "submit", "--layer", "2,5", "--units", "0-23", "--dataset", "shapes", "--split", "trainval",
         "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC,

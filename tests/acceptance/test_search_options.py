@@ -1,4 +1,4 @@
-"""A search with all it can be asked for: statistics, bottom, top images of each class, ties."""
+"""Options of a search: statistics, bottom images, top images per class, ties."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def submit(analyze: Analyze, network_options: list[str], *options: object) -> st
 
 
 def rows_of(analyze: Analyze, job: str) -> dict[str, Any]:
-    """All rows of a job; a float in JSON has all its bits."""
+    """Return all rows of a job, with full float precision."""
     return {option: analyze.json("results", job, option) for option in OPTIONS} | {
         "top": [{k: v for k, v in row.items() if k not in PATHS} for row in analyze.json("results", job)]
     }
@@ -43,7 +43,7 @@ def rows_of(analyze: Analyze, job: str) -> dict[str, Any]:
 def home(
     tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
 ) -> Iterator[tuple[Analyze, str]]:
-    """A home with a finished search in one shard, and its job."""
+    """A home with a finished search in one shard, and the job's id."""
     analyze = Analyze(tmp_path_factory.mktemp("options") / "home")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -59,7 +59,7 @@ def crops(shapes_root: Path) -> list[reference.Crop]:
 
 @pytest.fixture(scope="module")
 def plain_loop(crops: list[reference.Crop], weights: Path) -> dict[str, np.ndarray]:
-    """Of each layer the maps of the first units on every crop, one at a time: [images, units, rows, columns]."""
+    """Maps of the first units of each layer for all crops, by the reference: [images, units, rows, columns]."""
     model = reference.zfnet(CLASSES, FC)
     model.load_state_dict(safetensors.torch.load_file(weights))
     maps: dict[str, list[np.ndarray]] = {name: [] for name in LAYERS}
@@ -70,7 +70,7 @@ def plain_loop(crops: list[reference.Crop], weights: Path) -> dict[str, np.ndarr
     for crop in crops:
         with torch.no_grad():
             model.features(crop.pixels[None])
-    return {name: np.stack(found) for name, found in maps.items()}
+    return {name: np.stack(arrays) for name, arrays in maps.items()}
 
 
 def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
@@ -92,9 +92,7 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     assert rows_of(analyze, job) == rows_of(*home)
 
 
-def test_statistics_are_those_of_a_plain_loop(
-    home: tuple[Analyze, str], plain_loop: dict[str, np.ndarray]
-) -> None:
+def test_statistics_equal_a_plain_loop(home: tuple[Analyze, str], plain_loop: dict[str, np.ndarray]) -> None:
     analyze, job = home
     rows = analyze.json("results", job, "--statistics")
     assert [(row["layer"], row["unit"]) for row in rows] == [
@@ -113,13 +111,13 @@ def test_statistics_are_those_of_a_plain_loop(
         bounds = np.linspace(row["minimum"], row["maximum"], len(row["histogram"]) + 1)
         counted = np.cumsum(row["histogram"])[:-1]
         assert sum(row["histogram"]) == len(maxima)
-        # An image as near to a bound as rounding may be counted on either side of it.
+        # An image whose activation is equal to a bound up to rounding may be counted on either side.
         least, most = ((maxima[:, None] < bounds[1:-1] + sign * close["abs"]).sum(0) for sign in (-1, 1))
         assert ((least <= counted) & (counted <= most)).all()
 
 
 @pytest.mark.parametrize("option", ["--bottom", "--per-class"])
-def test_rankings_are_those_of_a_plain_loop(
+def test_rankings_equal_a_plain_loop(
     home: tuple[Analyze, str], crops: list[reference.Crop], plain_loop: dict[str, np.ndarray], option: str
 ) -> None:
     analyze, job = home
@@ -139,12 +137,12 @@ def test_rankings_are_those_of_a_plain_loop(
             for name in names:
                 of_class = [number for number, crop in enumerate(crops) if name in ("", crop.name)]
                 sign = -1 if option == "--bottom" else 1
-                found = sign * maps[of_class, unit]
-                wanted = -np.sort(-found.max((1, 2)))
-                wanted = wanted[wanted > 0][:9]
+                values = sign * maps[of_class, unit]
+                expected = -np.sort(-values.max((1, 2)))
+                expected = expected[expected > 0][:9]
                 rows = by_ranking.pop((layer, unit, name), [])
-                assert [row["rank"] for row in rows] == list(range(1, len(wanted) + 1))
-                for row, value in zip(rows, wanted, strict=True):
+                assert [row["rank"] for row in rows] == list(range(1, len(expected) + 1))
+                for row, value in zip(rows, expected, strict=True):
                     image = numbers[row["image_path"], objects[row["image_id"]]]
                     assert crops[image].name == row["class_name"]
                     there = maps[image, unit, row["row"], row["col"]]
@@ -155,7 +153,7 @@ def test_rankings_are_those_of_a_plain_loop(
     assert compared > 50
 
 
-def test_the_best_image_of_all_is_the_best_of_its_class(home: tuple[Analyze, str]) -> None:
+def test_the_top_image_is_the_top_image_of_its_class(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     place = ("layer", "unit", "image_id", "activation", "row", "col")
     firsts = [row for row in analyze.json("results", job, "--per-class") if row["rank"] == 1]
@@ -165,7 +163,7 @@ def test_the_best_image_of_all_is_the_best_of_its_class(home: tuple[Analyze, str
     assert best <= of_classes
 
 
-# --- reading them ---
+# --- results ---
 
 
 @pytest.mark.parametrize(
@@ -176,7 +174,7 @@ def test_the_best_image_of_all_is_the_best_of_its_class(home: tuple[Analyze, str
         ("--per-class", "class_activations"),
     ],
 )
-def test_results_are_the_view_in_order(home: tuple[Analyze, str], option: str, view: str) -> None:
+def test_results_equal_the_view_in_order(home: tuple[Analyze, str], option: str, view: str) -> None:
     analyze, job = home
     rows = analyze.json("results", job, option)
     shown = analyze.json("query", f"SELECT * FROM {view} WHERE job_id = {job}", "--limit", 100_000)
@@ -197,7 +195,7 @@ def test_results_are_the_view_in_order(home: tuple[Analyze, str], option: str, v
     assert "histogram" not in table[0]
 
 
-def test_one_class_of_many(home: tuple[Analyze, str]) -> None:
+def test_results_can_be_filtered_by_class(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     rows = analyze.json("results", job, "--per-class", "--layer", "5")
     name = rows[-1]["class_name"]
@@ -208,7 +206,7 @@ def test_one_class_of_many(home: tuple[Analyze, str]) -> None:
 
 @pytest.mark.parametrize("option", [(), ("--bottom",), ("--per-class",)])
 def test_filters_of_rankings(home: tuple[Analyze, str], option: tuple[str, ...]) -> None:
-    """They hold together, whatever is printed; JSON Lines has the same rows as JSON."""
+    """Filters can be combined and apply to every output; JSON Lines has the same rows as JSON."""
     analyze, job = home
     rows = analyze.json("results", job, *option)
     name, image = rows[-1]["class_name"], rows[0]["image_id"]
@@ -224,7 +222,7 @@ def test_filters_of_rankings(home: tuple[Analyze, str], option: tuple[str, ...])
         assert [json.loads(line) for line in lines] == kept
 
 
-def test_the_best_units_and_the_page_are_those_that_are_wanted(home: tuple[Analyze, str], tmp_path: Path) -> None:
+def test_filters_apply_to_the_best_units_and_the_page(home: tuple[Analyze, str], tmp_path: Path) -> None:
     analyze, job = home
     best = analyze.json("results", job, "--best", 1000)
     kept = [row for row in best if row["layer"] == "conv5" and row["unit"] in (0, 3)]
@@ -240,7 +238,7 @@ def test_the_best_units_and_the_page_are_those_that_are_wanted(home: tuple[Analy
     assert "contact sheet of conv1" not in page
 
 
-def test_what_was_not_asked_for_is_another_job_and_has_no_such_rows(
+def test_a_search_without_the_options_is_another_job_without_their_rows(
     home: tuple[Analyze, str], network_options: list[str]
 ) -> None:
     analyze, job = home
@@ -251,8 +249,8 @@ def test_what_was_not_asked_for_is_another_job_and_has_no_such_rows(
     assert plain != job
     for option in ("--bottom", "--per-class"):
         assert f"without {option}" in analyze("results", plain, option, code=2).stderr
-    found, all_found = rows_of_top(analyze, plain), rows_of_top(analyze, job)
-    assert found == all_found
+    plain_rows, full_rows = rows_of_top(analyze, plain), rows_of_top(analyze, job)
+    assert plain_rows == full_rows
     statistics = [analyze.json("results", which, "--statistics") for which in (plain, job)]
     assert [row | {"job_id": 0} for row in statistics[0]] == [row | {"job_id": 0} for row in statistics[1]]
 
@@ -264,10 +262,10 @@ def rows_of_top(analyze: Analyze, job: str) -> list[dict[str, Any]]:
 # --- ties ---
 
 
-def test_images_that_fire_a_unit_exactly_as_much_are_flagged(
+def test_images_with_exactly_equal_activations_are_flagged_as_ties(
     home: tuple[Analyze, str], shapes_root: Path, network_options: list[str], tmp_path: Path
 ) -> None:
-    """Each of some images is there twice; of the others each is there once."""
+    """Some images of the data set occur twice."""
     files = sorted((shapes_root / "VOC2007" / "JPEGImages").glob("*.jpg"))[:16]
     folder = tmp_path / "photos" / "some"
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A top-9 job from the command line to its pictures, pages and failures."""
+"""Top-9 jobs through the command line: rows, pictures, pages and failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def submit(analyze: Analyze, weights: Path, *options: object, dataset: str = "sh
 
 
 def changed_weights(weights: Path, folder: Path, unit: int, bias: float) -> Path:
-    """The same weights, but one unit of conv5 sees nothing: it gives its bias everywhere."""
+    """Change the weights so that one unit of conv5 outputs its bias everywhere."""
     tensors = safetensors.torch.load_file(weights)
     tensors["features.10.weight"][unit] = 0
     tensors["features.10.bias"][unit] = bias
@@ -43,7 +43,7 @@ def changed_weights(weights: Path, folder: Path, unit: int, bias: float) -> Path
 def home(
     tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
 ) -> Iterator[tuple[Analyze, str]]:
-    """A home with a finished search of conv1 and conv5, in which unit 3 of conv5 is dead; and its job."""
+    """A home with a finished search of conv1 and conv5, whose unit 3 is dead, and the job's id."""
     folder = tmp_path_factory.mktemp("top9")
     analyze = Analyze(folder / "home")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
@@ -53,7 +53,7 @@ def home(
     analyze.stop()
 
 
-def test_every_picture_is_there_and_has_the_size_of_the_receptive_field(home: tuple[Analyze, str]) -> None:
+def test_every_picture_exists_and_has_the_size_of_the_receptive_field(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     rows = analyze.json("results", job)
     assert {row["layer"] for row in rows} == {"conv1", "conv5"}
@@ -84,7 +84,7 @@ def test_a_patch_shows_the_pixels_under_the_unit(home: tuple[Analyze, str], shap
     assert compared > 10
 
 
-def test_a_conv1_projection_is_the_filter_at_its_scale(home: tuple[Analyze, str], weights: Path) -> None:
+def test_a_conv1_projection_equals_the_scaled_filter(home: tuple[Analyze, str], weights: Path) -> None:
     analyze, job = home
     filters = safetensors.torch.load_file(weights)["features.0.weight"].numpy()
     for row in analyze.json("results", job, "--layer", "conv1"):
@@ -118,7 +118,7 @@ def test_mosaics_and_contact_sheets(home: tuple[Analyze, str]) -> None:
             assert sheet.size[0] > 1000
 
 
-def test_the_page_needs_nothing_but_itself(home: tuple[Analyze, str], tmp_path: Path) -> None:
+def test_the_page_is_self_contained(home: tuple[Analyze, str], tmp_path: Path) -> None:
     analyze, job = home
     page = tmp_path / "deep" / "page.html"
     assert analyze("results", job, "--html", page).stdout.strip() == str(page)
@@ -145,7 +145,7 @@ def test_results_by_layer_unit_and_format(home: tuple[Analyze, str]) -> None:
     analyze("results", job, "--units", "99", code=4)
 
 
-def test_the_same_again_is_the_job_that_exists(home: tuple[Analyze, str]) -> None:
+def test_submitting_the_same_search_returns_the_existing_job(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     specification = analyze.json("status", job)["specification"]
     weights = analyze.home / "store" / specification["weights_path"]
@@ -164,7 +164,7 @@ def test_the_same_again_is_the_job_that_exists(home: tuple[Analyze, str]) -> Non
 def test_a_failed_check_fails_the_job_with_unit_and_image(
     home: tuple[Analyze, str], weights: Path, tmp_path: Path
 ) -> None:
-    """A unit that fires everywhere without seeing anything: all its projections are zero."""
+    """All projections of a unit that only outputs its bias are zero."""
     analyze, _ = home
     blind = changed_weights(weights, tmp_path, unit=1, bias=1)
     done = analyze(
@@ -179,10 +179,10 @@ def test_a_failed_check_fails_the_job_with_unit_and_image(
     assert analyze.json("query", f"SELECT max(attempt) AS n FROM shards WHERE job_id = {job}") == [{"n": 1}]
 
 
-def test_an_image_that_changed_is_left_out_and_said_so(
+def test_a_changed_image_is_left_out_and_reported(
     home: tuple[Analyze, str], weights: Path, tmp_path: Path
 ) -> None:
-    """Images that nobody has decoded before: of others the pixels are cached, as they were."""
+    """The images have not been decoded before, since cached pixels would still be used."""
     analyze, _ = home
     root = tmp_path / "shapes"
     generate(root, images=20, seed=1)
@@ -192,14 +192,14 @@ def test_an_image_that_changed_is_left_out_and_said_so(
     files[1].unlink()
     job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", dataset="changed")
     summary = analyze.json("status", job)["summary"]
-    assert summary["images_left_out"] == 4  # two objects in each
+    assert summary["images_left_out"] == 4  # two objects per file
     assert summary["images"] == 36
     logs = analyze("logs", job).stdout
-    assert "changed since it was registered" in logs
+    assert "has changed since it was registered" in logs
     assert files[1].name in logs
 
 
-def test_no_image_at_all_fails_the_job(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
+def test_a_job_fails_if_no_image_can_be_read(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
     analyze, _ = home
     root = tmp_path / "shapes"
     generate(root, images=20, seed=2)
@@ -209,15 +209,15 @@ def test_no_image_at_all_fails_the_job(home: tuple[Analyze, str], weights: Path,
     assert "None of the 40 images" in analyze.json("status", job)["error"]
 
 
-def test_a_full_disk_fails_the_job_and_retry_ends_it(
+def test_a_full_disk_fails_the_job_and_a_retry_completes_it(
     request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path, weights: Path
 ) -> None:
-    """A limit on the size of files stands for the full disk; the database is on another one."""
+    """A limit on the file size simulates the full disk; it does not affect the database."""
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     job = submit(analyze, weights, "--layer", "5", "--units", "0-15")
-    limit = 150_000  # bytes: enough for all but the contact sheet
+    limit = 150_000  # bytes: enough for all files except the contact sheet
     small = subprocess.Popen(
         [sys.executable, "-m", "producer", "up", "--devices", "cpu"],
         env=analyze.environment,
@@ -241,12 +241,14 @@ def test_a_full_disk_fails_the_job_and_retry_ends_it(
         analyze("retry", job, "--wait")
         attempts = "SELECT count(*) AS n FROM events WHERE message LIKE '%: done'"
         shards = analyze.json("query", "SELECT count(*) AS n FROM shards")[0]["n"]
-        assert analyze.json("query", attempts)[0]["n"] == shards  # what was done was not done again
+        assert analyze.json("query", attempts)[0]["n"] == shards  # done shards did not run again
     finally:
         analyze.stop()
 
 
-def test_a_cancelled_search_stops_and_can_be_taken_up(analyze: Analyze, shapes_root: Path, weights: Path) -> None:
+def test_a_cancelled_search_stops_and_continues_at_retry(
+    analyze: Analyze, shapes_root: Path, weights: Path
+) -> None:
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     job = submit(analyze, weights, "--layer", "5", "--units", "0-1")
     analyze("cancel", job)
@@ -258,7 +260,9 @@ def test_a_cancelled_search_stops_and_can_be_taken_up(analyze: Analyze, shapes_r
     assert len(analyze.json("results", job)) > 0
 
 
-def test_a_residual_network_by_its_module_path(home: tuple[Analyze, str], tmp_path: Path) -> None:
+def test_a_layer_of_a_residual_network_is_given_by_its_module_path(
+    home: tuple[Analyze, str], tmp_path: Path
+) -> None:
     import torchvision
 
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Training runs through the queue: recorded, resumed with the same bits, cancelled, used by a search."""
+"""Training jobs: recorded results, bitwise equal resumption, cancelling, extension, and use by a search."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def submit(analyze: Analyze, *options: object, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[tuple[Analyze, str]]:
-    """A home with a worker and a run that nothing has disturbed."""
+    """A home with a worker and an undisturbed run."""
     analyze = Analyze(tmp_path_factory.mktemp("training"))
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -44,10 +44,10 @@ def undisturbed(home: tuple[Analyze, str]) -> tuple[Any, ...]:
     return outcome(*home)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(
+def test_a_killed_run_resumes_from_its_checkpoint_with_bitwise_equal_results(
     request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path, undisturbed: tuple[Any, ...]
 ) -> None:
-    """On PostgreSQL; the other run was on SQLite."""
+    """The killed run is on PostgreSQL, the undisturbed one on SQLite."""
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     request.addfinalizer(analyze.stop)
     analyze("db", "upgrade")
@@ -66,11 +66,13 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(
     assert analyze.json("query", f"SELECT attempt FROM shards WHERE job_id = {job}") == [{"attempt": 3}]
 
 
-def test_a_cancelled_run_stops_within_its_epoch_and_goes_on_at_retry(
+def test_a_cancelled_run_stops_within_its_epoch_and_continues_at_retry(
     request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path
 ) -> None:
-    """Cancelled while the worker stands still: what it does afterwards, it does in spite of the request. A process
-    that is stopped may hold SQLite's lock, but no row on PostgreSQL that a cancel needs."""
+    """The run is cancelled while its worker is stopped, so that the work done afterwards can be counted.
+
+    It runs on PostgreSQL, since a stopped process may hold SQLite's lock.
+    """
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     analyze.environment |= {"ANALYZE_HEARTBEAT_SECONDS": "0.1", "ANALYZE_LEASE_SECONDS": "60"}
     analyze("db", "upgrade")
@@ -81,8 +83,8 @@ def test_a_cancelled_run_stops_within_its_epoch_and_goes_on_at_retry(
         long_epochs = ("--epochs", 2, "--batch-size", 1, "--train-split", "trainval")
         job = submit(analyze, *long_epochs)
         specification = analyze.json("status", job)["specification"]
-        learned = specification["train_count"]  # in an epoch, of one image a batch
-        begin = learned + specification["val_count"]  # of the second epoch
+        learned = specification["train_count"]  # training images per epoch; the batch size is 1
+        begin = learned + specification["val_count"]  # start of the second epoch
         database = Database(analyze.database_url)
         analyze.wait(lambda: work_done(database, job) > begin)
         child = worker.children()[0]
@@ -93,7 +95,9 @@ def test_a_cancelled_run_stops_within_its_epoch_and_goes_on_at_retry(
         child.resume()
         analyze("watch", job, code=1)
         assert analyze.json("status", job)["state"] == "cancelled"
-        assert work_done(database, job) < before + learned / 4  # some batches since the heartbeat before
+        assert (
+            work_done(database, job) < before + learned / 4
+        )  # the worker may run some batches before its next heartbeat
         database.close()
         state = analyze.json("query", f"SELECT * FROM checkpoints WHERE job_id = {job} AND kind = 'state'")[0]
         assert state["epoch"] == 1
@@ -106,12 +110,12 @@ def test_a_cancelled_run_stops_within_its_epoch_and_goes_on_at_retry(
 
 
 def work_done(database: Database, job: str) -> int:
-    """Images seen, as the last heartbeat had it."""
+    """Return the number of processed images at the last heartbeat."""
     with database.read() as session:
         return session.scalars(select(Shard.work_done).where(Shard.job_id == int(job))).one()
 
 
-def test_what_a_run_leaves(home: tuple[Analyze, str]) -> None:
+def test_rows_and_artifacts_of_a_finished_run(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     epochs = analyze.json("results", job)
     assert [(row["epoch"], row["phase"]) for row in epochs] == [
@@ -128,12 +132,12 @@ def test_what_a_run_leaves(home: tuple[Analyze, str]) -> None:
     assert [c["epoch"] for c in kept if c["kind"] == "epoch"] == [1, 2, 5]
     assert all((store / c["path"]).stat().st_size == c["bytes"] for c in kept)
     kinds = {c["kind"]: c for c in kept}
-    # Nothing else is kept: the states of all epochs but the last are gone. There may be other runs.
+    # The states of all epochs but the last have been removed. There may be other runs.
     states = {row["path"] for row in analyze.json("query", "SELECT path FROM checkpoints WHERE kind = 'state'")}
     assert kinds["state"]["path"] in states
     assert {path.relative_to(store).as_posix() for path in store.glob("*/*.pt")} == states
     assert not list((store / "incoming").iterdir())
-    # What it ran with, the pictures, and the confusion matrix of the best epoch.
+    # Environment, pictures, and the confusion matrix of the best epoch.
     assert json.loads(run["environment"])["device_kind"] == "cpu"
     assert all((store / run[name]).is_file() for name in ("confusion_path", "filters_path"))
     matrix = analyze.json("query", f"SELECT * FROM confusion_matrix WHERE job_id = {job}")
@@ -142,18 +146,18 @@ def test_what_a_run_leaves(home: tuple[Analyze, str]) -> None:
     assert sum(r["images"] for r in matrix if r["true_class"] == r["answer_class"]) / images == pytest.approx(best)
     classes = analyze.json("query", f"SELECT * FROM class_accuracies WHERE job_id = {job}")
     assert sum(row["images"] * row["accuracy"] for row in classes) / images == pytest.approx(best)
-    # The run is what a search takes when nothing else is said; the home has no later one yet.
+    # A search uses the latest run by default, which is this one.
     search = analyze(
         "submit", "--layer", "conv1", "--units", "0-3", "--dataset", "shapes", "--wait"
     ).stdout.strip()
     specification = analyze.json("status", search)["specification"]
     assert specification["training_job_id"] == int(job)
     assert specification["weights_sha256"] == kinds["best"]["sha256"]
-    # The same run again is the run that exists.
+    # Submitting the same run returns the existing one.
     assert submit(analyze) == job
 
 
-def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
+def test_an_extended_run_equals_a_run_that_was_longer_from_the_start(
     home: tuple[Analyze, str], undisturbed: tuple[Any, ...]
 ) -> None:
     analyze, _ = home
@@ -161,7 +165,7 @@ def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
     longer = analyze("submit", "train", "--extend", short, "--epochs", EPOCHS, "--wait").stdout.strip()
     assert outcome(analyze, longer) == undisturbed
     assert analyze.json("status", longer)["share"] == 1.0
-    # Only what can be extended is.
+    # Invalid extensions are refused.
     analyze("submit", "train", "--extend", short, "--epochs", 2, code=2)
     analyze("submit", "train", "--extend", 99, "--epochs", 20, code=4)
     assert "--learning-rate is settled" in analyze("submit", "train", "--extend", short, "--lr", 1, code=2).stderr
@@ -173,7 +177,7 @@ def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
     assert Image.open(picture).size > (800, 300)
 
 
-def test_few_images_of_each_class_other_layers_and_given_weights(home: tuple[Analyze, str]) -> None:
+def test_a_run_with_few_images_per_class_frozen_layers_and_given_weights(home: tuple[Analyze, str]) -> None:
     analyze, _ = home
     first = submit(
         analyze, "--epochs", 1, "--train-per-class", 2, "--without", "conv3,conv4", "--freeze", "features.0",
@@ -196,7 +200,7 @@ def test_few_images_of_each_class_other_layers_and_given_weights(home: tuple[Ana
     assert "initial weights loaded; randomly initialised: none" in analyze("logs", again).stdout
 
 
-def test_a_network_that_breaks_down_is_stopped_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:
+def test_a_diverging_run_fails_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:
     analyze, _ = home
     job = submit(analyze, "--optimizer", "sgd", "--learning-rate", 10, "--wait", code=1)
-    assert "the loss of epoch 1, batch" in analyze.json("status", job)["error"]
+    assert "The loss of epoch 1, batch" in analyze.json("status", job)["error"]

@@ -1,4 +1,5 @@
-"""Training runs that can't write a checkpoint: killed on the way, or without room. The one before stays good."""
+"""Training runs that are killed or run out of disk space while writing a checkpoint: the previous one stays
+valid."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ EPOCHS = 4
 
 
 def submit(analyze: Analyze, *options: object) -> str:
-    """Again and again the same network, whose state, of 44 MB, takes a while to write."""
+    """Submit a training run whose state of 44 MB takes a while to write."""
     return analyze(
         "submit", "train", "--dataset", "shapes", "--size", 64, "--fc", 128, "--init", "he", "--batch-size", 8,
         "--learning-rate", "5e-4", "--epochs", EPOCHS, "--force", *options,
@@ -29,7 +30,7 @@ def submit(analyze: Analyze, *options: object) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[tuple[Analyze, Any]]:
-    """The command line beside a worker, and the outcome of a run that nothing disturbed."""
+    """A home with a worker, and the outcome of an undisturbed run."""
     analyze = Analyze(tmp_path_factory.mktemp("faults"))
     try:
         analyze("dataset", "add", "shapes", "--root", shapes_root)
@@ -41,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
 
 @pytest.fixture
 def begun(home: tuple[Analyze, Any]) -> tuple[str, psutil.Process]:
-    """A run with an epoch behind it, and the worker that has it in hand."""
+    """A run that has finished an epoch, and its worker."""
     analyze, _ = home
     worker = psutil.Process(analyze.json("query", "SELECT pid FROM workers")[0]["pid"])
     database = Database(analyze.database_url)
@@ -52,13 +53,15 @@ def begun(home: tuple[Analyze, Any]) -> tuple[str, psutil.Process]:
 
 
 def incoming(analyze: Analyze) -> set[Path]:
-    """What is being written, or was when its writer was killed."""
+    """Return the unfinished files in the store."""
     return set((analyze.home / "store" / "incoming").iterdir())
 
 
 def kept(analyze: Analyze, job: str) -> dict[str, Any]:
-    """The run's state, after a look at the store: each file that a row names is there and is what the row says,
-    and there is no state that none names."""
+    """Check that all files named by rows exist with the right content, and that no other states exist.
+
+    Returns the checkpoint row of the run's state.
+    """
     store = analyze.home / "store"
     checkpoints = analyze.json("query", "SELECT * FROM checkpoints")
     for row in checkpoints + analyze.json("query", "SELECT * FROM artifacts"):
@@ -70,7 +73,7 @@ def kept(analyze: Analyze, job: str) -> dict[str, Any]:
 
 
 def kill_while_it_writes(analyze: Analyze, worker: psutil.Process, *, state: bool) -> int:
-    """Kill the worker's child when it has begun to write a state, or weights; returns how far it came."""
+    """Kill the worker's child while it writes a state or weights; returns the size of the unfinished file."""
     before = incoming(analyze)
     analyze.wait(lambda: len(worker.children()) == 1)
     child = worker.children()[0]
@@ -82,17 +85,19 @@ def kill_while_it_writes(analyze: Analyze, worker: psutil.Process, *, state: boo
                 if begins and (begins == b"PK") == state:  # a state is a zip file
                     child.kill()
                     child.wait()
-                    return part.stat().st_size  # still there: it has not got its name
+                    return part.stat().st_size  # the file exists, so that it was not renamed yet
         time.sleep(0.001)
     raise AssertionError(f"no checkpoint was written\n{analyze.log()}")
 
 
-def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_bits(
+def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_equal_results(
     home: tuple[Analyze, Any], begun: tuple[str, psutil.Process]
 ) -> None:
     (analyze, undisturbed), (job, worker) = home, begun
     part = kill_while_it_writes(analyze, worker, state=True)
-    kill_while_it_writes(analyze, worker, state=False)  # the new state is whole by then, but nothing refers to it
+    kill_while_it_writes(
+        analyze, worker, state=False
+    )  # the new state is complete by then, but no row refers to it
     analyze("watch", job)
     assert part < kept(analyze, job)["bytes"]
     assert outcome(analyze, job) == undisturbed
@@ -100,10 +105,10 @@ def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_bits(
 
 
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="limits of another process: Linux only")
-def test_a_full_disk_leaves_the_checkpoint_before_and_retry_goes_on_from_it(
+def test_a_full_disk_keeps_the_previous_checkpoint_and_a_retry_resumes_from_it(
     home: tuple[Analyze, Any], begun: tuple[str, psutil.Process]
 ) -> None:
-    """A limit on the size of files stands for the full disk: the database, far smaller, is as on another one."""
+    """A limit on the file size simulates the full disk; it does not affect the database, which is far smaller."""
     (analyze, undisturbed), (job, worker) = home, begun
     child, left = worker.children()[0], incoming(analyze)
     free = child.rlimit(psutil.RLIMIT_FSIZE)

@@ -1,4 +1,5 @@
-"""Their helpers' assertions are to say as much as those of the tests."""
+"""Fault tests. Assertions in their helper modules are rewritten by pytest, to give the same details as in
+tests."""
 
 import pytest
 

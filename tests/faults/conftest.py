@@ -1,4 +1,4 @@
-"""Which faults run, on which databases and with which kinds of job; homes, of which a module keeps its own."""
+"""Selection of faults, databases and job kinds; fixtures with the homes, which the tests of a module share."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.faults.content import read_content, write_content
 from tests.faults.harness import KINDS, Case, Common, Home
 from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
 
-SHARE = 4  # of the faults of each module one in so many is in the short run, drawn by the seed
+SHARE = 4  # the short run has 1 / SHARE of each module's faults, chosen by the seed
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong while a job runs."""
+    """A fault to cause while a job runs."""
 
     name: str
     run: Callable[[Case], None]
     databases: tuple[str, ...]
     kinds: tuple[str, ...]
-    private: bool  # with the private Redis of the home
+    private: bool  # use the private Redis of the home
 
 
 @dataclass
@@ -69,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def common(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Common:
-    """Made once, by the first of the processes that run the tests."""
+    """The initial content of all homes, created once by the first process that runs tests."""
     own = tmp_path_factory.getbasetemp()
     folder = (own if worker_id == "master" else own.parent) / "faults"
     folder.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def postgresql() -> Iterator[PostgreSQLServer]:
 
 @dataclass
 class Homes:
-    """The homes of a module, made when they are needed."""
+    """The homes of a module, created on demand."""
 
     folder: Path
     common: Common
@@ -126,35 +126,35 @@ class Homes:
 def homes(
     tmp_path_factory: pytest.TempPathFactory, common: Common, request: pytest.FixtureRequest
 ) -> Iterator[Homes]:
-    found = Homes(tmp_path_factory.mktemp("homes"), common, request)
-    yield found
-    for key in list(found.made):
-        found.end(key)
+    homes = Homes(tmp_path_factory.mktemp("homes"), common, request)
+    yield homes
+    for key in list(homes.made):
+        homes.end(key)
 
 
 @pytest.fixture
 def case(
     request: pytest.FixtureRequest, homes: Homes, common: Common, record_property: Callable[[str, object], None]
 ) -> Iterator[Callable[[], None]]:
-    """Carries out a fault, and looks at what came of it. A home in which something went wrong isn't used again."""
+    """A function that causes the fault and checks the result. A home in which a test failed isn't used again."""
     fault, database, kind, number = request.param
     home = homes.get(database, fault.private)
     home.settle()
     draw = random.Random(f"{request.config.option.seed} {fault.name} {database} {kind} {number}")
     server = request.getfixturevalue("postgresql") if database == "postgresql" else None
-    found = Case(home, kind, draw, common, server)
-    good = False
+    case = Case(home, kind, draw, common, server)
+    passed = False
 
-    def carry_out() -> None:
-        nonlocal good
+    def run() -> None:
+        nonlocal passed
         try:
-            fault.run(found)
-            found.check()
-            good = True
+            fault.run(case)
+            case.check()
+            passed = True
         finally:
-            record_property("faults injected", found.faults)
-            record_property("jobs run", len(found.jobs))
+            record_property("faults injected", case.faults)
+            record_property("jobs run", len(case.jobs))
 
-    yield carry_out
-    if not good:
+    yield run
+    if not passed:
         homes.end((database, fault.private))

@@ -1,4 +1,4 @@
-"""What a job left, as values that must not depend on what happened on the way."""
+"""Results of a job as values that must not depend on faults while it ran."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from shared.database.networks import Checkpoint
 from shared.jobs.tables import Artifact, Event, Job, Shard
 from shared.kinds.top9.tables import SearchedLayer
 
-# What a row says of its making, or of its number: another in every run. The pictures of a training run show its
-# number, and its state has it inside.
-OF_THE_MAKING = {
+# Columns that differ between runs, since they hold durations or depend on the job's id: the pictures of a training
+# run show the id, and its state contains it.
+VARYING_COLUMNS = {
     "epochs": {"seconds"},
     "training_runs": {"environment", "curves_path", "confusion_path", "filters_path"},
     "checkpoints": {"path", "sha256", "bytes"},
 }
-NO_RESULTS = {"jobs", "shards", "events", "artifacts"}
-PATHS = {("artifacts", "path"), ("checkpoints", "path")}  # beside all that are called ..._path
+NOT_RESULTS = {"jobs", "shards", "events", "artifacts"}
+PATHS = {("artifacts", "path"), ("checkpoints", "path")}  # in addition to all columns named ..._path
 LAYERS = SearchedLayer.__table__
 
 
 def content_of(database: Database, job: int) -> dict[str, list[str]]:
-    """All rows of a job in all tables of results, each as JSON with all bits, in one order."""
+    """Return the rows of a job by result table, sorted, each as JSON with full float precision."""
     with database.read() as session:
-        found = {
+        content = {
             table.name: _rows(session, table, job)
             for table in Base.metadata.sorted_tables
-            if table.name not in NO_RESULTS and ("job_id" in table.c or "layer_id" in table.c)
+            if table.name not in NOT_RESULTS and ("job_id" in table.c or "layer_id" in table.c)
         }
         weights = select(Checkpoint.kind, Checkpoint.epoch, Checkpoint.sha256)
-        found["weights"] = sorted(
+        content["weights"] = sorted(
             json.dumps(list(row))
             for row in session.execute(weights.where(Checkpoint.job_id == job, Checkpoint.kind != "state"))
         )
-        found["summary"] = [json.dumps(session.get_one(Job, job).summary, sort_keys=True)]
-    return {name: rows for name, rows in found.items() if rows}
+        content["summary"] = [json.dumps(session.get_one(Job, job).summary, sort_keys=True)]
+    return {name: rows for name, rows in content.items() if rows}
 
 
 def _rows(session: Session, table: Table, job: int) -> list[str]:
-    left_out = {"id", "job_id", "layer_id", *OF_THE_MAKING.get(table.name, ())}
+    left_out = {"id", "job_id", "layer_id", *VARYING_COLUMNS.get(table.name, ())}
     columns = [column for column in table.c if column.name not in left_out]
     if "layer_id" in table.c:
         query = select(LAYERS.c.layer_path.label("of_layer"), *columns).join_from(
@@ -57,46 +57,53 @@ def _rows(session: Session, table: Table, job: int) -> list[str]:
     return sorted(json.dumps(dict(row), sort_keys=True, default=str) for row in session.execute(query).mappings())
 
 
-def violations(database: Database, job: int, wanted: dict[str, list[str]], extra: tuple[int, int]) -> list[str]:
-    """In what a job that is done differs from one that nothing disturbed, but for ``extra`` attempts, at least and
-    at most."""
-    wrong: list[str] = []
+def violations(database: Database, job: int, expected: dict[str, list[str]], extra: tuple[int, int]) -> list[str]:
+    """Describe how a done job differs from an undisturbed one.
+
+    Parameters
+    ----------
+    expected
+        the content of the undisturbed job.
+    extra
+        minimum and maximum number of additional attempts that the faults explain.
+    """
+    errors: list[str] = []
     with database.read() as session:
         row = session.get_one(Job, job)
         shards = session.scalars(select(Shard).where(Shard.job_id == job)).all()
-        said = session.execute(
+        counts = session.execute(
             select(Event.shard_id, Event.message, func.count())
             .where(Event.job_id == job)
             .group_by(Event.shard_id, Event.message)
         ).all()
     if (row.state, row.shards_left) != ("done", 0):
-        wrong.append(f"job {job} is {row.state}, {row.shards_left} shards left: {row.error}")
-    wrong += [f"shard {s.id} ({s.stage_name}) is {s.state}" for s in shards if s.state != "done"]
-    wrong += [f"shard {s.id} keeps token or lease" for s in shards if s.token or s.lease_until]
-    wrong += [f"shard {s.id} has had {s.attempt} attempts" for s in shards if not 1 <= s.attempt <= 3]
+        errors.append(f"job {job} is {row.state}, {row.shards_left} shards left: {row.error}")
+    errors += [f"shard {s.id} ({s.stage_name}) is {s.state}" for s in shards if s.state != "done"]
+    errors += [f"shard {s.id} keeps token or lease" for s in shards if s.token or s.lease_until]
+    errors += [f"shard {s.id} has had {s.attempt} attempts" for s in shards if not 1 <= s.attempt <= 3]
     more = sum(shard.attempt - 1 for shard in shards)
     if not extra[0] <= more <= extra[1]:
-        wrong.append(f"{more} attempts more than shards, {extra[0]} to {extra[1]} are explained")
-    ends = {(shard, message): count for shard, message, count in said}
+        errors.append(f"{more} additional attempts, but {extra[0]} to {extra[1]} are explained by the faults")
+    ends = {(shard, message): count for shard, message, count in counts}
     if ends.get((None, "job done")) != 1:
-        wrong.append(f"the job ended {ends.get((None, 'job done'), 0)} times")
+        errors.append(f"the job ended {ends.get((None, 'job done'), 0)} times")
     for shard in shards:
         if (count := ends.get((shard.id, f"{shard.stage_name}: done"), 0)) != 1:
-            wrong.append(f"shard {shard.id} ({shard.stage_name}) ended {count} times")
-    found = content_of(database, job)
-    for name in sorted(wanted.keys() | found.keys()):
-        rows, others = found.get(name, []), wanted.get(name, [])
+            errors.append(f"shard {shard.id} ({shard.stage_name}) ended {count} times")
+    content = content_of(database, job)
+    for name in sorted(expected.keys() | content.keys()):
+        rows, others = content.get(name, []), expected.get(name, [])
         if len(set(rows)) != len(rows):
-            wrong.append(f"{name} has a row twice")
+            errors.append(f"{name} has a duplicate row")
         if rows != others:
             differing = sorted(set(rows) ^ set(others))[:2]
-            wrong.append(f"{name}: {len(rows)} rows, undisturbed {len(others)}; {differing}")
-    return wrong
+            errors.append(f"{name}: {len(rows)} rows, undisturbed {len(others)}; {differing}")
+    return errors
 
 
 def damaged_artifacts(database: Database, store: Path) -> list[str]:
-    """What rows refer to and the store doesn't have as its name and the rows say."""
-    wrong: list[str] = []
+    """Describe artifacts that rows refer to and that are missing from the store or have other content."""
+    errors: list[str] = []
     paths: dict[str, str] = {}
     with database.read() as session:
         for table in Base.metadata.sorted_tables:
@@ -110,20 +117,20 @@ def damaged_artifacts(database: Database, store: Path) -> list[str]:
             for path, sha256, size in session.execute(select(model.path, model.sha256, model.bytes)):
                 file = store / path
                 if file.is_file() and (file.stat().st_size, Path(path).stem) != (size, sha256):
-                    wrong.append(f"{path} is not what its row says")
+                    errors.append(f"{path} has another size or hash than its row")
     for path, where in paths.items():
         file = store / path
         if not file.is_file():
-            wrong.append(f"{where} refers to {path}, which is not there")
+            errors.append(f"{where} refers to {path}, which doesn't exist")
         elif hashlib.sha256(file.read_bytes()).hexdigest() != Path(path).stem:
-            wrong.append(f"{where} refers to {path}, whose content is another")
-    return wrong
+            errors.append(f"{where} refers to {path}, whose content has another hash")
+    return errors
 
 
-def write_content(path: Path, found: dict[str, dict[str, list[str]]]) -> None:
-    path.write_text(json.dumps(found))
+def write_content(path: Path, content: dict[str, dict[str, list[str]]]) -> None:
+    path.write_text(json.dumps(content))
 
 
 def read_content(path: Path) -> dict[str, dict[str, list[str]]]:
-    found: dict[str, dict[str, list[str]]] = json.loads(path.read_text())
-    return found
+    content: dict[str, dict[str, list[str]]] = json.loads(path.read_text())
+    return content

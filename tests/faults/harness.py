@@ -1,4 +1,4 @@
-"""Homes with real servers and workers, faults put into them, and a look at what came of it."""
+"""Homes with real servers and workers, injection of faults, and checks of the results."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
 INJECT = Path(__file__).parent / "inject"
 LEASE_SECONDS = 3.0
 RESEND_SECONDS = 2.0
-FIRST_RUN = 1  # the training run that every home has, and whose network is analysed
+FIRST_RUN = 1  # the training run of every home, whose network is analysed
 
-# What is asked for, of each kind: a tiny network, as others wait for the same processor.
+# Options of each kind. The network is tiny to keep the tests fast.
 KINDS: dict[str, tuple[object, ...]] = {
     "train": (
         "--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16",
@@ -56,14 +56,14 @@ STAGES = {
     "train": ("train",),
 }
 
-# Stages in which no worker comes to a state: they tell of no progress, or record nothing on the way.
-NEVER = {
+# Stages that don't reach a state: they report no progress, or record no rows before the end.
+NOT_REACHED = {
     ("computing", "occlusion", "finish"),
     *(("recording", "top9", stage) for stage in ("search", "project", "finish")),
     *(("recording", "occlusion", stage) for stage in ("draw", "finish")),
 }
-# How often a worker comes to a state in each of its shards, where that is more than once.
-TIMES = {
+# Number of times that a worker reaches a state in each shard, if more than once.
+TIMES_REACHED = {
     ("computing", "train"): 15,
     ("recording", "train"): 4,
     ("recording", "occlusion"): 3,
@@ -71,15 +71,15 @@ TIMES = {
 }
 
 
-def submit_words(kind: str, shards: int | None = None) -> list[object]:
-    """The command that asks for a job of a kind, again if need be."""
+def submit_command(kind: str, shards: int | None = None) -> list[object]:
+    """Return the command that submits a job of a kind, with ``--force``."""
     divided = ["--shards", shards or SHARDS[kind]] if kind in SHARDS else []
     return ["submit", kind, "--dataset", "shapes", *KINDS[kind], *divided, "--force"]
 
 
 @dataclass(frozen=True)
 class Injection:
-    """A fault that a worker does to itself when it comes to a state."""
+    """A fault that a worker process causes itself when it reaches a state."""
 
     home: Home
     name: str
@@ -89,17 +89,17 @@ class Injection:
         return self.home.plans / f"reached-{self.name}"
 
     def reached(self) -> dict[str, Any]:
-        """Wait until a worker is there: its process, its parent, and the shard in its hand."""
+        """Wait until a worker reaches the state; returns its process id, its parent's, and its shard."""
         self.home.wait(self.mark.exists)
         return json.loads(self.mark.read_text())
 
     def release(self) -> None:
-        """Let the worker that is held go on."""
+        """Let the held worker continue."""
         (self.home.plans / f"released-{self.name}").touch()
 
 
 class Home(Analyze):
-    """A home with a service of two workers, each of a supervisor of its own, as on two machines."""
+    """A home with two workers, each with its own supervisor, as on two machines."""
 
     numbers = count(1)
 
@@ -133,26 +133,26 @@ class Home(Analyze):
     # --- the service ---
 
     def serve(self, clocks: Sequence[float] = (0, 0)) -> None:
-        """Start two workers; ``clocks`` are by how many seconds their clocks are wrong."""
+        """Start two workers, whose clocks are ahead by ``clocks`` seconds."""
         before = {process.pid for process in self.started if process.poll() is not None}
         usual = self.environment
         for verb, clock in zip(("up", "worker"), clocks, strict=True):
             self.environment = usual | {"UNITSCOPE_CLOCK": str(clock)}
             process = self.start(verb, "--devices", "cpu")
-            if verb == "up" and not self.redis:  # whose Redis the other one needs
+            if verb == "up" and not self.redis:  # it starts the Redis that the other worker needs
                 self.wait(lambda: self.workers() - before != set(), process)
         self.environment = usual
         self.settle()
 
     def settle(self) -> None:
-        """Wait until two workers are there, and no plan of an earlier fault."""
+        """Remove the plans of earlier faults and wait until two workers are registered."""
         for plan in self.plans.glob("plan-*"):
             plan.unlink()
         self.started = [process for process in self.started if process.poll() is None]
         self.wait(lambda: len(self.workers()) == 2)
 
     def workers(self) -> set[int]:
-        """Processes (Celery's, whose child computes) of the workers that live."""
+        """Return the process ids of the running workers (Celery's main process, whose child computes)."""
         try:
             with self.database.read() as session:
                 pids = session.scalars(select(Worker.pid)).all()
@@ -170,32 +170,32 @@ class Home(Analyze):
             return False
 
     def processes(self) -> list[psutil.Process]:
-        """All that runs for this home: supervisors, workers, their children."""
+        """Return all processes of this home: supervisors, workers, and their children."""
         return [process for process in psutil.process_iter() if self.is_ours(process.pid)]
 
     def end(self) -> None:
-        """End the service in good order, and see that nothing of it is left."""
+        """Stop the service, and check that no process is left."""
         try:
             for process in self.processes():
                 process.resume()
             self.stop()
             self.started.clear()
         finally:
-            self.expect_nobody()
+            self.expect_no_processes()
 
-    def expect_nobody(self) -> None:
-        """All processes of the home end by themselves, and soon."""
+    def expect_no_processes(self) -> None:
+        """Check that all processes of the home exit by themselves within 20 s, and kill those that don't."""
         deadline = time.monotonic() + 20
         while left := self.processes():
             if time.monotonic() > deadline:
-                said = [(process.pid, process.cmdline()) for process in left]
+                commands = [(process.pid, process.cmdline()) for process in left]
                 for process in left:
                     process.kill()
-                raise AssertionError(f"left behind: {said}\n{self.log()}")
+                raise AssertionError(f"left behind: {commands}\n{self.log()}")
             time.sleep(0.1)
 
     def children(self) -> list[psutil.Process]:
-        """The processes that compute."""
+        """Return the child processes of the workers, which compute."""
         return [child for pid in self.workers() for child in psutil.Process(pid).children()]
 
     # --- faults ---
@@ -210,7 +210,7 @@ class Home(Analyze):
         job: int | None = None,
         skip: int = 0,
     ) -> Injection:
-        """Have the worker that comes to this state do this; ``skip`` times it passes: see ``sitecustomize``."""
+        """Plan a fault for the worker that reaches the state after ``skip`` times; see ``sitecustomize``."""
         injection = Injection(self, f"{next(self.numbers):04}")
         text = json.dumps({"state": state, "do": do, "kind": kind, "stage": stage, "job": job, "skip": skip})
         written = self.plans / f"new-{injection.name}"
@@ -235,8 +235,10 @@ class Home(Analyze):
 
 @dataclass(frozen=True)
 class Common:
-    """What all homes of a test run begin with: a data set and a job of each kind, which one process did, one shard
-    after the other; and what these jobs left."""
+    """The initial content of all homes: a data set and a job of each kind, run shard by shard in one process.
+
+    ``undisturbed`` holds the results of these jobs.
+    """
 
     home: Path
     undisturbed: dict[str, dict[str, list[str]]]
@@ -247,8 +249,8 @@ class Common:
         home = Home(folder / "home")
         home("dataset", "add", "shapes", "--root", folder / "shapes")
         found = {}
-        for kinds in (("train",), ("top9", "occlusion")):  # the network of the first is what the others analyse
-            jobs = {kind: int(home(*submit_words(kind, 1)).stdout) for kind in kinds}
+        for kinds in (("train",), ("top9", "occlusion")):  # the others analyse the network of the first
+            jobs = {kind: int(home(*submit_command(kind, 1)).stdout) for kind in kinds}
             plain = [sys.executable, "-m", "tests.faults.undisturbed"]
             subprocess.run(plain, env=home.environment, check=True, capture_output=True, timeout=240)
             for kind, job in jobs.items():
@@ -259,7 +261,7 @@ class Common:
         return cls(home.home, found)
 
     def begin(self, home: Path, url: str | None, redis: RedisServer | None, storage: Storage) -> Home:
-        """A home that begins like this one, on an empty database at ``url``; None: SQLite."""
+        """Create a home with this content, on an empty database at ``url``, or on SQLite if it is None."""
         shutil.copytree(self.home / "store", home / "store", dirs_exist_ok=True)
         if url is None:
             shutil.copy(self.home / "unitscope.sqlite3", home)
@@ -269,7 +271,7 @@ class Common:
 
 
 def copy_rows(source: Database, target: Database) -> None:
-    """Make the schema on an empty PostgreSQL database, and fill it with another database's rows."""
+    """Create the schema in an empty PostgreSQL database, and copy all rows of another database into it."""
     upgrade(target)
     with source.read() as session, target.write() as writing:
         for table in Base.metadata.sorted_tables:
@@ -287,7 +289,7 @@ def copy_rows(source: Database, target: Database) -> None:
 
 @dataclass
 class Case:
-    """One fault on one home, while a job of one kind runs."""
+    """A fault in a home while a job of one kind runs."""
 
     home: Home
     kind: str
@@ -296,32 +298,32 @@ class Case:
     postgresql: PostgreSQLServer | None
     jobs: dict[int, str] = field(default_factory=dict)
     faults: int = 0
-    extra: tuple[int, int] = (0, 0)  # attempts that the faults explain, at least and at most
-    release: Callable[[], None] = lambda: None  # lets the worker go on that the fault holds
+    extra: tuple[int, int] = (0, 0)  # minimum and maximum number of additional attempts that the faults explain
+    release: Callable[[], None] = lambda: None  # lets the held worker continue
 
     def submit(self, kind: str | None = None, shards: int | None = None) -> int:
-        """Ask for a job; returns its number."""
+        """Submit a job and return its id."""
         kind = kind or self.kind
-        job = int(self.home(*submit_words(kind, shards)).stdout)
+        job = int(self.home(*submit_command(kind, shards)).stdout)
         self.jobs[job] = kind
         return job
 
     def inject(self, state: str, do: str, *, stage: str | None = None, skip: int = 0) -> Injection:
-        """A fault to come at a state of a shard of this kind."""
+        """Plan a fault for a state of a shard of this kind."""
         self.faults += 1
         return self.home.plan(state, do, kind=self.kind, stage=stage, skip=skip)
 
     def stage(self, state: str) -> str:
-        """A stage of the job in which workers come to this state."""
-        stages = [stage for stage in STAGES[self.kind] if (state, self.kind, stage) not in NEVER]
+        """Choose a stage of the job in which workers reach the state."""
+        stages = [stage for stage in STAGES[self.kind] if (state, self.kind, stage) not in NOT_REACHED]
         return self.draw.choice(stages)
 
-    def passed_over(self, state: str) -> int:
-        """How often a worker passes the state before the fault: a training run is hit in any of its epochs."""
-        return self.draw.randrange(TIMES.get((state, self.kind), 1))
+    def passes_before_fault(self, state: str) -> int:
+        """Choose how often a worker passes the state before the fault, so that it can be in any epoch."""
+        return self.draw.randrange(TIMES_REACHED.get((state, self.kind), 1))
 
     def wait(self) -> None:
-        """Wait until all jobs are over."""
+        """Wait until all jobs have ended."""
         for job in self.jobs:
             self.home.wait(lambda job=job: self.home.ended(job))
 
@@ -329,24 +331,24 @@ class Case:
         self.home.wait(condition)
 
     def check(self) -> None:
-        """See that the jobs left what such jobs leave that nothing disturbed."""
+        """Check that the jobs have the same results as undisturbed jobs."""
         self.wait()
-        wrong: list[str] = []
+        errors: list[str] = []
         for job, kind in self.jobs.items():
-            wrong += violations(self.home.database, job, self.common.undisturbed[kind], self.extra)
-        wrong += damaged_artifacts(self.home.database, self.home.store)
-        said = "\n".join(wrong)
-        assert not wrong, f"{said}\n{self.events()}\n{self.home.log()}"
+            errors += violations(self.home.database, job, self.common.undisturbed[kind], self.extra)
+        errors += damaged_artifacts(self.home.database, self.home.store)
+        report = "\n".join(errors)
+        assert not errors, f"{report}\n{self.events()}\n{self.home.log()}"
 
     def events(self) -> str:
-        """What the jobs' logs say."""
+        """Return the end of each job's log."""
         return "\n".join(self.home("logs", job).stdout[-3000:] for job in self.jobs)
 
 
-def signalled(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process, if it is there."""
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process, if it exists."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
-__all__ = ["KINDS", "STAGES", "Case", "Common", "Home", "Injection", "signalled", "submit_words"]
+__all__ = ["KINDS", "STAGES", "Case", "Common", "Home", "Injection", "send_signal", "submit_command"]

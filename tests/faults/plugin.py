@@ -1,4 +1,4 @@
-"""Options of the fault tests, and their counts at the end. ``tests/conftest.py`` names this module as a plugin."""
+"""A pytest plugin with the options of the fault tests and a summary. ``tests/conftest.py`` registers it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-SHORT_SEED = 2  # the same tests each time, as everywhere else
+SHORT_SEED = 2  # fixed, so that the short run always has the same tests
 COUNTS = ("faults injected", "jobs run")
 
 
@@ -18,19 +18,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--faults",
         choices=("short", "each", "long"),
         default="short",
-        help="some faults of each module; each fault once; or each with every database and kind of job. Databases "
-        "and kinds are drawn in the first two",
+        help="short: some faults of each module. each: every fault once. long: every fault with each database and "
+        "job kind. With short and each, databases and kinds are chosen at random.",
     )
-    group.addoption("--rounds", type=int, default=1, help="how often the long selection runs them all")
-    said = (
-        f"of what is drawn for the faults; without it, {SHORT_SEED} for the short run, else another one each time"
+    group.addoption("--rounds", type=int, default=1, help="number of repetitions with --faults=long")
+    seed_help = (
+        f"seed of the random choices. Default: {SHORT_SEED} with --faults=short, otherwise a new seed each time"
     )
-    group.addoption("--seed", type=int, help=said)
+    group.addoption("--seed", type=int, help=seed_help)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
-        drawn = getattr(config, "workerinput", {}).get("seed")  # all processes choose the same tests
+        drawn = getattr(config, "workerinput", {}).get("seed")  # all xdist workers must choose the same tests
         if drawn is None:
             drawn = SHORT_SEED if config.option.faults == "short" else secrets.randbelow(10**6)
         config.option.seed = drawn
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a process of xdist of the seed."""
+    """Pass the seed to an xdist worker."""
     node.workerinput["seed"] = node.config.option.seed
 
 
@@ -54,7 +54,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     counts: Counter[str] = Counter()
     for report in reports:
         counts.update({name: value for name, value in report.user_properties if name in COUNTS})
-    said = ", ".join(f"{counts[name]} {name}" for name in COUNTS)
+    summary = ", ".join(f"{counts[name]} {name}" for name in COUNTS)
     failed = sum(report.failed for report in reports)
     terminalreporter.write_sep("=", "faults")
-    terminalreporter.write_line(f"{len(reports)} cases, {said}, {failed} violations; --seed {config.option.seed}")
+    terminalreporter.write_line(
+        f"{len(reports)} cases, {summary}, {failed} violations; --seed {config.option.seed}"
+    )

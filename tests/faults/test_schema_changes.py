@@ -1,4 +1,4 @@
-"""A newer program upgrades the database while workers of this one have shards in hand."""
+"""Upgrades of the database by a newer program while workers run shards."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sqlalchemy import text
 from shared.database.schema import NEWEST_REVISION
 from shared.jobs.tables import JobState
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import Case, signalled, submit_words
+from tests.faults.harness import Case, send_signal, submit_command
 
 CATALOGUE = Catalogue()
 NEWER, OLDER = "9999", "0001"
 
 
-def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+def test_no_rows_are_lost_or_duplicated(case: Callable[[], None]) -> None:
     case()
 
 
@@ -31,7 +31,7 @@ def revision(number: str) -> str:
 
 
 def upgraded(case: Case) -> None:
-    """Who has the database open ends what is in its hand; who opens it now refuses, and uses up no attempt."""
+    """Workers with an open connection finish their shards; new ones refuse to start and use up no attempt."""
     injection = case.inject("computing", "hold", stage=case.stage("computing"))
     job = case.submit()
     held = injection.reached()
@@ -43,12 +43,12 @@ def upgraded(case: Case) -> None:
             "ALTER TABLE jobs ADD COLUMN of_tomorrow INTEGER",
             revision(NEWER),
         )
-        case.home(*submit_words(case.kind), code=5)
+        case.home(*submit_command(case.kind), code=5)
         case.home("worker", "--devices", "cpu", code=5)
         for child in case.home.children():
             if child.pid != held["pid"]:
-                case.extra = (0, 1)  # it may have had a shard in hand
-                signalled(child.pid, signal.SIGKILL)
+                case.extra = (0, 1)  # the killed child may have been running a shard
+                send_signal(child.pid, signal.SIGKILL)
         injection.release()
         case.wait_until(lambda: case.home.ended(job) or "newer than this version" in case.home.log())
         assert case.home.job(job).state in (JobState.RUNNING, JobState.QUEUED, JobState.DONE), case.events()
@@ -63,13 +63,13 @@ def upgraded(case: Case) -> None:
 
 
 def too_old(case: Case) -> None:
-    """No program of ours works on a schema that is older; the workers that run go on."""
+    """Programs refuse to run on an older schema; running workers continue."""
     injection = case.inject("computing", "hold", stage=case.stage("computing"))
     case.submit()
     injection.reached()
     try:
         execute(case, revision(OLDER))
-        case.home(*submit_words(case.kind), code=5)
+        case.home(*submit_command(case.kind), code=5)
         case.home("worker", "--devices", "cpu", code=5)
         injection.release()
     finally:
@@ -79,4 +79,4 @@ def too_old(case: Case) -> None:
 CATALOGUE.add("schema upgraded by a newer program", upgraded)
 CATALOGUE.add(
     "schema too old", too_old, databases=("postgresql",)
-)  # a SQLite file is upgraded by whoever opens it
+)  # a SQLite database is upgraded when it is opened

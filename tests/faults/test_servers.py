@@ -1,5 +1,5 @@
-"""Redis and PostgreSQL killed, restarted, emptied, full, read-only and cut off while a worker has a shard in hand;
-a SQLite file that is locked."""
+"""Redis and PostgreSQL killed, restarted, emptied, full, read-only and disconnected while a worker runs a shard; a
+locked SQLite database."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CATALOGUE = Catalogue()
 POSTGRESQL = ("postgresql",)
 
 
-def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+def test_no_rows_are_lost_or_duplicated(case: Callable[[], None]) -> None:
     case()
 
 
 def in_hand(case: Case, state: str = "computing") -> tuple[Any, dict[str, Any]]:
-    """Submit a job and hold the worker that comes to this state: (release, what it holds)."""
+    """Submit a job and hold the worker that reaches the state; returns a function to release it, and its shard."""
     injection = case.inject(state, "hold", stage=case.stage(state))
     case.submit()
     return injection.release, injection.reached()
@@ -43,7 +43,7 @@ def redis_of(case: Case) -> RedisServer:
 
 
 def wait_seconds(seconds: float) -> None:
-    """An outage lasts a while: long enough that everybody notices."""
+    """Wait long enough that all processes notice an outage."""
     time.sleep(seconds)
 
 
@@ -56,7 +56,7 @@ def redis_restarts(case: Case, keeps_file: bool) -> None:
     redis.kill()
     if not keeps_file:
         redis.forget()
-    if case.draw.random() < 0.5:  # the shard ends while it is away
+    if case.draw.random() < 0.5:  # the shard ends while Redis is down
         release()
         wait_seconds(case.draw.uniform(0.5, 1.5))
     redis.start()
@@ -67,7 +67,7 @@ def redis_flushed(case: Case) -> None:
     release, _ = in_hand(case)
     redis_of(case).client.flushall()
     release()
-    while not case.home.ended(max(case.jobs)):  # whenever there is a message again
+    while not case.home.ended(max(case.jobs)):  # flush again whenever there is a message
         case.faults += 1
         redis_of(case).client.flushall()
         wait_seconds(1.0)
@@ -116,7 +116,7 @@ def private_killed(case: Case) -> None:
 
 
 def second_up(case: Case, number: signal.Signals) -> None:
-    """Two `analyze up` on one home: the one whose Redis it is ends, and the other goes on by itself."""
+    """Of two `analyze up` in one home, the one that owns the Redis exits, and the other one starts its own."""
     release, _ = in_hand(case)
     first = next(process for process in case.home.started if "up" in process.args)
     second = case.home.start("up", "--devices", "cpu")
@@ -147,8 +147,8 @@ def postgresql_restarts(case: Case, mode: str, state: str) -> None:
     release, _ = in_hand(case, state)
     server = case.postgresql
     assert server
-    # The connection is made anew, and a broken commit tried again. A server that is away for longer than a lease
-    # costs others their shards too.
+    # Connections are reopened and broken commits are retried. If the server is down for longer than a lease, the
+    # other worker may lose its shard, too.
     case.extra = (0, 2)
     server.stop(mode)
     wait_seconds(case.draw.uniform(0, 1))
@@ -160,7 +160,7 @@ def connections_terminated(case: Case, state: str) -> None:
     release, _ = in_hand(case, state)
     assert case.postgresql
     name = case.home.database.url.database
-    case.extra = (0, 1)  # the other worker may be about to claim, and not hear that it has
+    case.extra = (0, 1)  # the connection of the other worker may break while it claims a shard
     case.postgresql.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     release()
 
@@ -204,7 +204,7 @@ CATALOGUE.add("PostgreSQL read-only", read_only, databases=POSTGRESQL)
 
 
 def answer_lost(case: Case) -> None:
-    """The connection breaks between the commit and its answer: done is done."""
+    """The connection breaks between the commit and its response: the shard is done."""
     injection = case.inject("committed", "lose the answer", stage=case.stage("committed"))
     case.submit()
     injection.reached()
@@ -224,9 +224,9 @@ def locked(case: Case) -> Any:
 
 
 def sqlite_locked(case: Case) -> None:
-    """Somebody else writes for longer than a lease."""
+    """Another connection holds the write lock for longer than a lease."""
     release, held = in_hand(case)
-    case.extra = (0, 2)  # the sweepers or the heartbeats are first when it ends
+    case.extra = (0, 2)  # the sweepers may run before the heartbeats when the lock is released
     with locked(case):
         release()
         expired = select(Shard.id).where(Shard.id == held["shard"], Shard.lease_until < database_now())

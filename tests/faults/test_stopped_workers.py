@@ -1,4 +1,4 @@
-"""Workers that are stopped and go on too late, services that are asked to end; sweepers, races, wrong clocks."""
+"""Workers that are stopped and continue after their lease, stopped services, sweepers, races, and wrong clocks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from shared.jobs.broker import Broker, sweep
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Shard, ShardState
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import LEASE_SECONDS, Case, signalled
+from tests.faults.harness import LEASE_SECONDS, Case, send_signal
 
 CATALOGUE = Catalogue()
 
 
-def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+def test_no_rows_are_lost_or_duplicated(case: Callable[[], None]) -> None:
     case()
 
 
-# --- stopped, and going on later ---
+# --- workers stopped by SIGSTOP ---
 
 
 def is_late(case: Case, shard: int) -> bool:
-    """Whether the shard's lease has run out."""
+    """Whether the shard's lease has expired."""
     with case.home.database.read() as session:
         found = session.scalar(select(Shard.id).where(Shard.id == shard, Shard.lease_until < database_now()))
     return found is not None
@@ -40,8 +40,8 @@ def attempts_of(case: Case, shard: int) -> int:
 
 
 def stop(case: Case, state: str) -> None:
-    """One that is taken for dead, and isn't, writes nothing any more."""
-    injection = case.inject(state, "stop", stage=case.stage(state), skip=case.passed_over(state))
+    """A worker that continues after its lease has expired writes nothing."""
+    injection = case.inject(state, "stop", stage=case.stage(state), skip=case.passes_before_fault(state))
     job = case.submit()
     stopped = injection.reached()
     try:
@@ -50,11 +50,11 @@ def stop(case: Case, state: str) -> None:
             case.wait_until(lambda: attempts_of(case, stopped["shard"]) == 2)
             if case.draw.random() < 0.5:
                 case.home.wait(lambda: case.home.ended(job))
-        else:  # it holds locks: nobody else can have the shard before it goes on, or its connection breaks
+        else:  # it holds locks: the shard can't be claimed before it continues or its connection breaks
             case.extra = (0, 1)
             case.wait_until(lambda: is_late(case, stopped["shard"]))
     finally:
-        signalled(stopped["pid"], signal.SIGCONT)
+        send_signal(stopped["pid"], signal.SIGCONT)
 
 
 for state in ("computing", "completing", "written", "committing"):
@@ -62,27 +62,29 @@ for state in ("computing", "completing", "written", "committing"):
 
 
 def stop_parent(case: Case) -> None:
-    """The child goes on with the shard in its hand; a message that the parent holds is sent again."""
+    """The child continues its shard; a message that the stopped parent has received is sent again."""
     injection = case.inject("computing", "hold", stage=case.stage("computing"))
     job = case.submit()
     held = injection.reached()
-    signalled(held["parent"], signal.SIGSTOP)
+    send_signal(held["parent"], signal.SIGSTOP)
     try:
         injection.release()
         case.home.wait(lambda: case.home.ended(job))
     finally:
-        signalled(held["parent"], signal.SIGCONT)
+        send_signal(held["parent"], signal.SIGCONT)
 
 
 CATALOGUE.add("parent stopped", stop_parent)
 
 
-# --- the service asked to end ---
+# --- the service is stopped ---
 
 
 def end_with_time(case: Case) -> None:
-    """What a worker holds that is ended in good order is queued again, and the attempt doesn't count."""
-    injection = case.inject("computing", "hold", stage=case.stage("computing"), skip=case.passed_over("computing"))
+    """A worker that is stopped gracefully returns its shard to the queue, and the attempt doesn't count."""
+    injection = case.inject(
+        "computing", "hold", stage=case.stage("computing"), skip=case.passes_before_fault("computing")
+    )
     job = case.submit()
     injection.reached()
     case.home.end()
@@ -91,11 +93,13 @@ def end_with_time(case: Case) -> None:
 
 
 def end_without_time(case: Case, ask: bool) -> None:
-    """As a container is ended whose time is over; or as one is that was never asked."""
-    injection = case.inject("computing", "hold", stage=case.stage("computing"), skip=case.passed_over("computing"))
+    """Kill the service, with or without SIGTERM before, as container runtimes do."""
+    injection = case.inject(
+        "computing", "hold", stage=case.stage("computing"), skip=case.passes_before_fault("computing")
+    )
     case.submit()
     injection.reached()
-    case.extra = (0, 2) if ask else (1, 2)  # both workers may have had a shard
+    case.extra = (0, 2) if ask else (1, 2)  # both workers may have been running a shard
     if ask:
         for process in case.home.started:
             process.send_signal(signal.SIGTERM)
@@ -105,15 +109,15 @@ def end_without_time(case: Case, ask: bool) -> None:
 
 def kill_service(case: Case, processes: list[psutil.Process]) -> None:
     for process in processes:
-        signalled(process.pid, signal.SIGKILL)
+        send_signal(process.pid, signal.SIGKILL)
     for started in case.home.started:
         started.wait()
     case.home.started.clear()
-    case.home.expect_nobody()
+    case.home.expect_no_processes()
 
 
 def kill_supervisors(case: Case) -> None:
-    """Their workers end too."""
+    """Kill the supervisors; their workers exit, too."""
     injection = case.inject("computing", "hold", stage=case.stage("computing"))
     case.submit()
     injection.reached()
@@ -123,10 +127,10 @@ def kill_supervisors(case: Case) -> None:
 
 
 def end_worker(case: Case) -> None:
-    """SIGTERM to Celery's process: it ends its shard, and the supervisor starts another."""
+    """Send SIGTERM to Celery's process: it finishes its shard, and the supervisor starts a new worker."""
     injection = case.inject("computing", "hold", stage=case.stage("computing"))
     case.submit()
-    signalled(injection.reached()["parent"], signal.SIGTERM)
+    send_signal(injection.reached()["parent"], signal.SIGTERM)
     injection.release()
 
 
@@ -141,7 +145,7 @@ CATALOGUE.add("SIGTERM to a worker", end_worker)
 
 
 def many_sweepers(case: Case) -> None:
-    """Beside the two of the service three more, that look after jobs all the time and send all that they can."""
+    """Run three more sweepers, which sweep all the time and send as many messages as they can."""
     home, done = case.home, threading.Event()
     assert home.redis
     url = home.redis.url
@@ -171,7 +175,7 @@ CATALOGUE.add("five sweepers", many_sweepers)
 
 
 def race(case: Case) -> None:
-    """The last two shards of a stage end at the same moment: the next stage begins once."""
+    """The last two shards of a stage end at the same moment: the next stage starts once."""
     stage = {"top9": "search", "occlusion": case.draw.choice(("sweep", "draw"))}[case.kind]
     both = [case.inject("completing", "hold", stage=stage) for _ in range(2)]
     case.submit(shards=2)
@@ -185,7 +189,7 @@ CATALOGUE.add("two last shards", race, kinds=("top9", "occlusion"))
 
 
 def wrong_clocks(case: Case) -> None:
-    """One worker lives an hour ahead, the other one behind."""
+    """The clock of one worker is an hour ahead, the other one an hour behind."""
     case.home.end()
     case.faults += 2
     case.home.serve(clocks=(3600, -3600))
@@ -199,7 +203,7 @@ def wrong_clocks(case: Case) -> None:
 
 
 def database_clock(case: Case) -> None:
-    """The database's clock jumps an hour ahead: all leases have run out, and their holders still work."""
+    """The database's clock jumps an hour ahead, so that all leases expire while their workers still run."""
     injection = case.inject("completing", "hold", stage=case.stage("completing"))
     case.submit()
     held = injection.reached()
@@ -207,7 +211,7 @@ def database_clock(case: Case) -> None:
     with case.home.database.read() as session:
         running = session.scalars(select(Shard.id).where(Shard.state == ShardState.RUNNING)).all()
 
-    def jumped() -> bool:  # more than once, since a heartbeat may be faster than the sweepers
+    def jumped() -> bool:  # repeated, since a heartbeat may renew the lease before a sweeper runs
         with case.home.database.write() as session:
             late = update(Shard).where(
                 Shard.id.in_(running), Shard.state == ShardState.RUNNING, Shard.attempt == 1

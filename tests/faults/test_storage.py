@@ -1,4 +1,4 @@
-"""Stores that are full or read-only; artifacts that are deleted or changed behind our back."""
+"""Full and read-only stores; artifacts that are deleted or changed while a job runs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sqlalchemy import select
 from shared.database.networks import Checkpoint, CheckpointKind
 from shared.jobs.tables import JobState, Shard
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import FIRST_RUN, Case, signalled
+from tests.faults.harness import FIRST_RUN, Case, send_signal
 from tests.faults.servers import Storage
 
 CATALOGUE = Catalogue()
 
 
-def test_nothing_is_lost_or_doubled(case: Callable[[], None]) -> None:
+def test_no_rows_are_lost_or_duplicated(case: Callable[[], None]) -> None:
     case()
 
 
 def failed_with(case: Case, job: int, words: str) -> None:
-    """Wait until the job has failed, with these words in its error and at the first attempt."""
+    """Wait until the job has failed at the first attempt, with this text in its error."""
     case.home.wait(lambda: case.home.ended(job))
     row = case.home.job(job)
     assert row.state == JobState.FAILED, case.events()
@@ -37,7 +37,7 @@ def storage_of(case: Case) -> Storage:
     """The store's own disk."""
     assert case.home.storage
     if not case.home.storage.mounted:
-        pytest.skip("mounting a disk isn't permitted here: limits of files stand for it in the acceptance tests")
+        pytest.skip("mounting isn't permitted; the acceptance tests limit the file size instead")
     return case.home.storage
 
 
@@ -82,7 +82,7 @@ def delete(file: Path) -> None:
 
 
 def change(file: Path) -> None:
-    """Somewhere in its second half."""
+    """Change a byte in the second half of the file."""
     content = bytearray(file.read_bytes())
     place = len(content) * 3 // 4
     content[place] ^= 0x55
@@ -90,15 +90,17 @@ def change(file: Path) -> None:
 
 
 def needed_later(case: Case) -> Path:
-    """Let a job come to where it has left a file that it needs again, and hold it; the shard that needs the file
-    is claimed, or will be again."""
+    """Hold a job after it has written a file that it will read later; returns the file.
+
+    The shard that reads the file is claimed, or will be claimed again.
+    """
     stage = {"top9": "select", "occlusion": "finish", "train": "train"}[case.kind]
-    if case.kind == "train":  # in its second epoch or third; it goes on from the state of the one before
+    if case.kind == "train":  # in its second or third epoch; it resumes from the state of the epoch before
         killed = case.inject("computing", "kill child", stage=stage, skip=case.draw.randrange(7, 15))
-        case.extra = (0, 0)  # retried: its attempts count from the beginning
+        case.extra = (0, 0)  # the retry resets the number of attempts
     held = case.inject("claimed", "hold", stage=stage, skip=0)
     if case.kind == "train":
-        # The first to claim is let go, and killed later; the one that goes on is held in its place.
+        # The first worker to claim is released and killed later; the worker of the next attempt is held instead.
         job = case.submit()
         held.reached()
         second = case.inject("claimed", "hold", stage=stage)
@@ -122,7 +124,7 @@ def needed_later(case: Case) -> Path:
 
 
 def artifact(case: Case, harm: Callable[[Path], None], says: str) -> None:
-    """The job says what is wrong, and makes no result of it; when all is as it was it can be tried again."""
+    """The job fails with an error and no results; once the file is restored, it can be retried."""
     file = needed_later(case)
     content = file.read_bytes()
     harm(file)
@@ -140,12 +142,12 @@ def artifact(case: Case, harm: Callable[[Path], None], says: str) -> None:
 
 
 def weights(case: Case, harm: Callable[[Path], None], says: str) -> None:
-    """The same of the weights of a network that is analysed."""
+    """Do the same with the weights of the network that is analysed."""
     with case.home.database.read() as session:
         query = select(Checkpoint.path).where(Checkpoint.job_id == FIRST_RUN, Checkpoint.kind == "best")
         file = case.home.store / session.scalars(query).one()
-    for worker in case.home.children():  # which have the network in their memory
-        signalled(worker.pid, signal.SIGKILL)
+    for worker in case.home.children():  # they have the network in memory
+        send_signal(worker.pid, signal.SIGKILL)
     content = file.read_bytes()
     case.faults += 1
     harm(file)
@@ -159,7 +161,7 @@ def weights(case: Case, harm: Callable[[Path], None], says: str) -> None:
 
 
 def changed_before(case: Case) -> None:
-    """A file is damaged that a later job makes again: it is made good."""
+    """A damaged file is repaired when a later job writes the same content."""
     with case.home.database.read() as session:
         query = select(Checkpoint.path).where(Checkpoint.job_id == FIRST_RUN, Checkpoint.kind == "best")
         file = case.home.store / session.scalars(query).one()

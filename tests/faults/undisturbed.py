@@ -1,8 +1,6 @@
-"""One process, one shard after the other, without Redis, supervisor or rivals: what nothing can disturb.
+"""Run all queued shards one after the other in one process, without Redis, supervisor and other workers.
 
-    python -m tests.faults.undisturbed
-
-does all that is queued on the home of the settings.
+python -m tests.faults.undisturbed
 """
 
 from __future__ import annotations

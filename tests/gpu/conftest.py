@@ -1,10 +1,10 @@
-"""The vision code on a GPU, against the CPU.
+"""Tests of the library on a GPU compared with the CPU.
 
-Each test runs on a device that is pretended (``tests.pretended_device``), and on a CUDA device if there is one. So
-none of this is first run on the day when a card is at hand. The CPU by itself has its tests elsewhere.
+Each test runs on a fake CUDA device (``tests.pretended_device``), so that the code is tested without a GPU, and on
+a real CUDA device if there is one. Tests of the CPU alone are elsewhere.
 
-Nothing here needs a database, or more than torch, torchvision, NumPy, Pillow, safetensors and pydantic. Where what
-the other tests need isn't installed: ``python -m pytest --confcutdir tests/gpu --numprocesses 0 tests/gpu``.
+The tests need no database, and only torch, torchvision, NumPy, Pillow, safetensors and pydantic. If the packages
+of the other tests are not installed, run ``python -m pytest --confcutdir tests/gpu --numprocesses 0 tests/gpu``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test draws the same tensors whatever ran before it."""
+    """Seed torch before each test, so that the order of tests doesn't matter."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip(REASON)
     torch.manual_seed(0)
@@ -33,16 +33,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(params=["pretended", CUDA])
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
-    """Where to compute."""
-    with _device(request.param) as found:
-        yield found.device
+    """The fake or real CUDA device."""
+    with _device(request.param) as device:
+        yield device.device
 
 
 @pytest.fixture(params=["pretended", CUDA])
 def gpu(request: pytest.FixtureRequest) -> Iterator[Device]:
-    """A device with a memory of its own."""
-    with _device(request.param) as found:
-        yield found
+    """The same, with methods to measure and limit its memory."""
+    with _device(request.param) as device:
+        yield device
 
 
 def _device(name: str) -> Device:

@@ -1,4 +1,4 @@
-"""Devices to test on, and what they have in common with a limited one."""
+"""Fake and real CUDA devices for tests, with methods to measure and limit their memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.pretended_device import PretendedDevice
 
 Size = TypeVar("Size")
 
-REASON = "left out: there is no CUDA device"
+REASON = "there is no CUDA device"
 
 
 class Device:
-    """A device for as long as a test takes."""
+    """A CUDA device for one test; ``pretended`` is None for a real device."""
 
     def __init__(self, device: torch.device, pretended: PretendedDevice | None) -> None:
         self.device, self.pretended = device, pretended
@@ -38,12 +38,12 @@ class Device:
             torch.cuda.empty_cache()
 
     def scaled(self, small: Size, large: Size) -> Size:
-        """``large`` on a real device."""
+        """Return ``large`` on a real device and ``small`` on the fake one."""
         return large if self.pretended is None else small
 
     @contextmanager
     def measured(self) -> Iterator[Peak]:
-        """Bytes that are allocated, and reserved, at once within, beyond what there was before."""
+        """Measure the peak of allocated and reserved bytes in the ``with`` block, beyond those at its start."""
         gc.collect()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -53,11 +53,11 @@ class Device:
         peak.reserved = torch.cuda.max_memory_reserved() - peak.reserved
 
     @contextmanager
-    def limited(self, more: float) -> Iterator[None]:
-        """Within, the process gets so many bytes beyond those that it has."""
+    def limited(self, additional: float) -> Iterator[None]:
+        """Limit the process to ``additional`` bytes beyond those reserved now."""
         gc.collect()
         torch.cuda.empty_cache()
-        limit = torch.cuda.memory_reserved() + int(more)
+        limit = torch.cuda.memory_reserved() + int(additional)
         if self.pretended is not None:
             self.pretended.limit = limit
         else:
@@ -73,7 +73,7 @@ class Device:
 
 
 class Peak:
-    """See ``Device.measured``."""
+    """The result of ``Device.measured``."""
 
     def __init__(self, allocated: int, reserved: int) -> None:
         self.allocated, self.reserved = allocated, reserved

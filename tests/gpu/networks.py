@@ -1,4 +1,4 @@
-"""Small networks and images, the same each time."""
+"""Small networks and reproducible random images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CLASSES = 5
 
 
 class Residual(nn.Module):
-    """A small ResNet: sums, strides, batch normalisation."""
+    """A small ResNet with sums, strides and batch normalisation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def _built(name: str, size: int) -> nn.Module:
 
 
 def network(name: str, size: int, device: torch.device | str = "cpu") -> nn.Module:
-    """A network in evaluation mode, its weights drawn on the CPU."""
+    """Build a network in evaluation mode with random weights that are generated on the CPU."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)
         model = _built(name, size)
@@ -59,12 +59,12 @@ def network(name: str, size: int, device: torch.device | str = "cpu") -> nn.Modu
 
 
 def convolutions(model: nn.Module) -> list[str]:
-    """Module paths."""
+    """Return the module paths of all convolutions."""
     return [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)]
 
 
 def pictures(count: int, size: int, seed: int = 0) -> np.ndarray:
-    """uint8 [count, size, size, 3]: coarse and fine noise, so that units differ in how much they fire."""
+    """Generate images of coarse and fine noise, uint8 [count, size, size, 3], which activate units differently."""
     drawn = np.random.default_rng(seed)
     coarse = drawn.integers(0, 200, (count, -(-size // 8), -(-size // 8), 3)).repeat(8, 1).repeat(8, 2)
     fine = drawn.integers(0, 56, (count, size, size, 3))
@@ -72,7 +72,10 @@ def pictures(count: int, size: int, seed: int = 0) -> np.ndarray:
 
 
 def batches(images: np.ndarray, batch: int, start: int = 0, stop: int | None = None) -> list[Batch]:
-    """Images ``start`` to ``stop``, in batches filled up with black; ids and labels are those of the whole."""
+    """Split the images ``start`` to ``stop`` into batches padded with black images.
+
+    Ids and labels are those of the full sequence.
+    """
     stop = len(images) if stop is None else stop
     sources = [ImageSource(10 * number + 3, Path(), number % CLASSES) for number in range(len(images))]
     found = []

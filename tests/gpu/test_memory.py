@@ -1,4 +1,4 @@
-"""What a worker's process holds on the device between two shards."""
+"""Device memory that a worker process holds between two shards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.memory import give_back
 
 
 def shards(device: torch.device) -> None:
-    """A search that gets through, a training epoch, and a search that fails."""
+    """Run a search that succeeds, a training epoch, and a search that fails."""
     model = network("zfnet", 64, device)
     search(model, {"features.6": range(8)}, batches(pictures(16, 64), 8), device=device)
     epoch(trainer_on(device))
@@ -26,18 +26,18 @@ def shards(device: torch.device) -> None:
         raise AssertionError("there is no such unit")
 
 
-def test_nothing_is_held_from_one_shard_to_the_next(gpu: Device) -> None:
+def test_no_tensors_stay_on_the_device_after_a_shard(gpu: Device) -> None:
     give_back()
     if gpu.pretended is None:
         small = torch.ones(64, 64, device=gpu.device)
         torch.nn.functional.conv2d(small[None, None] @ small, small[None, None, :3, :3]).sum().item()
         give_back()
     before = torch.cuda.memory_reserved()
-    gc.disable()  # it comes when it likes
+    gc.disable()  # a collection at a random time would hide leaks
     try:
         shards(gpu.device)
         give_back()
     finally:
         gc.enable()
-    # Libraries keep a workspace for as long as the process lives.
+    # CUDA libraries keep a workspace until the process exits.
     assert torch.cuda.memory_reserved() - before <= (0 if gpu.pretended else 2**26)

@@ -1,4 +1,4 @@
-"""Occlusion sweeps."""
+"""Occlusion sweeps on a GPU."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def arrays(maps: OcclusionMaps) -> list[np.ndarray]:
     return [maps.activation, maps.probability, maps.classes, maps.computed, numbers]
 
 
-def bits(found: list[OcclusionMaps]) -> list[bytes]:
-    return [array.tobytes() for maps in found for array in arrays(maps)]
+def bits(actual: list[OcclusionMaps]) -> list[bytes]:
+    return [array.tobytes() for maps in actual for array in arrays(maps)]
 
 
-def assert_close(found: list[OcclusionMaps], wanted: list[OcclusionMaps]) -> None:
-    for one, other in zip(found, wanted, strict=True):
+def assert_close(actual: list[OcclusionMaps], expected: list[OcclusionMaps]) -> None:
+    for one, other in zip(actual, expected, strict=True):
         assert (one.unit, one.clear_class) == (other.unit, other.clear_class)
         np.testing.assert_array_equal(one.computed, other.computed)
         activation = 1e-4 * float(other.activation.max())
@@ -58,48 +58,49 @@ def assert_close(found: list[OcclusionMaps], wanted: list[OcclusionMaps]) -> Non
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["zfnet", "residual"])
-def test_maps_are_those_of_the_cpu(device: torch.device, name: str, engine: str) -> None:
+def test_maps_equal_those_of_the_cpu(device: torch.device, name: str, engine: str) -> None:
     assert_close(run(sweep_of(name, engine, device, target=2)), run(sweep_of(name, engine, "cpu", target=2)))
 
 
 @pytest.mark.parametrize("fill", get_args(Fill))
-def test_every_filling(device: torch.device, fill: Fill) -> None:
-    found, wanted = (run(sweep_of("zfnet", "full", where, fill=fill, unit=3), 1) for where in (device, "cpu"))
-    assert_close(found, wanted)
+def test_maps_of_every_fill_equal_those_of_the_cpu(device: torch.device, fill: Fill) -> None:
+    actual, expected = (run(sweep_of("zfnet", "full", where, fill=fill, unit=3), 1) for where in (device, "cpu"))
+    assert_close(actual, expected)
 
 
-def test_approximate_maps_are_those_of_the_cpu(device: torch.device) -> None:
-    """Another choice of what to compute would need a map that is on the verge of its tolerance."""
+def test_approximate_maps_equal_those_of_the_cpu(device: torch.device) -> None:
+    """Rounding could change which positions are computed only if an error estimate were close to the tolerance."""
     grid = Grid(54, 18, 3)
-    found, wanted = (
+    actual, expected = (
         run(sweep_of("residual", "incremental", where, grid, tolerance=0.5), 1) for where in (device, "cpu")
     )
-    assert not found[0].computed.all()
-    assert_close(found, wanted)
-    assert found[0].error == pytest.approx(wanted[0].error, rel=0.05, abs=1e-3)
+    assert not actual[0].computed.all()
+    assert_close(actual, expected)
+    assert actual[0].error == pytest.approx(expected[0].error, rel=0.05, abs=1e-3)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_same_sweep_gives_the_same_bits(device: torch.device, engine: str) -> None:
+def test_repeated_sweeps_are_bitwise_equal(device: torch.device, engine: str) -> None:
     sweep = sweep_of("zfnet", engine, device)
-    found = bits(run(sweep))
-    assert bits(run(sweep_of("zfnet", engine, device))) == found
+    actual = bits(run(sweep))
+    assert bits(run(sweep_of("zfnet", engine, device))) == actual
     alone = [sweep.run(pixels_of(2)[number : number + 1], [number])[0] for number in range(2)]
-    assert bits(alone) == found
+    assert bits(alone) == actual
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_memory_is_kept(gpu: Device, engine: str) -> None:
-    """Of what is computed; cuDNN's workspaces, of which nobody is told beforehand, come on top of it."""
+def test_a_sweep_stays_within_its_memory(gpu: Device, engine: str) -> None:
+    """The limit is for tensors. cuDNN's workspaces, whose size can't be known in advance, are allowed in
+    addition."""
     grid = Grid(96, 24, 24)
     made = sweep_of("zfnet", engine, gpu.device, grid).engine
-    for images in (2, 5):  # that fit as closely as may be
+    for images in (2, 5):  # numbers of images that just fit
         memory = max(2 * images * made.bytes_of_clear(), 4 * made.bytes_of_place())
         sweep = sweep_of("zfnet", engine, gpu.device, grid, memory=memory)
         assert sweep.at_once > 1
         assert sweep.images_at_once >= images
         if gpu.pretended is None:
-            run(sweep, images)  # the libraries take memory of their own
+            run(sweep, images)  # allocates the workspaces of the libraries
         with gpu.measured() as peak:
             run(sweep, images)
         assert peak.allocated <= memory + (0 if gpu.pretended else WORKSPACE)
@@ -109,17 +110,17 @@ WORKSPACE = 2**25
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_when_memory_runs_out_fewer_images_run_at_once(gpu: Device, engine: str) -> None:
+def test_when_memory_runs_out_a_sweep_runs_fewer_images_at_once(gpu: Device, engine: str) -> None:
     smaller: list[int] = []
     options = {"memory": 2**28, "together": 3, "on_smaller": smaller.append}
-    grid = Grid(*gpu.scaled((64, 16, 6), (224, 32, 12)))  # a device gives out no less than 20 MiB at a time
+    grid = Grid(*gpu.scaled((64, 16, 6), (224, 32, 12)))  # the CUDA allocator reserves at least 20 MiB at a time
     sweep = sweep_of("zfnet", engine, gpu.device, grid, **options)
     at_once = sweep.at_once
     run(sweep, 1)
     with gpu.measured() as peak:
-        wanted = run(sweep, 1)
+        expected = run(sweep, 1)
     assert not smaller
     with gpu.limited(0.6 * peak.reserved):
-        found = run(sweep, 1)
+        actual = run(sweep, 1)
     assert smaller[0] == at_once // 2
-    assert_close(found, wanted)
+    assert_close(actual, expected)

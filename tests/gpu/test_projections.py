@@ -1,4 +1,4 @@
-"""Projections: windows along a chain, and whole graphs."""
+"""Projections on a GPU, through windows along a chain and through whole graphs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from unitscope.projection.windows import WindowProjector
 from unitscope.search.search import observe
 from unitscope.vocabulary import ProjectionMethod as Method
 
-MANY = 10**6  # units that an image serves: it is run forward as a whole
-ROADS = {  # network, image size, layer, units that each image serves; None: the whole graph
+MANY = 10**6  # so many units per image that the whole image is run forward
+ROADS = {  # network, image size, layer, units per image; None: the whole graph
     "windows, images as a whole": ("zfnet-paper", 64, "features.8", MANY),
     "windows alone": ("zfnet-paper", 80, "features.4", 1),
     "windows, batch normalisation": ("cifar-cnn", 32, "features.9", 1),
@@ -36,13 +36,13 @@ def projector_of(road: str, method: Method, device: torch.device | str, ids: Seq
     model = network(name, size, device)
     if served is None:
         return GraphProjector(Deconvnet(model, layer, method), device)
-    found = projector_for(model, layer, size, method, dict.fromkeys(ids, served), device)
-    assert isinstance(found, WindowProjector)
-    return found
+    projector = projector_for(model, layer, size, method, dict.fromkeys(ids, served), device)
+    assert isinstance(projector, WindowProjector)
+    return projector
 
 
 def requests_of(road: str) -> tuple[list[np.ndarray], Requests]:
-    """Images, and units at random places of them, the corners among them."""
+    """Return images and requests for units at random positions, including the corners."""
     name, size, layer, _ = ROADS[road]
     pixels = list(pictures(IMAGES, size))
     shape: list[tuple[int, ...]] = []
@@ -57,35 +57,35 @@ def requests_of(road: str) -> tuple[list[np.ndarray], Requests]:
     return pixels, Requests(units, chosen, chosen + 100, rows, cols)
 
 
-def bits(found: dict[int, Projection]) -> dict[int, tuple[bytes, int, int, float]]:
-    return {n: (p.values.tobytes(), p.top, p.left, p.activation) for n, p in found.items()}
+def bits(projections: dict[int, Projection]) -> dict[int, tuple[bytes, int, int, float]]:
+    return {n: (p.values.tobytes(), p.top, p.left, p.activation) for n, p in projections.items()}
 
 
 @pytest.mark.parametrize("road", ROADS)
 @pytest.mark.parametrize("method", METHODS)
-def test_projections_are_those_of_the_cpu(device: torch.device, method: Method, road: str) -> None:
+def test_projections_equal_those_of_the_cpu(device: torch.device, method: Method, road: str) -> None:
     pixels, requests = requests_of(road)
-    found = dict(projector_of(road, method, device, requests.ids.tolist()).project(pixels, requests))
+    projections = dict(projector_of(road, method, device, requests.ids.tolist()).project(pixels, requests))
     wanted = dict(projector_of(road, method, "cpu", requests.ids.tolist()).project(pixels, requests))
-    assert sorted(found) == sorted(wanted) == list(range(REQUESTS))
+    assert sorted(projections) == sorted(wanted) == list(range(REQUESTS))
     largest = max(abs(projection.activation) for projection in wanted.values())
     close = 0
-    for number, projection in found.items():
+    for number, projection in projections.items():
         expected = wanted[number]
         assert (projection.top, projection.left) == (expected.top, expected.left)
         assert projection.activation == pytest.approx(expected.activation, rel=1e-4, abs=1e-5 * largest)
-        # An activation near zero is the rounded sum of larger terms, and scales its projection.
+        # An activation near zero has a large relative rounding error, and scales its projection.
         cancelled = max(1.0, 0.1 * largest / max(abs(expected.activation), 1e-12))
         allowed = 1e-4 * cancelled * np.abs(expected.values).max() + 1e-12
         close += bool((np.abs(projection.values - expected.values) <= allowed).all())
-    # Where two places of a pooling's window differ by less than rounding, the switch may fall on either.
+    # Where the two largest values of a pooling window are equal up to rounding, the switch may differ.
     assert close >= 0.9 * REQUESTS
 
 
 @pytest.mark.parametrize("road", ROADS)
-def test_the_same_projections_have_the_same_bits(device: torch.device, road: str) -> None:
-    """Pooling windows overlap: whoever adds them up in another order each time is found out. Nor do the bits
-    depend on what else is projected."""
+def test_repeated_projections_are_bitwise_equal(device: torch.device, road: str) -> None:
+    """Also if other projections are computed in the same call. Pooling windows overlap, so that a changing order
+    of summation would show."""
     pixels, requests = requests_of(road)
     projector = projector_of(road, "deconvnet", device, requests.ids.tolist())
     first = bits(dict(projector.project(pixels, requests)))
@@ -93,4 +93,6 @@ def test_the_same_projections_have_the_same_bits(device: torch.device, road: str
     assert bits(dict(again.project(pixels, requests))) == first
     some = np.arange(REQUESTS - 1, 0, -3)
     alone = bits(dict(again.project(pixels, requests.at(some))))
-    assert {int(some[place]): found for place, found in alone.items()} == {n: first[n] for n in some.tolist()}
+    assert {int(some[place]): projections for place, projections in alone.items()} == {
+        n: first[n] for n in some.tolist()
+    }

@@ -1,4 +1,4 @@
-"""Searches."""
+"""Searches on a GPU."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZE, IMAGES, BATCH, TOP = 64, 33, 4, 5
 ROUNDING = 1e-4
 
 
-def found_on(
+def search_on(
     device: torch.device | str, images: np.ndarray, start: int = 0, stop: int | None = None, **options: Any
 ) -> dict[str, LayerSearch]:
     model = network("zfnet", SIZE, device)
@@ -36,27 +36,27 @@ def found_on(
 
 
 @cache
-def wanted_rows() -> dict[str, LayerSearch]:
-    """What the CPU finds."""
-    return found_on("cpu", pictures(IMAGES, SIZE))
+def expected_rows() -> dict[str, LayerSearch]:
+    """The results of the CPU."""
+    return search_on("cpu", pictures(IMAGES, SIZE))
 
 
-def rankings(found: LayerSearch) -> dict[str, TopActivations]:
-    assert found.bottom is not None
-    return {"top": found.top, "bottom": found.bottom, **{f"class {k}": v for k, v in found.by_class.items()}}
+def rankings(actual: LayerSearch) -> dict[str, TopActivations]:
+    assert actual.bottom is not None
+    return {"top": actual.top, "bottom": actual.bottom, **{f"class {k}": v for k, v in actual.by_class.items()}}
 
 
-def bits(found: dict[str, LayerSearch]) -> dict[str, bytes]:
+def bits(actual: dict[str, LayerSearch]) -> dict[str, bytes]:
     return {
         f"{path} {name} {place}": array.tobytes()
-        for path, layer in found.items()
+        for path, layer in actual.items()
         for name, ranking in rankings(layer).items()
         for place, array in enumerate(astuple(ranking))
-    } | {f"{path} maxima": layer.maxima.tobytes() for path, layer in found.items()}
+    } | {f"{path} maxima": layer.maxima.tobytes() for path, layer in actual.items()}
 
 
 class Maps:
-    """The maps of all images, which tell whether two places or images are as good as one another."""
+    """The feature maps of all images, to determine whether two positions or images have equal activations."""
 
     def __init__(self, path: str, units: list[int], images: np.ndarray) -> None:
         seen: list[torch.Tensor] = []
@@ -70,65 +70,67 @@ class Maps:
         return float(self.maps[(image_id - 3) // 10, unit, row, col])
 
 
-def assert_same_rows(found: TopActivations, wanted: TopActivations, maps: Maps, sign: int) -> None:
-    """The same images and places, but for those that fire as much to rounding; activations to rounding."""
+def assert_same_rows(actual: TopActivations, expected: TopActivations, maps: Maps, sign: int) -> None:
+    """Check that activations agree up to rounding, and images and positions agree except for ties up to
+    rounding."""
     scale = max(float(np.abs(maps.maps).max()) * 0.01, 1e-6)
-    known = wanted.image != NO_IMAGE
-    assert (known == (found.image != NO_IMAGE)).mean() > 0.999  # a unit may be just above zero
-    known &= found.image != NO_IMAGE
+    known = expected.image != NO_IMAGE
+    assert (known == (actual.image != NO_IMAGE)).mean() > 0.999  # rounding may lift a unit just above zero
+    known &= actual.image != NO_IMAGE
     np.testing.assert_allclose(
-        found.activation[known], wanted.activation[known], rtol=ROUNDING, atol=ROUNDING * scale
+        actual.activation[known], expected.activation[known], rtol=ROUNDING, atol=ROUNDING * scale
     )
-    same = (found.image == wanted.image) & (found.row == wanted.row) & (found.col == wanted.col)
+    same = (actual.image == expected.image) & (actual.row == expected.row) & (actual.col == expected.col)
     assert same[known].mean() > 0.98
     for unit, rank in zip(*(known & ~same).nonzero(), strict=True):
-        place = (int(a[unit, rank]) for a in (found.image, found.row, found.col))
+        place = (int(a[unit, rank]) for a in (actual.image, actual.row, actual.col))
         there = sign * maps.value(unit, *place)
-        assert there == pytest.approx(float(wanted.activation[unit, rank]), rel=2 * ROUNDING, abs=ROUNDING * scale)
+        assert there == pytest.approx(
+            float(expected.activation[unit, rank]), rel=2 * ROUNDING, abs=ROUNDING * scale
+        )
 
 
-def test_rows_are_those_of_the_cpu(device: torch.device) -> None:
+def test_rows_equal_those_of_the_cpu(device: torch.device) -> None:
     images = pictures(IMAGES, SIZE)
-    found, wanted = found_on(device, images), wanted_rows()
-    for path, units in ((p, found[p].maxima.shape[1]) for p in found):
+    actual, expected = search_on(device, images), expected_rows()
+    for path, units in ((p, actual[p].maxima.shape[1]) for p in actual):
         maps = Maps(path, [30, 7, 7, 12, 0] if units == 5 else list(range(units)), images)
-        np.testing.assert_allclose(found[path].maxima, wanted[path].maxima, rtol=ROUNDING, atol=ROUNDING)
-        assert set(found[path].by_class) == set(wanted[path].by_class)
-        for name, ranking in rankings(found[path]).items():
+        np.testing.assert_allclose(actual[path].maxima, expected[path].maxima, rtol=ROUNDING, atol=ROUNDING)
+        assert set(actual[path].by_class) == set(expected[path].by_class)
+        for name, ranking in rankings(actual[path]).items():
             sign = -1 if name == "bottom" else 1
-            assert_same_rows(ranking, rankings(wanted[path])[name], maps, sign)
+            assert_same_rows(ranking, rankings(expected[path])[name], maps, sign)
 
 
-def test_statistics_are_those_of_the_cpu(device: torch.device) -> None:
+def test_statistics_equal_those_of_the_cpu(device: torch.device) -> None:
     images = pictures(IMAGES, SIZE)
-    found, wanted = found_on(device, images), wanted_rows()
-    for path in found:
-        for one, other in zip(*(unit_statistics(s[path].maxima) for s in (found, wanted)), strict=True):
+    actual, expected = search_on(device, images), expected_rows()
+    for path in actual:
+        for one, other in zip(*(unit_statistics(s[path].maxima) for s in (actual, expected)), strict=True):
             assert one.images == other.images == IMAGES
             assert abs(one.fired_share - other.fired_share) <= 1 / IMAGES
             numbers = [(s.mean, s.minimum, s.maximum, *s.quantiles) for s in (one, other)]
             np.testing.assert_allclose(*numbers, rtol=ROUNDING, atol=ROUNDING)
 
 
-def test_the_same_search_gives_the_same_bits(device: torch.device) -> None:
+def test_repeated_searches_are_bitwise_equal(device: torch.device) -> None:
     images = pictures(IMAGES, SIZE)
-    assert bits(found_on(device, images)) == bits(found_on(device, images))
+    assert bits(search_on(device, images)) == bits(search_on(device, images))
 
 
-def test_the_bits_do_not_depend_on_the_number_of_shards(device: torch.device) -> None:
-    """Which begin where batches do."""
+def test_results_do_not_depend_on_the_number_of_shards(device: torch.device) -> None:
+    """Shards start at batch boundaries."""
     images = pictures(IMAGES, SIZE)
     bounds = [*(np.linspace(0, IMAGES // BATCH, 6).astype(int) * BATCH)[:-1].tolist(), IMAGES]
-    parts = [found_on(device, images, *pair) for pair in pairwise(bounds)]
+    parts = [search_on(device, images, *pair) for pair in pairwise(bounds)]
     merged = {path: LayerSearch.merged([part[path] for part in parts]) for path in parts[0]}
-    assert bits(merged) == bits(found_on(device, images))
+    assert bits(merged) == bits(search_on(device, images))
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_of_equal_maxima_the_first_row_and_column_counts(
-    device: torch.device, layout: torch.memory_format
-) -> None:
-    """As on the CPU, whatever the kernel: rows name a place, and a pooling its switch."""
+def test_equal_maxima_give_the_first_row_and_column(device: torch.device, layout: torch.memory_format) -> None:
+    """The same position must be found as on the CPU, for the rows of a search and for the switches of a
+    pooling."""
     drawn = np.random.default_rng(0)
     maps = torch.from_numpy(drawn.integers(-2, 3, (6, 40, 37, 29)).astype(np.float32))
     maps[0], maps[1] = 0.0, float("-inf")
@@ -136,9 +138,9 @@ def test_of_equal_maxima_the_first_row_and_column_counts(
     maxima, places = strongest(maps.to(device, memory_format=layout))
     flat = maps.flatten(2).numpy()
     np.testing.assert_array_equal(maxima.cpu().numpy(), flat.max(2))
-    # Of several NaN nobody asks for the first: the search refuses them.
-    wanted, at = flat.argmax(2), places.cpu().numpy()
-    np.testing.assert_array_equal(np.delete(at, 2, 0), np.delete(wanted, 2, 0))
+    # The position of the first NaN doesn't matter, since the search raises an error for NaN.
+    expected, at = flat.argmax(2), places.cpu().numpy()
+    np.testing.assert_array_equal(np.delete(at, 2, 0), np.delete(expected, 2, 0))
     pooled, switches = nn.functional.max_pool2d(
         maps.to(device, memory_format=layout), 3, 2, padding=1, return_indices=True
     )
@@ -148,7 +150,7 @@ def test_of_equal_maxima_the_first_row_and_column_counts(
     np.testing.assert_array_equal(switches.cpu()[known].numpy(), where[known].numpy())
 
 
-def test_what_is_not_finite_is_found(device: torch.device) -> None:
+def test_activations_that_are_not_finite_are_detected(device: torch.device) -> None:
     model = network("zfnet", SIZE, device)
     with torch.no_grad():
         model.features[0].weight[5] = float("nan")
@@ -156,18 +158,18 @@ def test_what_is_not_finite_is_found(device: torch.device) -> None:
         search(model, {"features.0": range(64)}, batches(pictures(3, SIZE), 4), device=device)
 
 
-def test_every_batch_arrives_whole(device: torch.device) -> None:
-    """While many are queued, each in memory that the one before it has left."""
+def test_queued_batches_are_not_overwritten(device: torch.device) -> None:
+    """Many batches are queued, each in memory that an earlier one has freed."""
     upload = Uploader(device, (0.4, 0.5, 0.6), (0.2, 0.3, 0.4))
     many = [torch.from_numpy(pictures(4, 96, seed)).permute(0, 3, 1, 2) for seed in range(24)]
     with torch.inference_mode():
         sums = [upload(pixels).double().sum((0, 2, 3)) for pixels in many]
-        for pixels, found in zip(many, sums, strict=True):
-            wanted = to_input(pixels, "cpu", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)).double().sum((0, 2, 3))
-            np.testing.assert_allclose(found.cpu().numpy(), wanted.numpy(), rtol=1e-5)
+        for pixels, actual in zip(many, sums, strict=True):
+            expected = to_input(pixels, "cpu", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)).double().sum((0, 2, 3))
+            np.testing.assert_allclose(actual.cpu().numpy(), expected.numpy(), rtol=1e-5)
 
 
-def test_when_memory_runs_out_fewer_images_run_at_once(gpu: Device) -> None:
+def test_when_memory_runs_out_a_search_runs_fewer_images_at_once(gpu: Device) -> None:
     count = gpu.scaled(64, 512)
     images = pictures(count, SIZE)
     model = network("zfnet", SIZE, gpu.device)
@@ -177,14 +179,14 @@ def test_when_memory_runs_out_fewer_images_run_at_once(gpu: Device) -> None:
     def run(**options: Any) -> dict[str, LayerSearch]:
         return search(model, layers, batched, TOP, gpu.device, **options)
 
-    run()  # the libraries take memory of their own
+    run()  # allocates the workspaces of the libraries
     with gpu.measured() as peak:
-        wanted = run()
+        expected = run()
     smaller: list[int] = []
     with gpu.limited(0.6 * peak.reserved):
-        found = run(on_smaller=smaller.append)
+        actual = run(on_smaller=smaller.append)
     assert smaller
     assert smaller[0] == count // 2
     for path in layers:
-        np.testing.assert_allclose(found[path].maxima, wanted[path].maxima, rtol=ROUNDING, atol=ROUNDING)
-        assert (found[path].top.image == wanted[path].top.image).mean() > 0.98
+        np.testing.assert_allclose(actual[path].maxima, expected[path].maxima, rtol=ROUNDING, atol=ROUNDING)
+        assert (actual[path].top.image == expected[path].top.image).mean() > 0.98

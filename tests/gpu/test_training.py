@@ -1,4 +1,4 @@
-"""Training runs."""
+"""Training runs on a GPU."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def samples(size: int = SIZE) -> list[Batch]:
-    """Images of as many tints as there are classes."""
+    """Generate images whose tint depends on their class."""
     drawn = np.random.default_rng(0)
     tints = drawn.integers(0, 156, (CLASSES, 1, 1, 3))
     images = drawn.integers(0, 100, (IMAGES, size, size, 3)) + tints[np.arange(IMAGES) % CLASSES]
@@ -47,7 +47,7 @@ def trainer_on(device: torch.device | str, name: str = "zfnet", size: int = SIZE
 
 
 def epoch(trainer: Trainer, size: int = SIZE) -> tuple[PhaseResult, PhaseResult]:
-    """An epoch over the images in a random order."""
+    """Train and validate for one epoch, with the images in random order."""
     together = samples(size)
     pixels = torch.cat([batch.pixels for batch in together])
     sources = [source for batch in together for source in batch.sources]
@@ -74,21 +74,21 @@ def without_dropout(trainer: Trainer) -> Trainer:
     return trainer
 
 
-def test_an_epoch_is_that_of_the_cpu(device: torch.device) -> None:
-    """Without dropout, whose random numbers are the device's own."""
-    found, wanted = (
+def test_an_epoch_equals_that_of_the_cpu(device: torch.device) -> None:
+    """Without dropout, since CPU and GPU generate different random numbers."""
+    actual, expected = (
         epoch(without_dropout(trainer_on(where, optimizer="sgd", learning_rate=1e-3))) for where in (device, "cpu")
     )
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         assert one.images == other.images == IMAGES
         assert one.loss == pytest.approx(other.loss, rel=1e-3)
         assert abs(one.accuracy - other.accuracy) <= 1 / IMAGES
-    assert found[0].gradient_norm == pytest.approx(wanted[0].gradient_norm, rel=1e-2)
+    assert actual[0].gradient_norm == pytest.approx(expected[0].gradient_norm, rel=1e-2)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_run_taken_up_again_ends_with_the_same_bits(device: torch.device, recipe: str) -> None:
-    """What it writes between two epochs is all that another process needs. Dropout draws on the device."""
+def test_a_resumed_run_is_bitwise_equal_to_an_uninterrupted_one(device: torch.device, recipe: str) -> None:
+    """The state saved between two epochs is sufficient, including the device's random state for dropout."""
     undisturbed = trainer_on(device, **RECIPES[recipe])
     results = [epoch(undisturbed) for _ in range(2)]
     first = trainer_on(device, **RECIPES[recipe])
@@ -97,7 +97,7 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(device: torch.device, reci
     torch.save(first.state(), file)
     second = trainer_on(device, **RECIPES[recipe])
     epoch(second)
-    torch.rand(100), torch.rand(100, device=device)  # whatever else happens in the process that goes on
+    torch.rand(100), torch.rand(100, device=device)  # change the random states of the resuming process
     file.seek(0)
     second.load_state(torch.load(file, map_location="cpu", weights_only=True))
     again.append(epoch(second))
@@ -121,16 +121,16 @@ def test_a_run_can_move_to_the_device_and_back(device: torch.device) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed", "auto"])
-def test_it_learns(device: torch.device, precision: str) -> None:
+def test_the_loss_decreases(device: torch.device, precision: str) -> None:
     trainer = without_dropout(trainer_on(device, optimizer="adam", learning_rate=1e-3, precision=precision))
     losses = [epoch(trainer)[1].loss for _ in range(4)]
-    assert losses[-1] < 0.5 * math.log(CLASSES)  # what guessing gives
+    assert losses[-1] < 0.5 * math.log(CLASSES)  # half the loss of equal probabilities
     if precision != "auto":
         assert trainer.mixed == (precision == "mixed")
 
 
-def test_normalised_networks_train(device: torch.device) -> None:
-    """Contrast normalisation, batch normalisation, sums, and pooling that doesn't divide its map."""
+def test_networks_with_normalisation_train(device: torch.device) -> None:
+    """The networks have contrast or batch normalisation, sums, and pooling that doesn't divide its map."""
     for name, size in (("zfnet-paper", 80), ("residual", 48), ("zfnet", 96)):
         results = []
         for _ in range(2):
@@ -140,8 +140,8 @@ def test_normalised_networks_train(device: torch.device) -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_a_loss_that_is_no_number_is_that_of_its_batch(device: torch.device) -> None:
-    """Though it is read when later batches are under way."""
+def test_a_nan_loss_is_reported_for_its_batch(device: torch.device) -> None:
+    """Although the loss is read only after later batches have been queued."""
     trainer = trainer_on(device)
     ran = 0
 
@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_number_is_that_of_its_batch(device: torch.device) -> 
         trainer.train(samples())
 
 
-def test_when_memory_runs_out_the_batch_is_learned_in_parts(gpu: Device) -> None:
+def test_when_memory_runs_out_a_batch_is_trained_in_parts(gpu: Device) -> None:
     smaller: list[int] = []
     many, size = gpu.scaled((32, 64), (256, 96))
     recipe = Recipe(batch_size=many, optimizer="sgd", learning_rate=1e-3, precision="float32", flip=0.0)
@@ -168,14 +168,14 @@ def test_when_memory_runs_out_the_batch_is_learned_in_parts(gpu: Device) -> None
         return without_dropout(made)
 
     first, second = trainer(), trainer()
-    first.train(batches(images, many))  # the libraries take memory of their own
+    first.train(batches(images, many))  # allocates the workspaces of the libraries
     with gpu.measured() as peak:
-        wanted = first.validate(batches(images, many)), first.train(batches(images, many))
+        expected = first.validate(batches(images, many)), first.train(batches(images, many))
     second.train(batches(images, many))
     assert not smaller
     with gpu.limited(0.6 * peak.reserved):
-        found = second.validate(batches(images, many)), second.train(batches(images, many))
+        actual = second.validate(batches(images, many)), second.train(batches(images, many))
     assert smaller
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(actual, expected, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-4)
-    assert found[1].gradient_norm == pytest.approx(wanted[1].gradient_norm, rel=1e-3)
+    assert actual[1].gradient_norm == pytest.approx(expected[1].gradient_norm, rel=1e-3)

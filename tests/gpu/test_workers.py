@@ -1,6 +1,6 @@
-"""The service on a GPU: its worker processes, jobs of every kind, and what kills and breaks them.
+"""The service on a GPU: worker processes, jobs of every kind, killed workers and broken CUDA contexts.
 
-The core of it runs on the CPU as well, with less to do, so that it has run before there is a card.
+Most tests also run on the CPU with smaller jobs, so that they are tested without a GPU.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.conftest import Analyze
 from tests.faults.content import content_of
 from tests.faults.harness import FIRST_RUN, Home
 
-CLOSE = 1e-4  # of a value, or of the largest of its layer
+CLOSE = 1e-4  # relative to a value, or to the largest one of its layer
 BATCH = 16
 NETWORK = ("--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16", "--batch-size", BATCH)
 SEARCH = ("--layers", "2,5", "--units", "0-4", "--split", "trainval", "--bottom", "--per-class")
@@ -36,9 +36,9 @@ SEARCH = ("--layers", "2,5", "--units", "0-4", "--split", "trainval", "--bottom"
 
 @dataclass(frozen=True)
 class Amount:
-    """How much there is to do: five batches and more for a device, little for the CPU."""
+    """Sizes of the jobs: at least five batches for a GPU, less for the CPU."""
 
-    images: int  # drawn, of two objects each, half of them to learn from
+    images: int  # generated images with two objects each; half of them are for training
     swept: int
     stride: int
 
@@ -47,18 +47,18 @@ AMOUNTS = {"cpu": Amount(40, 2, 32), "cuda": Amount(160, 6, 12)}
 
 NEEDS_DEVICE = (
     pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="left out: there is no CUDA device"),
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 )
 
 
 def on_both(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test with the service of each device."""
+    """Run a test with the service on the CPU and on a GPU."""
     devices = ["cpu", pytest.param("cuda", marks=NEEDS_DEVICE)]
     return pytest.mark.parametrize("service", devices, indirect=True)(test)
 
 
 def on_cuda(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test where there is a device."""
+    """Run a test with the service on a GPU."""
     for mark in NEEDS_DEVICE:
         test = mark(test)
     return test
@@ -66,14 +66,14 @@ def on_cuda(test: Callable[..., None]) -> Callable[..., None]:
 
 @dataclass
 class Service:
-    """A home with one worker, and the jobs that it did."""
+    """A home with one worker, and the jobs that it has run."""
 
     home: Home
     device: str
     done: dict[tuple[str, int, bool], int] = field(default_factory=dict)
 
     def words(self, kind: str, shards: int = 1) -> list[object]:
-        """What asks for a job of a kind, again if need be."""
+        """Return the command that submits a job of a kind, with ``--force``."""
         amount = AMOUNTS[self.device]
         options: dict[str, tuple[object, ...]] = {
             "train": (*NETWORK, "--epochs", 3, "--init", "he", "--learning-rate", "5e-4"),
@@ -86,7 +86,7 @@ class Service:
         return ["submit", kind, "--dataset", "shapes", *options[kind], "--force"]
 
     def job(self, kind: str, shards: int = 1, again: bool = False) -> int:
-        """A finished job of a kind, done once for all tests that ask for it."""
+        """Return a finished job of a kind, which is run only once for all tests unless ``again``."""
         key = (kind, shards, again)
         if key not in self.done:
             job = int(self.home(*self.words(kind, shards)).stdout)
@@ -116,17 +116,17 @@ def live(analyze: Analyze) -> list[Worker]:
 
 @pytest.fixture(scope="module")
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service on a device, which has trained a network."""
+    """A service on a device that has trained a network."""
     folder = tmp_path_factory.mktemp("service")
     generate(folder / "shapes", images=AMOUNTS[request.param].images)
     home = Home(folder / "home")
     home("dataset", "add", "shapes", "--root", folder / "shapes")
     process = home.start("up", "--devices", "cpu" if request.param == "cpu" else "all")
     home.wait(lambda: len(live(home)) > 0, process)
-    found = Service(home, request.param)
+    actual = Service(home, request.param)
     try:
-        assert found.job("train") == FIRST_RUN
-        yield found
+        assert actual.job("train") == FIRST_RUN
+        yield actual
     finally:
         home.end()
         home.database.close()
@@ -134,7 +134,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def on_the_cpu(service: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The rows of the same jobs of the same network, done by one process on the CPU."""
+    """The rows of the same jobs with the same network, run by a single process on the CPU."""
     copy = Analyze(tmp_path_factory.mktemp("cpu") / "home")
     copy.home.mkdir()
     service.home("db", "backup", copy.home / "unitscope.sqlite3")
@@ -147,7 +147,7 @@ def on_the_cpu(service: Service, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 def rows_of(analyze: Analyze, kind: str, job: object) -> dict[str, list[dict[str, Any]]]:
-    """All rows of a job, by the option that shows them."""
+    """Return all rows of a job by the option of ``results`` that shows them."""
     options = {"top9": ("", "--bottom", "--per-class", "--statistics"), "occlusion": ("", "--positions")}[kind]
     return {option: analyze.json("results", job, *filter(None, [option])) for option in options}
 
@@ -160,7 +160,7 @@ def loaded(pid: int) -> str:
 
 
 @on_both
-def test_the_worker_sees_its_device_and_only_its_child_uses_it(service: Service) -> None:
+def test_only_the_child_of_a_worker_uses_the_device(service: Service) -> None:
     worker = service.worker
     variables = psutil.Process(worker.pid).environ()
     (child,) = psutil.Process(worker.pid).children()
@@ -180,8 +180,8 @@ def test_the_worker_sees_its_device_and_only_its_child_uses_it(service: Service)
 
 
 @on_cuda
-def test_visible_devices_are_respected(request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """By index, by the beginning of a UUID, and where there are none: three services at the same time."""
+def test_cuda_visible_devices_is_respected(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Three services run at the same time, with an index, the prefix of a UUID, and no device."""
     generate(tmp_path / "shapes", images=4)
     entries = {
         "index": os.environ.get(VISIBLE, "0").split(",")[0],
@@ -206,7 +206,7 @@ def test_visible_devices_are_respected(request: pytest.FixtureRequest, tmp_path:
 
 
 @on_cuda
-def test_a_device_that_is_not_there_is_named(analyze: Analyze) -> None:
+def test_a_missing_device_is_named_with_the_visible_ones(analyze: Analyze) -> None:
     count = len(find_devices().devices)
     said = analyze("up", "--devices", f"cuda:0,cuda:{count}", code=2).stderr
     assert f"there is no cuda:{count}. Visible: cuda:0 {torch.cuda.get_device_name(0)}" in said
@@ -216,43 +216,42 @@ def test_a_device_that_is_not_there_is_named(analyze: Analyze) -> None:
 
 
 @on_both
-def test_a_search_finds_what_the_cpu_finds(service: Service, on_the_cpu: dict[str, Any]) -> None:
-    found = rows_of(service.home, "top9", service.job("top9"))
-    for option, wanted in on_the_cpu["top9"].items():
-        assert wanted
+def test_a_search_job_has_the_same_rows_as_on_the_cpu(service: Service, on_the_cpu: dict[str, Any]) -> None:
+    actual = rows_of(service.home, "top9", service.job("top9"))
+    for option, expected in on_the_cpu["top9"].items():
+        assert expected
         if option == "--statistics":
-            compare_statistics(found[option], wanted)
+            compare_statistics(actual[option], expected)
         else:
             key = ("layer", "unit", "class_name") if option == "--per-class" else ("layer", "unit")
-            compare_rankings(found[option], wanted, key)
+            compare_rankings(actual[option], expected, key)
 
 
-def compare_rankings(found: list[dict[str, Any]], wanted: list[dict[str, Any]], key: tuple[str, ...]) -> None:
-    """In each ranking, named by ``key``, the same images in the same order, but for those that fire the unit as
-    much as one another."""
+def compare_rankings(actual: list[dict[str, Any]], expected: list[dict[str, Any]], key: tuple[str, ...]) -> None:
+    """Check that each ranking, identified by ``key``, has the same images in the same order, except for ties."""
 
     def named(row: dict[str, Any], *more: str) -> tuple[Any, ...]:
         return tuple(row[name] for name in (*key, *more))
 
-    assert [named(row, "rank") for row in found] == [named(row, "rank") for row in wanted]
-    activations = {named(row, "image_id"): row["activation"] for row in wanted}
-    largest = {row["layer"]: 0.0 for row in wanted}
-    for row in wanted:
+    assert [named(row, "rank") for row in actual] == [named(row, "rank") for row in expected]
+    activations = {named(row, "image_id"): row["activation"] for row in expected}
+    largest = {row["layer"]: 0.0 for row in expected}
+    for row in expected:
         largest[row["layer"]] = max(largest[row["layer"]], abs(row["activation"]))
     moved = 0
-    for row, other in zip(found, wanted, strict=True):
+    for row, other in zip(actual, expected, strict=True):
         near = {"rel": CLOSE, "abs": 1e-6 * largest[row["layer"]]}
         assert row["activation"] == pytest.approx(other["activation"], **near)
         if row["image_id"] == other["image_id"]:
             moved += (row["row"], row["col"]) != (other["row"], other["col"])
-        else:  # it stands at another rank, or is as good as the last one
+        else:  # the image has another rank, or ties with the last one
             there = activations.get(named(row, "image_id"), other["activation"])
             assert row["activation"] == pytest.approx(there, **near)
-    assert moved <= len(wanted) // 50  # a maximum that occurs twice
+    assert moved <= len(expected) // 50  # maxima that occur twice in a map
 
 
-def compare_statistics(found: list[dict[str, Any]], wanted: list[dict[str, Any]]) -> None:
-    for row, other in zip(found, wanted, strict=True):
+def compare_statistics(actual: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    for row, other in zip(actual, expected, strict=True):
         assert [row[name] for name in ("layer", "unit", "images")] == [
             other[name] for name in ("layer", "unit", "images")
         ]
@@ -262,12 +261,12 @@ def compare_statistics(found: list[dict[str, Any]], wanted: list[dict[str, Any]]
 
 
 @on_both
-def test_a_sweep_finds_what_the_cpu_finds(service: Service, on_the_cpu: dict[str, Any]) -> None:
-    found = rows_of(service.home, "occlusion", service.job("occlusion"))
+def test_a_sweep_job_has_the_same_rows_as_on_the_cpu(service: Service, on_the_cpu: dict[str, Any]) -> None:
+    actual = rows_of(service.home, "occlusion", service.job("occlusion"))
     clear = {row["image_id"]: row["clear_activation"] for row in on_the_cpu["occlusion"][""]}
-    for option, wanted in on_the_cpu["occlusion"].items():
-        assert wanted
-        for row, other in zip(found[option], wanted, strict=True):
+    for option, expected in on_the_cpu["occlusion"].items():
+        assert expected
+        for row, other in zip(actual[option], expected, strict=True):
             for name in (
                 "image_id",
                 "image_path",
@@ -295,14 +294,14 @@ def test_a_sweep_finds_what_the_cpu_finds(service: Service, on_the_cpu: dict[str
     ],
     indirect=["service"],
 )
-def test_the_same_job_gives_the_same_bits(service: Service, kind: str, shards: int) -> None:
-    """Rows and pictures, of one shard and of five."""
+def test_repeated_jobs_are_bitwise_equal(service: Service, kind: str, shards: int) -> None:
+    """Rows and pictures are compared, with one and with five shards."""
     once = service.content(service.job(kind))
     assert len(once) > 1
     assert service.content(service.job(kind, shards, again=True)) == once
 
 
-# --- what kills and breaks workers ---
+# --- killed workers and broken CUDA contexts ---
 
 
 @pytest.mark.parametrize(
@@ -313,23 +312,23 @@ def test_the_same_job_gives_the_same_bits(service: Service, kind: str, shards: i
     ],
     indirect=["service"],
 )
-def test_rows_are_the_same_after(service: Service, kind: str, stage: str, fault: str) -> None:
-    """A worker's child is killed in the middle of a shard, or its CUDA context is broken there."""
-    wanted = service.content(service.job(kind))
+def test_a_fault_does_not_change_the_rows(service: Service, kind: str, stage: str, fault: str) -> None:
+    """A worker's child is killed, or its CUDA context is broken, in the middle of a shard."""
+    expected = service.content(service.job(kind))
     injection = service.home.plan("computing", fault, kind=kind, stage=stage)
     job = int(service.home(*service.words(kind, 5)).stdout)
     broken = injection.reached()
     service.wait(job)
     assert not service.home.is_ours(broken["pid"])
-    assert service.content(job) == wanted
+    assert service.content(job) == expected
     assert sum(shard.attempt - 1 for shard in service.home.shards(job)) == 1
 
 
 @on_both
-def test_a_training_run_goes_on_after_a_kill(service: Service) -> None:
-    """From its last checkpoint. On the CPU with the same bits; a GPU may add up gradients in another order."""
-    of_an_epoch = 2 * -(-AMOUNTS[service.device].images // BATCH)  # as many to learn from as to validate on
-    injection = service.home.plan("computing", "kill child", kind="train", skip=of_an_epoch + 1)
+def test_a_training_run_resumes_after_a_kill(service: Service) -> None:
+    """It resumes from its last checkpoint: bitwise on the CPU; a GPU may sum gradients in another order."""
+    per_epoch = 2 * -(-AMOUNTS[service.device].images // BATCH)  # training and validation images
+    injection = service.home.plan("computing", "kill child", kind="train", skip=per_epoch + 1)
     job = int(service.home(*service.words("train")).stdout)
     injection.reached()
     service.wait(job)

@@ -1,1 +1,1 @@
-"""Files, texts and messages from outside: each is a recorded skip or a clear error."""
+"""Tests of untrusted input: malformed files, texts and messages are recorded as problems or give a clear error."""

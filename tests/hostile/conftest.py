@@ -1,4 +1,4 @@
-"""The homes and data sets of other tests, to be spoiled."""
+"""Fixtures with homes and data sets, imported from other tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How many examples a fuzzer tries: a few, always the same; or, by ``make fuzz``, new ones for a while."""
+"""Number of examples of the fuzz tests: a few fixed ones by default, or random ones for a given time (``make
+fuzz``)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Test = Callable[..., None]
 
 
 def examples(count: int) -> Callable[[Test], Test]:
-    """``@given``'s settings. In a long run the test is begun anew until its time is over, and says what it did."""
+    """Apply Hypothesis settings. In a long run, repeat the test until its time is up and report the number of
+    examples."""
 
     def decorate(test: Test) -> Test:
         tried = [0]

@@ -1,4 +1,4 @@
-"""Annotation files of VOC data sets: a broken one is a problem, never a crash."""
+"""Malformed annotation files of VOC data sets are recorded as problems and don't cause a crash."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_broken_annotation_is_a_problem(voc: Voc, name: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["", "difficult", "name", "bndbox", "part"])
-def test_deep_nesting_is_no_crash(voc: Voc, where: str) -> None:
+def test_deep_nesting_does_not_crash(voc: Voc, where: str) -> None:
     inner = f"<{where}>{nested(50_000)}</{where}>" if where else nested(50_000)
     voc.annotation("bad", f"<annotation><object>{inner}</object></annotation>")
     voc.image("bad.jpg", GOOD)
-    found = read_voc(voc.root)
-    assert stems(found) == ["good"]
-    assert {problem.object_number for problem in found.problems} <= {0, 1}
+    dataset = read_voc(voc.root)
+    assert stems(dataset) == ["good"]
+    assert {problem.object_number for problem in dataset.problems} <= {0, 1}
 
 
 def test_missing_annotation_is_a_problem(voc: Voc) -> None:
@@ -72,15 +72,15 @@ def test_missing_annotation_is_a_problem(voc: Voc) -> None:
     assert (problem.path, problem.reason) == ("VOC2007/Annotations/bad.xml", "missing annotation")
 
 
-def test_annotation_that_is_no_file_is_a_problem(voc: Voc) -> None:
+def test_annotation_that_is_not_a_regular_file_is_a_problem(voc: Voc) -> None:
     (voc.year / "Annotations" / "bad.xml").mkdir()
     (voc.year / "Annotations" / "loop.xml").symlink_to("loop.xml")
     (voc.year / "Annotations" / "device.xml").symlink_to("/dev/zero")
     os.mkfifo(voc.year / "Annotations" / "pipe.xml")
     voc.split("train", "good", "bad", "loop", "device", "pipe")
-    found = read_voc(voc.root)
-    assert stems(found) == ["good"]
-    assert [problem.reason for problem in found.problems] == ["missing annotation"] * 4
+    dataset = read_voc(voc.root)
+    assert stems(dataset) == ["good"]
+    assert [problem.reason for problem in dataset.problems] == ["missing annotation"] * 4
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1", "utf-8-sig"])
@@ -92,25 +92,25 @@ def test_annotation_in_a_declared_encoding_is_read(voc: Voc, encoding: str) -> N
     assert stems(read_voc(voc.root)) == ["grün", "good"]
 
 
-def test_annotation_without_file_name_means_its_own(voc: Voc) -> None:
+def test_annotation_without_file_name_refers_to_the_image_of_the_same_name(voc: Voc) -> None:
     voc.image("bad.jpg", GOOD)
     voc.annotation("bad", f"<annotation>{an_object()}</annotation>")
     assert stems(read_voc(voc.root)) == ["bad", "good"]
 
 
-def test_two_annotations_of_one_image_give_no_row_twice(voc: Voc, database: Database) -> None:
+def test_two_annotations_of_one_image_give_no_duplicate_rows(voc: Voc, database: Database) -> None:
     voc.annotation("bad", an_annotation("good.png", an_object(), an_object("cat")))
-    found = read_voc(voc.root)
-    rows = Counter((image.path, image.object_number) for image in found.images)
+    dataset = read_voc(voc.root)
+    rows = Counter((image.path, image.object_number) for image in dataset.images)
     assert max(rows.values()) == 1
-    assert len(found.problems) == 1
-    register(database, "twice", found)
+    assert len(dataset.problems) == 1
+    register(database, "twice", dataset)
 
 
-# --- what lies elsewhere, or can not be read ---
+# --- files that are outside of the data set, or can't be read ---
 
 
-def test_annotation_that_is_a_link_is_followed(voc: Voc, tmp_path: Path) -> None:
+def test_annotation_that_is_a_symbolic_link_is_followed(voc: Voc, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.xml").write_text(an_annotation("bad.jpg", an_object()))
     (voc.year / "Annotations" / "bad.xml").symlink_to(tmp_path / "elsewhere.xml")
     voc.image("bad.jpg", GOOD)
@@ -127,20 +127,20 @@ def test_annotation_that_is_a_link_to_no_annotation_tells_nothing_of_it(voc: Voc
     assert "1234" not in problem.detail
 
 
-def test_annotation_without_the_right_to_read_it_is_a_problem(voc: Voc) -> None:
+def test_annotation_without_read_permission_is_a_problem(voc: Voc) -> None:
     voc.annotation("bad", an_annotation("good.png", an_object()))
     (voc.year / "Annotations" / "bad.xml").chmod(0)
     for folder in (voc.root.parent, *voc.root.parents):
         if folder.owner() == voc.root.owner() and str(folder).startswith("/tmp/pytest"):
             folder.chmod(0o755)
-    with as_nobody():
+    with without_root_privileges():
         problem = only_problem(read_voc(voc.root))
     assert problem.reason == "missing annotation"
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may read everything."""
+def without_root_privileges() -> Iterator[None]:
+    """Drop root's privileges, which allow reading all files."""
     if os.geteuid() != 0:
         yield
         return
@@ -183,11 +183,11 @@ ENCODINGS = {
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_annotation_in_another_encoding_than_it_says_is_no_crash(voc: Voc, name: str) -> None:
+def test_annotation_with_a_wrong_declared_encoding_does_not_crash(voc: Voc, name: str) -> None:
     voc.annotation("bad", ENCODINGS[name])
-    found = read_voc(voc.root)
-    assert {"good"} == set(stems(found))
-    assert len(found.problems) <= 1
+    dataset = read_voc(voc.root)
+    assert {"good"} == set(stems(dataset))
+    assert len(dataset.problems) <= 1
 
 
 BOXES = [
@@ -205,7 +205,7 @@ BOXES = [
 
 
 @pytest.mark.parametrize("box", BOXES, ids=str)
-def test_box_that_is_none_is_a_problem(voc: Voc, box: tuple[object, object, object, object]) -> None:
+def test_invalid_box_is_a_problem(voc: Voc, box: tuple[object, object, object, object]) -> None:
     voc.add("bad", an_object(box=box))
     problem = only_problem(read_voc(voc.root))
     assert problem.object_number == 1

@@ -1,4 +1,4 @@
-"""Compressed archives, and archives in a zip file: unpacked as plain ones are, and refused if they are hostile."""
+"""Compressed archives and archives in a zip file are unpacked if they are safe, and refused otherwise."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def link(name: str, target: bytes) -> tuple[zipfile.ZipInfo, bytes]:
 
 
 def encrypted(content: bytes) -> bytes:
-    """The flag set, in both headers."""
+    """Set the encryption flag in both headers."""
     changed = bytearray(content)
     for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         changed[content.index(signature) + offset] |= 1
@@ -48,7 +48,7 @@ def encrypted(content: bytes) -> bytes:
 
 
 def long_header(size: int) -> bytes:
-    """A tar whose extended header has this many bytes."""
+    """Build a tar file whose extended header has this many bytes."""
     member = tarfile.TarInfo("images/x")
     member.type, member.size = tarfile.XHDTYPE, size
     return member.tobuf(tarfile.USTAR_FORMAT) + bytes(size) + TAR
@@ -63,7 +63,7 @@ def test_compressed_archive_is_unpacked(inner: str | None, tmp_path: Path) -> No
     assert [path.name for path in root.iterdir()] == [FOLDER]
 
 
-def test_what_macos_adds_is_not_unpacked(tmp_path: Path) -> None:
+def test_files_added_by_macos_are_not_unpacked(tmp_path: Path) -> None:
     added = {"._images": b"x", "images/._a": b"x", "images/a/._1.jpg": b"x"}
     archive = tmp_path / "archive"
     archive.write_bytes(pack(FILES | added, special("./", tarfile.DIRTYPE)))
@@ -112,7 +112,7 @@ def test_unsafe_archive_is_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("inner", [None, INNER])
 def test_bomb_is_refused(inner: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sizes are counted as they come: the headers may say anything."""
+    """The unpacked bytes are counted, since sizes in headers can be wrong."""
     monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 2**20)
     bomb = gzip.compress(bytes(2**24))
     if inner:
@@ -124,7 +124,7 @@ def test_bomb_is_refused(inner: str | None, tmp_path: Path, monkeypatch: pytest.
     assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_zip_that_promises_too_much_is_refused(tmp_path: Path) -> None:
+def test_zip_that_declares_too_large_a_size_is_refused(tmp_path: Path) -> None:
     content = bytearray(zipped({INNER: PACKED, "outer/huge": b"x"}))
     at = content.rindex(b"PK\x01\x02") + 24
     content[at : at + 4] = struct.pack("<I", 2**32 - 2)

@@ -1,4 +1,4 @@
-"""Files of any bytes at all: none of them is a crash."""
+"""Fuzz tests: annotations, split lists and images of arbitrary bytes don't cause a crash."""
 
 from __future__ import annotations
 
@@ -82,37 +82,37 @@ ANNOTATIONS = st.one_of(
 @given(content=ANNOTATIONS)
 @example(content=f"<annotation><object><difficult>{nested(5000)}</difficult></object></annotation>".encode())
 @example(content=b"<annotation><object><name>dog</name></object>\x00</annotation>")
-def test_no_annotation_is_a_crash(voc: Voc, content: bytes) -> None:
+def test_random_annotations_do_not_crash(voc: Voc, content: bytes) -> None:
     voc.annotation("good", content)
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    for image in found.images:
+    dataset = read_voc(voc.root)
+    for image in dataset.images:
         left, top, right, bottom = image.box or (0, 0, 0, 0)
         assert 0 <= left < right <= WIDTH
         assert 0 <= top < bottom <= HEIGHT
         assert image.class_name in VOC_CLASSES
         assert image.path == voc.path("good.png")
-    assert all(problem.reason for problem in found.problems)
+    assert all(problem.reason for problem in dataset.problems)
 
 
 @examples(150)
 @given(content=st.binary(max_size=200))
-def test_no_split_list_is_a_crash(voc: Voc, content: bytes) -> None:
+def test_random_split_lists_do_not_crash(voc: Voc, content: bytes) -> None:
     (voc.year / "ImageSets" / "Main" / "train.txt").write_bytes(content)
-    found = read_voc(voc.root)
-    assert all(image.splits == ("train",) for image in found.images)
-    assert all(problem.reason for problem in found.problems)
+    dataset = read_voc(voc.root)
+    assert all(image.splits == ("train",) for image in dataset.images)
+    assert all(problem.reason for problem in dataset.problems)
 
 
 @examples(150)
 @given(place=st.integers(0, len(GOOD) - 1), value=st.integers(0, 255), cut=st.integers(0, 40))
-def test_no_image_file_is_a_crash(voc: Voc, place: int, value: int, cut: int) -> None:
+def test_changed_image_files_do_not_crash(voc: Voc, place: int, value: int, cut: int) -> None:
     content = bytearray(GOOD)
     content[place] = value
     voc.image("good.png", bytes(content[: len(content) - cut]))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    assert len(found.images) + len(found.problems) == 1
+    dataset = read_voc(voc.root)
+    assert len(dataset.images) + len(dataset.problems) == 1
 
 
 IMAGES = {
@@ -139,7 +139,7 @@ def read_or_refused(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_image_cut_at_every_percent_is_read_or_refused(name: str) -> None:
+def test_image_truncated_at_any_percentage_is_read_or_refused(name: str) -> None:
     content = IMAGES[name]
     for percent in range(100):
         read_or_refused(content[: len(content) * percent // 100])
@@ -151,9 +151,11 @@ def test_image_cut_at_every_percent_is_read_or_refused(name: str) -> None:
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), max_size=6),
     cut=st.floats(0, 0.2),
 )
-def test_no_change_of_an_image_file_is_a_crash(name: str, changes: list[tuple[float, int]], cut: float) -> None:
+def test_random_changes_of_an_image_file_do_not_crash(
+    name: str, changes: list[tuple[float, int]], cut: float
+) -> None:
     content = bytearray(IMAGES[name])
     for place, value in changes:
-        # Most of what is told is told at the beginning.
+        # Change mostly the beginning, where the headers are.
         content[int(place**3 * len(content))] = value
     read_or_refused(bytes(content[: len(content) - int(cut * len(content))]))

@@ -1,4 +1,4 @@
-"""Job specifications and the command line's options: wrong ones give the documented errors, and no job."""
+"""Fuzz tests: invalid job specifications and command line options give the documented errors, and no job."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ VALUES = st.recursive(
 
 @st.composite
 def specifications(draw: st.DrawFn) -> tuple[str, Any]:
-    """A valid specification with up to three changes, at any depth; or anything."""
+    """Generate a valid specification with up to three changes at any depth, or arbitrary data."""
     kind = draw(st.sampled_from(kind_names()))
     if draw(st.integers(0, 9)) == 0:
         return kind, draw(VALUES)
@@ -86,7 +86,7 @@ def specifications(draw: st.DrawFn) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("kind", VALID)
-def test_the_specifications_that_are_changed_are_valid(kind: str) -> None:
+def test_the_unchanged_specifications_are_valid(kind: str) -> None:
     assert parse(kind, VALID[kind]).plan()
 
 
@@ -95,12 +95,12 @@ def test_the_specifications_that_are_changed_are_valid(kind: str) -> None:
 def test_a_specification_is_valid_or_refused(asked: tuple[str, Any]) -> None:
     kind, specification = asked
     try:
-        found = parse(kind, specification)
+        result = parse(kind, specification)
     except SpecificationNotReadable:
         return
-    assert isinstance(found, Specification)
-    assert parse(kind, json.loads(json.dumps(found.model_dump(mode="json")))) == found
-    assert len(found.key()) == 64
+    assert isinstance(result, Specification)
+    assert parse(kind, json.loads(json.dumps(result.model_dump(mode="json")))) == result
+    assert len(result.key()) == 64
 
 
 # --- the command line ---
@@ -184,7 +184,7 @@ def commands(draw: st.DrawFn) -> list[str]:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.MonkeyPatch]:
-    """This process's environment, with an empty home."""
+    """The environment of this process with an empty home."""
     home = Home(tmp_path_factory.mktemp("commands") / "home")
     home("db", "upgrade")
     with pytest.MonkeyPatch.context() as patch:
@@ -194,8 +194,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pytest.Mon
 
 @examples(150)
 @given(words=commands())
-def test_options_of_anything_are_refused_in_a_line(environment: pytest.MonkeyPatch, words: list[str]) -> None:
-    """No data set is registered, so that no request can be served."""
+def test_random_options_give_an_error_in_one_line(environment: pytest.MonkeyPatch, words: list[str]) -> None:
+    """No data set is registered, so that no command can succeed."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
         main(words)

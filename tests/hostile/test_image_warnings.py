@@ -1,4 +1,4 @@
-"""Images are decoded in many threads without a warning of Pillow's, and no filter is changed for that."""
+"""Decoding of images in many threads shows no Pillow warnings and leaves the warning filters unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.datasets.helpers import BROKEN_IMAGES
 from unitscope.images.decoding import FORMATS, BrokenImage, decode
 from unitscope.images.odd_images import size_of_gif
 
-# What a program has that only imports: other packages may have changed the filters before.
+# Packages that change the warning filters on import; imported first, so that the comparison ignores their changes.
 OTHERS = "import matplotlib.figure, numpy, PIL.Image, pydantic, safetensors.torch, torch, torchvision, tqdm"
 IMPORT_ALL = """
 import importlib, pkgutil, warnings
@@ -33,17 +33,17 @@ assert warnings.filters == before, [f for f in warnings.filters if f not in befo
 """
 
 
-def test_importing_the_library_leaves_the_filters_of_warnings_as_they_were() -> None:
+def test_importing_the_library_leaves_the_warning_filters_unchanged() -> None:
     subprocess.run([sys.executable, "-c", OTHERS + IMPORT_ALL], check=True)
 
 
 def gif(width: int, height: int, *parts: bytes) -> bytes:
-    """A GIF of this canvas."""
+    """Build a GIF with this canvas size."""
     return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + b"".join(parts)
 
 
 def frame(left: int, top: int, columns: int, rows: int) -> bytes:
-    """A frame that has hardly any data."""
+    """Build a frame with a few bytes of data."""
     return b"," + struct.pack("<HHHHB", left, top, columns, rows, 0) + b"\x02\x02\x4c\x01\x00;"
 
 
@@ -53,11 +53,11 @@ LARGE = frame(5, 0, 10_000, 9_000)
 GIFS_THAT_GROW = {
     "at once": gif(16, 16, LARGE),
     "behind extensions": gif(16, 16, NETSCAPE, CONTROL, b"!\xfe\x03abc\x02de\x00", LARGE),
-    "behind an empty comment": gif(16, 16, b"!\xfe\x00", LARGE),
-    "behind an extension that begins with its end": gif(16, 16, b"!\xf9\x00\x02;;\x00", LARGE),
-    "behind a NETSCAPE extension that ends at once": gif(16, 16, b"!\xff\x0bNETSCAPE2.0\x00\x02;;\x00", LARGE),
-    "behind bytes of no meaning": gif(16, 16, b"\x00\x07\xff", LARGE),
-    "to be cleared behind it": gif(16, 16, b"!\xf9\x04\x08\x00\x00\x00\x00", LARGE),
+    "after an empty comment": gif(16, 16, b"!\xfe\x00", LARGE),
+    "after an extension that starts with a terminator": gif(16, 16, b"!\xf9\x00\x02;;\x00", LARGE),
+    "after a NETSCAPE extension without data": gif(16, 16, b"!\xff\x0bNETSCAPE2.0\x00\x02;;\x00", LARGE),
+    "after meaningless bytes": gif(16, 16, b"\x00\x07\xff", LARGE),
+    "with a disposal method": gif(16, 16, b"!\xf9\x04\x08\x00\x00\x00\x00", LARGE),
     "as wide as can be": gif(65_535, 1, frame(0, 1_400, 1, 1)),
 }
 
@@ -69,7 +69,7 @@ def test_gif_whose_first_frame_is_huge_is_too_large(name: str) -> None:
     assert raised.value.reason == "image too large"
 
 
-def test_gif_of_endless_blocks_is_refused_before_pillow_walks_through_it() -> None:
+def test_gif_with_too_many_blocks_is_refused_before_pillow_reads_them() -> None:
     for filling in (b"\x00" * 2_000_000, b"!\xfe" + b"\x01x" * 1_000_000, b"!\xfe\x00" * 1_000_000):
         with pytest.raises(BrokenImage, match="too much before it"):
             decode(gif(16, 16, filling, frame(0, 0, 16, 16)))
@@ -93,17 +93,17 @@ PARTS = st.one_of(
 
 @examples(300)
 @given(st.integers(0, 300), st.integers(0, 300), st.lists(PARTS, max_size=6))
-def test_size_of_a_gif_is_found_as_pillow_finds_it(width: int, height: int, parts: list[bytes]) -> None:
+def test_size_of_a_gif_equals_the_size_that_pillow_reads(width: int, height: int, parts: list[bytes]) -> None:
     content = gif(width, height, *parts, frame(0, 0, 250, 250))
     try:
         with Image.open(io.BytesIO(content), formats=["GIF"]) as image:
             expected = image.size
-    except Exception:  # of all sorts
+    except Exception:  # any error of Pillow
         return
     assert size_of_gif(content) == expected
 
 
-def test_no_warning_of_large_images_reaches_the_users_stderr(tmp_path: Path) -> None:
+def test_warnings_of_large_images_are_not_printed(tmp_path: Path) -> None:
     images = {**SLOW, **ANNOUNCING, **GIFS_THAT_GROW, **{n: content for n, (content, _) in BROKEN_IMAGES.items()}}
     for number, content in enumerate(images.values()):
         (tmp_path / str(number)).write_bytes(content)
@@ -122,8 +122,8 @@ def test_no_warning_of_large_images_reaches_the_users_stderr(tmp_path: Path) -> 
     assert "DecompressionBomb" not in done.stderr
 
 
-def test_decoding_in_threads_touches_no_filter() -> None:
-    """One that is set while others decode stays, and is not left behind by them."""
+def test_decoding_in_threads_changes_no_warning_filter() -> None:
+    """A filter that is set while other threads decode is kept, and none is added by them."""
     images = [*BROKEN_IMAGES.values(), *((content, "") for content in ODD_IMAGES.values())] * 20
     filters = warnings.filters
     before = list(filters)
@@ -143,8 +143,8 @@ def test_decoding_in_threads_touches_no_filter() -> None:
 
 
 @pytest.mark.parametrize("name", [*ODD_IMAGES, *MORE_ODD])
-def test_formats_are_recognised_as_pillow_recognises_them(name: str) -> None:
+def test_formats_are_recognised_as_in_pillow(name: str) -> None:
     content = {**ODD_IMAGES, **MORE_ODD}[name]
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        if not image.mode.startswith("I"):  # 16 bits are brought to 8 in another way
+        if not image.mode.startswith("I"):  # 16 bits are converted to 8 differently
             assert decode(content).tobytes() == image.convert("RGB").tobytes()

@@ -1,4 +1,4 @@
-"""Image files: broken ones are problems, odd ones are read as what they show."""
+"""Image files: broken ones are recorded as problems, and unusual ones are decoded correctly."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.integration.datasets.helpers import (
 from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches, read_image
 from unitscope.images.decoding import BrokenImage, decode
 
-# --- bad image files ---
+# --- broken image files ---
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -49,14 +49,14 @@ def test_broken_image_is_a_problem(voc: Voc, name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("name", BROKEN_IMAGES)
-def test_broken_image_is_unreadable_at_run_time_too(tmp_path: Path, name: str) -> None:
+def test_broken_image_is_unreadable_at_run_time(tmp_path: Path, name: str) -> None:
     file = tmp_path / "bad.jpg"
     file.write_bytes(BROKEN_IMAGES[name][0])
     with pytest.raises(UnreadableImage):
         read_image(ImageSource(1, file), 8)
 
 
-def test_file_that_is_no_image_is_said_to_be_none_in_the_same_words_every_time(voc: Voc) -> None:
+def test_file_that_is_not_an_image_always_gives_the_same_reason(voc: Voc) -> None:
     voc.image("bad.jpg", b"this is no image")
     voc.annotation("bad", an_annotation("bad.jpg", an_object()))
     details = {only_problem(read_voc(voc.root)).detail for _ in range(3)}
@@ -65,8 +65,8 @@ def test_file_that_is_no_image_is_said_to_be_none_in_the_same_words_every_time(v
 
 
 @pytest.mark.parametrize("form", ["EPS", "ICNS", "TGA"])
-def test_formats_that_are_no_photographs_are_not_decoded(voc: Voc, form: str) -> None:
-    """Pillow hands an EPS file to Ghostscript, whatever its name, and knows a few dozen formats of old games."""
+def test_formats_not_used_for_photographs_are_not_decoded(voc: Voc, form: str) -> None:
+    """Pillow passes EPS files to Ghostscript, whatever their names, and supports many rarely tested formats."""
     voc.image("bad.jpg", encoded(Image.fromarray(noise(64, 64)), form))
     voc.annotation("bad", an_annotation("bad.jpg", an_object()))
     assert only_problem(read_voc(voc.root)).reason == "broken image"
@@ -74,7 +74,7 @@ def test_formats_that_are_no_photographs_are_not_decoded(voc: Voc, form: str) ->
         read_image(ImageSource(1, voc.root / voc.path("bad.jpg")), 8)
 
 
-def test_no_program_is_started_to_decode_an_image(tmp_path: Path, analyze: Analyze) -> None:
+def test_decoding_an_image_starts_no_program(tmp_path: Path, analyze: Analyze) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
@@ -93,15 +93,15 @@ def test_missing_image_is_a_problem(voc: Voc) -> None:
     assert only_problem(read_voc(voc.root)).reason == "missing file"
 
 
-def test_folder_or_pipe_in_an_images_place_is_a_problem(voc: Voc) -> None:
+def test_folder_or_pipe_instead_of_an_image_is_a_problem(voc: Voc) -> None:
     (voc.year / "JPEGImages" / "folder.jpg").mkdir()
     os.mkfifo(voc.year / "JPEGImages" / "pipe.jpg")
     for name in ("folder", "pipe"):
         voc.annotation(name, an_annotation(f"{name}.jpg", an_object()))
     voc.split("train", "good", "folder", "pipe")
-    found = read_voc(voc.root)
-    assert stems(found) == ["good"]
-    assert [problem.reason for problem in found.problems] == ["missing file"] * 2
+    dataset = read_voc(voc.root)
+    assert stems(dataset) == ["good"]
+    assert [problem.reason for problem in dataset.problems] == ["missing file"] * 2
 
 
 def test_link_out_of_the_data_set_is_followed(voc: Voc, tmp_path: Path) -> None:
@@ -132,12 +132,12 @@ FILENAMES = [
 
 
 @pytest.mark.parametrize("filename", FILENAMES)
-def test_file_name_that_leads_elsewhere_is_a_problem(voc: Voc, filename: str) -> None:
+def test_file_name_that_leads_out_of_the_data_set_is_a_problem(voc: Voc, filename: str) -> None:
     voc.annotation("bad", an_annotation(filename, an_object()))
     assert only_problem(read_voc(voc.root)).object_number == 0
 
 
-# --- odd but usable image files ---
+# --- unusual but valid image files ---
 
 
 def palette_picture() -> Image.Image:
@@ -166,24 +166,24 @@ ODD_IMAGES: dict[str, bytes] = {
 
 
 def read_odd(voc: Voc, filename: str, content: bytes) -> FoundDataset:
-    """Read a data set whose only image is this file, its object as large as the ramp."""
+    """Read a data set whose only image is this file, with an object as large as the ramp."""
     voc.image(filename, content)
     voc.annotation("odd", an_annotation(filename, an_object(box=(1, 1, 16, 16))))
     voc.split("train", "odd")
     return read_voc(voc.root)
 
 
-def assert_ramp(found: FoundDataset, image: FoundImage) -> None:
-    """The image shows the ramp, but for what a lossy format changes."""
-    pixels = read_image(source_of(found, image), 16).astype(int)
+def assert_ramp(dataset: FoundDataset, image: FoundImage) -> None:
+    """Check that the image shows the ramp, up to the error of a lossy format."""
+    pixels = read_image(source_of(dataset, image), 16).astype(int)
     assert np.abs(pixels - as_rgb(grey_ramp(8))).max() <= 3
 
 
 @pytest.mark.parametrize("name", ODD_IMAGES)
-def test_odd_image_is_read_as_what_it_shows(voc: Voc, name: str) -> None:
-    found = read_odd(voc, "odd.jpg", ODD_IMAGES[name])
-    assert not found.problems
-    assert_ramp(found, found.images[0])
+def test_unusual_image_is_decoded_correctly(voc: Voc, name: str) -> None:
+    dataset = read_odd(voc, "odd.jpg", ODD_IMAGES[name])
+    assert not dataset.problems
+    assert_ramp(dataset, dataset.images[0])
 
 
 RAMP = grey_ramp(16)
@@ -197,34 +197,34 @@ UNUSUAL_RANGES = {
 
 
 @pytest.mark.parametrize("name", UNUSUAL_RANGES)
-def test_image_of_an_unusual_range_is_read_as_what_it_shows_or_not_at_all(voc: Voc, name: str) -> None:
-    """Pillow's own conversion cuts off what is above 255: nearly all of it would be white, or black."""
-    found = read_odd(voc, "odd.tif", UNUSUAL_RANGES[name])
-    for image in found.images:
-        assert_ramp(found, image)
-    assert len(found.images) + len(found.problems) == 1
+def test_image_with_an_unusual_range_is_decoded_correctly_or_refused(voc: Voc, name: str) -> None:
+    """Pillow's own conversion clips values above 255, so that nearly all pixels would be white or black."""
+    dataset = read_odd(voc, "odd.tif", UNUSUAL_RANGES[name])
+    for image in dataset.images:
+        assert_ramp(dataset, image)
+    assert len(dataset.images) + len(dataset.problems) == 1
 
 
 def test_image_of_one_pixel_is_usable(voc: Voc) -> None:
     voc.add("tiny", an_object(box=(1, 1, 1, 1)), content=encoded(np.full((1, 1, 3), 77, np.uint8)))
     voc.split("train", "tiny")
-    found = read_voc(voc.root)
-    assert [image.box for image in found.images] == [(0, 0, 1, 1)]
-    assert (read_image(source_of(found, found.images[0]), 32) == 77).all()
+    dataset = read_voc(voc.root)
+    assert [image.box for image in dataset.images] == [(0, 0, 1, 1)]
+    assert (read_image(source_of(dataset, dataset.images[0]), 32) == 77).all()
 
 
-# --- files that would take minutes, hours or gigabytes ---
+# --- files that would need minutes, hours or gigabytes ---
 
 
 def seconds_of_scans(scans: int) -> bytes:
-    """A progressive JPEG with its last scan over and over."""
+    """Build a progressive JPEG that repeats its last scan."""
     content = encoded(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
     last = content[content.rindex(b"\xff\xda") : -2]
     return content[:-2] + last * scans + content[-2:]
 
 
 def strips(count: int, big: bool = False) -> bytes:
-    """A TIFF that says it is ``count`` rows high, each in a strip of its own."""
+    """Build a TIFF that declares ``count`` rows with one strip each."""
     number, width = ("<HHQQ", 8) if big else ("<HHII", 4)
     tags = [(256, 1), (257, count), (258, 8), (259, 1), (262, 1), (277, 1), (278, 1)]
     start = 16 if big else 8
@@ -263,19 +263,19 @@ def test_slow_image_is_refused_before_it_is_decoded(name: str, monkeypatch: pyte
     def load(image: Image.Image) -> None:
         raise AssertionError(f"{image.format} of {image.size} is decoded")
 
-    if name != "WebP bomb":  # decoded while it is opened
+    if name != "WebP bomb":  # Pillow decodes it when it is opened
         monkeypatch.setattr(ImageFile.ImageFile, "load", load)
     with pytest.raises(BrokenImage):
         decode(SLOW[name])
 
 
-def test_usual_files_are_not_taken_for_slow_ones() -> None:
+def test_ordinary_files_are_not_refused_as_slow() -> None:
     assert decode(seconds_of_scans(20)).size == (4000, 4000)
     assert decode(strips(1000)).size == (1, 1000)
     assert decode(strips(1000, big=True)).size == (1, 1000)
 
 
-def test_large_image_of_16_bits_takes_no_gigabytes(tmp_path: Path) -> None:
+def test_large_image_of_16_bits_needs_less_than_a_gigabyte(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(encoded(np.full((6000, 6000), 257 * 9, np.uint16)))
     program = (
         "import sys; from pathlib import Path; from unitscope.images.decoding import decode\n"
@@ -283,7 +283,7 @@ def test_large_image_of_16_bits_takes_no_gigabytes(tmp_path: Path) -> None:
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path / "x.png"], capture_output=True, check=True)
-    assert int(done.stdout) < 700_000  # KB; with floats of all pixels 1,300,000
+    assert int(done.stdout) < 700_000  # KB; converting all pixels to float would need 1,300,000
 
 
 TURNED = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
@@ -303,20 +303,20 @@ MORE_ODD: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", MORE_ODD)
-def test_first_picture_is_read_as_its_pixels_lie_in_the_file(voc: Voc, name: str) -> None:
-    """Boxes of annotations count the pixels as they are stored, so that EXIF turns nothing."""
-    found = read_odd(voc, "odd.jpg", MORE_ODD[name])
-    assert not found.problems
-    assert_ramp(found, found.images[0])
+def test_first_picture_is_read_without_applying_the_exif_orientation(voc: Voc, name: str) -> None:
+    """Boxes of annotations refer to the pixels as stored."""
+    dataset = read_odd(voc, "odd.jpg", MORE_ODD[name])
+    assert not dataset.problems
+    assert_ramp(dataset, dataset.images[0])
 
 
-# --- small files that announce a huge picture ---
+# --- small files that declare a huge picture ---
 
-CANVAS = 16_383  # pixels a side: the most that a WebP can say, but for an animation's
+CANVAS = 16_383  # pixels: the largest side of a WebP that is not animated
 
 
 def announcing(form: str, place: bytes, width: int = CANVAS, height: int = CANVAS, **options: Any) -> bytes:
-    """A small WebP whose header says another size, behind the bytes of ``place``."""
+    """Build a small WebP and replace the size that follows the bytes ``place`` in its header."""
     content = bytearray(encoded(Image.new("RGB", (64, 64), (9, 9, 9)), "WEBP", **options))
     start = content.index(place) + len(place)
     if form == "lossy":
@@ -330,7 +330,7 @@ def announcing(form: str, place: bytes, width: int = CANVAS, height: int = CANVA
 
 
 FRAMES: dict[str, Any] = {"save_all": True, "append_images": [Image.new("RGB", (64, 64), (255, 0, 0))]}
-EXTENDED = b"VP8X\x0a\0\0\0\x02\0\0\0"  # its flag: an animation
+EXTENDED = b"VP8X\x0a\0\0\0\x02\0\0\0"  # with the flag of an animation
 ANNOUNCING = {
     "lossy": announcing("lossy", b"\x9d\x01\x2a"),
     "lossless": announcing("lossless", b"\x2f", lossless=True),
@@ -341,8 +341,8 @@ ANNOUNCING = {
 
 
 @pytest.mark.parametrize("name", ANNOUNCING)
-def test_small_webp_of_a_huge_picture_is_left_out(name: str, voc: Voc) -> None:
-    """Recorded when it is registered; and left out of a job, should it come to be there later."""
+def test_small_webp_of_a_huge_picture_is_refused(name: str, voc: Voc) -> None:
+    """It is a problem when the data set is registered, and left out of a job if the file changes later."""
     content = ANNOUNCING[name]
     assert len(content) < 1000
     voc.image("bad.webp", content)
@@ -356,8 +356,8 @@ def test_small_webp_of_a_huge_picture_is_left_out(name: str, voc: Voc) -> None:
     assert "image too large" in skipped[0].reason
 
 
-def test_small_webps_of_huge_pictures_take_no_memory(tmp_path: Path) -> None:
-    """Nor time: the process would be ended by its limit, which is that of its own seconds."""
+def test_refusing_small_webps_of_huge_pictures_needs_little_memory_and_time(tmp_path: Path) -> None:
+    """The process has a limit on its CPU time."""
     for number, content in enumerate(ANNOUNCING.values()):
         (tmp_path / str(number)).write_bytes(content)
     program = (
@@ -372,11 +372,11 @@ def test_small_webps_of_huge_pictures_take_no_memory(tmp_path: Path) -> None:
         "print(highest() - before)"
     )
     done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, check=True)
-    assert int(done.stdout) < 50_000  # KB; one canvas would have a million
+    assert int(done.stdout) < 50_000  # KB; one canvas would need a million
 
 
 @pytest.mark.parametrize("form", ["AVIF", "JPEG2000"])
-def test_other_formats_that_pillow_reads_are_not_opened(form: str) -> None:
-    """Whatever size they announce: no decoder of theirs is asked."""
-    with pytest.raises(BrokenImage, match="not an image of a known format"):
+def test_other_formats_that_pillow_supports_are_not_opened(form: str) -> None:
+    """Their decoders are not called, whatever size they declare."""
+    with pytest.raises(BrokenImage, match="not an image of a supported format"):
         decode(encoded(Image.new("RGB", (64, 64)), form))

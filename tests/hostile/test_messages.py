@@ -1,4 +1,4 @@
-"""Messages: whatever lies in a queue, a real worker throws it away and goes on, in the same process."""
+"""Malformed messages: a real worker discards them and continues in the same process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BODY = [[NO_SHARD], {}, {"callbacks": None, "errbacks": None, "chain": None, "ch
 
 
 def envelope(body: object = BODY, **changes: Any) -> dict[str, Any]:
-    """A message as Celery's client sends it, but for the changes."""
+    """Build a message in Celery's format with changes."""
     return {
         "body": base64.b64encode(json.dumps(body).encode()).decode(),
         "content-encoding": "utf-8",
@@ -47,8 +47,8 @@ def packed(content: object) -> bytes:
     return content if isinstance(content, bytes) else json.dumps(content).encode()
 
 
-class Spring:
-    """Unpickling it makes a folder."""
+class Payload:
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class Spring:
 
 
 def pickled(folder: Path) -> dict[str, Any]:
-    body = base64.b64encode(pickle.dumps(Spring(folder))).decode()
+    body = base64.b64encode(pickle.dumps(Payload(folder))).decode()
     return envelope() | {"body": body, "content-type": "application/x-python-serialize"}
 
 
@@ -94,7 +94,7 @@ HOSTILE: dict[str, object] = {
     "a task of a list": headers(task=[TASK]),
 }
 
-HARMLESS: dict[str, object] = {  # the id is taken, all else is not looked at
+HARMLESS: dict[str, object] = {  # the shard's id is used, everything else is ignored
     "another content type": envelope() | {"content-type": "application/x-python-serialize"},
     "unknown encoding": envelope() | {"content-encoding": "rot13"},
     "no delivery tag": envelope(properties={}),
@@ -107,8 +107,8 @@ HARMLESS: dict[str, object] = {  # the id is taken, all else is not looked at
 }  # fmt: skip
 
 
-class Watched:
-    """A real worker on a real Redis, and what its process is."""
+class RunningWorker:
+    """A real worker on a real Redis server, and its process ids."""
 
     def __init__(self, analyze: Analyze) -> None:
         self.analyze = analyze
@@ -124,7 +124,7 @@ class Watched:
         self.broker.redis.lpush("analysis", content)
 
     def answers(self) -> str:
-        """Wait until the worker has had the shard that is sent now; what was said meanwhile, and before."""
+        """Send a shard, wait until the worker has read it, and return the log."""
         before = self.words().count("cannot be claimed")
         self.broker.send([(NO_SHARD, "analysis")])
         self.analyze.wait(
@@ -137,15 +137,15 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
     analyze = Analyze(tmp_path_factory.mktemp("worker") / "home")
     try:
-        yield Watched(analyze)
+        yield RunningWorker(analyze)
     finally:
         analyze.stop()
 
 
-def test_a_worker_throws_away_what_is_no_shard_and_goes_on(worker: Watched, tmp_path: Path) -> None:
+def test_a_worker_discards_messages_without_a_shard_and_continues(worker: RunningWorker, tmp_path: Path) -> None:
     for content in (*HOSTILE.values(), pickled(tmp_path / "sprung"), b"x" * 20_000_000):
         worker.put(packed(content))
     words = worker.answers()
@@ -158,7 +158,7 @@ def test_a_worker_throws_away_what_is_no_shard_and_goes_on(worker: Watched, tmp_
     assert worker.broker.redis.hlen("unacked") == 0
 
 
-def test_a_worker_takes_the_id_and_nothing_else_from_a_message(worker: Watched) -> None:
+def test_a_worker_uses_only_the_id_of_a_message(worker: RunningWorker) -> None:
     before = worker.words()
     for content in HARMLESS.values():
         worker.put(packed(content))
@@ -169,7 +169,7 @@ def test_a_worker_takes_the_id_and_nothing_else_from_a_message(worker: Watched) 
     assert worker.broker.redis.hlen("unacked") == 0
 
 
-# --- any bytes at all ---
+# --- fuzz tests ---
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -180,7 +180,7 @@ JSON = st.recursive(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
-    """A valid message, one of its fields changed at any depth."""
+    """Generate a valid message with one field changed at any depth."""
     message = envelope(draw(st.just(BODY) | JSON))
     place: Any = message
     while True:
@@ -197,19 +197,19 @@ def mutated(draw: st.DrawFn) -> Any:
 
 @examples(300)
 @given(message=mutated() | JSON)
-def test_what_is_checked_is_a_shard_or_nothing(message: Any) -> None:
-    found = checked(message, "analysis")
-    if found is not None:
-        arguments, *rest = json.loads(base64.b64decode(found["body"]))
+def test_checking_a_message_gives_a_shard_or_none(message: Any) -> None:
+    result = checked(message, "analysis")
+    if result is not None:
+        arguments, *rest = json.loads(base64.b64decode(result["body"]))
         assert rest == [{}, {}]
         assert type(arguments[0]) is int
-        assert found["headers"].keys() == {"lang", "task", "id", "root_id", "ignore_result"}
+        assert result["headers"].keys() == {"lang", "task", "id", "root_id", "ignore_result"}
 
 
 @examples(200)
 @given(body=JSON | st.binary(max_size=50) | st.integers(min_value=-(2**70), max_value=2**70))
-def test_no_body_is_a_crash(body: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The handler itself, by a database without shards."""
+def test_random_bodies_do_not_crash_the_handler(body: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The handler is called directly, with a database without shards."""
     home = tmp_path_factory.getbasetemp() / "handler"
     settings = Settings(home=home, threads=1)
     if not (home / "unitscope.sqlite3").exists():
@@ -218,8 +218,8 @@ def test_no_body_is_a_crash(body: Any, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def put(worker: Watched) -> Iterator[Watched]:
-    """The worker, which at the end has had all that was put and lives."""
+def put(worker: RunningWorker) -> Iterator[RunningWorker]:
+    """The worker. After the test, it must have read all messages and still be running."""
     yield worker
     words = worker.answers()
     assert "Traceback" not in words
@@ -230,7 +230,7 @@ def put(worker: Watched) -> Iterator[Watched]:
 
 @examples(300)
 @given(content=st.binary(max_size=300) | mutated().map(packed) | JSON.map(packed))
-def test_no_bytes_in_the_queue_end_a_worker(put: Watched, content: bytes) -> None:
+def test_random_bytes_in_the_queue_do_not_end_a_worker(put: RunningWorker, content: bytes) -> None:
     put.put(content)
-    if put.broker.depth("analysis") > 100:  # now and then all of it is to be eaten up
+    if put.broker.depth("analysis") > 100:  # let the worker catch up
         put.answers()

@@ -1,4 +1,4 @@
-"""Names of anything: they come back as they were given, and do nothing on the way."""
+"""Names with arbitrary characters are stored and shown unchanged, and have no side effects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ ODD_NAMES = ["two words", "quo'te\"", "new\nline", "🐈", "[/x]", "[red]x", "{0
 
 @pytest.fixture(scope="module")
 def named(home: Home, photos: Path, trained: int) -> dict[str, list[Done]]:
-    """What is said of a data set of each odd name: when it is added, shown, submitted, and what its job says."""
+    """Outputs of the commands that add, show and submit a data set with each unusual name, and of its job's
+    status."""
     calls: list[Call] = []
     for unit, name in enumerate(ODD_NAMES):
         search = ("submit", "--layer", "4", "--dataset", name, "--split", "all", "--run", trained)
@@ -40,22 +41,22 @@ def named(home: Home, photos: Path, trained: int) -> dict[str, list[Done]]:
 
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=lambda name: ascii(name)[:20])
-def test_odd_name_comes_back_as_it_was_given(named: dict[str, list[Done]], photos: Path, name: str) -> None:
+def test_unusual_name_is_shown_unchanged(named: dict[str, list[Done]], photos: Path, name: str) -> None:
     added, as_json, shown, submitted, jobs, datasets = named[name]
     for done in named[name]:
         assert done.returncode == 0, done.stderr[-1500:]
     assert added.stdout == f"{name}\n"
     assert json.loads(as_json.stdout)["name"] == name
     assert submitted.stdout.strip().isdecimal()
-    assert "".join(name.split()) in "".join(shown.stdout.split())  # long lines are broken
-    if "\n" not in name and len(name) < 100:  # a table has such a name on several lines
+    assert "".join(name.split()) in "".join(shown.stdout.split())  # long lines are wrapped
+    if "\n" not in name and len(name) < 100:  # a table wraps other names
         assert name in jobs.stdout
         assert name in datasets.stdout
     assert str(photos) in "".join(shown.stdout.split())
     assert "[bold]" in shown.stdout
 
 
-def test_page_shows_names_as_text_whatever_they_are(home: Home, trained: int, tmp_path: Path) -> None:
+def test_page_shows_names_as_text(home: Home, trained: int, tmp_path: Path) -> None:
     hostile = "<img src=x onerror=alert(1)>"
     (tmp_path / "data" / hostile).mkdir(parents=True)
     Image.fromarray(np.full((8, 8, 3), 100, np.uint8)).save(tmp_path / "data" / hostile / "a.png")
@@ -83,14 +84,14 @@ def test_page_shows_names_as_text_whatever_they_are(home: Home, trained: int, tm
     assert "<script>alert" not in page
 
 
-# --- what a terminal would obey ---
+# --- terminal control sequences ---
 
 COMMANDS = ["\x1b]0;owned\x07", "\x1b[2J", "\x9b2J", "\r", "\x7f", "\u202egnp.exe", "\ufeff", "x" * 10_000]
 
 
 @pytest.fixture(scope="module")
 def commanded(home: Home, photos: Path, tmp_path_factory: pytest.TempPathFactory, trained: int) -> list[Done]:
-    """What is said of a data set whose name, classes and files are commands to a terminal, in all verbs."""
+    """Outputs of all commands for a data set whose name, classes and files contain terminal control sequences."""
     root = tmp_path_factory.mktemp("commands")
     name = "".join(COMMANDS)
     for command in COMMANDS[:-1]:
@@ -118,7 +119,7 @@ def commanded(home: Home, photos: Path, tmp_path_factory: pytest.TempPathFactory
     return [submitted, *home.many(calls)]
 
 
-def test_no_terminal_is_given_commands_by_names(commanded: list[Done]) -> None:
+def test_control_sequences_in_names_are_not_printed(commanded: list[Done]) -> None:
     for done in commanded:
         words = done.stdout + done.stderr
         assert "Traceback" not in words
@@ -130,15 +131,15 @@ def test_no_terminal_is_given_commands_by_names(commanded: list[Done]) -> None:
     assert [line for line in logs.stdout.splitlines() if line.startswith("2026-01-01")][1:] == []
 
 
-def test_messages_are_of_bounded_length(home: Home) -> None:
+def test_messages_have_a_maximum_length(home: Home) -> None:
     done = home("dataset", "show", "x" * 100_000, code=4)
     assert len(done.stderr) < 11_000
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("form", ["csv", "table"])
-def test_a_real_terminal_gets_no_commands_either(home: Home, form: str) -> None:
-    """Programs get a text as it is, a terminal does not."""
+def test_control_sequences_are_escaped_only_on_a_terminal(home: Home, form: str) -> None:
+    """Output to a pipe is not changed."""
     sql = "SELECT 'a' || char(27) || '[2J' || char(155) || 'b' AS x"
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "producer", "query", sql, "--format", form]
@@ -153,7 +154,7 @@ def test_a_real_terminal_gets_no_commands_either(home: Home, form: str) -> None:
         assert "a\x1b[2J\x9bb" in home("query", sql, "--format", form).stdout
 
 
-def test_a_narrow_encoding_is_no_crash(home: Home, photos: Path) -> None:
+def test_an_encoding_without_the_needed_characters_does_not_crash(home: Home, photos: Path) -> None:
     narrow = Home(home.home)
     narrow.environment |= {"PYTHONIOENCODING": "latin-1"}
     added, listed = (
@@ -164,8 +165,8 @@ def test_a_narrow_encoding_is_no_crash(home: Home, photos: Path) -> None:
     assert r"\U0001f408" in listed.stdout
 
 
-def test_folder_whose_path_is_no_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Typed it would be refused at once; standing in it, it isn't typed."""
+def test_folder_whose_path_is_not_valid_text_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is the current directory, so that the path is not an argument, which would be refused earlier."""
     root = tmp_path / os.fsdecode(b"x\xff")
     (root / "dog").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(root / "dog" / "x.png")
@@ -174,7 +175,7 @@ def test_folder_whose_path_is_no_text_is_refused(tmp_path: Path, monkeypatch: py
         read_folder(Path("."))
 
 
-# --- names that become folders ---
+# --- names used as folder names ---
 
 LEADING_OUT = ["../x", "..", ".", "../../x", "a/../../x", "a/b", "a/", "/tmp/unitscope-led-out", "./x", ".x",
                "a\\b", "a\0b", "x" * 201, "x" * 300, "🐈" * 100, "x" * 100_000]  # fmt: skip
@@ -189,7 +190,7 @@ KINDS_WITH_FOLDERS = [
 
 
 def test_names_that_would_lead_out_of_the_home_are_refused(fresh: Home, tmp_path: Path) -> None:
-    """Before anything is fetched or written."""
+    """They are refused before anything is downloaded or written."""
     fresh("db", "upgrade")
     (tmp_path / "cifar").mkdir()
     before = sorted(tmp_path.rglob("*"))
@@ -205,7 +206,7 @@ def test_names_that_would_lead_out_of_the_home_are_refused(fresh: Home, tmp_path
     assert fresh.json("dataset", "ls") == []
 
 
-def test_plain_names_become_folders_of_the_home(fresh: Home) -> None:
+def test_valid_names_become_folders_of_the_home(fresh: Home) -> None:
     names = ["x" * 200, "two words", "🐈", "a..b", "-x", "new\nline"]
     for done in fresh.many(
         [(("dataset", "add", "shapes", "--images", "2", "--name", name), {}) for name in names]

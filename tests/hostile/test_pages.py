@@ -1,4 +1,4 @@
-"""Pages of HTML: whatever texts the database holds, they are text there, and nothing leads elsewhere."""
+"""HTML pages show all texts of the database as text, and have no links to other sites."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ HOSTILE = [
 ]
 
 
-class Looked(HTMLParser):
-    """What a browser would make of a page: its elements, their attributes, and its text."""
+class ParsedPage(HTMLParser):
+    """Parser of a page that collects its elements, their attributes, links, and text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ class Looked(HTMLParser):
 
 
 @pytest.mark.parametrize("kind", ["top9", "occlusion"])
-def test_pages_hold_no_markup_but_their_own(kind: str, tmp_path: Path) -> None:
-    """Every text of the database that a page shows is hostile: names, classes, paths, layers, units of measure."""
+def test_texts_of_the_database_add_no_markup_to_pages(kind: str, tmp_path: Path) -> None:
+    """All texts that a page shows contain markup: names, classes, paths, layers."""
     database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
     store = Store(tmp_path / "store")
     picture = store.put(b"no picture, but a file", ".png").path
@@ -67,18 +67,18 @@ def test_pages_hold_no_markup_but_their_own(kind: str, tmp_path: Path) -> None:
     render = {"top9": render_search, "occlusion": render_sweep}[kind]
     page = render(database, store, job)
     database.close()
-    looked = Looked(page)
-    assert looked.elements <= {
+    parsed = ParsedPage(page)
+    assert parsed.elements <= {
         *("html", "meta", "title", "style", "main", "h1", "h2", "p", "b", "br", "div", "figure", "figcaption"),
         *("img", "a", "table", "tr", "th", "td", "dl", "dt", "dd"),
     }
-    assert looked.attributes <= {"lang", "charset", "name", "content", "class", "src", "alt", "href"}
-    assert looked.links == {f"data:image/png;base64,{b64encode(b'no picture, but a file').decode()}"}
-    assert [name for name in HOSTILE if name not in looked.words] == []
+    assert parsed.attributes <= {"lang", "charset", "name", "content", "class", "src", "alt", "href"}
+    assert parsed.links == {f"data:image/png;base64,{b64encode(b'no picture, but a file').decode()}"}
+    assert [name for name in HOSTILE if name not in parsed.words] == []
 
 
 def done_job(database: Database, kind: str, picture: str, names: list[str]) -> int:
-    """A job of the kind with an image, a class and a layer of each name."""
+    """Create a done job of the kind with an image, a class and a layer of each name."""
     sha256 = "ab" * 32
     with database.write() as session:
         dataset = Dataset(

@@ -1,4 +1,4 @@
-"""Queries of strangers on both databases: they read, within limits, and change nothing."""
+"""User queries on both databases can read within limits, and can't change anything."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 
 @pytest.fixture(scope="module", params=DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database with a job in it, the same for all tests: none of them can change it."""
+    """A database with a job, shared by all tests, since none of them can change it."""
     database = Database(fresh_database(request.param, request, tmp_path_factory.mktemp("query")))
     upgrade(database)
     with database.write() as session:
@@ -62,10 +62,10 @@ def query(database: Database, sql: str, limit: int = 1000, seconds: float = 20.0
     return run_query(database, sql, limit=limit, seconds=seconds)
 
 
-# --- what works ---
+# --- valid queries ---
 
 
-def test_a_select_gives_columns_and_rows(database: Database) -> None:
+def test_a_select_returns_columns_and_rows(database: Database) -> None:
     answer = query(database, "SELECT number, stage_name AS name FROM shards ORDER BY number LIMIT 2")
     assert answer.columns == ["number", "name"]
     assert [tuple(row) for row in answer.rows] == [(0, "search"), (1, "search")]
@@ -89,7 +89,7 @@ def test_a_select_gives_columns_and_rows(database: Database) -> None:
         ("SELECT 1 AS x, 2 AS x", [(1, 2)]),
     ],
 )
-def test_whatever_reads_will_do(database: Database, sql: str, rows: list[tuple[Any, ...]]) -> None:
+def test_statements_that_only_read_are_allowed(database: Database, sql: str, rows: list[tuple[Any, ...]]) -> None:
     assert [tuple(row) for row in query(database, sql).rows] == rows
 
 
@@ -98,8 +98,7 @@ def test_the_examples_of_the_documentation_run(database: Database, sql: str) -> 
     assert query(database, sql).rows == []
 
 
-def test_what_is_written_while_a_query_runs_does_not_disturb_it(database: Database) -> None:
-    """Nor the other way round: a query waits for no writer."""
+def test_queries_and_writers_do_not_block_each_other(database: Database) -> None:
     with database.write() as session:
         session.add(Event(job_id=1, level="info", message="not committed"))
         session.flush()
@@ -111,13 +110,13 @@ def test_what_is_written_while_a_query_runs_does_not_disturb_it(database: Databa
 # --- limits ---
 
 
-def test_rows_beyond_the_limit_are_cut_and_it_is_said(database: Database) -> None:
+def test_rows_beyond_the_limit_are_dropped_and_the_answer_is_marked(database: Database) -> None:
     for limit, rows, cut in ((9, 9, True), (10, 10, False), (11, 10, False)):
         answer = query(database, "SELECT id FROM shards", limit=limit)
         assert (len(answer.rows), answer.cut) == (rows, cut)
 
 
-def test_of_an_endless_result_the_first_rows_are_shown(database: Database) -> None:
+def test_an_endless_result_gives_the_first_rows(database: Database) -> None:
     answer = query(database, f"{ENDLESS} SELECT i FROM n", limit=5)
     assert [row[0] for row in answer.rows] == [1, 2, 3, 4, 5]
     assert answer.cut
@@ -139,12 +138,12 @@ def test_a_query_that_takes_too_long_is_stopped(database: Database, sql: str) ->
         query(database, sql, seconds=0.3)
 
 
-def test_even_the_smallest_time_is_a_limit(database: Database) -> None:
+def test_a_very_short_time_limit_is_enforced(database: Database) -> None:
     with pytest.raises(QueryFailed, match="more than"):
         query(database, f"{ENDLESS} SELECT count(*) FROM n", seconds=1e-6)
 
 
-def test_a_query_cannot_give_itself_more_time(database: Database) -> None:
+def test_a_query_cannot_extend_its_time_limit(database: Database) -> None:
     if not database.is_sqlite:
         with pytest.raises(QueryFailed):
             query(
@@ -155,19 +154,19 @@ def test_a_query_cannot_give_itself_more_time(database: Database) -> None:
 
 
 def test_a_value_that_is_too_large_is_refused(database: Database) -> None:
-    """It would be read into memory before anything could be cut."""
+    """It would be read into memory before it could be truncated."""
     if database.is_sqlite:
         with pytest.raises(QueryFailed, match="too big"):
             query(database, "SELECT zeroblob(1000000000)")
 
 
-def test_the_word_interrupted_is_no_time_limit(database: Database) -> None:
+def test_an_error_with_the_word_interrupted_is_not_reported_as_a_timeout(database: Database) -> None:
     with pytest.raises(QueryFailed, match="interrupted") as raised:
         query(database, "SELECT * FROM interrupted")
     assert "more than" not in str(raised.value)
 
 
-# --- what is refused ---
+# --- refused queries ---
 
 WRITES = [
     "INSERT INTO events (job_id, at, level, message) VALUES (1, '2026-01-01', 'info', 'x')",
@@ -248,7 +247,7 @@ OTHERS = [
     "DISCARD ALL",
 ]
 
-# Functions that do more than read the tables: of SQLite and of PostgreSQL.
+# Functions of SQLite and PostgreSQL that do more than read tables.
 FUNCTIONS = [
     "SELECT load_extension('{file}')",
     "SELECT readfile('{file}')",
@@ -292,7 +291,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("sql", WRITES + SEVERAL + OTHERS + FUNCTIONS)
-def test_whatever_does_more_than_read_is_refused(database: Database, tmp_path: Path, sql: str) -> None:
+def test_statements_that_do_more_than_read_are_refused(database: Database, tmp_path: Path, sql: str) -> None:
     with pytest.raises(QueryFailed) as raised:
         query(database, sql.format(file="/etc/passwd", folder=tmp_path))
     assert raised.value.exit_code == 2
@@ -303,7 +302,7 @@ def test_whatever_does_more_than_read_is_refused(database: Database, tmp_path: P
 @pytest.mark.parametrize(
     "sql", ["", "   ", ";", "-- nothing", "SELEKT 1", "SELECT 1 FROM", "SELECT 'x", "SELECT no_such"]
 )
-def test_what_is_no_query_is_refused(database: Database, sql: str) -> None:
+def test_invalid_queries_are_refused(database: Database, sql: str) -> None:
     with pytest.raises(QueryFailed):
         query(database, sql)
 
@@ -311,29 +310,29 @@ def test_what_is_no_query_is_refused(database: Database, sql: str) -> None:
 @pytest.mark.parametrize(
     "sql", ["SELECT 1 \x00", "SELECT '\udcff'", "SELECT 1 / 0 FROM nowhere", "SELECT $1", "SELECT ?", "SELECT :x"]
 )
-def test_strange_letters_are_no_crash(database: Database, sql: str) -> None:
-    """An error in plain words, or an answer."""
+def test_unusual_characters_do_not_crash(database: Database, sql: str) -> None:
+    """The query gives an error message or an answer."""
     with suppress(QueryFailed):
         query(database, sql)
 
 
-def test_a_query_that_ends_its_own_connection_is_no_crash(database: Database) -> None:
+def test_a_query_that_ends_its_own_connection_does_not_crash(database: Database) -> None:
     if not database.is_sqlite:
         with pytest.raises(QueryFailed):
             query(database, "SELECT pg_terminate_backend(pg_backend_pid())")
 
 
-def test_the_next_query_after_a_bad_one_works(database: Database) -> None:
+def test_queries_work_after_a_failed_one(database: Database) -> None:
     for sql in ("SELEKT", "DELETE FROM jobs", f"{ENDLESS} SELECT count(*) FROM n"):
         with pytest.raises(QueryFailed):
             query(database, sql, seconds=0.2)
         assert query(database, "SELECT 1").rows[0][0] == 1
 
 
-# --- out of reach ---
+# --- unreachable databases ---
 
 
-def test_a_database_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported(tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path / 'none.sqlite3'}", "postgresql://u:geheim@127.0.0.1:1/x"):
         with pytest.raises(DatabaseOutOfReach) as raised:
             run_query(Database(url), "SELECT 1", limit=1, seconds=5)
@@ -342,7 +341,7 @@ def test_a_database_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "100%", "what?", "#1", "ünïcödé", "it's"])
-def test_any_path_of_a_sqlite_file_will_do(tmp_path: Path, name: str) -> None:
+def test_a_sqlite_file_may_have_any_path(tmp_path: Path, name: str) -> None:
     database = Database("sqlite://")
     database = Database(database.url.set(database=str(tmp_path / name / "x.sqlite3")))  # type: ignore[arg-type]
     upgrade(database)

@@ -1,4 +1,4 @@
-"""Queries that would take all memory, or all time, through the command line."""
+"""Limits on the memory and time of user queries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGE = {
 
 
 @pytest.mark.parametrize("number", range(3))
-def test_an_answer_that_memory_does_not_bear_is_refused(database: Database, number: int) -> None:
+def test_an_answer_that_is_too_large_is_refused(database: Database, number: int) -> None:
     queries = LARGE[database.is_sqlite]
     with pytest.raises(QueryFailed, match=f"more than {LARGEST_ANSWER // 1_000_000} MB"):
         run_query(database, queries[number % len(queries)], limit=1000, seconds=60)
@@ -39,21 +39,21 @@ def test_too_many_columns_are_refused(database: Database) -> None:
             run_query(database, "SELECT " + ", ".join(["zeroblob(9999999)"] * 2000), limit=1, seconds=60)
 
 
-def test_one_step_that_takes_hours_ends_with_the_time(home: Home) -> None:
-    """Between the steps of its program SQLite can be stopped, within one it can not."""
+def test_a_query_that_sqlite_cannot_interrupt_ends_at_the_time_limit(home: Home) -> None:
+    """SQLite can interrupt a statement only between the steps of its virtual machine."""
     sql = "SELECT instr(zeroblob(9000000), CAST(zeroblob(4500000) || x'01' AS BLOB))"
     line = refusal(home("query", sql, "--seconds", "0.5", code=2), 2)
     assert "more than 0.5 s" in line
 
 
-def test_a_huge_value_is_cut_in_a_table_only(home: Home) -> None:
+def test_a_huge_value_is_truncated_only_in_a_table(home: Home) -> None:
     sql = "SELECT printf('%.*c', 100000, 'x') AS x"
     table, as_json = home.many([(("query", sql), {}), (("query", sql, "--json"), {})])
     assert "90000 characters more" in " ".join(table.stdout.split())
     assert as_json.stdout.count("x") == 100_001
 
 
-def test_memory_is_bounded_where_the_system_can(tmp_path: object) -> None:
+def test_memory_is_limited_if_the_system_supports_it(tmp_path: object) -> None:
     def take() -> bytearray:
         return bytearray(2**40)
 

@@ -1,4 +1,5 @@
-"""Tar files: every member is looked at before the first one is written, and a hostile one refuses the whole."""
+"""Tar files: all members are checked before the first one is written; an unsafe member refuses the whole
+archive."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ FILES = {
     "VOCdevkit/VOC2007/JPEGImages/000001.jpg": b"\xff\xd8" + bytes(5000),
 }
 
-# Name -> (the archive, the reason given). The reasons are those of our own check: tarfile's filter comes second.
+# Name -> (archive, reason). The reasons are those of the product's check, which runs before tarfile's filter.
 UNSAFE: dict[str, tuple[bytes, str]] = {
     "parent": (pack(FILES | {"VOCdevkit/../../escaped": b"x"}), "leads out of its folder"),
     "parent and back": (pack(FILES | {"VOCdevkit/../VOCdevkit/x": b"x"}), "leads out of its folder"),
@@ -72,7 +73,7 @@ def test_too_large_archive_is_refused(
 
 
 def test_size_is_checked_before_anything_is_written(tmp_path: Path) -> None:
-    """A header may promise more than the file holds."""
+    """The header declares a larger size than the file contains."""
     huge = tarfile.TarInfo("VOCdevkit/huge")
     huge.size = archives.MAX_UNPACKED_BYTES + 1
     archive = tmp_path / NAME
@@ -82,7 +83,7 @@ def test_size_is_checked_before_anything_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [archive]
 
 
-def test_modes_of_the_archive_are_made_harmless(tmp_path: Path) -> None:
+def test_unsafe_file_modes_are_removed(tmp_path: Path) -> None:
     member = tarfile.TarInfo("VOCdevkit/program")
     member.mode = 0o6777
     archive = tmp_path / NAME
@@ -91,7 +92,7 @@ def test_modes_of_the_archive_are_made_harmless(tmp_path: Path) -> None:
     assert (tmp_path / "VOCdevkit" / "program").stat().st_mode & 0o7022 == 0
 
 
-def test_member_that_is_there_twice_is_there_once(tmp_path: Path) -> None:
+def test_duplicate_members_are_written_once(tmp_path: Path) -> None:
     archive = tmp_path / NAME
     first, second = tarfile.TarInfo("VOCdevkit/a.txt"), tarfile.TarInfo("VOCdevkit/a.txt")
     archive.write_bytes(pack(FILES, first, second))
@@ -99,7 +100,7 @@ def test_member_that_is_there_twice_is_there_once(tmp_path: Path) -> None:
     assert tree(tmp_path / "root") == FILES | {"VOCdevkit/a.txt": b""}
 
 
-def test_name_that_no_disk_takes_leaves_nothing(tmp_path: Path) -> None:
+def test_name_that_the_file_system_refuses_leaves_no_files(tmp_path: Path) -> None:
     archive, root = tmp_path / NAME, tmp_path / "root"
     archive.write_bytes(pack(FILES | {f"VOCdevkit/{'x' * 300}": b"x"}))
     with pytest.raises(OSError, match="too long"):

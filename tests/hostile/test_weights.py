@@ -1,4 +1,4 @@
-"""Files of weights that run code, lie, swell, or hold something else."""
+"""Weights files that run code, are malformed, expand when read, or contain something else."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from unitscope.networks.weights import LARGEST_FILE, read_weights
 from worker.programs.describe import take_weights
 
 
-class Trap:
-    """Unpickling it makes a folder."""
+class Payload:
+    """An object that creates a folder when it is unpickled."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ def saved(path: Path, content: object) -> Path:
 
 
 def refused_weights(path: Path, code: int, says: Sequence[str], fc: int = 16, classes: int = 20) -> str:
-    """What is said of weights, by the code that the command line starts for them; nothing is kept of them."""
+    """Check that weights are refused and not stored; returns the error. Calls the code behind the command line."""
     store = path.parent / "store"
     specification = NetworkSpecification(name="zfnet", classes=classes, image_size=64, fc=fc)
     with pytest.raises(UnitscopeError) as error:
@@ -56,19 +56,19 @@ def refused_weights(path: Path, code: int, says: Sequence[str], fc: int = 16, cl
 
 
 @pytest.mark.parametrize("how", ["pickle", "torch.save", "inside a state_dict"])
-def test_weights_that_run_code_are_refused_and_run_none(tmp_path: Path, tensors: Any, how: str) -> None:
-    trap, file = Trap(tmp_path / "sprung"), tmp_path / "weights.pth"
+def test_weights_with_code_are_refused_and_the_code_does_not_run(tmp_path: Path, tensors: Any, how: str) -> None:
+    trap, file = Payload(tmp_path / "sprung"), tmp_path / "weights.pth"
     if how == "pickle":
         file.write_bytes(pickle.dumps(trap))
     else:
         saved(file, {**tensors, "trap": trap} if how == "inside a state_dict" else trap)
     line = refused_weights(file, 2, ("state_dict",))
     assert not (tmp_path / "sprung").exists()
-    assert "weights_only` set to `False" not in line  # no advice to run it
+    assert "weights_only` set to `False" not in line  # torch's advice to disable the check is not passed on
 
 
-def test_weights_that_run_code_run_none_through_the_command_line(home: Home, tmp_path: Path) -> None:
-    file = saved(tmp_path / "weights.pth", Trap(tmp_path / "sprung"))
+def test_code_in_weights_does_not_run_through_the_command_line(home: Home, tmp_path: Path) -> None:
+    file = saved(tmp_path / "weights.pth", Payload(tmp_path / "sprung"))
     asked = ("submit", "--dataset", "shapes", "--layer", "5", *NETWORK, "--weights", file)
     home.refused(*asked, code=2, says=(str(file), ".safetensors"))
     assert not (tmp_path / "sprung").exists()
@@ -85,7 +85,7 @@ NO_TENSORS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("name", NO_TENSORS)
-def test_weights_that_hold_no_named_tensors_are_refused(tmp_path: Path, name: str) -> None:
+def test_weights_without_named_tensors_are_refused(tmp_path: Path, name: str) -> None:
     refused_weights(saved(tmp_path / "x.pth", NO_TENSORS[name]), 2, ("no dictionary of tensors", ".safetensors"))
 
 
@@ -102,12 +102,12 @@ NO_WEIGHTS = {
 
 
 @pytest.mark.parametrize("name", NO_WEIGHTS)
-def test_weights_that_are_something_else_are_refused(tmp_path: Path, name: str) -> None:
+def test_files_that_are_not_weights_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(NO_WEIGHTS[name])
     refused_weights(tmp_path / name, 2, (".safetensors file",))
 
 
-def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.pth", Path("/dev/zero"), Path("/proc")):
         with pytest.raises(UnitscopeError, match=str(path)) as error:
             take_weights(
@@ -116,14 +116,14 @@ def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
         assert exit_code(error.value) == 4
 
 
-def test_weights_of_another_shape_are_refused(tmp_path: Path, tensors: Any) -> None:
+def test_weights_with_other_shapes_are_refused(tmp_path: Path, tensors: Any) -> None:
     file = saved(tmp_path / "x.pth", tensors)
     refused_weights(file, 2, ("zfnet", "classifier.1.weight is [16, 9216], not [32, 9216]", "--fc"), fc=32)
     refused_weights(file, 2, ("classifier.6.weight is [20, 16], not [7, 16]", "--classes"), classes=7)
     saved(file, {name: tensor for name, tensor in tensors.items() if "classifier" not in name})
     refused_weights(file, 2, ("6 tensors are missing", "classifier.1.weight"))
     saved(file, {**tensors, "more": torch.zeros(1)})
-    refused_weights(file, 2, ("1 tensors are foreign", "more"))
+    refused_weights(file, 2, ("1 tensors are unexpected", "more"))
 
 
 def test_weights_that_do_not_fit_are_refused_through_the_command_line(home: Home, weights: Path) -> None:
@@ -152,13 +152,13 @@ ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 
 
 @pytest.mark.parametrize("kind", ODD_TENSORS)
-def test_weights_of_odd_tensors_are_refused(tmp_path: Path, tensors: Any, kind: str) -> None:
+def test_weights_with_unsupported_tensors_are_refused(tmp_path: Path, tensors: Any, kind: str) -> None:
     odd = {**tensors, "classifier.6.bias": ODD_TENSORS[kind](tensors["classifier.6.bias"])}
     refused_weights(saved(tmp_path / "x.pth", odd), 2, ("classifier.6.bias",))
 
 
-def test_weights_that_swell_when_they_are_read_are_refused(tmp_path: Path, tensors: Any) -> None:
-    """torch.save compresses nothing, but torch.load unpacks what is compressed: 10 MB may be 10 GB."""
+def test_weights_that_expand_when_read_are_refused(tmp_path: Path, tensors: Any) -> None:
+    """torch.save doesn't compress, but torch.load decompresses: 10 MB may become 10 GB."""
     plain, packed = saved(tmp_path / "plain.pth", tensors), tmp_path / "packed.pth"
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():
@@ -179,11 +179,11 @@ def test_usual_ways_to_save_weights_give_the_same_artifact(
     assert taken == take_weights(specification, weights, Store(tmp_path / "store"))
 
 
-# --- tensors that are not what they seem ---
+# --- tensors that share memory, and other types ---
 
 
 def taken(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors that the store keeps of a file."""
+    """Store a weights file and return the stored tensors."""
     specification = NetworkSpecification(name="zfnet", classes=20, image_size=64, fc=16)
     store = Store(path.parent / "store")
     return safetensors.torch.load_file(store.locate(take_weights(specification, path, store)["path"]))
@@ -206,56 +206,56 @@ SHARED: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] 
 
 
 @pytest.mark.parametrize("how", SHARED)
-def test_weights_that_share_memory_are_taken_each_by_itself(tmp_path: Path, tensors: Any, how: str) -> None:
+def test_tensors_that_share_memory_are_stored_separately(tmp_path: Path, tensors: Any, how: str) -> None:
     given = SHARED[how](dict(tensors))
-    found = taken(saved(tmp_path / "x.pth", given))
-    assert found.keys() == given.keys()
-    assert all(torch.equal(tensor, given[name]) for name, tensor in found.items())
+    stored = taken(saved(tmp_path / "x.pth", given))
+    assert stored.keys() == given.keys()
+    assert all(torch.equal(tensor, given[name]) for name, tensor in stored.items())
 
 
 NUMBERS = [torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn]
 
 
 @pytest.mark.parametrize("kind", NUMBERS, ids=str)
-def test_numbers_of_any_type_are_taken(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
+def test_tensors_of_any_numeric_type_are_accepted(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
     given = {name: tensor.to(kind) for name, tensor in tensors.items()}
     assert {tensor.dtype for tensor in taken(saved(tmp_path / "x.pth", given)).values()} == {kind}
 
 
 @pytest.mark.parametrize("kind", [torch.bits8, torch.float4_e2m1fn_x2], ids=str)
-def test_bits_that_are_no_numbers_are_refused(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
+def test_tensors_of_types_without_numbers_are_refused(tmp_path: Path, tensors: Any, kind: torch.dtype) -> None:
     odd = {**tensors, "classifier.6.bias": torch.empty(20, dtype=kind)}
     refused_weights(saved(tmp_path / "x.pth", odd), 2, ("classifier.6.bias", str(kind)))
 
 
-def test_weights_of_other_things_too_are_refused(tmp_path: Path, tensors: Any) -> None:
+def test_weights_with_entries_that_are_not_tensors_are_refused(tmp_path: Path, tensors: Any) -> None:
     refused_weights(saved(tmp_path / "x.pth", {**tensors, "epoch": 3}), 2, ("no dictionary of tensors",))
     twice = {**tensors, "module.classifier.6.bias": tensors["classifier.6.bias"]}
-    refused_weights(saved(tmp_path / "x.pth", twice), 2, ("both with and without",))
+    refused_weights(saved(tmp_path / "x.pth", twice), 2, ("with and without the prefix",))
 
 
-def test_names_of_tensors_are_cut_in_messages(tmp_path: Path, tensors: Any) -> None:
+def test_names_of_tensors_are_truncated_in_messages(tmp_path: Path, tensors: Any) -> None:
     file = saved(tmp_path / "x.pth", {**tensors, "x" * 1_000_000: torch.zeros(1)})
-    assert len(refused_weights(file, 2, ("1 tensors are foreign",))) < 1000
+    assert len(refused_weights(file, 2, ("1 tensors are unexpected",))) < 1000
 
 
-def test_weights_of_many_gigabytes_are_not_read(tmp_path: Path) -> None:
+def test_weights_of_several_gigabytes_are_not_read(tmp_path: Path) -> None:
     for name in ("x.safetensors", "x.pth"):
         with (tmp_path / name).open("wb") as file:
             file.truncate(LARGEST_FILE + 1)
-        refused_weights(tmp_path / name, 2, ("bytes are too many",))
+        refused_weights(tmp_path / name, 2, ("bytes exceed the limit",))
 
 
-def test_a_pipe_does_not_hold_the_reader_up(tmp_path: Path) -> None:
+def test_a_pipe_instead_of_weights_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pth")
     (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
     for name in ("pipe.pth", "zero.safetensors"):
-        refused_weights(tmp_path / name, 4, ("There is no file",))
+        refused_weights(tmp_path / name, 4, ("does not exist",))
 
 
 @pytest.fixture(scope="module")
 def small() -> dict[str, bytes]:
-    """Files of weights, by how they end."""
+    """Small weights files by suffix."""
     tensors = {"a": torch.arange(6.0).view(2, 3), "b": torch.ones(4)}
     new, old = io.BytesIO(), io.BytesIO()
     torch.save(tensors, new)
@@ -266,14 +266,16 @@ def small() -> dict[str, bytes]:
 def read_or_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     try:
-        found = read_weights(path)
+        tensors = read_weights(path)
     except WeightsNotReadable:
         return
-    assert all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in found.items())
+    assert all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in tensors.items())
 
 
 @pytest.mark.parametrize("name", ["new.pth", "old.pth", "x.safetensors"])
-def test_weights_cut_at_every_percent_are_refused(small: dict[str, bytes], name: str, tmp_path: Path) -> None:
+def test_weights_truncated_at_any_percentage_are_refused(
+    small: dict[str, bytes], name: str, tmp_path: Path
+) -> None:
     for percent in range(100):
         (tmp_path / name).write_bytes(small[name][: len(small[name]) * percent // 100])
         with pytest.raises(WeightsNotReadable):
@@ -285,7 +287,7 @@ def test_weights_cut_at_every_percent_are_refused(small: dict[str, bytes], name:
     name=st.sampled_from(["new.pth", "old.pth", "x.safetensors"]),
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=5),
 )
-def test_no_change_of_a_file_of_weights_is_a_crash(
+def test_random_changes_of_a_weights_file_do_not_crash(
     small: dict[str, bytes], name: str, changes: list[tuple[float, int]], tmp_path: Path
 ) -> None:
     content = bytearray(small[name])

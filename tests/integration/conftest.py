@@ -1,4 +1,4 @@
-"""A server on this machine for downloads."""
+"""Fixtures with a local HTTP server for downloads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.integration.serving import Server, serving
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine is asked directly, whatever proxy there is."""
+    """Access the local server without a proxy."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1")
 
 
 @pytest.fixture
 def server(no_proxy: None) -> Iterator[Server]:
-    """A server without pages."""
+    """A local HTTP server without pages."""
     with serving(Server()) as running:
         yield running

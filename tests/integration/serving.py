@@ -1,4 +1,4 @@
-"""Archives that the tests make, and a real server on this machine to download them from."""
+"""Archives, and a local HTTP server to download them from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME, FOLDER = "voc.tar", "VOCdevkit"
 
 
 def pack(files: dict[str, bytes], *members: tarfile.TarInfo) -> bytes:
-    """A tar with these files, then these members without content."""
+    """Build a tar file with the files, followed by members without content."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, content in files.items():
@@ -37,13 +37,13 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """The files below a folder, without those whose names begin with a dot."""
+    """Return the files below a folder, except hidden ones."""
     files = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 class Server:
-    """Serves ``pages`` (path -> content), sends ``redirects`` (path -> URL) on, counts what is asked for."""
+    """A server with ``pages`` (path -> content) and ``redirects`` (path -> URL), which counts requests."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.pages: dict[str, bytes] = {}
@@ -74,12 +74,12 @@ class Server:
                     self.send_error(404)
 
             def log_message(self, *args: object) -> None:
-                """Nothing: it would go to stderr."""
+                """Don't log requests to stderr."""
 
         return Handler
 
     def source(self, content: bytes, name: str = NAME, folder: str = FOLDER, inner: str | None = None) -> Source:
-        """Serve this archive."""
+        """Serve an archive and return its source."""
         self.pages[f"/{name}"] = content
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return Source(f"{self.url}/{name}", name, md5, folder, inner)

@@ -1,4 +1,4 @@
-"""Databases as released versions of the program left them: ``tests/data/schemas`` holds one of each schema."""
+"""Databases written by earlier versions of the program: ``tests/data/schemas`` holds one per schema version."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from unitscope.description import NetworkSpecification
 from unitscope.networks.build import build
 
 FOLDER = Path(__file__).parents[1] / "data" / "schemas"
-IMAGES = 20  # drawn of the data set "shapes"
+IMAGES = 20  # generated images of the data set "shapes"
 
-# name of a table or view -> its columns, and its rows in some fixed order
+# name of a table or view -> its columns and sorted rows
 Content = Mapping[str, tuple[list[str], list[tuple[Any, ...]]]]
 
 
@@ -32,7 +32,7 @@ def stored_file(revision: str, kind: str) -> Path:
 
 
 def load(revision: str, kind: str, url: str) -> None:
-    """Fill an empty database with what is stored."""
+    """Load a stored dump into an empty database."""
     script = stored_file(revision, kind).read_text()
     if kind == "sqlite":
         path = Path(str(make_url(url).database))
@@ -46,7 +46,7 @@ def load(revision: str, kind: str, url: str) -> None:
 
 
 def content(database: Database, like: Content | None = None) -> Content:
-    """All rows of all tables and views; with ``like``, of its tables, views and columns only."""
+    """Return the rows of all tables and views; with ``like``, only of its tables, views and columns."""
     found: dict[str, tuple[list[str], list[tuple[Any, ...]]]] = {}
     with database.read() as session:
         inspector = inspect(session.connection())
@@ -81,7 +81,7 @@ CHECKS = (
 
 
 def schema(database: Database) -> list[tuple[Any, ...]]:
-    """Tables, columns, constraints, indexes, views and sequences, as the database itself tells them."""
+    """Return tables, columns, constraints, indexes, views and sequences from the database's catalogue."""
     queries = SCHEMA_QUERIES["sqlite" if database.is_sqlite else "postgresql"]
     with database.engine.connect() as connection:
         if not database.is_sqlite:
@@ -92,8 +92,10 @@ def schema(database: Database) -> list[tuple[Any, ...]]:
 
 
 def _parse_checks_again(connection: Connection) -> None:
-    """Make every CHECK anew from PostgreSQL's own words for it, as a dump and its loading do: a list of values
-    has its casts in other places from then on, and stays so."""
+    """Recreate every CHECK constraint from its text in PostgreSQL's catalogue, as dumping and loading does.
+
+    This normalises the casts in lists of values.
+    """
     for table, name, definition in connection.exec_driver_sql(CHECKS).all():
         connection.exec_driver_sql(
             f"ALTER TABLE {table} DROP CONSTRAINT {name}, ADD CONSTRAINT {name} {definition}"
@@ -101,7 +103,7 @@ def _parse_checks_again(connection: Connection) -> None:
 
 
 def give_images(database: Database, folder: Path) -> None:
-    """Draw the stored data set below ``folder`` and let the database look for it there."""
+    """Generate the stored data set below ``folder`` and set its root in the database."""
     generate(folder / "shapes", images=IMAGES)
     with database.write() as session:
         session.execute(
@@ -110,7 +112,7 @@ def give_images(database: Database, folder: Path) -> None:
         named = session.execute(
             text("SELECT DISTINCT path FROM images JOIN datasets d ON d.id = dataset_id WHERE d.name = 'shapes'")
         )
-        for (path,) in named.all():  # another version of Pillow may write other bytes
+        for (path,) in named.all():  # the files may differ with another version of Pillow
             sha256 = hashlib.sha256((folder / "shapes" / path).read_bytes()).hexdigest()
             session.execute(
                 text("UPDATE images SET sha256 = :sha256 WHERE path = :path"), {"sha256": sha256, "path": path}
@@ -118,7 +120,7 @@ def give_images(database: Database, folder: Path) -> None:
 
 
 def give_weights(specification: Mapping[str, Any], store: Path) -> None:
-    """The weights that a job's specification names: numbers that need no random generator."""
+    """Store the weights that a job's specification names, with values that don't depend on a random generator."""
     network = NetworkSpecification.model_validate(specification["network"])
     shapes = build(network.name, network.classes, network.image_size, fc=network.fc).state_dict()
     file = store / specification["weights_path"]
@@ -127,8 +129,7 @@ def give_weights(specification: Mapping[str, Any], store: Path) -> None:
 
 
 def give_files_of_version_1(store: Store) -> tuple[str, str]:
-    """Files with the names of their time inside: a training's state, and what a shard of a search found. Returns
-    their paths."""
+    """Store a training state and a partial search result in the format of version 1; returns their paths."""
     state = {"epoch": 4, "model": {}, "optimizer": {}, "scheduler": {}}
     found = {f"0.{name}": np.zeros((3, 5)) for name in ("activation", "image", "row", "col")}
     files = (

@@ -1,4 +1,4 @@
-"""Downloading VOC: from a real server on this machine, with archives that the tests make."""
+"""Download of VOC from a local server, with archives created by the tests."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_not_found_keeps_nothing(server: Server, tmp_path: Path) -> None:
 
 
 def test_refused_connection_keeps_nothing(tmp_path: Path) -> None:
-    with socket.socket() as reserved:  # bound, but nobody listens
+    with socket.socket() as reserved:  # bound, but not listening
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/{NAME}"
         with pytest.raises(DownloadFailed, match="refused"):
@@ -120,7 +120,7 @@ def test_full_disk_leaves_nothing(server: Server, tmp_path: Path, monkeypatch: p
     assert tree(tmp_path) == FILES
 
 
-def test_move_cut_off_half_way_adds_no_split(
+def test_an_interrupted_move_adds_no_split(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real_replace = Path.replace
@@ -167,7 +167,7 @@ def test_redirect_from_https_to_http_is_refused(
 
 
 def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1, signed by itself."""
+    """Create a self-signed certificate for 127.0.0.1 and return a TLS context."""
     request = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1"
     request += " -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(key), "-out", str(certificate)]
@@ -177,7 +177,7 @@ def _tls(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
-def test_sources_are_those_of_torchvision() -> None:
+def test_sources_equal_those_of_torchvision() -> None:
     from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     assert set(VOC_SOURCES) == {"2007", "2007-test", "2012"}

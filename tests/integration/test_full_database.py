@@ -1,4 +1,4 @@
-"""SQLite without room: said clearly, nothing half written, and done when there is room again."""
+"""SQLite on a full disk: a clear error, no partial writes, and normal operation once there is space again."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["home", "tensors", "trained", "weights"]  # fixtures
 
 LINES = 20_000
 SHARDS = 60
-LEFT = 256 * 1024  # bytes: enough for SQLite's own files, not for these lines
+LEFT = 256 * 1024  # bytes: enough for SQLite's own files, but not for the rows of the tests
 
 
 class Room:
-    """A place for a database, where room can be taken and given."""
+    """Functions that take and give disk space for a database."""
 
     def __init__(self, folder: Path, take: Callable[[], None], give: Callable[[], None]) -> None:
         self.folder, self.take, self.give = folder, take, give
@@ -40,7 +40,7 @@ class Room:
 def disk(folder: Path) -> Storage:
     storage = Storage(folder)
     if not storage.mounted:
-        pytest.skip("mounting a disk isn't permitted here: a largest size of the file stands for it")
+        pytest.skip("mounting isn't permitted; another parameter limits the size of the file instead")
     return storage
 
 
@@ -48,7 +48,7 @@ def disk(folder: Path) -> Storage:
 def full(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[tuple[Ledger, Callable[[], None], Callable[[], None]]]:
-    """A ledger, and what takes and gives room."""
+    """A ledger, and functions that take and give disk space."""
     folder = tmp_path / "disk"
     storage = disk(folder) if request.param == "the disk" else None
     database = open_database(f"sqlite:///{folder / 'unitscope.sqlite3'}")
@@ -63,7 +63,7 @@ def full(
 
 
 def bounded(database: Database) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Let the file grow no further, or as far as it likes."""
+    """Return functions that limit the file to its current size and remove the limit."""
     largest = [2**30]
 
     def limit(connection: Any, *_: object) -> None:
@@ -73,7 +73,7 @@ def bounded(database: Database) -> tuple[Callable[[], None], Callable[[], None]]
 
     def set_to(pages: int) -> None:
         largest[0] = pages
-        database.close()  # connections are made anew
+        database.close()  # the limit applies to new connections
 
     def take() -> None:
         with database.read() as session:
@@ -86,8 +86,8 @@ def bounded(database: Database) -> tuple[Callable[[], None], Callable[[], None]]
 def whole(file: Path) -> bool:
     connection = sqlite3.connect(file)
     try:
-        found = connection.execute("PRAGMA integrity_check").fetchall()
-        return found == [("ok",)] and connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        integrity = connection.execute("PRAGMA integrity_check").fetchall()
+        return integrity == [("ok",)] and connection.execute("PRAGMA foreign_key_check").fetchall() == []
     finally:
         connection.close()
 
@@ -100,7 +100,7 @@ def specification(ledger: Ledger, shards: int) -> Any:
         return top9(row.id, search=shards)
 
 
-def test_a_ledger_without_room_writes_all_or_nothing(
+def test_transactions_on_a_full_disk_are_atomic(
     full: tuple[Ledger, Callable[[], None], Callable[[], None]],
 ) -> None:
     ledger, take, give = full
@@ -135,8 +135,9 @@ def test_a_ledger_without_room_writes_all_or_nothing(
     assert whole(file)
 
 
-def test_claims_on_a_disk_that_fills_up_are_whole(tmp_path: Path) -> None:
-    """Shard by shard, with less and less room, to the last byte: each transition is there, or it is not."""
+def test_claims_on_a_disk_that_fills_up_are_atomic(tmp_path: Path) -> None:
+    """Shards are claimed and completed with less and less space: each transition is written completely or not at
+    all."""
     storage = disk(tmp_path / "disk")
     file = storage.folder / "unitscope.sqlite3"
     ledger = Ledger(open_database(f"sqlite:///{file}"))
@@ -170,7 +171,7 @@ def test_claims_on_a_disk_that_fills_up_are_whole(tmp_path: Path) -> None:
         storage.remove()
 
 
-def test_the_command_line_says_that_there_is_no_room(home: Home, trained: int, tmp_path: Path) -> None:
+def test_the_command_line_reports_a_full_disk(home: Home, trained: int, tmp_path: Path) -> None:
     storage = disk(tmp_path / "disk")
     try:
         shutil.copytree(home.home, storage.folder / "home")
@@ -183,7 +184,7 @@ def test_the_command_line_says_that_there_is_no_room(home: Home, trained: int, t
         storage.leave(0)
         if (
             looked := here("ls", code=None)
-        ).returncode:  # SQLite needs room to read, too, if nobody else has it open
+        ).returncode:  # the first connection of SQLite needs space even for reading
             refusal(looked, 3)
         storage.enlarge()
         assert here.jobs() == jobs

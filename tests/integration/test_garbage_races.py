@@ -1,4 +1,5 @@
-"""`analyze gc --delete` while workers write: what a worker commits is there afterwards, and whole."""
+"""Races between `analyze gc --delete` and workers: files that a worker commits exist afterwards and are
+complete."""
 
 from __future__ import annotations
 
@@ -31,14 +32,14 @@ from worker.runner import ShardContext
 HOUR = 3600.0
 DAY = 24 * HOUR
 CONTENT = b"the winners of unit 7"
-# What is there of a content when a worker puts it: nothing; a file that a dead attempt left; and such a file that
-# the table `artifacts` knows, since what referred to it was replaced.
-FOUND = ("nothing", "an old file", "an old file with its row")
+# State of a content in the store when a worker puts it: missing; left by a killed attempt; or left with a row in
+# the table `artifacts`, since the row that referred to it was replaced.
+STATES = ("nothing", "an old file", "an old file with its row")
 RIVALS = multiprocessing.get_context("spawn")
 
 
 class Scene:
-    """A store and a database, with a job whose shards write files."""
+    """A store and a database with a job whose shards write files."""
 
     def __init__(self, database: Database, folder: Path, shards: int = 1) -> None:
         self.database, self.ledger, self.store = database, Ledger(database), Store(folder / "store")
@@ -51,13 +52,13 @@ class Scene:
             self.dataset = row.id
         self.job = self.ledger.submit(top9(self.dataset, search=shards))[0]
 
-    def leave(self, content: bytes, found: str) -> None:
-        """Have a content there, or not."""
-        if found == "nothing":
+    def leave(self, content: bytes, state: str) -> None:
+        """Put a content into the store in the given state."""
+        if state == "nothing":
             return
         file = self.store.put(content, ".npz")
         grow_old(self.store, file.path)
-        if found == "an old file with its row":
+        if state == "an old file with its row":
             with self.database.write() as session:
                 row = Artifact(path=file.path, sha256=file.sha256, bytes=file.bytes, job_id=self.job)
                 session.add(row)
@@ -69,9 +70,11 @@ class Scene:
         remove_garbage(self.database, self.store, find_garbage(self.database, self.store, seconds))
 
     def check(self, committed: int) -> None:
-        """Every file that a row names is there, whole, and known; so many shards are done."""
+        """Check that all files named by rows exist, are complete and registered, and count the done shards."""
         with self.database.read() as session:
-            named = sorted({*referenced_artifacts(session)} - {f"ab/{SHA256}.safetensors"})  # no real weights here
+            named = sorted(
+                {*referenced_artifacts(session)} - {f"ab/{SHA256}.safetensors"}
+            )  # the weights are not real
             known = set(session.scalars(select(Artifact.path)))
         wrong = [path for path in named if sha256_of_file(self.store.locate(path)) != sha256_of(path)]
         assert wrong == []
@@ -86,7 +89,7 @@ def grow_old(store: Store, path: str) -> None:
 
 
 def commit(ledger: Ledger, store: Store, claim: Claim, file: StoredFile) -> None:
-    """As a worker ends the shard of a search."""
+    """Complete a shard as a worker does."""
     context = ShardContext(claim, ledger, store, "cpu")
     context.complete(lambda session: register_artifacts(context, session, [file]), file.path)
 
@@ -96,12 +99,12 @@ def scene(database: Database, tmp_path: Path) -> Scene:
     return Scene(database, tmp_path)
 
 
-# --- each at its worst moment ---
+# --- interleavings ---
 
 
-@pytest.mark.parametrize("found", FOUND)
-def test_gc_between_a_file_and_its_row(scene: Scene, found: str) -> None:
-    scene.leave(CONTENT, found)
+@pytest.mark.parametrize("state", STATES)
+def test_gc_between_writing_a_file_and_its_row(scene: Scene, state: str) -> None:
+    scene.leave(CONTENT, state)
     claim = scene.claim()
     file = scene.store.put(CONTENT, ".npz")
     scene.collect()
@@ -109,19 +112,19 @@ def test_gc_between_a_file_and_its_row(scene: Scene, found: str) -> None:
     scene.check(committed=1)
 
 
-@pytest.mark.parametrize("found", FOUND)
-def test_a_worker_between_choosing_and_removing(scene: Scene, found: str) -> None:
-    scene.leave(CONTENT, found)
+@pytest.mark.parametrize("state", STATES)
+def test_a_worker_writes_between_the_choice_and_the_removal_of_a_file(scene: Scene, state: str) -> None:
+    scene.leave(CONTENT, state)
     claim = scene.claim()
     chosen = find_garbage(scene.database, scene.store, DAY)
-    assert len(chosen) == (found != "nothing")
+    assert len(chosen) == (state != "nothing")
     commit(scene.ledger, scene.store, claim, scene.store.put(CONTENT, ".npz"))
     assert remove_garbage(scene.database, scene.store, chosen) == []
     scene.check(committed=1)
 
 
 class Writer:
-    """A worker that puts the content when it is told to; its commit may have to wait for gc's transaction."""
+    """A worker that puts the content when called; its commit may have to wait for gc's transaction."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene, self.claim = scene, scene.claim()
@@ -132,7 +135,7 @@ class Writer:
         file = self.scene.store.put(CONTENT, ".npz")
         self.thread = threading.Thread(target=self._commit, args=(file,))
         self.thread.start()
-        self.thread.join(1)  # on PostgreSQL it may be done before gc is
+        self.thread.join(1)  # on PostgreSQL it may finish before gc
 
     def _commit(self, file: StoredFile) -> None:
         try:
@@ -147,7 +150,7 @@ class Writer:
 
 
 def once(thread: int, condition: Callable[[], bool], then: Callable[[], None]) -> Callable[[], None]:
-    """Calls ``then`` the first time that ``condition`` holds in this thread."""
+    """Return a function that calls ``then`` the first time that ``condition`` holds in the thread."""
     left = [then]
 
     def look() -> None:
@@ -157,13 +160,13 @@ def once(thread: int, condition: Callable[[], bool], then: Callable[[], None]) -
     return look
 
 
-@pytest.mark.parametrize("found", FOUND[1:])
+@pytest.mark.parametrize("state", STATES[1:])
 @pytest.mark.parametrize("moment", ["looked at", "gone"])
-def test_a_worker_in_the_midst_of_removing(
-    scene: Scene, found: str, moment: str, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_writes_during_the_removal_of_a_file(
+    scene: Scene, state: str, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When gc has just seen that nobody wanted the file, and when the file has just gone."""
-    scene.leave(CONTENT, found)
+    """It writes right before the file is removed, and right after."""
+    scene.leave(CONTENT, state)
     chosen = find_garbage(scene.database, scene.store, DAY)
     (target,) = (scene.store.root / file.path for file in chosen)
     writer = Writer(scene)
@@ -192,8 +195,10 @@ def test_a_worker_in_the_midst_of_removing(
 
 
 def test_gc_while_a_worker_commits_what_it_wrote_long_ago(scene: Scene) -> None:
-    """The worker has seen that its old file is there, and has not committed: gc chose the file before, and spared
-    nothing for this attempt, since the worker's clock is wrong."""
+    """The worker has found its old file in the store and has not committed.
+
+    gc has already chosen the file, and does not recognise it as recent, since the worker's clock is wrong.
+    """
     claim = scene.claim()
     file = scene.store.put(CONTENT, ".npz")
     grow_old(scene.store, file.path)
@@ -205,15 +210,15 @@ def test_gc_while_a_worker_commits_what_it_wrote_long_ago(scene: Scene) -> None:
     def write(session: Any) -> None:
         register_artifacts(context, session, [file])
         remover.start()
-        remover.join(1)  # on SQLite it waits for us
+        remover.join(1)  # on SQLite it waits for this transaction
 
     context.complete(write, file.path)
     remover.join()
     scene.check(committed=1)
 
 
-def test_gc_spares_what_a_shard_under_way_may_have_written(scene: Scene) -> None:
-    """However long ago: an attempt can take days, and writes files all the time."""
+def test_gc_keeps_files_that_a_running_shard_may_have_written(scene: Scene) -> None:
+    """Files of any age since the start of the attempt, which can take days."""
     claim = scene.claim()
     before = scene.store.put(b"left by a dead attempt", ".npz")
     os.utime(scene.store.root / before.path, (time.time() - 5 * DAY,) * 2)
@@ -229,7 +234,7 @@ def test_gc_spares_what_a_shard_under_way_may_have_written(scene: Scene) -> None
     scene.check(committed=1)
 
 
-# --- a real race ---
+# --- concurrent processes ---
 
 ROUNDS = 8
 WRITERS = 2
@@ -239,7 +244,7 @@ CONTENTS = [f"the winners of shard {number}".encode() * 1000 for number in range
 
 
 def _write(url: str, root: str, number: int, claims: Any, begin: Barrier, over: Barrier, failed: Any) -> None:
-    """A worker of the race: it writes and commits what it is given in each round."""
+    """Write and commit the claims of each round. Runs as a worker process."""
     database = Database(url)
     ledger, store, draw = Ledger(database), Store(Path(root)), random.Random(number)
     for _ in range(ROUNDS):
@@ -254,7 +259,7 @@ def _write(url: str, root: str, number: int, claims: Any, begin: Barrier, over: 
 
 
 def _collect(url: str, root: str, begin: Barrier, over: Barrier, writing: Event, removed: Any) -> None:
-    """`analyze gc --delete`, again and again while they write."""
+    """Run `analyze gc --delete` repeatedly while the workers write."""
     database, store = Database(url), Store(Path(root))
     for _ in range(ROUNDS):
         begin.wait()
@@ -269,8 +274,8 @@ def _collect(url: str, root: str, begin: Barrier, over: Barrier, writing: Event,
     database.close()
 
 
-def test_nothing_that_is_committed_is_lost_in_a_race(database: Database, tmp_path: Path) -> None:
-    """Some contents are new, some are there, unreferenced and old, with rows and without; in each round again."""
+def test_concurrent_gc_removes_no_committed_files(database: Database, tmp_path: Path) -> None:
+    """In each round, some contents are new, and some exist as old unreferenced files with or without rows."""
     count = WRITERS * SHARDS_OF_EACH
     scene = Scene(database, tmp_path, shards=count)
     url, root = database.url.render_as_string(hide_password=False), str(scene.store.root)
@@ -289,7 +294,7 @@ def test_nothing_that_is_committed_is_lost_in_a_race(database: Database, tmp_pat
     draw, total = random.Random(1), 0
     for number in range(ROUNDS):
         if number:
-            with database.write() as session:  # nothing refers to what the round before left
+            with database.write() as session:  # remove the references to the files of the previous round
                 session.execute(update(Shard).values(result_path=None))
                 session.execute(update(Job).where(Job.id == scene.job).values(state="done", shards_left=0))
             scene.job = scene.ledger.submit(top9(scene.dataset, search=count), force=True)[0]

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.gpu`` as a program, without a GPU: a trial with small sizes on the CPU."""
+"""``python -m benchmarks.gpu`` as a subprocess on the CPU, with small sizes."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def _steps(folder: Path) -> dict[str, dict[str, Any]]:
     return {step["name"]: step for step in json.loads((folder / "gpu.json").read_text())["steps"]}
 
 
-def test_everything_runs_on_the_cpu(tmp_path: Path) -> None:
-    # It takes about a minute where nothing else runs.
+def test_all_steps_except_the_tests_run_on_the_cpu(tmp_path: Path) -> None:
+    # Takes about a minute on an idle machine.
     done = _run(tmp_path / "report", "--device", "cpu", "--minutes", 4.5)
     steps = _steps(tmp_path / "report")
     assert list(steps) == STEPS
     assert {name: step["state"] for name, step in steps.items()} == {
-        "tests": "left out",
+        "tests": "skipped",
         **dict.fromkeys(STEPS[1:], "done"),
     }
     assert {name: len(steps[name]["rows"]) for name in ROWS} == ROWS
     for row in (row for step in steps.values() for row in step["rows"]):
-        assert row["met"] is None  # nothing is judged on a CPU
+        assert row["met"] is None  # goals are not evaluated on a CPU
         assert all(seconds > 0 for seconds in row["ours"] + row["peer"])
         assert row["ratio"] or not row["peer"]
     for profile in steps["profile"]["profiles"]:
         assert len(profile["operations"]) == 10
-        assert sum(of["milliseconds"] for of in profile["operations"]) > 0
+        assert sum(operation["milliseconds"] for operation in profile["operations"]) > 0
         assert profile["idle"] is None
     assert len(steps["profile"]["profiles"]) == 3
 
@@ -56,16 +56,16 @@ def test_everything_runs_on_the_cpu(tmp_path: Path) -> None:
     assert "needs a CUDA device" in page
 
 
-def test_hardly_any_time_gives_the_table_so_far(tmp_path: Path) -> None:
+def test_a_time_limit_that_is_too_short_gives_an_empty_table(tmp_path: Path) -> None:
     done = _run(tmp_path / "report", "--device", "cpu", "--minutes", 0.01)
     steps = _steps(tmp_path / "report")
     assert list(steps) == STEPS
-    assert {(step["state"], step["reason"]) for step in steps.values()} == {("cut", "not begun")}
-    assert "| Where time goes | cut by the time limit: not begun |" in done.stdout
-    assert "| work | against | ours | peer | ratio | goal | met |" in done.stdout
+    assert {(step["state"], step["reason"]) for step in steps.values()} == {("timed out", "not started")}
+    assert "| Profiles | timed out: not started |" in done.stdout
+    assert "| benchmark | compared with | unitscope | peer | ratio | goal | met |" in done.stdout
 
 
-def test_without_a_device_it_says_so(tmp_path: Path) -> None:
+def test_without_a_cuda_device_the_reason_is_printed_and_the_exit_code_is_2(tmp_path: Path) -> None:
     done = _run(tmp_path / "report", code=2, CUDA_VISIBLE_DEVICES="")
     assert done.stderr.startswith("There is no CUDA device: torch ")
     assert "CUDA_VISIBLE_DEVICES is ''" in done.stderr
@@ -74,7 +74,9 @@ def test_without_a_device_it_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("empty", [True, False])
-def test_images_of_ones_own(tmp_path: Path, shapes_root: Path, empty: bool) -> None:
+def test_given_images_are_used_and_an_empty_folder_fails_the_steps(
+    tmp_path: Path, shapes_root: Path, empty: bool
+) -> None:
     (tmp_path / "images").mkdir()
     images = tmp_path / "images" if empty else shapes_root / "VOC2007" / "JPEGImages"
     only = ["--only", "decoding", "--only", "precision"]
@@ -84,8 +86,10 @@ def test_images_of_ones_own(tmp_path: Path, shapes_root: Path, empty: bool) -> N
     if empty:
         for step in steps.values():
             assert step["state"] == "failed"
-            assert step["reason"] == f"FileNotFoundError: {images} holds neither PASCAL VOC objects nor JPEG files"
-        assert "## Failed: TF32 and bfloat16 against float32" in (tmp_path / "report" / "gpu.md").read_text()
+            assert (
+                step["reason"] == f"FileNotFoundError: {images} contains neither PASCAL VOC objects nor JPEG files"
+            )
+        assert "## Failed: TF32 and bfloat16 compared with float32" in (tmp_path / "report" / "gpu.md").read_text()
     else:
         assert "images of a folder" in steps["decoding"]["rows"][0]["note"]
         assert len(steps["precision"]["rows"]) == 3

@@ -1,4 +1,4 @@
-"""Every stage of every kind of job, on a device that is pretended: what it records, and the check of that."""
+"""All stages of all job kinds on a fake CUDA device: recorded rows, and their verification."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ANALYSES = {
 
 
 class Home:
-    """A home whose shards this process does, one after the other."""
+    """A home whose shards are run in this process, one after the other."""
 
     def __init__(self, folder: Path, shapes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.analyze = Analyze(folder / "home")
@@ -49,14 +49,14 @@ class Home:
         self.database = Database(self.analyze.database_url)
 
     def do(self, *words: object, device: str) -> int:
-        """Submit a job and do it; returns its number."""
+        """Submit a job and run it; returns its id."""
         job = int(self.analyze(*words).stdout)
         with PretendedDevice() if device == "cuda" else nullcontext():
             while (shard := self._due()) is not None:
                 run(shard, self.settings, device)
         with self.database.read() as session:
-            found = session.get_one(Job, job)
-            assert found.state == JobState.DONE, found.error
+            result = session.get_one(Job, job)
+            assert result.state == JobState.DONE, result.error
         return job
 
     def _due(self) -> int | None:
@@ -65,17 +65,17 @@ class Home:
             return session.scalar(due)
 
     def check(self, job: int, device: str) -> float:
-        """Compute a sample of the job's rows again; gives the largest difference."""
+        """Recompute a sample of the job's rows and return the largest difference."""
         with self.database.read() as session:
             row = session.get_one(Job, job)
             kind, specification = row.kind, parse(row.kind, row.specification)
         check = check_function(kind)
         with PretendedDevice() if device == "cuda" else nullcontext():
             context = JobContext(job, specification, self.database, Store(self.settings.resolved_store), device)
-            found = check(context, random.Random(0), 8)
-        assert found.rows
-        assert found.wrong == []
-        return float(found.largest_difference)
+            result = check(context, random.Random(0), 8)
+        assert result.rows
+        assert result.wrong == []
+        return float(result.largest_difference)
 
 
 @pytest.fixture
@@ -87,13 +87,13 @@ def home(tmp_path: Path, shapes_root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     torch.set_num_threads(threads)
 
 
-def test_jobs(home: Home) -> None:
-    """The bits of searches and sweeps are those of the CPU, which computes for the device, too."""
+def test_jobs_on_the_device_equal_those_on_the_cpu(home: Home) -> None:
+    """Searches and sweeps are bitwise equal, since the CPU computes for the fake device, too."""
     training = home.do(*TRAIN, device="cuda")
     with home.database.read() as session:
         environment = session.get_one(TrainingRun, training).environment or {}
     assert environment["device"] == "pretended"
-    assert environment["precision"] != "float32"  # which is what the CPU would choose that checks it
+    assert environment["precision"] != "float32"  # float32 is what the CPU would choose
     assert [home.check(training, device) for device in ("cuda", "cpu")] == [0, 0]
     for name, options in ANALYSES.items():
         kind, _, _ = name.partition(",")

@@ -1,10 +1,11 @@
-"""The ledger against random orders of events, on a clock that the test moves.
+"""Stateful tests of the ledger with random sequences of events, on a virtual clock.
 
-Workers hold several shards at once, fall silent, come back after they have lost their lease, are stopped; cancel
-and retry come in between. After every step the database holds exactly what ``Promises`` says, a refused call has
-changed nothing, and whatever happened, workers that work can bring every job to its end.
+Workers hold several shards at once, stop sending heartbeats, return after losing their lease, and are stopped;
+jobs are cancelled and retried. After every step the database must equal the state that ``Promises`` predicts, a
+refused call must have changed nothing, and at the end of a sequence, running workers must be able to finish every
+job.
 
-A few examples, the same each time; ``pytest --hypothesis-profile=long`` runs many, other ones each time.
+By default a few fixed examples run; ``pytest --hypothesis-profile=long`` runs many random ones.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ STEPS = 40
 
 Item = TypeVar("Item")
 
-picks = st.integers(0, 11)  # one of a list, whatever its length
+picks = st.integers(0, 11)  # index into a list, modulo its length
 workers = st.sampled_from(["anna", "berta", "clara"])
-# Around a lease's end, which is still a lease.
+# Durations around the end of a lease, at which it is still valid.
 durations = st.sampled_from([1.0, LEASE - 1, LEASE, LEASE + 1, 2 * LEASE, 10.0])
 of_claims = st.sampled_from(["held", "held", "asked", "overtaken", "any"])
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """``claims`` are all that were ever given: most of them are no longer good."""
+    """The state machine. ``claims`` holds all claims ever made, most of which are no longer valid."""
 
     def __init__(self, database: Database, clock: VirtualClock) -> None:
         super().__init__()
@@ -61,11 +62,11 @@ class LedgerMachine(RuleBasedStateMachine):
         self.refused = False
         self.holds = True
 
-    # --- asking ---
+    # --- submitting, cancelling, retrying ---
 
     @initialize(search=st.sampled_from([3, 2, 1]))
     def first(self, search: int) -> None:
-        """What is not there yet is neither claimed nor changed."""
+        """Submit the first job; before it, calls on unknown jobs and shards have no effect."""
         for number in (-1, 0, 1, 2**31, 2**62):
             assert self.ledger.claim(number, "anna") is None
         for call in (self.ledger.cancel, self.ledger.retry):
@@ -113,7 +114,7 @@ class LedgerMachine(RuleBasedStateMachine):
         workers=st.sampled_from(["fail", "die", "finish", "go on"]),
     )
     def cancel(self, pick: int, taken: int, workers: str) -> None:
-        """Of a job that has not ended, or of one that has; and what those do that have just taken a shard."""
+        """Cancel an active or an ended job; workers that have just claimed a shard react to it."""
         self.begin()
         job = one_of(self.jobs(ended=False) + self.jobs(ended=True)[-1:], pick)
         for shard in self.expected.of_job(job.id, ShardState.QUEUED)[:taken]:
@@ -125,8 +126,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.expected.cancel(job.id)
             assert self.ledger.cancel(job.id) == job.state
         busy = [claim for claim in self.held() if claim.job_id == job.id]
-        for claim in busy[:-1] or busy:  # one goes on, where there are several
-            if workers == "fail" and self.is_held(claim):  # the job may have failed with the one before
+        for claim in busy[:-1] or busy:  # if there are several, one continues
+            if workers == "fail" and self.is_held(claim):  # the previous failure may have ended the job
                 self.ledger.fail(claim, "broken", again=True)
                 self.expected.fail(claim.shard_id, True)
             elif workers == "finish":
@@ -137,7 +138,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs(ended=True))
     @rule(pick=picks)
     def retry(self, pick: int) -> None:
-        """Of a job that has ended, or of one that has not."""
+        """Retry an ended or an active job."""
         self.begin()
         job = one_of(self.jobs(ended=True) + self.jobs(ended=False)[-1:], pick)
         if job.state in (JobState.FAILED, JobState.CANCELLED):
@@ -154,12 +155,12 @@ class LedgerMachine(RuleBasedStateMachine):
         with pytest.raises(JobStateConflict):
             call()
 
-    # --- doing ---
+    # --- running shards ---
 
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
     @rule(pick=picks, worker=workers, sent=st.booleans())
     def claim_queued(self, pick: int, worker: str, sent: bool) -> None:
-        """By a message that was just sent, or by one of an earlier time."""
+        """Claim a queued shard by a message that was just sent, or by an earlier one."""
         self.begin()
         if sent:
             assert list(self.ledger.take_unsent()) == self.expected.take_unsent(1000, self.clock.now)
@@ -167,7 +168,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(pick=picks, worker=workers)
     def claim_any(self, pick: int, worker: str) -> None:
-        """A message, of whatever time; often one of a shard whose worker is silent."""
+        """Claim any shard by an old message; often its worker has stopped sending heartbeats."""
         self.begin()
         shards = self.expected.expired(self.clock.now) or list(self.expected.shards.values())
         self.claim(one_of(shards, pick), worker)
@@ -199,7 +200,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.beat(claim, work)
 
     def beat(self, claim: Claim, work: int) -> bool | None:
-        """Whether the job is to be cancelled; None without the lease."""
+        """Send a heartbeat; returns whether cancelling is requested, or None without the lease."""
         cancel = self.allowed(claim, lambda: self.ledger.heartbeat(claim, work))
         if cancel is not None:
             assert cancel == self.expected.jobs[claim.job_id].cancel_requested
@@ -230,7 +231,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
     @rule(worker=workers, but=picks)
     def work(self, worker: str, but: int) -> None:
-        """All that is queued is done, but for one shard perhaps: this gets jobs to their later stages."""
+        """Run all queued shards, except one in some cases, so that jobs reach their later stages."""
         self.begin()
         queued = self.expected.of_state(ShardState.QUEUED)
         for shard in queued[:but] + queued[but + 1 :]:
@@ -240,7 +241,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(pick=picks, record=st.booleans())
     def writing_breaks(self, pick: int, record: bool) -> None:
-        """The disk is full in the midst of it: nothing is changed."""
+        """Fail in the middle of a transaction, as on a full disk: nothing may change."""
         self.begin()
         claim = self.a_claim("held", pick)
         self.refused = True
@@ -264,7 +265,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(of=of_claims, pick=picks)
     def notice_cancel(self, of: str, pick: int) -> None:
-        """A worker stops only if its heartbeat brought the request."""
+        """Stop a shard because of a cancel request, which a worker knows only from its heartbeat."""
         self.begin()
         claim = self.a_claim("asked" if of == "held" else of, pick)
         cancelled = self.beat(claim, 0)
@@ -282,14 +283,14 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.expected.shards[claim.shard_id].token == claim.token
 
     def a_claim(self, of: str, pick: int) -> Claim:
-        """One that holds, one that holds and is asked to stop, one whose shard another has by now, or any."""
+        """Choose a claim: a valid one, a valid one of a job being cancelled, one that was replaced, or any."""
         held = self.held()
         asked = [claim for claim in held if self.expected.jobs[claim.job_id].cancel_requested]
         taken = [c for c in self.claims if c not in held and self.expected.shards[c.shard_id].token is not None]
         return one_of({"held": held, "asked": asked or held, "overtaken": taken}.get(of) or self.claims, pick)
 
     def allowed(self, claim: Claim, call: Callable[[], Any]) -> Any:
-        """Make the call: without the lease it is refused, and None is returned."""
+        """Make the call; without the lease it must be refused, and None is returned."""
         if self.is_held(claim):
             return call()
         self.refused = True
@@ -309,8 +310,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.of_state(ShardState.RUNNING))
     @rule(silent=st.integers(0, 2**6 - 1))
     def silence(self, silent: int) -> None:
-        """Some are silent until their lease is over, the others are heard of at its last moment. They may come
-        back."""
+        """Let some workers send no heartbeat until their lease expires; the others send one at the last moment.
+
+        The silent workers may return later.
+        """
         self.begin()
         self.clock.advance(LEASE)
         for shard in self.expected.of_state(ShardState.RUNNING):
@@ -326,7 +329,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.of_state(ShardState.QUEUED))
     @rule(worker=workers, times=st.integers(1, 3), swept=st.booleans())
     def plague(self, worker: str, times: int, swept: bool) -> None:
-        """Everything queued is claimed, and nobody is heard of again: once, or until its attempts are over."""
+        """Claim all queued shards and send no heartbeats, once or until the attempts are used up."""
         self.begin()
         mortal = self.expected.of_state(ShardState.QUEUED)
         for _ in range(times):
@@ -337,7 +340,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.swept()
         self.refused = False
 
-    # --- looking after ---
+    # --- sweeping and sending ---
 
     @precondition(lambda self: self.expected.of_state(ShardState.RUNNING))
     @rule()
@@ -354,7 +357,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.of_state(ShardState.RUNNING) or self.expected.seen)
     @rule(worker=workers)
     def stop_worker(self, worker: str) -> None:
-        """A worker is stopped in good order: what it held is queued again, and the attempt doesn't count."""
+        """Stop a worker gracefully: its shards are queued again, and the attempts don't count."""
         self.begin()
         self.ledger.worker_gone(worker)
         self.expected.worker_gone(worker)
@@ -374,13 +377,15 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.expected.due())
     @rule(limit=st.integers(1, 4), fails=st.booleans(), places=st.lists(picks, max_size=3))
     def send(self, limit: int, fails: bool, places: list[int]) -> None:
-        """Messages are due for the queued shards that none was sent for, and for no other; they may not be sent
-        after all, and then due again, as others may that meanwhile are no longer queued."""
+        """Send messages, which must be due exactly for the queued shards without a message.
+
+        Sending may fail, so that they are due again, and shards may leave the queue meanwhile.
+        """
         self.begin()
         taken = list(self.ledger.take_unsent(limit))
         assert taken == self.expected.take_unsent(limit, self.clock.now)
         if fails:
-            if len(places) == 3:  # by an earlier message
+            if len(places) == 3:  # claim by an earlier message
                 self.claim(self.expected.shards[taken[0][0]], "berta")
             ids = [taken[0][0], *(one_of(list(self.expected.shards), place) for place in places)]
             self.ledger.mark_unsent(ids)
@@ -393,7 +398,7 @@ class LedgerMachine(RuleBasedStateMachine):
         seconds=st.sampled_from([-1.0, 9.0, 10.0, 11.0]),
     )
     def flush(self, queue: str, ago: float, seconds: float) -> None:
-        """Redis loses what it was sent some seconds ago, and just now."""
+        """Redis loses the messages of the last seconds."""
         self.begin()
         for pause in (ago, 0.0):
             assert list(self.ledger.take_unsent(1)) == self.expected.take_unsent(1, self.clock.now)
@@ -401,10 +406,10 @@ class LedgerMachine(RuleBasedStateMachine):
         lost = self.ledger.mark_lost(queue, seconds)
         assert lost == self.expected.mark_lost(queue, seconds, self.clock.now)
 
-    # --- what always holds ---
+    # --- invariants ---
 
     def begin(self) -> None:
-        """Of every rule: until its end has been looked at, nothing is known to hold."""
+        """Mark the start of a rule, after which the invariants are not yet checked."""
         self.refused = self.holds = False
 
     @invariant()
@@ -419,7 +424,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.rows, self.holds = rows, True
 
     def teardown(self) -> None:
-        """Whatever happened: with workers that work, every job can still be done, in as many rounds as stages."""
+        """Check that running workers can finish every job, in as many rounds as it has stages."""
         if not self.holds or not self.specifications:
             return
         self.begin()
@@ -450,7 +455,7 @@ def one_of(items: Sequence[Item], pick: int) -> Item:
 
 
 def empty(database: Database) -> None:
-    """No jobs and workers, and ids that begin at 1: an example is the same each time."""
+    """Remove all jobs and workers, and restart ids at 1, so that examples are reproducible."""
     with database.write() as session:
         for model in (Job, Worker):
             session.execute(delete(model))
@@ -460,7 +465,7 @@ def empty(database: Database) -> None:
 
 
 def in_haste(connection: Any, record: object) -> None:
-    connection.execute("PRAGMA synchronous=OFF")  # nothing here has to outlive a power cut
+    connection.execute("PRAGMA synchronous=OFF")  # durability isn't tested
 
 
 def chosen(kind: str) -> settings:
@@ -476,8 +481,8 @@ def chosen(kind: str) -> settings:
     )
 
 
-@pytest.mark.timeout(0)  # a failing example is made small first, which Hypothesis bounds itself
-def test_the_ledger_keeps_its_promises(database_url: str) -> None:
+@pytest.mark.timeout(0)  # Hypothesis itself limits the time to shrink a failing example
+def test_the_ledger_equals_its_model_for_random_events(database_url: str) -> None:
     made = Database(database_url)
     upgrade(made)
     made.close()

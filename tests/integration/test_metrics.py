@@ -1,4 +1,4 @@
-"""What Prometheus is told: read from its own parser, on both databases."""
+"""Prometheus metrics, read with Prometheus's parser, on both databases."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ledger(database: Database) -> Ledger:
 
 
 def samples(text: str) -> dict[str, float]:
-    """``name{label=value}`` of every sample, labels in the order of their names."""
+    """Return the value of every sample by ``name label=value ...``, with sorted labels."""
     return {
         sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -55,24 +55,24 @@ def run_out(ledger: Ledger, shard_id: int) -> None:
         session.execute(update(Shard).where(Shard.id == shard_id).values(lease_until=1.0))
 
 
-def test_nothing_has_happened(ledger: Ledger) -> None:
-    found = read(ledger)
-    assert found["unitscope_database_up"] == 1
-    assert found["unitscope_redis_up"] == 0
-    assert found["unitscope_workers_alive"] == 0
-    assert found["unitscope_shards state=queued"] == 0
+def test_metrics_of_an_empty_ledger(ledger: Ledger) -> None:
+    metrics = read(ledger)
+    assert metrics["unitscope_database_up"] == 1
+    assert metrics["unitscope_redis_up"] == 0
+    assert metrics["unitscope_workers_alive"] == 0
+    assert metrics["unitscope_shards state=queued"] == 0
 
 
-def test_a_job_that_is_done_is_counted(ledger: Ledger) -> None:
+def test_a_done_job_is_counted(ledger: Ledger) -> None:
     job, _ = ledger.submit(top9(1, search=3))
     finish(ledger, job)
-    found = read(ledger)
-    assert found["unitscope_jobs kind=top9 state=done"] == 1
-    assert found["unitscope_shards state=done"] == 8
-    assert found["unitscope_work_done_total kind=top9 stage=search"] == 96  # images
-    assert found["unitscope_work_done_total kind=top9 stage=project"] == 3  # units
-    assert found["unitscope_shard_seconds_count kind=top9 stage=search"] == 3
-    assert 0 <= found["unitscope_shard_seconds_sum kind=top9 stage=search"] < 60
+    metrics = read(ledger)
+    assert metrics["unitscope_jobs kind=top9 state=done"] == 1
+    assert metrics["unitscope_shards state=done"] == 8
+    assert metrics["unitscope_work_done_total kind=top9 stage=search"] == 96  # images
+    assert metrics["unitscope_work_done_total kind=top9 stage=project"] == 3  # units
+    assert metrics["unitscope_shard_seconds_count kind=top9 stage=search"] == 3
+    assert 0 <= metrics["unitscope_shard_seconds_sum kind=top9 stage=search"] < 60
 
 
 def test_lost_leases_late_writes_and_duplicates_are_counted(ledger: Ledger) -> None:
@@ -87,14 +87,14 @@ def test_lost_leases_late_writes_and_duplicates_are_counted(ledger: Ledger) -> N
     claimed(ledger, second)  # without a sweep
     ledger.late_write_refused(late)
     ledger.fail(claimed(ledger, first), "broken", again=True)
-    found = read(ledger)
-    assert found["unitscope_messages_ignored_total kind=top9 stage=search"] == 1
-    assert found["unitscope_leases_lost_total kind=top9 stage=search"] == 2
-    assert found["unitscope_late_writes_refused_total kind=top9 stage=search"] == 1
-    assert found["unitscope_attempts_failed_total kind=top9 stage=search"] == 1
+    metrics = read(ledger)
+    assert metrics["unitscope_messages_ignored_total kind=top9 stage=search"] == 1
+    assert metrics["unitscope_leases_lost_total kind=top9 stage=search"] == 2
+    assert metrics["unitscope_late_writes_refused_total kind=top9 stage=search"] == 1
+    assert metrics["unitscope_attempts_failed_total kind=top9 stage=search"] == 1
 
 
-def test_several_leases_that_a_sweep_finds_are_all_counted(ledger: Ledger) -> None:
+def test_all_leases_that_a_sweep_finds_expired_are_counted(ledger: Ledger) -> None:
     for seed in range(2):
         job, _ = ledger.submit(top9(1, search=3, seed=seed))
         for shard_id in queued(ledger, job):
@@ -104,19 +104,19 @@ def test_several_leases_that_a_sweep_finds_are_all_counted(ledger: Ledger) -> No
     assert read(ledger)["unitscope_leases_lost_total kind=top9 stage=search"] == 6
 
 
-def test_a_message_of_a_job_that_is_over_is_counted_as_ignored(ledger: Ledger) -> None:
+def test_a_message_of_an_ended_job_is_counted_as_ignored(ledger: Ledger) -> None:
     job, _ = ledger.submit(top9(1))
     first, second = queued(ledger, job)
     claimed(ledger, first)
     ledger.cancel(job)
     assert ledger.claim(second, "w") is None  # being cancelled
     ledger.worker_gone("w")
-    assert ledger.claim(first, "w") is None  # over
+    assert ledger.claim(first, "w") is None  # ended
     assert read(ledger)["unitscope_messages_ignored_total kind=top9 stage=search"] == 2
 
 
 def test_a_shards_seconds_are_those_of_its_last_attempt(ledger: Ledger) -> None:
-    """By the computer's clock, which can be set back meanwhile: never less than none."""
+    """They are never negative, even if the clock is set back meanwhile."""
     job, _ = ledger.submit(top9(1))
     for shard_id, ago in zip(queued(ledger, job), (100, -100), strict=True):
         claim = claimed(ledger, shard_id)
@@ -128,7 +128,7 @@ def test_a_shards_seconds_are_those_of_its_last_attempt(ledger: Ledger) -> None:
 
 
 def test_a_refused_write_is_not_counted(ledger: Ledger) -> None:
-    """A counter belongs to the transaction of what it counts."""
+    """Counters are part of the transaction that they count."""
     job, _ = ledger.submit(top9(1))
     claim = claimed(ledger, queued(ledger, job)[0])
 
@@ -140,7 +140,7 @@ def test_a_refused_write_is_not_counted(ledger: Ledger) -> None:
     assert "unitscope_work_done_total kind=top9 stage=search" not in read(ledger)
 
 
-def test_the_age_of_a_queue(ledger: Ledger) -> None:
+def test_size_and_age_of_queues(ledger: Ledger) -> None:
     job, _ = ledger.submit(top9(1))
     unsent = read(ledger)
     assert unsent["unitscope_queue_shards queue=analysis"] == 2
@@ -158,13 +158,13 @@ def test_speed_and_workers(ledger: Ledger) -> None:
     claim = claimed(ledger, queued(ledger, job)[0])
     ledger.heartbeat(claim, 16)
     ledger.worker_seen("w", "cuda:0", ["analysis"], 1)
-    found = read(ledger)
-    assert found["unitscope_work_per_second kind=top9 stage=search"] > 16 / 60
-    assert found["unitscope_workers_alive"] == 1
-    assert 0 <= found["unitscope_worker_seen_seconds device=cuda:0 worker=w"] < 30
+    metrics = read(ledger)
+    assert metrics["unitscope_work_per_second kind=top9 stage=search"] > 16 / 60
+    assert metrics["unitscope_workers_alive"] == 1
+    assert 0 <= metrics["unitscope_worker_seen_seconds device=cuda:0 worker=w"] < 30
 
 
-def test_a_database_that_is_away(tmp_path: Path) -> None:
+def test_metrics_of_an_unreachable_database(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     registry.register(Metrics(Database(f"sqlite:///{tmp_path / 'no' / 'such.sqlite3'}"), NO_REDIS))
     assert samples(generate_latest(registry).decode())["unitscope_database_up"] == 0
@@ -186,8 +186,8 @@ def test_the_command_prints_and_serves(analyze: Analyze, served: str) -> None:
     assert {name for name in fetched if "seconds" not in name} == {n for n in printed if "seconds" not in n}
 
 
-def test_lines_of_a_worker_say_what_is_at_hand(analyze: Analyze, shapes_root: Path) -> None:
-    """As JSON: every line of the service is one object, and a shard's lines have its fields."""
+def test_log_lines_of_a_worker_have_the_fields_of_its_shard(analyze: Analyze, shapes_root: Path) -> None:
+    """With JSON logs, every line of the service is one object."""
     analyze.environment["ANALYZE_LOG_FORMAT"] = "json"
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -196,8 +196,8 @@ def test_lines_of_a_worker_say_what_is_at_hand(analyze: Analyze, shapes_root: Pa
     analyze.wait(lambda: '"shard finished"' in analyze.log())
     analyze.stop()
     said, *written = (analyze.home / "started.log").read_text().splitlines()
-    assert said.startswith("unitscope is up")  # for people
-    # Celery's words of farewell pass by every log.
+    assert said.startswith("unitscope is up")  # the message for people
+    # Celery's last message does not go through logging.
     lines = [json.loads(line) for line in written if line and not line.startswith("worker: ")]
     begun = next(line for line in lines if line["message"] == "shard started")
     assert (begun["job"], begun["stage"], begun["attempt"], begun["device"]) == (job, "train", 1, "cpu")

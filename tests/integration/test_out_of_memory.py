@@ -1,4 +1,4 @@
-"""A job for which a worker's memory does not suffice ends with words that help."""
+"""A job that needs more memory than the worker has fails with advice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from producer.datasets.shapes import generate
 from tests.conftest import Analyze
 
-# A worker's process that has done a small job, and has so much memory more for a large one.
+# A worker process that runs a small job and then has a limited amount of additional memory for a large one.
 WORKER = """
 import re, resource, sys
 from pathlib import Path
@@ -28,7 +28,7 @@ for attempt in range(3):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc")
-def test_a_training_run_names_what_helps(analyze: Analyze, tmp_path: Path) -> None:
+def test_a_training_run_without_enough_memory_fails_with_advice(analyze: Analyze, tmp_path: Path) -> None:
     generate(tmp_path / "shapes", images=4)
     analyze("dataset", "add", "shapes", "--root", tmp_path / "shapes")
     train = ("submit", "train", "--dataset", "shapes", "--network", "zfnet", "--size", 64, "--epochs", 1)

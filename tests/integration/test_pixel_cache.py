@@ -1,4 +1,4 @@
-"""Searches that share decoded images, and ``analyze cache``."""
+"""Searches that share decoded images, and the command ``analyze cache``."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ Rows = list[tuple[Any, ...]]
 
 
 class Home:
-    """A home with two data sets; searches are done in this process, without a broker."""
+    """A home with two data sets, whose searches run in this process without a broker."""
 
     def __init__(self, folder: Path, shapes_root: Path) -> None:
         self.folder = folder
         self.database = open_database(self.settings().resolved_database_url)
         self.ledger = Ledger(self.database)
         self.store = Store(self.settings().resolved_store)
-        # Registered first, so that an image's position among its data set's is not the one among all.
+        # Registered first, so that positions within the second data set differ from those among all images.
         register(self.database, "photos", read_folder(write_folder(folder / "photos", ["ant/a.png", "bee/b.png"])))
-        found = read_voc(shapes_root, kind="shapes", classes=CLASSES)
-        self.dataset, _ = register(self.database, "shapes", found)
-        self.fingerprint, self.count = found.fingerprint, len(found.images)
+        dataset = read_voc(shapes_root, kind="shapes", classes=CLASSES)
+        self.dataset, _ = register(self.database, "shapes", dataset)
+        self.fingerprint, self.count = dataset.fingerprint, len(dataset.images)
         torch.manual_seed(3)
         model = reference.zfnet(20, FC)
         for module in model.modules():
@@ -82,7 +82,7 @@ class Home:
         )
 
     def search(self, settings: Settings, **network: Any) -> Rows:
-        """The rows of a search that is done anew."""
+        """Run a new search and return its rows."""
         job, _ = self.ledger.submit(self.specification(**network), force=True)
         while shards := self.queued(job):
             for shard in shards:
@@ -102,7 +102,7 @@ class Home:
             return list(session.scalars(query))
 
     def context(self, settings: Settings) -> ShardContext:
-        """The context of a shard that is waiting."""
+        """Claim a queued shard and return its context."""
         job, _ = self.ledger.submit(self.specification(), force=True)
         claim = self.ledger.claim(self.queued(job)[0], "w")
         assert claim is not None
@@ -111,13 +111,13 @@ class Home:
 
 @pytest.fixture
 def home(analyze: Analyze, shapes_root: Path) -> Home:
-    """The home of ``analyze``."""
+    """A ``Home`` in the home folder of ``analyze``."""
     return Home(analyze.home, shapes_root)
 
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Ids of the images that are decoded from now on."""
+    """Ids of the images that are decoded during the test."""
     ids: list[int] = []
     read_image = images.read_image
 
@@ -132,20 +132,20 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 # --- searches ---
 
 
-def test_a_second_search_decodes_nothing_and_finds_the_same(home: Home, decoded: list[int]) -> None:
+def test_a_second_search_decodes_nothing_and_has_the_same_rows(home: Home, decoded: list[int]) -> None:
     uncached = home.search(home.settings(cache_gb=0))
     assert not home.settings().cache_folder.exists()
     assert len(decoded) > home.count
     decoded.clear()
     assert home.search(home.settings()) == uncached
-    assert sorted(decoded) == sorted(set(decoded))  # by the search; its projections decode nothing
+    assert sorted(decoded) == sorted(set(decoded))  # each image once; the projections use the cache
     assert len(decoded) == home.count
     decoded.clear()
     assert home.search(home.settings()) == uncached
     assert decoded == []
 
 
-def test_the_cache_holds_pixels_whatever_the_input_is_made_of_them(home: Home, decoded: list[int]) -> None:
+def test_networks_with_other_normalisation_share_the_cache(home: Home, decoded: list[int]) -> None:
     usual = home.search(home.settings())
     decoded.clear()
     other = home.search(home.settings(), **IMAGENET)
@@ -154,7 +154,7 @@ def test_the_cache_holds_pixels_whatever_the_input_is_made_of_them(home: Home, d
     assert other == home.search(home.settings(cache_gb=0), **IMAGENET)
 
 
-def test_a_limit_that_is_too_small_means_no_cache(
+def test_a_limit_that_is_too_small_disables_the_cache(
     home: Home, decoded: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -169,7 +169,7 @@ def test_a_limit_that_is_too_small_means_no_cache(
     assert pixel_cache(home.context(home.settings()), SIZE) is not None
 
 
-def test_positions_are_the_order_of_the_ids_in_the_data_set(home: Home) -> None:
+def test_positions_follow_the_order_of_ids_in_the_data_set(home: Home) -> None:
     context = home.context(home.settings())
     with home.database.read() as session:
         query = select(Image.id).where(Image.dataset_id == home.dataset).order_by(Image.id)
@@ -186,7 +186,7 @@ def test_positions_are_the_order_of_the_ids_in_the_data_set(home: Home) -> None:
     assert sources_by_id(context, [source.id for source in some]) == {source.id: source for source in some}
 
 
-def test_data_sets_of_the_same_content_share_a_file(home: Home, shapes_root: Path, tmp_path: Path) -> None:
+def test_data_sets_with_the_same_content_share_a_file(home: Home, shapes_root: Path, tmp_path: Path) -> None:
     first = pixel_cache(home.context(home.settings()), SIZE)
     copy = shutil.copytree(shapes_root, tmp_path / "copy")
     home.dataset, _ = register(home.database, "copy", read_voc(copy, kind="shapes", classes=CLASSES))
@@ -199,7 +199,7 @@ def test_data_sets_of_the_same_content_share_a_file(home: Home, shapes_root: Pat
 # --- analyze cache ---
 
 
-def test_what_is_cached_is_listed_and_removed(home: Home, analyze: Analyze) -> None:
+def test_cache_files_are_listed_and_removed(home: Home, analyze: Analyze) -> None:
     assert analyze("cache", "ls").stdout == "Nothing is cached.\n"
     assert analyze.json("cache", "ls") == []
     assert analyze("cache", "clear").stdout == "Files removed: 0, 0.0 MB freed.\n"
@@ -234,7 +234,7 @@ def test_what_is_cached_is_listed_and_removed(home: Home, analyze: Analyze) -> N
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
-def test_a_data_set_of_several_names_is_listed_with_all(
+def test_a_cache_file_is_listed_with_all_its_data_sets(
     home: Home, analyze: Analyze, shapes_root: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(shapes_root, tmp_path / "copy")

@@ -1,4 +1,4 @@
-"""``--weights DEFAULT``: torchvision's weights by its own addresses, fetched from a server of ours."""
+"""``--weights DEFAULT``: torchvision's pretrained weights, downloaded from a local server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def weights_file() -> bytes:
     return file.getvalue()
 
 
-def test_the_address_is_torchvisions() -> None:
+def test_the_url_is_that_of_torchvision() -> None:
     assert pretrained_url("resnet18") == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
     with pytest.raises(InvalidArgument, match="zfnet has none"):
         pretrained_url("zfnet")
@@ -43,7 +43,7 @@ def test_weights_for_a_thousand_classes_become_those_of_a_network_with_a_new_hea
     assert Store(tmp_path / "store").locate(taken["path"]).stat().st_size > 10_000_000
 
 
-def test_other_content_than_the_name_says_is_refused_and_not_kept(server: Server, tmp_path: Path) -> None:
+def test_content_with_another_hash_than_its_name_is_refused_and_removed(server: Server, tmp_path: Path) -> None:
     server.pages["/resnet18-00000000.pth"] = b"something else"
     with pytest.raises(DownloadFailed, match="hash"):
         download_weights(f"{server.url}/resnet18-00000000.pth", tmp_path)
@@ -51,7 +51,7 @@ def test_other_content_than_the_name_says_is_refused_and_not_kept(server: Server
 
 
 @pytest.mark.parametrize("name", ["resnet18-0123abcd.pth", "resnet18.pth"])
-def test_a_server_that_has_it_not_or_a_name_without_a_hash(server: Server, tmp_path: Path, name: str) -> None:
+def test_a_missing_file_or_a_name_without_a_hash_is_an_error(server: Server, tmp_path: Path, name: str) -> None:
     with pytest.raises(DownloadFailed):
         download_weights(f"{server.url}/{name}", tmp_path)
     assert list(tmp_path.iterdir()) == []

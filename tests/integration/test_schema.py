@@ -1,4 +1,4 @@
-"""The schema on both databases: made from nothing, the one the models speak of, and never mistaken for another."""
+"""The schema on both databases: creation, agreement with the models, and detection of other versions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from shared.database.schema import NEWEST_REVISION, _config, check, current_revi
 from shared.errors import DatabaseOutOfReach, QueryFailed, SchemaTooNew, SchemaTooOld
 from tests.conftest import fresh_database
 
-# What people's queries may rely on: the design's names.
+# The public views and their columns, which users' queries rely on.
 PUBLIC_TABLES = {
     "jobs", "shards", "datasets", "images", "training_runs", "epochs", "checkpoints", "artifacts",
 }  # fmt: skip
@@ -82,10 +82,10 @@ def tables(database: Database) -> set[str]:
     return set(inspect(database.engine).get_table_names())
 
 
-# --- making it ---
+# --- creation ---
 
 
-def test_upgrade_makes_the_schema_from_nothing(database_url: str) -> None:
+def test_upgrade_creates_the_schema_in_an_empty_database(database_url: str) -> None:
     database = Database(database_url)
     assert current_revision(database) is None
     upgrade(database)
@@ -104,8 +104,8 @@ def test_upgrade_again_changes_nothing(database: Database) -> None:
     assert tables(database) == before
 
 
-def test_an_upgrade_that_fails_leaves_nothing(database_url: str) -> None:
-    """Something of the last migration's last statement is in the way: all of it is undone."""
+def test_a_failed_upgrade_is_rolled_back(database_url: str) -> None:
+    """The last statement of the last migration fails, since a table of this name exists."""
     database = Database(database_url)
     with database.write() as session:
         session.execute(text("CREATE TABLE occlusion_positions (mine INTEGER)"))
@@ -124,7 +124,7 @@ def test_the_newest_revision_is_alembics_head() -> None:
     assert script.get_heads() == [NEWEST_REVISION]
 
 
-# --- the models speak of it ---
+# --- agreement with the models ---
 
 
 def test_models_and_migrations_agree(database: Database) -> None:
@@ -136,7 +136,7 @@ def test_models_and_migrations_agree(database: Database) -> None:
 
 
 def constraints(engine: Engine) -> dict[str, Any]:
-    """What Alembic doesn't compare: checks, rules of foreign keys, and the names of all."""
+    """Return what Alembic doesn't compare: checks, rules of foreign keys, and names of constraints."""
     inspector = inspect(engine)
 
     def spaceless(sql: str) -> str:
@@ -169,7 +169,7 @@ def test_the_models_and_the_migrations_have_the_same_constraints(
 
 
 def test_every_constraint_has_a_name(database: Database) -> None:
-    """Else no later migration could speak of it on both databases."""
+    """Otherwise later migrations could not refer to it on both databases."""
     for table, found in constraints(database.engine).items():
         names = [found["primary"], *(entry[0] for kind in ("check", "foreign", "unique") for entry in found[kind])]
         assert None not in names, table
@@ -198,7 +198,7 @@ def test_the_public_views_have_the_columns_of_the_design(
         assert session.execute(text(f"SELECT {quoted} FROM {view}")).all() == []
 
 
-# As SQL writes it.
+# Values as SQL literals.
 OCCLUSION_ROW = {
     "job_id": "2", "image_id": "5", "layer": "'conv5'", "layer_path": "'features.10'", "unit": "7",
     "clear_activation": "9.5", "clear_probability": "0.75", "clear_class": "'dog'", "positions": "16",
@@ -251,7 +251,7 @@ def test_the_views_show_a_row(database: Database) -> None:
     assert shown["units"] == (*unit, False, "p.png", "q.png")
     *numbers, histogram = shown["unit_statistics"]
     assert numbers == [*unit, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4]
-    assert histogram in ([1, 1], "[1, 1]")  # SQLite keeps JSON as text
+    assert histogram in ([1, 1], "[1, 1]")  # SQLite returns JSON as text
     assert shown["bottom_activations"] == (*unit, 1, -0.5, *image, "cat", 11, 12)
     assert shown["class_activations"] == (*unit, "cat", 1, 0.5, *image, 11, 12)
     of_image = {"image_path": image[1], "class_name": "cat"}
@@ -260,11 +260,11 @@ def test_the_views_show_a_row(database: Database) -> None:
     assert shown["occlusion_positions"] == (2, *image, "cat", 8, 16, 1.5, 0.25, 0.125, "dog")
 
 
-# --- another version ---
+# --- other schema versions ---
 
 
-def test_a_database_with_no_schema(database_url: str) -> None:
-    """SQLite belongs to this program and is made; PostgreSQL may be somebody's, and is left alone."""
+def test_a_database_without_a_schema(database_url: str) -> None:
+    """The schema is created on SQLite; a PostgreSQL database may belong to another program and is not changed."""
     if database_url.startswith("sqlite"):
         database = open_database(database_url)
         assert current_revision(database) == NEWEST_REVISION
@@ -278,8 +278,8 @@ def test_a_database_with_no_schema(database_url: str) -> None:
     database.close()
 
 
-def test_a_database_whose_upgrade_never_happened(database_url: str) -> None:
-    """There is Alembic's table, and nothing in it."""
+def test_a_database_with_an_empty_alembic_table(database_url: str) -> None:
+    """An upgrade was started and created only Alembic's table."""
     database = Database(database_url)
     with database.write() as session:
         session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
@@ -293,7 +293,7 @@ def test_a_database_whose_upgrade_never_happened(database_url: str) -> None:
     database.close()
 
 
-def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
+def test_a_newer_schema_is_refused_and_not_changed(database: Database) -> None:
     set_revision(database, "9999")
     before = tables(database)
     for call in (lambda: open_database(url_of(database)), lambda: upgrade(database), lambda: check(database)):
@@ -305,8 +305,8 @@ def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
     assert tables(database) == before
 
 
-def test_an_older_schema_is_said_or_upgraded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a program sees it that knows one migration more."""
+def test_an_older_schema_is_reported_or_upgraded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program is given one more migration than the database has."""
     monkeypatch.setattr("shared.database.schema.NEWEST_REVISION", "9999")
     with pytest.raises(SchemaTooOld, match=NEWEST_REVISION):
         check(database)
@@ -325,18 +325,18 @@ def test_the_password_is_in_no_message(
     assert "geheim" not in str(raised.value)
 
 
-# --- out of reach ---
+# --- unreachable databases ---
 
 
-def test_a_server_that_is_not_there_is_said() -> None:
+def test_an_unreachable_server_is_reported() -> None:
     with pytest.raises(DatabaseOutOfReach) as raised:
         open_database("postgresql://user:geheim@127.0.0.1:1/x")
     assert raised.value.exit_code == 3
     assert "geheim" not in str(raised.value)
 
 
-def test_a_server_that_takes_no_writes_is_said(postgresql_server: str) -> None:
-    """As a standby, or one that somebody holds still for a while: it can be read, and written later."""
+def test_a_read_only_server_is_reported(postgresql_server: str) -> None:
+    """Such as a standby, or a server that is temporarily read-only."""
     url = make_url(postgresql_server).update_query_dict({"options": "-c default_transaction_read_only=on"})
     database = Database(url.render_as_string(hide_password=False))
     with database.read() as session:
@@ -346,7 +346,7 @@ def test_a_server_that_takes_no_writes_is_said(postgresql_server: str) -> None:
     database.close()
 
 
-def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_reported_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
     with pytest.raises(DatabaseOutOfReach):
@@ -354,7 +354,7 @@ def test_a_file_that_is_no_database_is_said_and_left_alone(tmp_path: Path) -> No
     assert path.read_text() == "not a database " * 100
 
 
-def test_a_file_that_is_damaged_is_said(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "unitscope.sqlite3"
     open_database(f"sqlite:///{path}").close()
     content = bytearray(path.read_bytes())
@@ -364,8 +364,8 @@ def test_a_file_that_is_damaged_is_said(tmp_path: Path) -> None:
         open_database(f"sqlite:///{path}")
 
 
-def test_a_url_without_a_driver_means_ours(database: Database) -> None:
-    """``postgresql://``, as people have it from elsewhere, would be SQLAlchemy's default driver."""
+def test_a_url_without_a_driver_uses_psycopg(database: Database) -> None:
+    """SQLAlchemy's default driver for ``postgresql://`` is another one."""
     if not database.is_sqlite:
         other = open_database(url_of(database).replace("postgresql+psycopg", "postgresql"))
         assert other.url.drivername == "postgresql+psycopg"
@@ -376,7 +376,7 @@ def test_a_url_without_a_driver_means_ours(database: Database) -> None:
 
 
 def database_of(database_url: str, revision: str, *statements: str) -> Database:
-    """A database of an older schema, with a data set, a job and what the statements add."""
+    """Create a database of an older schema with a data set, a job, and the rows that the statements add."""
     database = Database(database_url)
     with database.write() as session:
         config = _config()
@@ -407,7 +407,7 @@ OCCLUSION_TABLES = ("occlusion_map_rows", "occlusion_position_rows", "occlusion_
 
 
 def insert_sweep(database: Database, changes: dict[str, str] | None = None) -> None:
-    """A job's sweep of an image, with a position and a contact sheet."""
+    """Insert the rows of a sweep with one image, a position and a contact sheet."""
     with database.write() as session:
         for statement in (
             sweep_of(OCCLUSION_ROW | {"job_id": "1"} | (changes or {})),
@@ -422,10 +422,10 @@ def count(database: Database, table: str) -> int:
         return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-def test_a_sweep_goes_with_its_job(database_url: str) -> None:
+def test_rows_of_a_sweep_are_deleted_with_its_job(database_url: str) -> None:
     database = database_of(database_url, "head", *SEARCHED)
     insert_sweep(database)
-    with pytest.raises(IntegrityError), database.write() as session:  # rows are of images that there are
+    with pytest.raises(IntegrityError), database.write() as session:  # rows must refer to existing images
         session.execute(text("DELETE FROM images"))
     assert [count(database, table) for table in OCCLUSION_TABLES] == [1, 1, 1]
     with database.write() as session:
@@ -449,22 +449,22 @@ def test_a_sweep_goes_with_its_job(database_url: str) -> None:
     ],
     ids=str,
 )
-def test_a_sweep_that_can_not_be_is_refused(database_url: str, changes: dict[str, str]) -> None:
+def test_invalid_rows_of_a_sweep_are_refused(database_url: str, changes: dict[str, str]) -> None:
     database = database_of(database_url, "head", *SEARCHED)
     with pytest.raises(IntegrityError):
         insert_sweep(database, changes)
     assert [count(database, table) for table in OCCLUSION_TABLES] == [0, 0, 0]
     insert_sweep(database)
-    with pytest.raises(IntegrityError):  # an image has one row
+    with pytest.raises(IntegrityError):  # an image has only one row
         insert_sweep(database)
     database.close()
 
 
-# --- at once ---
+# --- concurrent processes ---
 
 
 def run_at_once(program: str, url: str, count: int) -> list[str]:
-    """What each of several processes says that run the same program at the same moment."""
+    """Run a program in several processes at the same time and return the output of each."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program, url],
@@ -485,7 +485,7 @@ def run_at_once(program: str, url: str, count: int) -> list[str]:
     return [process.communicate()[0] for process in processes]
 
 
-def test_processes_that_upgrade_at_once_all_succeed(database_url: str) -> None:
+def test_concurrent_upgrades_succeed(database_url: str) -> None:
     program = (
         "import sys, alembic.command\n"
         "from shared.database.connection import Database\n"
@@ -500,7 +500,7 @@ def test_processes_that_upgrade_at_once_all_succeed(database_url: str) -> None:
     assert run_at_once(program, database_url, 3) == ["well\n"] * 3
 
 
-def test_processes_that_open_a_fresh_sqlite_file_at_once_all_succeed(tmp_path: Path) -> None:
+def test_processes_can_open_a_new_sqlite_file_concurrently(tmp_path: Path) -> None:
     program = (
         "import sys, alembic.command\n"
         "from shared.database.schema import check, open_database\n"
@@ -513,7 +513,7 @@ def test_processes_that_open_a_fresh_sqlite_file_at_once_all_succeed(tmp_path: P
     assert run_at_once(program, url, 4) == ["well\n"] * 4
 
 
-def test_role_that_the_compose_file_makes_can_do_all_and_is_no_superuser(postgresql_server: str) -> None:
+def test_the_role_of_the_compose_file_suffices_and_is_not_a_superuser(postgresql_server: str) -> None:
     compose = YAML(typ="safe").load(Path(__file__).parents[2] / "docker-compose.yml")
     script = compose["configs"]["postgres"]["content"].replace("${POSTGRES_PASSWORD:?set it in .env}", "abc123")
     with psycopg.connect(postgresql_server, autocommit=True) as connection:

@@ -1,4 +1,4 @@
-"""What *select* leaves: partial results merged a layer at a time, rows in several transactions."""
+"""Rows of the stage *select*: partial results are merged layer by layer and written in several transactions."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ OTHER = SearchedLayerSpecification(layer="conv4", path="features.8", units=[7])
 
 
 class Stopped(Exception):
-    """The worker died."""
+    """Simulated death of the worker."""
 
 
 class Context:
-    """What of a shard's context writing needs; it dies after so many transactions."""
+    """The part of a shard's context that is needed for writing; it fails after a number of transactions."""
 
     def __init__(self, database: Database, store: Store, transactions: int = 10_000) -> None:
         self.database, self.store, self.transactions = database, store, transactions
@@ -64,7 +64,7 @@ class Context:
 
 @pytest.fixture
 def context(database: Database, tmp_path: Path) -> Any:
-    """A search of two layers, whose data set has ``IMAGES`` images."""
+    """The context of a search of two layers over ``IMAGES`` images."""
     names = [f"class {index}" for index in range(CLASSES)]
     with database.write() as session:
         session.add(
@@ -86,15 +86,15 @@ def context(database: Database, tmp_path: Path) -> Any:
 
 
 def ranking(random: np.random.Generator, units: int, label: int | None = None) -> TopActivations:
-    """Some rankings, of which not all are full."""
-    found = TopActivations.empty(units, TOP)
+    """Generate random rankings, some of which are incomplete."""
+    top = TopActivations.empty(units, TOP)
     for unit in range(units):
         count = int(random.integers(TOP + 1))
         images = np.arange(IMAGES) if label is None else np.arange(label, IMAGES, CLASSES)
-        found.activation[unit, :count] = -np.sort(-random.random(count) - 0.1)
-        found.image[unit, :count] = random.choice(images, count, replace=False) + 1
-        found.row[unit, :count], found.col[unit, :count] = random.integers(13, size=(2, count))
-    return found
+        top.activation[unit, :count] = -np.sort(-random.random(count) - 0.1)
+        top.image[unit, :count] = random.choice(images, count, replace=False) + 1
+        top.row[unit, :count], top.col[unit, :count] = random.integers(13, size=(2, count))
+    return top
 
 
 def searched(seed: int, layer: SearchedLayerSpecification = LAYER, labels: int = CLASSES) -> LayerSearch:
@@ -104,16 +104,16 @@ def searched(seed: int, layer: SearchedLayerSpecification = LAYER, labels: int =
     return LayerSearch(ranking(random, units), ranking(random, units), by_class, maxima)
 
 
-def expected(found: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
-    """unit, rank, activation, image, row and column of all that is listed."""
+def expected(top: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
+    """Return (unit, rank, activation, image, row, column) of all listed entries."""
     return [
         (
-            unit, rank + 1, sign * float(found.activation[place, rank]), int(found.image[place, rank]),
-            int(found.row[place, rank]), int(found.col[place, rank]),
+            unit, rank + 1, sign * float(top.activation[place, rank]), int(top.image[place, rank]),
+            int(top.row[place, rank]), int(top.col[place, rank]),
         )
         for place, unit in enumerate(LAYER.units)
         for rank in range(TOP)
-        if found.image[place, rank] != NO_IMAGE
+        if top.image[place, rank] != NO_IMAGE
     ]  # fmt: skip
 
 
@@ -124,49 +124,53 @@ def listed(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("at_once", [1, 5, 20_000])
 def test_every_row_is_written_and_read(context: Context, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", at_once)
-    found = searched(1)
-    assert found.bottom is not None
-    record_layer(context, LAYER, found)
+    search = searched(1)
+    assert search.bottom is not None
+    record_layer(context, LAYER, search)
     record_layer(context, OTHER, searched(2, OTHER))
     database = context.database
-    assert listed(bottom_rows(database, 1, "5")) == sorted(expected(found.bottom, sign=-1))
+    assert listed(bottom_rows(database, 1, "5")) == sorted(expected(search.bottom, sign=-1))
     rows = class_rows(database, 1, "features.10")
     assert [row["unit"] for row in rows] == sorted(row["unit"] for row in rows)
     for label in range(CLASSES):
         of_class = [row for row in rows if row["class_name"] == f"class {label}"]
-        assert listed(of_class) == sorted(expected(found.by_class[label]))
+        assert listed(of_class) == sorted(expected(search.by_class[label]))
         assert class_rows(database, 1, "5", class_name=f"class {label}") == of_class
         assert class_rows(database, 1, "5", [2], f"class {label}") == [r for r in of_class if r["unit"] == 2]
     for row, unit in zip(statistics_rows(database, 1, "5"), (2, 7, 11), strict=True):
-        wanted = unit_statistics(found.maxima)[LAYER.units.index(unit)]
-        assert (row["unit"], row["images"], row["histogram"]) == (unit, IMAGES, wanted.histogram)
-        assert tuple(row[name] for name in ("q50", "q90", "q99", "q999")) == wanted.quantiles
-        assert (row["mean"], row["minimum"], row["maximum"]) == (wanted.mean, wanted.minimum, wanted.maximum)
-        assert row["fired_share"] == wanted.fired_share
+        statistics = unit_statistics(search.maxima)[LAYER.units.index(unit)]
+        assert (row["unit"], row["images"], row["histogram"]) == (unit, IMAGES, statistics.histogram)
+        assert tuple(row[name] for name in ("q50", "q90", "q99", "q999")) == statistics.quantiles
+        assert (row["mean"], row["minimum"], row["maximum"]) == (
+            statistics.mean,
+            statistics.minimum,
+            statistics.maximum,
+        )
+        assert row["fired_share"] == statistics.fired_share
     assert {row["layer"] for row in class_rows(database, 1)} == {"conv4", "conv5"}
     assert {row["layer"] for row in class_rows(database, 1, units=[7])} == {"conv4", "conv5"}
     assert [row["unit"] for row in statistics_rows(database, 1, units=[7])] == [7, 7]
 
 
 @pytest.mark.parametrize("transactions", [0, 1, 2, 5])
-def test_an_attempt_goes_on_where_another_one_died(
+def test_a_second_attempt_continues_after_a_failed_one(
     context: Context, monkeypatch: pytest.MonkeyPatch, transactions: int
 ) -> None:
     monkeypatch.setattr(top9_rows, "ROWS_AT_ONCE", 3)
-    found = searched(3)
+    search = searched(3)
     with pytest.raises(Stopped):
-        record_layer(Context(context.database, context.store, transactions), LAYER, found)
-    record_layer(context, LAYER, found)
+        record_layer(Context(context.database, context.store, transactions), LAYER, search)
+    record_layer(context, LAYER, search)
     once = [f(context.database, 1) for f in (statistics_rows, bottom_rows, class_rows)]
-    record_layer(context, LAYER, found)
+    record_layer(context, LAYER, search)
     assert once == [f(context.database, 1) for f in (statistics_rows, bottom_rows, class_rows)]
-    assert found.bottom is not None
-    assert listed(once[1]) == sorted(expected(found.bottom, sign=-1))
+    assert search.bottom is not None
+    assert listed(once[1]) == sorted(expected(search.bottom, sign=-1))
     assert len(once[0]) == len(LAYER.units)
-    assert len(once[2]) == sum(len(expected(ranked)) for ranked in found.by_class.values())
+    assert len(once[2]) == sum(len(expected(ranked)) for ranked in search.by_class.values())
 
 
-def test_rows_go_with_their_job(context: Context) -> None:
+def test_rows_are_deleted_with_their_job(context: Context) -> None:
     record_layer(context, LAYER, searched(4))
     with context.database.write() as session:
         session.delete(session.get_one(Job, 1))
@@ -175,10 +179,10 @@ def test_rows_go_with_their_job(context: Context) -> None:
             assert session.scalar(select(func.count()).select_from(table)) == 0
 
 
-# --- what is asked for and isn't there ---
+# --- missing results ---
 
 
-def test_what_the_search_has_not_is_said(context: Context) -> None:
+def test_results_that_a_search_does_not_have_are_reported(context: Context) -> None:
     record_layer(context, LAYER, searched(5))
     database = context.database
     for read in (statistics_rows, bottom_rows, class_rows):
@@ -190,9 +194,9 @@ def test_what_the_search_has_not_is_said(context: Context) -> None:
         class_rows(database, 1, class_name="dog")
 
 
-def test_a_search_that_was_not_asked_for_rankings(context: Context) -> None:
+def test_rankings_of_a_search_from_before_the_option_are_reported_as_missing(context: Context) -> None:
     with context.database.write() as session:
-        session.get_one(Job, 1).specification = {}  # as it was before there were such options
+        session.get_one(Job, 1).specification = {}  # as written before these options existed
         session.add(SearchedLayer(job_id=1, layer="conv5", layer_path="features.10"))
     with pytest.raises(UsageError, match="--bottom"):
         bottom_rows(context.database, 1)
@@ -202,12 +206,12 @@ def test_a_search_that_was_not_asked_for_rankings(context: Context) -> None:
         statistics_rows(context.database, 1)
 
 
-def test_a_search_under_way_has_no_rows_yet(context: Context) -> None:
+def test_an_unfinished_search_has_no_rows(context: Context) -> None:
     for read in (statistics_rows, bottom_rows, class_rows):
         assert read(context.database, 1) == []
 
 
-# --- between the stages ---
+# --- partial results ---
 
 
 def same(one: TopActivations, other: TopActivations) -> bool:
@@ -218,11 +222,11 @@ def same(one: TopActivations, other: TopActivations) -> bool:
     )
 
 
-def test_a_partial_result_is_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [searched(6), searched(7, OTHER, labels=0), LayerSearch.empty(2, TOP, bottom=False)]
-    path = store_partial(context, found, skipped=3).path
+def test_a_partial_result_is_read_layer_by_layer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    search = [searched(6), searched(7, OTHER, labels=0), LayerSearch.empty(2, TOP, bottom=False)]
+    path = store_partial(context, search, skipped=3).path
     assert load_skipped(context, path) == 3
-    for number, layer in enumerate(found):
+    for number, layer in enumerate(search):
         loaded = load_partial(context, path, number)
         assert same(loaded.top, layer.top)
         assert (loaded.bottom is None) == (layer.bottom is None)
@@ -239,12 +243,12 @@ def test_a_partial_result_is_read_a_layer_at_a_time(context: Context, monkeypatc
     assert {name.split(".")[0] for name in read} == {"1"}
 
 
-def test_the_same_partial_result_is_the_same_file(context: Context) -> None:
-    """An attempt that is repeated leaves nothing beside it."""
+def test_equal_partial_results_give_the_same_file(context: Context) -> None:
+    """A repeated attempt leaves no additional files."""
     assert store_partial(context, [searched(8)], 0) == store_partial(context, [searched(8)], 0)
 
 
-def test_winners_are_read_a_layer_at_a_time(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_winners_are_read_layer_by_layer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(9)
     winners = [Winners(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
     path = store_winners(context, winners, skipped=5).path

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 
-from benchmarks.statements import counted
+from benchmarks.statements import count_statements
 from producer.kinds.top9.best import best_units
 from producer.results.progress import job_events, job_progress, list_jobs
 from shared.database.connection import Database
@@ -28,7 +28,7 @@ TOP = 9
 
 @pytest.fixture(params=DATABASES)
 def filled(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[int, Ledger]]:
-    """By size: a database of so many jobs, the first of which has so many shards, events, and units with rows."""
+    """Ledgers by size: the number of jobs, and of the shards, events and units of the first job."""
     ledgers = {}
     for size in (FEW, MANY):
         database = Database(fresh_database(request.param, request, tmp_path / str(size)))
@@ -112,10 +112,10 @@ def do_a_shard(ledger: Ledger, size: int) -> None:
 
 
 def end_a_stage(ledger: Ledger, size: int) -> None:
-    """The last shard of *search*, then the only one of *select*, behind which as many as the units are."""
+    """Complete the last shard of *search* and the only one of *select*, which adds a shard per unit."""
     first = queued(ledger, 1)[0]
     others = update(Shard).where(Shard.job_id == 1, Shard.stage == 0, Shard.id != first, Shard.state == "queued")
-    with ledger.database.write() as session:  # what would take a thousand claims
+    with ledger.database.write() as session:  # instead of a thousand claims
         done = session.execute(others.values(state=ShardState.DONE).returning(Shard.id)).all()
         session.execute(update(Job).where(Job.id == 1).values(shards_left=Job.shards_left - len(done)))
     finish_stage(ledger, 1)
@@ -141,11 +141,11 @@ ASKED: list[Callable[[Ledger, int], Any]] = [
 ]
 
 
-def test_as_many_statements_for_a_thousand_as_for_ten(filled: dict[int, Ledger]) -> None:
+def test_the_number_of_statements_is_the_same_for_ten_and_a_thousand(filled: dict[int, Ledger]) -> None:
     taken: dict[str, dict[int, int]] = {}
     for ask in ASKED:
         for size, ledger in filled.items():
-            with counted(ledger.database) as statements:
+            with count_statements(ledger.database) as statements:
                 ask(ledger, size)
             taken.setdefault(ask.__name__, {})[size] = len(statements)
     assert {name: found for name, found in taken.items() if found[MANY] != found[FEW]} == {}

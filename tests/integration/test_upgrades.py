@@ -1,6 +1,6 @@
-"""Databases of every released schema come to the newest with all they hold, and their jobs go on.
+"""Databases of every released schema can be upgraded without losing rows, and their jobs can continue.
 
-A new migration needs two files in ``tests/data/schemas``, and nothing here unless it changes values on purpose.
+A new migration needs two files in ``tests/data/schemas``. Change this module only if it changes values on purpose.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ STORED = [
 OLDER = [(revision, kind) for revision, kind in STORED if revision != NEWEST_REVISION]
 ENDS = [*((REVISIONS[0], kind) for kind in DATABASES), (NEWEST_REVISION, "postgresql")]
 
-# What a migration changed on purpose: (its revision, "table.column"). Views count as tables.
+# Columns that a migration changes on purpose: (revision, "table.column"). Views count as tables.
 MEANT: set[tuple[str, str]] = set()
 
 
 @pytest.fixture
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Analyze]:
-    """The command line on a database as (revision, kind) left it."""
+    """The command line on a stored database of (revision, kind)."""
     revision, kind = request.param
     url = fresh_database(kind, request, tmp_path)
     load(revision, kind, url)
@@ -65,14 +65,14 @@ def opened(analyze: Analyze) -> Database:
 
 
 def upgraded(analyze: Analyze) -> Database:
-    """In this process: there are many."""
+    """Upgrade the database. Runs in this process, since there are many databases."""
     database = opened(analyze)
     upgrade(database)
     return database
 
 
 def said(analyze: Analyze, *arguments: object) -> str:
-    """What a command prints, in this process."""
+    """Run a command in this process and return its output."""
     done = CliRunner().invoke(cli, [str(a) for a in arguments], env=analyze.environment, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
@@ -94,10 +94,10 @@ def snapshot(analyze: Analyze, like: Content | None = None) -> Content:
 
 
 def jobs(analyze: Analyze) -> list[dict[str, Any]]:
-    """Every job's row, its specification parsed."""
+    """Return all rows of ``jobs``, with parsed specifications."""
     found = rows(analyze, "SELECT * FROM jobs ORDER BY id")
     for job in found:
-        if isinstance(job["specification"], str):  # SQLite keeps JSON as text
+        if isinstance(job["specification"], str):  # SQLite returns JSON as text
             job["specification"] = json.loads(job["specification"])
     return found
 
@@ -110,7 +110,7 @@ def test_every_revision_has_a_stored_database(revision: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("stored", STORED, ids="-".join, indirect=True)
-def test_upgrade_keeps_every_row_and_makes_the_newest_schema(
+def test_upgrade_keeps_every_row_and_gives_the_current_schema(
     stored: Analyze, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     revision, kind = request.node.callspec.params["stored"]
@@ -152,8 +152,8 @@ def test_upgrade_keeps_every_row_and_makes_the_newest_schema(
         "ALTER TABLE counters DROP CONSTRAINT pk_counters",
     ],
 )
-def test_another_schema_is_noticed(request: pytest.FixtureRequest, tmp_path: Path, change: str) -> None:
-    """What the comparison above has to see, on PostgreSQL; SQLite keeps the statements themselves."""
+def test_schema_comparison_detects_changes(request: pytest.FixtureRequest, tmp_path: Path, change: str) -> None:
+    """Checks the comparison used above, on PostgreSQL. SQLite's catalogue contains the statements themselves."""
     database = Database(fresh_database("postgresql", request, tmp_path))
     upgrade(database)
     before = schema(database)
@@ -166,7 +166,7 @@ def test_another_schema_is_noticed(request: pytest.FixtureRequest, tmp_path: Pat
 
 @pytest.mark.parametrize("stored", STORED, ids="-".join, indirect=True)
 def test_old_jobs_can_be_read(stored: Analyze, request: pytest.FixtureRequest) -> None:
-    """Without their files, which are no part of a database."""
+    """Their files, which are not part of the database, are missing."""
     newest = request.node.callspec.params["stored"][0] == NEWEST_REVISION
     upgraded(stored).close()
     old = jobs(stored)
@@ -175,7 +175,7 @@ def test_old_jobs_can_be_read(stored: Analyze, request: pytest.FixtureRequest) -
     for job in old:
         number = job["id"]
         specification = parse(job["kind"], job["specification"])
-        if newest:  # asked again, it is found
+        if newest:  # submitting it again returns the job
             assert specification.key() == job["key"]
         assert "another version" not in listed[number]["what"]
         assert listed[number]["what"] in said(stored, "status", number)
@@ -192,7 +192,7 @@ def test_old_jobs_can_be_read(stored: Analyze, request: pytest.FixtureRequest) -
     for view in {name for name in snapshot(stored) if name.endswith(("_activations", "_maps"))} | {"units"}:
         said(stored, "query", f"SELECT * FROM {view}")
     assert json.loads(said(stored, "query", "SELECT count(*) AS n FROM top_activations", "--json"))[0]["n"] > 0
-    # What today's worker has no code for would wait for ever.
+    # A stage that the current worker doesn't know would wait forever.
     stages = rows(stored, "SELECT DISTINCT kind, stage_name FROM shards JOIN jobs ON jobs.id = job_id")
     assert {(shard["kind"], shard["stage_name"]) for shard in stages} <= {
         (name, stage) for name, kind in kinds().items() for stage in kind.stages
@@ -200,12 +200,12 @@ def test_old_jobs_can_be_read(stored: Analyze, request: pytest.FixtureRequest) -
 
 
 @pytest.mark.parametrize("stored", ENDS, ids="-".join, indirect=True)
-def test_old_jobs_go_on(stored: Analyze, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    """Those that were queued, whose worker was killed, and that were cancelled before they began come to their
-    end; those whose files are gone, or have another version's content, fail at once, and say so.
+def test_old_jobs_continue(stored: Analyze, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Jobs that were queued, interrupted by a kill, or cancelled before they started can be finished.
 
-    Only of the oldest schema, and of the newest, which has jobs of all kinds, since a worker takes its time: a job
-    is its specification and its shards, and those of all schemas are read in ``test_old_jobs_can_be_read``.
+    Jobs whose files are missing, or were written by another version, fail immediately with an error. To save time,
+    only the oldest schema and the newest one, which has jobs of all kinds, are tested;
+    ``test_old_jobs_can_be_read`` covers all schemas.
     """
     oldest = request.node.callspec.params["stored"][0] == REVISIONS[0]
     database = upgraded(stored)
@@ -255,9 +255,9 @@ def test_old_jobs_go_on(stored: Analyze, request: pytest.FixtureRequest, tmp_pat
         assert [shard["attempt"] for shard in tried] == [1]
 
 
-# --- an upgrade that is killed ---
+# --- killed upgrades ---
 
-# Stops for ever, in the middle of the upgrade's transaction, behind the statement that argv[1] begins.
+# Upgrades and sleeps after the statement that starts with argv[1], in the middle of the transaction.
 STOPPED = """
 import sys, time
 from sqlalchemy import Engine, event
@@ -285,7 +285,7 @@ KILLED = [(stored, LAST) for stored in OLDER] + [(stored, FIRST) for stored in O
     ids=[f"{revision}-{kind}-{'last' if begins == LAST else 'first'}" for (revision, kind), begins in KILLED],
     indirect=["stored"],
 )
-def test_a_killed_upgrade_leaves_the_old_schema_whole(stored: Analyze, begins: str) -> None:
+def test_a_killed_upgrade_leaves_the_old_schema_unchanged(stored: Analyze, begins: str) -> None:
     database = opened(stored)
     before = schema(database), content(database)
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Processes of workers: what they see of the machine's devices, and what they have loaded."""
+"""Worker processes: visible devices, and loaded libraries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-1b22)
 
 @pytest.fixture
 def machine(analyze: Analyze, tmp_path: Path) -> Iterator[Analyze]:
-    """A machine whose nvidia-smi lists two GPUs. Nobody has them: CUDA finds none."""
+    """The command line with a fake nvidia-smi that lists two GPUs, which CUDA does not find."""
     (tmp_path / "bin").mkdir()
     tool = tmp_path / "bin" / "nvidia-smi"
     tool.write_text(f"#!/bin/sh\ncat <<'END'\n{LISTING}END\n")
@@ -60,7 +60,7 @@ def live(analyze: Analyze) -> list[Worker]:
 
 
 def up(analyze: Analyze, *words: str, count: int) -> list[Worker]:
-    """Start ``analyze up`` and wait for so many workers."""
+    """Start ``analyze up`` and wait for ``count`` workers."""
     process = analyze.start("up", *words)
     analyze.wait(lambda: analyze.live_workers() == count, process)
     return live(analyze)
@@ -81,7 +81,9 @@ def variables(worker: Worker) -> list[str | None]:
         ("MIG-3c", {"cuda:0 NVIDIA A100-SXM4-40GB MIG 3g.20gb": "MIG-3c"}),
     ],
 )
-def test_a_worker_for_each_visible_device(machine: Analyze, visible: str | None, seen: dict[str, str]) -> None:
+def test_up_starts_a_worker_per_visible_device(
+    machine: Analyze, visible: str | None, seen: dict[str, str]
+) -> None:
     if visible is not None:
         machine.environment["CUDA_VISIBLE_DEVICES"] = visible
     workers = up(machine, "--devices", "all", count=len(seen))
@@ -90,12 +92,12 @@ def test_a_worker_for_each_visible_device(machine: Analyze, visible: str | None,
     }
     said = machine("doctor").stdout
     for device in seen:
-        assert f"({device}: " in said  # of a worker that is there
-        assert f"devices: {', '.join(seen)}" in said  # of what would be taken
+        assert f"({device}: " in said  # a running worker
+        assert f"devices: {', '.join(seen)}" in said  # the devices that would be used
 
 
 @pytest.mark.parametrize(("visible", "why"), [("", "is ''"), ("-1", "is '-1'"), ("7", "'7' names no device")])
-def test_the_cpu_is_taken_where_nothing_is_visible(machine: Analyze, visible: str, why: str) -> None:
+def test_up_uses_the_cpu_if_no_device_is_visible(machine: Analyze, visible: str, why: str) -> None:
     machine.environment["CUDA_VISIBLE_DEVICES"] = visible
     (worker,) = up(machine, "--devices", "all", count=1)
     assert (worker.device, *variables(worker)[:2]) == ("cpu", "cpu", "")
@@ -103,8 +105,8 @@ def test_the_cpu_is_taken_where_nothing_is_visible(machine: Analyze, visible: st
     assert f"{why}. The CPU is used." in machine.log()
 
 
-def test_a_device_that_is_not_there_is_refused(machine: Analyze) -> None:
-    """Before a worker or a Redis is started."""
+def test_a_missing_device_is_refused(machine: Analyze) -> None:
+    """The command fails before it starts a worker or Redis."""
     said = machine("worker", "--devices", "cuda:2", code=2).stderr
     assert "there is no cuda:2. Visible: cuda:0 NVIDIA H100 80GB HBM3, cuda:1 NVIDIA A100-SXM4-40GB MIG" in said
     machine.environment["CUDA_VISIBLE_DEVICES"] = "1"
@@ -116,13 +118,11 @@ def test_a_device_that_is_not_there_is_refused(machine: Analyze) -> None:
     assert "(nvidia-smi was not found)" in machine("up", "--devices", "cuda:0", code=2).stderr
 
 
-def test_a_worker_whose_device_is_gone_takes_no_shard(machine: Analyze, tmp_path: Path) -> None:
-    """The shard waits, without an attempt, until a worker comes that can compute."""
+def test_a_worker_whose_device_is_missing_claims_no_shard(machine: Analyze, tmp_path: Path) -> None:
+    """The shard stays queued, without an attempt, until a worker with a working device starts."""
     generate(tmp_path / "shapes", images=4)
     machine.environment["ANALYZE_RESEND_SECONDS"] = "1"
-    machine.environment["CUDA_VISIBLE_DEVICES"] = (
-        "GPU-0a"  # which is no device of CUDA's, whatever this machine has
-    )
+    machine.environment["CUDA_VISIBLE_DEVICES"] = "GPU-0a"  # not a CUDA device, whatever this machine has
     machine("dataset", "add", "shapes", "--root", tmp_path / "shapes")
     (worker,) = up(machine, "--devices", "cuda:0", count=1)
     job = machine(*TRAIN, "--epochs", 1).stdout.strip()
@@ -142,14 +142,16 @@ def loaded(pid: int) -> str:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc")
 def test_only_the_child_loads_torch(analyze: Analyze) -> None:
-    """So that the child is forked off a process that has nothing of CUDA."""
+    """The parent must not initialise CUDA before the fork."""
     supervisor = analyze.up()
     (worker,) = live(analyze)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in analyze.environment.items():
             patch.setenv(name, value)
         broker = broker_for(load_settings())
-    broker.celery.send_task(TASK, args=[10**6], queue="analysis", ignore_result=True)  # any message will do
+    broker.celery.send_task(
+        TASK, args=[10**6], queue="analysis", ignore_result=True
+    )  # any message starts the child's work
     analyze.wait(lambda: "cannot be claimed" in analyze.log(), supervisor)
     (child,) = psutil.Process(worker.pid).children()
     assert "libtorch" in loaded(child.pid)

@@ -1,4 +1,4 @@
-"""One thread, as in tests/unit."""
+"""Configuration of the peer tests: torch uses one thread, as in tests/unit."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Captum agrees: a projection is the activation times what Captum attributes to it."""
+"""Comparison with Captum: a projection equals the activation times Captum's attribution."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.unit.unitscope.test_deconvnet import fresh, images, maps_of, relative
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.vocabulary import ProjectionMethod
 
-SIZE = 80  # odd sizes of maps from the third stage of a ResNet on
-PLACES = 3  # in each layer
+SIZE = 80  # gives maps of odd size from the third stage of a ResNet on
+PLACES = 3  # positions per layer
 
 LAYERS = {
     "zfnet": ["features.0", "features.3", "features.6", "features.8", "features.10"],
@@ -36,7 +36,7 @@ CAPTUMS = {
     "gradient": reference.captum_gradient,
 }
 DECONVNET = [("deconvnet", name, layer) for name, layers in LAYERS.items() for layer in layers]
-# Contrast normalisation passes back unchanged in the deconvnet alone: there Captum says something else.
+# The deconvnet passes contrast normalisation backward unchanged, unlike Captum, so that it can't be compared.
 NORMALISED = {"zfnet-paper": ["features.0", "features.4", "features.8", "features.12"]}
 OTHERS = [
     (method, name, layer)
@@ -48,7 +48,8 @@ OTHERS = [
 
 @cache
 def network(name: str) -> nn.Module:
-    """A chain loses its classifier: behind every layer here, it has 120 of VGG-11's 129 million weights."""
+    """Build a network. Chains have no classifier, which no layer here needs (120 of VGG-11's 129 million
+    weights)."""
     model = fresh(name, SIZE)
     if hasattr(model, "classifier"):
         model.classifier = nn.Identity()
@@ -56,10 +57,11 @@ def network(name: str) -> nn.Module:
 
 
 def firing(maps: torch.Tensor) -> torch.Tensor:
-    """Unit, row and column for each image: its strongest activation in the first, any large one in the others.
+    """Choose a unit, row and column per image: the largest activation in the first image, a large one in the
+    others.
 
-    Positive as the search's are: a negative seed would be rectified to the other half of its filters. Large: the
-    rounding of a sum near zero would show in the whole projection.
+    Activations must be positive, as in a search, since the deconvnet rectifies a negative seed, and large, since
+    the rounding error of a small one would scale the whole projection.
     """
     drawn = torch.Generator().manual_seed(3)
     places = []
@@ -71,7 +73,9 @@ def firing(maps: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks", "ignore:Input Tensor 0 did not")
 @pytest.mark.parametrize(("method", "name", "layer"), DECONVNET + OTHERS)
-def test_projection_is_the_activation_times_captums(method: ProjectionMethod, name: str, layer: str) -> None:
+def test_a_projection_equals_the_activation_times_captums_attribution(
+    method: ProjectionMethod, name: str, layer: str
+) -> None:
     model, pixels = network(name), images(PLACES, SIZE)
     places = firing(maps_of(model, layer, pixels))
     projections, _ = Deconvnet(model, layer, method).project(pixels, *places.unbind(1))
@@ -80,8 +84,8 @@ def test_projection_is_the_activation_times_captums(method: ProjectionMethod, na
         assert relative_error(projection, expected) < 1e-5
 
 
-def test_overlapping_pools_share_switches_in_this_network() -> None:
-    """So that the comparison above says something about accumulating them."""
+def test_overlapping_pools_share_switches_in_the_network() -> None:
+    """Otherwise the comparison above would not cover the accumulation at shared switches."""
     model = network("zfnet")
     with torch.no_grad():
         _, switches = nn.MaxPool2d(3, 2, return_indices=True)(torch.relu(model.features[0](images(1, SIZE))))
@@ -89,8 +93,8 @@ def test_overlapping_pools_share_switches_in_this_network() -> None:
     assert np.mean(shared) > 0.1
 
 
-def test_relus_are_shared_and_in_place_in_this_network() -> None:
-    """So that the comparison above says something about them: a ReLU of a ResNet's block runs twice."""
+def test_relus_are_shared_and_in_place_in_the_network() -> None:
+    """Otherwise the comparison above would not cover ReLUs that run twice, as in a ResNet block."""
     model, ran = network("resnet18"), []
     relu = model.layer1[0].relu
     handle = relu.register_forward_hook(lambda module, inputs, output: ran.append(module))

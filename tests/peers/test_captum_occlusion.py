@@ -1,10 +1,9 @@
-"""Captum agrees: what its ``Occlusion`` attributes to a pixel is what hiding it costs.
+"""Comparison with Captum: the ``Occlusion`` attribution of a pixel equals the decrease computed from our maps.
 
-Captum takes the clear output less the occluded one for each place of its window, gives it to every pixel in the
-window, and divides a pixel's sum by the number of windows that held it (``use_weights``; it is not spread over a
-window's pixels). So where squares don't overlap, a square's pixels all have the difference itself, and where they
-do, a pixel has the mean over the squares that hide it. At the far border Captum cuts its window off, where our
-square is moved inwards: in these grids neither happens.
+For each position of its window, Captum computes the decrease of the output and assigns it to every pixel in the
+window; a pixel's attribution is the mean over the windows that contain it (``use_weights``). Where squares don't
+overlap, this is the decrease itself. At the far border, Captum truncates its window, whereas a ``Grid`` moves the
+square inwards; neither happens in the grids used here.
 """
 
 from __future__ import annotations
@@ -29,12 +28,13 @@ from unitscope.vocabulary import Fill
 NETWORKS = {"zfnet": (96, "features.10"), "resnet18": (64, "layer3.1.conv2")}
 PATCH = 16
 UNIT = 7
-TOLERANCE = 1e-5  # of a probability, or of the clear activation
+TOLERANCE = 1e-5  # absolute for probabilities, relative to the unoccluded activation for activations
 
 
 @cache
 def network(name: str) -> nn.Module:
-    """With logits of about one: He's weights make them so large that nothing is left to be hidden."""
+    """Build a network with logits of about one. With He initialisation they are so large that probabilities
+    saturate."""
     model, (size, _) = fresh(name, NETWORKS[name][0]), NETWORKS[name]
     with torch.no_grad():
         last = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
@@ -43,7 +43,7 @@ def network(name: str) -> nn.Module:
 
 
 def photos(size: int) -> torch.Tensor:
-    """Three images of rectangles on noise, uint8."""
+    """Generate three uint8 images of rectangles on noise."""
     drawn = np.random.default_rng(8)
     pixels = drawn.integers(0, 90, (3, 3, size, size))
     for image in pixels:
@@ -59,7 +59,7 @@ def probabilities(model: nn.Module) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 def activations(model: nn.Module, layer: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Of each unit, the sum over its rectified map."""
+    """Return a function that computes the sum over the rectified map of each unit."""
 
     def forward(images: torch.Tensor) -> torch.Tensor:
         seen: list[torch.Tensor] = []
@@ -75,18 +75,18 @@ def activations(model: nn.Module, layer: str) -> Callable[[torch.Tensor], torch.
 
 @cache
 def captums(name: str, fill: Fill, stride: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of probability and of activation, [images, rows, columns] by pixel."""
+    """Return Captum's attributions for probability and for activation, [images, rows, columns] by pixel."""
     (size, layer), model = NETWORKS[name], network(name)
     pixels = photos(size)
     filled = filling(pixels, fill, PATCH)
 
     def attributed(forward: Callable[[torch.Tensor], torch.Tensor], targets: list[int]) -> np.ndarray:
         window, steps = (3, PATCH, PATCH), (3, stride, stride)
-        found = Occlusion(forward).attribute(
+        result = Occlusion(forward).attribute(
             *(to_input(pixels), window, steps, to_input(filled), targets), perturbations_per_eval=6
         )
-        assert torch.equal(found, found[:, :1].expand_as(found))  # all channels are hidden together
-        return found[:, 0].numpy()
+        assert torch.equal(result, result[:, :1].expand_as(result))  # all channels are occluded together
+        return result[:, 0].numpy()
 
     return (
         attributed(probabilities(model), targets_of(name)),
@@ -95,7 +95,7 @@ def captums(name: str, fill: Fill, stride: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def by_pixel(lost: np.ndarray, grid: Grid) -> np.ndarray:
-    """What was lost at each place, as the mean over the squares that hide a pixel."""
+    """Convert decreases by position to the mean over the squares that cover each pixel."""
     total, count = np.zeros((2, grid.size, grid.size))
     for row, top in enumerate(grid.starts):
         for col, left in enumerate(grid.starts):
@@ -115,7 +115,7 @@ def swept(name: str, engine: type[Full] | type[Incremental], fill: Fill, stride:
 
 @cache
 def targets_of(name: str) -> list[int]:
-    """The most probable classes."""
+    """Return the most probable class of each image."""
     with torch.no_grad():
         return network(name)(to_input(photos(NETWORKS[name][0]))).argmax(1).tolist()
 
@@ -124,16 +124,16 @@ def targets_of(name: str) -> list[int]:
 @pytest.mark.parametrize("fill", ["grey", "blur"])
 @pytest.mark.parametrize("engine", [Full, Incremental])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_captum_attributes_what_is_lost(
+def test_captums_attribution_equals_the_mean_decrease(
     name: str, engine: type[Full] | type[Incremental], fill: Fill, stride: int
 ) -> None:
     of_probability, of_activation = captums(name, fill, stride)
-    for number, found in enumerate(swept(name, engine, fill, stride)):
+    for number, result in enumerate(swept(name, engine, fill, stride)):
         grid = Grid(NETWORKS[name][0], PATCH, stride)
-        ours = by_pixel(found.clear_probability - found.probability.astype(float), grid)
+        ours = by_pixel(result.clear_probability - result.probability.astype(float), grid)
         np.testing.assert_allclose(ours, of_probability[number], rtol=0, atol=TOLERANCE)
-        assert np.ptp(ours) > 1000 * TOLERANCE  # so that the comparison says something
-        ours = by_pixel(found.clear_activation - found.activation.astype(float), grid)
-        allowed = TOLERANCE * found.clear_activation
+        assert np.ptp(ours) > 1000 * TOLERANCE  # otherwise the comparison would prove nothing
+        ours = by_pixel(result.clear_activation - result.activation.astype(float), grid)
+        allowed = TOLERANCE * result.clear_activation
         np.testing.assert_allclose(ours, of_activation[number], rtol=0, atol=allowed)
         assert np.ptp(ours) > 1000 * allowed

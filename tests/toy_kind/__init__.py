@@ -1,5 +1,6 @@
-"""A kind of job as somebody would add it: the mean brightness of images, by class.
+"""An example of a new job kind: the mean brightness of images, by class.
 
-``shared``, ``worker`` and ``producer`` are its folders ``kinds/brightness`` on each side, and ``migration.py`` its
-migration. ``tests/acceptance/test_toy_kind.py`` puts them into a copy of the program, and nothing else.
+``shared``, ``worker`` and ``producer`` are the folders ``kinds/brightness`` of these packages, and
+``migration.py`` is the migration. ``tests/acceptance/test_toy_kind.py`` adds them, and nothing else, to a copy of
+the program.
 """

@@ -1,4 +1,4 @@
-"""Brightness of images."""
+"""Add the table and the view for the brightness of images."""
 
 from pathlib import Path
 

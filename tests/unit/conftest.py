@@ -1,4 +1,4 @@
-"""One thread: the tests' networks are small, and threads that wait for each other are slower than none."""
+"""Configuration of the unit tests: torch uses one thread, which is faster for small networks."""
 
 import torch
 

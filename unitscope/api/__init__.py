@@ -1,1 +1,1 @@
-"""The face of the library: what ``import unitscope`` offers, a module for each analysis."""
+"""Public interface of the library, re-exported by ``unitscope``: one module per analysis."""

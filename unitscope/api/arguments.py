@@ -1,4 +1,4 @@
-"""Checks of arguments: what is wrong is named, with the values that are right."""
+"""Validation of arguments. Errors name the argument, its value, and the valid values."""
 
 from __future__ import annotations
 
@@ -13,41 +13,44 @@ from unitscope.errors import InvalidArgument
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """See that ``value`` is one of ``choices``.
+    """Check that ``value`` is one of ``choices``.
 
     Raises
     ------
     InvalidArgument
+        ``value`` is not among ``choices``.
     """
     if value not in choices:
         raise InvalidArgument(reason=f"{name} can't be {value!r}. Choose one of {', '.join(map(repr, choices))}.")
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
-    """``value`` as an int from ``least`` to ``most``; NumPy's integers are taken, too.
+    """Return ``value`` as an int; NumPy integers are accepted, bools are not.
 
     Raises
     ------
     InvalidArgument
+        ``value`` is not an integer from ``least`` to ``most`` (inclusive; None for no upper limit).
     """
-    limits = f"a whole number from {least} to {most}" if most is not None else f"a whole number from {least} on"
+    limits = f"an integer from {least} to {most}" if most is not None else f"an integer of at least {least}"
     try:
         if isinstance(value, bool):
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise InvalidArgument(reason=f"{name} can't be {value!r}. It is {limits}.") from None
+        raise InvalidArgument(reason=f"{name} can't be {value!r}. It must be {limits}.") from None
     if number < least or (most is not None and number > most):
-        raise InvalidArgument(reason=f"{name} can't be {number}. It is {limits}.")
+        raise InvalidArgument(reason=f"{name} can't be {number}. It must be {limits}.")
     return number
 
 
 def channels(name: str, values: Any, *, positive: bool = False) -> tuple[float, float, float]:
-    """Three finite numbers, of red, green and blue.
+    """Return three finite floats, for red, green and blue.
 
     Raises
     ------
     InvalidArgument
+        ``values`` are not three finite numbers, or with ``positive`` one of them is not above 0.
     """
     try:
         red, green, blue = (float(value) for value in values)
@@ -62,12 +65,12 @@ def channels(name: str, values: Any, *, positive: bool = False) -> tuple[float, 
 
 
 def choose_device(device: torch.device | str | None) -> torch.device:
-    """The device that is wanted; without a wish the GPU if there is one, else the CPU.
+    """Return the requested device; for None the GPU if there is one, else the CPU.
 
     Raises
     ------
     InvalidArgument
-        there is no such device, or it can't be used.
+        the device does not exist or can't be used.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -76,7 +79,7 @@ def choose_device(device: torch.device | str | None) -> torch.device:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        reason = f"device {str(device)!r} can't be used ({first}). Choose 'cpu', or 'cuda' where there is a GPU."
+        reason = f"Device {str(device)!r} can't be used ({first}). Use 'cpu', or 'cuda' on a machine with a GPU."
         raise InvalidArgument(reason=reason) from error
     if chosen.type == "cuda" and chosen.index is None:
         return torch.device("cuda", torch.cuda.current_device())

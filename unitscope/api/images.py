@@ -1,4 +1,4 @@
-"""Images as people have them: a folder, files, or pictures in memory."""
+"""Images as arguments: a folder, files, PIL images, or arrays."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from unitscope.images.files import SUFFIXES, image_files
 OneImage = str | os.PathLike[str] | Image.Image | np.ndarray
 Images = OneImage | Sequence[OneImage]
 
-NAMED = 3  # images that a warning names
-ODD_MODES = ("I", "F")  # of PIL: their pixels have no known range
+NAMED = 3  # skipped images that a warning names
+ODD_MODES = ("I", "F")  # PIL modes whose pixels have no known range
 
 
 class SkippedImage(NamedTuple):
-    """An image that was left out, and why."""
+    """An image that was left out, and the reason."""
 
     image: str
     reason: str
@@ -33,27 +33,28 @@ class SkippedImage(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images in a fixed order. An image's id is its place, its label the index of its class, -1 without one."""
+    """Images in a fixed order. An image's id is its index; its label is the index of its class, -1 for none."""
 
     sources: list[ImageSource]
     class_names: tuple[str, ...] = ()
-    pictures: dict[int, Image.Image | np.ndarray] = field(default_factory=dict)  # those in memory, by id
+    pictures: dict[int, Image.Image | np.ndarray] = field(default_factory=dict)  # images in memory, by id
 
     def name(self, number: int) -> str:
-        """The path of an image; ``images[3]``, its place in the list, for one in memory."""
+        """Return the path of an image; for an image in memory, its index in the list: ``images[3]``."""
         return str(self.sources[number].path)
 
     def class_of(self, number: int) -> str | None:
-        """The name of an image's class."""
+        """Return the name of an image's class; None if it has none."""
         label = self.sources[number].label
         return self.class_names[label] if label >= 0 else None
 
     def read(self, number: int, size: int) -> np.ndarray:
-        """The image squeezed to ``size`` x ``size``: uint8 [size, size, 3], RGB, bilinear.
+        """Read an image, resized (bilinear) to uint8 [size, size, 3], RGB.
 
         Raises
         ------
         ImageNotReadable
+            the file is missing, damaged or too large.
         """
         try:
             return self._read(number, size)
@@ -61,7 +62,7 @@ class ImageSet:
             raise ImageNotReadable(path=self.name(number), reason=error) from error
 
     def batches(self, batch_size: int, size: int, skipped: list[Skipped]) -> Iterator[Batch]:
-        """The images in batches of one shape, the last filled up; what can't be read goes to ``skipped``."""
+        """Iterate over padded batches of one shape; unreadable images are appended to ``skipped``."""
         if not self.pictures:
             yield from batches(self.sources, batch_size, size, pad=True, skipped=skipped)
             return
@@ -84,42 +85,59 @@ class ImageSet:
         try:
             opened = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
             return np.asarray(opened.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-        except (OSError, SyntaxError, ValueError) as error:  # of a file that PIL opened and now has to read
+        except (OSError, SyntaxError, ValueError) as error:  # PIL reads the pixels of an opened file only now
             raise UnreadableImage(f"{type(error).__name__}: {error}") from error
 
 
 def report_skipped(skipped: Sequence[Skipped], count: int, stacklevel: int) -> list[SkippedImage]:
-    """Those of ``count`` images that were left out; a warning names the first of them.
+    """Return the skipped images without duplicates, and warn of them, naming the first few.
+
+    Parameters
+    ----------
+    skipped
+        images that could not be read.
+    count
+        number of all images.
+    stacklevel
+        of the warning, as for ``warnings.warn`` in the caller.
 
     Raises
     ------
-    ImageNotReadable, InvalidArgument
-        no image is left.
+    ImageNotReadable
+        the only image can't be read.
+    InvalidArgument
+        none of several images can be read.
     """
-    found = list({item.source: SkippedImage(str(item.source.path), item.reason) for item in skipped}.values())
-    if not found:
-        return found
+    images = list({item.source: SkippedImage(str(item.source.path), item.reason) for item in skipped}.values())
+    if not images:
+        return images
     if count == 1:
-        raise ImageNotReadable(path=found[0].image, reason=found[0].reason)
-    some = "; ".join(f"{image} ({reason})" for image, reason in found[:NAMED])
-    if len(found) == count:
+        raise ImageNotReadable(path=images[0].image, reason=images[0].reason)
+    some = "; ".join(f"{image} ({reason})" for image, reason in images[:NAMED])
+    if len(images) == count:
         raise InvalidArgument(reason=f"None of the {count} images can be read: {some}.")
-    more = f"; and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    more = f"; and {len(images) - NAMED} more" if len(images) > NAMED else ""
     warnings.warn(
-        f"{len(found)} of {count} images can't be read and are left out: {some}{more}.", stacklevel=stacklevel + 1
+        f"{len(images)} of {count} images can't be read and are left out: {some}{more}.", stacklevel=stacklevel + 1
     )
-    return found
+    return images
 
 
 def collect(images: Images) -> ImageSet:
-    """Images from a folder (its folders are the classes, if no image lies beside them), from a file, from a list
-    of paths, PIL images or uint8 arrays [H, W, 3] or [H, W], or one of these.
+    """Collect images from an argument.
+
+    Parameters
+    ----------
+    images
+        a folder (see ``class_folders``), a file, a PIL image, an array uint8 [H, W, 3] or [H, W], or a sequence of
+        files, PIL images and arrays. Files are not opened.
 
     Raises
     ------
     NoSuchFile
+        the path does not exist.
     InvalidArgument
-        there are no images, or something is none.
+        the folder or the list contains no images, or an item is not an image.
     """
     if isinstance(images, (str, os.PathLike)):
         path = Path(images)
@@ -133,24 +151,26 @@ def collect(images: Images) -> ImageSet:
     try:
         listed = list(images)
     except TypeError:
-        listed = [images]  # it is said below what is wrong
+        listed = [images]  # _listed raises an error that names the type
     if not listed:
-        raise InvalidArgument(reason="There are no images: the list is empty.")
+        raise InvalidArgument(reason="The list of images is empty. Give at least one image.")
     return _listed(listed)
 
 
 def class_folders(root: Path) -> ImageSet:
-    """The images of a folder, at any depth, sorted by path. Its folders are the classes; there are none if an
-    image lies beside them.
+    """Collect the images of a folder, at any depth, sorted by path.
+
+    The immediate subfolders of ``root`` are the classes. If ``root`` itself contains an image, there are no
+    classes.
 
     Raises
     ------
     InvalidArgument
-        it holds no image.
+        the folder contains no image.
     """
     files = image_files(root)
     if not files:
-        raise InvalidArgument(reason=f"The folder {root} has no images ({', '.join(sorted(SUFFIXES))}).")
+        raise InvalidArgument(reason=f"Folder {root} contains no images ({', '.join(sorted(SUFFIXES))}).")
     if any("/" not in file for file in files):
         return ImageSet([ImageSource(number, root / file) for number, file in enumerate(files)])
     classes = [file.partition("/")[0] for file in files]
@@ -170,24 +190,24 @@ def _listed(images: Sequence[OneImage]) -> ImageSet:
         if isinstance(image, (str, os.PathLike)):
             path = Path(image)
             if path.is_dir():
-                reason = f"{path} is a folder: a list holds image files. Give the folder alone."
+                reason = f"{path} is a folder: a list must contain image files. Give the folder alone."
                 raise InvalidArgument(reason=reason)
             sources.append(ImageSource(number, path))
             continue
-        if wrong := _why_no_picture(image):
+        if problem := _why_not_supported(image):
             remedy = "Give a path, a PIL image, or an array uint8 [H, W, 3] (0 to 255)."
-            raise InvalidArgument(reason=f"images[{number}] {wrong}. {remedy}")
+            raise InvalidArgument(reason=f"images[{number}] {problem}. {remedy}")
         pictures[number] = image
         sources.append(ImageSource(number, Path(f"images[{number}]")))
     return ImageSet(sources, (), pictures)
 
 
-def _why_no_picture(image: object) -> str | None:
+def _why_not_supported(image: object) -> str | None:
     if isinstance(image, Image.Image):
         odd = image.mode in ODD_MODES or image.mode.startswith("I;16")
         return f"is a PIL image of mode {image.mode}, whose pixels have no known range" if odd else None
     if not isinstance(image, np.ndarray):
-        return f"is no image but a {type(image).__name__}"
+        return f"is a {type(image).__name__}, not an image"
     if image.dtype != np.uint8:
         return f"is an array of {image.dtype}"
     if not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)) or not image.size:

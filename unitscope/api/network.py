@@ -1,4 +1,4 @@
-"""A network as the analyses take it: a module, the images that it takes, the names of its classes."""
+"""Networks as arguments of the analyses: a module, its input, and the names of its classes."""
 
 from __future__ import annotations
 
@@ -26,42 +26,48 @@ from unitscope.networks.weights import Weights, load_weights, read_weights
 from unitscope.vocabulary import Channels
 
 CLASSES = 1000  # ImageNet's
-LEAST_SIZE, LARGEST_SIZE = 16, 4096  # of images, in pixels
-SHOWN_NAMES = 20  # of classes, in a message
+LEAST_SIZE, LARGEST_SIZE = 16, 4096  # height and width of images, in pixels
+SHOWN_NAMES = 20  # class names listed in an error message
 
 
 class Network:
-    """A network to be looked into.
+    """A network to analyse.
 
-    It keeps a copy of the module, in float32 and in evaluation mode: yours is neither changed nor moved, and what
-    you do to it afterwards (train it, say) does not change this one. For another device a further copy is made.
+    The module is copied; the copy is converted to float32 and set to evaluation mode. The original is neither
+    changed nor moved, and later changes to it (training, for example) have no effect here. For each further device
+    that an analysis uses, another copy is made.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Images float32 [N, 3, ``size``, ``size``] -> any output; for ``occlude`` and ``train`` logits [N, classes].
+        A module that takes images float32 [N, 3, ``size``, ``size``]. ``occlude`` and ``train`` need an output of
+        logits [N, classes]; otherwise the output may be anything.
     size : int, optional
         Height and width in pixels to which images are resized, 16 to 4096.
     mean, std : three floats each, optional
-        The input's normalization by channel: (pixel - mean) / std, of pixels from 0 to 1.
+        The input's normalisation by channel: (pixel - mean) / std, for pixels from 0 to 1.
     class_names : sequence of str, optional
-        By index of the output.
+        Class names by index of the output.
     name : str, optional
-        What titles and errors call it; the module's class by default. Where ``size``, ``mean`` or ``std`` is not
-        given, it is that of this network's published recipe; ImageNet's (224 pixels) for other names.
+        Name in titles and error messages; by default that of the module's class. It also selects the defaults of
+        ``size``, ``mean`` and ``std``: those of the network's published recipe, or ImageNet's (224 pixels) for
+        other names.
 
     Attributes
     ----------
     model : torch.nn.Module
-        The copy. Look, don't change.
+        The copy, which must not be modified.
     size, mean, std, class_names, name
-        As above.
+        See the parameters.
     description : NetworkDescription
         Layers, shapes and receptive fields.
+    classes : int
+        Number of classes.
 
     Raises
     ------
     InvalidArgument
+        ``model`` is not a module or can't be copied, or another argument is not valid.
     """
 
     def __init__(
@@ -75,7 +81,7 @@ class Network:
         name: str | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
-            raise InvalidArgument(reason=f"A network is a torch.nn.Module, not a {type(model).__name__}.")
+            raise InvalidArgument(reason=f"model must be a torch.nn.Module, not a {type(model).__name__}.")
         self.name = name or type(model).__name__
         defaults = input_defaults(self.name)
         self.size = defaults.size if size is None else whole_number("size", size, LEAST_SIZE, LARGEST_SIZE)
@@ -86,9 +92,9 @@ class Network:
         self.class_names = None if class_names is None else tuple(map(str, class_names))
         try:
             copied = copy.deepcopy(model).eval().float()
-        except Exception as error:  # whatever a foreign module's code raises
-            raise InvalidArgument(reason=f"{self.name} can't be copied (copy.deepcopy): {error}") from error
-        self.model = copied.to(memory_format=torch.channels_last)  # convolutions of it are faster
+        except Exception as error:  # user code can raise anything
+            raise InvalidArgument(reason=f"{self.name} can't be copied with copy.deepcopy: {error}") from error
+        self.model = copied.to(memory_format=torch.channels_last)  # faster convolutions
         device = next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
         self._on_devices = {device: self.model}
 
@@ -97,7 +103,13 @@ class Network:
 
     @cached_property
     def description(self) -> NetworkDescription:
-        """Layers, shapes and receptive fields."""
+        """Layers, shapes and receptive fields.
+
+        Raises
+        ------
+        InvalidArgument
+            the network can't process images of its size.
+        """
         specification = NetworkSpecification(
             name=self.name, classes=self._outputs or 1, image_size=self.size, mean=self.mean, std=self.std
         )
@@ -105,33 +117,35 @@ class Network:
 
     @cached_property
     def classes(self) -> int:
-        """How many classes the network tells apart.
+        """Number of classes.
 
         Raises
         ------
         InvalidArgument
-            its output is no logits [N, classes].
+            the network's output is not a tensor of logits [N, classes].
         """
         if self._outputs is None:
-            raise InvalidArgument(reason=f"{self.name} is no classifier: its output is no logits [N, classes].")
+            raise InvalidArgument(
+                reason=f"{self.name} is not a classifier: its output is not a tensor of logits [N, classes]."
+            )
         return self._outputs
 
     @cached_property
     def _outputs(self) -> int | None:
-        """The number of logits, None for another output."""
+        """Number of logits; None if the output is not a tensor of logits."""
         try:
             return count_classes(self.model, self.size)
         except ValueError as error:
-            reason = f"{self.name} can't take images of {self.size} pixels: {error}. Give another size."
+            reason = f"{self.name} can't process images of {self.size} pixels: {error}. Give another size."
             raise InvalidArgument(reason=reason) from error
 
     def class_name(self, index: int) -> str:
-        """The name of a class; its index where it has none."""
+        """Return the name of a class, or its index as text if it has none."""
         named = self.class_names is not None and index < len(self.class_names)
         return self.class_names[index] if self.class_names and named else str(index)
 
     def on(self, device: torch.device) -> nn.Module:
-        """The module on a device, in evaluation mode: not to be changed."""
+        """Return the module on a device, in evaluation mode. It is cached and must not be modified."""
         if device not in self._on_devices:
             self._on_devices[device] = copy.deepcopy(self.model).to(device)
         return self._on_devices[device]
@@ -157,21 +171,33 @@ def load_network(
     name : str
         zfnet, zfnet-paper, zfnet-wide, cifar-cnn, or a classification model of torchvision: alexnet, resnet18, ...
     weights : path, optional
-        A .safetensors file, or a .pth file of tensors; nothing else in it is read, and every name and shape must
-        fit. Without it, initial weights are drawn from torch's generator. (For torchvision's own weights:
-        ``Network(torchvision.models.resnet18(weights="DEFAULT"))``.)
+        A .safetensors file, or a .pth file that contains tensors only. Names and shapes must be those of the
+        network. By default, weights are initialised from torch's global generator. (For torchvision's pretrained
+        weights, use ``Network(torchvision.models.resnet18(weights="DEFAULT"))``.)
     classes : int, optional
-        By default as many as the weights are for, or as there are ``class_names``, or 1000.
+        Number of classes; by default that of the weights, or the number of ``class_names``, or 1000.
     size, mean, std, class_names
         See ``Network``.
     fc, maps, without
-        For ZFNets: width of the fully connected layers, maps of convolutions 3 to 5, layers left out ("conv3").
+        For ZFNets only: width of the fully connected layers, numbers of maps of convolutions 3 to 5, layers to
+        leave out ("conv3").
+
+    Returns
+    -------
+    Network
 
     Raises
     ------
-    NoSuchNetwork, NoSuchFile, WeightsNotReadable, WeightsDontFit
+    NoSuchNetwork
+        ``name`` is not known.
+    NoSuchFile
+        the weights file does not exist.
+    WeightsNotReadable
+        the weights file is damaged, contains more than tensors, or a value that is not finite.
+    WeightsDontFit
+        a tensor's name or shape differs from the network's.
     InvalidArgument
-        the network has no such option, or can't take images of that size.
+        the network has no such option, an argument is not valid, or the network can't process images of this size.
     """
     defaults = input_defaults(name)
     size = defaults.size if size is None else whole_number("size", size, LEAST_SIZE, LARGEST_SIZE)
@@ -181,10 +207,12 @@ def load_network(
         return build(name, outputs, size, fc=fc, maps=maps, without=without)
 
     if classes is None:
-        found = None if read is None else _classes_of(read, built)
-        classes = found or len(class_names or ()) or CLASSES
+        of_weights = None if read is None else _classes_of(read, built)
+        classes = of_weights or len(class_names or ()) or CLASSES
     if class_names is not None and len(class_names) != classes:
-        raise InvalidArgument(reason=f"class_names has {len(class_names)} names for {classes} classes.")
+        raise InvalidArgument(
+            reason=f"class_names has {len(class_names)} names for {classes} classes. Give one name for each class."
+        )
     model = built(whole_number("classes", classes, 1, 100_000))
     if read is not None:
         load_weights(model, read, name, Path(weights or ""))
@@ -192,7 +220,10 @@ def load_network(
 
 
 def _classes_of(weights: Weights, built: Callable[[int], nn.Module]) -> int | None:
-    """How many classes the weights are for: the length of the tensors that grow with the number of classes."""
+    """Return the number of classes of weights: the length of a dimension that depends on the number of classes.
+
+    It is found by comparing the shapes of networks for 2 and 3 classes; None if no shape depends on it.
+    """
     with Unallocated():
         two, three = (built(classes).state_dict() for classes in (2, 3))
     for name in two:
@@ -208,76 +239,84 @@ def describe(network: Network) -> NetworkDescription:
     Parameters
     ----------
     network : Network
+        The network to describe.
 
     Returns
     -------
     NetworkDescription
-        ``print`` and notebooks show it as a table; ``layers`` are its rows.
+        ``print`` and notebooks display it as a table; ``layers`` are its rows.
 
     Raises
     ------
     InvalidArgument
-        the network can't take images of its size.
+        ``network`` is not a ``Network``, or it can't process images of its size.
     """
     _check_network(network)
     return network.description
 
 
 def find_layer(network: Network, layer: object) -> LayerDescription:
-    """A convolution as people say it: ``"conv5"``, ``"5"``, 5, or a module path.
+    """Return a convolution by name or number (``"conv5"``, ``"5"``, 5) or module path.
 
     Raises
     ------
     NoSuchLayer, NotAConvolution, AmbiguousLayer
+        see ``NetworkDescription.find_convolution``.
     InvalidArgument
-        ``network`` is no ``Network``.
+        ``network`` is not a ``Network``.
     """
     _check_network(network)
     return network.description.find_convolution(str(layer))
 
 
 def last_convolution(network: Network) -> LayerDescription:
-    """The convolution that runs last.
+    """Return the last convolution in execution order.
 
     Raises
     ------
     InvalidArgument
-        there is none, or ``network`` is no ``Network``.
+        the network has no convolution, or ``network`` is not a ``Network``.
     """
     _check_network(network)
     convolutions = network.description.convolutions()
     if not convolutions:
-        raise InvalidArgument(reason=f"{network.name} has no convolution, so that no unit can be watched.")
+        raise InvalidArgument(reason=f"{network.name} has no convolution, and therefore no unit to observe.")
     return convolutions[-1]
 
 
 def _check_network(network: object) -> None:
     if not isinstance(network, Network):
-        raise InvalidArgument(reason=f"Give a Network, not a {type(network).__name__}: unitscope.Network(model).")
+        raise InvalidArgument(
+            reason=f"network must be a Network, not a {type(network).__name__}: give unitscope.Network(model)."
+        )
 
 
-def find_class(network: Network, name: str, wanted: int | str) -> int:
-    """The index of a class that is said by its index or its name; ``name`` is the argument's.
+def find_class(network: Network, name: str, value: int | str) -> int:
+    """Return the index of a class given by index or name; ``name`` is the argument's name in error messages.
 
     Raises
     ------
     InvalidArgument
+        the network has no such class.
     """
-    if not isinstance(wanted, str):
-        return whole_number(name, wanted, 0, network.classes - 1)
+    if not isinstance(value, str):
+        return whole_number(name, value, 0, network.classes - 1)
     names = network.class_names or ()
-    if wanted not in names:
-        known = ", ".join(names[:SHOWN_NAMES]) or "none (the network was made without class_names)"
-        raise InvalidArgument(reason=f"{name} can't be {wanted!r}. Class names of {network.name}: {known}.")
-    return names.index(wanted)
+    if value not in names:
+        known = ", ".join(names[:SHOWN_NAMES]) or "none (give class_names to the network)"
+        raise InvalidArgument(reason=f"{name} can't be {value!r}. Class names of {network.name}: {known}.")
+    return names.index(value)
 
 
 def check_unit(layer: LayerDescription, unit: object) -> int:
-    """See that a layer has this unit.
+    """Return ``unit`` as an int, after checking that the layer has it.
 
     Raises
     ------
     NoSuchUnit
+        the layer has fewer units.
+    InvalidArgument
+        ``unit`` is not an integer of at least 0.
     """
     number = whole_number("unit", unit, 0)
     if number >= layer.units:

@@ -1,4 +1,4 @@
-"""An occlusion sweep (paper, section 4.2 and Fig. 7): a square hides one part of an image after the other."""
+"""Occlusion sweep of an image (paper, section 4.2 and Fig. 7)."""
 
 from __future__ import annotations
 
@@ -31,28 +31,35 @@ from unitscope.vocabulary import ENGINES, FILLS, Engine, Fill
 
 @dataclass(eq=False, repr=False, match_args=False)
 class Occluded:
-    """What a sweep found; ``occlude`` makes it.
+    """Result of ``occlude``.
 
     Attributes
     ----------
     maps : OcclusionMaps
-        By position of the square, [rows, columns]: ``activation`` (float32; the sum over the unit's map behind its
-        ReLU), ``probability`` (float32; of the class ``label``), ``target_probability`` (float32 or None),
-        ``classes`` (int32; the most probable), ``computed`` (bool; the others were interpolated). ``starts``
-        (int64) are the square's first rows, which are also its first columns, in pixels. ``unit``,
-        ``clear_activation``, ``clear_probability`` and ``clear_class`` are of the image without a square.
+        Arrays [rows, columns] by position of the square: ``activation`` (float32: sum over the unit's map after
+        its ReLU), ``probability`` (float32: of the class ``label``), ``target_probability`` (float32, or None),
+        ``classes`` (int32: most probable class), ``computed`` (bool: false where interpolated). ``starts`` (int64)
+        are the square's first rows, equal to its first columns, in pixels. ``clear_activation``,
+        ``clear_probability`` and ``clear_class`` are values of the image without the square; ``unit`` is the
+        observed unit.
     label : int
-        The class that was taken as the true one.
+        Index of the class used as the true one.
     target : int or None
+        Index of the target class.
     class_names : tuple of str
-        By index; the index itself where a class has no name.
+        Class names by index; the index as text for a class without a name.
     layer : LayerDescription
+        The observed layer.
     engine : str
-        "full" or "incremental", and in ``engine_reason`` why.
-    pixels, filled : numpy.ndarray
-        uint8 [H, W, 3]: the image as the network sees it, and what the square shows, wherever it is.
+        "full" or "incremental".
+    engine_reason : str
+        Reason for the choice of the engine.
+    pixels : numpy.ndarray
+        uint8 [H, W, 3]: the image, resized to the network's input size.
+    filled : numpy.ndarray
+        uint8 [H, W, 3]: the pixels that replace those of the image inside the square.
     image : str
-        The path of the image.
+        Path of the image.
     """
 
     maps: OcclusionMaps
@@ -69,17 +76,19 @@ class Occluded:
     _device: torch.device
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The maps and ``starts`` as arrays by name, for ``numpy.savez``; what there isn't is left out."""
+        """Return the maps and ``starts`` as arrays by name, for ``numpy.savez``, without those that are None."""
         return {name: values for name, values in vars(self.maps).items() if name in ARRAYS and values is not None}
 
     def figure(self) -> NotebookFigure:
-        """A figure like the paper's Fig. 7: the image with the square, the unit's activation, its projection, the
-        probabilities, the most probable class. Without a projection where the unit doesn't fire, or the network
-        has no deconvnet.
+        """Draw a figure like the paper's Fig. 7.
+
+        It has the image with the square, and the maps of the unit's activation, of the probabilities, and of the
+        most probable class. The unit's projection is included if the unit fires and the network has a deconvnet.
 
         Raises
         ------
         BrokenProjection
+            the unit's projection failed its check.
         """
         projection, patch = self._projection()
         names = self.class_names
@@ -101,13 +110,13 @@ class Occluded:
     def _projection(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         unit, pixels = self.maps.unit, self.pixels
         try:
-            found = project_pixels(
+            projected = project_pixels(
                 self._network, self.layer, unit, pixels, self.image, None, "deconvnet", self._device
             )
         except (UnitNotFiring, FunctionalActivation):
             return None, None
-        whole = Projection(found.values, 0, 0, found.activation)
-        drawn = unit_picture(pixels, whole, found.window, found.activation, found.activation)
+        whole = Projection(projected.values, 0, 0, projected.activation)
+        drawn = unit_picture(pixels, whole, projected.window, projected.activation, projected.activation)
         return drawn.projection, drawn.patch
 
     def __repr__(self) -> str:
@@ -132,7 +141,7 @@ def occlude(
     device: torch.device | str | None = None,
     progress: bool | None = None,
 ) -> Occluded:
-    """Hide one part of an image after the other: which parts does the network's answer depend on?
+    """Measure which parts of an image a prediction depends on, by hiding them with a square (paper, section 4.2).
 
     Parameters
     ----------
@@ -141,29 +150,31 @@ def occlude(
     image
         A path, a PIL image, or an array uint8 [H, W, 3].
     label : int or str, optional
-        The true class, by index or name; by default the most probable one.
+        True class, by index or name; by default the most probable one.
     layer : str or int, optional
-        A convolution, as in ``top9``; the last one by default.
+        A convolution, as in ``top9``; by default the last one.
     unit : int, optional
-        The unit to watch; by default the one that fires most on the clear image.
+        Unit to observe; by default the one with the largest maximum on the image without the square.
     target : int or str, optional
-        Another class whose probability is wanted.
+        Another class whose probability is recorded.
     patch, stride : int
-        Side of the square and distance of its positions, in pixels of the network's input.
+        Side of the square, and distance of its positions, in pixels of the network's input.
     fill : {"grey", "mean", "black", "noise", "blur"}
-        What the square shows; mean is the image's, blur the image blurred.
+        Content of the square: a grey of 128, the mean of the image by channel, black, uniform noise, or the
+        blurred image.
     engine : {"auto", "full", "incremental"}
-        "full" runs whole images, "incremental" recomputes what the square can reach, to the same results; "auto"
-        takes the cheaper. A network that "incremental" can't serve runs whole.
+        "full" runs a full forward pass for each position; "incremental" recomputes only what the square can
+        change, with equal results up to float32 rounding; "auto" uses the cheaper. For a network that
+        "incremental" doesn't support, "full" is used.
     approximate : float
-        0: every position is computed. Else positions are interpolated where everything computed around them
-        differs by less than this share of a map's range.
+        0 computes every position. A larger value, less than 1, is the largest error of interpolated positions as a
+        share of a map's range: positions are interpolated where the values computed around them differ by less.
     seed : int
-        Of the noise.
+        Seed of the noise.
     device : torch.device or str, optional
-        The GPU if there is one, else the CPU.
+        By default the GPU if there is one, else the CPU.
     progress : bool, optional
-        Show a bar on stderr; by default where that is a terminal.
+        Whether to show a progress bar on stderr; by default if that is a terminal.
 
     Returns
     -------
@@ -172,9 +183,14 @@ def occlude(
 
     Raises
     ------
-    InvalidArgument, NoSuchFile, ImageNotReadable, NoSuchLayer, NotAConvolution, AmbiguousLayer, NoSuchUnit
+    NoSuchLayer, NotAConvolution, AmbiguousLayer, NoSuchUnit
+        the layer or the unit does not exist.
+    NoSuchFile, ImageNotReadable
+        the image does not exist or can't be read.
+    InvalidArgument
+        another argument is not valid, or the network is not a classifier.
     NotFinite
-        the network answered NaN or infinity.
+        an activation or probability is NaN or infinite.
     """
     check_choice("fill", fill, FILLS)
     check_choice("engine", engine, ENGINES)
@@ -230,12 +246,12 @@ def _share(name: str, value: float) -> float:
     except (TypeError, ValueError):
         share = math.nan
     if not 0 <= share < 1:
-        raise InvalidArgument(reason=f"{name} can't be {value!r}. It is a share: 0, or more and less than 1.")
+        raise InvalidArgument(reason=f"{name} can't be {value!r}. It must be a number from 0 to less than 1.")
     return share
 
 
 @torch.inference_mode()
 def _most_probable(network: Network, images: torch.Tensor, device: torch.device) -> int:
-    """The class that the network answers for an image uint8 [1, 3, H, W]."""
+    """Return the index of the most probable class for an image uint8 [1, 3, H, W]."""
     outputs = network.on(device)(to_input(images, device, network.mean, network.std))
     return int(outputs.argmax(1)[0])

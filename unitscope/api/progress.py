@@ -1,4 +1,4 @@
-"""A bar that shows how far a computation is."""
+"""Progress bars."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tqdm import tqdm
 
 
 def bar(name: str, total: int | None, unit: str, progress: bool | None) -> Any:
-    """A bar on stderr, as a context; ``progress`` None shows it only where stderr is a terminal."""
+    """Make a progress bar on stderr (a context manager); ``progress`` None shows it on terminals only."""
     return tqdm(desc=name, total=total, unit=f" {unit}", disable=None if progress is None else not progress)

@@ -1,4 +1,4 @@
-"""One activation of one image, projected back to pixels."""
+"""Projection of one activation back to the pixels of an image."""
 
 from __future__ import annotations
 
@@ -28,25 +28,27 @@ from unitscope.vocabulary import PROJECTION_METHODS, ProjectionMethod
 
 @dataclass(eq=False, repr=False, match_args=False)
 class Projected:
-    """A projection; ``project`` makes it.
+    """Result of ``project``.
 
     Attributes
     ----------
     values : numpy.ndarray
-        float32 [3, H, W]: how much each pixel counts, zero outside of the unit's receptive field.
+        float32 [3, H, W]: the projection, zero outside of the unit's receptive field.
     activation : float
-        What was projected.
+        The projected activation.
     place : (int, int)
-        Its row and column in the layer's map.
+        Row and column of the activation in the layer's map.
     window : (int, int, int, int) or None
-        Top, left, bottom, right of the receptive field in pixels, exclusive, not cut to the image; None where it
-        is the whole image.
+        Top, left, bottom, right of the receptive field in pixels; bottom and right are exclusive. It is not
+        clipped to the image. None if the receptive field is the whole image or unknown.
     pixels : numpy.ndarray
-        uint8 [H, W, 3]: the image as the network sees it.
+        uint8 [H, W, 3]: the image, resized to the network's input size.
     layer : LayerDescription
+        Layer of the unit.
     unit : int
+        Index of the unit.
     image : str
-        The path of the image.
+        Path of the image.
     """
 
     values: np.ndarray
@@ -60,7 +62,7 @@ class Projected:
     _network: str
 
     def figure(self) -> NotebookFigure:
-        """The image, the part that the unit sees, and the projection, as a matplotlib figure."""
+        """Draw the image, its part in the receptive field, and the projection, as a matplotlib figure."""
         whole = Projection(self.values, 0, 0, self.activation)
         drawn = unit_picture(self.pixels, whole, self.window, self.activation, self.activation)
         name = self.layer.name or self.layer.path
@@ -97,15 +99,16 @@ def project(
     layer : str or int
         A convolution, as in ``top9``.
     unit : int
-        From 0.
+        Index of the unit, from 0.
     image
         A path, a PIL image, or an array uint8 [H, W, 3].
     place : (int, int), optional
-        Row and column in the layer's map; by default where the unit fires most.
+        Row and column in the layer's map; by default the position of the unit's maximum.
     method : {"deconvnet", "guided", "gradient"}
-        The paper's; guided back-propagation; the plain gradient. All are multiplied by the activation.
+        The paper's deconvnet, guided back-propagation (Springenberg et al. 2015), or the gradient (Simonyan et al.
+        2014). All are multiplied by the activation.
     device : torch.device or str, optional
-        The GPU if there is one, else the CPU.
+        By default the GPU if there is one, else the CPU.
 
     Returns
     -------
@@ -116,9 +119,14 @@ def project(
     ------
     UnitNotFiring
         the activation is not positive.
-    InvalidArgument, NoSuchFile, ImageNotReadable, NoSuchLayer, NotAConvolution, AmbiguousLayer, NoSuchUnit
+    NoSuchLayer, NotAConvolution, AmbiguousLayer, NoSuchUnit
+        the layer or the unit does not exist.
+    NoSuchFile, ImageNotReadable
+        the image does not exist or can't be read.
+    InvalidArgument
+        another argument is not valid.
     FunctionalActivation
-        the network has no deconvnet: choose the gradient.
+        the network calls its activations as functions and therefore has no deconvnet: use the method "gradient".
     BrokenProjection
         the projection failed its check.
     """
@@ -132,15 +140,18 @@ def project(
 
 
 def one_image(image: OneImage) -> ImageSet:
-    """See that it is one image, and not a folder or a list.
+    """Collect an argument that must be a single image.
 
     Raises
     ------
-    InvalidArgument, NoSuchFile
+    NoSuchFile
+        the path does not exist.
+    InvalidArgument
+        there are several images, or the argument is not an image.
     """
     images = collect(image)
     if len(images.sources) != 1:
-        raise InvalidArgument(reason=f"One image is needed, these are {len(images.sources)}. Name one of them.")
+        raise InvalidArgument(reason=f"image must be a single image, not {len(images.sources)}. Give one of them.")
     return images
 
 
@@ -154,23 +165,26 @@ def project_pixels(
     method: ProjectionMethod,
     device: torch.device,
 ) -> Projected:
-    """``project`` of an image uint8 [H, W, 3] as the network sees it, that is called ``name``."""
-    said = layer.name or layer.path
+    """Project one activation of an image uint8 [H, W, 3] of the network's input size: see ``project``.
+
+    ``name`` is the image's path in error messages.
+    """
+    layer_name = layer.name or layer.path
     with exact_float32(device):
         maps = _maps(network, layer, pixels, device)
         row, col = _place(maps, unit, place)
         recorded = float(maps[0, unit, row, col])
         if not recorded > 0:
             where = f"anywhere on {name}" if place is None else f"at row {row}, column {col} of {name}"
-            raise UnitNotFiring(unit=unit, layer=said, where=where)
+            raise UnitNotFiring(unit=unit, layer=layer_name, where=where)
         projector = make_projector(network, layer, method, device)
-        wanted = Requests(*(np.array([value], np.int64) for value in (unit, 0, 0, row, col)))
-        ((_, projection),) = projector.project([pixels], wanted)
+        request = Requests(*(np.array([value], np.int64) for value in (unit, 0, 0, row, col)))
+        ((_, projection),) = projector.project([pixels], request)
     geometry = geometry_of(layer)
     window = geometry.window(row, col) if geometry else None
     values = projection.in_image(*pixels.shape[:2])
-    if wrong := why_wrong(values, projection.activation, recorded, float(maps.max()), window):
-        raise BrokenProjection(unit=unit, layer=said, image=name, reason=wrong)
+    if problem := why_wrong(values, projection.activation, recorded, float(maps.max()), window):
+        raise BrokenProjection(unit=unit, layer=layer_name, image=name, reason=problem)
     return Projected(
         values, projection.activation, (row, col), window, pixels, layer, unit, name, _network=network.name
     )
@@ -178,27 +192,27 @@ def project_pixels(
 
 @torch.inference_mode()
 def _maps(network: Network, layer: LayerDescription, pixels: np.ndarray, device: torch.device) -> torch.Tensor:
-    """The layer's output for an image: [1, units, rows, columns]."""
+    """Return the layer's maps of an image: [1, units, rows, columns]."""
     images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
-    found: list[torch.Tensor] = []
+    outputs: list[torch.Tensor] = []
     observe(
         network.on(device),
-        {layer.path: lambda maps: found.append(maps.clone())},
+        {layer.path: lambda maps: outputs.append(maps.clone())},
         to_input(images, device, network.mean, network.std),
     )
-    return found[0]
+    return outputs[0]
 
 
 def _place(maps: torch.Tensor, unit: int, place: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the requested row and column, or those of the unit's maximum."""
     rows, columns = maps.shape[2:]
     if place is None:
         _, places = strongest(maps)
         row, col = divmod(int(places[0, unit]), columns)
         return row, col
     try:
-        wanted_row, wanted_col = place
+        row, col = place
     except (TypeError, ValueError):
-        raise InvalidArgument(reason=f"place can't be {place!r}. It is a pair: row, column.") from None
-    return whole_number("the row of place", wanted_row, 0, rows - 1), whole_number(
-        "the column of place", wanted_col, 0, columns - 1
-    )
+        raise InvalidArgument(reason=f"place can't be {place!r}. It must be a pair (row, column).") from None
+    row = whole_number("The row of place", row, 0, rows - 1)
+    return row, whole_number("The column of place", col, 0, columns - 1)

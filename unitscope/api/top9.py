@@ -1,4 +1,4 @@
-"""The top-9 search (paper, Fig. 2): for every unit of a layer the images that fire it most."""
+"""Top-9 search (paper, Fig. 2): the images that activate each unit of a layer most."""
 
 from __future__ import annotations
 
@@ -34,24 +34,25 @@ from unitscope.vocabulary import PROJECTION_METHODS, ProjectionMethod
 
 Ranking = Literal["top", "bottom", "class"]
 COLUMNS = ("layer", "unit", "rank", "activation", "image", "class", "row", "col")
-SHOWN_UNITS = 10  # of the table in a notebook
-AT_ONCE = 64  # units whose pictures are made together
+SHOWN_UNITS = 10  # rows of the table in a notebook
+AT_ONCE = 64  # units whose pictures are drawn in one call
 
 
 class Top9:
-    """What a search found; ``top9`` makes it.
+    """Result of ``top9``.
 
     Attributes
     ----------
     layer : LayerDescription
+        The searched layer.
     units : list of int
-        Those that were searched.
+        The searched units.
     dead : list of int
-        Those of them that are positive on no image: they have no rows.
+        Those of ``units`` that are positive on no image; they have no rows.
     skipped : list of SkippedImage
         Images that could not be read, as pairs (image, reason).
     maxima : numpy.ndarray
-        float32 [images, units]: the largest value of each map, before the ReLU, without the skipped images.
+        float32 [images, units]: largest value of each map, before the ReLU, without skipped images.
     """
 
     def __init__(
@@ -59,49 +60,49 @@ class Top9:
         network: Network,
         layer: LayerDescription,
         units: list[int],
-        found: LayerSearch,
+        result: LayerSearch,
         images: ImageSet,
         skipped: list[SkippedImage],
         projector: Projector | None,
         device: torch.device,
         top: int,
     ) -> None:
-        self.layer, self.units, self.skipped, self.maxima = layer, units, skipped, found.maxima
-        self.dead = [unit for unit, dead in zip(units, found.top.dead.tolist(), strict=True) if dead]
+        self.layer, self.units, self.skipped, self.maxima = layer, units, skipped, result.maxima
+        self.dead = [unit for unit, dead in zip(units, result.top.dead.tolist(), strict=True) if dead]
         self._name, self._top, self._device = network.name, top, device
-        self._found, self._images = found, images
-        self._maker = PictureMaker(layer, found.top, units, images, network.size, projector)
+        self._search, self._images = result, images
+        self._maker = PictureMaker(layer, result.top, units, images, network.size, projector)
 
     def rows(self, ranking: Ranking = "top") -> list[dict[str, Any]]:
-        """The ranking as records, which pandas takes as they are.
+        """Return a ranking as a list of dicts, from which pandas makes a data frame.
 
-        Each has ``layer``, ``unit`` (from 0), ``rank`` (from 1), ``activation``, ``image`` (its path), ``class``
-        (its folder, or None), ``row`` and ``col`` (of the activation in the layer's map). Equal activations are in
-        the order of the images.
+        Each has ``layer``, ``unit`` (from 0), ``rank`` (from 1), ``activation``, ``image`` (path), ``class`` (name
+        of the folder, or None), ``row`` and ``col`` (position of the activation in the layer's map). Equal
+        activations are in the order of the images.
 
         Parameters
         ----------
         ranking
-            "top"; or, if they were asked for, "bottom" (the images with the lowest minimum) and "class" (the best
-            of each class).
+            "top"; "bottom" for the images with the lowest minimum, if ``top9`` was called with ``bottom=True``;
+            "class" for the top images of each class, if it was called with ``per_class=True``.
 
         Raises
         ------
         InvalidArgument
+            the ranking is not known, or was not searched.
         """
         check_choice("ranking", ranking, get_args(Ranking))
         if ranking == "class":
-            if not self._found.by_class:
+            by_class = self._search.by_class
+            if not by_class:
                 raise InvalidArgument(reason="Classes were not searched: call top9 with per_class=True.")
-            rows = [
-                row for label in sorted(self._found.by_class) for row in self._rows(self._found.by_class[label])
-            ]
-            return sorted(rows, key=lambda row: int(row["unit"]))  # stable: then class, then rank
+            rows = [row for label in sorted(by_class) for row in self._rows(by_class[label])]
+            return sorted(rows, key=lambda row: int(row["unit"]))  # stable: then by class and rank
         if ranking == "top":
-            return self._rows(self._found.top)
-        if self._found.bottom is None:
+            return self._rows(self._search.top)
+        if self._search.bottom is None:
             raise InvalidArgument(reason="The lowest activations were not searched: call top9 with bottom=True.")
-        return [row | {"activation": -row["activation"]} for row in self._rows(self._found.bottom)]
+        return [row | {"activation": -row["activation"]} for row in self._rows(self._search.bottom)]
 
     def _rows(self, top: TopActivations) -> list[dict[str, Any]]:
         return [
@@ -109,19 +110,19 @@ class Top9:
                 "layer": self._layer,
                 "unit": unit,
                 "rank": rank + 1,
-                "activation": float(top.activation[place, rank]),
+                "activation": float(top.activation[index, rank]),
                 "image": self._images.name(image),
                 "class": self._images.class_of(image),
-                "row": int(top.row[place, rank]),
-                "col": int(top.col[place, rank]),
+                "row": int(top.row[index, rank]),
+                "col": int(top.col[index, rank]),
             }
-            for place, unit in enumerate(self.units)
-            for rank, image in enumerate(top.image[place].tolist())
+            for index, unit in enumerate(self.units)
+            for rank, image in enumerate(top.image[index].tolist())
             if image != NO_IMAGE
         ]
 
     def to_csv(self, path: str | os.PathLike[str], ranking: Ranking = "top") -> None:
-        """Write ``rows`` to a CSV file (UTF-8)."""
+        """Write ``rows(ranking)`` to a CSV file (UTF-8); raises as ``rows``."""
         rows = self.rows(ranking)
         with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             writer = csv.DictWriter(file, COLUMNS)
@@ -129,30 +130,34 @@ class Top9:
             writer.writerows(rows)
 
     def statistics(self) -> list[dict[str, Any]]:
-        """Statistics of each unit's maximum in every image, as records.
+        """Return statistics of each unit's maximum over the images, as a list of dicts.
 
-        Each has ``layer``, ``unit``, ``images``, ``mean``, ``minimum``, ``maximum``, ``fired_share`` (of the
-        images where it is positive), the quantiles ``q50``, ``q90``, ``q99`` and ``q999``, and ``histogram``
-        (images in 40 equal steps from minimum to maximum).
+        Each has ``layer``, ``unit``, ``images``, ``mean``, ``minimum``, ``maximum``, ``fired_share`` (share of
+        images where it is positive, 0 to 1), the quantiles ``q50``, ``q90``, ``q99`` and ``q999``, and
+        ``histogram`` (number of images in 40 equal bins from minimum to maximum).
         """
         rows = []
-        for unit, found in zip(self.units, unit_statistics(self.maxima), strict=True):
-            values = vars(found)
+        for unit, statistics in zip(self.units, unit_statistics(self.maxima), strict=True):
+            values = vars(statistics)
             quantiles = dict(zip(("q50", "q90", "q99", "q999"), values["quantiles"], strict=True))
-            plain = {name: value for name, value in values.items() if name not in ("quantiles", "histogram")}
-            rows.append({"layer": self._layer, "unit": unit, **plain, **quantiles, "histogram": found.histogram})
+            scalars = {name: value for name, value in values.items() if name not in ("quantiles", "histogram")}
+            histogram = {"histogram": statistics.histogram}
+            rows.append({"layer": self._layer, "unit": unit, **scalars, **quantiles, **histogram})
         return rows
 
     def figure(self, unit: int) -> NotebookFigure:
-        """A unit's projections and image patches, its strongest image first, as a matplotlib figure.
+        """Draw a unit's projections and image patches, in descending order of activation, as a matplotlib figure.
 
         Raises
         ------
         UnitNotFiring
-            no image makes it positive.
-        InvalidArgument
-            it was not searched.
-        ImageNotReadable, BrokenProjection
+            the unit is positive on no image.
+        NoSuchUnit, InvalidArgument
+            the unit does not exist or was not searched.
+        ImageNotReadable
+            an image can't be read any more.
+        BrokenProjection
+            a projection failed its check.
         """
         made = self._pictures([self._firing(unit)])[unit]
         rows = [row for row in self.rows() if row["unit"] == unit]
@@ -162,14 +167,25 @@ class Top9:
         return unit_figure(title, made.patches, made.projections, activations, names)
 
     def picture(self, unit: int) -> Image.Image:
-        """A unit's mosaics as one picture: projections on the left, image patches on the right. Raises as
-        ``figure``."""
+        """Draw a unit's mosaics as one picture: projections on the left, image patches on the right.
+
+        Raises as ``figure``.
+        """
         projections, patches = self._mosaics(self._pictures([self._firing(unit)])[unit])
         return Image.fromarray(patches if projections is None else np.hstack([projections, patches]))
 
     def sheet(self, columns: int = 8) -> Image.Image:
-        """All units that fire on one sheet, each with its projections beside its image patches. Raises as
-        ``figure``."""
+        """Draw all units that are not dead on one contact sheet, each with its projections and image patches.
+
+        Raises
+        ------
+        InvalidArgument
+            ``columns`` is not an integer of at least 1.
+        ImageNotReadable
+            an image can't be read any more.
+        BrokenProjection
+            a projection failed its check.
+        """
         columns = whole_number("columns", columns, 1)
         live = [unit for unit in self.units if unit not in self.dead]
         drawn = []
@@ -185,14 +201,14 @@ class Top9:
     def _repr_html_(self) -> str:
         headings = ("unit", "strongest", "fires on", "strongest images")
         rows = []
-        for place, unit in enumerate(self.units[:SHOWN_UNITS]):
-            listed = self._found.top.image[place]
+        for index, unit in enumerate(self.units[:SHOWN_UNITS]):
+            ranked = self._search.top.image[index]
             shown = [
                 self._images.class_of(i) or Path(self._images.name(i)).name
-                for i in listed[listed != NO_IMAGE].tolist()
+                for i in ranked[ranked != NO_IMAGE].tolist()
             ]
-            share = float((self.maxima[:, place] > 0).mean())
-            strongest = float(self.maxima[:, place].max())
+            share = float((self.maxima[:, index] > 0).mean())
+            strongest = float(self.maxima[:, index].max())
             rows.append((str(unit), f"{strongest:.4g}", f"{share:.1%}", ", ".join(shown[:3])))
         more = len(self.units) - len(rows)
         return as_html(self._summary, headings, rows, headings[:3], f"and {more} more: see rows()" if more else "")
@@ -209,7 +225,7 @@ class Top9:
 
     def _firing(self, unit: int) -> int:
         if check_unit(self.layer, unit) not in self.units:
-            reason = f"Unit {unit} of layer '{self._layer}' was not searched: name it in units."
+            reason = f"Unit {unit} of layer '{self._layer}' was not searched. Include it in the units of top9."
             raise InvalidArgument(reason=reason)
         if unit in self.dead:
             raise UnitNotFiring(unit=unit, layer=self._layer, where=f"on any of {len(self.maxima)} images")
@@ -238,33 +254,35 @@ def top9(
     batch_size: int = 32,
     progress: bool | None = None,
 ) -> Top9:
-    """Search a layer: for each unit, which images fire it most?
+    """Search for the images that activate each unit of a layer most (paper, Fig. 2).
 
     Parameters
     ----------
     network : Network
+        The network to search.
     layer : str or int
-        A convolution: "conv5" or "5" where layers have names or form a chain, or a module path ("layer3.1.conv2").
+        A convolution: "conv5" or "5" if layers have names or form a chain, or a module path ("layer3.1.conv2").
     images
-        A folder (its folders are the classes, if no image lies beside them), a list of paths, PIL images or arrays
-        uint8 [H, W, 3], or one of these. Images that can't be read are left out with a warning: see ``skipped``.
-    units : int or several, optional
-        All by default.
+        A folder (its subfolders are the classes, unless it contains images itself), a list of paths, PIL images or
+        arrays uint8 [H, W, 3], or one of these. Unreadable images are left out with a warning: see
+        ``Top9.skipped``.
+    units : int or iterable of int, optional
+        Units to search; by default all.
     top : int
-        Images for each unit, 1 to 100.
+        Number of images for each unit, 1 to 100.
     bottom : bool
-        Also the images with each unit's lowest minimum, where it is negative.
+        Also rank the images with each unit's lowest minimum, where it is negative.
     per_class : bool
-        Also the top images of each class.
+        Also rank the images of each class.
     projection : {"deconvnet", "guided", "gradient"} or None
-        How activations are projected back to pixels in pictures, which are made when they are asked for. None:
-        pictures show image patches alone.
+        Projection method of pictures (see ``project``); None for pictures with image patches only. Pictures are
+        computed on request.
     device : torch.device or str, optional
-        The GPU if there is one, else the CPU.
+        By default the GPU if there is one, else the CPU.
     batch_size : int
-        Images that run at once. The last bits of activations can depend on it.
+        Images per forward pass. The last bits of activations can depend on it.
     progress : bool, optional
-        Show a bar on stderr; by default where that is a terminal.
+        Whether to show a progress bar on stderr; by default if that is a terminal.
 
     Returns
     -------
@@ -273,12 +291,19 @@ def top9(
 
     Raises
     ------
-    InvalidArgument, NoSuchFile, ImageNotReadable
     NoSuchLayer, NotAConvolution, AmbiguousLayer, NoSuchUnit
+        the layer or a unit does not exist.
+    NoSuchFile
+        the folder or file does not exist.
+    ImageNotReadable
+        the only image can't be read.
+    InvalidArgument
+        another argument is not valid, or no image can be read.
     FunctionalActivation
-        the network has no deconvnet: choose the gradient, or None.
+        the network calls its activations as functions and therefore has no deconvnet: use the projection
+        "gradient" or None.
     NotFinite
-        the layer gave NaN or infinity.
+        a map of the layer contains NaN or infinity.
     """
     if projection is not None:
         check_choice("projection", projection, PROJECTION_METHODS)
@@ -288,12 +313,14 @@ def top9(
     chosen = _chosen_units(described, units)
     collected = collect(images)
     if per_class and not collected.class_names:
-        raise InvalidArgument(reason="per_class needs classes: a folder that holds a folder of images for each.")
+        raise InvalidArgument(
+            reason="per_class needs classes: give a folder with one subfolder of images per class."
+        )
     skipped: list[Skipped] = []
     with exact_float32(chosen_device), bar("search", len(collected.sources), "images", progress) as shown:
         if projection is not None:
-            make_projector(network, described, projection, chosen_device)  # can it be done at all?
-        found = search(
+            make_projector(network, described, projection, chosen_device)  # raise before the search, not after it
+        result = search(
             network.on(chosen_device),
             {described.path: chosen},
             collected.batches(batch_size, network.size, skipped),
@@ -308,11 +335,11 @@ def top9(
     left_out = report_skipped(skipped, len(collected.sources), stacklevel=2)
     projector = None
     if projection is not None:
-        # Pictures must not depend on which of them are asked for together: see ``WindowProjector``.
-        numbers, counts = np.unique(found.top.image, return_counts=True)
-        served = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-        projector = make_projector(network, described, projection, chosen_device, served)
-    return Top9(network, described, chosen, found, collected, left_out, projector, chosen_device, top)
+        # Pictures must not depend on which of them are requested in one call: see ``WindowProjector``.
+        numbers, counts = np.unique(result.top.image, return_counts=True)
+        units_of_image = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+        projector = make_projector(network, described, projection, chosen_device, units_of_image)
+    return Top9(network, described, chosen, result, collected, left_out, projector, chosen_device, top)
 
 
 def _chosen_units(layer: LayerDescription, units: int | Iterable[int] | None) -> list[int]:
@@ -321,5 +348,5 @@ def _chosen_units(layer: LayerDescription, units: int | Iterable[int] | None) ->
     listed = list(units) if isinstance(units, Iterable) else [units]
     chosen = sorted({check_unit(layer, unit) for unit in listed})
     if not chosen:
-        raise InvalidArgument(reason="units is empty. Name at least one unit, or leave it out for all.")
+        raise InvalidArgument(reason="units is empty. Give at least one unit, or leave it out for all units.")
     return chosen

@@ -1,4 +1,4 @@
-"""Training: a network learns the classes of a folder of images."""
+"""Training of a classifier on a folder of images."""
 
 from __future__ import annotations
 
@@ -32,24 +32,27 @@ from unitscope.training.optimizers import is_frozen
 from unitscope.training.recipes import Recipe, recipe_for
 
 Root = str | os.PathLike[str]
-TRAIN, VALIDATION = "train", ("val", "test")  # folders of a divided data set
+TRAIN, VALIDATION = "train", ("val", "test")  # subfolders of a data set that is divided already
 SUFFIX = ".safetensors"
 
 
 @dataclass(eq=False, repr=False, match_args=False)
 class Trained:
-    """A training run; ``train`` makes it.
+    """Result of ``train``.
 
     Attributes
     ----------
     network : Network
-        With the weights of the best epoch, by its validation accuracy; its ``class_names`` are the folders'.
+        Network with the weights of the epoch with the highest validation accuracy. Its ``class_names`` are those
+        of the folders, unless the trained network had its own.
     epochs : list of dict
-        Two records an epoch, which pandas takes as they are: ``epoch`` (from 1), ``phase`` ("train", "val"),
-        ``loss`` (mean cross-entropy), ``accuracy`` and ``top5_accuracy`` (0 to 1), ``gradient_norm`` (None in
-        "val"), ``learning_rate``, ``images``, ``seconds``.
+        Two records per epoch, from which pandas makes a data frame: ``epoch`` (from 1), ``phase`` ("train",
+        "val"), ``loss`` (mean cross-entropy), ``accuracy`` and ``top5_accuracy`` (0 to 1), ``gradient_norm`` (None
+        for "val"), ``learning_rate``, ``images``, ``seconds``.
     best_epoch : int
+        Epoch with the highest validation accuracy, from 1; of several the first.
     recipe : Recipe
+        Hyperparameters of the run.
     skipped : list of SkippedImage
         Images that could not be read, as pairs (image, reason).
     """
@@ -61,20 +64,22 @@ class Trained:
     skipped: list[SkippedImage]
 
     def figure(self) -> NotebookFigure:
-        """Loss and accuracy by epoch, as a matplotlib figure."""
+        """Draw loss and accuracy by epoch, as a matplotlib figure."""
         curves = phase_curves([SimpleNamespace(**row) for row in self.epochs])
         return curves_figure(f"{self.network.name}, best epoch {self.best_epoch}", {self.network.name: curves})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights of the best epoch to a .safetensors file, which ``load_network`` reads.
+        """Save the weights of the best epoch to a .safetensors file, which ``load_network`` reads.
 
         Raises
         ------
         InvalidArgument
-            the file is called otherwise.
+            the file name does not end in .safetensors.
         """
         if Path(path).suffix != SUFFIX:
-            raise InvalidArgument(reason=f"Weights are written as safetensors: call the file {path}{SUFFIX}.")
+            raise InvalidArgument(
+                reason=f"path can't be {path}. Weights are saved as safetensors: {path}{SUFFIX}."
+            )
         write = weights_writer(self.network.model.state_dict())
         with open(path, "wb") as file:
             write(file)
@@ -86,20 +91,20 @@ class Trained:
         headings = ("epoch", "train loss", "train accuracy", "val loss", "val accuracy")
         rows = [
             (
-                str(learned["epoch"]),
-                f"{learned['loss']:.4f}",
-                f"{learned['accuracy']:.1%}",
-                f"{checked['loss']:.4f}",
-                f"{checked['accuracy']:.1%}",
+                str(training["epoch"]),
+                f"{training['loss']:.4f}",
+                f"{training['accuracy']:.1%}",
+                f"{validation['loss']:.4f}",
+                f"{validation['accuracy']:.1%}",
             )
-            for learned, checked in zip(self.epochs[::2], self.epochs[1::2], strict=True)
+            for training, validation in zip(self.epochs[::2], self.epochs[1::2], strict=True)
         ]
         return as_html(self._summary, headings, rows, headings)
 
     @property
     def _summary(self) -> str:
         best = self.epochs[2 * self.best_epoch - 1]
-        return f"{self.network.name}: {best['accuracy']:.1%} right on validation after epoch {self.best_epoch}"
+        return f"{self.network.name}: validation accuracy {best['accuracy']:.1%} after epoch {self.best_epoch}"
 
 
 def train(
@@ -118,26 +123,27 @@ def train(
     Parameters
     ----------
     network : Network or str
-        A network goes on from the weights that it has, and stays as it is: the result has another one. A name (see
-        ``load_network``) begins with the recipe's initial weights and has as many classes as the images.
+        A ``Network`` is trained from its current weights; it is copied and not modified. A network given by name
+        (see ``load_network``) is trained from the recipe's initial weights and has as many classes as the images.
     images
-        A folder with a folder of images for each class; or one with folders ``train`` and ``val`` (or ``test``) of
-        such folders; or a pair (training folder, validation folder). Without a division, one image in five, chosen
-        by a hash of its path, validates.
+        A folder with one subfolder of images per class; or a folder whose subfolders ``train`` and ``val`` (or
+        ``test``) are such folders; or a pair (training folder, validation folder). If the data set is not divided,
+        one image in five, chosen by a hash of its path, is used for validation.
     recipe : str or Recipe, optional
-        zfnet, alexnet, zfnet-paper, zfnet-wide, cifar-cnn or resnet18; by default the network's own, or zfnet's:
-        Adam 1e-3, batches of 128, flips, 50 epochs.
+        zfnet, alexnet, zfnet-paper, zfnet-wide, cifar-cnn or resnet18; by default the recipe of the network's
+        name, or zfnet: Adam 1e-3, batches of 128, flips, 50 epochs.
     size : int, optional
-        Of images, for a network by name: height and width in pixels.
+        Height and width of images in pixels, for a network given by name.
     seed : int
-        Of initial weights, order, flips, crops and dropout. Torch's own generator is left as it was.
+        Seed of initial weights, image order, flips, crops and dropout. Torch's global generator is restored at the
+        end.
     device : torch.device or str, optional
-        The GPU if there is one, else the CPU.
+        By default the GPU if there is one, else the CPU.
     progress : bool, optional
-        Show a bar on stderr; by default where that is a terminal.
+        Whether to show a progress bar on stderr; by default if that is a terminal.
     **changes
-        Any field of the recipe: ``epochs=8``, ``batch_size=32``, ``learning_rate=5e-4``, ``freeze=("layer1.*",)``.
-        ``init`` draws the weights of a ``Network`` anew, too.
+        Fields of the recipe to override: ``epochs=8``, ``batch_size=32``, ``learning_rate=5e-4``,
+        ``freeze=("layer1.*",)``. ``init`` also reinitialises a ``Network``, except for frozen parameters.
 
     Returns
     -------
@@ -146,9 +152,17 @@ def train(
 
     Raises
     ------
-    InvalidArgument, InvalidRecipe, NoSuchNetwork, NoSuchFile
+    NoSuchNetwork
+        the network's name is not known.
+    NoSuchFile
+        a folder does not exist.
+    InvalidRecipe
+        the value of a recipe's field is not valid.
+    InvalidArgument
+        another argument is not valid, the images don't have the network's classes, or no image of a phase can be
+        read.
     NotFinite
-        the loss became NaN or infinite.
+        the loss is NaN or infinite.
     """
     name = network.name if isinstance(network, Network) else str(network)
     chosen = _recipe(recipe, name, changes)
@@ -156,12 +170,12 @@ def train(
     data = _classified(*_split(images), network.class_names if isinstance(network, Network) else None)
     with torch.random.fork_rng([chosen_device] if chosen_device.type == "cuda" else []):
         torch.manual_seed(seed)
-        start = _initial(network, data, chosen, size, anew="init" in changes)
+        start = _initial(network, data, chosen, size, reinitialise="init" in changes)
         run = _Run(start, data, chosen, seed, chosen_device)
         images_seen = chosen.epochs * (len(data.training) + len(data.validation))
         with exact_float32(chosen_device), bar("train", images_seen, "images", progress) as shown:
             while run.trainer.epoch < chosen.epochs:
-                run.learn(shown.update)
+                run.run_epoch(shown.update)
     skipped = report_skipped(run.skipped, len(data.training) + len(data.validation), stacklevel=2)
     return Trained(run.best_network(), run.rows, run.best_epoch, chosen, skipped)
 
@@ -174,7 +188,7 @@ def _recipe(recipe: str | Recipe | None, network: str, changes: dict[str, Any]) 
 
 @dataclass(frozen=True)
 class _Data:
-    """Images to learn from and to validate with; their labels are places in ``class_names``."""
+    """Training and validation images, whose labels are indices in ``class_names``."""
 
     training: list[ImageSource]
     validation: list[ImageSource]
@@ -182,11 +196,11 @@ class _Data:
 
 
 def _split(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
-    """Training and validation images."""
+    """Collect training and validation images, and divide them if they are not divided already."""
     if not isinstance(images, (str, os.PathLike)):
         pair = list(images)
         if len(pair) != 2:
-            raise InvalidArgument(reason=f"images is a folder, or a pair of folders, not {len(pair)} of them.")
+            raise InvalidArgument(reason=f"images must be a folder or a pair of folders, not {len(pair)} of them.")
         return class_folders(_folder(pair[0])), class_folders(_folder(pair[1]))
     root = _folder(images)
     divided = [root / name for name in VALIDATION if (root / name).is_dir()]
@@ -197,7 +211,7 @@ def _split(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
     for source in together.sources:
         parts[validates(source.path.relative_to(root).as_posix())].append(source)
     if not all(parts):
-        reason = f"{root} has too few images to validate with one in five. Give a pair of folders."
+        reason = f"{root} has too few images to use one in five for validation. Give a pair of folders."
         raise InvalidArgument(reason=reason)
     return ImageSet(parts[0], together.class_names), ImageSet(parts[1], together.class_names)
 
@@ -209,20 +223,18 @@ def _folder(root: Root) -> Path:
 
 
 def _classified(training: ImageSet, validation: ImageSet, known: tuple[str, ...] | None) -> _Data:
-    """The images with the labels of the network's classes; where these have no names, of the training folders."""
+    """Relabel the images by the network's class names, or by those of the training folders if it has none."""
     if len(training.class_names) < 2:
-        reason = "To learn, at least two classes are needed: a folder that holds a folder of images for each."
+        reason = "Training needs at least two classes: give a folder with one subfolder of images per class."
         raise InvalidArgument(reason=reason)
     names = known or training.class_names
-    for images, owner in (
-        (training, "the network"),
-        (validation, "the network" if known else "the training images"),
+    for images, owner, verb in (
+        (training, "the network", "does"),
+        (validation, "the network", "does") if known else (validation, "the training images", "do"),
     ):
-        if foreign := [name for name in images.class_names if name not in names]:
-            some = ", ".join(foreign[:5])
-            raise InvalidArgument(
-                reason=f"There are images of classes that are not among those of {owner}: {some}."
-            )
+        if unknown := [name for name in images.class_names if name not in names]:
+            some = ", ".join(unknown[:5])
+            raise InvalidArgument(reason=f"Images have classes that {owner} {verb} not have: {some}.")
     return _Data(_relabelled(training, names), _relabelled(validation, names), names)
 
 
@@ -231,19 +243,19 @@ def _relabelled(images: ImageSet, names: Sequence[str]) -> list[ImageSource]:
     return [replace(source, label=labels[source.label]) for source in images.sources]
 
 
-def _initial(network: Network | str, data: _Data, recipe: Recipe, size: int | None, *, anew: bool) -> Network:
-    """The network to begin with; ``anew``: its weights are drawn again."""
+def _initial(
+    network: Network | str, data: _Data, recipe: Recipe, size: int | None, *, reinitialise: bool
+) -> Network:
+    """Return the network to train, with its weights initialised again if ``reinitialise``."""
     if isinstance(network, Network):
         if size is not None:
-            raise InvalidArgument(reason="size is for networks by name: a Network has its own.")
-        if network.classes < len(data.class_names):
-            reason = (
-                f"{network.name} tells {network.classes} classes apart, the images are of {len(data.class_names)}."
-            )
-            raise InvalidArgument(reason=f"{reason} Load it with as many classes.")
+            raise InvalidArgument(reason="size can't be set for a Network, which has its own. Leave it out.")
+        if network.classes < (count := len(data.class_names)):
+            reason = f"{network.name} has {network.classes} classes, but the images have {count}."
+            raise InvalidArgument(reason=f"{reason} Load it with at least {count} classes.")
         if not any(parameter.requires_grad for parameter in network.model.parameters()):
             raise InvalidArgument(
-                reason=f"No parameter of {network.name} requires a gradient: nothing would learn."
+                reason=f"No parameter of {network.name} requires a gradient: set requires_grad of those to train."
             )
         start = Network(
             network.model,
@@ -253,7 +265,7 @@ def _initial(network: Network | str, data: _Data, recipe: Recipe, size: int | No
             class_names=network.class_names or data.class_names,
             name=network.name,
         )
-        if anew:
+        if reinitialise:
             names = start.model.named_parameters()
             initialise(start.model, recipe.init, {name for name, p in names if is_frozen(name, p, recipe)})
         return start
@@ -264,7 +276,7 @@ def _initial(network: Network | str, data: _Data, recipe: Recipe, size: int | No
 
 
 class _Run:
-    """A run under way, and the best weights so far."""
+    """State of a training run, with its records and the best weights so far."""
 
     def __init__(self, start: Network, data: _Data, recipe: Recipe, seed: int, device: torch.device) -> None:
         self.start, self.data, self.recipe = start, data, recipe
@@ -275,29 +287,29 @@ class _Run:
         self.best_epoch, self.best_accuracy = 0, -1.0
         self.best: dict[str, torch.Tensor] = {}
 
-    def learn(self, progress: Callable[[int], None]) -> None:
-        """One epoch."""
+    def run_epoch(self, progress: Callable[[int], None]) -> None:
+        """Train and validate for one epoch."""
         trainer, rate = self.trainer, self.trainer.learning_rate
-        learned = trainer.train(self._batches(trainer.order(self.data.training)), progress)
-        checked = trainer.validate(self._batches(self.data.validation), progress)
-        trainer.end_epoch(checked)
-        self.rows += [_row(trainer.epoch, "train", learned, rate), _row(trainer.epoch, "val", checked, rate)]
-        if checked.accuracy > self.best_accuracy:
-            self.best_epoch, self.best_accuracy = trainer.epoch, checked.accuracy
+        training = trainer.train(self._batches(trainer.order(self.data.training)), progress)
+        validation = trainer.validate(self._batches(self.data.validation), progress)
+        trainer.end_epoch(validation)
+        self.rows += [_row(trainer.epoch, "train", training, rate), _row(trainer.epoch, "val", validation, rate)]
+        if validation.accuracy > self.best_accuracy:
+            self.best_epoch, self.best_accuracy = trainer.epoch, validation.accuracy
             self.best = {name: tensor.cpu().clone() for name, tensor in trainer.model.state_dict().items()}
 
     def best_network(self) -> Network:
-        """The network of the best epoch."""
+        """Return the network with the weights of the best epoch."""
         start = self.start
         start.model.load_state_dict(self.best)
         return start
 
     def _batches(self, sources: Sequence[ImageSource]) -> Iterator[Batch]:
-        """Batches of a phase; raises ``InvalidArgument`` where no image can be read."""
+        """Iterate over the batches of a phase; raises ``InvalidArgument`` if no image can be read."""
         skipped: list[Skipped] = []
         yield from batches(sources, self.recipe.batch_size, self.start.size, skipped=skipped)
         if len(skipped) == len(sources):
-            report_skipped(skipped, len(sources), stacklevel=1)  # which raises
+            report_skipped(skipped, len(sources), stacklevel=1)  # raises
         self.skipped += skipped
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what fires units most: patches of the images, and projections of the activations."""
+"""Pictures of the top activations of units: image patches and projections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from unitscope.vocabulary import ProjectionMethod
 
 
 def geometry_of(layer: LayerDescription) -> Geometry | None:
-    """Where a layer's units look; None for the whole image, or where it is not known."""
+    """Return the geometry of a layer's receptive fields; None if they are the whole image or unknown."""
     if layer.receptive_field is None or layer.stride is None or layer.start is None:
         return None
     return Geometry(layer.receptive_field, layer.stride, layer.start)
@@ -37,12 +37,13 @@ def make_projector(
     device: torch.device,
     counts: dict[int, int] | None = None,
 ) -> Projector:
-    """What projects the units of a layer: see ``unitscope.projection.choice.projector_for``.
+    """Make a projector for the units of a layer: see ``unitscope.projection.choice.projector_for``.
 
     Raises
     ------
     FunctionalActivation
-        at once, not at the first projection.
+        the network has no deconvnet. This is checked here by a forward pass of a black image, not only at the
+        first projection.
     """
     model, size = network.on(device), network.size
     projector = projector_for(model, layer.path, size, method, counts, device, network.mean, network.std)
@@ -53,14 +54,14 @@ def make_projector(
 
 @dataclass(frozen=True)
 class UnitPictures:
-    """A unit's pictures, of its strongest image first; ``projections`` are None where none are wanted."""
+    """Pictures of a unit, in descending order of activation; ``projections`` is None if there is no projector."""
 
     patches: list[Picture]
     projections: list[Picture] | None
 
 
 @dataclass(frozen=True)
-class _Winner:
+class _TopActivation:
     unit: int
     image: int
     row: int
@@ -69,14 +70,22 @@ class _Winner:
 
 
 class PictureMaker:
-    """Makes the pictures of a search's winners.
+    """Draws the top activations of a search.
 
     Parameters
     ----------
-    top, units
-        the ranking, and the unit of each of its rows.
+    layer
+        layer of the units.
+    top
+        ranking of the images of each unit.
+    units
+        the unit of each row of ``top``.
+    images
+        images of the search.
+    size
+        height and width to which images are resized, in pixels.
     projector
-        of the layer; None: patches alone.
+        projector of the layer; None to draw image patches only.
     """
 
     def __init__(
@@ -90,73 +99,76 @@ class PictureMaker:
     ) -> None:
         self.layer, self.top, self.images, self.size, self.projector = layer, top, images, size, projector
         self.geometry = geometry_of(layer)
-        self.place = {unit: place for place, unit in enumerate(units)}
+        self.index = {unit: index for index, unit in enumerate(units)}
         self.largest = float(top.activation.max())
 
     def of(self, units: Sequence[int]) -> dict[int, UnitPictures]:
-        """The pictures of some units, each of which fires.
+        """Draw some units, each of which has a top image.
 
         Raises
         ------
         ImageNotReadable
             an image can't be read any more.
         BrokenProjection
+            a projection failed its check.
         """
-        winners = [winner for unit in units for winner in self._winners(unit)]
-        ids = sorted({winner.image for winner in winners})
+        activations = [activation for unit in units for activation in self._top_activations(unit)]
+        ids = sorted({activation.image for activation in activations})
         number = {image: number for number, image in enumerate(ids)}
         pixels = [self.images.read(image, self.size) for image in ids]
-        drawn = self._projected(winners, pixels, number) if self.projector else {}
-        found: dict[int, UnitPictures] = {}
+        drawn = self._projected(activations, pixels, number) if self.projector else {}
+        made: dict[int, UnitPictures] = {}
         for unit in units:
-            mine = [place for place, winner in enumerate(winners) if winner.unit == unit]
+            indices = [index for index, activation in enumerate(activations) if activation.unit == unit]
             patches = [
-                pictures.cut(pixels[number[winners[place].image]], self.window(winners[place])) for place in mine
+                pictures.cut(pixels[number[activations[index].image]], self.window(activations[index]))
+                for index in indices
             ]
-            found[unit] = UnitPictures(patches, [drawn[p].projection for p in mine] if self.projector else None)
-        return found
+            projections = [drawn[index].projection for index in indices] if self.projector else None
+            made[unit] = UnitPictures(patches, projections)
+        return made
 
-    def window(self, winner: _Winner) -> Window | None:
-        """The winner's receptive field."""
-        return self.geometry.window(winner.row, winner.col) if self.geometry else None
+    def window(self, activation: _TopActivation) -> Window | None:
+        """Return the receptive field of an activation; None for the whole image."""
+        return self.geometry.window(activation.row, activation.col) if self.geometry else None
 
-    def _winners(self, unit: int) -> list[_Winner]:
-        place, top = self.place[unit], self.top
+    def _top_activations(self, unit: int) -> list[_TopActivation]:
+        index, top = self.index[unit], self.top
         return [
-            _Winner(
+            _TopActivation(
                 unit,
-                int(top.image[place, rank]),
-                int(top.row[place, rank]),
-                int(top.col[place, rank]),
-                float(top.activation[place, rank]),
+                int(top.image[index, rank]),
+                int(top.row[index, rank]),
+                int(top.col[index, rank]),
+                float(top.activation[index, rank]),
             )
-            for rank in range(int((top.image[place] != NO_IMAGE).sum()))
+            for rank in range(int((top.image[index] != NO_IMAGE).sum()))
         ]
 
     def _projected(
-        self, winners: Sequence[_Winner], pixels: Sequence[np.ndarray], number: dict[int, int]
+        self, activations: Sequence[_TopActivation], pixels: Sequence[np.ndarray], number: dict[int, int]
     ) -> dict[int, UnitPicture]:
-        assert self.projector is not None  # noqa: S101 - the caller has seen to it
+        assert self.projector is not None  # noqa: S101 - checked by the caller
         columns = (
-            [winner.unit for winner in winners],
-            [number[winner.image] for winner in winners],
-            [winner.image for winner in winners],
-            [winner.row for winner in winners],
-            [winner.col for winner in winners],
+            [activation.unit for activation in activations],
+            [number[activation.image] for activation in activations],
+            [activation.image for activation in activations],
+            [activation.row for activation in activations],
+            [activation.col for activation in activations],
         )
         requests = Requests(*(np.array(values, np.int64) for values in columns))
         return {
-            place: self._checked(winners[place], pixels[number[winners[place].image]], projection)
-            for place, projection in self.projector.project(pixels, requests)
+            index: self._checked(activations[index], pixels[number[activations[index].image]], projection)
+            for index, projection in self.projector.project(pixels, requests)
         }
 
-    def _checked(self, winner: _Winner, image: np.ndarray, projection: Projection) -> UnitPicture:
+    def _checked(self, activation: _TopActivation, image: np.ndarray, projection: Projection) -> UnitPicture:
         try:
-            return unit_picture(image, projection, self.window(winner), winner.activation, self.largest)
-        except WrongProjection as wrong:
+            return unit_picture(image, projection, self.window(activation), activation.activation, self.largest)
+        except WrongProjection as error:
             raise BrokenProjection(
-                unit=winner.unit,
+                unit=activation.unit,
                 layer=self.layer.name or self.layer.path,
-                image=self.images.name(winner.image),
-                reason=wrong,
-            ) from wrong
+                image=self.images.name(activation.image),
+                reason=error,
+            ) from error

@@ -1,1 +1,1 @@
-"""Images on their way to a network: read, cached, augmented, uploaded."""
+"""Input pipeline: reading, caching, augmentation and upload of images."""

@@ -1,4 +1,4 @@
-"""From image files to batches: decoded by threads (the decoders let go of the GIL) while the network computes."""
+"""Batches of images. Threads decode image files (decoders release the GIL) while the network computes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from unitscope.data.pixel_cache import PixelCache
 from unitscope.images.decoding import BrokenImage, decode, read_file
 from unitscope.vocabulary import Channels
 
-MEAN: Channels = (0.5, 0.5, 0.5)  # as in the replications: pixels come to lie in [-1, 1]
+MEAN: Channels = (0.5, 0.5, 0.5)  # as in the replications: inputs from -1 to 1
 STD: Channels = (0.5, 0.5, 0.5)
-AHEAD = 3  # batches that are made while the reader is busy with the one before
+AHEAD = 3  # batches that are prepared in advance
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where an image comes from. ``box`` is (left, top, right, bottom) in pixels, exclusive; None is the whole
-    file. ``sha256`` is what the file's content must hash to, None for no check. ``position`` is the number of its
-    record in a ``PixelCache``, -1 for none."""
+    """Location of an image.
+
+    ``label`` is the index of its class, -1 for none. ``box`` is (left, top, right, bottom) in pixels of the file,
+    right and bottom exclusive; None is the whole image. ``sha256`` is the expected SHA-256 of the file, None for
+    no check. ``position`` is the number of its record in a ``PixelCache``, -1 for none.
+    """
 
     id: int
     path: Path
@@ -40,36 +43,36 @@ class ImageSource:
 
 
 class UnreadableImage(Exception):
-    """An image that must be left out, and why."""
+    """An image can't be read; the message is the reason."""
 
 
 def read_image(source: ImageSource, size: int) -> np.ndarray:
-    """The image's box squeezed to ``size`` x ``size``: uint8 [size, size, 3], RGB, bilinear.
+    """Read an image, cropped to its box and resized (bilinear) to uint8 [size, size, 3], RGB.
 
     Raises
     ------
     UnreadableImage
-        the file is missing, broken, too large to be believed, or not the one that was registered.
+        the file is missing, damaged or too large, or its content has changed since registration.
     """
     try:
         content = read_file(source.path)
         if source.sha256 and hashlib.sha256(content).hexdigest() != source.sha256:
-            raise UnreadableImage("its content changed since it was registered")
+            raise UnreadableImage("its content has changed since it was registered")
         image = decode(content)
-        # Cut out before it is resized: resize(box=...) would let pixels around the box shine in.
+        # Cropped first: resize(box=...) would blend in pixels from outside of the box.
         region = image.crop(source.box) if source.box else image
         return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))
-    except BrokenImage as broken:
-        raise UnreadableImage(str(broken)) from broken
+    except BrokenImage as error:
+        raise UnreadableImage(str(error)) from error
 
 
 def read_cached(source: ImageSource, size: int, cache: PixelCache | None) -> np.ndarray:
-    """What ``read_image`` gives, from the cache if it is there; otherwise it is put there.
+    """Return ``read_image(source, size)``, from the cache if it contains the image; otherwise store it there.
 
     Raises
     ------
     UnreadableImage
-        it is not in the cache, and can't be read. Nothing is kept of it: it is tried again the next time.
+        the image is not in the cache and can't be read. The failure is not cached.
     """
     if cache is not None:
         pixels, present = cache.gather([source.position])
@@ -87,7 +90,7 @@ def _read_and_store(source: ImageSource, size: int, cache: PixelCache | None) ->
 
 @dataclass(frozen=True)
 class Batch:
-    """``pixels`` uint8 [size, 3, rows, columns]; the first ``len(sources)`` are images, the rest is padding."""
+    """A batch: ``pixels`` uint8 [N, 3, H, W], of which the first ``len(sources)`` are images, the rest padding."""
 
     pixels: torch.Tensor
     sources: list[ImageSource]
@@ -95,7 +98,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that was left out."""
+    """An image that was left out, and the reason."""
 
     source: ImageSource
     reason: str
@@ -111,16 +114,30 @@ def batches(
     threads: int | None = None,
     cache: PixelCache | None = None,
 ) -> Iterator[Batch]:
-    """The images of ``sources`` in order, ``batch_size`` at a time, made a few batches ahead of the reader.
+    """Iterate over the images of ``sources`` in batches, in order; batches are prepared in advance by threads.
 
-    Unreadable images are left out and noted in ``skipped``. With ``pad`` every batch has the same shape, filled up
-    with black images that have no source, and an image's batch depends on its place in ``sources`` only. Images
-    that are not in ``cache`` are decoded and put there; with it and without it the batches are the same.
+    Parameters
+    ----------
+    sources
+        images to read.
+    batch_size
+        images per batch, before unreadable ones are left out.
+    image_size
+        height and width to which images are resized, in pixels.
+    pad
+        fill up every batch to ``batch_size`` with black images that have no source, so that all batches have the
+        same shape. An image's batch depends on its index in ``sources`` only, with and without padding.
+    skipped
+        list to which unreadable images are appended; they are left out of the batches.
+    threads
+        number of decoding threads; by default one per core, at least 2.
+    cache
+        where decoded images are read and stored. Batches are the same with and without it.
     """
     threads = threads or max(2, os.cpu_count() or 1)
     groups = (sources[start : start + batch_size] for start in range(0, len(sources), batch_size))
     decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    # One thread, which takes the groups in order and waits for no decoder: it can't be held up.
+    # One thread, which starts the groups in order and doesn't wait for decoders, so that there is no deadlock.
     assembler = ThreadPoolExecutor(1, thread_name_prefix="assemble")
     ahead: deque[Future[_Group]] = deque()
 
@@ -135,14 +152,14 @@ def batches(
             read_ahead(1)
             if len(batch.pixels):
                 yield batch
-    finally:  # the reader may have had enough: what was begun is ended, the rest is not begun
+    finally:  # also if the consumer stops early: running tasks finish, queued ones are cancelled
         assembler.shutdown(cancel_futures=True)
         decoders.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A batch in the making: rows of ``pixels``, uint8 [size, rows, columns, 3], that are being ``decoded``."""
+    """A batch in preparation: ``pixels`` uint8 [N, H, W, 3], and the tasks that decode some of them, by index."""
 
     sources: Sequence[ImageSource]
     pixels: np.ndarray
@@ -152,7 +169,7 @@ class _Group:
 def _begin(
     sources: Sequence[ImageSource], image_size: int, cache: PixelCache | None, decoders: ThreadPoolExecutor
 ) -> _Group:
-    """Take from the cache what is there, and have the rest decoded."""
+    """Read a group's images from the cache, and start decoding those that it doesn't contain."""
     if cache is None:
         pixels = np.empty((len(sources), image_size, image_size, 3), np.uint8)
         missing = list(range(len(sources)))
@@ -163,40 +180,42 @@ def _begin(
     def decode_into(row: np.ndarray, source: ImageSource) -> None:
         row[:] = _read_and_store(source, image_size, cache)
 
-    decoded = {place: decoders.submit(decode_into, pixels[place], sources[place]) for place in missing}
+    decoded = {index: decoders.submit(decode_into, pixels[index], sources[index]) for index in missing}
     return _Group(sources, pixels, decoded)
 
 
 def _end(group: _Group, at_least: int, skipped: list[Skipped] | None) -> Batch:
-    """The readable images of ``group``, followed by black ones up to ``at_least``."""
+    """Wait for the decoders; return the readable images, padded with black ones up to ``at_least``."""
     unreadable = set()
-    for place, future in group.decoded.items():
+    for index, future in group.decoded.items():
         try:
             future.result()
         except UnreadableImage as error:
-            unreadable.add(place)
+            unreadable.add(index)
             if skipped is not None:
-                skipped.append(Skipped(group.sources[place], str(error)))
-    readable = [place for place in range(len(group.sources)) if place not in unreadable]
+                skipped.append(Skipped(group.sources[index], str(error)))
+    readable = [index for index in range(len(group.sources)) if index not in unreadable]
     pixels = group.pixels[readable] if unreadable else group.pixels
     if len(pixels) < at_least:
         pixels = np.concatenate([pixels, np.zeros((at_least - len(pixels), *pixels.shape[1:]), np.uint8)])
-    return Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2), [group.sources[place] for place in readable])
+    return Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2), [group.sources[index] for index in readable])
 
 
 def to_input(
     pixels: torch.Tensor, device: torch.device | str = "cpu", mean: Channels = MEAN, std: Channels = STD
 ) -> torch.Tensor:
-    """Pixels uint8 [N, 3, H, W] -> the network's input: float32, (pixel / 255 - mean) / std by channel, channels
-    last, on ``device``."""
+    """Normalise pixels uint8 [N, 3, H, W] to a network's input float32 [N, 3, H, W] on ``device``.
+
+    The input is (pixel / 255 - mean) / std by channel, in channels-last memory format.
+    """
     device = torch.device(device)
-    if device.type == "cuda" and not pixels.is_cuda:  # from pageable memory a copy waits for the device
+    if device.type == "cuda" and not pixels.is_cuda:  # a copy from pageable memory would block
         pixels = pixels.pin_memory()
     pixels = pixels.to(device, non_blocking=True)
     images = pixels.to(torch.float32, memory_format=torch.channels_last).div_(255)
     if len(set(mean)) == len(set(std)) == 1:
         return images.sub_(mean[0]).div_(std[0])
-    # Row by row, as they lie in memory: broadcast over three channels, nothing would be vectorised.
+    # A row of pixels is contiguous in memory. Broadcasting over the three channels would not be vectorised.
     rows = images.permute(0, 2, 3, 1).view(-1, images.shape[3] * 3)
     rows.sub_(_row(mean, images.shape[3], device)).div_(_row(std, images.shape[3], device))
     return images
@@ -204,6 +223,6 @@ def to_input(
 
 @lru_cache(maxsize=16)
 def _row(values: Channels, columns: int, device: torch.device) -> torch.Tensor:
-    """The channels' values for a row of pixels. Kept: making it on a GPU would wait for all work before it."""
-    with torch.inference_mode(False):  # for whoever comes next, in inference mode or not
+    """Repeat channel values for a row of pixels. Cached, because a copy to a GPU blocks for all queued work."""
+    with torch.inference_mode(False):  # a cached inference tensor could not be used outside of inference mode
         return torch.tensor(values, device=device).repeat(columns)

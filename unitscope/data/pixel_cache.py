@@ -1,4 +1,4 @@
-"""Decoded and resized images, kept in a file: an image is decoded once, and not in every epoch and every job."""
+"""Cache of decoded and resized images on disk, shared by epochs, jobs and processes."""
 
 from __future__ import annotations
 
@@ -15,90 +15,91 @@ import numpy as np
 
 from unitscope.images.pixel_files import CHECKSUM_BYTES, file_name, pixel_files, record_bytes
 
-FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600  # what is in the images is their owner's business
+FOLDER_RIGHTS, FILE_RIGHTS = 0o700, 0o600  # images may be private
 
 logger = logging.getLogger(__name__)
 
 
 class PixelCache:
-    """The pixels of a data set's images at one size, in one file (its records: ``unitscope.images.pixel_files``).
+    """Pixels of a data set's images at one size, in one file (format: ``unitscope.images.pixel_files``).
 
-    It is filled by whoever decodes an image first. Any number of threads and processes may do so at once: they
-    write the same bytes. A record that was written by half fails its checksum and counts as absent.
+    Images are stored as they are first decoded. Any number of threads and processes may write at once without
+    locks, because they write the same bytes. A partly written record fails its checksum and counts as absent.
 
-    Reading and writing are ``preadv`` and ``pwrite``, never a memory map: what goes wrong there (a full disk, a
-    file system that went away) is an ``OSError`` here, and would be a SIGBUS, the end of the process, in a map.
+    The file is accessed with ``preadv`` and ``pwrite`` rather than a memory map, so that a full disk or an
+    unavailable file system raises ``OSError``; with a memory map it would kill the process with SIGBUS.
     """
 
     def __init__(self, file: Path, count: int, size: int) -> None:
-        """Open the file for ``count`` images of ``size`` x ``size``, or make it.
+        """Open the file for ``count`` images of ``size`` x ``size`` pixels; create it if it does not exist.
 
         Raises
         ------
         OSError
-            it can be neither opened nor made.
+            the file can't be opened or created.
         """
         self.file, self.count, self.size = file, count, size
         self._record = record_bytes(size)
         self._descriptor = _open(file, count * self._record)
         weakref.finalize(self, os.close, self._descriptor)
-        os.utime(self._descriptor)  # used now: of several files the one used least recently is removed first
-        self._verified = np.zeros(count, bool)  # records whose checksum was seen to be right
+        os.utime(self._descriptor)  # mark as used: the least recently used files are removed first
+        self._verified = np.zeros(count, bool)  # records whose checksum was correct
         self._full = False
-        self._said: set[str] = set()  # warnings: each is given once, whichever thread is the first
+        self._logged: set[str] = set()  # warnings already logged: each is logged once
         self._lock = threading.Lock()
 
     def gather(self, positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """The images at these positions: uint8 [n, size, size, 3], and bool [n], which of them are here.
+        """Read the images at ``positions``: pixels uint8 [n, size, size, 3], and bool [n], which are present.
 
-        The pixels of those that are not here mean nothing. A record's checksum is looked at once.
+        Pixels of absent images are undefined. A record's checksum is verified on its first read only.
         """
         pixels = np.empty((len(positions), self.size, self.size, 3), np.uint8)
         present = np.zeros(len(positions), bool)
         checksum = bytearray(CHECKSUM_BYTES)
-        for place, position in enumerate(positions):
+        for index, position in enumerate(positions):
             if not 0 <= position < self.count:
                 continue
             try:
-                found = os.preadv(self._descriptor, [checksum, pixels[place]], position * self._record)
+                length = os.preadv(self._descriptor, [checksum, pixels[index]], position * self._record)
             except OSError as error:
-                self._say(f"{self.file} can't be read: {error.strerror or error}")
+                self._warn_once(f"pixel cache {self.file} can't be read: {error.strerror or error}")
                 break
-            if found != self._record or not any(checksum):
+            if length != self._record or not any(checksum):
                 continue
             if not self._verified[position]:
-                self._verified[position] = checksum == _checksum(pixels[place])
-            present[place] = self._verified[position]
+                self._verified[position] = checksum == _checksum(pixels[index])
+            present[index] = self._verified[position]
         return pixels, present
 
     def store(self, position: int, pixels: np.ndarray) -> None:
-        """Keep an image, uint8 [size, size, 3]. A disk that is full ends the writing, not the work."""
+        """Store an image, uint8 [size, size, 3]. If writing fails, log a warning and stop storing."""
         if self._full or not 0 <= position < self.count:
             return
         record = _checksum(pixels) + pixels.tobytes()
         try:
             if os.pwrite(self._descriptor, record, position * self._record) < len(record):
-                self._stop_writing("no room left")
+                self._stop_writing("no space left on device")
         except OSError as error:
             self._stop_writing(error.strerror or str(error))
 
     def _stop_writing(self, reason: str) -> None:
         self._full = True
-        self._say(f"no more pixels are kept in {self.file}: {reason}")
+        self._warn_once(f"no more images are stored in the pixel cache {self.file}: {reason}")
 
-    def _say(self, warning: str) -> None:
+    def _warn_once(self, warning: str) -> None:
         with self._lock:
-            new = warning not in self._said
-            self._said.add(warning)
+            new = warning not in self._logged
+            self._logged.add(warning)
         if new:
             logger.warning("%s", warning)
 
 
 def open_cache(folder: Path, fingerprint: str, count: int, size: int, limit_bytes: int) -> PixelCache | None:
-    """The cache of a data set's ``count`` images at one size; other files make room for it.
+    """Open the cache of a data set's ``count`` images at one size, and remove other files to make room for it.
 
-    Those used least recently are removed until what they take, and this one when it is full, is within
-    ``limit_bytes``. None if this one alone is larger, or if there can be no file: the work goes on without.
+    The least recently used files are removed until the remaining ones and the full length of this one are within
+    ``limit_bytes``. The result is None, and images are not cached, if this file alone exceeds the limit, or (with
+    a warning in the log) if it can't be created.
     """
     length = count * record_bytes(size)
     if length > limit_bytes:
@@ -109,35 +110,35 @@ def open_cache(folder: Path, fingerprint: str, count: int, size: int, limit_byte
         _make_room(folder, file.name, limit_bytes - length)
         return PixelCache(file, count, size)
     except OSError as error:
-        logger.warning("no pixels are kept in %s: %s", file, error.strerror or error)
+        logger.warning("pixel cache %s can't be used: %s", file, error.strerror or error)
         return None
 
 
-def _make_room(folder: Path, wanted: str, room: int) -> None:
-    """Remove files used least recently until the others than ``wanted`` take ``room`` bytes at most.
+def _make_room(folder: Path, name: str, room: int) -> None:
+    """Remove the least recently used files until all files but ``name`` take ``room`` bytes at most.
 
-    Another worker may have one of them open. On Linux that is harmless: it goes on with a file that has no name
-    any more, whose blocks are given back when it is closed.
+    Another worker may have such a file open. On Linux it keeps working with the unlinked file, whose blocks are
+    freed when it is closed.
     """
-    others = [file for file in pixel_files(folder) if file.path.name != wanted]
+    others = [file for file in pixel_files(folder) if file.path.name != name]
     taken = sum(file.allocated for file in others)
     for file in others:
         if taken <= room:
             return
-        logger.info("%s is removed to make room", file.path)
+        logger.info("removing %s from the pixel cache to make room", file.path)
         file.path.unlink(missing_ok=True)
         taken -= file.allocated
 
 
 def _open(file: Path, length: int) -> int:
-    """A descriptor of the file, which has this length; two processes may make it at once."""
+    """Open or create the file with this length; several processes may do so at once."""
     with suppress(FileNotFoundError):
-        # Not made by us, or spoiled. It is replaced and not cut: another worker may be reading it.
+        # A file of another length is damaged. It is replaced, not truncated: another worker may be reading it.
         if file.stat().st_size not in (0, length):
             file.unlink()
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, FILE_RIGHTS)
     try:
-        os.ftruncate(descriptor, length)  # no change if it has this length already
+        os.ftruncate(descriptor, length)
     except OSError:
         os.close(descriptor)
         raise

@@ -1,4 +1,4 @@
-"""Choosing some of a data set's images."""
+"""Random samples of a data set's images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from unitscope.data.images import ImageSource
 
 
 def some_of_each_class(sources: Sequence[ImageSource], count: int, seed: int) -> list[ImageSource]:
-    """``count`` images of each class at random, all of a class that has fewer; in the order of ``sources``."""
+    """Draw ``count`` images of each class, or all of a class that has fewer; keep the order of ``sources``."""
     by_class: dict[int, list[int]] = defaultdict(list)
-    for place, source in enumerate(sources):
-        by_class[source.label].append(place)
+    for index, source in enumerate(sources):
+        by_class[source.label].append(index)
     generator = torch.Generator().manual_seed(seed)
     chosen: list[int] = []
     for label in sorted(by_class):
-        places = by_class[label]
-        chosen += [places[i] for i in torch.randperm(len(places), generator=generator)[:count].tolist()]
-    return [sources[place] for place in sorted(chosen)]
+        indices = by_class[label]
+        chosen += [indices[i] for i in torch.randperm(len(indices), generator=generator)[:count].tolist()]
+    return [sources[index] for index in sorted(chosen)]

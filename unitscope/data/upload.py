@@ -1,4 +1,4 @@
-"""Batches of pixels on their way to the device, the next one copied while the network computes."""
+"""Asynchronous upload of batches to a device."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from unitscope.data.images import MEAN, STD, to_input
 from unitscope.vocabulary import Channels
 
-AHEAD = 4  # batches that may be queued on a GPU before the reader has to wait
+AHEAD = 4  # batches that may be queued on a GPU before the next upload blocks
 
 
 class Uploader:
-    """Makes a network's input of pixels: see ``images.to_input``.
+    """Copy pixels to a device and normalise them (``images.to_input``).
 
-    On a GPU the copy has a stream of its own and begins in pinned memory, so that neither the copy waits for the
-    network nor the reader for the copy.
+    For a GPU, pixels are copied from pinned memory on a separate stream, so that the copy overlaps with
+    computation and doesn't block the caller.
     """
 
     def __init__(self, device: torch.device | str, mean: Channels = MEAN, std: Channels = STD) -> None:
@@ -25,20 +25,20 @@ class Uploader:
         self._queued: deque[torch.cuda.Event] = deque()
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [N, 3, H, W] -> float32 on the device."""
+        """Return the network's input, float32 [N, 3, H, W] on the device, for pixels uint8 [N, 3, H, W]."""
         if self._stream is not None:
             pixels = self._copy(pixels, self._stream)
         return to_input(pixels, self.device, self.mean, self.std)
 
     def _copy(self, pixels: torch.Tensor, copying: torch.cuda.Stream) -> torch.Tensor:
         computing = torch.cuda.current_stream(self.device)
-        before = torch.cuda.Event(blocking=True)  # the reader sleeps, and leaves its core to those who decode
+        before = torch.cuda.Event(blocking=True)  # sleep instead of spinning: decoding threads need the core
         before.record(computing)
         self._queued.append(before)
         if len(self._queued) > AHEAD:
             self._queued.popleft().synchronize()
         with torch.cuda.stream(copying):
-            there = pixels.pin_memory().to(self.device, non_blocking=True)
+            uploaded = pixels.pin_memory().to(self.device, non_blocking=True)
         computing.wait_stream(copying)
-        there.record_stream(computing)  # or its memory could be used again too early
-        return there
+        uploaded.record_stream(computing)  # otherwise its memory could be reused too early
+        return uploaded

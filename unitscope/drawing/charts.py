@@ -1,4 +1,4 @@
-"""Pictures of a trained network: its confusion matrix and its first-layer filters."""
+"""Charts of a trained network: confusion matrix and first-layer filters."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from matplotlib.figure import Figure
 
 from unitscope.drawing.figures import as_png
 
-NAMED_CLASSES = 110  # more names than that can't be read
-NUMBERED_CLASSES = 25  # more cells than that can't hold a number
-DEAD_SHARE = 0.05  # of the median RMS: below it a filter answers to nothing
-DOMINATING_SHARE = 3.0  # of the median RMS: above it a filter drowns the others
+NAMED_CLASSES = 110  # with more classes, names would be illegible
+NUMBERED_CLASSES = 25  # with more classes, cells are too small for numbers
+DEAD_SHARE = 0.05  # of the median RMS: a filter with at most this RMS counts as dead
+DOMINATING_SHARE = 3.0  # of the median RMS: a filter with a larger RMS counts as dominating
 
 
 def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) -> bytes:
-    """A PNG file of a confusion matrix: a row for each true class, its answers as shares of the row.
+    """Draw a confusion matrix as a PNG file: a row for each true class, with predictions as shares of the row.
 
-    ``answers``: int64 [K, 3], rows (true class, answer, images).
+    ``answers``, int64 [K, 3], has rows (true class, predicted class, number of images).
     """
     count = len(class_names)
     matrix = np.zeros((count, count))
@@ -34,7 +34,7 @@ def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) 
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     picture = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
-    axes.set(title=title, xlabel="answer", ylabel="true class (images)")
+    axes.set(title=title, xlabel="predicted class", ylabel="true class (images)")
     if count <= NAMED_CLASSES:
         size = 9 if count <= 40 else 6
         axes.set_xticks(range(count), class_names, rotation=90, fontsize=size)
@@ -51,7 +51,7 @@ def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) 
 
 
 def filter_summary(weight: torch.Tensor) -> dict[str, float | int]:
-    """How many of the filters [N, C, h, w] are dead or dominate the others (paper, section 4.1), by their RMS."""
+    """Summarise the RMS of filters [N, C, h, w], and count dead and dominating ones (paper, section 4.1)."""
     rms = _rms(weight)
     median = float(rms.median())
     return {
@@ -65,9 +65,9 @@ def filter_summary(weight: torch.Tensor) -> dict[str, float | int]:
 
 
 def draw_filters(title: str, weight: torch.Tensor) -> bytes:
-    """A PNG file of the first layer's filters [N, 3, h, w] (paper, Fig. 6) and the RMS of each.
+    """Draw the first layer's filters [N, 3, h, w] (paper, Fig. 6) and the RMS of each as a PNG file.
 
-    Each filter has its own scale: zero is mid-grey, its largest |value| black or white.
+    Each filter has its own scale: zero is mid-grey, and its largest absolute value is black or white.
     """
     summary = filter_summary(weight)
     figure = Figure(figsize=(11, 5.5), layout="constrained")
@@ -86,11 +86,11 @@ def _draw_rms(axes: Axes, rms: torch.Tensor) -> None:
     for share, name in ((DOMINATING_SHARE, "dominating"), (DEAD_SHARE, "dead")):
         axes.axhline(share * median, color="C3", linestyle=":", linewidth=1)
         axes.annotate(name, (len(rms) - 1, share * median), ha="right", va="bottom", fontsize=8, color="C3")
-    axes.set(xlabel="filters, the strongest first", ylabel="RMS of the weights", ylim=(0, None))
+    axes.set(xlabel="filters, in descending order of RMS", ylabel="RMS of the weights", ylim=(0, None))
 
 
 def _mosaic(weight: torch.Tensor) -> np.ndarray:
-    """Filters side by side, a pixel apart: float32 [rows, columns, 3], 0 to 1."""
+    """Arrange filters in a grid with gaps of one pixel: float32 [rows, columns, 3], 0 to 1."""
     count, _, height, width = weight.shape
     largest = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-12)
     tiles = (0.5 + 0.5 * weight / largest).permute(0, 2, 3, 1).numpy()

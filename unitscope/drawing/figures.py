@@ -1,4 +1,4 @@
-"""Figures that belong to no window, and show themselves in a notebook."""
+"""Matplotlib figures without pyplot, and their encoding as PNG."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-DPI, NOTEBOOK_DPI = 110, 80  # of figures as files, and as a notebook keeps them
+DPI, NOTEBOOK_DPI = 110, 80  # resolution of figures in files and in notebooks
 
 
 class NotebookFigure(Figure):
-    """A matplotlib figure without pyplot. Jupyter shows it whether or not pyplot was imported."""
+    """Matplotlib figure without pyplot, which Jupyter displays whether or not pyplot was imported."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -23,7 +23,7 @@ class NotebookFigure(Figure):
 
 
 def as_png(figure: Figure, dpi: int = DPI) -> bytes:
-    """A figure as a PNG file."""
+    """Encode a figure as a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()

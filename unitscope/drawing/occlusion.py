@@ -1,7 +1,7 @@
 """Pictures of occlusion sweeps (paper, Fig. 7): a figure for one image, and a contact sheet for many.
 
-Pictures of different images can be compared: activations and probabilities have fixed scales, and the colour of a
-class depends on nothing but its index.
+Pictures of different images are comparable: activations and probabilities have fixed scales, and the colour of a
+class depends on its index only.
 """
 
 from __future__ import annotations
@@ -29,67 +29,66 @@ from unitscope.occlusion.sweep import OcclusionMaps
 
 RGB = tuple[int, int, int]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
-MOST_SHARE = 1.5  # of the clear image's activation: what is above has the same colour
+MOST_SHARE = 1.5  # upper end of the activation scale, as a share of the clear image's activation
 ACTIVATIONS, PROBABILITIES = colormaps["viridis"], colormaps["magma"]
 FALL = LinearSegmentedColormap.from_list("fall", [(1, 0.1, 0.1, 0), (1, 0.1, 0.1, 0.85)])
-# For VOC's 20 classes. None is grey, which stands for rare classes and for no place.
+# For VOC's 20 classes. None is grey, which is used for rare classes and for areas without a position.
 TWENTY = bytes.fromhex(
     "e6194b 3cb44b ffe119 4363d8 f58231 911eb4 42d4f4 f032e6 bfef45 fabed4 "
     "469990 dcbeff 9a6324 fffac8 800000 aaffc3 808000 ffc890 000075 000000"
 )
 RARE: RGB = (165, 165, 165)
 PALE: RGB = (110, 110, 110)
-SQUARE, OBJECT = "#ff2d2d", "#ffe119"  # outlines
-MOST_CLASSES, MOST_NAMED = 8, 40  # in the legend of a figure and of a sheet
-PANEL, BETWEEN, LEFT, HEADING, ABOVE, BELOW, LEGEND = 2.5, 0.3, 0.45, 0.7, 0.45, 0.6, 1.6  # of a figure, inches
+SQUARE, OBJECT = "#ff2d2d", "#ffe119"  # colours of outlines
+MOST_CLASSES, MOST_NAMED = 8, 40  # classes in the legend of a figure and of a sheet
+PANEL, BETWEEN, LEFT, HEADING, ABOVE, BELOW, LEGEND = 2.5, 0.3, 0.45, 0.7, 0.45, 0.6, 1.6  # inches
 
 
 @dataclass(frozen=True)
 class OcclusionFigure:
-    """What the figure of an image shows; pictures are uint8 [rows, columns, 3]."""
+    """Content of an image's figure; pictures are uint8 [rows, columns, 3]."""
 
-    image: Picture  # [H, W, 3], what the network sees
+    image: Picture  # [H, W, 3], resized to the network's input size
     maps: OcclusionMaps
     title: str
-    class_name: str  # the true class
-    target_name: str | None  # the class that was asked for
+    class_name: str  # true class
+    target_name: str | None  # target class
     class_names: Sequence[str]  # by index
     layer: str
-    filled: Picture  # [H, W, 3], what the square shows, wherever it is
-    projection: Picture | None  # the unit's, from this image; None: it doesn't fire, or there is no deconvnet
-    patch: Picture | None  # the part of the image that the projection covers
-    others: tuple[Picture, Picture] | None = None  # the unit's mosaics from a search: projections, image patches
-    box: Box | None = None  # the object
+    filled: Picture  # [H, W, 3], pixels that replace those of the image inside the square
+    projection: Picture | None  # of the unit from this image; None if it doesn't fire or there is no deconvnet
+    patch: Picture | None  # part of the image in the unit's receptive field
+    others: tuple[Picture, Picture] | None = None  # the unit's mosaics of a search: projections, image patches
+    box: Box | None = None  # bounding box of the object
 
 
 def class_colour(index: int) -> RGB:
-    """The colour of a class in all pictures."""
+    """Return the colour of a class, which is the same in all pictures."""
     if 3 * index < len(TWENTY):
         red, green, blue = TWENTY[3 * index : 3 * index + 3]
         return red, green, blue
     saturation, value = ((0.85, 0.9), (0.5, 0.95), (0.8, 0.6))[index % 3]
-    hue = index * 0.618034 % 1  # steps of the golden ratio: each is far from the ones before it
+    hue = index * 0.618034 % 1  # steps of the golden ratio, so that successive hues differ much
     red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value))
     return red, green, blue
 
 
 def class_shares(classes: np.ndarray) -> list[tuple[int, float]]:
-    """Classes and their shares of the places, the most frequent first."""
-    found, counts = np.unique(classes, return_counts=True)
-    return [(int(found[n]), float(counts[n] / classes.size)) for n in np.argsort(-counts, kind="stable")]
+    """Return classes and their shares of the positions, in descending order of frequency."""
+    indices, counts = np.unique(classes, return_counts=True)
+    return [(int(indices[n]), float(counts[n] / classes.size)) for n in np.argsort(-counts, kind="stable")]
 
 
 def draw_figure(shown: OcclusionFigure) -> bytes:
-    """``figure_of`` as a PNG file."""
+    """Draw ``figure_of`` as a PNG file."""
     return as_png(figure_of(shown))
 
 
 def figure_of(shown: OcclusionFigure) -> NotebookFigure:
-    """A figure like the paper's Fig. 7, of one image.
+    """Draw a figure like the paper's Fig. 7, for one image.
 
-    (a) the image with the square, (b) the unit's activation by place of the square, and where it falls, (c) the
-    unit's projection, (d) the true class's probability, and that of the class that was asked for, (e) the most
-    probable class.
+    (a) the image with the square; (b) the unit's activation by position of the square, and its decrease; (c) the
+    unit's projection; (d) the probabilities of the true class and of the target; (e) the most probable class.
     """
     maps, unit = shown.maps, f"unit {shown.maps.unit}"
     width = LEFT + (4 if shown.others is None else 5) * (PANEL + BETWEEN)
@@ -100,51 +99,52 @@ def figure_of(shown: OcclusionFigure) -> NotebookFigure:
         down = 1 - down / figure.get_figheight()
         figure.text(LEFT / width, down, text, fontsize=size, color=colour, parse_math=False)
 
-    axes = _panel(figure, 0, 0, "(a) image, as the network sees it", "with the square where (d) is lowest")
+    axes = _panel(figure, 0, 0, "(a) input image", "with the square where (d) is lowest")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     _draw_image(axes, _with_square(shown.image, maps, shown.filled))
     _outline(axes, _square(maps), SQUARE)
     if shown.box is not None:
         _outline(axes, shown.box, OBJECT)
-        axes.set_xlabel("red: the square; yellow, dashed: the object", fontsize=8, loc="left")
+        axes.set_xlabel("red: square; yellow: object", fontsize=8, loc="left")
 
     lines = f"(b) activation of {unit} of {shown.layer}", f"clear image: {maps.clear_activation:.4g}"
     axes = _panel(figure, 0, 1, *lines)
-    _draw_places(axes, shown, activation_colours(maps))
+    _draw_map(axes, shown, activation_colours(maps))
     _draw_bar(axes, ACTIVATIONS, MOST_SHARE, "share of the clear image's activation", extend="max")
-    axes = _panel(figure, 0, 2, "(b) where the activation falls", "over the clear image")
-    _draw_image(axes, np.asarray(Image.fromarray(shown.image).convert("L").convert("RGB")))  # red things, too
-    _draw_places(axes, shown, FALL(np.clip(1 - _shares(maps), 0, 1)))
-    _draw_bar(axes, FALL, 1, "lost share of the clear image's activation")
+    axes = _panel(figure, 0, 2, "(b) decrease of the activation", "over the clear image")
+    # In grey, because the decrease is drawn in red.
+    _draw_image(axes, np.asarray(Image.fromarray(shown.image).convert("L").convert("RGB")))
+    _draw_map(axes, shown, FALL(np.clip(1 - _shares(maps), 0, 1)))
+    _draw_bar(axes, FALL, 1, "decrease, as a share of the clear image's activation")
 
     if shown.projection is not None and shown.patch is not None:
         _draw_image(_panel(figure, 0, 3, f"(c) projection of {unit}", "from this image"), shown.projection)
-        _draw_image(_panel(figure, 1, 3, "(c) part of the image", "that the projection covers"), shown.patch)
+        _draw_image(_panel(figure, 1, 3, "(c) part of the image", "in the receptive field"), shown.patch)
     if shown.others is not None:
         lines = f"(c) projections of {unit}", "from its strongest images"
         _draw_image(_panel(figure, 0, 4, *lines), shown.others[0])
-        _draw_image(_panel(figure, 1, 4, "(c) parts of these images", "that they cover"), shown.others[1])
+        _draw_image(_panel(figure, 1, 4, "(c) parts of these images", "in the receptive field"), shown.others[1])
 
-    asked = [(shown.class_name, maps.probability, maps.clear_probability)]
+    drawn = [(shown.class_name, maps.probability, maps.clear_probability)]
     if maps.target_probability is not None:
         clear = maps.clear_target_probability
-        asked.append((shown.target_name or "the target", maps.target_probability, clear or 0.0))
-    for column, (name, probability, clear) in enumerate(asked):
+        drawn.append((shown.target_name or "the target", maps.target_probability, clear or 0.0))
+    for column, (name, probability, clear) in enumerate(drawn):
         axes = _panel(figure, 1, column, f"(d) probability of {name}", f"clear image: {clear:.3g}")
-        _draw_places(axes, shown, probability_colours(probability))
+        _draw_map(axes, shown, probability_colours(probability))
         label = f"probability: lowest {probability.min():.3g}, highest {probability.max():.3g}"
         _draw_bar(axes, PROBABILITIES, 1, label)
         if column == 0:
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _draw_classes(figure, shown, len(asked))
+    _draw_classes(figure, shown, len(drawn))
     return figure
 
 
 def _facts(maps: OcclusionMaps) -> str:
     rows, columns = maps.classes.shape
-    facts = [f"square of {maps.patch} px at {rows} × {columns} places"]
+    facts = [f"square of {maps.patch} px at {rows} × {columns} positions"]
     if not maps.computed.all():
-        facts.append(f"approximate: {int(maps.computed.sum())} of {maps.computed.size} places computed")
+        facts.append(f"approximate: {int(maps.computed.sum())} of {maps.computed.size} positions computed")
     if maps.error is not None:
         facts.append(f"largest measured error {100 * maps.error:.2g} % of a map's range")
     if maps.correlation is not None:
@@ -153,7 +153,7 @@ def _facts(maps: OcclusionMaps) -> str:
 
 
 def _panel(figure: Figure, row: int, column: int, *lines: str) -> Axes:
-    """Square axes at a place of the figure's grid, with lines of text above."""
+    """Add square axes at a row and column of the figure's grid, with lines of text above."""
     width, height = figure.get_size_inches()
     left = LEFT + column * (PANEL + BETWEEN)
     down = HEADING + (row + 1) * (ABOVE + PANEL) + row * BELOW
@@ -169,8 +169,8 @@ def _draw_image(axes: Axes, image: Picture) -> None:
     axes.imshow(image, extent=(0, image.shape[1], image.shape[0], 0))
 
 
-def _draw_places(axes: Axes, shown: OcclusionFigure, colours: np.ndarray) -> None:
-    """A map's colours [rows, columns, 3 or 4] where the squares are, on axes as large as the image."""
+def _draw_map(axes: Axes, shown: OcclusionFigure, colours: np.ndarray) -> None:
+    """Draw a map's colours [rows, columns, 3 or 4] at the squares' positions, on axes with the image's extent."""
     edges = _edges(shown.maps)
     axes.pcolormesh(edges, edges, colours)
     axes.set(xlim=(0, shown.image.shape[1]), ylim=(shown.image.shape[0], 0), aspect="equal")
@@ -187,7 +187,7 @@ def _outline(axes: Axes, box: Box, colour: str, width: float = 1.3, style: Liter
 
 
 def _draw_bar(axes: Axes, colours: Colormap, top: float, label: str, extend: str = "neither") -> None:
-    """The scale of a map, from 0 to ``top``, below its axes."""
+    """Draw the colour scale of a map, from 0 to ``top``, below its axes."""
     below, ticks = axes.inset_axes((0, -0.075, 1, 0.045)), np.arange(0, top + 0.1, 0.25)
     values = ScalarMappable(Normalize(0, top), colours)
     bar = axes.figure.colorbar(values, below, orientation="horizontal", extend=extend, ticks=ticks, format="%g")
@@ -196,20 +196,20 @@ def _draw_bar(axes: Axes, colours: Colormap, top: float, label: str, extend: str
 
 
 def _draw_classes(figure: Figure, shown: OcclusionFigure, column: int) -> None:
-    """The map of the most probable class; its legend is to the right where nothing else is, else below."""
+    """Draw the map of the most probable class, with a legend to the right in column 1, below it in others."""
     maps, names = shown.maps, shown.class_names
     axes = _panel(figure, 1, column, "(e) most probable class", f"clear image: {names[maps.clear_class]}")
     shares = class_shares(maps.classes)
     named, rare = shares[:MOST_CLASSES], shares[MOST_CLASSES:]
     colours = class_colours(maps.classes)
     colours[np.isin(maps.classes, [index for index, _ in rare])] = RARE
-    _draw_places(axes, shown, colours)
+    _draw_map(axes, shown, colours)
     entries = [(class_colour(index), share, names[index]) for index, share in named]
     if rare:
         entries.append((RARE, sum(share for _, share in rare), f"{len(rare)} others"))
     patches = []
     for colour, share, name in entries:
-        percent = f"{100 * share:.1f} %".rjust(7, "\u2007")  # a space as wide as a digit
+        percent = f"{100 * share:.1f} %".rjust(7, "\u2007")  # figure space, as wide as a digit
         label = f"{percent}  {fitted(name, 8, 72 * PANEL - 60)}"
         red, green, blue = (part / 255 for part in colour)
         patches.append(Patch(facecolor=(red, green, blue), edgecolor="0.4", linewidth=0.5, label=label))
@@ -230,23 +230,24 @@ def _draw_classes(figure: Figure, shown: OcclusionFigure, column: int) -> None:
 
 
 def activation_colours(maps: OcclusionMaps) -> Picture:
-    """The colours of the activations, by place of the square."""
+    """Return the colours of the activations: uint8 [rows, columns, 3]."""
     return np.asarray(ACTIVATIONS(_shares(maps) / MOST_SHARE, bytes=True))[..., :3]
 
 
 def probability_colours(probability: np.ndarray) -> Picture:
-    """The colours of probabilities."""
+    """Return the colours of probabilities: uint8 [rows, columns, 3]."""
     return np.asarray(PROBABILITIES(probability, bytes=True))[..., :3]
 
 
 def class_colours(classes: np.ndarray) -> Picture:
-    """The colours of classes."""
-    found, where = np.unique(classes, return_inverse=True)
-    return np.array([class_colour(index) for index in found.tolist()], np.uint8)[where.reshape(classes.shape)]
+    """Return the colours of classes: uint8 [rows, columns, 3]."""
+    indices, inverse = np.unique(classes, return_inverse=True)
+    colours = np.array([class_colour(index) for index in indices.tolist()], np.uint8)
+    return colours[inverse.reshape(classes.shape)]
 
 
 def _shares(maps: OcclusionMaps) -> np.ndarray:
-    """Activations as shares of the clear image's; where that is zero, a zero is a share of 1: unchanged."""
+    """Return activations as shares of the clear image's; if that is zero, zero has a share of 1."""
     activation = maps.activation.astype(np.float64)
     if maps.clear_activation > 0:
         return activation / maps.clear_activation
@@ -254,16 +255,19 @@ def _shares(maps: OcclusionMaps) -> np.ndarray:
 
 
 def _edges(maps: OcclusionMaps) -> np.ndarray:
-    """Borders of the places, float64 [places + 1], in pixels: each is around its square's centre."""
+    """Return the borders of the cells drawn for positions, float64 [positions + 1], in pixels.
+
+    Each cell is around the centre of its square; borders are midway between neighbouring centres.
+    """
     centres = maps.starts + maps.patch / 2
     if len(centres) == 1:
         return np.array([maps.starts[0], maps.starts[0] + maps.patch], np.float64)
-    between = (centres[1:] + centres[:-1]) / 2  # the last ones can be closer to each other
+    between = (centres[1:] + centres[:-1]) / 2  # the last interval can be shorter
     return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
 
 
 def _square(maps: OcclusionMaps) -> Box:
-    """Left, top, right, bottom of the square where the true class is least probable."""
+    """Return left, top, right, bottom of the square where the true class is least probable."""
     row, column = np.unravel_index(maps.probability.argmin(), maps.probability.shape)
     top, left = int(maps.starts[row]), int(maps.starts[column])
     return left, top, left + maps.patch, top + maps.patch
@@ -277,17 +281,20 @@ def _with_square(image: Picture, maps: OcclusionMaps, filled: Picture) -> Pictur
 
 
 def contact_row(image: Picture, maps: OcclusionMaps, filled: Picture | None = None, size: int = 96) -> Picture:
-    """Side by side, each ``size`` x ``size``: the image uint8 [H, W, 3] with the square where the true class is
-    least probable (its outline only, unless ``filled`` is given), and the maps of the activation, of the true
-    class's probability and of the most probable class."""
+    """Draw an image and its maps side by side, each ``size`` x ``size`` pixels.
+
+    From the left: the image, uint8 [H, W, 3], with the square where the true class is least probable (its outline
+    only, unless ``filled`` is given); the maps of the activation, of the true class's probability, and of the most
+    probable class.
+    """
     gap = 4
     row = np.full((size, 4 * (size + gap) - gap, 3), PAPER, np.uint8)
     small = Image.fromarray(resized(image if filled is None else _with_square(image, maps, filled), size))
     scale = size / len(image)
-    left, top, right, bottom = (round(scale * place) for place in _square(maps))
+    left, top, right, bottom = (round(scale * side) for side in _square(maps))
     ImageDraw.Draw(small).rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=SQUARE)
     row[:, :size] = np.asarray(small)
-    # The place of each pixel, from 1 on; 0 and the last are outside of all places.
+    # Index of each pixel's position plus 1; 0 and the last index are outside of all positions.
     where = np.searchsorted(_edges(maps), (np.arange(size) + 0.5) / scale, side="right")
     drawn = activation_colours(maps), probability_colours(maps.probability), class_colours(maps.classes)
     for number, colours in enumerate(drawn, 1):
@@ -303,16 +310,20 @@ def contact_sheet(
     class_names: Sequence[str],
     columns: int = 2,
 ) -> Picture:
-    """Rows of images on one sheet, each under its caption and a second, paler line, with the scales on top.
+    """Draw rows of several images on one sheet, each below two lines of text, with the colour scales at the top.
 
     Parameters
     ----------
     rows
         (caption, second line, picture of ``contact_row``).
+    title
+        heading of the sheet.
     classes
-        those that occur in the rows, for the legend, in its order.
+        indices of the classes that occur in the rows, in the order of the legend.
     class_names
-        by index.
+        class names by index.
+    columns
+        number of columns.
     """
     margin, gap, line, entry = 24, 16, 17, 20
     columns = min(columns, max(len(rows), 1))
@@ -341,13 +352,15 @@ def contact_sheet(
     sheet = Image.new("RGB", (width + 2 * margin, height), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(sheet)
     draw.text((margin, 14), fitted(title, 20, width), INK, _font(20))
-    order = "image with the square where its class is least probable; activation; probability; most probable class"
+    order = (
+        "image with the square where the true class is least probable; activation; probability; predicted class"
+    )
     draw.text((margin, 44), fitted(order, 12, width), PALE, _font(12))
     for left, top, picture, text in entries:
         sheet.paste(Image.fromarray(picture), (left, top + (16 - len(picture)) // 2))
         draw.text((left + picture.shape[1] + 6, top), text, INK, _font(12))
-    for place, (caption, second, row) in enumerate(rows):
-        left, top = margin + (place % columns) * cell_width, heading + (place // columns) * cell_height
+    for index, (caption, second, row) in enumerate(rows):
+        left, top = margin + (index % columns) * cell_width, heading + (index // columns) * cell_height
         draw.text((left, top), fitted(caption, 12, row.shape[1]), INK, _font(12))
         draw.text((left, top + line), fitted(second, 11, row.shape[1]), PALE, _font(11))
         sheet.paste(Image.fromarray(row), (left, top + 2 * line))
@@ -361,7 +374,7 @@ def _tile(colour: RGB) -> Picture:
 
 
 def _scale(name: str, colours: Colormap, most: str) -> Picture:
-    """A colour scale on one line, between its numbers 0 and ``most``."""
+    """Draw a colour scale on one line, labelled with 0 and ``most``."""
     font, bar = _font(12), colours(np.linspace(0, 1, 100), bytes=True)[:, :3]
     left = int(font.getlength(f"{name} 0")) + 6
     scale = Image.new("RGB", (left + 106 + int(font.getlength(most)) + 1, 16), (PAPER, PAPER, PAPER))
@@ -373,14 +386,17 @@ def _scale(name: str, colours: Colormap, most: str) -> Picture:
 
 
 def fitted(text: str, size: float, width: float) -> str:
-    """The text on one line, cut to a width, in units of the font's size; what can't be drawn is replaced."""
+    """Truncate a text to one line of a width; ``size`` and ``width`` have the same unit.
+
+    Characters that the font doesn't have are replaced by U+FFFD; a truncated text ends in an ellipsis.
+    """
     drawable = font_manager.get_font(_font_file()).get_char_index
     text = "".join(c if c.isprintable() and drawable(ord(c)) else "\ufffd" for c in " ".join(text[:1000].split()))
     font = _font(size)
     if font.getlength(text) <= width:
         return text
-    kept = bisect_right(range(len(text)), width, key=lambda length: font.getlength(text[:length] + "…")) - 1
-    return text[: max(kept, 0)] + "…"
+    length = bisect_right(range(len(text)), width, key=lambda length: font.getlength(text[:length] + "…")) - 1
+    return text[: max(length, 0)] + "…"
 
 
 @lru_cache
@@ -390,5 +406,5 @@ def _font(size: float) -> ImageFont.FreeTypeFont:
 
 @lru_cache
 def _font_file() -> str:
-    """The font of figures, so that their texts can be measured."""
+    """Return the file of the font that matplotlib uses in figures, with which texts are measured."""
     return font_manager.findfont("DejaVu Sans")

@@ -10,16 +10,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unitscope.geometry.receptive_fields import Window
 
-GREY = 128  # a projection's zero; an image's padding, which the network sees as nearly zero
-PAPER = 255  # between the pictures of a mosaic and of a sheet
-EMPTY = 235  # where a mosaic has no picture
+GREY = 128  # zero of a projection, and padding of an image, for which the network's input is nearly zero
+PAPER = 255  # background of mosaics and sheets
+EMPTY = 235  # empty cells of a mosaic
 INK = (40, 40, 40)
 
 Picture = np.ndarray
 
 
 def cut(picture: Picture, window: Window | None) -> Picture:
-    """The window (top, left, bottom, right) of a picture, grey where it leaves it; all of it for None."""
+    """Crop a picture to (top, left, bottom, right), grey outside of it; None is the whole picture."""
     if window is None:
         return picture
     top, left, bottom, right = window
@@ -32,9 +32,9 @@ def cut(picture: Picture, window: Window | None) -> Picture:
 
 
 def draw_projection(projection: np.ndarray) -> tuple[Picture, float]:
-    """A projection float32 [3, H, W] as a picture, and its scale.
+    """Draw a projection float32 [3, H, W]; return the picture and its scale.
 
-    Zero is mid-grey, the largest |value|, which is the scale, is 127 steps from it.
+    The scale is the largest absolute value. Zero is drawn as 128, the scale as 128 + 127.
     """
     scale = float(np.abs(projection).max())
     steps = projection.transpose(1, 2, 0) * (127.0 / scale if scale else 0.0)
@@ -42,12 +42,12 @@ def draw_projection(projection: np.ndarray) -> tuple[Picture, float]:
 
 
 def png(picture: Picture) -> bytes:
-    """The picture as a PNG file."""
+    """Encode a picture as a PNG file."""
     return _encoded(picture, "PNG", compress_level=4)
 
 
 def jpeg(picture: Picture) -> bytes:
-    """The picture as a JPEG file, for large sheets."""
+    """Encode a picture as a JPEG file, for large sheets."""
     return _encoded(picture, "JPEG", quality=90, subsampling=0)
 
 
@@ -58,26 +58,28 @@ def _encoded(picture: Picture, kind: str, **options: int) -> bytes:
 
 
 def mosaic(pictures: Sequence[Picture], columns: int, cell: int, gap: int = 2) -> Picture:
-    """Pictures row by row in square cells of ``cell`` pixels, each scaled to fill its cell."""
+    """Arrange pictures row by row in square cells of ``cell`` pixels, to which they are resized."""
     rows = -(-len(pictures) // columns)
     result = np.full((rows * (cell + gap) - gap, columns * (cell + gap) - gap, 3), PAPER, np.uint8)
-    for place, picture in enumerate(pictures):
-        top, left = (place // columns) * (cell + gap), (place % columns) * (cell + gap)
+    for index, picture in enumerate(pictures):
+        top, left = (index // columns) * (cell + gap), (index % columns) * (cell + gap)
         result[top : top + cell, left : left + cell] = resized(picture, cell)
     return result
 
 
 def resized(picture: Picture, size: int) -> Picture:
-    """A square picture of ``size`` pixels: whole pixels where it grows much, smooth where it shrinks."""
+    """Resize a picture to ``size`` x ``size``: nearest neighbour from a magnification of 3 on, else Lanczos."""
     if picture.shape[:2] == (size, size):
         return picture
-    how = Image.Resampling.NEAREST if picture.shape[0] * 3 <= size else Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(picture).resize((size, size), how))
+    resampling = Image.Resampling.NEAREST if picture.shape[0] * 3 <= size else Image.Resampling.LANCZOS
+    return np.asarray(Image.fromarray(picture).resize((size, size), resampling))
 
 
 def shrunk_projections(picture: Picture, size: int) -> Picture:
-    """A mosaic of projections made small: of each block of pixels the one furthest from grey. Averaging would let
-    the fine lines of a projection, dark beside light, cancel each other."""
+    """Shrink a mosaic of projections: each block of pixels becomes its pixel furthest from grey.
+
+    With averaging, the adjacent dark and light lines of a projection would cancel out.
+    """
     factor = picture.shape[0] // size
     if factor < 2:
         return resized(picture, size)
@@ -89,12 +91,12 @@ def shrunk_projections(picture: Picture, size: int) -> Picture:
 
 
 def empty(size: int) -> Picture:
-    """What stands where a unit has fewer images than the mosaic has places."""
+    """Return a picture for the empty cells of a mosaic, when a unit has fewer images."""
     return np.full((size, size, 3), EMPTY, np.uint8)
 
 
 def mosaic_cell(field: int) -> int:
-    """Side of a mosaic's cell for a receptive field of so many pixels: small fields are magnified."""
+    """Return the side of a mosaic's cell for a receptive field of ``field`` pixels; small fields are magnified."""
     if field >= 96:
         return min(field, 160)
     return field * max(1, 96 // field)
@@ -103,13 +105,19 @@ def mosaic_cell(field: int) -> int:
 def contact_sheet(
     units: Sequence[tuple[int, Picture | None, Picture]], title: str, columns: int, block: int = 132
 ) -> Picture:
-    """A layer's units like the paper's Fig. 2: for each the mosaic of its projections and, to the right of
-    it, that of the image patches, with the unit's number above.
+    """Draw a layer's units on one sheet, like the paper's Fig. 2.
+
+    Each unit has its index above, the mosaic of its projections on the left, and that of its image patches on the
+    right.
 
     Parameters
     ----------
     units
-        (unit, projections, patches): the mosaics; projections are None for all units or for none.
+        (unit, mosaic of projections, mosaic of patches); projections are None for all units or for none.
+    title
+        heading of the sheet.
+    columns
+        largest number of units in a row.
     block
         side of a mosaic on the sheet, in pixels.
     """
@@ -126,9 +134,9 @@ def contact_sheet(
     sheet = Image.new("RGB", (max(width, title_width + 2 * margin), height), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(sheet)
     draw.text((margin, 14), title, INK, title_font)
-    for place, (unit, projections, patches) in enumerate(units):
-        left = margin + (place % columns) * (cell_width + 2 * gap)
-        top = heading + (place // columns) * (cell_height + gap)
+    for index, (unit, projections, patches) in enumerate(units):
+        left = margin + (index % columns) * (cell_width + 2 * gap)
+        top = heading + (index // columns) * (cell_height + gap)
         draw.text((left, top), f"unit {unit}", INK, font)
         if projections is not None:
             sheet.paste(Image.fromarray(shrunk_projections(projections, block)), (left, top + label))

@@ -1,4 +1,4 @@
-"""Figures of units: a unit's strongest images, and one projection beside its image."""
+"""Figures of units: a unit's top images, and a single projection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unitscope.drawing.occlusion import fitted
 from unitscope.drawing.pictures import Picture
 from unitscope.geometry.receptive_fields import Window
 
-PANEL, BETWEEN, TITLE, SMALL = 1.05, 0.35, 11.0, 7.5  # of a figure: inches, inches, points, points
+PANEL, BETWEEN, TITLE, SMALL = 1.05, 0.35, 11.0, 7.5  # inches, inches, points, points
 
 
 def unit_figure(
@@ -23,8 +23,11 @@ def unit_figure(
     activations: Sequence[float],
     names: Sequence[str],
 ) -> NotebookFigure:
-    """A unit's projections on the left, each under its activation, and the image patches on the right, each under
-    the name of its class or file; without projections the patches are under both."""
+    """Draw a unit's projections on the left and its image patches on the right.
+
+    Above each projection is its activation, above each patch the name of its class or file; without projections,
+    both are above the patches.
+    """
     numbers = [f"{activation:.3g}" for activation in activations]
     blocks = [(patches, [f"{number} {name}" for number, name in zip(numbers, names, strict=True)])]
     if projections is not None:
@@ -46,19 +49,19 @@ def unit_figure(
 def projection_figure(
     title: str, image: Picture, patch: Picture, projection: Picture, window: Window | None, where: str
 ) -> NotebookFigure:
-    """An image with the unit's receptive field, the part of it that the unit sees, and the projection."""
+    """Draw an image with the outline of a unit's receptive field, the patch inside, and the projection."""
     figure = NotebookFigure(figsize=(9, 3.4), layout="constrained")
     figure.suptitle(fitted(title, TITLE, 72 * 9), fontsize=TITLE, parse_math=False)
-    whole, part, back = figure.subplots(1, 3)
-    _show(whole, image, fitted(where, 9, 72 * 2.8), 9)
+    image_axes, patch_axes, projection_axes = figure.subplots(1, 3)
+    _show(image_axes, image, fitted(where, 9, 72 * 2.8), 9)
     if window is not None:
         top, left, bottom, right = window
         outline = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor="#ff2d2d")
-        whole.add_patch(outline)
-        whole.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
-    _show(part, patch, "what the unit sees", 9)
-    _show(back, projection, "projection", 9)
-    for axes in (whole, part, back):
+        image_axes.add_patch(outline)
+        image_axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+    _show(patch_axes, patch, "receptive field", 9)
+    _show(projection_axes, projection, "projection", 9)
+    for axes in (image_axes, patch_axes, projection_axes):
         axes.set_axis_off()
     return figure
 

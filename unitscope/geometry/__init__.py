@@ -1,1 +1,1 @@
-"""Receptive fields, and networks as chains of modules."""
+"""Receptive fields, chains of modules, and windows of feature maps."""

@@ -1,8 +1,8 @@
-"""A network as a chain of modules, and windows of its maps.
+"""Networks as chains of modules, and windows of their feature maps.
 
-What a unit sees, and what its projection reaches, is a window of each map before it. Along a chain all units of a
-layer have windows of one size, so that windows of any units and images can be put together in a batch. Where a
-window leaves its map, it holds what the next module's padding would put there.
+A unit depends on a window of each earlier map, and its projection is confined to these windows. In a chain, the
+windows of all units of a layer have the same size, so that windows of different units and images can be batched.
+Where a window exceeds its map, it contains the padding values of the next module.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from torch import fx, nn
 
 from unitscope.geometry.dependence import Pair, uses_statistics_of_batch
 
-# In evaluation they give what they get.
+# Modules that return their input in evaluation mode.
 SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, *SAME)
-IN_PLACE = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul"}  # of ``operator``
+# Functions of ``operator`` that modify their first argument.
+IN_PLACE = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """A module of a chain, and the map it reads: [channels, ``height``, ``width``]."""
+    """A module of a chain, with the shape of its input: [``channels``, ``height``, ``width``]."""
 
     path: str
     module: nn.Module
@@ -42,11 +43,11 @@ class Step:
 
     @property
     def outside(self) -> float:
-        """What its padding consists of."""
+        """The module's padding value."""
         return float("-inf") if isinstance(self.module, nn.MaxPool2d) else 0.0
 
     def seen(self, window: Pair) -> Pair:
-        """Size of the window that a window of its output sees."""
+        """Return the size of the input window on which an output window of this size depends."""
         return tuple(
             (length - 1) * stride + (kernel - 1) * dilation + 1
             for length, kernel, stride, dilation in zip(
@@ -55,15 +56,18 @@ class Step:
         )  # type: ignore[return-value]
 
     def starts(self, starts: torch.Tensor) -> torch.Tensor:
-        """Where these windows begin, int64 [N, 2]: row and column, negative in the padding."""
+        """Return the first rows and columns of input windows, int64 [N, 2], for those of output windows.
+
+        They are negative in the padding.
+        """
         return starts * starts.new_tensor(self.stride) - starts.new_tensor(self.padding)
 
 
 def chain(model: nn.Module, layer: str, image_size: Pair) -> list[Step] | None:
-    """The modules from the pixels to a layer, which is the last; None if they are no chain.
+    """Return the modules from the input up to and including ``layer``; None if they are not a chain.
 
-    In a chain each module reads what the one before it made, and nothing but that; all are convolutions, poolings,
-    batch or contrast normalisations, ReLUs or dropouts, as modules, not functions.
+    In a chain, each module reads the output of the previous one only, and all are convolutions, poolings, batch or
+    contrast normalisations, ReLUs or dropouts, called as modules, not as functions.
     """
     modules = _modules_before(model, layer)
     if modules is None:
@@ -81,10 +85,10 @@ def chain(model: nn.Module, layer: str, image_size: Pair) -> list[Step] | None:
 
 
 def _modules_before(model: nn.Module, layer: str) -> list[tuple[str, nn.Module]] | None:
-    """The modules from the pixels to ``layer``, in order; None if the graph isn't a chain up to there."""
+    """Return the modules from the input to ``layer``, in order; None if the graph up to there is not a chain."""
     try:
         nodes = list(fx.symbolic_trace(model).graph.nodes)
-    except Exception:  # whatever a foreign network's code raises
+    except Exception:  # user code can raise anything
         return None
     calls = [node for node in nodes if node.target == layer]
     if len(calls) != 1:
@@ -96,13 +100,13 @@ def _modules_before(model: nn.Module, layer: str) -> list[tuple[str, nn.Module]]
         modules.append((str(node.target), model.get_submodule(str(node.target))))
         before = node.all_input_nodes[0]
         if any(user is not node and overwrites(model, user) for user in before.users):
-            return None  # what is read may not be what was made
+            return None  # the module may read a modified map
         node = before
     return modules[::-1]
 
 
 def overwrites(model: nn.Module, node: fx.Node) -> bool:
-    """Whether a node of the traced ``model`` changes its input in place."""
+    """Whether a node of the traced ``model`` modifies its input in place."""
     if node.op == "call_module":
         return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
@@ -111,7 +115,7 @@ def overwrites(model: nn.Module, node: fx.Node) -> bool:
 
 
 def step_of(path: str, module: nn.Module, shape: Sequence[int]) -> Step | None:
-    """The module as a step; None if it can't be one."""
+    """Return ``module``, whose input has this shape [N, C, H, W], as a step; None if its kind isn't supported."""
     _, channels, height, width = shape
     if uses_statistics_of_batch(module):
         return None
@@ -122,7 +126,7 @@ def step_of(path: str, module: nn.Module, shape: Sequence[int]) -> Step | None:
     elif isinstance(module, nn.MaxPool2d):
         usable = not module.return_indices
     elif isinstance(module, nn.AvgPool2d):
-        # Otherwise what it divides by depends on the place.
+        # Otherwise the divisor depends on the position.
         padded = module.count_include_pad or not any(_pair(module.padding))
         usable = padded and not module.ceil_mode and module.divisor_override is None
     else:
@@ -138,7 +142,7 @@ def _pair(value: int | Pair) -> Pair:
 
 
 def window_sizes(steps: Sequence[Step]) -> list[Pair]:
-    """For one unit of the last step's output: the window of each step's input, and at the end its own, (1, 1)."""
+    """Return the sizes of the windows on which one output position depends: of each step's input, then (1, 1)."""
     sizes: list[Pair] = [(1, 1)]
     for step in reversed(steps):
         sizes.append(step.seen(sizes[-1]))
@@ -146,7 +150,10 @@ def window_sizes(steps: Sequence[Step]) -> list[Pair]:
 
 
 def window_starts(steps: Sequence[Step], places: torch.Tensor) -> list[torch.Tensor]:
-    """Where the windows of units at ``places``, int64 [N, 2], begin in each step's input; the last are these."""
+    """Return the first rows and columns, int64 [N, 2], of the windows of each step's input.
+
+    ``places``, int64 [N, 2], are output positions of the last step (row, column); they are the last entry.
+    """
     starts = [places]
     for step in reversed(steps):
         starts.append(step.starts(starts[-1]))
@@ -156,8 +163,11 @@ def window_starts(steps: Sequence[Step], places: torch.Tensor) -> list[torch.Ten
 def inside(
     starts: torch.Tensor, window: Pair, size: Pair, device: torch.device | None = None
 ) -> torch.Tensor | None:
-    """bool [N, 1, rows, columns], on ``device``: which places of the windows lie in a map of this size; None if
-    all do. With ``starts`` on the CPU that is known without waiting for the device."""
+    """Return which positions of windows lie inside a map of this size: bool [N, 1, rows, columns] on ``device``.
+
+    The result is None if all do. Pass ``starts`` on the CPU, so that this is known without a device
+    synchronisation.
+    """
     (top, left), (bottom, right) = starts.amin(0).tolist(), starts.amax(0).tolist()
     if min(top, left) >= 0 and bottom + window[0] <= size[0] and right + window[1] <= size[1]:
         return None
@@ -170,21 +180,24 @@ def inside(
 def gather(
     maps: torch.Tensor, images: torch.Tensor, starts: torch.Tensor, window: Pair, outside: float | int = 0
 ) -> torch.Tensor:
-    """Windows of maps, channels last in memory.
+    """Copy windows of one size out of maps.
 
     Parameters
     ----------
     maps
         [M, channels, rows, columns].
-    images, starts
-        int64 [N] and [N, 2]: from which map, and where the window begins. ``images`` are on the device of the
-        maps, ``starts`` better on the CPU: see ``inside``.
+    images
+        int64 [N], on the device of ``maps``: index of each window's map.
+    starts
+        int64 [N, 2], preferably on the CPU (see ``inside``): first row and column of each window.
+    window
+        size of the windows.
     outside
-        what the windows hold where they leave the map.
+        value of positions outside of the map.
 
     Returns
     -------
-    [N, channels, *window]
+    [N, channels, *window], in channels-last memory format.
     """
     _, channels, height, width = maps.shape
     within = inside(starts, window, (height, width), maps.device)
@@ -193,23 +206,26 @@ def gather(
     places = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
     places += images[:, None, None] * (height * width)
     flat = maps.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy if the maps are channels last
-    found = flat.index_select(0, places.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
-    return found if within is None else found.masked_fill_(~within, outside)
+    windows = flat.index_select(0, places.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
+    return windows if within is None else windows.masked_fill_(~within, outside)
 
 
 def overlay(windows: torch.Tensor, changed: torch.Tensor, offsets: torch.Tensor) -> None:
-    """Put ``changed`` [N, channels, h, w] into ``windows`` [N, channels, H, W], channels last, at ``offsets``,
-    int64 [N, 2] beside the device. What sticks out is left out."""
+    """Write ``changed`` [N, channels, h, w] into ``windows`` [N, channels, H, W] at ``offsets``, in place.
+
+    ``windows`` must be in channels-last memory format; ``offsets``, int64 [N, 2], are on the CPU. Parts of
+    ``changed`` that lie outside of the window are ignored.
+    """
     count, channels, height, width = windows.shape
     device, size = changed.device, (changed.shape[2], changed.shape[3])
-    fits = inside(offsets, size, (height, width))  # beside the device, where nothing has to wait for the answer
+    fits = inside(offsets, size, (height, width))  # on the CPU, to avoid a device synchronisation
     offsets = offsets.to(device, non_blocking=True)
     rows, cols = (offsets[:, axis, None] + torch.arange(size[axis], device=device) for axis in (0, 1))
     places = rows[:, :, None] * width + cols[:, None, :]
     places = (places + torch.arange(count, device=device)[:, None, None] * (height * width)).flatten()
     pixels = changed.permute(0, 2, 3, 1).reshape(-1, channels)
     if fits is not None:
-        kept = fits.flatten().nonzero().flatten().to(device, non_blocking=True)
-        places, pixels = places[kept], pixels[kept]
-    # No place occurs twice, so that the order in which a GPU writes them makes no difference.
+        within = fits.flatten().nonzero().flatten().to(device, non_blocking=True)
+        places, pixels = places[within], pixels[within]
+    # No index occurs twice, so that the result doesn't depend on the order in which a GPU writes.
     windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, places, pixels)

@@ -1,8 +1,8 @@
-"""The places of a map that an operation reads for one place of its output.
+"""Positions of a map on which one position of an operation's output depends.
 
-Only the operations listed here are local: each reads the same place, or a square around it. Any other operation
-may read the whole map, whatever the size of its output: softmax over places, shifts, normalisation by statistics
-of the map, interpolation, attention.
+Only the operations listed here are local: they read the same position, or a square around it. Any other operation
+may depend on the whole map, whatever the size of its output: softmax over positions, shifts, normalisation by
+statistics of the map, interpolation, attention.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-Pair = tuple[int, int]  # of rows and columns
+Pair = tuple[int, int]  # (rows, columns)
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """The square that an output at (i, j) reads, the same in rows and columns: from ``i * stride - padding`` on,
-    ``kernel`` places that are ``dilation`` apart."""
+    """Square of input positions on which an output at (i, j) depends.
+
+    It has ``kernel`` rows from ``i * stride - padding`` on, ``dilation`` apart, and likewise columns.
+    """
 
     kernel: int = 1
     stride: int = 1
@@ -58,21 +60,21 @@ OPERATORS = (
     *("iadd", "ifloordiv", "imod", "imul", "ipow", "isub", "itruediv"),
     *("eq", "ge", "gt", "le", "lt", "ne"),
 )
-# They mix the entries along one dimension; local where that is the channels'. With the number of the argument that
-# names it (0 is the map), and what stands for it where it is left out.
+# Functions along one dimension, which are local if that is the channels'. Values: index of the argument that names
+# the dimension (the map is argument 0), and its default.
 ALONG_DIMENSION: Mapping[str, tuple[int, int | None]] = {
-    **dict.fromkeys(("softmax", "softmin", "log_softmax"), (1, 1)),  # of maps, by default
+    **dict.fromkeys(("softmax", "softmin", "log_softmax"), (1, 1)),  # default for 4-dimensional tensors
     **dict.fromkeys(("mean", "sum", "amax", "amin"), (1, None)),
     **dict.fromkeys(("cat", "concat", "concatenate"), (1, 0)),
     "normalize": (2, 1),
     "glu": (1, -1),
 }
-CHANNELS = (1, -3)  # the dimension of the channels, of 4
-FOREIGN = {"torchvision.ops.stochastic_depth.stochastic_depth"}  # elementwise; not imported for its name's sake
+CHANNELS = (1, -3)  # the channel dimension of a 4-dimensional tensor
+FOREIGN = {"torchvision.ops.stochastic_depth.stochastic_depth"}  # elementwise; by name, to avoid the import
 
 
-def _functions(names: Iterable[str], *places: Any) -> set[Any]:
-    return {getattr(place, name) for place in places for name in names if hasattr(place, name)}
+def _functions(names: Iterable[str], *namespaces: Any) -> set[Any]:
+    return {getattr(space, name) for space in namespaces for name in names if hasattr(space, name)}
 
 
 _ELEMENTWISE = _functions([*ELEMENTWISE, *(f"{name}_" for name in ELEMENTWISE)], torch, F)
@@ -83,12 +85,14 @@ _MAX_POOLS = _functions(("max_pool2d",), torch, F)
 
 
 def of_module(module: nn.Module, before: torch.Size, after: torch.Size) -> Neighbourhood | None:
-    """What a module of torch, in evaluation mode, reads of its only input; None if that may be all of it.
+    """Return the input positions on which an output of a torch module depends; None if they may be all.
 
     Parameters
     ----------
+    module
+        module in evaluation mode, with one input.
     before, after
-        shapes of its input and of its output.
+        shapes of its input and output.
     """
     if len(before) != 4 or len(after) != 4:
         return None
@@ -114,23 +118,23 @@ def of_module(module: nn.Module, before: torch.Size, after: torch.Size) -> Neigh
 
 
 def uses_statistics_of_batch(module: nn.Module) -> bool:
-    """Whether a batch normalisation has no running statistics: a place then depends on all images of a batch."""
+    """Whether a module is a batch normalisation without running statistics, which mixes all images of a batch."""
     return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
 
 
 def of_call(
     target: Callable[..., Any] | str, args: Sequence[Any], kwargs: Mapping[str, Any], after: torch.Size
 ) -> Neighbourhood | None:
-    """What a call of a function, or of a tensor's method, reads of its map or maps; None if that may be all.
+    """Return the input positions on which an output of a function or method depends; None if they may be all.
 
     Parameters
     ----------
     target
-        the function, or the name of the method.
+        the function, or the name of a tensor's method.
     args, kwargs
-        what it is called with: tensors and numbers.
+        arguments of the call: tensors and numbers.
     after
-        shape of what it makes.
+        shape of the output.
     """
     if len(after) != 4:
         return None
@@ -176,7 +180,7 @@ class _Arguments:
     kwargs: Mapping[str, Any]
 
     def get(self, number: int, name: str, default: Any = None) -> Any:
-        """The argument with this number, or this name."""
+        """Return the argument with this index or name."""
         return self.args[number] if number < len(self.args) else self.kwargs.get(name, default)
 
 
@@ -185,19 +189,19 @@ def _full_name(function: Callable[..., Any]) -> str:
 
 
 def _dimension(value: Any) -> Any:
-    """A dimension, also as the only one of a list."""
+    """Return a dimension that is given as a number or as a list of one."""
     return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
 
 
 def _keeps_places(index: Any) -> bool:
-    """Whether ``map[index]`` has the rows and columns of the map [N, C, H, W]: whether it cuts channels alone."""
+    """Whether ``map[index]`` keeps the rows and columns of a map [N, C, H, W]."""
     entries = index if isinstance(index, tuple) else (index,)
     slices = all(isinstance(entry, slice) for entry in entries)
     return slices and all(entry == slice(None) for entry in entries[2:])
 
 
 def _square(kernel: Any, stride: Any, padding: Any, dilation: Any, mode: str = "zeros") -> Neighbourhood | None:
-    """A convolution or pooling; None if rows and columns differ, or its padding repeats places from elsewhere."""
+    """Describe a convolution or pooling; None if rows and columns differ, or padding copies distant positions."""
     kernel, stride, dilation = _number(kernel), _number(stride), _number(dilation)
     if kernel is None or stride is None or dilation is None:
         return None
@@ -208,13 +212,13 @@ def _square(kernel: Any, stride: Any, padding: Any, dilation: Any, mode: str = "
         padded = _number(padding)
     if padded is None:
         return None
-    # A reflected or repeated border lies inside the square that reads it unless the padding is large.
+    # With small padding, a reflected or replicated border lies inside the square.
     inside = mode in ("reflect", "replicate") and 2 * padded <= reach
     return Neighbourhood(kernel, stride, padded, dilation) if mode == "zeros" or not padded or inside else None
 
 
 def _adaptive(before: torch.Size, after: torch.Size) -> Neighbourhood | None:
-    """An adaptive pooling; None if its windows don't all have one size and one distance."""
+    """Describe an adaptive pooling; None unless its windows have one size and one stride."""
     if before[2:] == after[2:]:
         return SAME_PLACE
     (rows, columns), (pooled_rows, pooled_columns) = before[2:], after[2:]
@@ -224,15 +228,15 @@ def _adaptive(before: torch.Size, after: torch.Size) -> Neighbourhood | None:
 
 
 def _padded(padding: Any) -> Neighbourhood | None:
-    """A constant border, negative to cut one off: left, right, top, bottom; None if left and top differ."""
+    """Describe padding with a constant (negative: cropping); None if left and top differ."""
     if isinstance(padding, int):
         return Neighbourhood(padding=padding)
-    borders = [*padding, 0, 0]  # of the columns alone
+    borders = [*padding, 0, 0]  # for padding of columns only
     return Neighbourhood(padding=borders[0]) if len(padding) in (2, 4) and borders[0] == borders[2] else None
 
 
 def _number(value: Any) -> int | None:
-    """The number that stands for rows and columns alike; None where they differ."""
+    """Return the value for both rows and columns; None if they differ."""
     if isinstance(value, (tuple, list)):
         return int(value[0]) if len(set(value)) == 1 else None
     return value if isinstance(value, int) else None

@@ -1,7 +1,8 @@
-"""Shapes and receptive fields of a network's layers, worked out without computing anything.
+"""Shapes and receptive fields of a network's layers, without running the network.
 
-The network is traced by ``torch.fx`` and run on the meta device; beside each tensor goes the geometry of its
-units, after Araujo et al., *Computing receptive fields of convolutional neural networks* (Distill 2019).
+The network is traced with ``torch.fx`` and interpreted on the meta device, together with the geometry of each
+map's receptive fields (Araujo et al., *Computing receptive fields of convolutional neural networks*, Distill
+2019).
 """
 
 from __future__ import annotations
@@ -20,20 +21,26 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the units of a map look: unit (i, j) sees the pixels from ``start + i * stride`` on, ``size`` of
-    them, in rows and likewise in columns. ``start`` is negative where the field reaches into the padding."""
+    """Receptive fields of a map's positions, in pixels.
+
+    The receptive field of position (i, j) covers ``size`` rows from ``start + i * stride`` on, and ``size``
+    columns from ``start + j * stride`` on. ``start`` is negative where it extends into the padding.
+    """
 
     size: int
     stride: int
     start: int
 
     def window(self, row: int, col: int) -> Window:
-        """(top, left, bottom, right) of the unit's receptive field, exclusive, not cut to the image."""
+        """Return the receptive field of a position as (top, left, bottom, right); bottom and right are exclusive.
+
+        It is not clipped to the image.
+        """
         top, left = self.start + row * self.stride, self.start + col * self.stride
         return top, left, top + self.size, left + self.size
 
     def through(self, kernel: int, stride: int, padding: int, dilation: int = 1) -> Geometry:
-        """The geometry behind a convolution or pooling."""
+        """Return the geometry of the output of a convolution or pooling."""
         return Geometry(
             size=self.size + (kernel - 1) * dilation * self.stride,
             stride=self.stride * stride,
@@ -41,7 +48,7 @@ class Geometry:
         )
 
     def joined(self, other: Geometry) -> Geometry | None:
-        """The geometry of a sum or concatenation of two maps."""
+        """Return the geometry of a sum or concatenation of two maps; None if their strides differ."""
         if self.stride != other.stride:
             return None
         start = min(self.start, other.start)
@@ -53,7 +60,7 @@ PIXELS = Geometry(1, 1, 0)
 
 @dataclass(frozen=True)
 class TracedLayer:
-    """A module of the network that ran, in order. ``geometry`` is None where it is the whole image, or unknown."""
+    """A module that the network runs. ``geometry`` is None if it depends on the whole image, or is unknown."""
 
     path: str
     module: nn.Module
@@ -63,35 +70,36 @@ class TracedLayer:
 
 @dataclass(frozen=True)
 class Trace:
-    """``chain``: every tensor is used by the next layer only."""
+    """Layers in execution order. ``chain`` is true if each tensor is read by one operation at most."""
 
     layers: list[TracedLayer]
     chain: bool
 
 
 def trace(model: nn.Module, image_size: int) -> Trace:
-    """Layers, shapes and receptive fields of ``model`` for square images.
+    """Trace a copy of ``model`` for images float32 [1, 3, image_size, image_size].
 
     Raises
     ------
     ValueError
-        the network can't be traced, or the image is too small for it.
+        ``torch.fx`` can't trace the network, or it can't process images of this size.
     """
     model = copy.deepcopy(model).to("meta").eval()
     try:
         graph = fx.symbolic_trace(model)
         tracer = _Tracer(graph)
         tracer.run(torch.empty(1, 3, image_size, image_size, device="meta"))
-    except Exception as error:  # whatever a foreign network's code raises
+    except Exception as error:  # user code can raise anything
         raise ValueError(str(error).splitlines()[0]) from error
     chain = all(len(node.users) <= 1 for node in graph.graph.nodes)
     return Trace(tracer.layers, chain)
 
 
 class _Tracer(fx.Interpreter):
-    """Runs the graph on the meta device and follows the geometry beside it.
+    """Interpreter of a graph on the meta device, which computes the geometry of each node's output.
 
-    ``geometry`` has what depends on the image; parameters, and numbers that follow from shapes, aren't in it.
+    ``geometry`` contains the nodes whose output depends on the image, not parameters, nor numbers computed from
+    shapes.
     """
 
     def __init__(self, graph: fx.GraphModule) -> None:
@@ -107,8 +115,8 @@ class _Tracer(fx.Interpreter):
             if isinstance(output, torch.Tensor):
                 self.geometry[n] = PIXELS
         elif read:
-            after = self._behind(n, read, output)
-            self._note_writes(after)
+            after = self._output_geometry(n, read, output)
+            self._update_modified(after)
             if _holds_tensors(output):
                 self.geometry[n] = after
         if n.op == "call_module":
@@ -119,8 +127,8 @@ class _Tracer(fx.Interpreter):
             self.versions[n] = output._version
         return output
 
-    def _behind(self, node: fx.Node, read: list[fx.Node], output: Any) -> Geometry | None:
-        """The geometry of what a node makes of the maps that it reads; None if it is unknown, or the image."""
+    def _output_geometry(self, node: fx.Node, read: list[fx.Node], output: Any) -> Geometry | None:
+        """Return the geometry of a node's output; None if it is the whole image or unknown."""
         args, kwargs = self.fetch_args_kwargs_from_env(node)
         output = _main(output)
         if not isinstance(output, torch.Tensor):
@@ -133,11 +141,11 @@ class _Tracer(fx.Interpreter):
             local = of_call(node.target, args, kwargs, output.shape)
         if local is None:
             return None
-        if local != SAME_PLACE:  # one map, and what is done to it is given by parameters
+        if local != SAME_PLACE:  # a window of one map; the other inputs are parameters
             before = self.geometry[read[0]] if len(read) == 1 else None
             return before.through(local.kernel, local.stride, local.padding, local.dilation) if before else None
         if any(self._size(source) != output.shape[2:] for source in read):
-            return None  # not maps, or broadcast
+            return None  # not maps, or broadcast maps
         joined = self.geometry[read[0]]
         for source in read[1:]:
             other = self.geometry[source]
@@ -145,12 +153,12 @@ class _Tracer(fx.Interpreter):
         return joined
 
     def _size(self, node: fx.Node) -> torch.Size | None:
-        """Rows and columns of a node's map; None if it made none."""
+        """Return rows and columns of a node's map; None if its output is no map."""
         value = self.env[node]
         return value.shape[2:] if isinstance(value, torch.Tensor) and value.dim() == 4 else None
 
-    def _note_writes(self, after: Geometry | None) -> None:
-        """A tensor that the node just run has written to, under whatever name, depends on what the node read."""
+    def _update_modified(self, after: Geometry | None) -> None:
+        """Update the geometry of tensors that the last node modified in place, also through an alias or a view."""
         for node, value in self.env.items():
             if isinstance(value, torch.Tensor) and value._version != self.versions[node]:
                 self.versions[node] = value._version
@@ -158,12 +166,12 @@ class _Tracer(fx.Interpreter):
 
 
 def _main(output: Any) -> Any:
-    """A module's output; the first of several: attention gives its weights too."""
+    """Return a module's output, or the first of several: attention returns its weights, too."""
     return output[0] if isinstance(output, tuple) and output else output
 
 
 def _holds_tensors(output: Any) -> bool:
-    """Whether it depends on values: shapes and numbers that follow from them don't."""
+    """Whether an output contains tensors: shapes, and numbers computed from them, don't depend on the image."""
     if isinstance(output, (tuple, list)) and not isinstance(output, torch.Size):
         return any(_holds_tensors(value) for value in output)
     return not isinstance(output, (int, float, str, torch.Size, torch.dtype, torch.device, type(None)))

@@ -1,1 +1,1 @@
-"""Image files and files of decoded pixels. Nothing here needs torch."""
+"""Image files, and files of decoded pixels. Torch is not imported."""

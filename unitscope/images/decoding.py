@@ -1,4 +1,7 @@
-"""Image files that may be hostile or odd: decoded the same way when they are registered and when they are used."""
+"""Decoding of image files, which may be hostile or damaged.
+
+Registration of a data set and computation use the same functions, so that both accept the same files.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import (  # the plugins make themselves known to ``Image.OPEN``
+from PIL import (  # importing a plugin registers it in ``Image.OPEN``
     BmpImagePlugin,  # noqa: F401
     GifImagePlugin,  # noqa: F401
     Image,
@@ -23,12 +26,12 @@ from unitscope.images.odd_images import size_of_gif, why_not_decode, why_not_ope
 
 LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, above which it only warns
 LARGEST_FILE = 256 * 2**20  # bytes
-# Not all that Pillow knows: an EPS file would be handed to Ghostscript, and the rare readers are little tried.
+# A part of Pillow's formats: EPS files would be run by Ghostscript, and readers of rare formats are little tested.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
 
 
 class BrokenImage(Exception):
-    """An image that can't be used: ``reason`` is a short code, ``detail`` what was seen."""
+    """An image file can't be used: ``reason`` is the category, ``detail`` describes the problem."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -36,34 +39,36 @@ class BrokenImage(Exception):
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a regular file.
+    """Read a regular file.
 
     Raises
     ------
     BrokenImage
-        there is none, or it is too large.
+        the file is missing, not a regular file, not readable, or larger than ``LARGEST_FILE``.
     """
     try:
-        if not path.is_file():  # a pipe or a device could hold the reader up for ever
+        if not path.is_file():  # reading a pipe or a device could block for ever
             raise BrokenImage("missing file", path.name)
         if (size := path.stat().st_size) > LARGEST_FILE:
             raise BrokenImage("file too large", f"{size} bytes")
-        return path.read_bytes() if size else b""  # those of /proc have none, and some never end
+        # Files of /proc have size 0, and reading some of them never ends.
+        return path.read_bytes() if size else b""
     except OSError as error:
         raise BrokenImage("missing file", error.strerror or str(error)) from error
 
 
 def decode(content: bytes) -> Image.Image:
-    """The first picture of an image file, whole, as RGB; 16 bits are brought to 8.
+    """Decode the first frame of an image file as RGB; 16-bit pixels are scaled to 8 bits.
 
     Raises
     ------
     BrokenImage
+        the file is damaged, of an unsupported format, too large, or has pixels of an unknown range.
     """
     try:
         if reason := why_not_open(content):
             raise BrokenImage("broken image", reason)
-        _refuse_too_large(size_of_gif(content) or (0, 0))  # Pillow would warn while it opens it
+        _refuse_too_large(size_of_gif(content) or (0, 0))  # before Pillow warns of a large GIF while opening it
         with _opened(content) as image:
             _refuse_too_large(image.size)
             if reason := why_not_decode(image, content):
@@ -79,30 +84,30 @@ def decode(content: bytes) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:
         raise BrokenImage("image too large", str(error)) from error
-    except Exception as error:  # Pillow's plugins raise nearly everything on a broken file
+    except Exception as error:  # Pillow's plugins can raise anything on a damaged file
         raise BrokenImage("broken image", f"{type(error).__name__}: {error}") from error
 
 
 def _opened(content: bytes) -> ImageFile.ImageFile:
-    """Open an image of one of ``FORMATS`` as ``Image.open`` does, which would also warn of large ones.
+    """Open an image of one of ``FORMATS`` as ``Image.open`` does, but without its warnings of large images.
 
-    A warning can neither be silenced nor made an error for one thread alone, and images are decoded in many.
+    Images are decoded by many threads, and Python's warning filters can't be set for one thread alone.
 
     Raises
     ------
     BrokenImage
-        none of the formats' readers takes it.
+        no reader of ``FORMATS`` accepts the file.
     """
     for name in FORMATS:
         reader, accepts = Image.OPEN[name]
         accepted = accepts(content[:16]) if accepts else True
-        if not accepted or isinstance(accepted, str):  # a text says why this format can't be read here
+        if not accepted or isinstance(accepted, str):  # a string explains why this build can't read the format
             continue
         try:
             return reader(io.BytesIO(content), "")
-        except (SyntaxError, IndexError, TypeError, struct.error):  # not of this format after all
+        except (SyntaxError, IndexError, TypeError, struct.error):  # the prefix matched, but the format is another
             continue
-    raise BrokenImage("broken image", f"not an image of a known format ({', '.join(FORMATS)})")
+    raise BrokenImage("broken image", f"not an image of a supported format ({', '.join(FORMATS)})")
 
 
 def _refuse_too_large(size: tuple[int, int]) -> None:
@@ -116,6 +121,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     if values.min() < 0 or values.max() > 65535:
         raise BrokenImage("broken image", "pixels of more than 16 bits")
     grey = np.empty(values.shape, np.uint8)
-    for row, bytes_of_row in zip(values, grey, strict=True):  # row by row: floats of all would take gigabytes
+    # Row by row, because the whole image in float64 could take gigabytes.
+    for row, bytes_of_row in zip(values, grey, strict=True):
         bytes_of_row[:] = (row.astype(np.int64) / 257).round()
     return Image.fromarray(grey).convert("RGB")

@@ -1,4 +1,4 @@
-"""Folders of image files: which files count, and which of them validate."""
+"""Image files of a folder, and their division into training and validation images."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ VALIDATION_SHARE = 0.2
 
 
 def image_files(root: Path, folder: Path | None = None) -> list[str]:
-    """The image files in ``root``, or in a folder below it, at any depth, as paths relative to ``root``, sorted.
+    """Return the image files in ``root``, or in a folder below it, at any depth, as sorted paths relative to
+    ``root``.
 
-    Links to folders are followed, unless they lead back. What begins with a dot is left out: ``.thumbnails`` and
-    ``._dog.jpg`` show nothing.
+    Symbolic links to folders are followed, except to a folder that contains them. Names that begin with a dot are
+    skipped (``.thumbnails``, ``._dog.jpg``).
     """
     above = frozenset() if folder in (None, root) else frozenset({os.path.realpath(root)})
     return sorted(path.relative_to(root).as_posix() for path in _files(folder or root, above))
@@ -35,7 +36,9 @@ def _files(folder: Path, above: frozenset[str]) -> Iterator[Path]:
 
 
 def validates(path: str) -> bool:
-    """Whether an image is for validation where nothing else says so: one in five, chosen by a hash of its path,
-    and so the same on every machine."""
+    """Whether an image of a data set without a division is used for validation.
+
+    One image in five is, chosen by a hash of its path, so that the choice is the same on every machine.
+    """
     number = int.from_bytes(hashlib.sha256(path.encode(errors="surrogateescape")).digest()[:4])
     return number / 2**32 < VALIDATION_SHARE

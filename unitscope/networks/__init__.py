@@ -1,1 +1,1 @@
-"""Networks: built by name, initialized, filled with weights."""
+"""Networks: construction by name, initialisation, weights and descriptions."""

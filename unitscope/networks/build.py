@@ -1,4 +1,4 @@
-"""The networks: ZFNets, a small one for CIFAR-10, and every classification model of torchvision by its name."""
+"""Networks by name: ZFNet and variants, a small network for CIFAR-10, torchvision's classification models."""
 
 from __future__ import annotations
 
@@ -21,23 +21,29 @@ REMOVABLE = ZFNET_LAYERS[2:7]
 
 
 class ZFNet(nn.Module):
-    """Zeiler & Fergus 2013 in three parts, as torchvision's AlexNet: features, avgpool, classifier.
+    """Network of Zeiler & Fergus 2013, with the parts of torchvision's AlexNet: features, avgpool, classifier.
 
     Parameters
     ----------
     stem
-        the modules up to the second pooling (and normalisation).
+        modules up to the second pooling (and normalisation).
     maps
-        of the second convolution, and of the three behind it.
+        numbers of feature maps of convolutions 2 to 5.
     avgpool
-        what is done to the last maps before they are flattened.
+        module applied to the last feature maps before they are flattened.
+    classes
+        number of logits.
+    image_size
+        height and width of the input, in pixels.
+    fc
+        width of fc6 and fc7.
     without
-        layers that are left out (the paper's Table 3), each with its ReLU and dropout; the poolings stay.
+        layers to leave out (paper, Table 3), each with its ReLU and dropout; the poolings stay.
 
     Raises
     ------
     InvalidArgument
-        ``without`` names a layer that can't be left out.
+        ``without`` contains a layer that can't be left out.
     RuntimeError
         the image is too small.
     """
@@ -55,7 +61,7 @@ class ZFNet(nn.Module):
         super().__init__()
         for layer in without:
             if layer not in REMOVABLE:
-                reason = f"'{layer}' can't be left out: the layers that can are {', '.join(REMOVABLE)}."
+                reason = f"Layer '{layer}' can't be left out. Layers that can: {', '.join(REMOVABLE)}."
                 raise InvalidArgument(reason=reason)
         self.layers = [layer for layer in ZFNET_LAYERS if layer not in without]
         self.features = nn.Sequential(*stem)
@@ -75,7 +81,7 @@ class ZFNet(nn.Module):
         self.classifier.append(nn.Linear(inputs, classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images [N, 3, H, W] float32 -> logits [N, classes]."""
+        """Map images float32 [N, 3, H, W] to logits float32 [N, classes]."""
         return self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
 
 
@@ -86,7 +92,7 @@ def zfnet(
     maps: tuple[int, int, int] = (384, 256, 256),
     without: Collection[str] = (),
 ) -> ZFNet:
-    """The variant of the published replications: 64, 192, 384, 256, 256 maps, paddings, no normalisation."""
+    """Build the variant of the published replications: 64, 192, 384, 256, 256 maps, padding, no normalisation."""
     stem = [
         *_convolution(3, 64, 7, stride=2, padding=2),
         nn.MaxPool2d(3, 2),
@@ -103,9 +109,10 @@ def zfnet_paper(
     maps: tuple[int, int, int] = (384, 384, 256),
     without: Collection[str] = (),
 ) -> ZFNet:
-    """The paper's own (Fig. 3): 96, 256, 384, 384, 256 maps, contrast normalisation after the first two.
+    """Build the paper's network (Fig. 3): 96, 256, 384, 384, 256 maps, contrast normalisation after conv1 and
+    conv2.
 
-    The paper gives no paddings: these follow from its map sizes (110, 55, 26, 13, 13, 13, 13, 6). Its contrast
+    The paper does not state the padding: it follows from the map sizes (110, 55, 26, 13, 13, 13, 13, 6). Contrast
     normalisation is torch's local response normalisation with the constants of Krizhevsky et al. 2012.
     """
     stem = [
@@ -126,15 +133,15 @@ def _convolution(
 
 
 def _outputs(features: nn.Module, image_size: int) -> int:
-    """How many numbers ``features`` makes of an image; computes nothing."""
+    """Number of elements that ``features`` outputs for one image, found on the meta device."""
     pixels = torch.empty(1, 3, image_size, image_size, device="meta")
     return copy.deepcopy(features).to("meta")(pixels).numel()
 
 
 class CifarCNN(nn.Module):
-    """Six convolutions in three blocks, and three fully connected layers: the replications' for CIFAR-10.
+    """Network of the published replications for CIFAR-10: six convolutions in three blocks, three linear layers.
 
-    The blocks have 64, 128 and 256 maps; the first convolution of each is followed by batch normalisation.
+    The blocks output 64, 128 and 256 maps; the first convolution of each is followed by batch normalisation.
     """
 
     def __init__(self, classes: int, image_size: int) -> None:
@@ -156,7 +163,7 @@ class CifarCNN(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Images [N, 3, H, W] float32 -> logits [N, classes]."""
+        """Map images float32 [N, 3, H, W] to logits float32 [N, classes]."""
         return self.classifier(torch.flatten(self.features(x), 1))
 
 
@@ -175,14 +182,14 @@ OWN: dict[str, Callable[..., nn.Module]] = {**ZFNETS, "cifar-cnn": CifarCNN}
 
 
 def torchvision_models() -> ModuleType:
-    """``torchvision.models``. Importing it takes longer than torch itself: a process with a ZFNet does without."""
+    """Import ``torchvision.models`` on demand: it takes longer than importing torch; ZFNets don't need it."""
     from torchvision import models
 
     return models
 
 
 def names() -> list[str]:
-    """All networks that ``build`` knows."""
+    """Return the names of all networks that ``build`` can build."""
     models = torchvision_models()
     return [*OWN, *models.list_models(module=models)]
 
@@ -195,18 +202,26 @@ def build(
     maps: tuple[int, int, int] | None = None,
     without: Collection[str] = (),
 ) -> nn.Module:
-    """A network with initial weights, in training mode.
+    """Build a network with initial weights, in training mode.
 
     Parameters
     ----------
+    name
+        see ``names``.
+    classes
+        number of logits.
+    image_size
+        height and width of the input, in pixels.
     fc, maps, without
-        of a ZFNet: width of the fully connected layers, maps of convolutions 3 to 5, layers to leave out.
+        for ZFNets only: width of the fully connected layers, numbers of maps of convolutions 3 to 5, layers to
+        leave out.
 
     Raises
     ------
     NoSuchNetwork
+        ``name`` is not known.
     InvalidArgument
-        an option was given for a network that has no such thing, or the network can't take such images.
+        ``fc``, ``maps`` or ``without`` was given for another network, or the images are too small.
     """
     if name not in OWN and name not in names():
         close = difflib.get_close_matches(name, names(), n=3)
@@ -214,14 +229,15 @@ def build(
     given = {"fc": fc, "maps": maps, "without": without}
     options: dict[str, Any] = {option: value for option, value in given.items() if value}
     if options and name not in ZFNETS:
-        raise InvalidArgument(reason=f"{next(iter(options))} is for {', '.join(ZFNETS)}, not for {name}.")
+        option = next(iter(options))
+        raise InvalidArgument(reason=f"{name} has no option {option}. Networks that have it: {', '.join(ZFNETS)}.")
     if name in OWN:
         try:
             return OWN[name](classes, image_size, **options)
-        except RuntimeError as error:  # of a shape
+        except RuntimeError as error:  # a shape that is too small for a layer
             if is_out_of_memory(error):
                 raise
-            reason = f"{name} can't take images of {image_size} pixels: {str(error).splitlines()[0]}."
+            reason = f"{name} can't process images of {image_size} pixels: {str(error).splitlines()[0]}."
             raise InvalidArgument(reason=reason) from error
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "init_weights": True}
@@ -230,13 +246,17 @@ def build(
 
 
 def layer_names(model: nn.Module) -> dict[str, str]:
-    """Names as people say them, by module path: conv1 to convN, then fcN+1 on, in the networks of this module and
-    AlexNet. A ZFNet's layers keep theirs where one before them is left out."""
+    """Return common layer names by module path: conv1 to convN, then fcN+1 and so on.
+
+    The networks of this module and AlexNet have such names; for others the result is empty. The layers of a ZFNet
+    keep their names when earlier layers are left out.
+    """
     if not isinstance(model, (ZFNet, CifarCNN)) and not isinstance(model, torchvision_models().AlexNet):
         return {}
     weighted = [(p, m) for p, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     if isinstance(model, ZFNet):
-        said = model.layers
+        labels = model.layers
     else:
-        said = [f"{'conv' if isinstance(m, nn.Conv2d) else 'fc'}{n}" for n, (_, m) in enumerate(weighted, start=1)]
-    return {path: name for (path, _), name in zip(weighted, said, strict=True)}
+        numbered = enumerate(weighted, start=1)
+        labels = [f"{'conv' if isinstance(m, nn.Conv2d) else 'fc'}{number}" for number, (_, m) in numbered]
+    return {path: name for (path, _), name in zip(weighted, labels, strict=True)}

@@ -1,4 +1,4 @@
-"""Describe a network: layers, shapes, receptive fields, numbers of parameters."""
+"""Computation of network descriptions: layers, shapes, receptive fields, numbers of parameters."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from unitscope.networks.build import layer_names
 
 
 def describe_module(model: nn.Module, specification: NetworkSpecification) -> NetworkDescription:
-    """Describe any network; ``model`` itself is neither run nor changed.
+    """Describe any network. Copies of ``model`` are traced or run; the model itself is not changed.
 
-    Where ``torch.fx`` can't trace the network, its modules are listed as a black image meets them, and no
-    receptive fields are known.
+    If ``torch.fx`` can't trace the network, its modules are listed in the order in which a forward pass of a black
+    image runs them, and receptive fields are unknown (None).
 
     Parameters
     ----------
     model
-        images float32 [N, 3, H, W] -> any output. Its parameters may be on the meta device.
+        network that takes images float32 [N, 3, H, W]; its output may be anything. Parameters may be on the meta
+        device.
     specification
-        the name, and the size of the images.
+        name and image size of the network.
 
     Raises
     ------
     InvalidArgument
-        the network can't take images of that size.
+        the network can't process images of this size.
     """
     traced = _traced(model, specification)
     names = layer_names(model)
@@ -59,12 +60,12 @@ def describe_module(model: nn.Module, specification: NetworkSpecification) -> Ne
 
 
 def count_classes(model: nn.Module, image_size: int) -> int | None:
-    """How many classes a network tells apart: K where its output is [N, K]; None for another output.
+    """Return the number of classes of a network: K if its output is a tensor [N, K], None otherwise.
 
     Raises
     ------
     ValueError
-        the network can't take images of that size.
+        the network can't process images of ``image_size`` x ``image_size`` pixels.
     """
     _, output = _run_blank(model, image_size)
     is_logits = isinstance(output, torch.Tensor) and output.dim() == 2
@@ -78,20 +79,20 @@ def _traced(model: nn.Module, specification: NetworkSpecification) -> Trace:
         try:
             layers, _ = _run_blank(model, specification.image_size)
         except ValueError:
-            reason = f"{specification.name} can't take images of {specification.image_size} pixels: {error}."
+            reason = f"{specification.name} can't process images of {specification.image_size} pixels: {error}."
             raise InvalidArgument(reason=reason) from error
         return Trace(layers, chain=False)
 
 
 def _run_blank(model: nn.Module, image_size: int) -> tuple[list[TracedLayer], Any]:
-    """Run a black image through a copy of ``model``: the modules that have none inside, in order, and the output.
+    """Run a black image through a copy of ``model``; return its leaf modules in execution order, and the output.
 
-    On the meta device, where nothing is computed; on the model's own if its code looks at values.
+    The copy runs on the meta device, or on the model's own device if that fails (code that depends on values).
 
     Raises
     ------
     ValueError
-        it can't be run.
+        the model can't be run.
     """
     own = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     failed: Exception | None = None
@@ -100,20 +101,20 @@ def _run_blank(model: nn.Module, image_size: int) -> tuple[list[TracedLayer], An
         layers: dict[str, TracedLayer] = {}
         for path, module in copied.named_modules():
             if not any(module.children()):
-                module.register_forward_hook(_noting(path, layers))
+                module.register_forward_hook(_recording_hook(path, layers))
         try:
             with torch.inference_mode():
                 output = copied.to(device)(torch.zeros(1, 3, image_size, image_size, device=device))
             return list(layers.values()), output
-        except Exception as error:  # whatever a foreign network's code raises
+        except Exception as error:  # user code can raise anything
             failed = error
     raise ValueError((str(failed).splitlines() or [type(failed).__name__])[0]) from failed
 
 
-def _noting(path: str, layers: dict[str, TracedLayer]) -> Any:
-    def note(module: nn.Module, inputs: object, output: Any) -> None:
+def _recording_hook(path: str, layers: dict[str, TracedLayer]) -> Any:
+    def record(module: nn.Module, inputs: object, output: Any) -> None:
         main = output[0] if isinstance(output, tuple) else output
         if isinstance(main, torch.Tensor) and path not in layers:
             layers[path] = TracedLayer(path, module, tuple(main.shape[1:]), None)
 
-    return note
+    return record

@@ -1,4 +1,4 @@
-"""Initial weights other than PyTorch's own."""
+"""Weight initialisation schemes other than PyTorch's defaults."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from torch import nn
 from unitscope.vocabulary import Initialization
 
 PAPER_STD = 1e-2
-QUIET = 0.1
+QUIET = 0.1  # factor on the first layer's weights of the scheme he-quiet
 
 
 def initialise(model: nn.Module, scheme: Initialization, frozen: Container[str] = ()) -> None:
-    """Draw the weights of convolutions and fully connected layers anew, in place, from torch's generator.
+    """Initialise the weights of convolutions and linear layers in place, from torch's global generator.
 
     Parameters
     ----------
+    model
+        network to initialise.
     scheme
-        ``default`` leaves what the network's constructor drew; ``he``: He et al. 2015, for layers before a ReLU,
-        normal with variance 2 / fan-in; ``he-quiet``: the same with a first layer a tenth as large, so that after
-        a short training its filters are what was learned and not the noise that was drawn; ``paper``: normal
-        with standard deviation 1e-2 (section 3). Biases are 0.
+        ``default`` keeps the weights of the network's constructor; ``he`` is normal with variance 2 / fan-in
+        (He et al. 2015); ``he-quiet`` is the same with the first layer scaled by 0.1, so that after a short
+        training its filters show what was learned rather than initial noise; ``paper`` is normal with standard
+        deviation 1e-2 (paper, section 3). All but ``default`` set biases to 0.
     frozen
-        names of parameters that stay as they are.
+        names of parameters that are not changed.
     """
     if scheme == "default":
         return
@@ -43,5 +45,5 @@ def initialise(model: nn.Module, scheme: Initialization, frozen: Container[str] 
 
 
 def _name(path: str, parameter: str) -> str:
-    """A parameter's name in the network."""
+    """Return a parameter's name in the network."""
     return f"{path}.{parameter}" if path else parameter

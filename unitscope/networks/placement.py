@@ -1,4 +1,4 @@
-"""Where a network computes, and how its weights lie in memory."""
+"""Device and memory format of a network."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import nn
 
 
 def place(model: nn.Module, device: torch.device | str) -> nn.Module:
-    """Move a network to a device, its weights channels last, in place; returns it.
+    """Move a network to a device in place, with its weights in channels-last memory format, and return it.
 
-    Convolutions are up to 1.6 times as fast so, on a CPU, too.
+    With channels-last weights, convolutions are up to 1.6 times as fast, on a CPU as well as on a GPU.
     """
     placed: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed

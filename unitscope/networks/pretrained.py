@@ -1,4 +1,4 @@
-"""Torchvision's own weights, downloaded."""
+"""Download of torchvision's pretrained weights."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ import torch
 from unitscope.errors import DownloadFailed, InvalidArgument
 from unitscope.networks.build import torchvision_models
 
-HASH = re.compile(r"-([0-9a-f]{8,})\.")  # in the file's name: the first digits of its SHA-256
+HASH = re.compile(r"-([0-9a-f]{8,})\.")  # first digits of the SHA-256, as part of the file name
 
 
 def pretrained_url(network: str) -> str:
-    """Where torchvision's default weights of a network are.
+    """Return the URL of torchvision's default weights of a network.
 
     Raises
     ------
     InvalidArgument
-        torchvision has none for it.
+        the network is not torchvision's.
     """
     models = torchvision_models()
     if network not in models.list_models(module=models):
-        raise InvalidArgument(reason=f"Default weights are for networks of torchvision; {network} has none.")
+        raise InvalidArgument(reason=f"{network} has no default weights: only torchvision's networks have them.")
     return str(models.get_model_weights(network).DEFAULT.url)
 
 
 def download_weights(url: str, folder: Path) -> Path:
-    """Fetch a file of weights and check the hash that its name holds; a bar on stderr shows how far it is.
+    """Download a weights file into ``folder``, check it against the hash in its name, and return its path.
+
+    A progress bar is displayed on stderr.
 
     Raises
     ------
     DownloadFailed
-        network, disk, or another hash: nothing is kept.
+        the file name contains no hash, the server can't be reached, the disk is full, or the hash differs. The
+        partial file is removed.
     """
     name = url.rsplit("/", 1)[-1]
-    found = HASH.search(name)
-    if found is None:
-        raise DownloadFailed(url=url, reason="its name holds no hash to check it against")
+    match = HASH.search(name)
+    if match is None:
+        raise DownloadFailed(url=url, reason="its file name contains no hash to check the content against")
     try:
-        torch.hub.download_url_to_file(url, str(folder / name), hash_prefix=found.group(1))
-    except (URLError, OSError, RuntimeError) as error:  # the last of a wrong hash
+        torch.hub.download_url_to_file(url, str(folder / name), hash_prefix=match.group(1))
+    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the hash differs
         raise DownloadFailed(url=url, reason=error) from error
     return folder / name

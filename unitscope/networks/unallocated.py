@@ -1,4 +1,4 @@
-"""Networks without memory for their weights: for their shapes alone."""
+"""Construction of networks without allocating memory for their weights."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch.overrides import TorchFunctionMode
 
 
 class Unallocated(TorchFunctionMode):
-    """A context in which a network is built with its parameters on the meta device.
+    """Context in which networks are built with their parameters on the meta device.
 
-    It makes empty tensors, from which parameters are made, without memory. With ``torch.device("meta")`` RegNets
-    can't be built: they read their widths off tensors of numbers.
+    Only ``torch.empty``, from which modules make their parameters, is redirected. ``torch.device("meta")`` would
+    redirect all tensors, and RegNets could not be built: they compute their widths with tensors.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Weights from files that may be hostile: tensors only, never a pickle that runs code."""
+"""Reading and writing of weights. Files may be hostile: only tensors are loaded, and no pickled code is run."""
 
 from __future__ import annotations
 
@@ -16,60 +16,64 @@ from unitscope.errors import NoSuchFile, WeightsDontFit, WeightsNotReadable
 
 Weights = dict[str, torch.Tensor]
 
-LARGEST_FILE = 32 * 2**30  # bytes; the largest of torchvision has 2.5 GB
-LONGEST_NAME = 200  # characters that a message repeats
+LARGEST_FILE = 32 * 2**30  # bytes; torchvision's largest file has 2.5 GB
+LONGEST_NAME = 200  # characters of a tensor's name in a message
 
 
 def read_weights(path: Path) -> Weights:
-    """Tensors by name from a ``.safetensors`` file, or from a ``.pth`` file with ``weights_only=True``.
+    """Read tensors by name from a ``.safetensors`` file, or from a ``.pth`` file with ``weights_only=True``.
 
-    A ``.pth`` file may hold the state_dict itself or have it under ``state_dict`` or ``model``; the prefix
-    ``module.`` of DataParallel is taken off.
+    A ``.pth`` file may contain the state_dict itself, or a dictionary with the state_dict under ``state_dict`` or
+    ``model``. The prefix ``module.`` of DataParallel is removed.
 
     Raises
     ------
-    NoSuchFile, WeightsNotReadable
+    NoSuchFile
+        ``path`` is not a file.
+    WeightsNotReadable
+        the file is too large, damaged, compressed, or contains anything but tensors.
     """
     if not path.is_file():
         raise NoSuchFile(path=path)
-    if path.stat().st_size > LARGEST_FILE:
-        raise WeightsNotReadable(path=path, reason=f"{path.stat().st_size} bytes are too many")
+    if (size := path.stat().st_size) > LARGEST_FILE:
+        raise WeightsNotReadable(path=path, reason=f"its {size} bytes exceed the limit of {LARGEST_FILE}")
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise WeightsNotReadable(path=path, reason=error) from error
     if _is_compressed(path):
-        raise WeightsNotReadable(path=path, reason="its parts are compressed, which torch.save never does")
+        raise WeightsNotReadable(path=path, reason="it is a compressed archive, which torch.save never writes")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises all sorts of things on a file that isn't what it says
-        # Not torch's words: they advise to read the file unsafely.
+    except Exception as error:  # the unpickler can raise anything on an invalid file
+        # Torch's message is left out: it advises to load the file unsafely.
         raise WeightsNotReadable(
-            path=path, reason=f"it is damaged, or holds other things ({type(error).__name__})"
+            path=path, reason=f"it is damaged, or contains more than tensors ({type(error).__name__})"
         ) from error
     for name in ("state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(name), dict):
             loaded = loaded[name]
     if not _are_tensors(loaded):
-        raise WeightsNotReadable(path=path, reason="it holds no dictionary of tensors")
+        raise WeightsNotReadable(path=path, reason="it contains no dictionary of tensors")
     weights = {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
     if len(weights) < len(loaded):
-        raise WeightsNotReadable(path=path, reason="it has tensors both with and without the prefix 'module.'")
+        reason = "it contains a tensor twice, with and without the prefix 'module.'"
+        raise WeightsNotReadable(path=path, reason=reason)
     return weights
 
 
 def _is_compressed(path: Path) -> bool:
-    """torch.load would unpack it without a limit."""
+    """Whether a file is a zip archive with compressed members: ``torch.load`` has no limit on their size."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False  # of the format before PyTorch 1.6, or none at all
+        return False  # the format before PyTorch 1.6, or not a weights file
 
 
-def _odd_kind(tensor: torch.Tensor) -> str | None:
-    """What makes a tensor none that a network's parameter can be filled from."""
+def _unsupported_kind(tensor: torch.Tensor) -> str | None:
+    """Name the property for which a parameter can't be copied from a tensor; None if it can."""
     kinds = {
         "sparse": tensor.layout is not torch.strided,
         "complex": tensor.is_complex(),
@@ -88,79 +92,89 @@ def _are_tensors(loaded: Any) -> bool:
 
 
 def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | str) -> None:
-    """Put ``weights`` into ``model``: every name and shape must fit, every value be finite.
+    """Load ``weights`` into ``model`` in place.
+
+    Parameters
+    ----------
+    weights
+        tensors with the names and shapes of the model's ``state_dict``, all finite.
+    network, path
+        name of the network and of the file, for error messages.
 
     Raises
     ------
     WeightsDontFit
+        a name is missing or unexpected, a shape differs, or a tensor's type is not supported.
     WeightsNotReadable
         a value is not finite.
     """
     expected = model.state_dict()
     missing = [name for name in expected if name not in weights]
-    foreign = [name for name in weights if name not in expected]
+    unexpected = [name for name in weights if name not in expected]
     shapes = [
         f"{name} is {list(weights[name].shape)}, not {list(tensor.shape)}"
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
-    odd = [
+    unsupported = [
         f"{name[:LONGEST_NAME]} is a {kind} tensor"
         for name, tensor in weights.items()
-        if (kind := _odd_kind(tensor))
+        if (kind := _unsupported_kind(tensor))
     ]
-    reasons = [
-        *odd[:3],
-        *([f"{len(missing)} tensors are missing (the first: {missing[0]})"] if missing else []),
-        *([f"{len(foreign)} tensors are foreign (the first: {foreign[0][:LONGEST_NAME]})"] if foreign else []),
-        *shapes[:3],
-    ]
+    reasons = [*unsupported[:3]]
+    if missing:
+        reasons.append(f"{len(missing)} tensors are missing (first: {missing[0]})")
+    if unexpected:
+        reasons.append(f"{len(unexpected)} tensors are unexpected (first: {unexpected[0][:LONGEST_NAME]})")
+    reasons += shapes[:3]
     if reasons:
         raise WeightsDontFit(path=path, network=network, reason="; ".join(reasons))
     for name, tensor in weights.items():
         try:
-            found = tensor.to(expected[name].dtype)  # a double may overflow, and 8 bits have no isfinite
-        except (RuntimeError, NotImplementedError) as error:  # of bare bits, that are no numbers
-            reason = f"{name} is of type {tensor.dtype}, which is none of numbers"
+            # Before the check: a float64 can overflow to infinity, and isfinite doesn't support 8-bit floats.
+            converted = tensor.to(expected[name].dtype)
+        except (RuntimeError, NotImplementedError) as error:  # types such as torch.bits8
+            reason = f"{name} is of type {tensor.dtype}, which can't be converted to numbers"
             raise WeightsDontFit(path=path, network=network, reason=reason) from error
-        if not torch.isfinite(found).all():
-            bad = found[~torch.isfinite(found)][0].item()
-            raise WeightsNotReadable(path=path, reason=f"tensor {name} holds {bad}, which is not finite")
+        if not torch.isfinite(converted).all():
+            bad = converted[~torch.isfinite(converted)][0].item()
+            raise WeightsNotReadable(path=path, reason=f"tensor {name} contains {bad}, which is not finite")
     model.load_state_dict(weights)
 
 
 def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path | str) -> list[str]:
-    """Put ``weights`` into ``model`` as ``load_weights`` does, but for another number of classes.
+    """Load ``weights`` as ``load_weights`` does, except for a head with another number of classes.
 
-    The last ``nn.Linear`` in the order of the modules is the head: if a tensor of it has another shape in
-    ``weights``, the whole head stays as it was initialised.
+    The head is the last ``nn.Linear`` in module order. If the shape of one of its tensors differs in ``weights``,
+    the whole head keeps its initial values.
 
     Returns
     -------
-    The names of the tensors that were left as they were.
+    Names of the tensors that were not loaded.
 
     Raises
     ------
     WeightsDontFit
+        a name is missing or unexpected, a shape outside of the head differs, or a tensor's type is not supported.
     WeightsNotReadable
         a value is not finite.
     """
-    own = model.state_dict()
+    current = model.state_dict()
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
-    head = {name for path in linear[-1:] for name in own if name.rpartition(".")[0] == path}
-    given = [name for name in own if name in head and name in weights]  # a missing one is still missed
-    left = given if any(weights[name].shape != own[name].shape for name in given) else []
-    load_weights(model, {**weights, **{name: own[name] for name in left}}, network, path)
-    return left
+    head = {name for path in linear[-1:] for name in current if name.rpartition(".")[0] == path}
+    given = [name for name in current if name in head and name in weights]  # load_weights reports missing ones
+    skipped = given if any(weights[name].shape != current[name].shape for name in given) else []
+    load_weights(model, {**weights, **{name: current[name] for name in skipped}}, network, path)
+    return skipped
 
 
 def weights_writer(weights: Weights) -> Callable[[IO[bytes]], object]:
-    """What writes ``weights`` to an open file as safetensors, with names in a fixed order."""
+    """Return a function that writes ``weights`` to an open binary file as safetensors, sorted by name."""
     ordered: Weights = {}
     taken: set[int] = set()
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
-        # safetensors writes nothing that shares its memory with another tensor.
+        # safetensors refuses tensors that share memory.
         if tensor.untyped_storage().data_ptr() in taken or tensor.untyped_storage().nbytes() != tensor.nbytes:
             tensor = tensor.clone()
         taken.add(tensor.untyped_storage().data_ptr())

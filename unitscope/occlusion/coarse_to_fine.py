@@ -1,9 +1,9 @@
-"""Which places of a sweep are computed: all, or few at first and more where the maps change.
+"""Selection of the positions of a sweep to compute: all of them, or coarse to fine.
 
-Coarse to fine: the places of a wide grid are computed first, then those of grids half as wide each. A place is
-left out where all that was computed around it differs by less than the tolerance, and has one most probable class;
-it is interpolated. A sample of what was left out is computed after all: it measures the error, and where that
-exceeds the tolerance nothing is left out.
+Coarse to fine, the positions of a wide grid are computed first, then those of successively finer grids, each with
+half the spacing. A position is interpolated if the values computed around it differ by less than the tolerance and
+have the same most probable class. Finally, a sample of the interpolated positions is computed to measure the
+error; if it exceeds the tolerance for an image, all positions of that image are computed.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-INTERVALS = 6  # of the widest grid, at least: from fewer nothing can be said
-SAMPLE = 32  # places of an image that measure the error
+INTERVALS = 6  # least number of intervals of the widest grid, in rows and in columns
+SAMPLE = 32  # interpolated positions of an image that are computed to measure the error
 
-# (images int64 [N], places int64 [N, 2]) -> (values float64 [N, K], classes int64 [N])
+# (image indices int64 [N], positions int64 [N, 2]) -> (values float64 [N, K], classes int64 [N])
 Compute = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Surfaces:
-    """Values float64 [images, K, rows, columns], classes int64 [images, rows, columns], which of them were
-    computed, bool likewise, and of each image the largest error on the sample, float64, in shares of a map's
-    range; NaN where nothing was left out."""
+    """Maps of a sweep.
+
+    ``values`` float64 [images, K, rows, columns]; ``classes`` int64 [images, rows, columns]; ``computed`` bool
+    [images, rows, columns], false where interpolated; ``errors`` float64 [images]: largest error on the sample, as
+    a share of a map's range, NaN where nothing was interpolated.
+    """
 
     values: np.ndarray
     classes: np.ndarray
@@ -35,14 +38,17 @@ class Surfaces:
 
 
 def everywhere(compute: Compute, images: int, starts: Sequence[int]) -> Surfaces:
-    """All places: rows and columns of a grid begin at ``starts``."""
+    """Compute all positions of a grid whose rows and columns are at ``starts`` (pixels)."""
     sweep = _Sweep(compute, images, starts)
     sweep.add(~sweep.computed)
     return sweep.result()
 
 
 def coarse_to_fine(compute: Compute, images: int, starts: Sequence[int], tolerance: float) -> Surfaces:
-    """As many places as are needed for errors of at most ``tolerance``, a share of each map's range; see above."""
+    """Compute some positions and interpolate the others: see the module's docstring.
+
+    ``tolerance`` is the largest error of interpolated positions, as a share of a map's range.
+    """
     sweep = _Sweep(compute, images, starts)
     step = 1
     while len(starts) > 2 * step * INTERVALS:
@@ -57,7 +63,7 @@ def coarse_to_fine(compute: Compute, images: int, starts: Sequence[int], toleran
 
 
 class _Sweep:
-    """What is known of the maps so far."""
+    """State of a sweep: the positions computed so far, and the maps."""
 
     def __init__(self, compute: Compute, images: int, starts: Sequence[int]) -> None:
         self.compute, self.starts = compute, np.asarray(starts, np.float64)
@@ -68,36 +74,44 @@ class _Sweep:
         self.errors = np.full(images, np.nan)
 
     def lattice(self, step: int) -> np.ndarray:
-        """bool [1, rows, columns]: every ``step``-th row and column, and the last ones."""
+        """Return the positions of a coarser grid: every ``step``-th row and column, and the last ones.
+
+        bool [1, rows, columns].
+        """
         on = np.arange(len(self.starts)) % step == 0
         on[-1] = True
         return (on[:, None] & on[None, :])[None]
 
-    def add(self, wanted: np.ndarray) -> None:
-        """Compute these places, bool [images, rows, columns]."""
-        image, row, col = wanted.nonzero()
+    def add(self, mask: np.ndarray) -> None:
+        """Compute the positions of a mask, bool [images, rows, columns]."""
+        image, row, col = mask.nonzero()
         if not len(image):
             return
-        values, self.classes[wanted] = self.compute(image, np.stack([row, col], 1))
+        values, self.classes[mask] = self.compute(image, np.stack([row, col], 1))
         if not len(self.values):
             self.values = np.zeros((values.shape[1], *self.computed.shape))
-        self.values[:, wanted] = values.T
-        self.computed |= wanted
+        self.values[:, mask] = values.T
+        self.computed |= mask
 
     def ranges(self) -> np.ndarray:
-        """Of what was computed: float64 [K, images, 1, 1]."""
+        """Return largest minus smallest computed value of each map: float64 [K, images, 1, 1]."""
         high = np.where(self.computed, self.values, -np.inf).max((2, 3), keepdims=True)
         return high - np.where(self.computed, self.values, np.inf).min((2, 3), keepdims=True)
 
     def changing(self, reach: int, tolerance: float) -> np.ndarray:
-        """bool [images, rows, columns]: whether what was computed at most ``reach`` rows and columns away differs
-        by more than the tolerance, or has several classes."""
+        """Return the positions around which the maps change: bool [images, rows, columns].
+
+        These are positions for which the values computed within ``reach`` rows and columns differ by more than the
+        tolerance, or have several most probable classes.
+        """
         spread = _spread(self.values, self.computed, reach) > tolerance * self.ranges()
         return spread.any(0) | (_spread(self.classes[None].astype(np.float64), self.computed, reach)[0] > 0)
 
     def interpolate(self, step: int) -> None:
-        """Fill in what was not computed of the places between those of a lattice twice as wide: values bilinearly,
-        classes from the nearest."""
+        """Interpolate the positions of ``lattice(step)`` that were not computed, from ``lattice(2 * step)``.
+
+        Values are interpolated bilinearly; classes are taken from the nearest position.
+        """
         wide = np.flatnonzero(self.lattice(2 * step)[0, 0])
         fine = np.flatnonzero(self.lattice(step)[0, 0])
         weights = np.stack([np.interp(self.starts[fine], self.starts[wide], row) for row in np.eye(len(wide))], 1)
@@ -109,16 +123,16 @@ class _Sweep:
         self.values[:, *places] = np.where(missing, between, self.values[:, *places])
 
     def measure(self, tolerance: float) -> None:
-        """Compute a sample of what was left out; where the error is too large, all of it."""
+        """Measure the error on a sample; compute all positions of images whose error exceeds the tolerance."""
         sample = np.zeros_like(self.computed)
-        for number, left_out in enumerate(~self.computed):
-            places = np.flatnonzero(left_out)
+        for number, interpolated_in_image in enumerate(~self.computed):
+            places = np.flatnonzero(interpolated_in_image)
             chosen = places[np.linspace(0, len(places) - 1, min(SAMPLE, len(places))).astype(int)]
             sample[number].flat[chosen] = True
         sampled = sample.any((1, 2))
         interpolated = self.values.copy()
         self.add(sample)
-        with np.errstate(invalid="ignore"):  # a map that is constant: 0 / 0
+        with np.errstate(invalid="ignore"):  # 0 / 0 for a constant map
             errors = np.nan_to_num(np.abs(self.values - interpolated) / self.ranges()).max((0, 2, 3))
         too_large = sampled & (errors > tolerance)
         self.add(~self.computed & too_large[:, None, None])
@@ -130,9 +144,12 @@ class _Sweep:
 
 
 def _spread(values: np.ndarray, known: np.ndarray, reach: int) -> np.ndarray:
-    """Largest minus smallest of what is known around each place: [K, images, rows, columns]; 0: nothing is."""
-    most = (_largest(np.where(known, sign * values, -np.inf), reach) for sign in (1, -1))
-    return np.maximum(sum(most), 0)
+    """Return largest minus smallest known value within ``reach`` of each position: [K, images, rows, columns].
+
+    It is 0 where no value is known.
+    """
+    extremes = (_largest(np.where(known, sign * values, -np.inf), reach) for sign in (1, -1))
+    return np.maximum(sum(extremes), 0)
 
 
 def _largest(values: np.ndarray, reach: int) -> np.ndarray:

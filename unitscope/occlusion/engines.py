@@ -1,4 +1,4 @@
-"""Ways to run occluded images through a network: whole, or recomputed where the square can reach."""
+"""Engines that compute occluded images: in full, or only where the square can change the maps."""
 
 from __future__ import annotations
 
@@ -15,75 +15,76 @@ from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
 from unitscope.vocabulary import Engine as EngineName
 
-WORTHWHILE = 0.8  # of the multiplications of whole images: windows have to be put together
+WORTHWHILE = 0.8  # largest share of the full engine's multiplications: gathering windows takes time, too
 
 
 class Clear(Protocol):
-    """What an engine keeps of clear images."""
+    """Results of clear images, those without the square."""
 
     @property
     def rectified_sums(self) -> torch.Tensor:
-        """float64 [images, units]: over the layer's maps, behind the ReLU."""
+        """Sums over the layer's maps after the ReLU: float64 [images, units]."""
 
     @property
     def maxima(self) -> torch.Tensor:
-        """[images, units]: of the layer's maps."""
+        """Maxima of the layer's maps: [images, units]."""
 
     @property
     def outputs(self) -> torch.Tensor:
-        """[images, classes]: what the network answers."""
+        """Logits of the network: [images, classes]."""
 
 
 class Engine(Protocol):
-    """Runs images forward of which a square hides a part."""
+    """Interface of an engine that runs occluded images forward."""
 
     name: str
     grid: Grid
 
     def kinds(self, places: torch.Tensor) -> torch.Tensor:
-        """int64 [N]: places, int64 [N, 2], of one kind can run together."""
+        """Return the group, int64 [N], of positions int64 [N, 2]; those of one group can share a batch."""
 
     def multiplications(self) -> float:
-        """Of convolutions and fully connected layers, for one place in the mean."""
+        """Mean number of multiplications per position (convolutions and linear layers)."""
 
     def bytes_of_place(self) -> int:
-        """What one occluded image holds at once, at most."""
+        """Largest number of bytes of activations that one occluded image needs at once."""
 
     def bytes_of_clear(self) -> int:
-        """What is kept of one clear image."""
+        """Number of bytes that are stored for one clear image."""
 
     def clear(self, images: torch.Tensor) -> Any:
-        """Run clear images [M, 3, H, W] forward; gives a ``Clear``."""
+        """Run clear images float32 [M, 3, H, W] forward and return a ``Clear``."""
 
     def run(
         self, clear: Any, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run occluded images forward, whose places are of one kind.
+        """Run occluded images forward, whose positions are of one group.
 
         Parameters
         ----------
         clear
-            what ``clear`` gave.
+            result of ``clear``.
         filled
-            [M, 3, H, W]: what the square shows, of each clear image.
-        images, places
-            int64 [N] and [N, 2], on the CPU: which image, and where its square is: numbers of ``grid.starts``, row
-            and column.
+            float32 [M, 3, H, W]: for each clear image, the pixels that replace it inside the square.
+        images
+            int64 [N], on the CPU: index of each occluded image's clear image.
+        places
+            int64 [N, 2], on the CPU: position of the square, as indices of its row and column in ``grid.starts``.
         units
-            int64 [M]: of the layer, for each clear image.
+            int64 [M]: unit of the layer for each clear image.
 
         Returns
         -------
         sums
-            float64 [N]: over the map of the image's unit, behind the ReLU.
+            float64 [N]: sum over the map of the image's unit after the ReLU.
         outputs
-            [N, classes]: what the network answers.
+            [N, classes]: logits.
         """
 
 
 @dataclass(frozen=True)
 class _Images:
-    """Clear images, and what came of them."""
+    """Clear images and their results."""
 
     images: torch.Tensor
     rectified_sums: torch.Tensor
@@ -92,14 +93,16 @@ class _Images:
 
 
 class Full:
-    """Runs every occluded image as a whole: plain batching.
+    """Engine that runs a full forward pass for every occluded image.
 
     Parameters
     ----------
     model
-        in evaluation mode, on the device of its images.
+        network in evaluation mode, on the device of the images.
     layer
-        path of the module whose output is watched.
+        path of the module whose units are observed.
+    grid
+        positions of the square.
     """
 
     name = "full"
@@ -110,10 +113,10 @@ class Full:
 
     @cached_property
     def _layers(self) -> list[tuple[nn.Module, torch.Size]]:
-        """The modules that have none inside, and the shape of what they make of an image."""
-        seen: list[tuple[nn.Module, torch.Size]] = []
+        """Leaf modules in execution order, and the shapes of their outputs without the batch dimension."""
+        layers: list[tuple[nn.Module, torch.Size]] = []
         hooks = [
-            module.register_forward_hook(lambda module, inputs, output: seen.append((module, output.shape[1:])))
+            module.register_forward_hook(lambda module, inputs, output: layers.append((module, output.shape[1:])))
             for module in self.model.modules()
             if not any(module.children())
         ]
@@ -124,7 +127,7 @@ class Full:
         finally:
             for hook in hooks:
                 hook.remove()
-        return seen
+        return layers
 
     def kinds(self, places: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(places), dtype=torch.int64)
@@ -138,14 +141,14 @@ class Full:
         return float(sum(counted))
 
     def bytes_of_place(self) -> int:
-        # What the largest layer reads and writes, and what passes it by.
+        # Input and output of the largest layer, and a residual connection beside it.
         return 3 * 4 * max(prod(shape) for _, shape in self._layers)
 
     def bytes_of_clear(self) -> int:
-        return 2 * 4 * 3 * self.grid.size**2  # the image, and what the square shows of it
+        return 2 * 4 * 3 * self.grid.size**2  # the image, and the pixels inside the square
 
     def clear(self, images: torch.Tensor) -> _Images:
-        # One by one: the last bits depend on the shape of a batch.
+        # One by one, because the last bits of results depend on the shape of a batch.
         each = [self._forward(image) for image in images.split(1)]
         maps, outputs = (torch.cat(parts) for parts in zip(*each, strict=True))
         sums = maps.clamp(min=0).sum((2, 3), dtype=torch.float64)
@@ -163,38 +166,49 @@ class Full:
         return of_unit.clamp(min=0).sum((1, 2), dtype=torch.float64), outputs
 
     def _forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The layer's maps, before anything behind it could overwrite them, and the outputs."""
-        seen: list[torch.Tensor] = []
+        """Return a copy of the layer's maps, which a later module could overwrite, and the outputs."""
+        maps: list[torch.Tensor] = []
         hook = self.model.get_submodule(self.layer).register_forward_hook(
-            lambda module, inputs, output: seen.append(output.clone())
+            lambda module, inputs, output: maps.append(output.clone())
         )
         try:
             outputs = self.model(images)
         finally:
             hook.remove()
-        return seen[0], outputs
+        return maps[0], outputs
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An engine, and why it was chosen."""
+    """An engine, and the reason for its choice."""
 
     engine: Engine
     reason: str
 
 
-def choose_engine(model: nn.Module, layer: str, grid: Grid, wanted: EngineName = "auto") -> Choice:
-    """The engine that is wanted. ``auto`` takes the incremental one where it saves enough multiplications; a
-    network that it can't serve runs whole, whatever is wanted."""
+def choose_engine(model: nn.Module, layer: str, grid: Grid, requested: EngineName = "auto") -> Choice:
+    """Choose an engine.
+
+    ``auto`` chooses the incremental engine if it needs less than ``WORTHWHILE`` of the full engine's
+    multiplications. The full engine is used for networks that the incremental one doesn't support, even if that
+    was requested.
+
+    Parameters
+    ----------
+    model, layer, grid
+        see ``Full`` and ``Incremental``.
+    requested
+        the requested engine.
+    """
     full = Full(model, layer, grid)
-    if wanted == "full":
-        return Choice(full, "asked for")
+    if requested == "full":
+        return Choice(full, "requested")
     try:
         incremental = Incremental(model, layer, grid)
     except ValueError as error:
-        return Choice(full, f"the incremental engine can't serve this network: {error}")
-    if wanted == "incremental":
-        return Choice(incremental, "asked for")
+        return Choice(full, f"the incremental engine doesn't support this network: {error}")
+    if requested == "incremental":
+        return Choice(incremental, "requested")
     share = incremental.multiplications() / full.multiplications()
-    reason = f"the incremental engine multiplies {share:.0%} as often as the full one"
+    reason = f"the incremental engine needs {share:.0%} of the full engine's multiplications"
     return Choice(incremental if share < WORTHWHILE else full, reason)

@@ -1,12 +1,13 @@
-"""Occlusion where only what the square can reach is recomputed.
+"""Incremental engine: only the part of each map that the square can change is recomputed.
 
-Each map that the network makes of an occluded image differs from that of the clear image in a window. A module
-that computes the next map from it needs that window and, around it, what the clear image has there. Places of one
-kind have windows of one size in a map, moved inwards at its borders, so that they run in batches. From where the
-windows are nearly as large as the maps, whole maps are computed. Nothing is approximate.
+Each map of an occluded image differs from that of the clear image in a window only. To compute the corresponding
+window of the next map, a module needs this window, and the clear image's values around it. Positions of the square
+are sorted into groups whose windows have the same size in each map, so that they run in batches; windows at the
+borders are shifted inwards. Where windows are nearly as large as the maps, whole maps are computed. Results are
+exact up to float32 rounding.
 
-The idea is that of Nakandala, Kumar and Papakonstantinou, *Incremental and approximate inference for faster
-occlusion-based deep CNN explanations* (SIGMOD 2019).
+After Nakandala, Kumar and Papakonstantinou, *Incremental and approximate inference for faster occlusion-based deep
+CNN explanations* (SIGMOD 2019).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from unitscope.occlusion.reach import Graph, Windows
 
 @dataclass(frozen=True)
 class ClearImages:
-    """What occluded images need of the clear ones: their maps, by node, and what the network answers."""
+    """Results of clear images: the maps that occluded images need, by node; the observed layer's maps; logits."""
 
     maps: dict[fx.Node, torch.Tensor]
     watched: torch.Tensor
@@ -37,29 +38,32 @@ class ClearImages:
 
     @cached_property
     def rectified_sums(self) -> torch.Tensor:
-        """float64 [images, units]: over the watched maps."""
+        """Sums over the observed maps after the ReLU: float64 [images, units]."""
         return self.watched.clamp(min=0).sum((2, 3), dtype=torch.float64)
 
     @cached_property
     def maxima(self) -> torch.Tensor:
-        """[images, units]: of the watched maps."""
+        """Maxima of the observed maps: [images, units]."""
         return self.watched.amax((2, 3))
 
 
 class Incremental:
-    """Runs occluded images through a network, given what the clear ones gave.
+    """Engine that recomputes only the windows of the maps that the square can change.
 
     Parameters
     ----------
     model
-        in evaluation mode, on the device of its images.
+        network in evaluation mode, on the device of the images.
     layer
-        path of the module whose output is watched.
+        path of the module whose units are observed.
+    grid
+        positions of the square.
 
     Raises
     ------
     ValueError
-        the network can't be traced, overwrites a map that is read elsewhere, or has no such layer.
+        ``torch.fx`` can't trace the network, it modifies in place a map that another node reads, or the traced
+        graph doesn't call ``layer`` exactly once.
     """
 
     name = "incremental"
@@ -68,7 +72,7 @@ class Incremental:
         self.grid, self.graph = grid, Graph(model, grid)
         watched = [node for node in self.graph.nodes if node.op == "call_module" and node.target == layer]
         if len(watched) != 1:
-            raise ValueError(f"{layer} is not a module that it runs once by itself")
+            raise ValueError(f"its traced graph doesn't call module {layer} exactly once")
         self.watched = watched[0]
         self.interpreter = fx.Interpreter(self.graph.module)
         count = int(self.graph.kinds.max()) + 1
@@ -78,31 +82,31 @@ class Incremental:
         self.read_clear = {node for plan in self.plans.values() for node in plan.read_clear}
 
     def kinds(self, places: torch.Tensor) -> torch.Tensor:
-        """int64 [N]: places of one kind can run together."""
+        """Return the group, int64 [N], of positions int64 [N, 2]; those of one group can share a batch."""
         rows, cols = torch.from_numpy(self.graph.kinds)[places].unbind(1)
         return rows * (int(self.graph.kinds.max()) + 1) + cols
 
     def multiplications(self) -> float:
-        """Of convolutions and fully connected layers, for one place in the mean."""
+        """Mean number of multiplications per position (convolutions and linear layers)."""
         counts = torch.from_numpy(self.graph.kinds).bincount().tolist()
         total = sum(counts[row] * counts[col] * plan.multiplications() for (row, col), plan in self.plans.items())
         return total / sum(counts) ** 2
 
     def bytes_of_place(self) -> int:
-        """Of the maps and windows that are held at once, at most."""
+        """Largest number of bytes of maps and windows that one occluded image needs at once."""
         return max(plan.bytes() for plan in self.plans.values())
 
     def bytes_of_clear(self) -> int:
-        """Of an image's maps that are kept, of the image, and of what the square shows."""
+        """Number of bytes of a clear image, its stored maps, and the pixels inside the square."""
         maps = sum(4 * prod(self.graph.shapes[node]) for node in {*self.read_clear, self.watched})
         return maps + 2 * 4 * 3 * self.grid.size**2
 
     def clear(self, images: torch.Tensor) -> ClearImages:
-        """Run clear images [M, 3, H, W] forward and keep what occluded ones will need."""
-        # One by one: the last bits depend on the shape of a batch.
+        """Run clear images float32 [M, 3, H, W] forward and store the maps that occluded images need."""
+        # One by one, because the last bits of results depend on the shape of a batch.
         each = [self._clear(image) for image in images.split(1)]
-        maps = {node: torch.cat([found.maps[node] for found in each]) for node in each[0].maps}
-        return ClearImages(maps, maps[self.watched], torch.cat([found.outputs for found in each]))
+        maps = {node: torch.cat([clear.maps[node] for clear in each]) for node in each[0].maps}
+        return ClearImages(maps, maps[self.watched], torch.cat([clear.outputs for clear in each]))
 
     def _clear(self, image: torch.Tensor) -> ClearImages:
         maps: dict[fx.Node, torch.Tensor] = {}
@@ -111,7 +115,7 @@ class Incremental:
             values[node] = image if node.op == "placeholder" else self._whole(node, values, copied=True)
             if node in self.read_clear or node is self.watched:
                 maps[node] = values[node].contiguous(memory_format=torch.channels_last)
-            self._forget(node, values)
+            self._release(node, values)
         return ClearImages(maps, maps[self.watched], values[self.graph.nodes[-1]])
 
     def run(
@@ -122,7 +126,7 @@ class Incremental:
         places: torch.Tensor,
         units: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run occluded images forward, whose places are of one kind: see ``occlusion_engines.Engine``."""
+        """Run occluded images forward, whose positions are of one group: see ``engines.Engine.run``."""
         row, col = self.graph.kinds[places[0].numpy()].tolist()
         batch = _Batch(self.plans[row, col], clear, images.to(filled.device, non_blocking=True), places)
         values: dict[fx.Node, Any] = {}
@@ -141,17 +145,17 @@ class Incremental:
                 values[node] = self._whole(node, completed)
             if node is self.watched:
                 sums = batch.sums(node, values[node], units)
-            self._forget(node, values)
+            self._release(node, values)
         return sums, values[self.graph.nodes[-1]]
 
-    def _forget(self, node: fx.Node, values: dict[fx.Node, Any]) -> None:
-        """Let go of what nobody reads any more."""
+    def _release(self, node: fx.Node, values: dict[fx.Node, Any]) -> None:
+        """Delete the values whose last use is ``node``."""
         for read in node.all_input_nodes:
             if self.graph.last_use[read] is node:
                 del values[read]
 
     def _whole(self, node: fx.Node, values: dict[fx.Node, Any], copied: bool = False) -> Any:
-        """A node, computed from ``values``; of ``copied`` ones, if it would overwrite them."""
+        """Compute a node from ``values``, or with ``copied`` from copies of them if it works in place."""
         if node.op == "output":
             return values[node.all_input_nodes[0]]
         self.interpreter.env = values
@@ -161,17 +165,17 @@ class Incremental:
         return getattr(self.interpreter, node.op)(node.target, args, kwargs)
 
     def _windowed(self, node: fx.Node, values: dict[fx.Node, Any], batch: _Batch) -> torch.Tensor:
-        """The windows of a node's map."""
-        mine = batch.plan.windows[node]
-        starts = mine.starts(batch.places)
+        """Compute the windows of a node's map."""
+        windows = batch.plan.windows[node]
+        starts = windows.starts(batch.places)
         if self.graph.is_pointwise(node):
             aligned = dict(values)
             for read in node.all_input_nodes:
-                if batch.plan.windows[read] != mine:
-                    aligned[read] = batch.map(read, values[read], starts, mine.size, 0.0)
+                if batch.plan.windows[read] != windows:
+                    aligned[read] = batch.map(read, values[read], starts, windows.size, 0.0)
             return self._whole(node, aligned)
         (read,), step = node.all_input_nodes, self.graph.steps[node]
-        maps = batch.map(read, values[read], step.starts(starts), step.seen(mine.size), step.outside)
+        maps = batch.map(read, values[read], step.starts(starts), step.seen(windows.size), step.outside)
         module = step.module
         if isinstance(module, nn.Conv2d):
             return F.conv2d(maps, module.weight, module.bias, step.stride, 0, step.dilation, module.groups)
@@ -181,7 +185,7 @@ class Incremental:
 
 
 class _Plan:
-    """How places of one kind are run."""
+    """Windows of one group of positions, and their cost."""
 
     def __init__(self, graph: Graph, windows: dict[fx.Node, Windows]) -> None:
         self.graph, self.windows = graph, windows
@@ -193,7 +197,7 @@ class _Plan:
         return not same or self.windows[node] != self.windows[read]
 
     def size(self, node: fx.Node) -> tuple[int, ...]:
-        """Of what is computed of a node: rows and columns of its window or map; of other outputs, nothing."""
+        """Return rows and columns of a node's window or whole map; empty if its output is no map."""
         return self.windows[node].size if node in self.windows else self.graph.shapes.get(node, ())[2:]
 
     def multiplications(self) -> int:
@@ -212,7 +216,7 @@ class _Plan:
         return most
 
     def _gathered(self, node: fx.Node) -> int:
-        """Bytes of the maps that a node reads, as they are put together for it."""
+        """Return the bytes of the windows or whole maps that are assembled as a node's input."""
         if node in self.windows and not self.graph.is_pointwise(node):
             step = self.graph.steps[node]
             return 4 * prod((step.channels, *step.seen(self.windows[node].size)))
@@ -221,8 +225,11 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Occluded images of one kind: of which clear image each is, int64 [N] on the device, and its place, int64
-    [N, 2] beside it."""
+    """Occluded images whose positions are of one group.
+
+    ``images``, int64 [N] on the device, are indices of clear images; ``places``, int64 [N, 2] on the CPU, are
+    those of the square.
+    """
 
     plan: _Plan
     clear: ClearImages
@@ -232,16 +239,16 @@ class _Batch:
     def map(
         self, node: fx.Node, changed: torch.Tensor, starts: torch.Tensor, size: Pair, outside: float
     ) -> torch.Tensor:
-        """Windows of a node's map: the clear image's, with what is ``changed`` in its place."""
-        found = gather(self.clear.maps[node], self.images, starts, size, outside)
-        overlay(found, changed, self.plan.windows[node].starts(self.places) - starts)
-        return found
+        """Gather windows of the clear images' maps of a node, and paste the ``changed`` windows into them."""
+        windows = gather(self.clear.maps[node], self.images, starts, size, outside)
+        overlay(windows, changed, self.plan.windows[node].starts(self.places) - starts)
+        return windows
 
     def whole(self, node: fx.Node, changed: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
         return self.map(node, changed, torch.zeros_like(self.places), (size[0], size[1]), 0.0)
 
     def sums(self, node: fx.Node, maps: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
-        """float64 [N]: over each image's unit's rectified map."""
+        """Return the sum over the rectified map of each image's unit: float64 [N]."""
         each = torch.arange(len(self.images), device=maps.device)
         new = maps[each, units[self.images]].clamp(min=0).sum((1, 2), dtype=torch.float64)
         if node not in self.plan.windows:
@@ -252,5 +259,5 @@ class _Batch:
         old = gather(of_unit, self.images, starts, self.plan.windows[node].size).sum(
             (1, 2, 3), dtype=torch.float64
         )
-        # What is outside of the window, not below zero for rounding.
+        # The sum outside of the window is clamped, because rounding could make it negative.
         return new + (self.clear.rectified_sums[clear, units][self.images] - old).clamp(min=0)

@@ -1,4 +1,4 @@
-"""The square of an occlusion sweep: where it is put, and what it shows."""
+"""Positions and content of the square that occludes a part of an image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Grid:
-    """Places of a square of ``patch`` pixels on images of ``size`` x ``size`` pixels, ``stride`` apart."""
+    """Positions of a square of side ``patch``, ``stride`` apart, in ``size`` x ``size`` images (pixels)."""
 
     size: int
     patch: int
@@ -22,7 +22,7 @@ class Grid:
 
     @cached_property
     def starts(self) -> list[int]:
-        """First rows of the square, which are also its first columns: from 0 on, and at the far border, once."""
+        """First rows of the square in pixels, equal to its first columns; the last touches the image's border."""
         last = self.size - self.patch
         return sorted({*range(0, last + 1, self.stride), last})
 
@@ -31,19 +31,26 @@ class Grid:
         return len(self.starts) ** 2
 
     def all_places(self) -> torch.Tensor:
-        """int64 [places, 2]: numbers of row and column among ``starts``, row by row."""
+        """Return all positions, int64 [N, 2], as indices of row and column in ``starts``, row by row."""
         each = torch.arange(len(self.starts))
         return torch.cartesian_prod(each, each).view(-1, 2)
 
 
 def filling(pixels: torch.Tensor, fill: Fill, patch: int, seed: int = 0) -> torch.Tensor:
-    """What the square shows of images uint8 [N, 3, H, W]: as large as they are, it uncovers a part of it.
+    """Return images uint8 [N, 3, H, W] whose pixels replace those of ``pixels`` inside the square.
 
     Parameters
     ----------
+    pixels
+        clear images, uint8 [N, 3, H, W].
     fill
-        ``grey`` (128; the paper's), ``black``, ``mean`` (of the image, by channel), ``noise`` (uniform, the same
-        for every image) or ``blur`` (the image, Gaussian of a quarter of the patch).
+        ``grey`` (128, as in the paper), ``black``, ``mean`` (mean of the image by channel), ``noise`` (uniform,
+        the same for every image), or ``blur`` (the image, blurred by a Gaussian with a standard deviation of a
+        quarter of ``patch``, at least 0.5 pixels).
+    patch
+        side of the square in pixels.
+    seed
+        seed of ``noise``.
     """
     if fill == "blur":
         from torchvision.transforms.v2 import functional as transforms  # see unitscope.networks.build

@@ -1,4 +1,4 @@
-"""What the square of an occlusion sweep can change in the maps of a network."""
+"""Computation of the part of each map of a network that the square of an occlusion sweep can change."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ from unitscope.geometry.chains import POINTWISE, SAME, Step, overwrites, step_of
 from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.occluders import Grid
 
-KINDS = 4  # of rows, and of columns: more make windows smaller, and batches too
-WHOLE_SHARE = 0.85  # of a map: windows that are larger aren't worth gathering
+KINDS = 4  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
+WHOLE_SHARE = 0.85  # of a map: if windows are larger, the whole map is computed
 JOINING = {torch.cat}
 POINTWISE_FUNCTIONS = {F.relu, torch.relu, torch.add, operator.add, operator.iadd, F.dropout}
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Along one axis of a map, what the square changes: from ``first`` to before ``last``, int64 arrays with an
-    entry for each of the square's places along that axis."""
+    """Range of indices that the square changes along one axis of a map, for each position along that axis.
+
+    ``first`` (inclusive) and ``last`` (exclusive) are int64 [positions].
+    """
 
     first: np.ndarray
     last: np.ndarray
@@ -40,32 +42,32 @@ class Reach:
         return self.last - self.first
 
     def through(self, step: Step, axis: int, length: int) -> Reach:
-        """Behind a convolution or pooling, whose output has this length."""
+        """Return the reach in the output, of this length, of a convolution or pooling."""
         kernel, stride, padding, dilation = (
             getattr(step, name)[axis] for name in ("kernel", "stride", "padding", "dilation")
         )
         first = -(-(self.first + padding - (kernel - 1) * dilation) // stride)
         last = (self.last - 1 + padding) // stride + 1
         first = np.clip(first, 0, length - 1)
-        return Reach(first, np.clip(last, first + 1, length))  # never empty: one unit more changes nothing
+        return Reach(first, np.clip(last, first + 1, length))  # never empty; recomputing more is harmless
 
     def joined(self, other: Reach) -> Reach:
         return Reach(np.minimum(self.first, other.first), np.maximum(self.last, other.last))
 
 
-Reaches = dict[fx.Node, tuple[Reach, Reach]]  # rows and columns
+Reaches = dict[fx.Node, tuple[Reach, Reach]]  # (rows, columns)
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one map: their size, and where they begin for each row and each column of the grid."""
+    """Windows of one map: their size, and their first row and column for each row and column of the grid."""
 
     size: Pair
     rows: torch.Tensor
     cols: torch.Tensor
 
     def starts(self, places: torch.Tensor) -> torch.Tensor:
-        """int64 [N, 2] for places int64 [N, 2] on the grid."""
+        """Return the first row and column of the windows, int64 [N, 2], of grid positions int64 [N, 2]."""
         return torch.stack([self.rows[places[:, 0]], self.cols[places[:, 1]]], 1)
 
     def __eq__(self, other: object) -> bool:
@@ -80,29 +82,32 @@ class Windows:
 
 
 class Graph:
-    """A traced network, and what the squares of a grid reach in it.
+    """Traced network, with the part of each map that the squares of a grid can change.
 
     Parameters
     ----------
     model
-        in evaluation mode.
+        network in evaluation mode.
+    grid
+        positions of the square.
 
     Raises
     ------
     ValueError
-        it can't be traced, its shapes depend on values, or it overwrites a map that is read elsewhere.
+        ``torch.fx`` can't trace the network, its shapes depend on values, or it modifies in place a map that
+        another node reads.
     """
 
     def __init__(self, model: nn.Module, grid: Grid) -> None:
         try:
             self.module = fx.symbolic_trace(model)
-        except Exception as error:  # whatever a foreign network's code raises
-            raise ValueError(f"it can't be traced: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # user code can raise anything
+            raise ValueError(f"torch.fx can't trace it: {str(error).splitlines()[0]}") from error
         self.nodes = list(self.module.graph.nodes)
         self.model = model
         for node in self.nodes:
             if overwrites(model, node) and any(self._read_by_many(read) for read in node.all_input_nodes):
-                raise ValueError(f"{node.target} overwrites a map that is read elsewhere")
+                raise ValueError(f"{node.target} modifies a map in place that another node reads")
         self.last_use = {read: node for node in self.nodes for read in node.all_input_nodes}
         self.shapes = _shapes(self.module, grid.size)
         self.steps: dict[fx.Node, Step] = {}
@@ -110,23 +115,23 @@ class Graph:
         self.kinds = self._kinds(len(grid.starts))
 
     def _read_by_many(self, node: fx.Node) -> bool:
-        """Whether more than one node reads its map, under this name or another."""
+        """Whether several nodes read a node's map, directly or through modules that return their input."""
         same = isinstance(self.layer_of(node), SAME)
         return len(node.users) > 1 or (same and any(self._read_by_many(read) for read in node.all_input_nodes))
 
     def layer_of(self, node: fx.Node) -> nn.Module | None:
-        """The module that a node calls."""
+        """Return the module that a node calls; None for other nodes."""
         return self.model.get_submodule(str(node.target)) if node.op == "call_module" else None
 
     def multiplications(self, node: fx.Node, size: Sequence[int]) -> int:
-        """Of a convolution that makes windows, or maps, of this size; of a fully connected layer; else 0."""
+        """Return the multiplications of a linear layer, or a convolution with this output size; else 0."""
         module = self.layer_of(node)
         if isinstance(module, nn.Conv2d):
             return module.weight.numel() * prod(size)
         return module.weight.numel() * prod(self.shapes[node][1:-1]) if isinstance(module, nn.Linear) else 0
 
     def map_size(self, node: fx.Node) -> Pair | None:
-        """Rows and columns of a node's map; None if it makes none."""
+        """Return rows and columns of a node's map; None if its output is no map."""
         shape = self.shapes.get(node, ())
         return (shape[2], shape[3]) if len(shape) == 4 else None
 
@@ -136,13 +141,13 @@ class Graph:
         reaches: Reaches = {}
         for node in self.nodes:
             if (size := self.map_size(node)) is not None:
-                found = (square, square) if node.op == "placeholder" else self._reach(node, reaches, size)
-                if found is not None:
-                    reaches[node] = found
+                reach = (square, square) if node.op == "placeholder" else self._reach(node, reaches, size)
+                if reach is not None:
+                    reaches[node] = reach
         return reaches
 
     def _reach(self, node: fx.Node, reaches: Reaches, size: Pair) -> tuple[Reach, Reach] | None:
-        """What the squares change in a node's map; None if that isn't known."""
+        """Return the range of rows and columns that the squares change in a node's map; None if unknown."""
         read = node.all_input_nodes
         if not read or any(n not in reaches or self.map_size(n) != self.map_size(read[0]) for n in read):
             return None
@@ -160,22 +165,24 @@ class Graph:
         return rows, cols
 
     def is_pointwise(self, node: fx.Node) -> bool:
-        """Whether a place of its map depends on the same place of what it reads only."""
+        """Whether each position of a node's output depends on the same position of its inputs only."""
         return node not in self.steps or isinstance(self.steps[node].module, POINTWISE)
 
     def _kinds(self, places: int) -> np.ndarray:
-        """Of each row of the grid, and of each column: to which kind it belongs. Those of a kind have windows of
-        one size, so that few kinds with much different reach save most."""
+        """Assign each row of the grid, and the column of the same index, to a group: int64 [positions].
+
+        The windows of a group have the size of its largest, so that positions of similar reach are grouped.
+        """
         weights = np.array([self.multiplications(node, (1, 1)) for node in self.reaches])
         lengths = np.array([[reach.length for reach in both] for both in self.reaches.values()]).max(1)
         order = np.argsort(weights @ lengths**2, kind="stable")
         kinds = np.empty(places, np.int64)
-        for kind, (start, stop) in enumerate(_partition(weights, lengths[:, order], KINDS)):
-            kinds[order[start:stop]] = kind
+        for group, (start, stop) in enumerate(_partition(weights, lengths[:, order], KINDS)):
+            kinds[order[start:stop]] = group
         return kinds
 
     def windows(self, row_kind: int, col_kind: int) -> dict[fx.Node, Windows]:
-        """The windows of places of a kind: of every map that isn't better computed as a whole."""
+        """Return the windows of a group of positions, by node; maps that are computed as a whole have none."""
         windows: dict[fx.Node, Windows] = {}
         for node, (rows, cols) in self.reaches.items():
             size = self.shapes[node][2:]
@@ -189,7 +196,7 @@ class Graph:
 
 
 def _is_local(node: fx.Node) -> bool:
-    """Whether a function's result at a place depends on what it reads at that place only."""
+    """Whether a node is a function whose output at a position depends on its inputs at that position only."""
     if node.op != "call_function":
         return False
     if node.target in JOINING:
@@ -198,15 +205,31 @@ def _is_local(node: fx.Node) -> bool:
 
 
 def _window(reach: Reach, chosen: np.ndarray, length: int) -> tuple[int, torch.Tensor]:
-    """The size that the chosen ones fit in, and where they begin so that they lie in a map of this length."""
+    """Return the size of a window that contains the reach of each chosen position, and the windows' first indices.
+
+    Windows are shifted so that they lie inside a map of this length.
+    """
     size = int(reach.length[chosen].max())
     return size, torch.from_numpy(np.clip(reach.first, 0, length - size))
 
 
 def _partition(weights: np.ndarray, lengths: np.ndarray, parts: int) -> list[tuple[int, int]]:
-    """Cut a sequence into at most so many parts, for the least cost when each costs as much as its largest.
+    """Divide a sequence of positions into at most ``parts`` consecutive parts of least total cost.
 
-    ``lengths``: [maps, places], of the windows; ``weights``: [maps].
+    Each position of a part costs as much as the most expensive one.
+
+    Parameters
+    ----------
+    weights
+        [maps]: multiplications per position of each map.
+    lengths
+        [maps, positions]: sizes of the windows.
+    parts
+        largest number of parts.
+
+    Returns
+    -------
+    Start (inclusive) and stop (exclusive) of each part.
     """
     count = lengths.shape[1]
 
@@ -225,16 +248,16 @@ def _partition(weights: np.ndarray, lengths: np.ndarray, parts: int) -> list[tup
 
 
 def _shapes(traced: fx.GraphModule, size: int) -> dict[fx.Node, tuple[int, ...]]:
-    """The shape of every map and every output, for one image; computes nothing."""
+    """Return the output shape of each node for one image, propagated on the meta device."""
     on_meta = deepcopy(traced).to("meta")
     try:
-        with redirect_stderr(StringIO()):  # it prints what it raises
+        with redirect_stderr(StringIO()):  # ShapeProp prints a traceback before it raises
             ShapeProp(on_meta).propagate(torch.empty(1, 3, size, size, device="meta"))
     except RuntimeError as error:  # a shape that depends on values
-        raise ValueError(f"its shapes can't be told: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"its shapes can't be determined: {str(error).splitlines()[0]}") from error
     shapes: dict[fx.Node, tuple[int, ...]] = {}
-    for node, same in zip(traced.graph.nodes, on_meta.graph.nodes, strict=True):
-        found: Any = same.meta.get("tensor_meta")
-        if found is not None and hasattr(found, "shape"):
-            shapes[node] = tuple(found.shape)
+    for node, copied in zip(traced.graph.nodes, on_meta.graph.nodes, strict=True):
+        tensor: Any = copied.meta.get("tensor_meta")
+        if tensor is not None and hasattr(tensor, "shape"):
+            shapes[node] = tuple(tensor.shape)
     return shapes

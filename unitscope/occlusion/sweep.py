@@ -1,7 +1,7 @@
-"""Occlusion sweeps (paper, section 4.2 and Fig. 7): a square hides one part of an image after the other.
+"""Occlusion sweeps (paper, section 4.2 and Fig. 7): a square is moved over an image.
 
-For every place of the square one forward pass tells three things: how much a unit still fires, how probable the
-true class still is, and which class is the most probable.
+For each position of the square, one forward pass gives the activation of a unit, the probability of the true
+class, and the most probable class.
 """
 
 from __future__ import annotations
@@ -21,35 +21,39 @@ from unitscope.occlusion.engines import Clear, Engine
 from unitscope.occlusion.occluders import filling
 from unitscope.vocabulary import Channels, Fill
 
-MEMORY = 2**30
-LARGEST_BATCH = 128  # occluded images: larger ones are no faster
+MEMORY = 2**30  # bytes
+LARGEST_BATCH = 128  # occluded images: larger batches are no faster
 APPROXIMATE_BATCH = 32
 MOST_IMAGES = 16
 
 
 @dataclass(frozen=True)
 class OcclusionMaps:
-    """What the sweep of an image found: arrays [rows, columns] by place of the square.
+    """Results of the sweep of an image: arrays [rows, columns] by position of the square.
 
-    Activations are sums over the unit's map behind its ReLU; probabilities go from 0 to 1.
+    Activations are sums over the unit's map after its ReLU; probabilities are from 0 to 1. ``clear_...`` are
+    values of the image without the square.
     """
 
-    starts: np.ndarray  # int64: the square's first rows, which are also its first columns, in pixels
-    patch: int
+    starts: np.ndarray  # int64 [positions]: first rows of the square, equal to its first columns, in pixels
+    patch: int  # side of the square, in pixels
     unit: int
     clear_activation: float
     clear_probability: float  # of the true class
-    clear_class: int  # the most probable
-    clear_target_probability: float | None  # of a class that was asked for
+    clear_class: int  # index of the most probable class
+    clear_target_probability: float | None
     activation: np.ndarray  # float32
-    probability: np.ndarray  # float32
-    target_probability: np.ndarray | None  # float32
-    classes: np.ndarray  # int32
-    computed: np.ndarray  # bool: the others were interpolated
-    error: float | None  # of the interpolated ones: see ``coarse_to_fine``
+    probability: np.ndarray  # float32, of the true class
+    target_probability: np.ndarray | None  # float32; None if no target was given
+    classes: np.ndarray  # int32: index of the most probable class
+    computed: np.ndarray  # bool: false where interpolated
+    error: float | None  # of interpolated positions, as a share of a map's range: see ``coarse_to_fine``
 
     def centres_inside(self, box: tuple[float, float, float, float]) -> np.ndarray:
-        """bool [rows, columns]: where the square's centre is in the box (left, top, right, bottom), in pixels."""
+        """Return the positions whose square has its centre inside a box: bool [rows, columns].
+
+        ``box`` is (left, top, right, bottom) in pixels of the network's input.
+        """
         left, top, right, bottom = box
         centres = self.starts + self.patch / 2
         rows, cols = (centres >= top) & (centres < bottom), (centres >= left) & (centres < right)
@@ -57,7 +61,7 @@ class OcclusionMaps:
 
     @property
     def correlation(self) -> float | None:
-        """Pearson's, of activation and probability over the places; None where one of them doesn't vary."""
+        """Pearson correlation of activation and probability over positions; None if one is constant."""
         pair = np.stack([self.activation.ravel(), self.probability.ravel()]).astype(np.float64)
         if (np.ptp(pair, axis=1) <= 1e-6 * np.abs(pair).max(1)).any():
             return None
@@ -66,26 +70,31 @@ class OcclusionMaps:
 
 
 class Sweep:
-    """Sweeps the square of an engine's grid over images.
+    """Occlusion sweep over images, with the positions of an engine's grid.
 
     Parameters
     ----------
     engine
-        see ``occlusion_engines.choose_engine``.
+        see ``engines.choose_engine``.
     fill, seed
-        what the square shows: see ``occluders.filling``.
+        content of the square: see ``occluders.filling``.
     unit
-        of the engine's layer; None: of each image the one that fires most, by the maximum of its map.
+        unit of the engine's layer; None for the unit with the largest maximum in the clear image.
     target
-        another class whose probability is wanted.
+        index of another class whose probability is recorded.
     tolerance
-        0: every place is computed; else the share of a map's range by which interpolated places may be off.
+        0 to compute every position; else the largest error of interpolated positions, as a share of a map's range.
     memory
         bytes of activations that may be held at once.
     together
-        how many images mostly come together: batches are not made for more.
+        usual number of images per call of ``run``. Batches are not larger than the positions of a group of so many
+        images.
+    device
+        device of the engine's model.
+    mean, std
+        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
     on_smaller
-        called with the number of images that run at once from now on, when they were too many for the device.
+        called with the new number of occluded images per batch when a batch doesn't fit into the device's memory.
     """
 
     def __init__(
@@ -107,9 +116,9 @@ class Sweep:
         self.engine, self.fill, self.seed = engine, fill, seed
         self.unit, self.target, self.tolerance = unit, target, tolerance
         self.device, self.mean, self.std, self.on_smaller = torch.device(device), mean, std, on_smaller
-        # Of the shape of its batch the last bits of a result depend: so it is always the same.
+        # All batches have one size, because the last bits of results depend on the shape of a batch.
         at_most = min(LARGEST_BATCH, _places_of_a_kind(engine) * together)
-        if tolerance:  # its places come in several rounds, of each of which the last batch is filled up
+        if tolerance:  # positions are computed in several rounds, whose last batches are padded
             at_most = min(at_most, APPROXIMATE_BATCH)
         self.at_once = _how_many(memory // 2, engine.bytes_of_place(), at_most)
         self.images_at_once = _how_many(memory // 2, engine.bytes_of_clear(), MOST_IMAGES)
@@ -118,17 +127,24 @@ class Sweep:
     def run(
         self, pixels: torch.Tensor, labels: Sequence[int], progress: Callable[[], None] = lambda: None
     ) -> list[OcclusionMaps]:
-        """Sweep over images uint8 [N, 3, H, W] of the classes ``labels``; ``progress`` is called after each batch.
+        """Sweep the square over images.
 
-        The activations of all of them are held together: give ``images_at_once`` at most.
+        Parameters
+        ----------
+        pixels
+            uint8 [N, 3, H, W]. The activations of all of them are held at once: pass at most ``images_at_once``.
+        labels
+            index of each image's true class.
+        progress
+            called after each batch of occluded images.
 
         Raises
         ------
         NotFinite
-            the network answered NaN or infinity.
+            an activation or probability is NaN or infinite.
         """
         grid, device = self.engine.grid, self.device
-        # One by one, as the clear images run: the last bits depend on what is computed together.
+        # One by one, like the clear images, because the last bits depend on what is computed together.
         square = torch.cat([filling(image, self.fill, grid.patch, self.seed) for image in pixels.split(1)])
         clear_images, filled = (to_input(p, device, self.mean, self.std) for p in (pixels, square))
         clear = self.engine.clear(clear_images)
@@ -137,39 +153,45 @@ class Sweep:
         if self.unit is not None:
             units = torch.full_like(units, self.unit)
         classes = [list(labels)] + ([[self.target] * len(pixels)] if self.target is not None else [])
-        wanted = torch.tensor(classes, device=device).T  # [images, 1 or 2]
-        compute = partial(self._compute, clear, filled, units, wanted, progress)
+        recorded = torch.tensor(classes, device=device).T  # [images, 1 or 2]
+        compute = partial(self._compute, clear, filled, units, recorded, progress)
         surfaces = (
             coarse_to_fine(compute, len(pixels), grid.starts, self.tolerance)
             if self.tolerance
             else everywhere(compute, len(pixels), grid.starts)
         )
-        probabilities, answers = _answers(clear.outputs, wanted)
+        probabilities, predicted = _predictions(clear.outputs, recorded)
         return [
-            self._maps(surfaces, number, int(unit), float(sums[number, unit]), clear_p, int(answer))
-            for number, (unit, clear_p, answer) in enumerate(
-                zip(units.tolist(), probabilities.tolist(), answers.tolist(), strict=True)
+            self._maps(surfaces, number, int(unit), float(sums[number, unit]), clear_p, int(clear_class))
+            for number, (unit, clear_p, clear_class) in enumerate(
+                zip(units.tolist(), probabilities.tolist(), predicted.tolist(), strict=True)
             )
         ]
 
     def _maps(
-        self, found: Surfaces, number: int, unit: int, activation: float, probabilities: list[float], answer: int
+        self,
+        surfaces: Surfaces,
+        number: int,
+        unit: int,
+        activation: float,
+        probabilities: list[float],
+        clear_class: int,
     ) -> OcclusionMaps:
-        values = found.values[number].astype(np.float32)
+        values = surfaces.values[number].astype(np.float32)
         return OcclusionMaps(
             starts=np.array(self.engine.grid.starts),
             patch=self.engine.grid.patch,
             unit=unit,
             clear_activation=activation,
             clear_probability=probabilities[0],
-            clear_class=answer,
+            clear_class=clear_class,
             clear_target_probability=None if self.target is None else probabilities[1],
             activation=values[0],
             probability=values[1],
             target_probability=None if self.target is None else values[2],
-            classes=found.classes[number].astype(np.int32),
-            computed=found.computed[number],
-            error=None if np.isnan(found.errors[number]) else float(found.errors[number]),
+            classes=surfaces.classes[number].astype(np.int32),
+            computed=surfaces.computed[number],
+            error=None if np.isnan(surfaces.errors[number]) else float(surfaces.errors[number]),
         )
 
     def _compute(
@@ -177,63 +199,71 @@ class Sweep:
         clear: Clear,
         filled: torch.Tensor,
         units: torch.Tensor,
-        wanted: torch.Tensor,
+        recorded: torch.Tensor,
         progress: Callable[[], None],
         images: np.ndarray,
         places: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Activation and probabilities, float64 [N, 2 or 3], and the most probable class, int64 [N], of images
-        with the square at places, int64 [N] and [N, 2]."""
+        """Compute occluded images: ``images``, int64 [N], with the square at ``places``, int64 [N, 2].
+
+        Returns
+        -------
+        values
+            float64 [N, 2 or 3]: activation, probability of the true class, probability of the target.
+        classes
+            int64 [N]: most probable class.
+        """
         images_, places_ = torch.from_numpy(images), torch.from_numpy(places)
         kinds = self.engine.kinds(places_)
-        # What is found stays on the device until all is: to fetch it, one waits for everything before it.
-        ran: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        for kind in kinds.unique().tolist():
-            left = (kinds == kind).nonzero().flatten()
-            while len(left):
-                some = left[: self.at_once]
-                # The last batch repeats its last image, to no purpose but the shape.
-                filled_up = torch.cat([some, some[-1:].expand(self.at_once - len(some))])
-                batch = self._run(clear, filled, images_[filled_up], places_[filled_up], units)
+        # Results stay on the device until all are computed, because fetching them blocks for all queued work.
+        results: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        for group in kinds.unique().tolist():
+            remaining = (kinds == group).nonzero().flatten()
+            while len(remaining):
+                numbers = remaining[: self.at_once]
+                # The last batch repeats its last image, to keep the batch size.
+                padded = torch.cat([numbers, numbers[-1:].expand(self.at_once - len(numbers))])
+                batch = self._run(clear, filled, images_[padded], places_[padded], units)
                 if batch is None:
                     continue
                 sums, outputs = batch
-                of_images = wanted[images_[filled_up].to(wanted.device, non_blocking=True)]
-                probabilities, answers = _answers(outputs, of_images)
-                found = torch.cat([sums[:, None], probabilities], 1)
-                ran.append((some, found[: len(some)], answers[: len(some)]))
-                left = left[len(some) :]
+                of_images = recorded[images_[padded].to(recorded.device, non_blocking=True)]
+                probabilities, predicted = _predictions(outputs, of_images)
+                computed = torch.cat([sums[:, None], probabilities], 1)
+                results.append((numbers, computed[: len(numbers)], predicted[: len(numbers)]))
+                remaining = remaining[len(numbers) :]
                 progress()
-        order, values, classes = (torch.cat(parts).cpu() for parts in zip(*ran, strict=True))
+        order, values, classes = (torch.cat(parts).cpu() for parts in zip(*results, strict=True))
         if not torch.isfinite(values).all():
-            raise NotFinite(where="an occluded image", value=values[~torch.isfinite(values)][0].item())
-        back = order.argsort()
-        return values[back].numpy(), classes[back].numpy()
+            raise NotFinite(where="An occluded image", value=values[~torch.isfinite(values)][0].item())
+        inverse = order.argsort()
+        return values[inverse].numpy(), classes[inverse].numpy()
 
     def _run(
         self, clear: Clear, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """What the engine gives; None where that was too much for the memory: fewer run at once from now on."""
+        """Run a batch; if it doesn't fit into memory, halve the batch size and return None."""
         try:
             return self.engine.run(clear, filled, images, places, units)
         except RuntimeError as error:
             if not is_out_of_memory(error) or self.at_once == 1:
                 raise
-        # Outside of the handler, whose traceback holds on to tensors.
+        # After the handler, because the exception's traceback references tensors.
         self.at_once = halved(self.at_once, self.device)
         self.on_smaller(self.at_once)
         return None
 
 
 def _places_of_a_kind(engine: Engine) -> int:
-    """In the mean, rounded up."""
+    """Return the mean number of positions of a group, rounded up."""
     return -(-engine.grid.places // len(engine.kinds(engine.grid.all_places()).unique()))
 
 
 def _how_many(memory: int, each: int, most: int) -> int:
+    """Return how many items of ``each`` bytes fit into ``memory``, from 1 to ``most``."""
     return int(min(max(memory // each, 1), most))
 
 
-def _answers(outputs: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Probabilities float64 of these classes, int64 [N, K], and the most probable class, int64 [N]."""
+def _predictions(outputs: torch.Tensor, classes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return float64 [N, K], probabilities of ``classes``, int64 [N, K]; int64 [N], most probable class."""
     return outputs.double().softmax(1).gather(1, classes), outputs.argmax(1)

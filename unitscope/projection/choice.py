@@ -1,4 +1,4 @@
-"""The way to project the units of a layer: windows along a chain, else the whole graph."""
+"""Choice of a projector: windows for layers of a chain, automatic differentiation of the graph for others."""
 
 from __future__ import annotations
 
@@ -24,14 +24,24 @@ def projector_for(
     mean: Channels = MEAN,
     std: Channels = STD,
 ) -> Projector:
-    """What projects the units of a layer of ``model``, which is in evaluation mode on ``device``.
+    """Make a projector for the units of a layer.
 
     Parameters
     ----------
+    model
+        network in evaluation mode, on ``device``.
     layer
         module path of the convolution.
+    image_size
+        height and width of the input, in pixels.
+    method
+        see ``unitscope.vocabulary.ProjectionMethod``.
     counts
-        see ``WindowProjector``.
+        number of units that each image serves, by id: see ``WindowProjector``.
+    device
+        device to compute on.
+    mean, std
+        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
     """
     steps = chain(model, layer, (image_size, image_size))
     if steps is None:

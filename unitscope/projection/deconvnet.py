@@ -1,9 +1,10 @@
-"""The deconvnet: one unit's activation at one place, taken back to pixels (paper, section 2.1).
+"""Deconvnet: projection of a unit's activation at one position back to pixels (paper, section 2.1).
 
-Unpooling with the switches of the forward pass, rectification and transposed filters are the backward pass of the
-network with one change: a ReLU passes back ``clamp(gradient, min=0)`` and applies no mask of its forward pass.
-Where pooling windows overlap, several share a switch, and the backward pass accumulates them. Contrast
-normalisation passes everything back unchanged; batch normalisation scales, as if folded into its convolution.
+Unpooling with the switches of the forward pass, rectification and filtering with transposed filters are the
+backward pass of the network with one change: the backward pass of a ReLU is ``clamp(gradient, min=0)``, without
+the mask of its forward pass. Where overlapping pooling windows share a switch, their gradients are accumulated.
+The backward pass of contrast normalisation is the identity; that of batch normalisation scales, as if folded into
+its convolution.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from unitscope.search.search import observe
 from unitscope.vocabulary import ProjectionMethod
 
 FUNCTIONAL_ACTIVATIONS = {
-    getattr(place, name)
-    for place in (F, torch, torch.Tensor)
+    getattr(namespace, name)
+    for namespace in (F, torch, torch.Tensor)
     for name in ("relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "threshold")
-    if hasattr(place, name)
+    if hasattr(namespace, name)
 }
 
 
 class _Rectify(torch.autograd.Function):
-    """ReLU forward; backward it rectifies what comes back. ``masked``: it lets pass only where it did forward."""
+    """ReLU whose backward pass rectifies the gradient; with ``masked`` it also applies the forward pass's mask."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, ceiling: float | None, masked: bool) -> torch.Tensor:
@@ -50,14 +51,16 @@ class _Rectify(torch.autograd.Function):
 
 
 def let_pass(rectified: torch.Tensor, ceiling: float | None) -> torch.Tensor:
-    """Where a ReLU, or a ReLU6 with its ``ceiling``, changed nothing: its derivative is one there, else zero."""
+    """Return the derivative of a ReLU, or of a ReLU6 with its ``ceiling``, from its output: a bool mask."""
     positive = rectified > 0
     return positive if ceiling is None else positive & (rectified < ceiling)
 
 
 class DeconvReLU(nn.Module):
-    """Takes the place of ``nn.ReLU``, and of ``nn.ReLU6`` with its ``ceiling``; ``masked`` is for guided
-    back-propagation."""
+    """Replacement for ``nn.ReLU``, and for ``nn.ReLU6`` with a ``ceiling`` of 6.
+
+    ``masked`` selects the backward pass of guided back-propagation instead of the deconvnet's.
+    """
 
     def __init__(self, ceiling: float | None = None, masked: bool = False) -> None:
         super().__init__()
@@ -68,7 +71,7 @@ class DeconvReLU(nn.Module):
 
 
 class _Normalise(torch.autograd.Function):
-    """Contrast normalisation forward, identity backward."""
+    """Local response normalisation whose backward pass is the identity."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
@@ -80,7 +83,7 @@ class _Normalise(torch.autograd.Function):
 
 
 class DeconvLocalResponseNorm(nn.Module):
-    """Takes the place of ``nn.LocalResponseNorm``."""
+    """Replacement for ``nn.LocalResponseNorm`` whose backward pass is the identity."""
 
     def __init__(self, norm: nn.LocalResponseNorm) -> None:
         super().__init__()
@@ -91,69 +94,68 @@ class DeconvLocalResponseNorm(nn.Module):
 
 
 class Deconvnet:
-    """The deconvnet of a network, which itself stays as it is.
+    """Deconvnet of a network, for the units of one layer.
 
     Parameters
     ----------
     model
-        the network; a copy of it is changed and put into evaluation mode.
+        network. It is copied; the copy is set to evaluation mode, and its ReLUs are replaced.
     layer
         module path of the convolution whose units are projected.
     method
-        guided back-propagation and the plain gradient are offered for comparison: see
+        the deconvnet, or for comparison guided back-propagation or the gradient: see
         ``unitscope.vocabulary.ProjectionMethod``.
-
-    Raises
-    ------
-    FunctionalActivation
-        a ReLU before the layer is a function call, not a module: its backward pass can't be replaced.
-        (Found at the first projection.)
     """
 
     def __init__(self, model: nn.Module, layer: str, method: ProjectionMethod = "deconvnet") -> None:
         model = copy.deepcopy(model).eval()
-        self.model = (model if method == "gradient" else _changed(model, method)).requires_grad_(False)
+        self.model = (model if method == "gradient" else _with_replacements(model, method)).requires_grad_(False)
         self.layer = layer
         self._checked = method == "gradient"
 
     def project(
         self, images: torch.Tensor, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Project one unit's activation at one place of each image.
+        """Project one activation of each image.
 
         Parameters
         ----------
         images
-            float32 [N, 3, H, W], the network's input.
+            float32 [N, 3, H, W]: input of the network.
         units, rows, cols
-            int64 [N]: which unit, and where in its map.
+            int64 [N]: unit, and position in its map.
 
         Returns
         -------
         projections
-            float32 [N, 3, H, W]: no bias added, not rectified.
+            float32 [N, 3, H, W]; biases are not added, and the result is not rectified.
         activations
-            float32 [N]: the activations that were projected.
+            float32 [N]: the projected activations.
+
+        Raises
+        ------
+        FunctionalActivation
+            a module before the layer calls its activation as a function, which can't be replaced.
         """
         return self.forward(images).project(units, rows, cols)
 
     def forward(self, images: torch.Tensor) -> ForwardPass:
-        """Run images forward, to be projected from as often as is needed."""
+        """Run images float32 [N, 3, H, W] forward, for any number of projections; raises as ``project``."""
         with torch.enable_grad():
             images = images.detach().requires_grad_(True)
-            seen: list[torch.Tensor] = []
+            maps: list[torch.Tensor] = []
             if self._checked:
-                observe(self.model, {self.layer: seen.append}, images)
+                observe(self.model, {self.layer: maps.append}, images)
             else:
                 with _RefuseFunctionalActivations(self.model):
-                    observe(self.model, {self.layer: seen.append}, images)
+                    observe(self.model, {self.layer: maps.append}, images)
                 self._checked = True
-        return ForwardPass(images, seen[0])
+        return ForwardPass(images, maps[0])
 
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """Images [N, 3, H, W], and the maps that a deconvnet's layer made of them."""
+    """Images float32 [N, 3, H, W], and the deconvnet layer's maps of them, with their autograd graph."""
 
     images: torch.Tensor
     maps: torch.Tensor
@@ -161,7 +163,7 @@ class ForwardPass:
     def project(
         self, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See ``Deconvnet.project``."""
+        """Project one activation of each image: see ``Deconvnet.project``."""
         each = torch.arange(len(self.images), device=self.images.device)
         activations = self.maps[each, units, rows, cols].detach()
         seed = torch.zeros_like(self.maps)
@@ -170,19 +172,19 @@ class ForwardPass:
         return projections, activations
 
 
-def _changed(module: nn.Module, method: ProjectionMethod) -> nn.Module:
-    """Replace every ReLU inside ``module``, and for the deconvnet every contrast normalisation."""
+def _with_replacements(module: nn.Module, method: ProjectionMethod) -> nn.Module:
+    """Replace every ReLU in ``module``, and for the deconvnet every local response normalisation, in place."""
     if isinstance(module, (nn.ReLU, nn.ReLU6)):
         return DeconvReLU(6.0 if isinstance(module, nn.ReLU6) else None, masked=method == "guided")
     if isinstance(module, nn.LocalResponseNorm) and method == "deconvnet":
         return DeconvLocalResponseNorm(module)
     for name, child in module.named_children():
-        setattr(module, name, _changed(child, method))
+        setattr(module, name, _with_replacements(child, method))
     return module
 
 
 class _RefuseFunctionalActivations(TorchFunctionMode):
-    """Notices an activation that is called as a function, and the module that does it."""
+    """Context that raises ``FunctionalActivation`` when a module calls an activation as a function."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -212,21 +214,35 @@ class _RefuseFunctionalActivations(TorchFunctionMode):
 def why_wrong(
     projection: np.ndarray, activation: float, recorded: float, largest: float, window: Window | None
 ) -> str | None:
-    """What is wrong with a projection [3, H, W], None if nothing.
+    """Check a projection; return the reason why it is wrong, None if it is right.
 
-    It must come from the activation that was recorded, lie inside the unit's receptive field, and not be all
-    zero. The activation is allowed float32 rounding, the batch having another shape than the search's: it is in
-    proportion to the terms that are summed, not to a sum near zero, hence ``largest``, that of the layer.
+    The projected activation must be the recorded one, and the projection must be finite, not all zero, and lie
+    inside the receptive field. Activations may differ by float32 rounding, because the batch has another shape
+    than that of the search. Rounding is in proportion to the summed terms, not to their sum, which may be near
+    zero; ``largest`` is therefore part of the tolerance.
+
+    Parameters
+    ----------
+    projection
+        float32 [3, H, W].
+    activation
+        the projected activation.
+    recorded
+        the activation that the search recorded.
+    largest
+        largest activation recorded in the layer.
+    window
+        receptive field (top, left, bottom, right) in pixels of ``projection``; None for no check.
     """
     if abs(activation - recorded) > 1e-4 * abs(recorded) + 1e-5 * abs(largest):
-        return f"its activation is {activation!r} now, {recorded!r} was recorded"
+        return f"its activation is {activation!r}, but {recorded!r} was recorded"
     if not np.isfinite(projection).all():
-        return "it has values that are not finite"
+        return "it contains values that are not finite"
     if not (nonzero := np.count_nonzero(projection)):
         return "it is all zero"
     if window is not None:
         top, left, bottom, right = window
         inside = projection[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
         if np.count_nonzero(inside) != nonzero:
-            return f"it reaches outside the receptive field (rows {top}-{bottom - 1}, columns {left}-{right - 1})"
+            return f"it extends outside the receptive field (rows {top}-{bottom - 1}, columns {left}-{right - 1})"
     return None

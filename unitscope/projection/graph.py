@@ -1,4 +1,4 @@
-"""Projections of any network, by automatic differentiation of its changed copy."""
+"""Projections of any network, by automatic differentiation of its deconvnet."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.requests import Projection, Requests
 from unitscope.vocabulary import Channels
 
-IMAGES = 8  # at once, always: the last bits of a sum can depend on the size of a batch
+IMAGES = 8  # per batch. Fixed, because the last bits of a result can depend on the batch size
 
 
 class GraphProjector:
-    """Projects whole images. An image that serves several units is run forward once, and back once for each."""
+    """Projector that computes whole images: one forward pass per image, and one backward pass per request."""
 
     def __init__(
         self,
@@ -28,9 +28,9 @@ class GraphProjector:
         self.deconvnet, self.device, self.mean, self.std = deconvnet, device, mean, std
 
     def project(self, pixels: Sequence[np.ndarray], requests: Requests) -> Iterator[tuple[int, Projection]]:
-        """See ``projections.Projector``."""
+        """Project the requested activations: see ``requests.Projector``."""
         of_image = [np.flatnonzero(requests.images == image) for image in np.unique(requests.images)]
-        of_image.sort(key=len)  # images that go back equally often run together
+        of_image.sort(key=len)  # batches of images with about equally many requests
         for start in range(0, len(of_image), IMAGES):
             yield from self._project_images(pixels, requests, of_image[start : start + IMAGES])
 
@@ -42,13 +42,13 @@ class GraphProjector:
         images = torch.from_numpy(batch).permute(0, 3, 1, 2)
         run = self.deconvnet.forward(to_input(images, self.device, self.mean, self.std))
         for turn in range(len(of_image[-1])):
-            # An image that has had its turns repeats its last one, to no purpose but the shape.
+            # An image without further requests repeats its last one, to keep the batch size.
             numbers = np.array([numbers[min(turn, len(numbers) - 1)] for numbers in of_image])
             chosen = requests.at(np.resize(numbers, IMAGES))
-            places = (chosen.units, chosen.rows, chosen.cols)
-            there = (torch.from_numpy(p).to(self.device, non_blocking=True) for p in places)
-            projections, activations = run.project(*there)
-            found, activated = projections.cpu().numpy(), activations.tolist()
-            for place, number in enumerate(numbers):
-                if turn < len(of_image[place]):
-                    yield int(number), Projection(found[place], 0, 0, activated[place])
+            arrays = (chosen.units, chosen.rows, chosen.cols)
+            on_device = (torch.from_numpy(a).to(self.device, non_blocking=True) for a in arrays)
+            projections, activations = run.project(*on_device)
+            values, projected = projections.cpu().numpy(), activations.tolist()
+            for index, number in enumerate(numbers):
+                if turn < len(of_image[index]):
+                    yield int(number), Projection(values[index], 0, 0, projected[index])

@@ -1,4 +1,4 @@
-"""What is asked of a projection, and what comes of it."""
+"""Requests for projections, projections, and the interface of projectors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Requests:
-    """Which units to project from where: int64 arrays [N].
+    """Activations to project: int64 arrays [N].
 
-    ``images`` are numbers in the sequence of pixels that goes with them, ``ids`` what the images are known by.
+    ``images`` are indices into the sequence of pixels that is passed along, ``ids`` are the images' ids. ``rows``
+    and ``cols`` are positions in the layer's map.
     """
 
     units: np.ndarray
@@ -28,8 +29,11 @@ class Requests:
 
 @dataclass(frozen=True)
 class Projection:
-    """``values`` float32 [3, rows, columns] of the pixels from (``top``, ``left``) on, and the activation that was
-    projected. Values outside of the image are zero."""
+    """Projection of one activation: ``values`` float32 [3, rows, columns], whose first pixel is (``top``,
+    ``left``).
+
+    ``top`` and ``left`` can be negative; values outside of the image are zero.
+    """
 
     values: np.ndarray
     top: int
@@ -37,7 +41,7 @@ class Projection:
     activation: float
 
     def in_image(self, height: int, width: int) -> np.ndarray:
-        """The values on an image of this size: float32 [3, height, width], zero where nothing was projected."""
+        """Paste the values into an image of this size: float32 [3, height, width], zero elsewhere."""
         image = np.zeros((3, height, width), np.float32)
         rows, cols = self.values.shape[1:]
         top, left = max(self.top, 0), max(self.left, 0)
@@ -49,13 +53,15 @@ class Projection:
 
 
 class Projector(Protocol):
-    """Projects units of one layer."""
+    """Interface of a projector for the units of one layer."""
 
     def project(self, pixels: Sequence[np.ndarray], requests: Requests) -> Iterator[tuple[int, Projection]]:
-        """The number of each request and its projection, in no particular order.
+        """Iterate over pairs (index of the request, projection), in no particular order.
 
         Parameters
         ----------
         pixels
-            images, uint8 [H, W, 3] each, as the network sees them.
+            images, uint8 [H, W, 3] each, resized to the network's input size.
+        requests
+            activations to project.
         """

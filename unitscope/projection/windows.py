@@ -1,8 +1,9 @@
-"""Projections along a chain, confined to what the unit sees.
+"""Projections in a chain of modules, computed in the windows on which the unit depends.
 
-The deconvnet needs little of the forward pass: where each pooling found its maximum, inside the unit's receptive
-field. That is worked out either on the window alone, or once for an image that serves several units, from whose
-maps the windows are then gathered; whichever takes fewer multiplications. Backward, only the window is computed.
+Of the forward pass, the deconvnet needs only the switches inside the unit's receptive field. They are computed
+either in the windows alone, or on whole maps once per image, from which windows are then gathered for all of its
+units. For each image the alternative with fewer multiplications is used. The backward pass is computed in the
+windows alone.
 """
 
 from __future__ import annotations
@@ -25,24 +26,31 @@ from unitscope.projection.deconvnet import let_pass
 from unitscope.projection.requests import Projection, Requests
 from unitscope.vocabulary import Channels, ProjectionMethod
 
-# Fixed sizes of batches, whatever is asked for: the last bits of a sum can depend on them.
+# Batch sizes don't depend on the requests, because the last bits of a result can depend on the batch size.
 IMAGES = 8
 LARGEST_WINDOWS, LEAST_WINDOWS = 64, 4
-BATCH_BYTES = 2**26  # of a batch's largest windows
+BATCH_BYTES = 2**26  # bytes of the largest windows of a batch
 
 Saved = torch.Tensor | None
 
 
 class WindowProjector:
-    """Projects units of the last layer of a chain.
+    """Projector for the units of the last layer of a chain.
 
     Parameters
     ----------
     steps
-        of ``chains.chain``, on ``device``, in evaluation mode.
+        result of ``chains.chain``; modules in evaluation mode, on ``device``.
+    method
+        see ``unitscope.vocabulary.ProjectionMethod``.
     counts
-        how many units each image serves in all, by its id: it decides which images are run forward as a whole.
-        Where it is not given, what one call asks for counts, and the last bits of its results can depend on that.
+        number of requests for each image in total, by image id. It determines up to which step whole maps are
+        computed. If None, the requests of each call are counted, and the last bits of projections can depend on
+        which requests are made in the same call.
+    device
+        device to compute on.
+    mean, std
+        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
     """
 
     def __init__(
@@ -62,12 +70,12 @@ class WindowProjector:
         self.at_once = min(max(BATCH_BYTES // largest, LEAST_WINDOWS), LARGEST_WINDOWS)
         of_whole = [_multiplications(step, self._map_after(n)) for n, step in enumerate(steps)]
         of_window = [_multiplications(step, self.sizes[n + 1]) for n, step in enumerate(steps)]
-        # Up to a step, and from it on.
+        # Multiplications of an image before each step, and of a window from each step on.
         self.whole = np.cumsum([0, *of_whole[:-1]])
         self.windowed = np.cumsum(of_window[::-1])[::-1]
 
     def project(self, pixels: Sequence[np.ndarray], requests: Requests) -> Iterator[tuple[int, Projection]]:
-        """See ``projections.Projector``."""
+        """Project the requested activations: see ``requests.Projector``."""
         counts = self.counts or Counter(requests.ids.tolist())
         from_step = np.array([self._first_windowed(counts[int(image)]) for image in requests.ids])
         for first in np.unique(from_step):
@@ -76,31 +84,31 @@ class WindowProjector:
             yield from self._batched(self._windows(pixels, requests, chosen, int(first)))
 
     def _first_windowed(self, units: int) -> int:
-        """Up to which step an image that serves so many units is run forward as a whole."""
+        """Return the step before which whole maps are computed for an image with this number of requests."""
         return int(np.argmin(self.whole + units * self.windowed))
 
     def _map_after(self, number: int) -> Pair:
         after = self.steps[number + 1 : number + 2]
-        return after[0].size if after else (1, 1)  # of the last layer one place is wanted
+        return after[0].size if after else (1, 1)  # one position of the last layer is projected
 
     def _windows(
         self, pixels: Sequence[np.ndarray], requests: Requests, chosen: np.ndarray, first: int
     ) -> Iterator[_Windows]:
-        """The windows of the chosen requests, which are in the order of their images."""
+        """Iterate over the windows of the chosen requests, which are sorted by image."""
         images = requests.images[chosen]
         _, number = np.unique(images, return_inverse=True)
-        for _, group in groupby(range(len(chosen)), lambda place: number[place] // IMAGES):
-            places = np.array(list(group))
-            wanted, local = np.unique(images[places], return_inverse=True)
-            maps, saved = self._run_whole([pixels[image] for image in wanted], first)
-            for start in range(0, len(places), self.at_once):
+        for _, group in groupby(range(len(chosen)), lambda index: number[index] // IMAGES):
+            indices = np.array(list(group))
+            in_group, local = np.unique(images[indices], return_inverse=True)
+            maps, saved = self._run_whole([pixels[image] for image in in_group], first)
+            for start in range(0, len(indices), self.at_once):
                 part = slice(start, start + self.at_once)
-                numbers = chosen[places[part]]
+                numbers = chosen[indices[part]]
                 yield self._gathered(maps, saved, torch.from_numpy(local[part]), requests.at(numbers), numbers)
 
     @torch.inference_mode()
     def _run_whole(self, pixels: Sequence[np.ndarray], first: int) -> tuple[torch.Tensor, list[Saved]]:
-        """Run images forward up to step ``first``: its input, and what was saved on the way."""
+        """Run images forward up to step ``first``; return its input, and what each earlier step saved."""
         batch = np.zeros((IMAGES, *pixels[0].shape), np.uint8)
         batch[: len(pixels)] = pixels
         maps = to_input(torch.from_numpy(batch).permute(0, 3, 1, 2), self.device, self.mean, self.std)
@@ -119,20 +127,20 @@ class WindowProjector:
         requests: Requests,
         numbers: np.ndarray,
     ) -> _Windows:
-        # On the CPU: at every step it is asked whether a window leaves its map, and nothing waits for the answer.
+        # On the CPU, because every step checks whether windows exceed their map: see ``chains.inside``.
         starts = window_starts(self.steps, torch.from_numpy(np.stack([requests.rows, requests.cols], 1)))
         images = images.to(self.device, non_blocking=True)
         first = len(saved)
-        found = gather(maps, images, starts[first], self.sizes[first], self.steps[first].outside)
+        windows = gather(maps, images, starts[first], self.sizes[first], self.steps[first].outside)
         gathered = [
             operation.gathered(of_step, images, starts[number : number + 2], self.sizes[number : number + 2])
             for number, (operation, of_step) in enumerate(zip(self.operations, saved, strict=False))
         ]
         units = torch.from_numpy(requests.units).to(self.device, non_blocking=True)
-        return _Windows(found, gathered, starts, units, numbers)
+        return _Windows(windows, gathered, starts, units, numbers)
 
     def _batched(self, parts: Iterator[_Windows]) -> Iterator[tuple[int, Projection]]:
-        """Project parts of any size in batches of one size, the last filled up."""
+        """Project parts of any size in batches of one size; the last batch is filled up."""
         waiting: _Windows | None = None
         for part in parts:
             waiting = part if waiting is None else waiting.with_more(part)
@@ -147,7 +155,7 @@ class WindowProjector:
         maps, saved, starts = windows.maps, list(windows.saved), windows.starts
         for number in range(len(saved), len(self.steps)):
             operation = self.operations[number]
-            if len(saved) > len(windows.saved):  # those that were gathered hold it already
+            if len(saved) > len(windows.saved):  # gathered windows have their padding already
                 maps = self._filled(maps, number, starts, operation.step.outside)
             maps, of_step = operation.forward(maps)
             saved.append(of_step)
@@ -157,47 +165,50 @@ class WindowProjector:
         gradient[each, windows.units, 0, 0] = activations
         for number in reversed(range(len(self.steps))):
             gradient = self.operations[number].backward(gradient, saved[number], self.sizes[number])
-            if not isinstance(self.steps[number].module, nn.MaxPool2d):  # no switch points outside
+            if not isinstance(self.steps[number].module, nn.MaxPool2d):  # switches never point outside of the map
                 gradient = self._filled(gradient, number, starts, 0.0)
-        found, origins = gradient.cpu().numpy(), starts[0].tolist()
-        activated = activations.tolist()
+        values, origins = gradient.cpu().numpy(), starts[0].tolist()
+        projected = activations.tolist()
         return [
-            (int(number), Projection(found[place], origins[place][0], origins[place][1], activated[place]))
-            for place, number in enumerate(windows.numbers)
+            (int(number), Projection(values[index], origins[index][0], origins[index][1], projected[index]))
+            for index, number in enumerate(windows.numbers)
         ]
 
     def _filled(
         self, maps: torch.Tensor, number: int, starts: Sequence[torch.Tensor], outside: float
     ) -> torch.Tensor:
-        """Windows of a step's input, with ``outside`` where they leave the map."""
-        if not self.operations[number].minds_outside:
+        """Fill windows of a step's input with ``outside`` where they exceed the map, in place."""
+        if not self.operations[number].needs_padding:
             return maps
         within = inside(starts[number], self.sizes[number], self.steps[number].size, maps.device)
         return maps if within is None else maps.masked_fill_(~within, outside)
 
 
 def _multiplications(step: Step, after: Pair) -> int:
-    """Of a convolution that makes a map of this size."""
+    """Return the multiplications of a convolution whose output has this size; 0 for other modules."""
     return step.module.weight.numel() * prod(after) if isinstance(step.module, nn.Conv2d) else 0
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """Windows on their way: ``maps`` are inputs of the first step that has nothing saved. All but ``starts`` and
-    ``numbers`` are on the device."""
+    """Windows of several requests in the forward pass.
+
+    ``maps`` are the inputs of step ``len(saved)``, ``saved`` is what the steps before it saved for the backward
+    pass. All but ``starts`` and ``numbers`` are on the device.
+    """
 
     maps: torch.Tensor
     saved: list[Saved]
-    starts: list[torch.Tensor]
+    starts: list[torch.Tensor]  # of each step's window: first row and column, int64 [N, 2]
     units: torch.Tensor
-    numbers: np.ndarray  # of the requests
+    numbers: np.ndarray  # indices of the requests
 
     def with_more(self, other: _Windows) -> _Windows:
         return _Windows(
             torch.cat([self.maps, other.maps]),
             [
-                None if mine is None or theirs is None else torch.cat([mine, theirs])
-                for mine, theirs in zip(self.saved, other.saved, strict=True)
+                None if first is None or second is None else torch.cat([first, second])
+                for first, second in zip(self.saved, other.saved, strict=True)
             ],
             [torch.cat(pair) for pair in zip(self.starts, other.starts, strict=True)],
             torch.cat([self.units, other.units]),
@@ -214,30 +225,31 @@ class _Windows:
         )
 
     def filled(self, count: int) -> _Windows:
-        """Repeated up to ``count`` windows; ``numbers`` stays as it is."""
-        places = torch.arange(count) % len(self.units)
-        there = places.to(self.units.device, non_blocking=True)
+        """Repeat windows up to ``count``; ``numbers`` is not repeated, so that the copies give no projections."""
+        indices = torch.arange(count) % len(self.units)
+        on_device = indices.to(self.units.device, non_blocking=True)
         return _Windows(
-            self.maps[there],
-            [None if saved is None else saved[there] for saved in self.saved],
-            [starts[places] for starts in self.starts],
-            self.units[there],
+            self.maps[on_device],
+            [None if saved is None else saved[on_device] for saved in self.saved],
+            [starts[indices] for starts in self.starts],
+            self.units[on_device],
             self.numbers,
         )
 
 
 class _Operation:
-    """A step forward and back. Without ``padding`` it is given windows, which hold their padding already."""
+    """Forward and backward pass of a step, on whole maps, or on windows, which contain their padding."""
 
     def __init__(self, step: Step, method: ProjectionMethod) -> None:
         self.step, self.method = step, method
         self.phases = _Phases.of(step.module) if isinstance(step.module, nn.Conv2d) else None
-        # For others, what is outside of the map stays there. A normalisation's derivative there must be a number.
+        # Other steps are pointwise, so that values outside of the map have no effect inside. The derivative of a
+        # normalisation must be finite outside of the map, too.
         derived = isinstance(step.module, nn.LocalResponseNorm) and method != "deconvnet"
-        self.minds_outside = derived or (step.kernel, step.padding) != ((1, 1), (0, 0))
+        self.needs_padding = derived or (step.kernel, step.padding) != ((1, 1), (0, 0))
 
     def forward(self, maps: torch.Tensor, padding: Pair = (0, 0)) -> tuple[torch.Tensor, Saved]:
-        """The output, and what the way back needs: switches, where a ReLU let pass, a normalisation's input."""
+        """Return the output, and what the backward pass needs: switches, ReLU mask, or normalisation input."""
         step, module = self.step, self.step.module
         if isinstance(module, nn.Conv2d):
             weight, bias = module.weight, module.bias
@@ -249,7 +261,7 @@ class _Operation:
             return F.avg_pool2d(maps, step.kernel, step.stride, padding), None
         if isinstance(module, (nn.ReLU, nn.ReLU6)):
             ceiling = 6.0 if isinstance(module, nn.ReLU6) else None
-            rectified = maps.clamp_(0, ceiling)  # nothing else needs what it read
+            rectified = maps.clamp_(0, ceiling)  # in place: no other step reads the input
             if self.method == "deconvnet":
                 return rectified, None
             return rectified, let_pass(rectified, ceiling)
@@ -258,7 +270,7 @@ class _Operation:
         return module(maps), None
 
     def backward(self, gradient: torch.Tensor, saved: Saved, window: Pair) -> torch.Tensor:
-        """What goes back to the step's input, a window of this size."""
+        """Return the gradient of the step's input, for a window of this size."""
         step, module = self.step, self.step.module
         if isinstance(module, nn.Conv2d):
             if self.phases:
@@ -270,7 +282,8 @@ class _Operation:
             shape = torch.empty(
                 *gradient.shape[:2], *window, device=gradient.device, memory_format=torch.channels_last
             )
-            return torch.ops.aten.max_pool2d_with_indices_backward(  # accumulates where windows share a switch
+            # Accumulates where pooling windows share a switch.
+            return torch.ops.aten.max_pool2d_with_indices_backward(
                 gradient, shape, step.kernel, step.stride, (0, 0), step.dilation, False, saved
             )
         if isinstance(module, nn.AvgPool2d):
@@ -289,7 +302,10 @@ class _Operation:
         return gradient
 
     def in_window(self, saved: Saved, width: int) -> Saved:
-        """Switches of whole maps as row * ``width`` of the windows + column: moving them is a subtraction then."""
+        """Encode switches of whole maps as row * ``width`` of the windows + column.
+
+        ``gathered`` then shifts them to a window's origin with one subtraction.
+        """
         if saved is None or not isinstance(self.step.module, nn.MaxPool2d):
             return saved
         return saved // self.step.width * width + saved % self.step.width
@@ -297,29 +313,29 @@ class _Operation:
     def gathered(
         self, saved: Saved, images: torch.Tensor, starts: Sequence[torch.Tensor], sizes: Sequence[Pair]
     ) -> Saved:
-        """Windows of what was saved on whole maps; ``starts`` and ``sizes`` are of the input and of the output."""
+        """Gather windows of what was saved on whole maps; ``starts`` and ``sizes``: of input and output."""
         if saved is None:
             return None
-        found = gather(saved, images, starts[1], sizes[1])
+        windows = gather(saved, images, starts[1], sizes[1])
         if not isinstance(self.step.module, nn.MaxPool2d):
-            return found
-        origins = (starts[0][:, 0] * sizes[0][1] + starts[0][:, 1]).to(found.device, non_blocking=True)
-        found -= origins[:, None, None, None]
-        return found.clamp_(0, prod(sizes[0]) - 1)  # outside of the map, where nothing comes back
+            return windows
+        origins = (starts[0][:, 0] * sizes[0][1] + starts[0][:, 1]).to(windows.device, non_blocking=True)
+        windows -= origins[:, None, None, None]
+        return windows.clamp_(0, prod(sizes[0]) - 1)  # switches outside of the map, whose gradient is zero
 
 
 def _scale(norm: nn.BatchNorm2d) -> torch.Tensor:
-    """What batch normalisation multiplies each map by, as if folded into its convolution."""
+    """Return the factor by which batch normalisation in evaluation mode multiplies each map: [channels, 1, 1]."""
     assert norm.running_var is not None  # noqa: S101 - in evaluation mode
     scale = (norm.running_var + norm.eps).rsqrt()
     return (scale if norm.weight is None else scale * norm.weight)[:, None, None]
 
 
 class _Phases:
-    """A transposed convolution with a stride and few outputs, as an ordinary convolution.
+    """Transposed convolution with a stride and few output channels, computed as an ordinary convolution.
 
-    Each of the stride x stride phases of its output is a convolution with every stride-th weight. All phases
-    together have enough outputs to fill the processor's vectors, which three colours don't.
+    Each of the stride x stride phases of the output is a convolution with every stride-th weight. Together, the
+    phases have enough channels to fill a processor's vector registers; the three channels of an image don't.
     """
 
     def __init__(self, convolution: nn.Conv2d, stride: int) -> None:
@@ -338,7 +354,7 @@ class _Phases:
 
     @classmethod
     def of(cls, convolution: nn.Conv2d) -> _Phases | None:
-        """None where it would be no gain."""
+        """Make the phases of a convolution; None where they don't apply or would not be faster."""
         stride = set(convolution.stride)
         plain = len(stride) == 1 and convolution.groups == 1 and set(convolution.dilation) == {1}
         if not plain or stride == {1} or convolution.in_channels >= 16:
@@ -346,7 +362,7 @@ class _Phases:
         return cls(convolution, stride.pop())
 
     def transposed(self, gradient: torch.Tensor, window: Pair) -> torch.Tensor:
-        """[N, outputs, h, w] -> [N, channels, *window]."""
+        """Map gradients [N, outputs, h, w] to [N, channels, *window]."""
         phases = F.conv2d(gradient, self.kernel, padding=(self.rows - 1, self.columns - 1))
         pixels = F.pixel_shuffle(phases[:, : self.channels * self.stride**2], self.stride)
         return pixels[:, :, : window[0], : window[1]]

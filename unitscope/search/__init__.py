@@ -1,1 +1,1 @@
-"""The images that fire each unit most (paper, Fig. 2)."""
+"""Search for the images that activate each unit most (paper, Fig. 2)."""

@@ -1,6 +1,6 @@
-"""The one order of top activations: activation descending, then image, row and column ascending.
+"""Rankings of activations: by activation descending, then by image, row and column ascending.
 
-It is total, so merging the results of shards gives the same rows as one pass over everything.
+This order is total, so that merging the results of shards gives the same rows as a single pass over all images.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ FIELDS = ("activation", "image", "row", "col")
 
 @dataclass
 class TopActivations:
-    """The best images of every searched unit of a layer, best first; where there are fewer, image is ``NO_IMAGE``.
+    """Top images of each searched unit of a layer, in descending order of activation.
 
-    Arrays [units, top]: ``activation`` float32, ``image`` int64 (``ImageSource.id``), ``row`` and ``col`` int32.
+    All are arrays [units, top]: ``activation`` float32, ``image`` int64 (``ImageSource.id``), ``row`` and ``col``
+    int32. Entries of units with fewer than ``top`` images have image ``NO_IMAGE`` and activation -inf.
     """
 
     activation: np.ndarray
@@ -39,42 +40,46 @@ class TopActivations:
 
     @classmethod
     def best_of(cls, parts: Sequence[TopActivations]) -> TopActivations:
-        """The best of all parts, as many as the first has."""
-        together = {name: np.concatenate([getattr(part, name) for part in parts], 1) for name in FIELDS}
-        keys = (together["col"], together["row"], together["image"], -together["activation"])
+        """Merge rankings of the same units; the result has the ``top`` of the first."""
+        merged = {name: np.concatenate([getattr(part, name) for part in parts], 1) for name in FIELDS}
+        keys = (merged["col"], merged["row"], merged["image"], -merged["activation"])
         order = np.lexsort(keys, axis=1)[:, : parts[0].activation.shape[1]]
-        return cls(*(np.take_along_axis(together[name], order, 1) for name in FIELDS))
+        return cls(*(np.take_along_axis(merged[name], order, 1) for name in FIELDS))
 
     @property
     def dead(self) -> np.ndarray:
-        """bool [units]: units that were positive on no image."""
+        """Dead units, which are positive on no image: bool [units]."""
         return self.image[:, 0] == NO_IMAGE
 
 
 def rank(
     maxima: torch.Tensor, places: torch.Tensor, images: Sequence[int], columns: int, top: int
 ) -> TopActivations:
-    """The best ``top`` of some images, worked out on the device where ``maxima`` lies.
+    """Rank images by the maxima of each unit's map, on the device of ``maxima``.
 
     Parameters
     ----------
     maxima
-        float32 [images, units]: the largest value of each unit's map. Those that are not positive don't count.
+        float32 [images, units]: largest value of each map. Images where it is not positive are not ranked.
     places
-        int64 [images, units]: where it is, row * ``columns`` + column.
+        int64 [images, units]: position of the maximum, row * ``columns`` + column.
     images
-        ids in ascending order.
+        ids of the images, in ascending order.
+    columns
+        number of columns of the maps.
+    top
+        number of images to rank for each unit.
     """
     by_unit = maxima.T.contiguous()
-    best, chosen = by_unit.sort(dim=1, descending=True, stable=True)  # stable: of equal ones the first image
+    best, chosen = by_unit.sort(dim=1, descending=True, stable=True)  # stable: ties keep the order of the images
     best, chosen = best[:, :top], chosen[:, :top]
-    at = places.T.gather(1, chosen).cpu().numpy()
+    position = places.T.gather(1, chosen).cpu().numpy()
     activation, order = best.cpu().numpy(), chosen.cpu().numpy()
     fires = activation > 0
-    found = TopActivations.empty(maxima.shape[1], top)
-    kept = slice(activation.shape[1])  # there can be fewer images than places
-    found.activation[:, kept] = np.where(fires, activation, -np.inf)
-    found.image[:, kept] = np.where(fires, np.asarray(images, np.int64)[order], NO_IMAGE)
-    found.row[:, kept] = np.where(fires, at // columns, 0)
-    found.col[:, kept] = np.where(fires, at % columns, 0)
-    return found
+    ranking = TopActivations.empty(maxima.shape[1], top)
+    filled = slice(activation.shape[1])  # there can be fewer images than ``top``
+    ranking.activation[:, filled] = np.where(fires, activation, -np.inf)
+    ranking.image[:, filled] = np.where(fires, np.asarray(images, np.int64)[order], NO_IMAGE)
+    ranking.row[:, filled] = np.where(fires, position // columns, 0)
+    ranking.col[:, filled] = np.where(fires, position % columns, 0)
+    return ranking

@@ -1,4 +1,4 @@
-"""The search: for every unit of a layer, the images with the highest spatial maximum (paper, Fig. 2)."""
+"""Search for the images with the largest spatial maximum of each unit of a layer (paper, Fig. 2)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from unitscope.memory import halved, is_out_of_memory
 from unitscope.search.ranking import TopActivations, rank
 from unitscope.vocabulary import Channels
 
-BLOCK_BYTES = 2**28  # of maxima and places on the device, before they are ranked
+BLOCK_BYTES = 2**28  # bytes of maxima and positions to collect on the device before they are ranked
 
 
 @dataclass(frozen=True)
 class LayerSearch:
-    """What a search found in a layer."""
+    """Search results of a layer."""
 
     top: TopActivations
-    bottom: TopActivations | None  # the same of the negated maps: their strongest inhibition
+    bottom: TopActivations | None  # of the negated maps: the images with the lowest minima
     by_class: dict[int, TopActivations]  # by ``ImageSource.label``
-    maxima: np.ndarray  # float32 [images, units]: the largest value of each map, images as they were searched
+    maxima: np.ndarray  # float32 [images, units]: largest value of each map, in the order of the search
 
     @classmethod
     def empty(cls, units: int, top: int, bottom: bool) -> LayerSearch:
@@ -37,7 +37,7 @@ class LayerSearch:
 
     @classmethod
     def merged(cls, parts: Sequence[LayerSearch]) -> LayerSearch:
-        """The result of all parts as one."""
+        """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``."""
         labels = sorted({label for part in parts for label in part.by_class})
         bottoms = [part.bottom for part in parts if part.bottom is not None]
         return cls(
@@ -52,14 +52,26 @@ class LayerSearch:
 
 
 class _StopForward(Exception):
-    """Every layer that is asked for has run."""
+    """Raised to end a forward pass when all observed layers have run."""
 
 
 def observe(
     model: nn.Module, observers: Mapping[str, Callable[[torch.Tensor], None]], images: torch.Tensor
 ) -> None:
-    """Run ``images`` forward and show each observer the output of its module, at the moment it is made: an
-    in-place ReLU may change it afterwards. The pass stops behind the deepest of these modules."""
+    """Run a forward pass and call each observer with the output of its module.
+
+    Observers are called when the module returns; an in-place ReLU may modify the output afterwards. The forward
+    pass stops after the last observed module.
+
+    Parameters
+    ----------
+    model
+        network, on the device of ``images``.
+    observers
+        functions of a module's output, by module path.
+    images
+        float32 [N, 3, H, W].
+    """
     waiting = set(observers)
 
     def hook_for(path: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
@@ -100,41 +112,49 @@ def search(
     Parameters
     ----------
     model
-        in evaluation mode, on ``device``.
+        network in evaluation mode, on ``device``.
     layers
         units to search, by module path of the convolution.
     batches
         images in ascending order of their ids.
+    top
+        number of images to rank for each unit.
     progress
         called after each batch with the number of its images.
     mean, std
-        the input's normalisation: see ``images.to_input``.
+        the input's normalisation by channel: see ``images.to_input``.
     bottom
-        also the images with the lowest spatial minimum, where it is negative.
+        also rank the images with the lowest spatial minimum, where it is negative.
     per_class
-        also the best images of each class.
+        also rank the images of each class.
     on_smaller
-        called with the images that run at once from now on, when the device's memory is too small for a batch.
+        called with the new number of images per forward pass when a batch doesn't fit into the device's memory.
+
+    Returns
+    -------
+    Results by module path.
 
     Raises
     ------
     NotFinite
-        a layer gave NaN or infinity.
+        a map contains NaN or infinity.
     """
     extremes = _Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
     records = {path: _LayerRecord(path, len(units), top, bottom, per_class) for path, units in layers.items()}
     with torch.inference_mode():
         for batch in batches:
-            for path, found in extremes.of(batch).items():
-                records[path].add(found, batch.sources)
+            for path, maxima in extremes.of(batch).items():
+                records[path].add(maxima, batch.sources)
             progress(len(batch.sources))
         return {path: record.result() for path, record in records.items()}
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Of some images and a layer's units: the largest value of each map and its place, [images, units] each; the
-    same of the negated maps where it is wanted."""
+class _Maxima:
+    """Maxima of a layer's maps and their positions (row * ``columns`` + column), [images, units] each.
+
+    ``negated`` is the same of the negated maps; None if ``bottom`` was not requested.
+    """
 
     maxima: torch.Tensor
     places: torch.Tensor
@@ -142,17 +162,17 @@ class _Found:
     negated: tuple[torch.Tensor, torch.Tensor] | None
 
     @classmethod
-    def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> _Found:
+    def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> _Maxima:
         if maps.shape[1] != len(units):
             maps = maps[:, units]
         maxima, places = strongest(maps)
         return cls(maxima, places, maps.shape[3], strongest(-maps) if bottom else None)
 
-    def first(self, images: int) -> _Found:
+    def first(self, images: int) -> _Maxima:
         if images == len(self.maxima):
             return self
         negated = (self.negated[0][:images], self.negated[1][:images]) if self.negated else None
-        return _Found(self.maxima[:images], self.places[:images], self.columns, negated)
+        return _Maxima(self.maxima[:images], self.places[:images], self.columns, negated)
 
     @property
     def bytes(self) -> int:
@@ -161,17 +181,32 @@ class _Found:
 
 
 def strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maximum of each map and its place; of equal maxima the first row and column."""
-    if maps.is_cuda:  # where pooling would leave a whole map to one thread
+    """Return the maximum of each map and its position.
+
+    Of equal maxima, the one in the first row, then in the first column, is returned.
+
+    Parameters
+    ----------
+    maps
+        [images, units, rows, columns].
+
+    Returns
+    -------
+    maxima
+        [images, units].
+    places
+        int64 [images, units]: row * columns + column.
+    """
+    if maps.is_cuda:  # where pooling would process a whole map in one thread
         maxima, places = maps.flatten(2).max(2)
         return maxima, places
-    # Pooling over the whole map: on channels-last maps several times faster than max() of flattened ones.
+    # Pooling over the whole map: for channels-last maps several times faster than max() of flattened ones.
     maxima, places = F.adaptive_max_pool2d(maps, 1, return_indices=True)
     return maxima.flatten(1), places.flatten(1)
 
 
 class _Extremes:
-    """Runs batches forward, in parts once the memory didn't hold a whole one."""
+    """Maxima of the maps of batches, which are split once a whole batch didn't fit into memory."""
 
     def __init__(
         self,
@@ -183,9 +218,9 @@ class _Extremes:
     ) -> None:
         self.model, self.upload, self.bottom, self.on_smaller = model, upload, bottom, on_smaller
         self.units = {path: torch.as_tensor(units, device=upload.device) for path, units in layers.items()}
-        self.at_once = 0  # images; 0: a whole batch
+        self.at_once = 0  # images per forward pass; 0: a whole batch
 
-    def of(self, batch: Batch) -> dict[str, _Found]:
+    def of(self, batch: Batch) -> dict[str, _Maxima]:
         images = self.upload(batch.pixels)
         while True:
             try:
@@ -195,26 +230,26 @@ class _Extremes:
                 size = self.at_once or len(images)
                 if not is_out_of_memory(error) or size == 1:
                     raise
-            # Outside of the handler, whose traceback holds on to tensors.
+            # After the handler, because the exception's traceback references tensors.
             self.at_once = halved(size, images.device)
             self.on_smaller(self.at_once)
         return {path: _joined([part[path] for part in parts]) for path in self.units}
 
-    def _run(self, images: torch.Tensor) -> dict[str, _Found]:
-        found: dict[str, _Found] = {}
+    def _run(self, images: torch.Tensor) -> dict[str, _Maxima]:
+        maxima: dict[str, _Maxima] = {}
 
-        def note(maps: torch.Tensor, path: str) -> None:
-            found[path] = _Found.of(maps, self.units[path], self.bottom)
+        def record(maps: torch.Tensor, path: str) -> None:
+            maxima[path] = _Maxima.of(maps, self.units[path], self.bottom)
 
-        observe(self.model, {path: partial(note, path=path) for path in self.units}, images)
-        return found
+        observe(self.model, {path: partial(record, path=path) for path in self.units}, images)
+        return maxima
 
 
-def _joined(parts: Sequence[_Found]) -> _Found:
+def _joined(parts: Sequence[_Maxima]) -> _Maxima:
     if len(parts) == 1:
         return parts[0]
     pairs = [part.negated for part in parts if part.negated]
-    return _Found(
+    return _Maxima(
         torch.cat([part.maxima for part in parts]),
         torch.cat([part.places for part in parts]),
         parts[0].columns,
@@ -223,47 +258,47 @@ def _joined(parts: Sequence[_Found]) -> _Found:
 
 
 class _LayerRecord:
-    """Collects a layer's maxima on the device and ranks them a block at a time: no batch waits for an answer."""
+    """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronisation."""
 
     def __init__(self, path: str, units: int, top: int, bottom: bool, per_class: bool) -> None:
         self.path, self.top, self.per_class = path, top, per_class
-        self.found: list[_Found] = []
+        self.maxima: list[_Maxima] = []
         self.sources: list[ImageSource] = []
         self.bytes = 0
         self.ranked = [LayerSearch.empty(units, top, bottom)]
 
-    def add(self, found: _Found, sources: Sequence[ImageSource]) -> None:
-        """What was found on a batch; behind its images comes padding, which is left out."""
-        found = found.first(len(sources))
-        self.found.append(found)
+    def add(self, maxima: _Maxima, sources: Sequence[ImageSource]) -> None:
+        """Add the maxima of a batch; those of padding, which follows the images, are dropped."""
+        maxima = maxima.first(len(sources))
+        self.maxima.append(maxima)
         self.sources += sources
-        self.bytes += found.bytes
+        self.bytes += maxima.bytes
         if self.bytes >= BLOCK_BYTES:
             self._rank()
 
     def result(self) -> LayerSearch:
-        if self.found:
+        if self.maxima:
             self._rank()
         return LayerSearch.merged(self.ranked)
 
     def _rank(self) -> None:
-        found = _joined(self.found)
-        for values in (found.maxima, *(found.negated or ())[:1]):
+        block = _joined(self.maxima)
+        for values in (block.maxima, *(block.negated or ())[:1]):
             if not torch.isfinite(values).all():
-                raise NotFinite(where=f"layer {self.path}", value=values[~torch.isfinite(values)][0].item())
+                raise NotFinite(where=f"Layer {self.path}", value=values[~torch.isfinite(values)][0].item())
         images = [source.id for source in self.sources]
-        labels = torch.tensor([source.label for source in self.sources], device=found.maxima.device)
+        labels = torch.tensor([source.label for source in self.sources], device=block.maxima.device)
         by_class: dict[int, TopActivations] = {}
         for label in labels.unique().tolist() if self.per_class else ():
             of_class = (labels == label).nonzero().flatten()
-            ids = [images[place] for place in of_class.tolist()]
-            by_class[label] = rank(found.maxima[of_class], found.places[of_class], ids, found.columns, self.top)
+            ids = [images[index] for index in of_class.tolist()]
+            by_class[label] = rank(block.maxima[of_class], block.places[of_class], ids, block.columns, self.top)
         self.ranked.append(
             LayerSearch(
-                rank(found.maxima, found.places, images, found.columns, self.top),
-                rank(*found.negated, images, found.columns, self.top) if found.negated else None,
+                rank(block.maxima, block.places, images, block.columns, self.top),
+                rank(*block.negated, images, block.columns, self.top) if block.negated else None,
                 by_class,
-                found.maxima.cpu().numpy(),
+                block.maxima.cpu().numpy(),
             )
         )
-        self.found, self.sources, self.bytes = [], [], 0
+        self.maxima, self.sources, self.bytes = [], [], 0

@@ -1,4 +1,4 @@
-"""What is to be known of a unit over a whole data set: how often and how strongly it fires."""
+"""Statistics of units over a whole data set: how often and how strongly they fire."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ BINS = 40
 
 @dataclass(frozen=True)
 class UnitStatistics:
-    """Of a unit's maximum in each image: the value that the search ranks by, before the ReLU.
+    """Statistics of a unit's spatial maximum over images, before the ReLU, as the search ranks it.
 
-    ``fired_share`` is that of the images where it is positive, ``quantiles`` are for ``QUANTILES`` (linear between
-    two images), ``histogram`` counts the images in ``BINS`` equal steps from ``minimum`` to ``maximum``.
+    ``fired_share`` is the share of images with a positive maximum (0 to 1), ``quantiles`` are those of
+    ``QUANTILES`` with linear interpolation, ``histogram`` counts images in ``BINS`` equal bins from ``minimum`` to
+    ``maximum``.
     """
 
     images: int
@@ -28,13 +29,13 @@ class UnitStatistics:
 
 
 def unit_statistics(maxima: np.ndarray) -> list[UnitStatistics]:
-    """The statistics of each unit, from ``maxima``, float32 [images, units], of at least one image."""
+    """Compute the statistics of each unit from ``maxima``, float32 [images, units], of at least one image."""
     return [_statistics(maxima[:, unit]) for unit in range(maxima.shape[1])]
 
 
 def _statistics(values: np.ndarray) -> UnitStatistics:
-    # Sorted, so that the order of the shards can't be seen in the mean. In double precision: between two
-    # neighbours of single precision there is no room for a histogram's steps.
+    # Sorted, so that the mean doesn't depend on the order of shards. In float64, because between two adjacent
+    # float32 values there is no room for the edges of a histogram's bins.
     values = np.sort(values).astype(np.float64)
     bounds = np.linspace(values[0], values[-1], BINS + 1)[1:-1]
     return UnitStatistics(
@@ -49,18 +50,19 @@ def _statistics(values: np.ndarray) -> UnitStatistics:
 
 
 def tied(maxima: np.ndarray, activation: np.ndarray) -> np.ndarray:
-    """bool [units, top]: another image fires the unit exactly as much, so that the order of the two, or which of
-    them is listed at all, was decided by their ids.
+    """Return which ranked activations another image equals exactly: bool [units, top].
+
+    The order of such images, or which of them is ranked at all, depends on their ids only.
 
     Parameters
     ----------
     maxima
-        float32 [images, units]: of all images.
+        float32 [images, units]: maxima of all images.
     activation
-        float32 [units, top]: those that are listed; -inf where there is none.
+        float32 [units, top]: ranked activations; -inf where there is none.
     """
-    found = np.zeros(activation.shape, bool)
+    ties = np.zeros(activation.shape, bool)
     for unit, listed in enumerate(activation):
         values = np.sort(maxima[:, unit])
-        found[unit] = values.searchsorted(listed, "right") - values.searchsorted(listed, "left") > 1
-    return found
+        ties[unit] = values.searchsorted(listed, "right") - values.searchsorted(listed, "left") > 1
+    return ties

@@ -1,4 +1,4 @@
-"""Training a classifier: one epoch at a time, so that a run can be taken up between any two."""
+"""Training loop of a classifier. It runs one epoch at a time, so that a run can be resumed after any epoch."""
 
 from __future__ import annotations
 
@@ -34,15 +34,16 @@ Progress = Callable[[int], None]
 
 
 class ForeignState(Exception):
-    """A state that no ``Trainer`` of this version, network and recipe has given."""
+    """A state that was not saved by a ``Trainer`` of this version, network and recipe."""
 
 
 @dataclass(frozen=True)
 class PhaseResult:
-    """One pass over a split: mean cross-entropy, shares of right answers (first, among the first five), images
-    and seconds; the mean norm of the gradient if something was learned, else ``answers``.
+    """Results of one pass over a split.
 
-    ``answers``: int64 [K, 3], each row (true class, answer, images) of a pair that occurs.
+    ``loss`` is the mean cross-entropy, ``accuracy`` and ``top5`` are shares of the images (0 to 1), ``seconds`` is
+    wall-clock time. A training pass has ``gradient_norm``, the mean norm over the batches; a validation pass has
+    ``answers``, int64 [K, 3]: (true class, predicted class, number of images) of each pair that occurs.
     """
 
     loss: float
@@ -56,7 +57,7 @@ class PhaseResult:
 
 @dataclass(frozen=True)
 class _Part:
-    """What came of some images of a batch, on the device: mean loss, and logits [N, classes]."""
+    """Results of some images of a batch, on the device: mean loss (0-dimensional), and logits [N, classes]."""
 
     loss: torch.Tensor
     logits: torch.Tensor
@@ -64,7 +65,7 @@ class _Part:
 
 @dataclass
 class _Tally:
-    """Sums over the batches of a pass, of which the last few may still be on their way from the device."""
+    """Sums over the batches of a pass; the values of the last few batches may not have been read yet."""
 
     epoch: int
     readings: Readings[list[int]]
@@ -72,17 +73,17 @@ class _Tally:
     right: int = 0
     right5: int = 0
     images: int = 0
-    batches: int = 0  # those that were read
+    batches: int = 0  # whose values were read
     gradient_norm: float = 0.0
-    pairs: list[torch.Tensor] = field(default_factory=list)  # of true classes and answers [2, N]
+    pairs: list[torch.Tensor] = field(default_factory=list)  # [2, N]: true and predicted classes
 
     def add(self, parts: Sequence[_Part], labels: torch.Tensor, gradient_norm: torch.Tensor | None = None) -> None:
-        """Count a batch.
+        """Add the results of a batch.
 
         Raises
         ------
         NotFinite
-            the loss of this batch, or of one before it.
+            the loss of this batch or an earlier one is NaN or infinite.
         """
         logits = torch.cat([part.logits for part in parts])
         best = logits.topk(min(5, logits.shape[1])).indices
@@ -97,7 +98,7 @@ class _Tally:
             self.batches += 1
             for loss in losses:
                 if not math.isfinite(loss):
-                    where = f"the loss of epoch {self.epoch}, batch {self.batches}"
+                    where = f"The loss of epoch {self.epoch}, batch {self.batches}"
                     raise NotFinite(where=where, value=loss)
             images = sum(sizes)
             self.loss += sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / images * images
@@ -107,7 +108,13 @@ class _Tally:
             self.images += images
 
     def result(self, began: float, *, learned: bool) -> PhaseResult:
-        """Of a pass that began at a time of ``time.monotonic``. Raises ``NotFinite``, too."""
+        """Return the results of the pass, which began at ``began`` (``time.monotonic()``).
+
+        Raises
+        ------
+        NotFinite
+            the loss of a batch is NaN or infinite.
+        """
         self._count(self.readings.rest())
         images = max(self.images, 1)
         return PhaseResult(
@@ -128,23 +135,32 @@ class _Tally:
 
 
 class Trainer:
-    """A network with its optimizer, schedule and random states.
+    """Network, optimizer, schedule and random generators of a training run.
 
-    The model's initial weights are the caller's. ``state`` and ``load_state`` carry everything that the rest of
-    a run depends on: a run taken up again ends with the same bits as one that was not interrupted, on a CPU and on
-    one and the same GPU (see ``determinism.reproducible``).
+    Training starts from the weights of ``model``. ``state`` and ``load_state`` save and restore everything that
+    the remaining epochs depend on: a resumed run gives bit-identical weights to an uninterrupted one, on a CPU and
+    on the same GPU (see ``determinism.reproducible``).
 
     Parameters
     ----------
+    model
+        network that takes images float32 [N, 3, H, W] and returns logits [N, classes]; moved to ``device`` and
+        trained in place.
+    recipe
+        optimizer, schedule, augmentation and precision.
+    seed
+        seed of the image order, flips and crops, and of torch's global generator (dropout).
+    device
+        device to train on.
     mean, std
-        the input's normalisation, by channel: see ``unitscope.data.images.to_input``.
+        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
     on_smaller
-        told the new number of images that are computed at once, when the device's memory did not suffice.
+        called with the new number of images per forward pass when a batch doesn't fit into the device's memory.
 
     Raises
     ------
-    UsageError
-        the recipe freezes everything, or speaks of parameters that are not there.
+    InvalidArgument
+        the recipe freezes all parameters, or one of its patterns matches none.
     """
 
     def __init__(
@@ -167,28 +183,28 @@ class Trainer:
         self.mixed = recipe.precision == "mixed" or (
             recipe.precision == "auto" and _computes_bfloat16(self.device)
         )
-        self.at_once = recipe.batch_size  # images in one forward pass: fewer after the memory did not suffice
+        self.at_once = recipe.batch_size  # images per forward pass: fewer after an out-of-memory error
         self.on_smaller = on_smaller
-        self.epoch = 0  # epochs done
-        self.generator = torch.Generator().manual_seed(seed)  # order of the images, flips and crops
+        self.epoch = 0  # completed epochs
+        self.generator = torch.Generator().manual_seed(seed)  # image order, flips and crops
         torch.manual_seed(seed)  # dropout
 
     @property
     def learning_rate(self) -> float:
-        """Of the group of parameters that has none of its own, or of the first."""
+        """Current learning rate of the first parameter group, which has the recipe's rate if it is used at all."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def order(self, sources: Sequence[ImageSource]) -> list[ImageSource]:
-        """The training images in this epoch's random order."""
+        """Shuffle the training images; the order is drawn from the run's generator."""
         return [sources[i] for i in torch.randperm(len(sources), generator=self.generator).tolist()]
 
     def train(self, batches: Iterable[Batch], progress: Progress = lambda images: None) -> PhaseResult:
-        """Learn from every batch once.
+        """Train on every batch once; ``progress`` is called with the number of images after each.
 
         Raises
         ------
         NotFinite
-            the loss became NaN or infinite: epoch and batch are named.
+            the loss is NaN or infinite; the message has epoch and batch.
         """
         self.model.train()
         freeze_statistics(self.model)
@@ -202,11 +218,12 @@ class Trainer:
         return tally.result(began, learned=True)
 
     def validate(self, batches: Iterable[Batch], progress: Progress = lambda images: None) -> PhaseResult:
-        """Look at every batch once; nothing is learned, no random number drawn.
+        """Evaluate every batch once, without changing weights, statistics or random generators.
 
         Raises
         ------
         NotFinite
+            the loss is NaN or infinite; the message has epoch and batch.
         """
         self.model.eval()
         began, tally = time.monotonic(), self._tally()
@@ -218,7 +235,7 @@ class Trainer:
         return tally.result(began, learned=False)
 
     def end_epoch(self, validated: PhaseResult) -> None:
-        """A step of the schedule."""
+        """Count the epoch, and step the learning-rate schedule (``plateau``: with the validation accuracy)."""
         if isinstance(self.schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.schedule.step(validated.accuracy)
         else:
@@ -240,7 +257,7 @@ class Trainer:
         return random_flip(images, self.recipe.flip, self.generator) if self.recipe.flip else images
 
     def _learn(self, images: torch.Tensor, labels: torch.Tensor) -> list[_Part]:
-        """Losses and logits of a batch, and its gradient in the parameters."""
+        """Run a batch forward and backward; return losses and logits, and leave its gradient in the parameters."""
 
         def forward_and_back(part: torch.Tensor, part_labels: torch.Tensor) -> _Part:
             logits, loss = self._logits_and_loss(part, part_labels)
@@ -265,9 +282,10 @@ class Trainer:
         labels: torch.Tensor,
         compute: Callable[[torch.Tensor, torch.Tensor], _Part],
     ) -> list[_Part]:
-        """A batch, computed ``at_once`` images at a time; half of it when memory runs out."""
+        """Compute a batch, ``at_once`` images at a time; halve that number if memory runs out, and restart."""
         while True:
-            self.optimizer.zero_grad(set_to_none=True)  # also what a part left that ran out of memory
+            # Also discards the gradients of an attempt that ran out of memory.
+            self.optimizer.zero_grad(set_to_none=True)
             try:
                 return [
                     compute(part, part_labels)
@@ -282,7 +300,7 @@ class Trainer:
             self.on_smaller(self.at_once)
 
     def _step(self) -> torch.Tensor:
-        """Change the weights; returns the norm of the whole gradient, on the device."""
+        """Update the weights; return the norm of the gradient of all parameters, on the device."""
         gradients = [
             p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None
         ]
@@ -292,7 +310,7 @@ class Trainer:
         return norm
 
     def state(self) -> dict[str, Any]:
-        """Everything the rest of the run depends on: tensors, numbers and strings only."""
+        """Return everything the remaining epochs depend on: nested dicts of tensors, numbers and strings."""
         return {
             "epoch": self.epoch,
             "at_once": self.at_once,
@@ -305,16 +323,17 @@ class Trainer:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what ``state`` gave.
+        """Restore a state that ``state`` returned.
 
         Raises
         ------
         ForeignState
-            it lacks something, or holds tensors of other shapes or types: what was taken over of it is no use.
+            an entry is missing, or a tensor has another shape or type. The trainer may then be partly restored and
+            must not be used.
         """
         try:
-            self._see_that_it_fits(state)
-            self._take_over(state)
+            self._check_state(state)
+            self._restore(state)
         except KeyError as error:
             raise ForeignState(f"it has no {error}") from error
         except (LookupError, ValueError, TypeError, AttributeError) as error:
@@ -324,20 +343,23 @@ class Trainer:
                 raise
             raise ForeignState(str(error)) from error
 
-    def _see_that_it_fits(self, state: dict[str, Any]) -> None:
-        """PyTorch itself takes over other types, and an optimizer's tensors of any shape, and fails later."""
-        for name, own in self.model.state_dict().items():
-            _see_that_alike(name, state["model"][name], own)
+    def _check_state(self, state: dict[str, Any]) -> None:
+        """Check shapes and types.
+
+        PyTorch would accept other types, and optimizer tensors of any shape, and fail later.
+        """
+        for name, tensor in self.model.state_dict().items():
+            _check_alike(name, state["model"][name], tensor)
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for number, values in state["optimizer"]["state"].items():
             for name, value in values.items():
-                if isinstance(value, torch.Tensor) and value.dim():  # counts of steps have no dimension
-                    _see_that_alike(f"{name} of parameter {number}", value, parameters[number])
+                if isinstance(value, torch.Tensor) and value.dim():  # step counters are 0-dimensional
+                    _check_alike(f"{name} of parameter {number}", value, parameters[number])
         for name in ("epoch", "at_once"):
             if type(state[name]) is not int:
                 raise TypeError(f"{name} is {state[name]!r}")
 
-    def _take_over(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: dict[str, Any]) -> None:
         self.epoch = state["epoch"]
         self.at_once = state["at_once"]
         self.model.load_state_dict(state["model"])
@@ -350,13 +372,14 @@ class Trainer:
 
 
 def _computes_bfloat16(device: torch.device) -> bool:
-    """Whether it is a GPU that computes in bfloat16 itself: older ones imitate it, slower than float32."""
+    """Whether ``device`` is a GPU with native bfloat16: older ones emulate it, slower than float32."""
     if device.type != "cuda":
         return False
     with torch.cuda.device(device):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def _see_that_alike(name: str, given: torch.Tensor, own: torch.Tensor) -> None:
-    if (given.shape, given.dtype) != (own.shape, own.dtype):
-        raise ValueError(f"{name} is {list(given.shape)} {given.dtype}, not {list(own.shape)} {own.dtype}")
+def _check_alike(name: str, saved: torch.Tensor, current: torch.Tensor) -> None:
+    if (saved.shape, saved.dtype) != (current.shape, current.dtype):
+        expected = f"{list(current.shape)} {current.dtype}"
+        raise ValueError(f"{name} is {list(saved.shape)} {saved.dtype}, not {expected}")

@@ -1,4 +1,4 @@
-"""From a recipe to parameter groups, an optimizer and a schedule; and the paper's bound on filters."""
+"""Parameter groups, optimizer and schedule of a recipe, and the paper's bound on the RMS of filters."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from torch.optim import lr_scheduler
 from unitscope.errors import InvalidArgument
 from unitscope.training.recipes import Recipe
 
-PAPER_HALF_RANGE = 128.0  # the paper's pixels lie in about [-128, 128]
+PAPER_HALF_RANGE = 128.0  # the paper's inputs range from about -128 to 128
 
 Scheduler = lr_scheduler.LRScheduler | lr_scheduler.ReduceLROnPlateau
 
 
-def _fits(parameter: str, patterns: Iterable[str]) -> str | None:
-    """The first pattern that fits a parameter's name, or that of a module that holds it."""
+def _matching(parameter: str, patterns: Iterable[str]) -> str | None:
+    """Return the first pattern that matches a parameter's name, or the path of a module that contains it."""
     parts = parameter.split(".")
     names = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     return next((p for p in patterns if any(fnmatchcase(name, p) for name in names)), None)
 
 
 def is_frozen(name: str, parameter: nn.Parameter, recipe: Recipe) -> bool:
-    """Whether a parameter, with this name in its network, must stay as it is."""
-    return not parameter.requires_grad or _fits(name, recipe.freeze) is not None
+    """Whether a parameter must not be trained: it requires no gradient, or the recipe freezes its name."""
+    return not parameter.requires_grad or _matching(name, recipe.freeze) is not None
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
-    """What learns, and how fast: one group for each learning rate. What is frozen needs no gradient any more.
+    """Return one optimizer group for each learning rate; set ``requires_grad`` of frozen parameters to False.
 
     Raises
     ------
     InvalidArgument
-        a pattern of the recipe fits nothing, or nothing is left that learns.
+        a pattern of the recipe matches no parameter, or all parameters are frozen.
     """
     groups: dict[str | None, list[nn.Parameter]] = {None: []}
     used: set[str] = set()
     for name, parameter in model.named_parameters():
-        if frozen := _fits(name, recipe.freeze):
+        if frozen := _matching(name, recipe.freeze):
             used.add(frozen)
             parameter.requires_grad_(False)
             continue
-        if rate := _fits(name, recipe.rates):
+        if rate := _matching(name, recipe.rates):
             used.add(rate)
         groups.setdefault(rate, []).append(parameter)
-    if idle := [pattern for pattern in (*recipe.freeze, *recipe.rates) if pattern not in used]:
+    if unused := [pattern for pattern in (*recipe.freeze, *recipe.rates) if pattern not in used]:
         raise InvalidArgument(
-            reason=f"'{idle[0]}' fits no parameter of the network that another pattern leaves over."
+            reason=f"Pattern '{unused[0]}' matches no parameter, or only those that earlier patterns match."
         )
     learning = [
         {"params": parameters, "lr": recipe.rates[rate] if rate else recipe.learning_rate}
@@ -57,12 +57,12 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]
         if parameters
     ]
     if not learning:
-        raise InvalidArgument(reason="All parameters are frozen: nothing would learn.")
+        raise InvalidArgument(reason="All parameters are frozen: leave at least one layer out of freeze.")
     return learning
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer over ``parameter_groups``."""
+    """Make the recipe's optimizer over ``parameter_groups``, and raise as they do."""
     groups = parameter_groups(model, recipe)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
@@ -71,7 +71,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Scheduler:
-    """The recipe's schedule; it steps at the end of an epoch (``plateau``: with the validation accuracy)."""
+    """Make the recipe's schedule. It is stepped after each epoch; ``plateau`` needs the validation accuracy."""
     if recipe.schedule == "plateau":
         return lr_scheduler.ReduceLROnPlateau(
             optimizer, mode="max", factor=recipe.lr_gamma, patience=recipe.patience, threshold=0.0
@@ -84,17 +84,16 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Scheduler
 
 
 def freeze_statistics(model: nn.Module, *, within_frozen: bool = False) -> None:
-    """Put modules whose own parameters are all frozen into evaluation mode: batch norm keeps its statistics.
+    """Switch modules whose own parameters are all frozen to evaluation mode: batch norm keeps its statistics.
 
-    A batch norm without parameters is frozen where the smallest module around it that has parameters is: that is
-    ``within_frozen`` for the modules in ``model`` that have none.
+    A batch norm without parameters counts as frozen if all parameters of the smallest enclosing module that has
+    parameters are frozen. ``within_frozen`` is used for modules of a ``model`` without parameters.
     """
     everything, own = list(model.parameters()), list(model.parameters(recurse=False))
     frozen = _all_frozen(everything) if everything else within_frozen
     if own or any(True for _ in model.buffers(recurse=False)):
-        model.training &= not (
-            _all_frozen(own) if own else frozen
-        )  # not eval(): it would reach what learns inside
+        # Not eval(), which would include trained modules inside.
+        model.training &= not (_all_frozen(own) if own else frozen)
     for child in model.children():
         freeze_statistics(child, within_frozen=frozen)
 
@@ -104,11 +103,11 @@ def _all_frozen(parameters: Iterable[torch.Tensor]) -> bool:
 
 
 def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> list[tuple[nn.Conv2d, float]]:
-    """Each convolution that learns, with the largest RMS of its filters (paper, section 3); nothing if the recipe
-    sets none.
+    """Return each convolution that is trained, with the largest RMS allowed for its filters (paper, section 3).
 
-    A filter that sees pixels of half the range has to be twice as large for the same response: the first layer's
-    bound is scaled so. The deeper layers see responses, whose range doesn't depend on that of the pixels.
+    The result is empty if the recipe sets no bound. The recipe's bound is meant for inputs from -128 to 128. For
+    inputs of a smaller range the first convolution's bound is larger in proportion, so that its responses keep
+    their range; the bounds of the other convolutions are not scaled.
     """
     if recipe.filter_rms is None:
         return []
@@ -122,7 +121,7 @@ def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> l
 
 @torch.no_grad()
 def bound_filters(bounds: list[tuple[nn.Conv2d, float]]) -> None:
-    """Scale each filter [C, h, w] whose RMS exceeds its bound back to it, in place."""
+    """Scale down each filter [C, h, w] whose RMS exceeds its bound, in place, so that its RMS equals the bound."""
     for convolution, bound in bounds:
         rms = convolution.weight.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         convolution.weight.mul_((bound / rms.clamp(min=1e-12)).clamp(max=1.0))

@@ -1,4 +1,4 @@
-"""Training recipes: how a network learns, as presets that can be named, printed and overridden."""
+"""Training recipes: hyperparameters, and presets of them for the published networks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ Rate = Annotated[float, Field(gt=0, le=10)]
 
 
 class Recipe(BaseModel):
-    """The defaults are those of the published replications on VOC crops: Adam 1e-3, StepLR 15 x 0.1, batch 128,
-    horizontal flips, 50 epochs, cross-entropy."""
+    """Hyperparameters of a training run.
+
+    The defaults are those of the published replications on VOC crops: Adam 1e-3, StepLR 15 x 0.1, batch 128,
+    horizontal flips, 50 epochs, cross-entropy.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -23,38 +26,46 @@ class Recipe(BaseModel):
     batch_size: int = Field(default=128, ge=1, le=4096)
     optimizer: Optimizer = "adam"
     learning_rate: Rate = 1e-3
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="sgd only")
     weight_decay: float = Field(default=0.0, ge=0, le=1)
-    schedule: Schedule = Field(default="step", description="plateau: a drop when the validation error stalls")
-    lr_step: int = Field(default=15, ge=1, description="step: epochs between two drops")
-    lr_gamma: float = Field(default=0.1, gt=0, le=1, description="step, plateau: factor of a drop")
-    patience: int = Field(default=5, ge=0, description="plateau: epochs without a better one before a drop")
+    schedule: Schedule = Field(
+        default="step", description="plateau: reduce the rate when the validation accuracy stops improving"
+    )
+    lr_step: int = Field(default=15, ge=1, description="step: epochs between two reductions of the rate")
+    lr_gamma: float = Field(default=0.1, gt=0, le=1, description="step, plateau: factor of a reduction")
+    patience: int = Field(
+        default=5, ge=0, description="plateau: epochs without improvement before the rate is reduced"
+    )
     flip: float = Field(default=0.5, ge=0, le=1, description="probability of a horizontal flip")
-    crop_padding: int = Field(default=0, ge=0, le=64, description="random crop: pixels padded on every side")
+    crop_padding: int = Field(
+        default=0, ge=0, le=64, description="random crop: pixels of padding on every side; 0: no random crop"
+    )
     init: Initialization = Field(
         default="default",
-        description="initial weights: PyTorch's, He et al. 2015's, these with a tenth of it in the first layer, "
-        "or the paper's normal 1e-2",
+        description="initial weights. default: the network's own; he: He et al. 2015; he-quiet: he, with the "
+        "first layer scaled by 0.1; paper: normal with standard deviation 1e-2",
     )
     filter_rms: float | None = Field(
         default=None,
         gt=0,
-        description="filters of convolutions with a larger RMS are scaled back to it after each step (paper, "
-        "section 3); it is meant for pixels in [-128, 128], and scaled for the first layer if they lie otherwise",
+        description="largest RMS of a convolution's filter: larger ones are scaled down after each step (paper, "
+        "section 3). Meant for inputs from -128 to 128; for other ranges the first layer's bound is scaled",
     )
     precision: Precision = Field(
-        default="auto", description="mixed: bfloat16 where it is safe; auto: mixed on a GPU, float32 on a CPU"
+        default="auto",
+        description="mixed: torch.autocast with bfloat16; auto: mixed on a GPU with bfloat16, else float32",
     )
     freeze: tuple[str, ...] = Field(
-        default=(), description="modules or parameters that don't learn: layer1.*, conv1 (patterns as of a shell)"
+        default=(), description="modules or parameters to freeze, as shell patterns: layer1.*, conv1"
     )
     rates: dict[str, Rate] = Field(
-        default_factory=dict, description="learning rates of their own, by the same patterns; the first that fits"
+        default_factory=dict,
+        description="learning rates of modules or parameters, by shell pattern; the first match is used",
     )
 
 
 class Preset(NamedTuple):
-    """A recipe and the network it is for."""
+    """A recipe with its network and a one-line description."""
 
     network: str
     recipe: Recipe
@@ -66,8 +77,8 @@ _PAPER = Recipe(epochs=70, optimizer="sgd", learning_rate=1e-2, schedule="platea
 PRESETS: dict[str, Preset] = {
     "zfnet": Preset("zfnet", Recipe(), "ZFNet of the replications on VOC crops"),
     "alexnet": Preset("alexnet", Recipe(), "AlexNet of the replications on VOC crops"),
-    "zfnet-paper": Preset("zfnet-paper", _PAPER, "the paper's own: SGD, plateau, filters scaled back to RMS 0.1"),
-    "zfnet-wide": Preset("zfnet-wide", _PAPER, "the same with 512, 1024, 512 maps in layers 3 to 5"),
+    "zfnet-paper": Preset("zfnet-paper", _PAPER, "the paper's recipe: SGD, plateau, RMS of filters at most 0.1"),
+    "zfnet-wide": Preset("zfnet-wide", _PAPER, "the paper's recipe, with 512, 1024, 512 maps in layers 3 to 5"),
     "cifar-cnn": Preset(
         "cifar-cnn",
         Recipe(epochs=20, learning_rate=1e-4, schedule="constant", crop_padding=4),
@@ -76,35 +87,37 @@ PRESETS: dict[str, Preset] = {
     "resnet18": Preset(
         "resnet18",
         Recipe(epochs=25, optimizer="sgd", learning_rate=1e-3, lr_step=7),
-        "a new head on ResNet-18, which begins with given weights",
+        "fine-tuning of ResNet-18: a new head on given weights",
     ),
 }
 
 
 def recipe_for(name: str | None, network: str | None, changes: Mapping[str, Any]) -> tuple[str, str, Recipe]:
-    """The names of a recipe and of its network, and the recipe with ``changes`` to its fields.
+    """Return the name of a preset, the name of its network, and the recipe with ``changes`` applied to its fields.
 
-    Without ``name`` it is the preset of the network, or the replications' for a network that has none.
+    If ``name`` is None, the preset is the network's own, or ``zfnet`` for a network that has none.
 
     Raises
     ------
     InvalidArgument
-        there is no such preset or field, or a value is wrong.
+        the preset or a field does not exist.
+    InvalidRecipe
+        the value of a field is not valid.
     """
     chosen = name or (network if network in PRESETS else "zfnet")
     if chosen not in PRESETS:
-        raise InvalidArgument(reason=f"There is no recipe '{chosen}'. Recipes: {', '.join(PRESETS)}.")
+        raise InvalidArgument(reason=f"Recipe '{chosen}' does not exist. Recipes: {', '.join(PRESETS)}.")
     preset = PRESETS[chosen]
     try:
         recipe = Recipe.model_validate({**preset.recipe.model_dump(), **changes})
     except ValidationError as error:
-        raise _first_mistake(error, changes) from error
+        raise _first_error(error, changes) from error
     return chosen, network or preset.network, recipe
 
 
-def _first_mistake(error: ValidationError, changes: Mapping[str, Any]) -> InvalidArgument:
+def _first_error(error: ValidationError, changes: Mapping[str, Any]) -> InvalidArgument:
     first = error.errors()[0]
     name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
-        return InvalidArgument(reason=f"A recipe has no '{name}'. It has: {', '.join(Recipe.model_fields)}.")
+        return InvalidArgument(reason=f"A recipe has no field '{name}'. Fields: {', '.join(Recipe.model_fields)}.")
     return InvalidRecipe(field=name, value=changes.get(name), reason=first["msg"])

@@ -1,15 +1,15 @@
-"""Faults from inside a worker, at an exact state of a shard: Python imports this module before anything else.
+"""Injection of faults into a worker at a given state of a shard. Python imports this module at startup.
 
-It is on the path of the programs that the fault tests start, and of no other. A plan is a file
-``plan-NAME.json`` in the folder ``UNITSCOPE_FAULTS``; the process that comes to the state that the plan names
-takes it, by renaming it, and so once; it says so in ``reached-NAME`` and does to itself, or to its parent, what is
-planned.
+It is on the path only of programs that the fault tests start. A plan is a file ``plan-NAME.json`` in the folder
+``UNITSCOPE_FAULTS``. The process that reaches the state named in the plan takes the plan by renaming it, so that
+it is carried out only once; it writes ``reached-NAME`` and then causes the planned fault in itself or in its
+parent.
 
-States of a shard: ``claimed`` (nothing computed), ``computing``, ``completing`` (all is computed), ``written``
-(artifacts are in the store, no row says so), ``recording`` (rows on the way are about to be committed),
-``committing`` (so are all), ``committed`` (nobody was told).
+States of a shard: ``claimed`` (nothing computed), ``computing``, ``completing`` (everything is computed),
+``written`` (artifacts are in the store, but no row refers to them), ``recording`` (intermediate rows are about to
+be committed), ``committing`` (all rows are about to be committed), ``committed`` (before the caller knows).
 
-Nothing of the product is imported here: its modules are changed when it imports them itself.
+This module does not import the product. It patches the product's modules when they are imported.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from typing import Any
 FOLDER = Path(os.environ.get("UNITSCOPE_FAULTS", ""))
 HELD_SECONDS = 100.0
 
-held: dict[str, Any] = {}  # the shard in hand: kind, stage, job
+held: dict[str, Any] = {}  # the claimed shard: kind, stage, job
 times_reached: Counter[str] = Counter()
 transaction = threading.local()  # what the thread is about to commit
 
 
 def reach(state: str) -> None:
-    """The shard in hand has come to a state."""
+    """Carry out the plans for this state of the claimed shard."""
     if not held:
         return
     for path in sorted(FOLDER.glob("plan-*.json")):
@@ -61,7 +61,7 @@ def reach(state: str) -> None:
 
 
 def act(what: str, name: str) -> None:
-    """Do what is planned, and say so before."""
+    """Write the mark that the state is reached, and cause the fault."""
     mark = FOLDER / f"writing-{name}"
     mark.write_text(json.dumps({"pid": os.getpid(), "parent": os.getppid(), **held}))
     mark.rename(FOLDER / f"reached-{name}")
@@ -71,17 +71,17 @@ def act(what: str, name: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
-    if what == "lose the answer":  # the connection breaks when all is done
+    if what == "lose the answer":  # the connection breaks after the commit
         from shared.errors import DatabaseOutOfReach
 
         raise DatabaseOutOfReach(url="", reason="broken by a test")
-    if what == "cuda error":  # of a context that is broken from then on: in earnest where there is a device
+    if what == "cuda error":  # breaks the CUDA context, if there is a device
         import torch
 
         if torch.cuda.is_available():
             torch.ones(1, device="cuda")[torch.tensor([2], device="cuda")].cpu()
         raise RuntimeError("CUDA error: device-side assert triggered\nIt may be reported elsewhere")
-    if what == "hold":  # its other threads go on
+    if what == "hold":  # the other threads continue
         deadline = time.monotonic() + HELD_SECONDS
         while not (FOLDER / f"released-{name}").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -136,11 +136,11 @@ def change_store(module: ModuleType) -> None:
     settle = module.Store.settle
 
     @wraps(settle)
-    def settled(*arguments: Any, **named: Any) -> None:
+    def settle_and_reach(*arguments: Any, **named: Any) -> None:
         settle(*arguments, **named)
         reach("written")
 
-    module.Store.settle = settled
+    module.Store.settle = settle_and_reach
 
 
 def change_runner(module: ModuleType) -> None:
@@ -162,7 +162,7 @@ CHANGES = {
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules that are to be changed as they are found anyway, and changes them once they are loaded."""
+    """A finder that patches the modules in ``CHANGES`` after they are loaded."""
 
     def find_spec(self, name: str, path: Any, target: ModuleType | None = None) -> Any:
         if name not in CHANGES:
@@ -181,14 +181,14 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 def set_clock(off: float) -> None:
-    """The process believes that it is so many seconds later than it is. The database's clock is another."""
+    """Set the clock of this process ahead by ``off`` seconds. The database's clock is not affected."""
     right_time, right_datetime = time.time, datetime.datetime
 
-    class AlsoOthers(type):
+    class AnyDatetime(type):
         def __instancecheck__(cls, instance: object) -> bool:
             return isinstance(instance, right_datetime)
 
-    class WrongDatetime(right_datetime, metaclass=AlsoOthers):
+    class WrongDatetime(right_datetime, metaclass=AnyDatetime):
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
             return right_datetime.now(tz) + datetime.timedelta(seconds=off)
@@ -198,7 +198,7 @@ def set_clock(off: float) -> None:
 
 
 def end_with(parent: int) -> None:
-    """Be asked to end when the parent is gone: a test run that is killed leaves no service behind (on Linux)."""
+    """Receive SIGTERM when the parent exits, so that a killed test run leaves no service behind (Linux only)."""
     import ctypes
 
     if sys.platform == "linux" and os.getppid() == parent:

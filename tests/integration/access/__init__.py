@@ -1,1 +1,2 @@
-"""Who gets in: passwords, TLS, rights of files, what messages may say, what is told about all that."""
+"""Tests of access control: passwords, TLS, file permissions, forged messages, and the report of `analyze
+doctor`."""

@@ -1,4 +1,4 @@
-"""Servers that ask for a password, with TLS in front, and a command line that has work for them."""
+"""Fixtures with servers that require a password, behind TLS proxies, and a function that submits a search."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A Redis server with a password."""
+    """The socket of a Redis server with a password."""
     with redis_with_password(tmp_path_factory.mktemp("redis")) as socket:
         yield socket
 
@@ -48,7 +48,7 @@ def postgresql_tls(secured: SecuredDatabase, certificates: Certificates) -> Iter
 
 @pytest.fixture
 def search(shapes_root: Path, network_options: list[str]) -> Callable[[Analyze], int]:
-    """Submits a small search."""
+    """A function that submits a small search."""
 
     def submit(analyze: Analyze) -> int:
         analyze("dataset", "add", "shapes", "--root", shapes_root)

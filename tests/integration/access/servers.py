@@ -1,4 +1,4 @@
-"""A Redis and a PostgreSQL that ask for a password."""
+"""Redis and PostgreSQL servers that require a password."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from producer.service.private_redis import server_program
 
-# Every character that means something in a URL; two of them, so that one can be found where the other is meant.
+# Passwords with all characters that have a meaning in URLs. They differ, so that a mix-up is detected.
 REDIS_PASSWORD = "R3d1s@can:ary/with?all#of%25it&=+"
 DATABASE_PASSWORD = "P0stgres@can:ary/with?all#of%25it&=+"
 
 
 @contextmanager
 def redis_with_password(folder: Path, *, port: int = 0, bind: str = "127.0.0.1") -> Iterator[Path]:
-    """The socket of a Redis server, which listens on a port as well if one is given."""
+    """Start a Redis server with a password; yields its socket. It also listens on ``port`` unless that is 0."""
     socket = folder / "redis.sock"
     configuration = folder / "redis.conf"
     configuration.touch(mode=0o600)
@@ -53,7 +53,7 @@ def redis_with_password(folder: Path, *, port: int = 0, bind: str = "127.0.0.1")
 
 @dataclass(frozen=True)
 class SecuredDatabase:
-    """An empty database whose owner, a plain role, has a password."""
+    """An empty database whose owner, an ordinary role, has a password."""
 
     name: str
     role: str
@@ -65,13 +65,13 @@ class SecuredDatabase:
 
     @property
     def plain_url(self) -> str:
-        """By the unix socket."""
+        """Return the URL of the unix socket."""
         return self.url("", query=f"host={quote(str(self.socket.parent), safe='')}")
 
 
 @contextmanager
 def secured_database(server: str) -> Iterator[SecuredDatabase]:
-    """A database of the tests' server that asks for a password, though the server asks for none otherwise."""
+    """Create a database that requires a password on the tests' server, which requires none for others."""
     name = f"secured_{secrets.token_hex(6)}"
     identifier = sql.Identifier(name)
     with psycopg.connect(server, autocommit=True) as connection:
@@ -95,5 +95,5 @@ def secured_database(server: str) -> Iterator[SecuredDatabase]:
 
 
 def redis_url(place: str, *, password: str = REDIS_PASSWORD, query: str = "", scheme: str = "rediss") -> str:
-    """A URL with its password as it must be written."""
+    """Return a URL with the percent-encoded password."""
     return f"{scheme}://:{quote(password, safe='')}@{place}/0" + (f"?{query}" if query else "")

@@ -1,4 +1,4 @@
-"""`analyze doctor` names what is open to others, with a remedy; none of it is an error."""
+"""`analyze doctor` reports files and servers that others can access, each with a remedy, as warnings."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRET = "hunter2"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home as `analyze` makes it."""
+    """A home created by `analyze`."""
     home = tmp_path / "home"
     (home / "store").mkdir(mode=0o700, parents=True)
     home.chmod(0o700)
@@ -39,23 +39,23 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def found(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Check]]:
-    """What is open with these settings, asked without a process of its own."""
+def run_checks(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Check]]:
+    """A function that runs the checks with the given settings in this process."""
     for name in [*os.environ]:
         if name.startswith("ANALYZE_"):
             monkeypatch.delenv(name)
 
-    def look(options: Mapping[str, str] | None = None, *, ask: bool = False, **settings: str) -> list[Check]:
+    def run(options: Mapping[str, str] | None = None, *, ask: bool = False, **settings: str) -> list[Check]:
         for name, value in settings.items():
             monkeypatch.setenv(f"ANALYZE_{name.upper()}", value)
         given = {"home": str(home), **(options or {})}
         return what_is_open(load_settings(given), given, ask_redis=ask)
 
-    return look
+    return run
 
 
 def only(checks: list[Check], name: str, *says: str) -> None:
-    """One thing is open, and it is said what to do."""
+    """Check that exactly one problem is reported, with these words and a remedy."""
     assert [check.name for check in checks] == [f"access to {name}"]
     (check,) = checks
     assert not check.well
@@ -67,64 +67,66 @@ def only(checks: list[Check], name: str, *says: str) -> None:
         assert secret not in f"{check.found} {check.remedy}"
 
 
-def test_a_home_of_ones_own_is_well(found: Callable[..., list[Check]]) -> None:
-    assert [(check.name, check.well) for check in found()] == [("access", True)]
+def test_a_private_home_is_ok(run_checks: Callable[..., list[Check]]) -> None:
+    assert [(check.name, check.well) for check in run_checks()] == [("access", True)]
 
 
 @pytest.mark.parametrize(
     ("rights", "words"), [(0o755, "read by"), (0o770, "read and written by"), (0o733, "written by")]
 )
-def test_a_home_that_others_can_enter_is_named(
-    home: Path, found: Callable[..., list[Check]], rights: int, words: str
+def test_a_home_that_others_can_enter_is_reported(
+    home: Path, run_checks: Callable[..., list[Check]], rights: int, words: str
 ) -> None:
     home.chmod(rights)
-    only(found(), "home", words, f"chmod 700 {home}")
+    only(run_checks(), "home", words, f"chmod 700 {home}")
 
 
 @pytest.mark.parametrize(("name", "file"), [("store", "store"), ("database file", "unitscope.sqlite3")])
-def test_what_is_open_inside_counts_only_if_the_home_can_be_entered(
-    home: Path, found: Callable[..., list[Check]], name: str, file: str
+def test_open_files_are_reported_only_if_the_home_can_be_entered(
+    home: Path, run_checks: Callable[..., list[Check]], name: str, file: str
 ) -> None:
     (home / file).chmod(0o777 if (home / file).is_dir() else 0o644)
-    assert found()[0].well
+    assert run_checks()[0].well
     home.chmod(0o711)
-    only(found(), name, "by other users", "chmod")
+    only(run_checks(), name, "by other users", "chmod")
 
 
-def test_a_store_elsewhere_is_looked_at_by_itself(tmp_path: Path, found: Callable[..., list[Check]]) -> None:
+def test_a_store_outside_of_the_home_is_checked_separately(
+    tmp_path: Path, run_checks: Callable[..., list[Check]]
+) -> None:
     (tmp_path / "pictures").mkdir(mode=0o755)
     (tmp_path / "pictures").chmod(0o755)
-    only(found(store=str(tmp_path / "pictures")), "store", "pictures can be read by")
+    only(run_checks(store=str(tmp_path / "pictures")), "store", "pictures can be read by")
 
 
 @pytest.mark.parametrize("rights", [0o644, 0o640])
-def test_a_config_file_with_a_password_that_others_can_read_is_named(
-    home: Path, found: Callable[..., list[Check]], rights: int
+def test_a_readable_config_file_with_a_password_is_reported(
+    home: Path, run_checks: Callable[..., list[Check]], rights: int
 ) -> None:
     config = home / "config.toml"
     config.write_text(f"redis_url = 'redis://:{SECRET}@127.0.0.1:1/0'\n")
     config.chmod(rights)
-    only(found(), "config file", "has the password of redis_url", f"chmod 600 {config}")
+    only(run_checks(), "config file", "has the password of redis_url", f"chmod 600 {config}")
     config.chmod(0o600)
-    assert found()[0].well
+    assert run_checks()[0].well
 
 
-def test_a_config_file_without_a_password_may_be_read_and_not_written(
-    home: Path, found: Callable[..., list[Check]]
+def test_a_config_file_without_a_password_may_be_readable_but_not_writable(
+    home: Path, run_checks: Callable[..., list[Check]]
 ) -> None:
     config = home / "config.toml"
     config.write_text("threads = 1\n")
     config.chmod(0o644)
-    assert found()[0].well
+    assert run_checks()[0].well
     config.chmod(0o666)
-    only(found(), "config file", "read and written by")
+    only(run_checks(), "config file", "read and written by")
 
 
-def test_a_password_file_that_others_can_read_is_named(tmp_path: Path, found: Callable[..., list[Check]]) -> None:
+def test_a_readable_password_file_is_reported(tmp_path: Path, run_checks: Callable[..., list[Check]]) -> None:
     file = tmp_path / "password"
     file.write_text(SECRET)
     file.chmod(0o644)
-    only(found(redis_url=f"redis://127.0.0.1:1/0?password_file={file}"), "password_file", f"chmod 600 {file}")
+    only(run_checks(redis_url=f"redis://127.0.0.1:1/0?password_file={file}"), "password_file", f"chmod 600 {file}")
 
 
 @pytest.mark.parametrize(
@@ -136,15 +138,15 @@ def test_a_password_file_that_others_can_read_is_named(tmp_path: Path, found: Ca
         {"database_url": f"postgresql://user@127.0.0.1:1/x?password={SECRET}"},
     ],
 )
-def test_a_password_given_by_an_option_is_named(
-    found: Callable[..., list[Check]], options: Mapping[str, str]
+def test_a_password_in_an_option_is_reported(
+    run_checks: Callable[..., list[Check]], options: Mapping[str, str]
 ) -> None:
     (name,) = options
-    only(found(options), name, "ps", f"ANALYZE_{name.upper()}")
+    only(run_checks(options), name, "ps", f"ANALYZE_{name.upper()}")
 
 
-def test_an_option_without_a_password_is_well(found: Callable[..., list[Check]]) -> None:
-    assert found({"database_url": "postgresql://user@127.0.0.1:1/x?passfile=/x"})[0].well
+def test_an_option_without_a_password_is_ok(run_checks: Callable[..., list[Check]]) -> None:
+    assert run_checks({"database_url": "postgresql://user@127.0.0.1:1/x?passfile=/x"})[0].well
 
 
 @pytest.mark.parametrize(
@@ -156,21 +158,26 @@ def test_an_option_without_a_password_is_well(found: Callable[..., list[Check]])
         ("?sslmode=verify-ca", "sslmode=verify-ca"),
     ],
 )
-def test_a_database_elsewhere_without_verified_tls_is_named(
-    found: Callable[..., list[Check]], query: str, says: str
+def test_a_remote_database_without_verified_tls_is_reported(
+    run_checks: Callable[..., list[Check]], query: str, says: str
 ) -> None:
-    only(found(database_url=f"postgresql://user@db.invalid/x{query}"), "database", says, "sslmode=verify-full")
-    assert "db.invalid" in found(database_url=f"postgresql:///x?host=db.invalid{query.replace('?', '&')}")[0].found
+    only(
+        run_checks(database_url=f"postgresql://user@db.invalid/x{query}"), "database", says, "sslmode=verify-full"
+    )
+    assert (
+        "db.invalid"
+        in run_checks(database_url=f"postgresql:///x?host=db.invalid{query.replace('?', '&')}")[0].found
+    )
 
 
-def test_verified_tls_and_the_same_machine_are_well(found: Callable[..., list[Check]]) -> None:
+def test_verified_tls_and_local_servers_are_ok(run_checks: Callable[..., list[Check]]) -> None:
     for url in (
         "postgresql://user@db.invalid/x?sslmode=verify-full",
         "postgresql://user@localhost/x",
         "postgresql:///x?host=/run/postgresql",
         "postgresql:///x",
     ):
-        assert found(database_url=url)[0].well, url
+        assert run_checks(database_url=url)[0].well, url
 
 
 @pytest.mark.parametrize(
@@ -181,47 +188,47 @@ def test_verified_tls_and_the_same_machine_are_well(found: Callable[..., list[Ch
         (f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_check_hostname=false", "not asked who it is"),
     ],
 )
-def test_a_redis_elsewhere_without_verified_tls_is_named(
-    found: Callable[..., list[Check]], url: str, says: str
+def test_a_remote_redis_without_verified_tls_is_reported(
+    run_checks: Callable[..., list[Check]], url: str, says: str
 ) -> None:
-    only(found(redis_url=url), "redis", says, "redis.invalid:6379")
+    only(run_checks(redis_url=url), "redis", says, "redis.invalid:6379")
 
 
 @pytest.fixture
 def redis_port(tmp_path: Path) -> Iterator[int]:
-    """A Redis server with a password, on a port."""
+    """The port of a Redis server with a password."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     with redis_with_password(tmp_path, port=port):
         yield port
 
 
-def test_a_redis_with_a_password_is_well_and_one_without_is_named(
-    found: Callable[..., list[Check]], redis_port: int
-) -> None:
+def test_a_redis_without_a_password_is_reported(run_checks: Callable[..., list[Check]], redis_port: int) -> None:
     url = redis_url(f"127.0.0.1:{redis_port}", scheme="redis")
-    assert found(redis_url=url, ask=True)[0].well
+    assert run_checks(redis_url=url, ask=True)[0].well
     Broker(url).redis.execute_command("ACL", "SETUSER", "default", "nopass")
-    only(found(redis_url=url, ask=True), "redis", "without a password", "requirepass")
-    only(found(redis_url=f"redis://127.0.0.1:{redis_port}/0", ask=True), "redis", "without a password")
+    only(run_checks(redis_url=url, ask=True), "redis", "without a password", "requirepass")
+    only(run_checks(redis_url=f"redis://127.0.0.1:{redis_port}/0", ask=True), "redis", "without a password")
 
 
-def test_a_redis_that_listens_everywhere_is_named(found: Callable[..., list[Check]], tmp_path: Path) -> None:
+def test_a_redis_that_listens_on_all_addresses_is_reported(
+    run_checks: Callable[..., list[Check]], tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
     with redis_with_password(tmp_path, port=port, bind="*"):
         url = redis_url(f"127.0.0.1:{port}", scheme="redis")
-        only(found(redis_url=url, ask=True), "redis", "all addresses")
+        only(run_checks(redis_url=url, ask=True), "redis", "all addresses")
 
 
-def test_servers_by_verified_tls_are_well(
+def test_servers_with_verified_tls_are_ok(
     home: Path,
     secured: SecuredDatabase,
     redis_tls: TlsProxy,
     postgresql_tls: TlsProxy,
     certificates: Certificates,
 ) -> None:
-    """The whole command, to the servers themselves."""
+    """The complete command runs against real servers."""
     query = f"sslmode=verify-full&sslrootcert={certificates.ca}"
     analyze = Analyze(home, secured.url(f"localhost:{postgresql_tls.port}", query=query))
     analyze.environment["ANALYZE_REDIS_URL"] = redis_url(
@@ -233,7 +240,7 @@ def test_servers_by_verified_tls_are_well(
         assert checks[name]["well"], checks[name]
 
 
-def test_what_is_open_is_in_words_and_in_json_and_no_error(home: Path) -> None:
+def test_warnings_are_printed_as_text_and_json_with_exit_code_0(home: Path) -> None:
     home.chmod(0o755)
     analyze = Analyze(home)
     assert (
@@ -244,7 +251,7 @@ def test_what_is_open_is_in_words_and_in_json_and_no_error(home: Path) -> None:
     assert named["access to home"] == (False, 0)
 
 
-def test_the_help_warns_of_passwords_in_options(tmp_path: Path) -> None:
+def test_help_warns_against_passwords_in_options(tmp_path: Path) -> None:
     words = " ".join(Analyze(tmp_path)("--help").stdout.split())
     assert words.count("Not with a password in it") == 2
 

@@ -1,4 +1,4 @@
-"""What somebody who can write to Redis can make a worker do: look at a shard's id, and nothing else."""
+"""Forged messages in Redis can make a worker look up a shard's id, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import Analyze
 
 
 class Worker:
-    """A worker process without sweeper: nothing comes to it but what a test sends."""
+    """A worker process without a sweeper, which receives only the messages of the tests."""
 
     def __init__(self, home: Path, settings: Settings) -> None:
         self.broker = broker_for(settings)
@@ -42,16 +42,16 @@ class Worker:
         self.analyze.wait(lambda: " ready." in self.log.read_text(), self.process)
 
     def unknown(self) -> int:
-        """An id of no shard: the worker says that it looked for it. Nobody else sends it."""
+        """Return a new id without a shard. The worker logs that it looked the id up."""
         return next(self.ids)
 
     def looks_for(self, shard: int) -> None:
-        """Wait until a message with this id was dealt with."""
+        """Wait until the worker has handled a message with this id."""
         words = f"shard {shard} cannot be claimed:"
         self.analyze.wait(lambda: words in self.log.read_text(), self.process, seconds=60)
 
     def takes_the_next(self) -> None:
-        """A message of ours gets through: those before it were dealt with."""
+        """Send a valid message and wait until it and all earlier ones have been handled."""
         shard = self.unknown()
         self.broker.send([(shard, "analysis")])
         self.looks_for(shard)
@@ -61,7 +61,7 @@ class Worker:
         return child.pid
 
     def send(self, body: Any, *, task: str = TASK, **headers: Any) -> None:
-        """A message as anybody can write it."""
+        """Send a message with the given content."""
         with self.broker.celery.producer_pool.acquire(block=True) as producer:
             producer.publish(
                 body,
@@ -95,7 +95,7 @@ EARLIER = (datetime.now(UTC) - timedelta(days=1)).isoformat()
 @pytest.mark.parametrize(
     "headers",
     [
-        {"timelimit": [0.001, 0.001]},  # the first: the child is still importing torch
+        {"timelimit": [0.001, 0.001]},  # must be the first, while the child is still importing torch
         {"eta": LATER},
         {"eta": "soon"},
         {"expires": EARLIER},
@@ -105,8 +105,8 @@ EARLIER = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     ],
     ids=["time limit", "eta", "no eta", "expired", "no time limit", "retries", "shadow"],
 )
-def test_headers_change_nothing(worker: Worker, headers: dict[str, Any]) -> None:
-    """The shard is claimed at once, by a child that is not killed."""
+def test_headers_have_no_effect(worker: Worker, headers: dict[str, Any]) -> None:
+    """The shard is claimed immediately by a child that is not killed."""
     child, shard = worker.child(), worker.unknown()
     worker.send([[shard], {}, NOTHING], **headers)
     worker.looks_for(shard)
@@ -128,20 +128,20 @@ def test_callbacks_chains_and_chords_send_nothing(worker: Worker) -> None:
 @pytest.mark.parametrize(
     "task", ["celery.map", "celery.chord_unlock", "celery.backend_cleanup", "os.system", "", None, [], {}]
 )
-def test_no_other_task_is_run(worker: Worker, task: Any) -> None:
+def test_other_tasks_are_not_run(worker: Worker, task: Any) -> None:
     before = worker.log.read_text().count("it has no shard id")
     worker.send([[{"task": TASK, "args": []}, [[1]]], {}, NOTHING], task=task)
     worker.analyze.wait(lambda: worker.log.read_text().count("it has no shard id") > before, worker.process)
 
 
 @pytest.mark.parametrize("body", [None, 5, [], [[]], [[1, 2], {}, NOTHING], [["1"], {}, NOTHING], {"args": [1]}])
-def test_no_other_body_is_believed(worker: Worker, body: Any) -> None:
+def test_invalid_bodies_are_ignored(worker: Worker, body: Any) -> None:
     before = worker.log.read_text().count("it has no shard id")
     worker.send(body)
     worker.analyze.wait(lambda: worker.log.read_text().count("it has no shard id") > before, worker.process)
 
 
-def test_pickles_are_not_read(worker: Worker) -> None:
+def test_pickles_are_not_loaded(worker: Worker) -> None:
     before = worker.log.read_text().count("it has no shard id")
     with worker.broker.celery.producer_pool.acquire(block=True) as producer:
         producer.publish(
@@ -157,7 +157,7 @@ def test_pickles_are_not_read(worker: Worker) -> None:
 @pytest.mark.parametrize(
     "order", ["shutdown", "pool_restart", "pool_shrink", "rate_limit", "revoke", "cancel_consumer"]
 )
-def test_orders_to_workers_are_not_heard(worker: Worker, order: str) -> None:
+def test_remote_control_commands_are_ignored(worker: Worker, order: str) -> None:
     child = worker.child()
     arguments = {"queue": "analysis", "task_name": TASK, "rate_limit": "1/h", "task_id": "x", "terminate": True}
     worker.broker.celery.control.broadcast(order, arguments=arguments)
@@ -168,10 +168,10 @@ def test_orders_to_workers_are_not_heard(worker: Worker, order: str) -> None:
     assert worker.child() == child
 
 
-def test_it_works_after_all_that(worker: Worker) -> None:
+def test_the_worker_still_works_after_the_forged_messages(worker: Worker) -> None:
     worker.takes_the_next()
 
 
-def test_ours_says_json_and_nothing_else(worker: Worker) -> None:
+def test_the_products_messages_are_json(worker: Worker) -> None:
     conf = Broker("redis://nowhere").celery.conf
     assert (conf.task_serializer, conf.accept_content) == ("json", ["json"])

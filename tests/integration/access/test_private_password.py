@@ -1,4 +1,4 @@
-"""The private Redis asks for a password, which only files of its owner have."""
+"""The private Redis requires a password, which is stored only in files readable by their owner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def password_of(settings: Settings) -> str:
     return private_password(private_socket(settings.home)).read_text()
 
 
-def test_without_the_password_nobody_gets_in(settings: Settings) -> None:
+def test_connections_without_the_password_are_refused(settings: Settings) -> None:
     with private_redis(settings):
         for given in (None, "", "wrong"):
             client = redis.Redis(unix_socket_path=str(private_socket(settings.home)), password=given)
@@ -35,7 +35,7 @@ def test_without_the_password_nobody_gets_in(settings: Settings) -> None:
         broker_for(settings).ping()
 
 
-def test_only_two_files_of_the_owner_have_it(settings: Settings) -> None:
+def test_only_two_private_files_contain_the_password(settings: Settings) -> None:
     with private_redis(settings):
         password = password_of(settings)
         assert len(password) >= 32
@@ -55,14 +55,14 @@ def test_only_two_files_of_the_owner_have_it(settings: Settings) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in files if file.name in holding} == {0o600}
 
 
-def test_files_that_others_could_read_before_are_made_anew(settings: Settings) -> None:
+def test_files_that_others_could_read_are_replaced(settings: Settings) -> None:
     folder = private_socket(settings.home).parent
     folder.mkdir(parents=True)
     held = []
     for name in ("redis.password", "redis.conf"):
         (folder / name).touch()
         (folder / name).chmod(0o666)
-        held.append((folder / name).open())  # somebody has it open: he mustn't see what is written now
+        held.append((folder / name).open())  # a process that has it open must not see the new content
     with private_redis(settings):
         for file in held:
             assert file.read() == ""
@@ -70,8 +70,8 @@ def test_files_that_others_could_read_before_are_made_anew(settings: Settings) -
             assert stat.S_IMODE(Path(file.name).stat().st_mode) == 0o600
 
 
-def test_each_start_makes_another_and_clients_follow(settings: Settings) -> None:
-    broker = broker_for(settings)  # made before any
+def test_each_start_generates_a_new_password_and_clients_follow(settings: Settings) -> None:
+    broker = broker_for(settings)  # created before there is a password
     with pytest.raises(BrokerOutOfReach):
         broker.ping()
     seen = set()
@@ -84,7 +84,7 @@ def test_each_start_makes_another_and_clients_follow(settings: Settings) -> None
     assert len(seen) == 2
 
 
-def test_a_server_that_is_revived_keeps_it(settings: Settings) -> None:
+def test_a_restarted_server_keeps_its_password(settings: Settings) -> None:
     broker, analyze = broker_for(settings), Analyze(settings.home)
     with private_redis(settings):
         password = password_of(settings)
@@ -95,17 +95,17 @@ def test_a_server_that_is_revived_keeps_it(settings: Settings) -> None:
         assert password_of(settings) == password
 
 
-def test_a_password_that_is_gone_is_said(settings: Settings) -> None:
+def test_a_missing_password_file_is_reported(settings: Settings) -> None:
     with private_redis(settings):
         private_password(private_socket(settings.home)).unlink()
         with pytest.raises(BrokerOutOfReach, match=r"can't be read from .*redis\.password"):
             broker_for(settings).ping()
 
 
-def test_a_second_worker_follows_a_server_that_was_started_anew(
+def test_a_second_worker_reconnects_to_a_new_server(
     analyze: Analyze, shapes_root: Path, network_options: list[str]
 ) -> None:
-    """It is the only one that takes the job's queues."""
+    """It is the only worker that consumes the job's queues."""
     first = analyze.up("--queues", "training")
     analyze.start("worker", "--devices", "cpu", "--queues", "analysis,cpu")
     analyze.wait(lambda: analyze.log().count(" ready.") == 2)

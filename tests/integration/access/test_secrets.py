@@ -1,4 +1,4 @@
-"""Passwords show nowhere: a run by TLS, with jobs that end well and badly and an outage, is searched for them."""
+"""Passwords are not leaked: the traces of a run with TLS, failed jobs and an outage are searched for them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tests.conftest import Analyze
 from tests.integration.access.servers import DATABASE_PASSWORD, REDIS_PASSWORD, SecuredDatabase, redis_url
 from tests.integration.access.tls import Certificates, TlsProxy
 
-pytestmark = pytest.mark.timeout(600)  # the run is a minute's work; on a busy machine, several
+pytestmark = pytest.mark.timeout(600)  # takes about a minute on an idle machine
 
-# What is left of them, however they are cut and written.
+# Parts of the passwords that are recognisable even if they are encoded or truncated.
 PARTS = ["R3d1s", "P0stgres", "can:ary", "can%3Aary", "ary/with", "ary%2Fwith", "with?all", "all#of", "of%2525it"]
 HOLDS_IT = "config.toml"
 
 
 def parts_in(words: str | bytes) -> list[str]:
-    found = words if isinstance(words, bytes) else words.encode()
-    return [part for part in PARTS if part.encode() in found]
+    content = words if isinstance(words, bytes) else words.encode()
+    return [part for part in PARTS if part.encode() in content]
 
 
 class Watcher:
-    """Reads the command lines of every process there is, over and over: what `ps` shows to everybody."""
+    """Repeatedly reads the command lines of all processes, which any user can see with `ps`."""
 
     def __init__(self) -> None:
         self.command_lines: set[str] = set()
@@ -53,7 +53,7 @@ class Watcher:
 
 @dataclass
 class Run:
-    """What a run left behind."""
+    """Traces of a run: outputs, rows, command lines and files."""
 
     home: Path
     done: list[subprocess.CompletedProcess[str]] = field(default_factory=list)
@@ -98,8 +98,8 @@ def run(
 
     def state(job: str) -> str:
         with psycopg.connect(admin) as connection:
-            found = connection.execute("SELECT state FROM jobs WHERE id = %s", [int(job)]).fetchone()
-        return str(found and found[0])
+            row = connection.execute("SELECT state FROM jobs WHERE id = %s", [int(job)]).fetchone()
+        return str(row and row[0])
 
     try:
         said("db", "upgrade")
@@ -146,7 +146,7 @@ def run(
 def _wrong(
     said: Callable[..., str], analyze: Analyze, secured: SecuredDatabase, place: str, query: str, broker: str
 ) -> None:
-    """Nearly the right passwords, and the right ones in other places of the URLs."""
+    """Run commands with wrong passwords, and with the right ones in wrong places of the URLs."""
     database = analyze.environment["ANALYZE_DATABASE_URL"]
     in_query = f"{query}&password={quote(DATABASE_PASSWORD, safe='')}"
     head, _, rest = broker.partition("://")
@@ -169,10 +169,10 @@ def _wrong(
         analyze.environment = before
 
 
-def test_the_run_was_one(run: Run) -> None:
-    """Else there would be nothing to find: it logged, failed with a traceback, and was seen by the watcher."""
+def test_the_run_produced_logs_errors_and_processes(run: Run) -> None:
+    """Otherwise the other tests would prove nothing."""
     log = (run.home / "started.log").read_text()
-    assert "Connected to" in log  # Celery's first words of the server, since there is no banner
+    assert "Connected to" in log  # logged by Celery when it has connected
     assert "Cannot connect to rediss://" in log
     assert any("Traceback" in row for row in run.rows if row.startswith("shards"))
     assert any("celery" in line for line in run.command_lines)
@@ -180,19 +180,19 @@ def test_the_run_was_one(run: Run) -> None:
     assert parts_in((run.home / HOLDS_IT).read_bytes())
 
 
-def test_no_command_says_a_password(run: Run) -> None:
+def test_no_output_contains_a_password(run: Run) -> None:
     for done in run.done:
         assert parts_in(done.stdout + done.stderr) == [], done.args
         assert "Traceback" not in done.stderr
 
 
-def test_errors_are_one_line(run: Run) -> None:
+def test_errors_have_one_line(run: Run) -> None:
     for done in run.done:
         if done.returncode:
             assert len(done.stderr.strip().splitlines()) <= 1
 
 
-def test_no_row_has_a_password(run: Run) -> None:
+def test_no_row_contains_a_password(run: Run) -> None:
     assert [row for row in run.rows if parts_in(row)] == []
     assert {row.partition(":")[0] for row in run.rows} >= {
         "jobs",
@@ -203,21 +203,21 @@ def test_no_row_has_a_password(run: Run) -> None:
     }
 
 
-def test_no_command_line_has_a_password(run: Run) -> None:
+def test_no_command_line_contains_a_password(run: Run) -> None:
     assert [line for line in run.command_lines if parts_in(line)] == []
 
 
-def test_no_file_of_the_home_has_a_password_but_the_one_that_is_to_hold_it(run: Run) -> None:
+def test_only_the_config_file_contains_passwords(run: Run) -> None:
     files = [file for file in run.home.rglob("*") if file.is_file()]
     assert {"page.html", "started.log"} <= {file.name for file in files}
-    found = [file for file in files if file.name != HOLDS_IT and parts_in(file.read_bytes())]
-    assert found == []
+    leaking = [file for file in files if file.name != HOLDS_IT and parts_in(file.read_bytes())]
+    assert leaking == []
 
 
-def test_demo_passes_no_password_by_options(
+def test_demo_passes_no_password_as_an_option(
     tmp_path: Path, secured: SecuredDatabase, redis_socket: Path, run: Run
 ) -> None:
-    """It starts other commands, which need the URLs."""
+    """It starts other commands that need the URLs."""
     analyze = Analyze(tmp_path / "home", secured.plain_url)
     analyze.environment["ANALYZE_REDIS_URL"] = (
         f"unix://:{quote(REDIS_PASSWORD, safe='')}@{quote(str(redis_socket))}"
@@ -231,7 +231,7 @@ def test_demo_passes_no_password_by_options(
         )
     finally:
         children = psutil.Process(demo.pid).children(recursive=True)
-        demo.send_signal(signal.SIGINT)  # it ends what it started
+        demo.send_signal(signal.SIGINT)  # it stops the commands it has started
         demo.wait(60)
         psutil.wait_procs(children, 60)
         watcher.stop()

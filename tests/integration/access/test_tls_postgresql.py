@@ -1,4 +1,4 @@
-"""PostgreSQL by TLS, with a password: as libpq's own parameters say, on every connection that is made."""
+"""PostgreSQL with TLS and a password: libpq's parameters apply to all connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def verified(file: object) -> str:
 
 
 def refused(url: str, says: str) -> None:
-    """By the connection of the ledger and by that of `analyze query`, in one line, without the password."""
+    """Check that the connections of the ledger and of `analyze query` fail with one line without the password."""
     database = Database(url)
     with pytest.raises(DatabaseOutOfReach) as first, database.read() as session:
         session.execute(text("SELECT 1"))
@@ -35,7 +35,7 @@ def refused(url: str, says: str) -> None:
             assert part not in said
 
 
-def test_a_verified_connection_serves_ledger_and_queries(
+def test_ledger_and_queries_work_with_verified_tls(
     secured: SecuredDatabase, postgresql_tls: TlsProxy, certificates: Certificates
 ) -> None:
     before = postgresql_tls.served
@@ -48,10 +48,10 @@ def test_a_verified_connection_serves_ledger_and_queries(
     assert postgresql_tls.served >= before + 2
 
 
-def test_a_ca_file_whose_name_has_a_space_is_found_by_both(
+def test_a_ca_file_with_a_space_in_its_name_works_for_both(
     secured: SecuredDatabase, postgresql_tls: TlsProxy, certificates: Certificates
 ) -> None:
-    """libpq's URLs know no + for a space, which SQLAlchemy writes."""
+    """libpq doesn't decode the + that SQLAlchemy writes for a space."""
     spaced = certificates.folder / "the ca + more.pem"
     spaced.write_bytes(certificates.ca.read_bytes())
     database = Database(secured.url(f"localhost:{postgresql_tls.port}", query=verified(spaced)))
@@ -61,7 +61,7 @@ def test_a_ca_file_whose_name_has_a_space_is_found_by_both(
     database.close()
 
 
-def test_another_authority_is_not_believed(
+def test_a_certificate_of_another_authority_is_refused(
     secured: SecuredDatabase, postgresql_tls: TlsProxy, certificates: Certificates
 ) -> None:
     refused(
@@ -70,7 +70,7 @@ def test_another_authority_is_not_believed(
     )
 
 
-def test_another_host_name_is_not_believed(
+def test_a_certificate_for_another_host_is_refused(
     secured: SecuredDatabase, postgresql_tls: TlsProxy, certificates: Certificates
 ) -> None:
     refused(
@@ -88,18 +88,16 @@ def test_a_wrong_password_is_refused(
     refused(url, "password authentication failed")
 
 
-def test_a_missing_ca_file_is_said(secured: SecuredDatabase, postgresql_tls: TlsProxy) -> None:
+def test_a_missing_ca_file_is_reported(secured: SecuredDatabase, postgresql_tls: TlsProxy) -> None:
     refused(secured.url(f"localhost:{postgresql_tls.port}", query=verified("/no/such/ca.pem")), "/no/such/ca.pem")
 
 
 @pytest.mark.parametrize("query", ["nonsense=1", "sslmode=perhaps"])
-def test_a_parameter_that_libpq_does_not_know_is_said(
-    secured: SecuredDatabase, postgresql_tls: TlsProxy, query: str
-) -> None:
+def test_an_unknown_parameter_is_reported(secured: SecuredDatabase, postgresql_tls: TlsProxy, query: str) -> None:
     refused(secured.url(f"localhost:{postgresql_tls.port}", query=query), "invalid")
 
 
-def test_a_password_may_stand_in_libpqs_file(
+def test_the_password_can_be_in_libpqs_password_file(
     secured: SecuredDatabase,
     postgresql_tls: TlsProxy,
     certificates: Certificates,

@@ -1,4 +1,4 @@
-"""Redis by TLS: one URL is enough for redis-py and for Celery, and the server's certificate is verified."""
+"""Redis with TLS: the same URL works for redis-py and Celery, and the server's certificate is verified."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.broker.helpers import waiting
 
 
 def sends_and_looks(url: str) -> None:
-    """Both clients get through: Celery's and redis-py's."""
+    """Check that a message can be sent with Celery and read with redis-py."""
     broker = Broker(url)
     broker.ping()
     broker.redis.delete("analysis")
@@ -26,7 +26,7 @@ def sends_and_looks(url: str) -> None:
 
 
 def refused(url: str, says: str) -> None:
-    """What is said when Redis is out of reach: without the password."""
+    """Check that both clients fail with a message without the password."""
     with pytest.raises(BrokerOutOfReach) as raised:
         Broker(url).ping()
     said = str(raised.value)
@@ -38,7 +38,7 @@ def refused(url: str, says: str) -> None:
 
 
 def refused_by_celery(url: str) -> None:
-    """As it is if Celery is not kept from trying; it takes its time."""
+    """Check that Celery itself refuses the certificate. Slow, because of its retries."""
     broker = Broker(url)
     with pytest.raises(BrokerOutOfReach) as raised, broker._explained():
         broker.celery.send_task("x", args=[1], queue="analysis", retry=False)
@@ -46,14 +46,14 @@ def refused_by_celery(url: str) -> None:
     assert "can:ary" not in str(raised.value)
 
 
-def test_a_ca_file_is_enough(redis_tls: TlsProxy, certificates: Certificates) -> None:
+def test_a_ca_file_suffices(redis_tls: TlsProxy, certificates: Certificates) -> None:
     before = redis_tls.served
     sends_and_looks(redis_url(f"localhost:{redis_tls.port}", query=f"ssl_ca_certs={certificates.ca}"))
     assert redis_tls.served >= before + 2
 
 
 @pytest.mark.parametrize("spelling", ["CERT_REQUIRED", "required", "CERT_OPTIONAL"])
-def test_celerys_spelling_and_redis_pys_are_both_read(
+def test_values_of_celery_and_redis_py_are_accepted(
     redis_tls: TlsProxy, certificates: Certificates, spelling: str
 ) -> None:
     query = f"ssl_cert_reqs={spelling}&ssl_ca_certs={certificates.ca}"
@@ -63,29 +63,29 @@ def test_celerys_spelling_and_redis_pys_are_both_read(
     )
 
 
-def test_without_parameters_the_systems_authorities_are_asked(
+def test_without_parameters_the_systems_authorities_are_used(
     redis_tls: TlsProxy, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = redis_url(f"localhost:{redis_tls.port}")
     refused(url, "certificate verify failed")
     refused_by_celery(url)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))  # what OpenSSL takes for the system's
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca))  # OpenSSL uses it as the system's authorities
     sends_and_looks(url)
 
 
-def test_another_authority_is_not_believed(redis_tls: TlsProxy, certificates: Certificates) -> None:
+def test_a_certificate_of_another_authority_is_refused(redis_tls: TlsProxy, certificates: Certificates) -> None:
     query = f"ssl_ca_certs={certificates.other_ca}"
     refused(redis_url(f"localhost:{redis_tls.port}", query=query), "certificate verify failed")
 
 
-def test_another_host_name_is_not_believed(redis_tls: TlsProxy, certificates: Certificates) -> None:
-    """The certificate is localhost's."""
+def test_a_certificate_for_another_host_is_refused(redis_tls: TlsProxy, certificates: Certificates) -> None:
+    """The certificate is for localhost."""
     url = redis_url(f"127.0.0.1:{redis_tls.port}", query=f"ssl_ca_certs={certificates.ca}")
     refused(url, "IP address mismatch")
     sends_and_looks(f"{url}&ssl_check_hostname=false")
 
 
-def test_verification_can_be_given_up_by_name_only(redis_tls: TlsProxy) -> None:
+def test_verification_can_be_disabled_only_explicitly(redis_tls: TlsProxy) -> None:
     for spelling in ("none", "CERT_NONE"):
         sends_and_looks(redis_url(f"127.0.0.1:{redis_tls.port}", query=f"ssl_cert_reqs={spelling}"))
 
@@ -97,11 +97,11 @@ def test_a_wrong_password_is_refused(redis_tls: TlsProxy, certificates: Certific
     refused(url, "invalid username-password pair")
 
 
-def test_no_password_is_refused(redis_tls: TlsProxy, certificates: Certificates) -> None:
+def test_a_missing_password_is_refused(redis_tls: TlsProxy, certificates: Certificates) -> None:
     refused(f"rediss://localhost:{redis_tls.port}/0?ssl_ca_certs={certificates.ca}", "uthenticat")
 
 
-def test_a_password_may_stand_in_a_file_and_change(
+def test_the_password_can_be_in_a_file_and_change(
     redis_tls: TlsProxy, certificates: Certificates, tmp_path: Path
 ) -> None:
     file = tmp_path / "pass word"
@@ -115,11 +115,11 @@ def test_a_password_may_stand_in_a_file_and_change(
     sends_and_looks(broker.url)
 
 
-def test_a_missing_ca_file_is_named(redis_tls: TlsProxy) -> None:
+def test_a_missing_ca_file_is_reported(redis_tls: TlsProxy) -> None:
     refused(redis_url(f"localhost:{redis_tls.port}", query="ssl_ca_certs=/no/such/ca.pem"), "/no/such/ca.pem")
 
 
-def test_plain_words_to_a_port_of_tls_are_out_of_reach(redis_tls: TlsProxy) -> None:
+def test_an_unencrypted_connection_to_a_tls_port_fails(redis_tls: TlsProxy) -> None:
     refused(redis_url(f"localhost:{redis_tls.port}", scheme="redis"), "is unreachable")
 
 
@@ -129,7 +129,7 @@ def asks_client(redis_socket: Path, certificates: Certificates) -> Iterator[TlsP
         yield proxy
 
 
-def test_a_client_certificate_is_shown(asks_client: TlsProxy, certificates: Certificates) -> None:
+def test_a_client_certificate_is_sent(asks_client: TlsProxy, certificates: Certificates) -> None:
     url = redis_url(f"localhost:{asks_client.port}", query=f"ssl_ca_certs={certificates.ca}")
     refused(url, "is unreachable")
     sends_and_looks(f"{url}&ssl_certfile={certificates.client}&ssl_keyfile={certificates.client_key}")
@@ -143,7 +143,7 @@ def test_two_brokers_with_different_passwords_share_no_connection(
     refused(redis_url(f"localhost:{redis_tls.port}", password="other", query=query), "is unreachable")
 
 
-def test_nothing_of_a_connection_shows_its_password(
+def test_representations_of_a_connection_do_not_show_its_password(
     redis_tls: TlsProxy, certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)

@@ -1,7 +1,4 @@
-"""Real TLS in front of servers that have none: certificates of our own, and a proxy that ends TLS.
-
-The servers that come as wheels are built without it. To clients that makes no difference.
-"""
+"""Certificates and a TLS-terminating proxy for the servers installed from wheels, which are built without TLS."""
 
 from __future__ import annotations
 
@@ -16,13 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-SSL_REQUEST, GSS_REQUEST = 80877103, 80877104  # how a PostgreSQL client asks for encryption
+SSL_REQUEST, GSS_REQUEST = 80877103, 80877104  # a PostgreSQL client's requests for encryption
 CHUNK = 65536
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files below one folder. The server's certificate is for ``localhost``, and for no other name."""
+    """Certificate files in one folder. The server's certificate is valid only for ``localhost``."""
 
     folder: Path
 
@@ -50,7 +47,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Two authorities; a server and a client that the first one vouches for."""
+    """Create two authorities, and server and client certificates signed by the first one."""
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
     for name in ("ca", "other"):
         _openssl(folder, "req", "-x509", *key, "-subj", f"/CN=unitscope test {name}",
@@ -71,23 +68,23 @@ def _openssl(folder: Path, *arguments: str) -> None:
 
 
 class TlsProxy:
-    """Takes TLS on a port of 127.0.0.1 and hands on what it says to a unix socket, each connection in a thread."""
+    """A proxy from TLS on a port of 127.0.0.1 to a unix socket, with a thread per connection."""
 
     def __init__(self, upstream: Path, context: ssl.SSLContext, *, postgresql: bool = False) -> None:
         self.upstream, self.context, self.postgresql = upstream, context, postgresql
         self.port = 0
-        self.served = 0  # connections whose TLS was accepted by both sides
+        self.served = 0  # connections whose TLS handshake succeeded
         self.connections: list[socket.socket] = []
         self.open()
 
     def open(self) -> None:
-        """Listen; on the port of the first time."""
+        """Listen, on the same port as before if reopened."""
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
     def close(self) -> None:
-        """Listen no more, and end all connections."""
+        """Stop listening and close all connections."""
         for connection in (self.listener, *self.connections):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -101,7 +98,7 @@ class TlsProxy:
                 threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
-        with suppress(OSError), plain:  # the client went away, or trusts us not
+        with suppress(OSError), plain:  # the client disconnected or refused the certificate
             plain.settimeout(30)
             if self.postgresql and not _agree(plain):
                 return
@@ -116,7 +113,7 @@ class TlsProxy:
 
 
 def _agree(plain: socket.socket) -> bool:
-    """PostgreSQL's own prelude: the client asks whether TLS is spoken."""
+    """Answer a PostgreSQL client's request for TLS."""
     while True:
         _, code = struct.unpack("!II", plain.recv(8, socket.MSG_WAITALL))
         plain.sendall(b"S" if code == SSL_REQUEST else b"N")

@@ -1,4 +1,4 @@
-"""A real Redis server of our own, one that isn't there, and the ledger that they serve."""
+"""Fixtures with a running private Redis server, an unreachable one, and a ledger."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def home_settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def broker(home_settings: Settings) -> Iterator[Broker]:
-    """A Redis server that runs."""
+    """A broker on a running Redis server."""
     with private_redis(home_settings):
         yield broker_for(home_settings)
 
 
 @pytest.fixture
 def away(tmp_path: Path) -> Broker:
-    """A Redis server that doesn't."""
+    """A broker whose Redis server is not running."""
     return broker_for(Settings(home=tmp_path / "nobody"))

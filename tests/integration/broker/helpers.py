@@ -1,4 +1,4 @@
-"""What the tests of the broker look at."""
+"""Helpers of the broker tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.jobs.broker import TASK, Broker
 
 
 def waiting(broker: Broker, queue: str) -> list[int]:
-    """The shard ids of the messages in a queue, first come first."""
+    """Return the shard ids of the messages in a queue, oldest first."""
     bodies = []
     for message in broker.redis.lrange(queue, 0, -1):
         envelope = json.loads(message)

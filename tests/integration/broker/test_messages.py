@@ -1,4 +1,4 @@
-"""Messages: every shard that is due is sent once, and once more when its message was lost."""
+"""Sending of messages: every due shard is sent once, and again if its message was lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.settings import Settings
 from tests.integration.broker.helpers import waiting
 from tests.integration.ledger.helpers import claimed, die, finish_stage, queued, shards_of, top9
 
-NOW = -1.0  # resend_seconds: whatever was sent is old
+NOW = -1.0  # resend_seconds: all messages count as old
 
 
 def unsent(ledger: Ledger) -> list[int]:
@@ -50,13 +50,13 @@ def test_each_stage_goes_to_its_queue(ledger: Ledger, dataset: int, broker: Brok
     assert dispatch(ledger, broker) == 0
 
 
-def test_more_shards_than_are_sent_at_once(ledger: Ledger, dataset: int, broker: Broker) -> None:
+def test_dispatch_sends_more_shards_than_fit_in_one_batch(ledger: Ledger, dataset: int, broker: Broker) -> None:
     job, _ = ledger.submit(top9(dataset, search=1100))
     assert dispatch(ledger, broker) == 1100
     assert waiting(broker, "analysis") == queued(ledger, job)
 
 
-def test_two_that_dispatch_at_once_send_every_shard_once(ledger: Ledger, dataset: int, broker: Broker) -> None:
+def test_concurrent_dispatches_send_every_shard_once(ledger: Ledger, dataset: int, broker: Broker) -> None:
     job, _ = ledger.submit(top9(dataset, search=50))
     url = ledger.database.url.render_as_string(hide_password=False)
     barrier = threading.Barrier(3)
@@ -75,7 +75,7 @@ def test_two_that_dispatch_at_once_send_every_shard_once(ledger: Ledger, dataset
     assert sorted(waiting(broker, "analysis")) == queued(ledger, job)
 
 
-def test_what_could_not_be_sent_is_sent_later(
+def test_messages_that_could_not_be_sent_are_sent_later(
     ledger: Ledger, dataset: int, home_settings: Settings, away: Broker
 ) -> None:
     job, _ = ledger.submit(top9(dataset))
@@ -90,8 +90,8 @@ def test_what_could_not_be_sent_is_sent_later(
         assert waiting(broker_for(home_settings), "analysis") == queued(ledger, job)
 
 
-def test_a_connection_that_broke_is_made_anew(ledger: Ledger, dataset: int, home_settings: Settings) -> None:
-    """One broker object, over an outage between two dispatches."""
+def test_a_broken_connection_is_reopened(ledger: Ledger, dataset: int, home_settings: Settings) -> None:
+    """The same broker object is used before and after an outage."""
     broker = broker_for(home_settings)
     with private_redis(home_settings):
         ledger.submit(top9(dataset, seed=1))
@@ -105,7 +105,9 @@ def test_a_connection_that_broke_is_made_anew(ledger: Ledger, dataset: int, home
         assert waiting(broker, "analysis") == queued(ledger, job)
 
 
-def test_a_server_that_refuses_writes_is_out_of_reach(ledger: Ledger, dataset: int, broker: Broker) -> None:
+def test_a_server_that_refuses_writes_is_reported_as_unreachable(
+    ledger: Ledger, dataset: int, broker: Broker
+) -> None:
     job, _ = ledger.submit(top9(dataset))
     broker.redis.config_set("maxmemory", "1")
     with pytest.raises(BrokerOutOfReach):
@@ -115,13 +117,13 @@ def test_a_server_that_refuses_writes_is_out_of_reach(ledger: Ledger, dataset: i
     assert dispatch(ledger, broker) == 2
 
 
-def test_a_queue_name_that_is_no_list_is_out_of_reach(broker: Broker) -> None:
+def test_a_queue_key_that_is_not_a_list_is_reported_as_unreachable(broker: Broker) -> None:
     broker.redis.set("analysis", "somebody else's key")
     with pytest.raises(BrokerOutOfReach):
         broker.depth("analysis")
 
 
-def test_a_database_number_in_the_url_is_the_same_for_sending_and_looking(broker: Broker) -> None:
+def test_the_database_number_in_the_url_applies_to_sending_and_reading(broker: Broker) -> None:
     other = Broker(f"{broker.url}&db=2")
     other.send([(1, "analysis")])
     assert other.depth("analysis") == 1
@@ -131,7 +133,7 @@ def test_a_database_number_in_the_url_is_the_same_for_sending_and_looking(broker
 # --- sweep ---
 
 
-def test_sweep_sends_again_what_was_lost_with_the_queue(ledger: Ledger, dataset: int, broker: Broker) -> None:
+def test_sweep_resends_messages_lost_with_the_queue(ledger: Ledger, dataset: int, broker: Broker) -> None:
     job, _ = ledger.submit(top9(dataset, search=3))
     dispatch(ledger, broker)
     claimed(ledger, queued(ledger, job)[0])
@@ -141,7 +143,7 @@ def test_sweep_sends_again_what_was_lost_with_the_queue(ledger: Ledger, dataset:
     assert len(queued(ledger, job)) == 2
 
 
-def test_sweep_does_not_send_again_while_messages_wait(ledger: Ledger, dataset: int, broker: Broker) -> None:
+def test_sweep_does_not_resend_while_messages_are_queued(ledger: Ledger, dataset: int, broker: Broker) -> None:
     job, _ = ledger.submit(top9(dataset, search=3))
     dispatch(ledger, broker)
     for _ in range(3):
@@ -152,7 +154,7 @@ def test_sweep_does_not_send_again_while_messages_wait(ledger: Ledger, dataset: 
     assert broker.depth("analysis") == 2
 
 
-def test_sweep_waits_a_while_before_it_sends_again(ledger: Ledger, dataset: int, broker: Broker) -> None:
+def test_sweep_waits_before_it_resends(ledger: Ledger, dataset: int, broker: Broker) -> None:
     ledger.submit(top9(dataset))
     dispatch(ledger, broker)
     broker.redis.flushall()
@@ -172,14 +174,14 @@ def test_sweep_sends_the_shards_of_silent_workers(ledger: Ledger, dataset: int, 
     assert [shard.state for shard in shards_of(ledger, job)][:2] == ["queued", "running"]
 
 
-def test_sweep_sends_what_nobody_sent(ledger: Ledger, dataset: int, broker: Broker) -> None:
-    """The program that submitted the job died before it sent anything."""
+def test_sweep_sends_shards_without_a_message(ledger: Ledger, dataset: int, broker: Broker) -> None:
+    """The program that submitted the job exited before it sent any messages."""
     job, _ = ledger.submit(top9(dataset))
     sweep(ledger, broker, 3600.0)
     assert waiting(broker, "analysis") == queued(ledger, job)
 
 
-def test_sweep_sends_nothing_of_jobs_that_are_over(ledger: Ledger, dataset: int, broker: Broker) -> None:
+def test_sweep_sends_no_shards_of_ended_jobs(ledger: Ledger, dataset: int, broker: Broker) -> None:
     cancelled, _ = ledger.submit(top9(dataset, seed=1))
     ledger.cancel(cancelled)
     failed, _ = ledger.submit(top9(dataset, search=4, seed=2))
@@ -191,7 +193,7 @@ def test_sweep_sends_nothing_of_jobs_that_are_over(ledger: Ledger, dataset: int,
         assert [broker.depth(queue) for queue in ("training", "analysis", "cpu")] == [0, 0, 0]
 
 
-def test_without_redis_sweep_still_takes_back_expired_leases(ledger: Ledger, dataset: int, away: Broker) -> None:
+def test_sweep_revokes_expired_leases_without_redis(ledger: Ledger, dataset: int, away: Broker) -> None:
     job, _ = ledger.submit(top9(dataset))
     die(ledger, queued(ledger, job)[0])
     with pytest.raises(BrokerOutOfReach):

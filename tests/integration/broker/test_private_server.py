@@ -1,4 +1,4 @@
-"""The private Redis server: who starts and stops it, and who can reach it."""
+"""The private Redis server: start, stop, ownership, and access."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def server_process(broker: Broker) -> psutil.Process:
     return psutil.Process(broker.redis.info("server")["process_id"])
 
 
-def test_answers_and_ping_tell_whether_redis_is_there(broker: Broker, away: Broker) -> None:
+def test_answers_and_ping_tell_whether_redis_is_reachable(broker: Broker, away: Broker) -> None:
     assert broker.answers()
     assert not away.answers()
     with pytest.raises(BrokerOutOfReach):
@@ -63,11 +63,11 @@ def test_a_second_user_takes_over_when_the_first_one_ends(home_settings: Setting
             assert time.monotonic() < deadline
             time.sleep(0.05)
         with private_redis(home_settings) as started:
-            assert not started  # it belongs to the second one now
+            assert not started  # the second user owns it now
     assert not broker.answers()
 
 
-def test_of_several_that_start_at_once_one_starts_the_server(home_settings: Settings) -> None:
+def test_of_several_concurrent_users_one_starts_the_server(home_settings: Settings) -> None:
     barrier, end = threading.Barrier(4), threading.Event()
     started: list[bool] = []
 
@@ -90,14 +90,14 @@ def test_of_several_that_start_at_once_one_starts_the_server(home_settings: Sett
     assert not broker_for(home_settings).answers()
 
 
-def test_the_server_is_stopped_after_an_error_too(home_settings: Settings) -> None:
+def test_the_server_is_stopped_after_an_error(home_settings: Settings) -> None:
     with pytest.raises(RuntimeError), private_redis(home_settings):
         raise RuntimeError
     assert not broker_for(home_settings).answers()
 
 
-def test_a_server_that_was_killed_is_started_again(home_settings: Settings) -> None:
-    """Its socket file is still there."""
+def test_a_killed_server_is_restarted(home_settings: Settings) -> None:
+    """The killed server has left its socket file."""
     with private_redis(home_settings):
         process = server_process(broker_for(home_settings))
         os.kill(process.pid, signal.SIGKILL)
@@ -108,7 +108,7 @@ def test_a_server_that_was_killed_is_started_again(home_settings: Settings) -> N
         assert broker_for(home_settings).answers()
 
 
-def test_a_server_that_dies_while_it_is_needed_is_started_again(home_settings: Settings) -> None:
+def test_a_server_that_dies_during_use_is_restarted(home_settings: Settings) -> None:
     broker = broker_for(home_settings)
     with private_redis(home_settings):
         first = server_process(broker)
@@ -122,7 +122,7 @@ def test_a_server_that_dies_while_it_is_needed_is_started_again(home_settings: S
     assert not broker.answers()
 
 
-def test_a_folder_that_is_a_link_to_elsewhere_is_not_used(home_settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_that_is_a_symbolic_link_is_refused(home_settings: Settings, tmp_path: Path) -> None:
     folder = private_socket(home_settings.home).parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.symlink_to(tmp_path)
@@ -130,7 +130,7 @@ def test_a_folder_that_is_a_link_to_elsewhere_is_not_used(home_settings: Setting
         pass
 
 
-def test_a_server_whose_starter_was_killed_is_stopped_by_the_next_one(home_settings: Settings) -> None:
+def test_the_next_user_stops_a_server_whose_owner_was_killed(home_settings: Settings) -> None:
     program = (
         "import sys, time\n"
         "from pathlib import Path\n"
@@ -158,7 +158,7 @@ def test_a_server_whose_starter_was_killed_is_stopped_by_the_next_one(home_setti
             server.kill()
 
 
-def test_the_server_listens_on_no_network(broker: Broker) -> None:
+def test_the_server_listens_on_no_port(broker: Broker) -> None:
     process = server_process(broker)
     assert process.net_connections(kind="inet") == []
     listening = process.net_connections(kind="unix")
@@ -168,13 +168,13 @@ def test_the_server_listens_on_no_network(broker: Broker) -> None:
     assert broker.redis.config_get("port") == {"port": "0"}
 
 
-def test_only_the_owner_can_reach_the_socket(broker: Broker, home_settings: Settings) -> None:
+def test_only_the_owner_can_access_the_socket(broker: Broker, home_settings: Settings) -> None:
     socket = private_socket(home_settings.home)
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
 
 
-def test_rights_of_a_folder_that_was_there_before_are_mended(home_settings: Settings) -> None:
+def test_permissions_of_an_existing_folder_are_corrected(home_settings: Settings) -> None:
     folder = private_socket(home_settings.home).parent
     folder.mkdir(parents=True, mode=0o777)
     folder.chmod(0o777)
@@ -197,7 +197,7 @@ def test_nothing_is_written_to_disk(broker: Broker, home_settings: Settings, led
     ["long " * 40, "wide ünïcödé ✓", "100%20 and #1?", 'a "quoted" one', "a\\nb", "it's"],
     ids=["long", "not ascii", "not for a url", "double quotes", "backslash", "single quote"],
 )
-def test_any_home_will_do(tmp_path: Path, name: str) -> None:
+def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
     settings = Settings(home=tmp_path / name.strip())
     assert len(os.fsencode(private_socket(settings.home))) <= SOCKET_PATH_LIMIT
     with private_redis(settings):
@@ -207,7 +207,7 @@ def test_any_home_will_do(tmp_path: Path, name: str) -> None:
     assert not broker.answers()
 
 
-def test_long_homes_have_sockets_of_their_own(tmp_path: Path) -> None:
+def test_homes_with_long_paths_have_different_sockets(tmp_path: Path) -> None:
     first, second = (Settings(home=tmp_path / ("long" * 40) / name) for name in ("a", "b"))
     assert private_socket(first.home) != private_socket(second.home)
     with private_redis(first):
@@ -215,7 +215,7 @@ def test_long_homes_have_sockets_of_their_own(tmp_path: Path) -> None:
         assert not broker_for(second).answers()
 
 
-def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+def test_the_error_of_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
     socket = private_socket(settings.home)
     (socket / "in the way").mkdir(parents=True)
@@ -223,7 +223,7 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
         pass
 
 
-def test_without_a_server_program_it_is_said(
+def test_a_missing_server_program_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home_settings: Settings
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

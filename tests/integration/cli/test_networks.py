@@ -25,12 +25,20 @@ def test_size_too_small_for_the_network_is_refused(home: Home) -> None:
 
 
 WRONG_NETWORKS: dict[str, tuple[dict[str, Any], int, str]] = {
-    "zfnet, too small": ({"name": "zfnet", "image_size": 16, "fc": 16}, 2, "zfnet can't take images of 16 pixels"),
-    "zfnet-paper, too small": ({"name": "zfnet-paper", "image_size": 33, "fc": 16}, 2, "zfnet-paper can't take"),
-    "alexnet, too small": ({"name": "alexnet", "image_size": 32}, 2, "alexnet can't take images of 32 pixels"),
-    "a transformer of another size": ({"name": "vit_b_16", "image_size": 64}, 2, "vit_b_16 can't take"),
-    "an option of another": ({"name": "resnet18", "image_size": 64, "fc": 16}, 2, "fc is for zfnet"),
-    "a long name": ({"name": "x" * 99, "image_size": 64}, 4, "no network 'xxx"),
+    "zfnet, too small": (
+        {"name": "zfnet", "image_size": 16, "fc": 16},
+        2,
+        "zfnet can't process images of 16 pixels",
+    ),
+    "zfnet-paper, too small": (
+        {"name": "zfnet-paper", "image_size": 33, "fc": 16},
+        2,
+        "zfnet-paper can't process",
+    ),
+    "alexnet, too small": ({"name": "alexnet", "image_size": 32}, 2, "alexnet can't process images of 32 pixels"),
+    "a transformer of another size": ({"name": "vit_b_16", "image_size": 64}, 2, "vit_b_16 can't process"),
+    "an option of another": ({"name": "resnet18", "image_size": 64, "fc": 16}, 2, "resnet18 has no option fc"),
+    "a long name": ({"name": "x" * 99, "image_size": 64}, 4, "Network 'xxx"),
     "a detector": ({"name": "fasterrcnn_resnet50_fpn", "image_size": 64}, 4, "fasterrcnn"),
     "a module": ({"name": "__init__", "image_size": 64}, 4, "'__init__'"),
     "capitals": ({"name": "ResNet18", "image_size": 64}, 4, "resnet18"),

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 with few images, in the formats of the originals, and images of them."""
+"""Small versions of CIFAR-10 and CIFAR-100 in the original formats."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ TRAIN, TEST = 40, 12  # images
 
 
 def labels_of(kind: str, split: str) -> list[int]:
-    """Every class once, then some again."""
+    """Return labels with every class at least once."""
     count = len(NAMES[kind]) + (TRAIN if split == "train" else TEST)
     count -= count % len(FILES[kind][split])
     return [7 * number % len(NAMES[kind]) for number in range(count)]
 
 
 def pixels_of(kind: str, split: str) -> np.ndarray:
-    """uint8 [images, 3, 32, 32], smooth enough for no two channels, rows or columns to be exchanged unseen."""
+    """Generate uint8 [images, 3, 32, 32] in which swapped channels, rows or columns are detected."""
     shape = (len(labels_of(kind, split)), 3, 32, 32)
     return np.random.default_rng(len(split)).integers(0, 256, shape, np.uint8)
 
 
 def batches(kind: str, split: str) -> list[tuple[str, np.ndarray, list[int]]]:
-    """(file, uint8 [images, 3072], labels) of each file of a split."""
+    """Return (file, uint8 [images, 3072], labels) of each file of a split."""
     files, labels = FILES[kind][split], labels_of(kind, split)
     pixels = pixels_of(kind, split).reshape(len(labels), 3072)
     each = len(labels) // len(files)
@@ -51,7 +51,7 @@ def coarse(labels: list[int]) -> list[int]:
 
 
 def write_binary(parent: Path, kind: str = "cifar10") -> Path:
-    """The binary version below ``parent``."""
+    """Write the binary version below ``parent``."""
     folder = parent / f"{FOLDERS[kind]}-{'bin' if kind == 'cifar10' else 'binary'}"
     folder.mkdir(parents=True)
     for split in ("train", "test"):
@@ -60,12 +60,12 @@ def write_binary(parent: Path, kind: str = "cifar10") -> Path:
             records = np.concatenate([np.array(columns, np.uint8).T, pixels], axis=1)
             (folder / f"{file}.bin").write_bytes(records.tobytes())
     names = "batches.meta.txt" if kind == "cifar10" else "fine_label_names.txt"
-    (folder / names).write_text("\n".join(NAMES[kind]) + "\n\n")  # with an empty line, as in the original
+    (folder / names).write_text("\n".join(NAMES[kind]) + "\n\n")  # ends with an empty line, as the original does
     return folder
 
 
 class _Python2Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
-    """Writes bytes and text as Python 2 wrote its strings."""
+    """A pickler that writes bytes and text as Python 2 strings."""
 
     def save_string(self, value: bytes | str) -> None:
         content = value if isinstance(value, bytes) else value.encode()
@@ -78,7 +78,7 @@ class _Python2Pickler(pickle._Pickler):  # type: ignore[name-defined,misc]
 
 
 def dumped(value: Any, protocol: int = 2) -> bytes:
-    """A pickle; of protocol 2 as Python 2 with numpy 1 wrote it."""
+    """Pickle a value; with protocol 2, as Python 2 with NumPy 1 does."""
     if protocol > 2:
         return pickle.dumps(value, protocol)
     written = io.BytesIO()
@@ -87,7 +87,7 @@ def dumped(value: Any, protocol: int = 2) -> bytes:
 
 
 def entry_of(kind: str, pixels: np.ndarray, labels: list[int]) -> dict[str, Any]:
-    """What is pickled in a file of images."""
+    """Return the dictionary that a file of images contains as a pickle."""
     entry = {
         "batch_label": "a batch",
         "data": pixels,
@@ -99,7 +99,7 @@ def entry_of(kind: str, pixels: np.ndarray, labels: list[int]) -> dict[str, Any]
 
 
 def write_pickled(parent: Path, kind: str = "cifar10", protocol: int = 2) -> Path:
-    """The version that torchvision leaves, below ``parent``."""
+    """Write the pickled version, which torchvision downloads, below ``parent``."""
     folder = parent / f"{FOLDERS[kind]}-{'py' if kind == 'cifar10' else 'python'}"
     folder.mkdir(parents=True)
     for split in ("train", "test"):

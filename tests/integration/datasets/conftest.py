@@ -1,4 +1,4 @@
-"""A small VOC data set for every test to spoil."""
+"""Fixture with a small VOC data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.datasets.helpers import Voc, an_object
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Voc:
-    """One good image, ``good``, with one good object, and a split ``train`` of ``good`` and ``bad``."""
+    """A data set with a valid image ``good`` with one object, and a split ``train`` with ``good`` and ``bad``."""
     folder = Voc(tmp_path / "VOCdevkit")
     folder.add("good", an_object())
     folder.split("train", "good", "bad")

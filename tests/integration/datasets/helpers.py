@@ -1,4 +1,4 @@
-"""Data sets and image files that the tests make, good and broken, and what was found in them."""
+"""Valid and broken data sets and image files, and helpers to check the result of reading them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WIDTH, HEIGHT = 24, 18
 
 
 def noise(width: int = WIDTH, height: int = HEIGHT, seed: int = 0) -> np.ndarray:
-    """Pixels of which no two are likely to be alike, uint8 [height, width, 3]."""
+    """Generate random pixels, uint8 [height, width, 3]."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def encoded(picture: np.ndarray | Image.Image, form: str = "PNG", **options: object) -> bytes:
-    """An image file's content."""
+    """Encode an image file."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     content = io.BytesIO()
     image.save(content, form, **options)
@@ -49,7 +49,7 @@ def an_annotation(filename: str, *objects: str) -> str:
 
 
 class Voc:
-    """A VOC data set that a test writes piece by piece."""
+    """A VOC data set that tests build step by step."""
 
     def __init__(self, root: Path, year: str = "2007") -> None:
         self.root, self.year = root, root / f"VOC{year}"
@@ -74,23 +74,23 @@ class Voc:
         return f"{self.year.name}/JPEGImages/{name}"
 
 
-def problems_of(found: FoundDataset) -> list[tuple[str, int, str]]:
-    return [(problem.path, problem.object_number, problem.reason) for problem in found.problems]
+def problems_of(dataset: FoundDataset) -> list[tuple[str, int, str]]:
+    return [(problem.path, problem.object_number, problem.reason) for problem in dataset.problems]
 
 
-def only_problem(found: FoundDataset) -> Problem:
-    """The one thing that was left out, when the good image was read all the same."""
-    assert [Path(image.path).stem for image in found.images] == ["good"]
-    assert len(found.problems) == 1, found.problems
-    return found.problems[0]
+def only_problem(dataset: FoundDataset) -> Problem:
+    """Return the only problem, and check that the good image was read."""
+    assert [Path(image.path).stem for image in dataset.images] == ["good"]
+    assert len(dataset.problems) == 1, dataset.problems
+    return dataset.problems[0]
 
 
-def source_of(found: FoundDataset, image: FoundImage, number: int = 1) -> ImageSource:
-    return ImageSource(number, Path(found.root) / image.path, image.class_index, image.box, image.sha256)
+def source_of(dataset: FoundDataset, image: FoundImage, number: int = 1) -> ImageSource:
+    return ImageSource(number, Path(dataset.root) / image.path, image.class_index, image.box, image.sha256)
 
 
-def stems(found: FoundDataset) -> list[str]:
-    return [Path(image.path).stem for image in found.images]
+def stems(dataset: FoundDataset) -> list[str]:
+    return [Path(image.path).stem for image in dataset.images]
 
 
 def write_folder(root: Path, paths: Iterable[str], content: bytes = GOOD) -> Path:
@@ -114,7 +114,7 @@ def as_rgb(grey: np.ndarray) -> np.ndarray:
 
 
 def one_bit_png(width: int, height: int) -> bytes:
-    """A black PNG of any size in a few kilobytes."""
+    """Build a black PNG of any size in a few kilobytes."""
     packer = zlib.compressobj(1)
     row = bytes(1 + (width + 7) // 8)
     data = b"".join([*(packer.compress(row) for _ in range(height)), packer.flush()])

@@ -1,4 +1,4 @@
-"""Caltech-101 and Caltech-256: where they may lie, their classes and splits, and their downloads."""
+"""Caltech-101 and Caltech-256: accepted folders, classes, splits, and downloads."""
 
 from __future__ import annotations
 
@@ -50,26 +50,26 @@ def written(parent: Path, kind: str) -> Path:
 @pytest.mark.parametrize("kind", PATHS)
 def test_classes_are_the_folders_without_background(kind: str, tmp_path: Path) -> None:
     root = written(tmp_path, kind)
-    found = read_caltech(root, kind)
-    assert (found.kind, found.root, found.class_names) == (kind, str(root), CLASSES[kind])
-    assert [(image.class_name, image.class_index) for image in found.images] == [
+    dataset = read_caltech(root, kind)
+    assert (dataset.kind, dataset.root, dataset.class_names) == (kind, str(root), CLASSES[kind])
+    assert [(image.class_name, image.class_index) for image in dataset.images] == [
         (CLASSES[kind][0], 0),
         (CLASSES[kind][1], 1),
     ]
-    assert found.options == {"splits": ["all", "train", "val"], "background": False}
+    assert dataset.options == {"splits": ["all", "train", "val"], "background": False}
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_background_is_a_class_if_asked_for(kind: str, tmp_path: Path) -> None:
-    found = read_caltech(written(tmp_path, kind), kind, background=True)
-    assert found.class_names == ALL_CLASSES[kind]
-    assert [image.class_index for image in found.images] == [0, 1, 2]
-    assert found.options["background"] is True
+def test_background_is_a_class_if_requested(kind: str, tmp_path: Path) -> None:
+    dataset = read_caltech(written(tmp_path, kind), kind, background=True)
+    assert dataset.class_names == ALL_CLASSES[kind]
+    assert [image.class_index for image in dataset.images] == [0, 1, 2]
+    assert dataset.options["background"] is True
 
 
 @pytest.mark.parametrize("kind", PATHS)
 @pytest.mark.parametrize("place", [".", "data", "data/around", "data/link"])
-def test_folder_above_will_do(place: str, kind: str, tmp_path: Path) -> None:
+def test_parent_folder_is_accepted(place: str, kind: str, tmp_path: Path) -> None:
     folder = {"data/around": tmp_path / "data" / LAYOUTS[kind].around[0]}.get(place, tmp_path / "data")
     root = written(folder, kind)
     if place == "data/link":
@@ -78,31 +78,31 @@ def test_folder_above_will_do(place: str, kind: str, tmp_path: Path) -> None:
     assert read_caltech(given, kind).root == str(root)
 
 
-def test_splits_are_those_of_a_folder(tmp_path: Path) -> None:
+def test_splits_equal_those_of_a_folder_data_set(tmp_path: Path) -> None:
     paths = [f"{name}/image_{number:04}.jpg" for name in ("ant", "bee") for number in range(60)]
     root = write_folder(tmp_path / "101_ObjectCategories", paths)
-    found = read_caltech(root, "caltech101")
-    assert {i.path: i.splits for i in found.images} == {i.path: i.splits for i in read_folder(root).images}
-    assert 12 <= sum("val" in image.splits for image in found.images) <= 36
+    dataset = read_caltech(root, "caltech101")
+    assert {i.path: i.splits for i in dataset.images} == {i.path: i.splits for i in read_folder(root).images}
+    assert 12 <= sum("val" in image.splits for image in dataset.images) <= 36
 
 
 def test_classes_of_the_same_name_keep_their_numbers(tmp_path: Path) -> None:
     paths = ["001.cat/1.jpg", "002.cat/1.jpg", "cat/1.jpg", "003.001.cat/1.jpg"]
-    found = read_caltech(write_folder(tmp_path / "256_ObjectCategories", paths), "caltech256")
-    assert found.class_names == ["001.cat", "002.cat", "003.001.cat", "cat"]
+    dataset = read_caltech(write_folder(tmp_path / "256_ObjectCategories", paths), "caltech256")
+    assert dataset.class_names == ["001.cat", "002.cat", "003.001.cat", "cat"]
 
 
-def test_what_else_the_archives_hold_is_passed_over(tmp_path: Path) -> None:
+def test_other_files_of_the_archives_are_ignored(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "256_ObjectCategories", [*PATHS["caltech256"], "198.spider/RENAME2"])
     (root / "056.dog" / "greg" / "vision309").mkdir(parents=True)
-    found = read_caltech(root, "caltech256")
-    assert (found.class_names, found.problems) == (CLASSES["caltech256"], [])
+    dataset = read_caltech(root, "caltech256")
+    assert (dataset.class_names, dataset.problems) == (CLASSES["caltech256"], [])
 
 
 def test_greyscale_images_are_read_as_rgb(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "101_ObjectCategories", ["ant/1.png"], encoded(grey_ramp(8)))
-    found = read_caltech(root, "caltech101")
-    assert np.array_equal(read_image(source_of(found, found.images[0]), 16), as_rgb(grey_ramp(8)))
+    dataset = read_caltech(root, "caltech101")
+    assert np.array_equal(read_image(source_of(dataset, dataset.images[0]), 16), as_rgb(grey_ramp(8)))
 
 
 def test_bad_files_are_problems(tmp_path: Path, database: Database) -> None:
@@ -111,14 +111,14 @@ def test_bad_files_are_problems(tmp_path: Path, database: Database) -> None:
     odd = Path(os.fsdecode(os.fsencode(root) + b"/\xff"))
     odd.mkdir()
     (odd / "1.png").write_bytes(encoded(noise()))
-    found = read_caltech(root, "caltech101")
-    assert found.class_names == CLASSES["caltech101"]
-    assert sorted(problem.reason for problem in found.problems) == ["broken image", "name that is no text"]
-    register(database, "caltech101", found)
+    dataset = read_caltech(root, "caltech101")
+    assert dataset.class_names == CLASSES["caltech101"]
+    assert sorted(problem.reason for problem in dataset.problems) == ["broken image", "name that is no text"]
+    register(database, "caltech101", dataset)
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_folder_that_is_no_data_set_is_refused(kind: str, tmp_path: Path) -> None:
+def test_folder_without_the_data_set_is_refused(kind: str, tmp_path: Path) -> None:
     write_folder(tmp_path / "photos", ["cat/1.jpg"])
     (tmp_path / "empty" / LAYOUTS[kind].folder).mkdir(parents=True)
     only = write_folder(tmp_path / "only" / LAYOUTS[kind].folder, [f"{LAYOUTS[kind].background}/1.jpg"])
@@ -135,7 +135,7 @@ def test_folder_that_is_no_data_set_is_refused(kind: str, tmp_path: Path) -> Non
 # --- Downloads -----------------------------------------------------------------------------------
 
 
-def test_sources_are_those_of_torchvision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sources_equal_those_of_torchvision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from torchvision.datasets import caltech
 
     asked: list[tuple[str, str, str]] = []
@@ -178,7 +178,7 @@ def test_download_can_be_read(kind: str, server: Server, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", PATHS)
-def test_command_registers_and_shows(kind: str, tmp_path: Path, analyze: Analyze) -> None:
+def test_command_registers_and_shows_the_data_set(kind: str, tmp_path: Path, analyze: Analyze) -> None:
     root = written(tmp_path, kind)
     analyze("dataset", "add", kind, "--root", tmp_path)
     analyze("dataset", "add", kind, "--root", root, "--background", "--name", "more")
@@ -202,7 +202,7 @@ def test_command_registers_and_shows(kind: str, tmp_path: Path, analyze: Analyze
         (("folder", "--root", "@", "--download"), ("--download",)),
     ],
 )
-def test_command_refuses(
+def test_command_refuses_invalid_arguments(
     arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path, analyze: Analyze
 ) -> None:
     given = [argument.replace("@", str(tmp_path)) for argument in arguments]

@@ -1,4 +1,4 @@
-"""CIFAR: every format that it comes in gives the same images, once; broken files are one clear error."""
+"""CIFAR: all its formats give the same images, which are written once; broken files give one clear error."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ FORMATS: dict[str, Callable[[Path, str], Path]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("form", FORMATS)
-def test_images_are_those_of_the_files(form: str, kind: str, tmp_path: Path) -> None:
+def test_images_equal_those_of_the_files(form: str, kind: str, tmp_path: Path) -> None:
     root = image_folder(FORMATS[form](tmp_path, kind), kind, tmp_path / "target")
-    found = read_cifar(root, kind)
-    assert (found.kind, found.root, found.class_names) == (kind, str(tmp_path / "target"), NAMES[kind])
-    images = {image.path: image for image in found.images}
+    dataset = read_cifar(root, kind)
+    assert (dataset.kind, dataset.root, dataset.class_names) == (kind, str(tmp_path / "target"), NAMES[kind])
+    images = {image.path: image for image in dataset.images}
     for split, splits in (("train", ("train",)), ("test", ("test", "val"))):
         pixels = pixels_of(kind, split)
         for number, label in enumerate(labels_of(kind, split)):
@@ -60,23 +60,21 @@ def test_images_are_those_of_the_files(form: str, kind: str, tmp_path: Path) -> 
             written = np.asarray(Image.open(root / image.path))
             assert np.array_equal(written, pixels[number].transpose(1, 2, 0))
     assert not images
-    assert not found.problems
+    assert not dataset.problems
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_folder_above_will_do(form: str, tmp_path: Path) -> None:
+def test_parent_folder_is_accepted(form: str, tmp_path: Path) -> None:
     FORMATS[form](tmp_path / "data", "cifar10")
     assert image_folder(tmp_path / "data", "cifar10", tmp_path / "target") == tmp_path / "target"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_files_are_read_as_torchvision_reads_them(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_read_as_by_torchvision(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.datasets import CIFAR10, CIFAR100
 
     original = {"cifar10": CIFAR10, "cifar100": CIFAR100}[kind]
-    monkeypatch.setattr(original, "_check_integrity", lambda self: True)  # ours have fewer images
+    monkeypatch.setattr(original, "_check_integrity", lambda self: True)  # the test files have fewer images
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *arguments: True)
     write_pickled(tmp_path, kind)
     files = read_files(tmp_path, kind)
@@ -87,30 +85,30 @@ def test_files_are_read_as_torchvision_reads_them(
         assert [name for _, name in ours] == [theirs.classes[label] for label in theirs.targets]
 
 
-def test_image_folder_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_existing_image_folder_is_used_directly(tmp_path: Path) -> None:
     paths = ["train/cat/a.png", "train/dog/a.png", "train/dog/b.jpg", "test/cat/a.png", "val/cat/a.png"]
     root = write_folder(tmp_path / "data", paths)
     (root / "train" / "cat" / "broken.png").write_bytes(b"no image")
     assert image_folder(root, "cifar10", tmp_path / "target") == root
-    found = read_cifar(root, "cifar10")
+    dataset = read_cifar(root, "cifar10")
     assert not (tmp_path / "target").exists()
-    assert {image.path: image.splits for image in found.images} == {
+    assert {image.path: image.splits for image in dataset.images} == {
         "train/cat/a.png": ("train",),
         "train/dog/a.png": ("train",),
         "train/dog/b.jpg": ("train",),
         "test/cat/a.png": ("test", "val"),
     }
-    assert [(problem.path, problem.reason) for problem in found.problems] == [
+    assert [(problem.path, problem.reason) for problem in dataset.problems] == [
         ("train/cat/broken.png", "broken image")
     ]
 
 
-def test_name_of_a_class_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
+def test_class_name_that_is_not_valid_text_is_a_problem(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "data", ["train/cat/a.png", "test/cat/a.png"])
     odd = Path(os.fsdecode(os.fsencode(root) + b"/train/\xff"))
     (root / "train" / "cat").rename(odd)
-    found = read_cifar(root, "cifar10")
-    assert (found.class_names, len(found.images), len(found.problems)) == (["cat"], 1, 1)
+    dataset = read_cifar(root, "cifar10")
+    assert (dataset.class_names, len(dataset.images), len(dataset.problems)) == (["cat"], 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_name_of_a_class_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
         ([f"{split}/{number}/a.png" for split in FILES["cifar10"] for number in range(11)], "it has 11 classes"),
     ],
 )
-def test_folder_that_is_no_data_set_is_refused(paths: list[str], reason: str, tmp_path: Path) -> None:
+def test_folder_without_the_data_set_is_refused(paths: list[str], reason: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     root = write_folder(tmp_path / "data", paths)
     with pytest.raises(NoDatasetThere, match=reason):
@@ -139,10 +137,10 @@ def test_the_other_data_set_is_refused(kind: str, tmp_path: Path) -> None:
             image_folder(form(tmp_path, other), kind, tmp_path / "target")
 
 
-# --- Writing images, once ------------------------------------------------------------------------
+# --- Writing images ------------------------------------------------------------------------------
 
 
-def test_second_call_finds_the_images(tmp_path: Path) -> None:
+def test_second_call_reuses_the_images(tmp_path: Path) -> None:
     target = tmp_path / "home" / "target"
     image_folder(write_binary(tmp_path), "cifar10", target)
     before = {path: path.stat().st_mtime_ns for path in target.rglob("*")}
@@ -151,7 +149,7 @@ def test_second_call_finds_the_images(tmp_path: Path) -> None:
     assert {path.name for path in target.parent.iterdir()} == {"target", ".target.lock"}
 
 
-def test_images_of_other_files_are_not_taken_for_these(tmp_path: Path) -> None:
+def test_images_of_other_files_are_not_reused(tmp_path: Path) -> None:
     folder, target = write_binary(tmp_path), tmp_path / "target"
     image_folder(folder, "cifar10", target)
     before = tree(target)
@@ -164,7 +162,7 @@ def test_images_of_other_files_are_not_taken_for_these(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("taken", ["file", "folder"])
-def test_target_with_something_else_is_left_alone(taken: str, tmp_path: Path) -> None:
+def test_target_with_other_content_is_refused_and_not_changed(taken: str, tmp_path: Path) -> None:
     target = tmp_path / "target"
     if taken == "file":
         target.write_text("mine")
@@ -196,7 +194,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(list(target.rglob("*.png"))) == sum(len(labels_of("cifar10", split)) for split in FILES["cifar10"])
 
 
-def test_images_of_a_killed_command_are_written_anew(tmp_path: Path) -> None:
+def test_incomplete_images_of_a_killed_command_are_rewritten(tmp_path: Path) -> None:
     write_folder(tmp_path / ".target.unfinished", ["train/cat/left_over.png"])
     image_folder(write_binary(tmp_path / "data"), "cifar10", tmp_path / "target")
     assert not (tmp_path / ".target.unfinished").exists()
@@ -239,7 +237,7 @@ BROKEN_BINARY: dict[str, tuple[str, Callable[[bytes], bytes], str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN_BINARY)
-def test_broken_binary_file_is_one_error(name: str, tmp_path: Path) -> None:
+def test_broken_binary_file_gives_one_error(name: str, tmp_path: Path) -> None:
     file, change, reason = BROKEN_BINARY[name]
     folder = write_binary(tmp_path)
     (folder / file).write_bytes(change((folder / file).read_bytes()))
@@ -249,7 +247,7 @@ def test_broken_binary_file_is_one_error(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "folder", "pipe"])
-def test_file_that_is_none_is_one_error(name: str, tmp_path: Path) -> None:
+def test_missing_or_special_file_gives_one_error(name: str, tmp_path: Path) -> None:
     folder = write_binary(tmp_path)
     (folder / "data_batch_3.bin").unlink()
     if name == "folder":
@@ -260,7 +258,7 @@ def test_file_that_is_none_is_one_error(name: str, tmp_path: Path) -> None:
         image_folder(folder, "cifar10", tmp_path / "target")
 
 
-def test_endless_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_binary(tmp_path)
     with (folder / "test_batch.bin").open("r+b") as file:
         file.truncate(2**40)  # a sparse file
@@ -272,7 +270,7 @@ def test_endless_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def packed(folder: Path) -> bytes:
-    """A compressed tar file of a folder."""
+    """Build a compressed tar file of a folder."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as tar:
         tar.add(folder, folder.name)
@@ -292,7 +290,7 @@ def test_download_can_be_read(kind: str, server: Server, tmp_path: Path) -> None
     image_folder(tmp_path / "root", kind, tmp_path / "target")
 
 
-def test_download_cut_off_keeps_nothing(server: Server, tmp_path: Path) -> None:
+def test_interrupted_download_keeps_nothing(server: Server, tmp_path: Path) -> None:
     content = packed(write_binary(tmp_path / "made"))
     source = server.source(content[: len(content) // 2], "cifar.tar.gz", "cifar-10-batches-bin")
     with pytest.raises(UnsafeArchive, match="damaged"):
@@ -308,7 +306,7 @@ def test_download_cut_off_keeps_nothing(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_command_registers_and_shows(kind: str, tmp_path: Path, analyze: Analyze) -> None:
+def test_command_registers_and_shows_the_data_set(kind: str, tmp_path: Path, analyze: Analyze) -> None:
     folder = write_binary(tmp_path / "data", kind)
     train, test = (len(labels_of(kind, split)) for split in ("train", "test"))
     first = analyze("dataset", "add", kind, "--root", folder)
@@ -344,7 +342,7 @@ def test_command_keeps_two_data_sets_apart(tmp_path: Path, analyze: Analyze) -> 
         (("cifar10", "--root", "@", "--year", "2007"), ("--year",)),
     ],
 )
-def test_command_refuses(
+def test_command_refuses_invalid_arguments(
     arguments: tuple[str, ...], words: tuple[str, ...], tmp_path: Path, analyze: Analyze
 ) -> None:
     given = [argument.replace("@", str(tmp_path)) for argument in arguments]

@@ -1,4 +1,4 @@
-"""Fingerprints: they change with a data set's content and with nothing else."""
+"""Fingerprints change if and only if a data set's content changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.datasets.helpers import Voc, an_annotation, an_object, en
 
 @pytest.fixture
 def original(voc: Voc) -> Voc:
-    """Two images, two objects, two splits."""
+    """A data set with two images, two objects and two splits."""
     voc.add("other", an_object("cat"), content=encoded(noise(seed=1)))
     voc.split("train", "good", "other")
     voc.split("val", "other")
@@ -47,7 +47,7 @@ def test_fingerprint_changes_with(original: Voc, change: str) -> None:
     assert read_voc(original.root).fingerprint != before
 
 
-def test_fingerprint_is_that_of_the_content_alone(original: Voc, tmp_path: Path) -> None:
+def test_fingerprint_depends_only_on_the_content(original: Voc, tmp_path: Path) -> None:
     before = read_voc(original.root)
     original.split("train", "other", "good", "other")
     for file in original.root.rglob("*"):

@@ -1,4 +1,4 @@
-"""Pickles of CIFAR from outside: nothing in them is run, and none is a crash."""
+"""Untrusted CIFAR pickles: no code in them runs, and none causes a crash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PIXELS = np.arange(2 * 3072, dtype=np.uint32).astype(np.uint8).reshape(2, 3072)
 
 
 class Call:
-    """Pickled as a call of a function."""
+    """An object that calls a function when it is unpickled."""
 
     def __init__(self, function: Callable[..., Any], *arguments: object) -> None:
         self.function, self.arguments = function, arguments
@@ -54,7 +54,7 @@ def renamed(old: bytes, new: bytes) -> bytes:
     return content.replace(old, new)
 
 
-# --- Nothing is run ------------------------------------------------------------------------------
+# --- No code runs --------------------------------------------------------------------------------
 
 CALLS: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
     "system": (os.system, ("touch run",)),
@@ -72,7 +72,7 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[object, ...]]] = {
 
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("name", CALLS)
-def test_call_is_refused_by_name(
+def test_call_is_refused_with_the_name_of_its_function(
     name: str, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     function, arguments = CALLS[name]
@@ -85,7 +85,7 @@ def test_call_is_refused_by_name(
     assert not (tmp_path / "run").exists()
 
 
-def test_text_is_encoded_to_latin_1_only(tmp_path: Path) -> None:
+def test_only_latin_1_is_allowed_as_encoding(tmp_path: Path) -> None:
     import codecs
 
     for arguments in (("x" * 100, "zlib"), ("x", "rot13"), (b"x", "latin1"), ("x",)):
@@ -94,14 +94,14 @@ def test_text_is_encoded_to_latin_1_only(tmp_path: Path) -> None:
             load_pickle(content)
 
 
-def test_refusal_names_no_control_characters() -> None:
+def test_control_characters_are_escaped_in_the_error() -> None:
     with pytest.raises(RefusedPickle, match="asks for") as caught:
         load_pickle(b"cos\x1b[2J\nsystem\n.")
     assert "\x1b" not in str(caught.value)
 
 
-def test_stand_ins_are_not_changed_by_a_pickle() -> None:
-    """BUILD writes to the attributes of whatever is on the stack, functions too."""
+def test_a_pickle_cannot_modify_the_replacement_functions() -> None:
+    """The opcode BUILD sets attributes of any object on the stack, including functions."""
     for target in (b"cnumpy\ndtype\n", b"c_codecs\nencode\n", b"cnumpy.core.multiarray\n_reconstruct\n"):
         for state in ((None, {"__defaults__": (1, 2, 3)}), (None, {"__code__": 1}), {"x": 1}):
             with suppress(RefusedPickle):
@@ -110,7 +110,7 @@ def test_stand_ins_are_not_changed_by_a_pickle() -> None:
     assert np.array_equal(array.values, PIXELS)
 
 
-# --- Only what CIFAR has -------------------------------------------------------------------------
+# --- Only the content of CIFAR is accepted -------------------------------------------------------
 
 BROKEN: dict[str, tuple[object, str]] = {
     "a list": ([1, 2], "no dictionary"),
@@ -142,7 +142,7 @@ BROKEN: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("name", BROKEN)
-def test_other_content_is_one_error(name: str, protocol: int, tmp_path: Path) -> None:
+def test_other_content_gives_one_error(name: str, protocol: int, tmp_path: Path) -> None:
     value, reason = BROKEN[name]
     folder = write_pickled(tmp_path)
     (folder / "test_batch").write_bytes(dumped(value, protocol))
@@ -164,7 +164,7 @@ def test_other_content_is_one_error(name: str, protocol: int, tmp_path: Path) ->
         ({(("x",),): 1, 5: 2, "label_names": None}, "no list"),
     ],
 )
-def test_names_are_checked(meta: dict[Any, Any], reason: str, tmp_path: Path) -> None:
+def test_invalid_class_names_give_one_error(meta: dict[Any, Any], reason: str, tmp_path: Path) -> None:
     folder = write_pickled(tmp_path)
     (folder / "batches.meta").write_bytes(dumped(meta))
     with pytest.raises(NoDatasetThere, match=f"batches.meta: .*{reason}"):
@@ -193,7 +193,7 @@ DAMAGED: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damaged_pickle_is_one_error(name: str, tmp_path: Path) -> None:
+def test_damaged_pickle_gives_one_error(name: str, tmp_path: Path) -> None:
     folder = write_pickled(tmp_path)
     (folder / "data_batch_1").write_bytes(DAMAGED[name])
     with pytest.raises(NoDatasetThere, match="data_batch_1: ") as caught:
@@ -202,8 +202,8 @@ def test_damaged_pickle_is_one_error(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_small_pickle_takes_little_memory(tmp_path: Path) -> None:
-    """A child with 2 GiB: without the check, the remembered value's number takes 32."""
+def test_small_pickle_needs_little_memory(tmp_path: Path) -> None:
+    """The child is limited to 2 GiB; without the check, the memo index would make it allocate 32."""
     program = (
         "import resource, sys; from producer.datasets.pickles import *\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
@@ -215,7 +215,7 @@ def test_small_pickle_takes_little_memory(tmp_path: Path) -> None:
     assert "remembers what it does not have" in done.stdout
 
 
-def test_array_in_the_order_of_fortran_is_read() -> None:
+def test_array_in_fortran_order_is_read() -> None:
     array = load_pickle(dumped({"data": np.asfortranarray(PIXELS)}))[b"data"]
     assert isinstance(array, PickledArray)
     assert np.array_equal(array.values, PIXELS)
@@ -244,6 +244,6 @@ PIECES = st.one_of(
 )
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @example(content=GOOD)
-def test_no_pickle_is_a_crash(content: bytes) -> None:
+def test_random_pickles_do_not_crash(content: bytes) -> None:
     with suppress(RefusedPickle):
         load_pickle(content)

@@ -1,4 +1,4 @@
-"""Images as workers read them: in order, in batches, and skipped where they were spoiled meanwhile."""
+"""Reading of images by workers: order, batches, and skipping of images that have changed since registration."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches
 
 @pytest.fixture
 def ten(tmp_path: Path) -> list[ImageSource]:
-    """Ten images of a registered folder; the first pixel of each tells its number."""
+    """Ten images of a registered folder; the first pixel of each is its number."""
     for number in range(10):
         write_folder(tmp_path / "data", [f"ant/{number}.png"], encoded(np.full((8, 8, 3), number + 1, np.uint8)))
-    found = read_folder(tmp_path / "data")
-    return [source_of(found, image, number) for number, image in enumerate(found.images)]
+    dataset = read_folder(tmp_path / "data")
+    return [source_of(dataset, image, number) for number, image in enumerate(dataset.images)]
 
 
 def spoil(source: ImageSource, how: str) -> None:
@@ -42,17 +42,17 @@ SPOILED = ["removed", "changed", "emptied", "a folder"]
 
 @pytest.mark.parametrize("how", SPOILED)
 @pytest.mark.parametrize("pad", [True, False])
-def test_image_spoiled_after_registration_is_skipped_with_a_reason(
+def test_image_damaged_after_registration_is_skipped_with_a_reason(
     ten: list[ImageSource], pad: bool, how: str
 ) -> None:
     for number in (0, 5, 9):
         spoil(ten[number], how)
     skipped: list[Skipped] = []
-    found = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
+    dataset = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
     assert [item.source.id for item in skipped] == [0, 5, 9]
     assert all(item.reason for item in skipped)
-    assert [[source.id for source in batch.sources] for batch in found] == [[1, 2, 3], [4, 6, 7], [8]]
-    for batch in found:
+    assert [[source.id for source in batch.sources] for batch in dataset] == [[1, 2, 3], [4, 6, 7], [8]]
+    for batch in dataset:
         assert batch.pixels.shape == (4 if pad else len(batch.sources), 3, 8, 8)
         shown = [int(value) for value in batch.pixels[:, 0, 0, 0]]
         padding = [0] * (len(shown) - len(batch.sources))
@@ -60,33 +60,33 @@ def test_image_spoiled_after_registration_is_skipped_with_a_reason(
         assert not batch.pixels[len(batch.sources) :].any()
 
 
-def test_changed_image_says_that_it_changed(ten: list[ImageSource]) -> None:
+def test_changed_image_is_reported_as_changed(ten: list[ImageSource]) -> None:
     spoil(ten[0], "changed")
-    with pytest.raises(UnreadableImage, match="changed since it was registered"):
+    with pytest.raises(UnreadableImage, match="has changed since it was registered"):
         read_image(ten[0], 8)
 
 
 @pytest.mark.parametrize("pad", [True, False])
-def test_all_images_unreadable_leaves_no_image_but_every_reason(ten: list[ImageSource], pad: bool) -> None:
+def test_if_no_image_can_be_read_every_reason_is_reported(ten: list[ImageSource], pad: bool) -> None:
     for source in ten:
         spoil(source, "removed")
     skipped: list[Skipped] = []
-    found = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
+    dataset = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
     assert len(skipped) == 10
-    assert [batch.sources for batch in found] == ([[], [], []] if pad else [])
-    assert all(batch.pixels.shape == (4, 3, 8, 8) and not batch.pixels.any() for batch in found)
+    assert [batch.sources for batch in dataset] == ([[], [], []] if pad else [])
+    assert all(batch.pixels.shape == (4, 3, 8, 8) and not batch.pixels.any() for batch in dataset)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])
 @pytest.mark.parametrize("size", [1, 3, 10, 11])
 def test_order_is_kept_and_padded_batches_have_one_shape(ten: list[ImageSource], size: int, threads: int) -> None:
-    found = list(batches(ten, size, 8, pad=True, threads=threads))
-    assert [source.id for batch in found for source in batch.sources] == list(range(10))
-    assert {tuple(batch.pixels.shape) for batch in found} == {(size, 3, 8, 8)}
-    assert all(len(batch.sources) == size for batch in found[:-1])
+    dataset = list(batches(ten, size, 8, pad=True, threads=threads))
+    assert [source.id for batch in dataset for source in batch.sources] == list(range(10))
+    assert {tuple(batch.pixels.shape) for batch in dataset} == {(size, 3, 8, 8)}
+    assert all(len(batch.sources) == size for batch in dataset[:-1])
 
 
-def test_batches_left_half_way_leave_no_thread_behind(ten: list[ImageSource]) -> None:
+def test_an_abandoned_iteration_leaves_no_threads(ten: list[ImageSource]) -> None:
     reading = batches(ten, 1, 8)
     assert next(reading).sources[0].id == 0
     reading.close()
@@ -100,7 +100,7 @@ def test_no_sources_give_no_batches() -> None:
     assert list(batches([], 4, 8, pad=True)) == []
 
 
-def test_pipe_in_an_images_place_does_not_hold_a_worker_up(tmp_path: Path) -> None:
+def test_pipe_instead_of_an_image_does_not_block_a_worker(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     outcome: list[str] = []
 
@@ -114,13 +114,13 @@ def test_pipe_in_an_images_place_does_not_hold_a_worker_up(tmp_path: Path) -> No
     reader.start()
     reader.join(20)
     held_up = reader.is_alive()
-    if held_up:  # let it go
+    if held_up:  # unblock the thread
         os.close(os.open(tmp_path / "pipe.png", os.O_WRONLY))
         reader.join()
     assert not held_up
     assert outcome
 
 
-def test_decoding_leaves_torch_out_of_the_producer() -> None:
+def test_reading_data_sets_does_not_import_torch() -> None:
     code = "import sys, producer.datasets.voc, producer.datasets.folder; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

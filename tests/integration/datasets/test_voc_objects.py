@@ -1,4 +1,4 @@
-"""Objects of VOC data sets: each good one is a row, each bad one a problem of its own."""
+"""Objects of VOC data sets: each valid object becomes a row, each invalid one a separate problem."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from unitscope.data.images import read_image
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
-def test_one_object_or_several_are_read_in_their_order(voc: Voc, count: int) -> None:
+def test_objects_are_read_in_their_order(voc: Voc, count: int) -> None:
     names = VOC_CLASSES[:count]
     voc.add("good", *(an_object(name, (1 + i, 1, 5 + i, 5)) for i, name in enumerate(names)))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    assert [(i.object_number, i.class_name, i.class_index, i.box) for i in found.images] == [
+    dataset = read_voc(voc.root)
+    assert [(i.object_number, i.class_name, i.class_index, i.box) for i in dataset.images] == [
         (number, name, number - 1, (number - 1, 0, number + 4, 5)) for number, name in enumerate(names, start=1)
     ]
-    assert not found.problems
+    assert not dataset.problems
 
 
-def test_difficult_objects_are_left_out_unless_asked_for(voc: Voc) -> None:
+def test_difficult_objects_are_left_out_unless_requested(voc: Voc) -> None:
     marks = ["<difficult>1</difficult>", "<difficult>0</difficult>", "<difficult> 1 </difficult>", ""]
     voc.add("good", *(an_object(more=mark) for mark in marks))
     voc.split("train", "good")
@@ -47,23 +47,23 @@ def test_difficult_objects_are_left_out_unless_asked_for(voc: Voc) -> None:
 
 
 @pytest.mark.parametrize("box", [(3, 5, 10, 12), (1, 1, 1, 1), (1, 1, 18, 18), (24, 18, 24, 18), (7, 1, 24, 18)])
-def test_box_counts_from_one_and_includes_its_last_row_and_column(voc: Voc, box: tuple[int, ...]) -> None:
+def test_boxes_start_at_one_and_include_their_last_row_and_column(voc: Voc, box: tuple[int, ...]) -> None:
     xmin, ymin, xmax, ymax = box
     voc.add("good", an_object(box=(xmin, ymin, xmax, ymax)))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    cut = read_image(source_of(found, found.images[0]), ymax - ymin + 1)
+    dataset = read_voc(voc.root)
+    cut = read_image(source_of(dataset, dataset.images[0]), ymax - ymin + 1)
     assert np.array_equal(cut, noise()[ymin - 1 : ymax, xmin - 1 : xmax])
 
 
 @pytest.mark.parametrize("size", [1, 5, 7, 16, 64])
-def test_no_pixel_around_the_box_shines_in(voc: Voc, size: int) -> None:
+def test_resized_crops_contain_no_pixels_from_outside_of_the_box(voc: Voc, size: int) -> None:
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pixels[4:11, 6:19] = (250, 10, 60)
     voc.add("good", an_object(box=(7, 5, 19, 11)), content=encoded(pixels))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    cut = read_image(source_of(found, found.images[0]), size)
+    dataset = read_voc(voc.root)
+    cut = read_image(source_of(dataset, dataset.images[0]), size)
     assert cut.shape == (size, size, 3)
     assert (cut == (250, 10, 60)).all()
 
@@ -74,29 +74,29 @@ def test_fractions_in_boxes_are_rounded(voc: Voc) -> None:
     assert [image.box for image in read_voc(voc.root).images] == [(0, 2, 10, 12)]
 
 
-def test_boxes_are_in_stored_pixels_whatever_the_orientation_mark_says(voc: Voc) -> None:
+def test_boxes_refer_to_stored_pixels_regardless_of_the_exif_orientation(voc: Voc) -> None:
     turned = Image.Exif()
     turned[0x0112] = 6
     voc.add("good", an_object(box=(1, 1, 10, 10)), content=encoded(noise(), exif=turned))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    assert (found.images[0].width, found.images[0].height) == (WIDTH, HEIGHT)
-    assert np.array_equal(read_image(source_of(found, found.images[0]), 10), noise()[:10, :10])
+    dataset = read_voc(voc.root)
+    assert (dataset.images[0].width, dataset.images[0].height) == (WIDTH, HEIGHT)
+    assert np.array_equal(read_image(source_of(dataset, dataset.images[0]), 10), noise()[:10, :10])
 
 
 def test_whole_images_have_no_box_and_the_class_of_their_largest_object(voc: Voc) -> None:
     voc.add("good", an_object("cat", (1, 1, 3, 3)), an_object("dog", (1, 1, 9, 9)), an_object("cow", (1, 1, 4, 4)))
     voc.split("train", "good")
-    found = read_voc(voc.root, whole=True)
-    assert [(i.object_number, i.class_name, i.box) for i in found.images] == [(0, "dog", None)]
+    dataset = read_voc(voc.root, whole=True)
+    assert [(i.object_number, i.class_name, i.box) for i in dataset.images] == [(0, "dog", None)]
 
 
 def test_largest_object_is_chosen_among_usable_ones(voc: Voc) -> None:
     voc.add("good", an_object("cat", (1, 1, 3, 3)), an_object("dog", (1, 1, 999, 999)))
     voc.split("train", "good")
-    found = read_voc(voc.root, whole=True)
-    assert [image.class_name for image in found.images] == ["cat"]
-    assert problems_of(found) == [(voc.path("good.png"), 2, "box outside the image")]
+    dataset = read_voc(voc.root, whole=True)
+    assert [image.class_name for image in dataset.images] == ["cat"]
+    assert problems_of(dataset) == [(voc.path("good.png"), 2, "box outside the image")]
 
 
 def test_rows_have_the_file_its_size_and_its_hash(voc: Voc) -> None:
@@ -106,7 +106,7 @@ def test_rows_have_the_file_its_size_and_its_hash(voc: Voc) -> None:
     assert image.sha256 == hashlib.sha256(GOOD).hexdigest()
 
 
-def test_progress_ends_at_all_files(voc: Voc) -> None:
+def test_progress_ends_at_the_number_of_files(voc: Voc) -> None:
     for number in range(5):
         voc.add(f"n{number}", an_object())
     voc.split("train", *(f"n{number}" for number in range(5)))
@@ -115,7 +115,7 @@ def test_progress_ends_at_all_files(voc: Voc) -> None:
     assert seen == [(done, 5) for done in range(1, 6)]
 
 
-# --- bad objects ---
+# --- invalid objects ---
 
 
 OUTSIDE, NO_AREA, NO_BOX = "box outside the image", "box without area", "box is no box"
@@ -152,13 +152,13 @@ BAD_BOXES: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_BOXES)
-def test_bad_box_is_a_problem_of_its_object_alone(voc: Voc, name: str) -> None:
+def test_invalid_box_is_a_problem_of_its_object_only(voc: Voc, name: str) -> None:
     box, reason = BAD_BOXES[name]
     voc.add("good", f"<object><name>cat</name>{box}</object>", an_object("dog"))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    assert [(image.object_number, image.class_name) for image in found.images] == [(2, "dog")]
-    assert problems_of(found) == [(voc.path("good.png"), 1, reason)]
+    dataset = read_voc(voc.root)
+    assert [(image.object_number, image.class_name) for image in dataset.images] == [(2, "dog")]
+    assert problems_of(dataset) == [(voc.path("good.png"), 1, reason)]
 
 
 NAMELESS = {
@@ -175,27 +175,27 @@ NAMELESS = {
 
 
 @pytest.mark.parametrize("name", NAMELESS)
-def test_object_of_no_known_class_is_a_problem_of_it_alone(voc: Voc, name: str) -> None:
+def test_unknown_class_is_a_problem_of_its_object_only(voc: Voc, name: str) -> None:
     voc.add("good", NAMELESS[name].format(box_of(1, 1, 5, 5)), an_object("dog"))
     voc.split("train", "good")
-    found = read_voc(voc.root)
-    assert [(image.object_number, image.class_name) for image in found.images] == [(2, "dog")]
-    assert problems_of(found) == [(voc.path("good.png"), 1, "unknown class")]
-    assert len(found.problems[0].detail) <= 200
+    dataset = read_voc(voc.root)
+    assert [(image.object_number, image.class_name) for image in dataset.images] == [(2, "dog")]
+    assert problems_of(dataset) == [(voc.path("good.png"), 1, "unknown class")]
+    assert len(dataset.problems[0].detail) <= 200
 
 
-def test_classes_may_be_given(voc: Voc) -> None:
+def test_classes_can_be_given(voc: Voc) -> None:
     voc.add("good", an_object("unicorn"), an_object("dog"))
     voc.split("train", "good")
-    found = read_voc(voc.root, classes=("yeti", "unicorn"))
-    assert [(image.class_name, image.class_index) for image in found.images] == [("unicorn", 1)]
-    assert found.class_names == ["yeti", "unicorn"]
+    dataset = read_voc(voc.root, classes=("yeti", "unicorn"))
+    assert [(image.class_name, image.class_index) for image in dataset.images] == [("unicorn", 1)]
+    assert dataset.class_names == ["yeti", "unicorn"]
 
 
 def test_image_without_objects_gives_no_row_and_no_problem(voc: Voc) -> None:
     voc.add("good")
     voc.split("train", "good")
     for whole in (False, True):
-        found = read_voc(voc.root, whole=whole)
-        assert not found.images
-        assert not found.problems
+        dataset = read_voc(voc.root, whole=whole)
+        assert not dataset.images
+        assert not dataset.problems

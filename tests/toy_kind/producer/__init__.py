@@ -1,4 +1,4 @@
-"""Brightness jobs: their command, results, and page."""
+"""Command, results and page of brightness jobs."""
 
 from producer.kinds.descriptor import ProducerKind, Result
 

@@ -1,4 +1,4 @@
-"""``analyze submit brightness``: ask for the brightness of images."""
+"""The command ``analyze submit brightness``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from producer.cli.jobs.submitting import job_options, submit_job
 @job_options
 @pass_app
 def brightness(app: App, dataset: str, split: str, shards: int, wait: bool, force: bool) -> None:
-    """The mean brightness of the images of a split."""
+    """Compute the mean brightness of the images of a split."""
     from shared.kinds.brightness.specification import BrightnessSpecification
 
     from shared.database.catalogue import find_dataset, split_size

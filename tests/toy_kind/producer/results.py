@@ -16,7 +16,7 @@ from shared.jobs.tables import Job
 
 @dataclass(frozen=True)
 class BrightnessRow:
-    """An image and its mean brightness: a row of the view ``brightness``."""
+    """A row of the view ``brightness``: an image and its mean brightness."""
 
     image_id: int
     image_path: str

@@ -1,4 +1,4 @@
-"""The mean brightness of images."""
+"""Specification and tables of brightness jobs."""
 
 from shared.kinds.brightness.specification import BrightnessSpecification
 from shared.kinds.brightness.tables import ImageBrightness
@@ -7,7 +7,7 @@ from shared.kinds.descriptor import Kind
 
 
 def describe(asked: BrightnessSpecification) -> str:
-    """``brightness of 60 images, val``."""
+    """Describe a job in one line, such as ``brightness of 60 images, val``."""
     return f"brightness of {asked.image_count} images, {asked.split}"
 
 

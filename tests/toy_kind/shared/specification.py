@@ -1,4 +1,4 @@
-"""What can be asked for: the images of a split."""
+"""Specification of a brightness job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BrightnessSpecification(Specification):
     shards: int = Field(default=4, ge=1)
 
     def plan(self) -> list[PlannedShard]:
-        """Shards of images; the work is counted in images."""
+        """Plan shards of images; work is counted in images."""
         measured = [
             PlannedShard("measure", CPU, {"start": start, "stop": stop}, stop - start)
             for start, stop in cut(self.image_count, self.shards)

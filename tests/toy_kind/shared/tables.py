@@ -1,4 +1,4 @@
-"""What a job leaves: a row for each image."""
+"""Result table of a brightness job, with one row per image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.jobs.tables import Job
 
 
 class ImageBrightness(Base):
-    """The mean of an image's pixels: read it through the view ``brightness``."""
+    """The mean of an image's pixels. Queries use the view ``brightness``."""
 
     __tablename__ = "brightness_rows"
 

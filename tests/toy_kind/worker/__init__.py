@@ -1,1 +1,1 @@
-"""The stages of a brightness job, a module each."""
+"""Stages of a brightness job, one module per stage."""

@@ -1,4 +1,4 @@
-"""Rows computed again, for ``analyze verify``."""
+"""Recomputation of rows for ``analyze verify``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.kinds.common import sources_by_id
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
-    """Read some images again."""
+    """Recompute the brightness of some randomly chosen images."""
     query = select(ImageBrightness).where(ImageBrightness.job_id == context.job_id)
     with context.database.read() as session:
         rows = list(session.scalars(query.order_by(ImageBrightness.image_id)))

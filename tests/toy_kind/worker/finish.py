@@ -1,4 +1,4 @@
-"""Stage *finish*: the mean brightness of each class, as the job's summary."""
+"""Stage *finish*: store the mean brightness of each class as the job's summary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage *measure*: the brightness of a shard of images."""
+"""Stage *measure*: compute the brightness of the images of a shard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZE = 64  # pixels
 
 
 def measure(context: ShardContext) -> None:
-    """Read the images of the shard, and record the mean of each."""
+    """Read the images of the shard and record the mean of each."""
     asked = cast(BrightnessSpecification, context.specification)
     found: dict[int, float] = {}
     skipped: list[Skipped] = []

@@ -1,1 +1,1 @@
-"""The face of the library: what a notebook uses."""
+"""Tests of the library's public functions."""

@@ -1,4 +1,4 @@
-"""A few images in folders of classes, and networks to look into."""
+"""Fixtures with a few images in folders per class, and a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEAN, STD = (0.4, 0.5, 0.6), (0.3, 0.25, 0.2)
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for each of three classes, 8 images each, of different sizes; don't change it."""
+    """Three class folders with 8 images of different sizes each. Tests must not modify it."""
     root = tmp_path_factory.mktemp("images") / "photos"
     drawn = np.random.default_rng(0)
     for name, colour in COLOURS.items():
@@ -33,12 +33,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def paths(photos: Path) -> list[Path]:
-    """The images, in their order."""
+    """The sorted paths of the images."""
     return sorted(photos.rglob("*.png"), key=lambda path: path.relative_to(photos).as_posix())
 
 
 @pytest.fixture
 def residual() -> us.Network:
-    """A user's own network, with a normalization of its own."""
+    """A user-defined network with its own normalization."""
     names = list(COLOURS)[:CLASSES]
     return us.Network(trained_looking(Residual()), size=SIZE, mean=MEAN, std=STD, class_names=names)

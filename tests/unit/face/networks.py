@@ -1,4 +1,4 @@
-"""Networks as users write them."""
+"""User-defined networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CLASSES = 3
 
 
 class Residual(nn.Module):
-    """A small residual network: modules, and a forward pass of its own."""
+    """A small residual network."""
 
     def __init__(self, classes: int = CLASSES) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Residual(nn.Module):
 
 
 class Functional(nn.Module):
-    """Its ReLU is a function: it has no deconvnet."""
+    """A network with a functional ReLU, so that it has no deconvnet."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,14 +43,14 @@ class Functional(nn.Module):
 
 
 class Untraceable(Residual):
-    """torch.fx can't follow a decision on values."""
+    """A network that torch.fx can't trace, because of control flow that depends on values."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x if x.mean() > -1e9 else -x)
 
 
 class Maps(nn.Module):
-    """No classifier: its output is a map."""
+    """A network without a classifier, whose output is a map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Maps(nn.Module):
 
 
 def trained_looking(model: nn.Module) -> nn.Module:
-    """With weights large enough for units to fire, and statistics that are not the initial ones."""
+    """Set weights large enough for active units, and non-initial statistics of batch normalisation."""
     torch.manual_seed(1)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""``import unitscope``: nothing heavy, all names, help that tells everything."""
+"""``import unitscope``: imported modules, public names, and help."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ WITHOUT_TORCH = [
 
 
 def imported_by(code: str, folder: Path) -> set[str]:
-    """The modules that a program of its own has imported at its end, run in a folder."""
+    """Run code in a subprocess in a folder and return the modules it has imported."""
     code = f"import sys; sys.path.append({str(PACKAGE.parent)!r})\n{code}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-def test_importing_it_from_an_empty_folder_imports_nothing_heavy(tmp_path: Path) -> None:
-    found = imported_by("import unitscope; unitscope.__all__; dir(unitscope)", tmp_path)
-    assert "unitscope" in found
-    assert not {"torch", "torchvision", "matplotlib", "numpy", "PIL", "pydantic", "tqdm"} & found
+def test_importing_the_library_imports_no_large_packages(tmp_path: Path) -> None:
+    result = imported_by("import unitscope; unitscope.__all__; dir(unitscope)", tmp_path)
+    assert "unitscope" in result
+    assert not {"torch", "torchvision", "matplotlib", "numpy", "PIL", "pydantic", "tqdm"} & result
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
-def test_parts_that_need_no_torch_import_none(module: str, tmp_path: Path) -> None:
-    found = imported_by(f"import {module}", tmp_path)
-    assert module in found
-    assert not {"torch", "torchvision", "safetensors"} & found
+def test_modules_without_torch_do_not_import_it(module: str, tmp_path: Path) -> None:
+    result = imported_by(f"import {module}", tmp_path)
+    assert module in result
+    assert not {"torch", "torchvision", "safetensors"} & result
 
 
-def test_one_function_imports_what_it_needs_and_no_service(tmp_path: Path) -> None:
-    found = imported_by("import unitscope; unitscope.top9", tmp_path)
-    assert "torch" in found
-    assert not {"celery", "redis", "sqlalchemy", "click"} & found
-    assert "unitscope.api.training" not in found
+def test_accessing_a_function_imports_torch_but_no_service(tmp_path: Path) -> None:
+    result = imported_by("import unitscope; unitscope.top9", tmp_path)
+    assert "torch" in result
+    assert not {"celery", "redis", "sqlalchemy", "click"} & result
+    assert "unitscope.api.training" not in result
 
 
-def test_every_name_is_there_and_no_other() -> None:
+def test_exactly_the_public_names_are_available() -> None:
     for name in us.__all__:
         assert getattr(us, name).__name__ == name
     assert set(us.__all__) <= set(dir(us))
@@ -70,7 +70,7 @@ def test_type_checkers_and_editors_see_every_name() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unitscope")
         for alias in node.names
-        if alias.asname == alias.name  # what is imported under its own name is exported
+        if alias.asname == alias.name  # `import x as x` is an export
     }
     assert set(us.__all__) == set(seen) - {"errors", "Recipe", "UnitscopeError"}
     for name in {*seen} - {"errors"}:
@@ -78,7 +78,7 @@ def test_type_checkers_and_editors_see_every_name() -> None:
         assert name in dir(us)
 
 
-def test_help_tells_everything() -> None:
+def test_help_describes_all_public_names() -> None:
     text = pydoc.plain(pydoc.render_doc(us))
     for name in FUNCTIONS:
         assert re.search(rf"^    {name}\(", text, re.MULTILINE), name
@@ -97,16 +97,16 @@ def test_every_argument_is_documented(name: str) -> None:
     assert "Raises\n------" in text
 
 
-def test_the_library_names_no_option_and_no_command() -> None:
-    """Its errors are read in notebooks, too."""
-    found = []
+def test_the_library_mentions_no_options_and_commands() -> None:
+    """Its errors are also shown in notebooks."""
+    result = []
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text())
         texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
         module = tree.body[0].value if isinstance(tree.body[0], ast.Expr) else None
-        found += [
+        result += [
             f"{path.relative_to(PACKAGE)}:{node.lineno}"
             for node in texts
             if node is not module and re.search(r"(^|\s|\()--[a-z]|`analyze |ANALYZE_", node.value)
         ]
-    assert found == []
+    assert result == []

@@ -1,4 +1,4 @@
-"""Networks: a user's own module, or one by name with its weights."""
+"""``us.Network`` from a user's module, or by name with weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def state(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def test_the_users_model_is_neither_changed_nor_followed() -> None:
+def test_the_network_is_independent_of_the_users_model() -> None:
     model = trained_looking(Residual()).train()
     model.head.requires_grad_(False)
     model.to(memory_format=torch.contiguous_format)
@@ -57,13 +57,13 @@ def test_the_users_model_is_neither_changed_nor_followed() -> None:
     assert network.model.stem.weight.abs().sum() > 0  # type: ignore[union-attr, operator]
 
 
-def test_a_network_computes_in_float32_whatever_it_was_kept_in() -> None:
+def test_a_network_is_converted_to_float32() -> None:
     network = us.Network(trained_looking(Residual()).half(), size=SIZE)
     assert {parameter.dtype for parameter in network.model.parameters()} == {torch.float32}
     assert us.describe(network).specification.classes == CLASSES
 
 
-def test_the_input_is_that_of_the_name_or_as_said() -> None:
+def test_input_size_and_normalization_are_those_of_the_name_or_as_given() -> None:
     network = us.Network(Residual())
     assert (network.name, network.size, network.mean, network.std) == ("Residual", *input_defaults("Residual"))
     assert network.size == 224
@@ -76,47 +76,47 @@ def test_the_input_is_that_of_the_name_or_as_said() -> None:
     assert network.class_names == ("abc",)
 
 
-def test_a_users_network_is_described_layer_by_layer() -> None:
+def test_a_description_lists_the_layers_of_a_users_network() -> None:
     network = us.Network(Residual(), size=SIZE)
-    found = us.describe(network)
+    result = us.describe(network)
     traced = trace(Residual(), SIZE)
-    assert [layer.path for layer in found.layers] == [layer.path for layer in traced.layers]
-    assert [layer.output_shape for layer in found.layers] == [layer.output_shape for layer in traced.layers]
-    fields = {layer.path: (layer.receptive_field, layer.stride, layer.start) for layer in found.layers}
+    assert [layer.path for layer in result.layers] == [layer.path for layer in traced.layers]
+    assert [layer.output_shape for layer in result.layers] == [layer.output_shape for layer in traced.layers]
+    fields = {layer.path: (layer.receptive_field, layer.stride, layer.start) for layer in result.layers}
     assert fields["stem"] == (3, 2, -1)
     assert fields["inner.conv2"] == (11, 2, -5)
-    assert not found.chain
-    assert (found.specification.name, found.specification.classes) == ("Residual", CLASSES)
-    assert found.parameters == sum(parameter.numel() for parameter in Residual().parameters())
+    assert not result.chain
+    assert (result.specification.name, result.specification.classes) == ("Residual", CLASSES)
+    assert result.parameters == sum(parameter.numel() for parameter in Residual().parameters())
 
 
-def test_a_network_that_can_not_be_traced_is_described_as_it_runs() -> None:
-    found = us.describe(us.Network(Untraceable(), size=SIZE))
+def test_a_network_that_cannot_be_traced_is_described_by_running_it() -> None:
+    result = us.describe(us.Network(Untraceable(), size=SIZE))
     traced = us.describe(us.Network(Residual(), size=SIZE))
-    assert {layer.path: layer.output_shape for layer in found.layers} == {
+    assert {layer.path: layer.output_shape for layer in result.layers} == {
         layer.path: layer.output_shape for layer in traced.layers
     }
-    assert all(layer.receptive_field is None for layer in found.layers)
-    assert not found.chain
+    assert all(layer.receptive_field is None for layer in result.layers)
+    assert not result.chain
 
 
-def test_a_description_is_a_table_for_terminals_and_notebooks() -> None:
+def test_a_description_is_shown_as_a_table_in_terminals_and_notebooks() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 7))
-    found = us.describe(us.Network(model, size=SIZE, name="<b>net</b>"))
-    lines = str(found).splitlines()
+    result = us.describe(us.Network(model, size=SIZE, name="<b>net</b>"))
+    lines = str(result).splitlines()
     assert lines[0] == "<b>net</b>: 7 classes, input 3 x 32 x 32"
     assert lines[1].split() == ["layer", "module", "kind", "output", "receptive", "field", "stride", "parameters"]
     assert lines[2].split() == ["0", "Conv2d", "4", "x", "30", "x", "30", "3", "px", "1", "px", "112"]
     assert lines[-1].startswith("25,319 parameters; ")
-    assert repr(found) == str(found)
-    html = found._repr_html_()
-    assert html.count("<tr>") == 1 + len(found.layers)
+    assert repr(result) == str(result)
+    html = result._repr_html_()
+    assert html.count("<tr>") == 1 + len(result.layers)
     assert "<b>" not in html
     assert "&lt;b&gt;net" in html
     assert ">4 x 30 x 30<" in html
 
 
-def test_layers_are_named_as_people_say_them() -> None:
+def test_layers_can_be_given_by_name_number_or_path() -> None:
     alexnet = us.load_network("alexnet", size=96, classes=3)
     chain = us.Network(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3)), size=SIZE)
     photo = torch.zeros(96, 96, 3, dtype=torch.uint8).numpy()
@@ -135,7 +135,7 @@ def test_layers_are_named_as_people_say_them() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_weights_are_loaded_and_say_how_many_classes_there_are(tmp_path: Path, suffix: str) -> None:
+def test_the_number_of_classes_is_taken_from_the_weights(tmp_path: Path, suffix: str) -> None:
     torch.manual_seed(3)
     model = torchvision.models.resnet18(num_classes=7).eval()
     file = tmp_path / f"weights{suffix}"
@@ -154,7 +154,7 @@ def test_weights_are_loaded_and_say_how_many_classes_there_are(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("squeezenet1_1", {}),  # its head is a convolution
+        ("squeezenet1_1", {}),  # the head is a convolution
         ("densenet121", {}),
         ("mobilenet_v3_small", {}),
         ("regnet_y_400mf", {}),
@@ -163,7 +163,7 @@ def test_weights_are_loaded_and_say_how_many_classes_there_are(tmp_path: Path, s
         ("cifar-cnn", {"size": 32}),
     ],
 )
-def test_the_head_is_found_whatever_it_is_called(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+def test_the_head_is_found_for_every_architecture(name: str, options: dict[str, Any], tmp_path: Path) -> None:
     built = {key: value for key, value in options.items() if key != "size"}
     model = build(name, 11, options.get("size", 64), **built)
     torch.save(model.state_dict(), tmp_path / "w.pth")
@@ -172,7 +172,7 @@ def test_the_head_is_found_whatever_it_is_called(name: str, options: dict[str, A
     torch.testing.assert_close(network.model.state_dict(), model.state_dict())
 
 
-def test_without_weights_a_network_has_as_many_classes_as_are_named() -> None:
+def test_without_weights_the_number_of_classes_is_that_of_the_names() -> None:
     assert us.load_network("cifar-cnn").classes == 1000
     assert us.load_network("cifar-cnn", classes=4).classes == 4
     named = us.load_network("cifar-cnn", class_names=["cat", "dog"])
@@ -190,7 +190,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[UnitscopeError], str]] = {
     "too small for it": (
         lambda _: us.describe(us.Network(nn.Sequential(nn.Conv2d(3, 4, 17)), size=16)),
         InvalidArgument,
-        "Sequential can't take images of 16 pixels.*another size",
+        "Sequential can't process images of 16 pixels.*another size",
     ),
     "unknown": (lambda _: us.load_network("resnet19"), NoSuchNetwork, "did you mean resnet18"),
     "no file": (lambda p: us.load_network("resnet18", p / "w.pth"), NoSuchFile, "w.pth"),
@@ -202,7 +202,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], type[UnitscopeError], str]] = {
         InvalidArgument,
         "1 names for 3",
     ),
-    "option": (lambda _: us.load_network("resnet18", fc=3), InvalidArgument, "fc is for zfnet"),
+    "option": (lambda _: us.load_network("resnet18", fc=3), InvalidArgument, "resnet18 has no option fc"),
     "module for a network": (lambda _: us.describe(Residual()), InvalidArgument, r"unitscope.Network\(model\)"),  # type: ignore[arg-type]
 }
 
@@ -218,24 +218,29 @@ def residual_weights(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_named(case: str, tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported(case: str, tmp_path: Path) -> None:
     call, error, says = WRONG[case]
     with pytest.raises(error, match=f"(?s){says}"):
         call(tmp_path)
 
 
-def test_a_class_is_said_by_index_or_name(residual: us.Network) -> None:
+def test_a_class_can_be_given_by_index_or_name(residual: us.Network) -> None:
     assert find_class(residual, "label", "green") == find_class(residual, "label", 1) == 1
     assert [residual.class_name(index) for index in range(5)] == ["blue", "green", "red", "3", "4"]
-    for wanted, says in ((3, "0 to 2"), (-1, "0 to 2"), ("cat", "blue, green, red"), (1.5, "whole number")):
-        with pytest.raises(InvalidArgument, match=f"label can't be {wanted!r}.*{says}"):
-            find_class(residual, "label", wanted)  # type: ignore[arg-type]
+    for expected, says in (
+        (3, "0 to 2"),
+        (-1, "0 to 2"),
+        ("cat", "blue, green, red"),
+        (1.5, "integer from 0 to 2"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"label can't be {expected!r}.*{says}"):
+            find_class(residual, "label", expected)  # type: ignore[arg-type]
 
 
-def test_a_network_that_is_no_classifier_is_described_and_has_no_classes() -> None:
+def test_a_network_without_a_classifier_is_described_and_has_no_classes() -> None:
     network = us.Network(Maps(), size=SIZE)
     assert us.describe(network).layers[0].output_shape == (4, 30, 30)
     assert us.describe(network).title == "Maps: input 3 x 32 x 32"
-    with pytest.raises(InvalidArgument, match="no classifier"):
+    with pytest.raises(InvalidArgument, match="not a classifier"):
         network.classes  # noqa: B018
     assert us.Network(Functional(), size=SIZE).classes == CLASSES

@@ -1,4 +1,4 @@
-"""The notebook of the documentation is run as it is kept, and kept with what a run of it shows."""
+"""The notebook of the documentation runs, and its stored outputs match those of a run."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[3]
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 LARGEST = 400_000  # bytes
-SECONDS = 240  # of a cell
+SECONDS = 240  # per cell
 
 
 def shown(notebook: nbformat.NotebookNode) -> list[list[list[str]]]:
-    """The kinds of what each cell shows."""
+    """Return the kinds of the outputs of each cell."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return [[sorted(output.get("data", {"stream": ""})) for output in cell.outputs] for cell in cells]
 
 
-def test_the_notebook_runs_and_is_kept_with_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_runs_and_has_stored_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = nbformat.read(NOTEBOOK, as_version=4)
     content = hashlib.sha256(NOTEBOOK.read_bytes()).hexdigest()
     before = sorted(path.name for path in NOTEBOOK.parent.iterdir())
@@ -38,7 +38,7 @@ def test_the_notebook_runs_and_is_kept_with_its_pictures(tmp_path: Path, monkeyp
     for cell in run.cells:
         if cell.cell_type == "code":
             cell.outputs = []
-    # A cell that fails is an error here, with its traceback.
+    # Raises an error with the traceback if a cell fails.
     NotebookClient(
         run, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": str(work)}}
     ).execute()
@@ -46,7 +46,7 @@ def test_the_notebook_runs_and_is_kept_with_its_pictures(tmp_path: Path, monkeyp
     assert sum("image/png" in kinds for cell in shown(kept) for kinds in cell) == 4
     assert sum("text/html" in kinds for cell in shown(kept) for kinds in cell) == 3
     counts = [cell.execution_count for cell in kept.cells if cell.cell_type == "code"]
-    assert counts == list(range(1, len(counts) + 1))  # run once, from top to bottom
+    assert counts == list(range(1, len(counts) + 1))  # stored by a single run from top to bottom
     assert list(work.iterdir()) == []
     assert list((tmp_path / "TMPDIR").rglob("*.png")) == []
     assert sorted(path.name for path in NOTEBOOK.parent.iterdir()) == before

@@ -1,4 +1,4 @@
-"""``us.top9``: rows, statistics and pictures are those of the functions below it."""
+"""``us.top9``: rows, statistics and pictures equal those of the underlying functions."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def sources(paths: list[Path]) -> list[ImageSource]:
 
 
 def searched(network: us.Network, sources: list[ImageSource], layer: str = LAYER, **options: Any) -> LayerSearch:
-    """What the search itself finds."""
-    found = search(
+    """Return the result of the underlying search."""
+    result = search(
         network.model,
         {layer: range(8)},
         batches(sources, 32, network.size, pad=True),
@@ -45,7 +45,7 @@ def searched(network: us.Network, sources: list[ImageSource], layer: str = LAYER
         std=network.std,
         **options,
     )
-    return found[layer]
+    return result[layer]
 
 
 def listed(top: Any, paths: list[Path], sign: int = 1) -> list[tuple[Any, ...]]:
@@ -66,26 +66,26 @@ def listed(top: Any, paths: list[Path], sign: int = 1) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_rows_are_those_of_the_search(
+def test_rows_equal_those_of_the_search(
     residual: us.Network, photos: Path, paths: list[Path], sources: list[ImageSource]
 ) -> None:
-    found = us.top9(residual, LAYER, photos, bottom=True, per_class=True)
+    result = us.top9(residual, LAYER, photos, bottom=True, per_class=True)
     expected = searched(residual, sources, bottom=True, per_class=True)
-    rows = found.rows()
+    rows = result.rows()
     assert [tuple(row.values()) for row in rows] == listed(expected.top, paths)
     assert list(rows[0]) == ["layer", "unit", "rank", "activation", "image", "class", "row", "col"]
     assert len(rows) > 40
-    assert json.loads(json.dumps(rows)) == rows  # plain numbers and texts
+    assert json.loads(json.dumps(rows)) == rows  # only numbers and strings
     assert expected.bottom is not None
-    assert [tuple(row.values()) for row in found.rows("bottom")] == listed(expected.bottom, paths, -1)
-    assert max(row["activation"] for row in found.rows("bottom")) < 0
+    assert [tuple(row.values()) for row in result.rows("bottom")] == listed(expected.bottom, paths, -1)
+    assert max(row["activation"] for row in result.rows("bottom")) < 0
     of_classes = [row for label in range(3) for row in listed(expected.by_class[label], paths)]
-    assert [tuple(row.values()) for row in found.rows("class")] == sorted(of_classes, key=lambda row: row[1])
-    assert np.array_equal(found.maxima, expected.maxima)
-    assert found.dead == np.flatnonzero(expected.top.dead).tolist()
+    assert [tuple(row.values()) for row in result.rows("class")] == sorted(of_classes, key=lambda row: row[1])
+    assert np.array_equal(result.maxima, expected.maxima)
+    assert result.dead == np.flatnonzero(expected.top.dead).tolist()
 
 
-def test_units_top_and_batches_are_as_asked_for(residual: us.Network, photos: Path) -> None:
+def test_units_top_and_batch_size_are_applied(residual: us.Network, photos: Path) -> None:
     every = us.top9(residual, LAYER, photos, projection=None)
     some = us.top9(residual, LAYER, photos, units=(5, np.int64(2), 5), top=2, batch_size=7, projection=None)
     assert some.units == [2, 5]
@@ -96,31 +96,31 @@ def test_units_top_and_batches_are_as_asked_for(residual: us.Network, photos: Pa
     assert us.top9(residual, LAYER, photos, units=3, projection=None).units == [3]
 
 
-def test_statistics_are_those_of_the_maxima(
+def test_statistics_equal_those_of_the_maxima(
     residual: us.Network, photos: Path, sources: list[ImageSource]
 ) -> None:
-    found = us.top9(residual, LAYER, photos, units=[1, 4]).statistics()
+    result = us.top9(residual, LAYER, photos, units=[1, 4]).statistics()
     expected = unit_statistics(searched(residual, sources).maxima)
-    assert [row["unit"] for row in found] == [1, 4]
-    for row in found:
+    assert [row["unit"] for row in result] == [1, 4]
+    for row in result:
         values = vars(expected[row["unit"]])
         for name in ("images", "mean", "minimum", "maximum", "fired_share", "histogram"):
             assert row[name] == values[name]
         assert tuple(row[name] for name in ("q50", "q90", "q99", "q999")) == values["quantiles"]
-    assert json.loads(json.dumps(found)) == found
+    assert json.loads(json.dumps(result)) == result
 
 
-def test_a_csv_file_holds_the_rows(residual: us.Network, photos: Path, tmp_path: Path) -> None:
-    found = us.top9(residual, LAYER, photos, bottom=True)
+def test_a_csv_file_contains_the_rows(residual: us.Network, photos: Path, tmp_path: Path) -> None:
+    result = us.top9(residual, LAYER, photos, bottom=True)
     for ranking in ("top", "bottom"):
-        found.to_csv(tmp_path / "rows.csv", ranking)  # type: ignore[arg-type]
+        result.to_csv(tmp_path / "rows.csv", ranking)  # type: ignore[arg-type]
         with open(tmp_path / "rows.csv", newline="") as file:
             read = list(csv.DictReader(file))
-        assert read == [{name: str(value) for name, value in row.items()} for row in found.rows(ranking)]  # type: ignore[arg-type]
+        assert read == [{name: str(value) for name, value in row.items()} for row in result.rows(ranking)]  # type: ignore[arg-type]
 
 
 def drawn(network: us.Network, layer: str, top: Any, unit: int, paths: list[Path]) -> np.ndarray:
-    """A unit's mosaics by the functions below the face, projections left."""
+    """Draw a unit's mosaics with the underlying functions, with projections on the left."""
     live = top.image[unit] != NO_IMAGE
     image, row, col, activation = (a[unit][live] for a in (top.image, top.row, top.col, top.activation))
     pixels = [read_image(ImageSource(0, paths[number]), network.size) for number in image]
@@ -129,8 +129,8 @@ def drawn(network: us.Network, layer: str, top: Any, unit: int, paths: list[Path
     projector = projector_for(
         network.model, layer, network.size, counts=counts, mean=network.mean, std=network.std
     )
-    wanted = Requests(np.full(len(image), unit), np.arange(len(image)), image, row, col)
-    found = {
+    requests = Requests(np.full(len(image), unit), np.arange(len(image)), image, row, col)
+    pictures = {
         rank: unit_picture(
             pixels[rank],
             projection,
@@ -138,45 +138,45 @@ def drawn(network: us.Network, layer: str, top: Any, unit: int, paths: list[Path
             activation[rank],
             float(top.activation.max()),
         )
-        for rank, projection in projector.project(pixels, wanted)
+        for rank, projection in projector.project(pixels, requests)
     }
-    patches, projections = mosaics([found[rank] for rank in sorted(found)], 9)
+    patches, projections = mosaics([pictures[rank] for rank in sorted(pictures)], 9)
     return np.hstack([projections, patches])
 
 
-def test_pictures_are_those_of_the_projector(
+def test_pictures_equal_those_of_the_projector(
     residual: us.Network, photos: Path, paths: list[Path], sources: list[ImageSource]
 ) -> None:
-    found = us.top9(residual, LAYER, photos)
+    result = us.top9(residual, LAYER, photos)
     top = searched(residual, sources).top
-    for unit in (3, 0, 3):  # in any order, as often as one likes
-        if unit not in found.dead:
-            picture = np.asarray(found.picture(unit))
+    for unit in (3, 0, 3):  # in any order, repeatedly
+        if unit not in result.dead:
+            picture = np.asarray(result.picture(unit))
             assert np.array_equal(picture, drawn(residual, LAYER, top, unit, paths))
             assert picture.std() > 1
 
 
-def test_pictures_along_a_chain_are_those_of_the_windows(
+def test_pictures_along_a_chain_equal_those_of_the_window_projector(
     photos: Path, paths: list[Path], sources: list[ImageSource]
 ) -> None:
     torch.manual_seed(0)
     network = us.load_network("cifar-cnn", classes=3)
-    found = us.top9(network, "conv3", photos, units=range(8))
+    result = us.top9(network, "conv3", photos, units=range(8))
     top = searched(network, sources, "features.6").top
-    unit = next(unit for unit in found.units if unit not in found.dead)
-    picture = np.asarray(found.picture(unit))
-    # The counts of images that units share differ in this search of 8 units: equal but for the last bits.
+    unit = next(unit for unit in result.units if unit not in result.dead)
+    picture = np.asarray(result.picture(unit))
+    # This search of 8 units has other numbers of projections per image, so that results differ in the last bits.
     assert np.abs(picture.astype(int) - drawn(network, "features.6", top, unit, paths)).max() <= 1
 
 
-def test_figures_show_themselves_and_sheets_show_all_units(residual: us.Network, photos: Path) -> None:
-    found = us.top9(residual, LAYER, photos)
-    live = [unit for unit in found.units if unit not in found.dead]
-    figure = found.figure(live[0])
+def test_figures_have_a_representation_and_sheets_show_all_units(residual: us.Network, photos: Path) -> None:
+    result = us.top9(residual, LAYER, photos)
+    live = [unit for unit in result.units if unit not in result.dead]
+    figure = result.figure(live[0])
     assert isinstance(figure, matplotlib.figure.Figure)
     assert figure._repr_png_()[:8] == b"\x89PNG\r\n\x1a\n"
     shown = [axes for axes in figure.get_axes() if axes.images]
-    rows = [row for row in found.rows() if row["unit"] == live[0]]
+    rows = [row for row in result.rows() if row["unit"] == live[0]]
     assert len(shown) == 2 * len(rows)
     titles = {axes.get_title() for axes in shown}
     assert {f"{row['activation']:.3g}" for row in rows} | {row["class"] for row in rows} == titles
@@ -185,7 +185,7 @@ def test_figures_show_themselves_and_sheets_show_all_units(residual: us.Network,
     assert isinstance(large, Image.Image)
 
 
-def test_without_projections_pictures_are_patches(residual: us.Network, photos: Path) -> None:
+def test_without_projections_pictures_show_only_patches(residual: us.Network, photos: Path) -> None:
     with_them, without = (us.top9(residual, LAYER, photos, projection=p) for p in ("deconvnet", None))  # type: ignore[arg-type]
     unit = next(unit for unit in without.units if unit not in without.dead)
     both, patches = np.asarray(with_them.picture(unit)), np.asarray(without.picture(unit))
@@ -195,69 +195,71 @@ def test_without_projections_pictures_are_patches(residual: us.Network, photos: 
 
 
 @pytest.mark.parametrize("method", ["guided", "gradient"])
-def test_other_projections_give_other_pictures(method: Any, residual: us.Network, photos: Path) -> None:
+def test_other_projection_methods_give_other_pictures(method: Any, residual: us.Network, photos: Path) -> None:
     one, other = (us.top9(residual, LAYER, photos, projection=p) for p in ("deconvnet", method))
     unit = next(unit for unit in one.units if unit not in one.dead)
     assert one.rows() == other.rows()
     assert not np.array_equal(np.asarray(one.picture(unit)), np.asarray(other.picture(unit)))
 
 
-def test_a_layer_of_resnet18_by_its_path(paths: list[Path]) -> None:
+def test_a_layer_of_resnet18_is_given_by_its_path(paths: list[Path]) -> None:
     torch.manual_seed(0)
     network = us.load_network("resnet18", size=64, classes=3)
-    found = us.top9(network, "layer3.1.conv2", paths[:5], units=range(40), top=3)
-    live = [unit for unit in found.units if unit not in found.dead]
-    assert np.asarray(found.picture(live[0])).std() > 1
-    assert found.layer.output_shape == (256, 4, 4)
+    result = us.top9(network, "layer3.1.conv2", paths[:5], units=range(40), top=3)
+    live = [unit for unit in result.units if unit not in result.dead]
+    assert np.asarray(result.picture(live[0])).std() > 1
+    assert result.layer.output_shape == (256, 4, 4)
 
 
-def test_a_network_that_can_not_be_traced_is_searched_too(
+def test_a_network_that_cannot_be_traced_can_be_searched(
     residual: us.Network, photos: Path, sources: list[ImageSource]
 ) -> None:
     network = us.Network(trained_looking(Untraceable()), size=SIZE, mean=residual.mean, std=residual.std)
-    found = us.top9(network, LAYER, photos)
+    result = us.top9(network, LAYER, photos)
     expected = us.top9(residual, LAYER, photos)
-    assert found.rows() == expected.rows()
-    unit = next(unit for unit in found.units if unit not in found.dead)
-    # No receptive field is known: patches and projections are of the whole image.
-    assert found.picture(unit).width > expected.picture(unit).width
+    assert result.rows() == expected.rows()
+    unit = next(unit for unit in result.units if unit not in result.dead)
+    # The receptive field is unknown, so that patches and projections are of the whole image.
+    assert result.picture(unit).width > expected.picture(unit).width
 
 
-def test_a_network_without_a_deconvnet_is_refused_before_it_is_searched(paths: list[Path]) -> None:
+def test_a_network_without_a_deconvnet_is_refused_before_the_search(paths: list[Path]) -> None:
     network = us.Network(trained_looking(Functional()), size=SIZE)
     with pytest.raises(FunctionalActivation, match="relu"):
         us.top9(network, "conv2", ["not there.png"])
     for method in ("gradient", None):
-        found = us.top9(network, "conv2", paths, projection=method)  # type: ignore[arg-type]
-        unit = next(unit for unit in found.units if unit not in found.dead)
-        assert np.asarray(found.picture(unit)).std() > 1
+        result = us.top9(network, "conv2", paths, projection=method)  # type: ignore[arg-type]
+        unit = next(unit for unit in result.units if unit not in result.dead)
+        assert np.asarray(result.picture(unit)).std() > 1
 
 
-def test_what_a_notebook_shows_is_escaped_and_short(residual: us.Network, photos: Path, tmp_path: Path) -> None:
+def test_the_html_representation_is_escaped_and_short(residual: us.Network, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "<b>x").mkdir()
     (tmp_path / "<b>x" / "1.png").write_bytes((photos / "red" / "1.png").read_bytes())
     (tmp_path / "y").mkdir()
     (tmp_path / "y" / "2.png").write_bytes((photos / "red" / "2.png").read_bytes())
-    found = us.top9(residual, LAYER, tmp_path)
-    html = found._repr_html_()
+    result = us.top9(residual, LAYER, tmp_path)
+    html = result._repr_html_()
     assert "<b>" not in html
     assert "&lt;b&gt;x" in html
     assert html.count("<tr>") == 1 + 8
-    assert f"8 units, {len(found.dead)} dead, 2 images" in html
+    assert f"8 units, {len(result.dead)} dead, 2 images" in html
     network = us.load_network("cifar-cnn", classes=3)
     assert "and 22 more: see rows()" in us.top9(network, 1, photos, projection=None)._repr_html_()
-    assert repr(found).startswith("Top9(Residual inner.conv2: 8 units")
+    assert repr(result).startswith("Top9(Residual inner.conv2: 8 units")
 
 
 def test_a_dead_unit_has_no_picture(residual: us.Network, photos: Path) -> None:
     model = residual.model
     with torch.no_grad():
         model.inner["conv2"].weight[6], model.inner["conv2"].bias[6] = 0, -1  # type: ignore[index, operator]
-    found = us.top9(us.Network(model, size=SIZE), LAYER, photos)
-    assert 6 in found.dead
-    assert not [row for row in found.rows() if row["unit"] == 6]
-    for draw in (found.figure, found.picture):
-        with pytest.raises(UnitNotFiring, match=r"Unit 6 of layer 'inner\.conv2' is not positive on any of 24"):
+    result = us.top9(us.Network(model, size=SIZE), LAYER, photos)
+    assert 6 in result.dead
+    assert not [row for row in result.rows() if row["unit"] == 6]
+    for draw in (result.figure, result.picture):
+        with pytest.raises(
+            UnitNotFiring, match=r"Unit 6 of layer 'inner\.conv2' has no positive activation on any of 24"
+        ):
             draw(6)  # type: ignore[operator]
 
 
@@ -273,7 +275,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
         InvalidArgument,
         "projection can't be 'deconv'. Choose one of 'deconvnet', 'guided', 'gradient'",
     ),
-    "device": (lambda n, p: us.top9(n, LAYER, p, device="gpu"), InvalidArgument, "device 'gpu' can't be used"),
+    "device": (lambda n, p: us.top9(n, LAYER, p, device="gpu"), InvalidArgument, "Device 'gpu' can't be used"),
     "classes": (lambda n, p: us.top9(n, LAYER, p / "red", per_class=True), InvalidArgument, "needs classes"),
     "ranking": (
         lambda n, p: us.top9(n, LAYER, p).rows("best"),  # type: ignore[arg-type]
@@ -284,24 +286,24 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
     "class rows": (lambda n, p: us.top9(n, LAYER, p).rows("class"), InvalidArgument, "per_class=True"),
     "not searched": (lambda n, p: us.top9(n, LAYER, p, units=1).figure(2), InvalidArgument, "was not searched"),
     "columns": (lambda n, p: us.top9(n, LAYER, p).sheet(columns=0), InvalidArgument, "columns can't be 0"),
-    "module": (lambda n, p: us.top9(n.model, LAYER, p), InvalidArgument, "Give a Network, not a Residual"),  # type: ignore[arg-type]
+    "module": (lambda n, p: us.top9(n.model, LAYER, p), InvalidArgument, "must be a Network, not a Residual"),  # type: ignore[arg-type]
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_named(case: str, residual: us.Network, photos: Path) -> None:
+def test_invalid_arguments_are_reported(case: str, residual: us.Network, photos: Path) -> None:
     call, error, says = WRONG[case]
     with pytest.raises(error, match=says):
         call(residual, photos)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_named(residual: us.Network, photos: Path) -> None:
-    with pytest.raises(InvalidArgument, match=r"device 'cuda' can't be used.*'cpu'"):
+def test_a_missing_gpu_is_reported(residual: us.Network, photos: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"Device 'cuda' can't be used.*'cpu'"):
         us.top9(residual, LAYER, photos, device="cuda")
 
 
-def test_broken_weights_are_an_error_of_the_library(photos: Path) -> None:
+def test_weights_that_are_not_finite_raise_a_library_error(photos: Path) -> None:
     model = trained_looking(Residual())
     with torch.no_grad():
         model.stem.weight[0, 0, 0, 0] = float("nan")  # type: ignore[index, operator]
@@ -309,7 +311,7 @@ def test_broken_weights_are_an_error_of_the_library(photos: Path) -> None:
         us.top9(us.Network(model, size=SIZE), "stem", photos)
 
 
-def test_a_bar_is_shown_where_it_is_asked_for(
+def test_a_progress_bar_is_shown_on_request(
     residual: us.Network, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     us.top9(residual, LAYER, photos, projection=None)

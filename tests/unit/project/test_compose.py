@@ -1,4 +1,4 @@
-"""The Compose file, the Dockerfile and .dockerignore: no Docker here, so they are read and checked by rules."""
+"""Static checks of the Compose file, the Dockerfile and .dockerignore, which need no Docker."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ OURS = {name: service for name, service in SERVICES.items() if service["image"] 
 
 
 def check_schema(file: Path) -> subprocess.CompletedProcess[str]:
-    """Check a file against the Compose specification's own schema, which check-jsonschema carries."""
+    """Check a file against the schema of the Compose specification, which is part of check-jsonschema."""
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(file)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_compose_file_fits_the_schema() -> None:
+def test_compose_file_is_valid_for_the_schema() -> None:
     done = check_schema(COMPOSE)
     assert done.returncode == 0, done.stdout
 
@@ -79,13 +79,13 @@ def test_passwords_are_required_and_not_among_arguments() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - END_BY_THEMSELVES))
-def test_long_running_service_is_watched_and_restarted(name: str) -> None:
+def test_long_running_service_has_a_health_check_and_is_restarted(name: str) -> None:
     assert SERVICES[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("name", sorted(OURS.keys() - {"migrate"}))
-def test_ours_start_when_schema_and_servers_are_ready(name: str) -> None:
+def test_own_services_start_after_schema_and_servers(name: str) -> None:
     conditions = {other: wanted["condition"] for other, wanted in OURS[name]["depends_on"].items()}
     assert conditions == {
         "migrate": "service_completed_successfully",
@@ -95,7 +95,7 @@ def test_ours_start_when_schema_and_servers_are_ready(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
-def test_ours_have_settings_that_exist_and_the_same_folders(name: str) -> None:
+def test_own_services_have_existing_settings_and_the_same_folders(name: str) -> None:
     known = {f"ANALYZE_{setting.upper()}" for setting in Settings.model_fields}
     assert OURS[name]["environment"].keys() <= known
     assert OURS[name]["volumes"] == ["data:/data", "${DATASETS:-./datasets}:/datasets:ro"]
@@ -114,7 +114,7 @@ def test_workers_are_given_time_to_stop() -> None:
         assert float(SERVICES[name]["stop_grace_period"].removesuffix("s")) > STOP_SECONDS
 
 
-def test_postgres_volume_is_where_version_18_wants_it() -> None:
+def test_postgres_volume_is_at_the_path_of_version_18() -> None:
     assert SERVICES["postgres"]["image"] == "postgres:18"
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
 
@@ -128,12 +128,12 @@ def test_one_service_builds_the_image() -> None:
 
 
 def with_defaults(argument: str) -> str:
-    """``${NAME:-default}`` -> ``default``."""
+    """Replace ``${NAME:-default}`` by ``default``."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", argument)
 
 
 def analyze_commands() -> dict[str, list[str]]:
-    """Where it stands -> the arguments of each ``analyze``, those of the comments too."""
+    """Return the arguments of each ``analyze`` command by location, including those in comments."""
     commands = {}
     for name, service in OURS.items():
         commands[name] = [with_defaults(argument) for argument in service["command"]]
@@ -147,7 +147,7 @@ def analyze_commands() -> dict[str, list[str]]:
 
 
 def run_parser(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> str | None:
-    """What the command line has against these arguments; nothing is run."""
+    """Return the command line's error for the arguments, without running the command."""
     monkeypatch.setattr(click.Command, "invoke", lambda command, context: None)
     result = CliRunner().invoke(cli, arguments)
     return result.output + str(result.exception) if result.exit_code else None
@@ -167,7 +167,7 @@ def test_worker_names_devices_and_queues_that_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["wrk --devices all", "worker --device-list all", "db up", "doctor --silent"])
-def test_command_check_refuses_what_does_not_exist(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_check_refuses_unknown_commands_and_options(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No such" in (run_parser(monkeypatch, wrong.split()) or "")
 
 
@@ -175,12 +175,12 @@ def test_command_check_refuses_what_does_not_exist(wrong: str, monkeypatch: pyte
 
 
 def copied() -> set[str]:
-    """What the Dockerfile copies from the repository."""
+    """Return the paths that the Dockerfile copies from the repository."""
     lines = re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE)
     return {source for line in lines for source in line.split()}
 
 
-def test_dockerfile_copies_every_package_and_what_the_build_needs() -> None:
+def test_dockerfile_copies_every_package_and_the_build_files() -> None:
     packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
     assert packages == {"unitscope", "producer", "shared", "worker", "migrations"}
     assert copied() == packages | {"pyproject.toml", "constraints.txt", "README.md"}
@@ -190,18 +190,18 @@ def test_dockerfile_copies_every_package_and_what_the_build_needs() -> None:
 def test_dockerfile_installs_under_the_constraints() -> None:
     installs = re.findall(r"pip install (.*)$", DOCKERFILE, re.MULTILINE)
     assert installs[0] == "--constraint constraints.txt ."
-    assert all("--no-deps" in install for install in installs[1:])  # else it would upgrade what is pinned
+    assert all("--no-deps" in install for install in installs[1:])  # otherwise it would upgrade pinned packages
 
 
-def test_image_is_analyze_without_root() -> None:
+def test_image_runs_analyze_as_an_ordinary_user() -> None:
     assert 'ENTRYPOINT ["analyze"]' in DOCKERFILE
     assert "STOPSIGNAL SIGTERM" in DOCKERFILE
     assert DOCKERFILE.index("\nUSER unitscope") < DOCKERFILE.index("\nENTRYPOINT")
     assert [name for name, service in OURS.items() if "entrypoint" in service or "user" in service] == []
 
 
-def test_dockerignore_lets_in_only_what_is_copied() -> None:
-    """Above all neither .git nor .venv nor .env."""
+def test_dockerignore_includes_only_copied_paths() -> None:
+    """In particular, it excludes .git, .venv and .env."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     assert patterns[0] == "*"

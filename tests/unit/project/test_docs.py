@@ -1,4 +1,4 @@
-"""What the documentation names is there: tests, files, commands."""
+"""Tests, files and commands that the documentation refers to exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 @pytest.mark.parametrize(("page", "tests"), [("security.md", 15), ("care.md", 6)])
-def test_every_promise_names_a_test_that_is_there(page: str, tests: int) -> None:
+def test_tests_named_by_the_documentation_exist(page: str, tests: int) -> None:
     text = (ROOT / "docs" / page).read_text()
     named = re.findall(r"`((?:unit|integration|hostile|acceptance|faults)/[\w/]+\.py)`", text)
     assert len(set(named)) >= tests
@@ -23,13 +23,13 @@ def test_every_promise_names_a_test_that_is_there(page: str, tests: int) -> None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_linked_files_exist(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_are_there(page: Path) -> None:
+def test_commands_in_the_documentation_exist(page: Path) -> None:
     verbs = set(re.findall(r"(?m)^\$ (?:ANALYZE_\w+=\S+ )?analyze (\w+)", page.read_text()))
     assert verbs <= set(all_verbs())
 

@@ -1,4 +1,4 @@
-"""Flips and crops: each image has its own, and they are what they are called."""
+"""Random flips and crops: independent for each image, and drawn from the given generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from unitscope.data.augmentation import random_crop, random_flip
 
 
-def test_flips_are_of_single_images() -> None:
+def test_each_image_is_flipped_independently() -> None:
     images = torch.rand(64, 3, 4, 5)
     flipped = random_flip(images, 0.5, torch.Generator().manual_seed(0))
     mirrored = [torch.equal(flipped[i], images[i].flip(2)) for i in range(64)]
@@ -31,16 +31,16 @@ def test_crops_are_windows_of_the_padded_image() -> None:
         ]
         assert len(fitting) == 1
         places.add(fitting[0])
-    assert len(places) > 20  # of 25: all over the place
+    assert len(places) > 20  # of 25 positions
 
 
-def test_the_generator_decides() -> None:
+def test_results_depend_on_the_generator_only() -> None:
     images = torch.rand(16, 3, 8, 8)
     first, again, other = (random_crop(images, 3, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_channels_last_stays() -> None:
+def test_channels_last_memory_format_is_kept() -> None:
     images = torch.rand(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
     assert random_crop(images, 1, torch.Generator()).is_contiguous(memory_format=torch.channels_last)

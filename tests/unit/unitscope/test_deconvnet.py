@@ -1,4 +1,4 @@
-"""The identities that a projection must satisfy. (Captum's agrees: tests/peers.)"""
+"""Identities of projections. Comparisons with Captum are in tests/peers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE = 127
 
 
 def fresh(name: str, size: int = SIZE) -> nn.Module:
-    """A network with He's weights, whose units fire up to the last layer."""
+    """Build a network with He initialisation, so that units of all layers fire."""
     torch.manual_seed(11)
     model = networks.build(name, classes=10, image_size=size, fc=16 if name.startswith("zfnet") else None)
     initialise(model, "he")
@@ -116,7 +116,7 @@ def test_contrast_normalisation_passes_back_unchanged() -> None:
     model, pixels = fresh("zfnet-paper"), images(1)
     without = fresh("zfnet-paper")
     without.features[3] = nn.Identity()
-    # With the same switches and the same seed, the way back through the normalisation is the identity.
+    # With the same switches and seed, the backward pass of the normalisation is the identity.
     with_norm = Deconvnet(model, "features.3").model.features[3]
     values = torch.rand(1, 96, 5, 5, requires_grad=True)
     seed = torch.rand(1, 96, 5, 5)
@@ -126,7 +126,7 @@ def test_contrast_normalisation_passes_back_unchanged() -> None:
     assert maps_of(model, "features.4", pixels).ne(maps_of(without, "features.4", pixels)).any()
 
 
-def test_the_network_itself_stays_as_it_is() -> None:
+def test_the_network_itself_is_not_modified() -> None:
     model, pixels = fresh("alexnet"), images(1)
     before = model(pixels)
     place = (torch.tensor([0]), torch.tensor([0]), torch.tensor([0]))
@@ -140,15 +140,13 @@ def test_the_network_itself_stays_as_it_is() -> None:
     [("densenet121", "features.transition1.conv", None), ("googlenet", "conv2.conv", "conv1"),
      ("efficientnet_b0", "features.1.0.block.0.0", "features.0.2")],
 )  # fmt: skip
-def test_a_functional_or_foreign_activation_is_refused_by_its_module(
-    name: str, layer: str, module: str | None
-) -> None:
+def test_a_functional_activation_is_refused_with_its_module(name: str, layer: str, module: str | None) -> None:
     model = torchvision.models.get_model(
         name, weights=None, **({"init_weights": False} if name == "googlenet" else {})
     )
     deconvnet = Deconvnet(model, layer)
     place = (torch.tensor([0]), torch.tensor([1]), torch.tensor([1]))
-    if module is None:  # its activations before this layer are modules
+    if module is None:  # activations before this layer are modules
         projections, _ = deconvnet.project(images(1, 64), *place)
         assert projections.any()
         return
@@ -165,7 +163,7 @@ def test_a_functional_or_foreign_activation_is_refused_by_its_module(
         (lambda p: p + 1e-3, "outside the receptive field"),
     ],
 )
-def test_a_wrong_projection_is_noticed(spoil: object, reason: str) -> None:
+def test_a_wrong_projection_is_detected(spoil: object, reason: str) -> None:
     projection = np.zeros((3, 20, 20), np.float32)
     projection[:, 4:9, 6:11] = 0.5
     window = (4, 6, 9, 11)

@@ -1,4 +1,4 @@
-"""Receptive fields behind functions, methods and modules, beside the pixels that a unit's gradient reaches."""
+"""Receptive fields after functions, methods and modules, compared with the support of a unit's gradient."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _shift(x: torch.Tensor) -> torch.Tensor:
 
 
 class Constants(nn.Module):
-    """Parameters of other shapes than a map's, and of the same."""
+    """Parameters with and without the shape of a map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Constants(nn.Module):
 
 
 class Normalised(nn.Module):
-    """Batch normalisation, called as a function."""
+    """Batch normalisation called as a function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Normalised(nn.Module):
         return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False)
 
 
-# What reads more than the place itself, each keeping the map's size: where its geometry is known, this is it.
+# Operations that keep the map's size but depend on other positions; with the geometry where it is known.
 WIDE: dict[str, tuple[Operation | nn.Module, Geometry | None]] = {
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 3, 1, 1), Geometry(3, 1, -1)),
     "avg_pool2d by name": (lambda x: F.avg_pool2d(x, kernel_size=5, stride=1, padding=2), Geometry(5, 1, -2)),
@@ -165,7 +165,7 @@ POINTWISE: dict[str, Operation | nn.Module] = {
 
 
 class Around(nn.Module):
-    """An operation, and a module behind it that shows what is known there."""
+    """An operation, followed by a module whose description has the operation's geometry."""
 
     def __init__(self, operation: Operation | nn.Module) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ def geometry_of(model: nn.Module, layer: str, size: int) -> Geometry | None:
 
 
 def reached(output: torch.Tensor, images: torch.Tensor, row: int, col: int) -> np.ndarray:
-    """bool [H, W]: which pixels the unit at this place depends on."""
+    """Return the pixels on which the unit at a position depends: bool [H, W]."""
     units = output[0, :, row, col]
     seed = torch.arange(1, len(units) + 1, dtype=units.dtype)
     (gradient,) = torch.autograd.grad(units, images, seed, retain_graph=True)
@@ -189,7 +189,7 @@ def reached(output: torch.Tensor, images: torch.Tensor, row: int, col: int) -> n
 
 
 def check(geometry: Geometry, output: torch.Tensor, images: torch.Tensor, row: int, col: int) -> np.ndarray:
-    """The pixels that a unit reaches, none of which lies outside of its receptive field."""
+    """Return the pixels on which a unit depends; check that all are inside its receptive field."""
     pixels = reached(output, images, row, col)
     top, left, bottom, right = geometry.window(row, col)
     outside = pixels.copy()
@@ -199,7 +199,7 @@ def check(geometry: Geometry, output: torch.Tensor, images: torch.Tensor, row: i
 
 
 @pytest.mark.parametrize("name", WIDE)
-def test_what_reads_more_than_its_place_is_not_taken_for_pointwise(name: str) -> None:
+def test_operations_on_other_positions_are_not_pointwise(name: str) -> None:
     operation, expected = WIDE[name]
     model = Around(operation).eval()
     found = geometry_of(model, "behind", SIZE)
@@ -213,7 +213,7 @@ def test_what_reads_more_than_its_place_is_not_taken_for_pointwise(name: str) ->
             alone = np.zeros_like(pixels)
             alone[row : row + 1, col : col + 1] = True
             reaches_others |= bool((pixels & ~alone).any())
-    assert reaches_others or name == "interpolate"  # bicubic, to the same size: it only might
+    assert reaches_others or name == "interpolate"  # bicubic interpolation to the same size is the identity
 
 
 @pytest.mark.parametrize("name", POINTWISE)
@@ -226,7 +226,7 @@ def test_pointwise_operations_keep_the_receptive_field(name: str) -> None:
         assert check(PIXELS, output, images, row, col).any()
 
 
-def test_padding_that_repeats_pixels_from_outside_the_field_is_not_taken_for_zeros() -> None:
+def test_padding_that_copies_distant_pixels_has_no_known_geometry() -> None:
     for padding, mode in ((2, "reflect"), (2, "replicate"), (1, "circular")):
         wide = nn.Conv2d(3, 3, 3 if mode == "circular" else 2, padding=padding, padding_mode=mode)
         assert geometry_of(Around(wide), "behind", SIZE) is None
@@ -239,8 +239,8 @@ def test_padding_that_repeats_pixels_from_outside_the_field_is_not_taken_for_zer
 
 
 @pytest.mark.parametrize(("name", "size"), [("inception_v3", 147), ("googlenet", 96)])
-def test_no_unit_of_torchvisions_networks_sees_more_than_is_said(name: str, size: int) -> None:
-    """With every weight positive, averages in place of the maxima that are modules, and gradients in float64."""
+def test_units_of_torchvisions_networks_depend_on_their_receptive_fields_only(name: str, size: int) -> None:
+    """With positive weights, average poolings in place of max pooling modules, and gradients in float64."""
     model = networks.build(name, 10, size)
     for module in model.modules():
         for path, child in module.named_children():
@@ -266,19 +266,19 @@ def test_no_unit_of_torchvisions_networks_sees_more_than_is_said(name: str, size
     assert name != "inception_v3" or known["Mixed_5b.branch_pool.conv"].size == 47
     for path, geometry in known.items():
         if path.endswith((".branch1.conv", ".branch1x1.conv")):
-            continue  # for time: a branch that is like the others
+            continue  # to save time: the branch is like the others
         output = outputs[path]
         row, col = output.shape[2] // 2, output.shape[3] // 3
         pixels = check(geometry, output, images, row, col)
         top, left, bottom, right = geometry.window(row, col)
         rows, cols = (np.flatnonzero(pixels.any(axis)) for axis in (1, 0))
-        if "Mixed_6" not in path and "Mixed_7" not in path:  # F.max_pool2d passes back to the largest alone
+        if "Mixed_6" not in path and "Mixed_7" not in path:  # F.max_pool2d passes the gradient to the maximum only
             assert (rows[0], cols[0]) == (max(top, 0), max(left, 0)), path
             assert (rows[-1], cols[-1]) == (min(bottom, size) - 1, min(right, size) - 1), path
 
 
 class Pooled(nn.Module):
-    """Two convolutions with a pooling between, called as a function."""
+    """Two convolutions with a pooling function between them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ class Pooled(nn.Module):
         return self.second(F.avg_pool2d(self.first(x), 3, 1, 1))
 
 
-def test_projections_behind_a_function_that_pools_pass_their_check() -> None:
+def test_projections_after_a_pooling_function_pass_their_check() -> None:
     model = Pooled().eval()
     projector = projector_for(model, "second", SIZE)
     image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
@@ -302,7 +302,7 @@ def test_projections_behind_a_function_that_pools_pass_their_check() -> None:
     assert why_wrong(whole, 1.0, 1.0, 1.0, geometry.window(3, 4)) is None
 
 
-def test_a_map_that_is_written_to_is_no_chain_and_is_not_swept_in_windows() -> None:
+def test_a_map_that_is_modified_in_place_is_no_chain_and_has_no_windows() -> None:
     class Written(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -316,10 +316,10 @@ def test_a_map_that_is_written_to_is_no_chain_and_is_not_swept_in_windows() -> N
     model = Written().eval().requires_grad_(False)
     assert chain(model, "second", (SIZE, SIZE)) is None
     assert geometry_of(model, "second", SIZE) is None
-    with pytest.raises(ValueError, match="overwrites"):
+    with pytest.raises(ValueError, match="modifies a map in place"):
         Graph(copy.deepcopy(model), Grid(SIZE, 4, 4))
 
 
-def test_a_batch_normalisation_without_statistics_is_no_step_of_a_chain() -> None:
+def test_a_batch_normalisation_without_statistics_is_not_a_step_of_a_chain() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Conv2d(4, 4, 3))
     assert chain(model.eval(), "2", (SIZE, SIZE)) is None

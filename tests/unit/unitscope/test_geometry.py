@@ -1,4 +1,4 @@
-"""Receptive fields: the paper's numbers, and what changing pixels one by one shows."""
+"""Receptive fields: the paper's numbers, and comparison with changing pixels one by one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def convolutions(name: str, size: int) -> list[tuple[int, int, int]]:
     ]
 
 
-def test_the_papers_network_has_the_papers_maps_fields_and_strides() -> None:
+def test_zfnet_paper_has_the_papers_maps_fields_and_strides() -> None:
     found = convolutions("zfnet-paper", 224)
     assert found == [(110, 7, 2), (26, 27, 8), (13, 75, 16), (13, 107, 16), (13, 139, 16)]
 
@@ -32,7 +32,7 @@ def test_the_replications_network() -> None:
     assert [rows for rows, _, _ in convolutions("zfnet", 227)] == [113, 28, 13, 13, 13]
 
 
-def test_a_residual_network_is_no_chain_and_takes_the_widest_path() -> None:
+def test_a_residual_network_is_no_chain_and_has_the_field_of_its_widest_path() -> None:
     traced = trace(networks.build("resnet18", 10, 224), 224)
     fields = {layer.path: layer.geometry.size for layer in traced.layers if layer.geometry}
     assert not traced.chain
@@ -55,7 +55,7 @@ def test_an_image_too_small_for_the_network_is_an_error() -> None:
 
 @st.composite
 def chains(draw: st.DrawFn) -> nn.Sequential:
-    """Small networks of convolutions, pools and sums of two paths."""
+    """Draw small networks of convolutions, poolings and sums of two branches."""
     layers: list[nn.Module] = []
     for _ in range(draw(st.integers(1, 4))):
         kernel = draw(st.integers(1, 4))
@@ -70,7 +70,7 @@ def chains(draw: st.DrawFn) -> nn.Sequential:
 
 @given(chains(), st.randoms(use_true_random=False))
 @settings(max_examples=60, deadline=None)
-def test_no_pixel_outside_the_field_matters_and_its_corners_do(model: nn.Sequential, random: object) -> None:
+def test_pixels_outside_the_field_have_no_effect_and_its_corners_do(model: nn.Sequential, random: object) -> None:
     size = 40
     try:
         layer = trace(model, size).layers[-1]

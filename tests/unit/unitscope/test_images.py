@@ -25,7 +25,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[ImageSource]:
-    """Images of which some are broken; some are cut out of a larger one."""
+    """Images, some of which are damaged, and some of which are crops of a larger one."""
     folder = tmp_path_factory.mktemp("images")
     found = []
     for number in range(COUNT):
@@ -49,10 +49,10 @@ def cache(tmp_path: Path) -> PixelCache:
     return PixelCache(tmp_path / "cache", COUNT, SIZE)
 
 
-def seen(
+def content_of(
     sources: Sequence[ImageSource], cache: PixelCache | None, pad: bool = True
 ) -> tuple[list[tuple[bytes, tuple[int, ...], list[ImageSource]]], list[Skipped]]:
-    """All that a reader sees."""
+    """Return the content of all batches, and the skipped images."""
     skipped: list[Skipped] = []
     found = batches(sources, 4, SIZE, pad=pad, skipped=skipped, cache=cache)
     return [(b.pixels.numpy().tobytes(), tuple(b.pixels.stride()), b.sources) for b in found], skipped
@@ -65,7 +65,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "read_image", fail)
 
 
-def ours() -> list[threading.Thread]:
+def pipeline_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(("decode", "assemble"))]
 
 
@@ -76,41 +76,43 @@ def ours() -> list[threading.Thread]:
 def test_batches_are_the_same_with_and_without_a_cache(
     sources: list[ImageSource], cache: PixelCache, pad: bool
 ) -> None:
-    expected = seen(sources, None, pad)
+    expected = content_of(sources, None, pad)
     assert [item.source.position for item in expected[1]] == list(BROKEN)
     for _ in range(3):
-        assert seen(sources, cache, pad) == expected
+        assert content_of(sources, cache, pad) == expected
     shuffled = [sources[place] for place in np.random.default_rng(0).permutation(COUNT)]
-    assert seen(shuffled, cache, pad) == seen(shuffled, None, pad)
+    assert content_of(shuffled, cache, pad) == content_of(shuffled, None, pad)
 
 
 def test_a_half_filled_cache_gives_the_same_batches(sources: list[ImageSource], cache: PixelCache) -> None:
-    seen(sources[3:12:2], cache)
-    assert seen(sources, cache) == seen(sources, None)
+    content_of(sources[3:12:2], cache)
+    assert content_of(sources, cache) == content_of(sources, None)
 
 
-def test_what_is_cached_is_not_decoded_again(
+def test_cached_images_are_not_decoded_again(
     good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = seen(good, cache)
+    first = content_of(good, cache)
     forbid_reading(monkeypatch)
-    assert seen(good, cache) == first
+    assert content_of(good, cache) == first
 
 
-def test_unreadable_images_are_tried_every_time(sources: list[ImageSource], cache: PixelCache) -> None:
+def test_unreadable_images_are_read_again_every_time(sources: list[ImageSource], cache: PixelCache) -> None:
     for _ in range(2):
-        assert [item.source.position for item in seen(sources, cache)[1]] == list(BROKEN)
+        assert [item.source.position for item in content_of(sources, cache)[1]] == list(BROKEN)
     present = cache.gather(range(COUNT))[1]
     assert np.flatnonzero(~present).tolist() == list(BROKEN)
 
 
 def test_images_without_a_position_are_decoded(good: list[ImageSource], cache: PixelCache) -> None:
     nowhere = [ImageSource(source.id, source.path, box=source.box) for source in good]
-    assert [found[0] for found in seen(nowhere, cache)[0]] == [found[0] for found in seen(good, None)[0]]
+    assert [found[0] for found in content_of(nowhere, cache)[0]] == [
+        found[0] for found in content_of(good, None)[0]
+    ]
     assert not cache.gather(range(COUNT))[1].any()
 
 
-def test_single_images_come_from_the_same_cache(
+def test_single_images_use_the_same_cache(
     sources: list[ImageSource], good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = [read_image(source, SIZE) for source in good]
@@ -123,14 +125,14 @@ def test_single_images_come_from_the_same_cache(
     forbid_reading(monkeypatch)
     for source, image in zip(good, expected, strict=True):
         np.testing.assert_array_equal(read_cached(source, SIZE, cache), image)
-    assert len(seen(good, cache)[0]) == 5
+    assert len(content_of(good, cache)[0]) == 5
 
 
 # --- threads ---
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_batches_are_made_while_the_reader_is_busy(
+def test_batches_are_prepared_in_advance(
     good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch, cached: bool
 ) -> None:
     begun: list[int] = []
@@ -148,13 +150,13 @@ def test_batches_are_made_while_the_reader_is_busy(
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.1)
-    assert len(begun) == 1 + images.AHEAD  # and no more: they take memory
+    assert len(begun) == 1 + images.AHEAD  # no more, because batches take memory
     reading.close()
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2, 5])
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_reader_that_stops_leaves_no_thread(
+def test_stopping_early_leaves_no_thread(
     good: list[ImageSource], cache: PixelCache, monkeypatch: pytest.MonkeyPatch, taken: int, cached: bool
 ) -> None:
     decoded: list[int] = []
@@ -169,8 +171,8 @@ def test_a_reader_that_stops_leaves_no_thread(
     for _ in range(taken):
         next(reading)
     reading.close()
-    assert not ours()
-    assert len(decoded) < 8 * (taken + 1 + images.AHEAD)  # what was not begun is not done
+    assert not pipeline_threads()
+    assert len(decoded) < 8 * (taken + 1 + images.AHEAD)  # queued images are not decoded
 
 
 @pytest.mark.parametrize("cached", [True, False])
@@ -187,14 +189,14 @@ def test_an_exception_reaches_the_reader(
     assert len(next(reading).sources) == 4
     with pytest.raises(MemoryError, match="no more"):
         next(reading)
-    assert not ours()
+    assert not pipeline_threads()
 
 
 def test_an_exception_of_the_cache_reaches_the_reader(good: list[ImageSource], cache: PixelCache) -> None:
     cache.gather = None  # type: ignore[assignment,method-assign]
     with pytest.raises(TypeError):
         next(batches(good, 4, SIZE, cache=cache))
-    assert not ours()
+    assert not pipeline_threads()
 
 
 def test_an_exception_of_the_reader_ends_the_threads(good: list[ImageSource], cache: PixelCache) -> None:
@@ -204,7 +206,7 @@ def test_an_exception_of_the_reader_ends_the_threads(good: list[ImageSource], ca
 
     with pytest.raises(KeyError):
         read()
-    assert not ours()
+    assert not pipeline_threads()
 
 
 # --- the input ---
@@ -236,7 +238,7 @@ def test_the_usual_input_is_the_same_to_the_last_bit(
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 @pytest.mark.parametrize("shape", [(3, 3, 9, 7), (1, 3, 9, 7), (2, 3, 1, 1), (2, 3, 1, 5), (0, 3, 4, 4)])
-def test_each_channel_has_its_mean_and_deviation(
+def test_each_channel_has_its_mean_and_standard_deviation(
     shape: tuple[int, ...], memory_format: torch.memory_format
 ) -> None:
     pixels = some_pixels(memory_format, shape)
@@ -250,7 +252,7 @@ def test_each_channel_has_its_mean_and_deviation(
             assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_channels_own_values_may_be_equal_in_one_of_both() -> None:
+def test_either_mean_or_std_may_be_equal_for_all_channels() -> None:
     pixels = some_pixels(FORMATS[0])
     found = to_input(pixels, "cpu", (0.5, 0.5, 0.5), (0.5, 0.25, 0.125))
     torch.testing.assert_close(found[:, 2], (pixels[:, 2] / 255 - 0.5) / 0.125)
@@ -258,7 +260,7 @@ def test_a_channels_own_values_may_be_equal_in_one_of_both() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("mean", "std"), [IMAGENET, ((0.5,) * 3, (0.5,) * 3)])
-def test_a_gpus_input_is_a_cpus(mean: Channels, std: Channels) -> None:
+def test_inputs_are_the_same_on_gpu_and_cpu(mean: Channels, std: Channels) -> None:
     pixels = some_pixels(torch.channels_last)
     found = to_input(pixels, "cuda", mean, std)
     assert found.is_contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Occluded images whose maps are recomputed where the square reaches, against whole ones."""
+"""Incremental engine, compared with the full engine and with occluding images one by one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Answers = tuple[torch.Tensor, torch.Tensor]  # sums [N] and outputs [N, classes]
 def everywhere(
     engine: Engine, images: torch.Tensor, filled: torch.Tensor, units: torch.Tensor, at_once: int = 7
 ) -> Answers:
-    """Every image with the square at every place, run as the engine likes it: places of a kind together."""
+    """Run every image with the square at every position; positions of a group share batches."""
     places = torch.arange(len(engine.grid.starts))
     wanted = torch.cartesian_prod(torch.arange(len(images)), places, places)
     clear = engine.clear(images.clone())
@@ -43,7 +43,7 @@ def everywhere(
 def one_by_one(
     model: nn.Module, layer: str, grid: Grid, images: torch.Tensor, filled: torch.Tensor, units: torch.Tensor
 ) -> Answers:
-    """The plain way: a square is pasted, the image run, a hook looks at the layer."""
+    """Paste the square into each image, run it alone, and observe the layer with a hook."""
     sums: list[torch.Tensor] = []
     outputs: list[torch.Tensor] = []
     unit = 0
@@ -68,20 +68,20 @@ def assert_same(
     relative: float = 1e-4,
     of_largest: float = 1e-5,
 ) -> None:
-    """In float32, by default: what rounds differs with the shape of a batch, in proportion to the terms summed."""
+    """Compare with tolerances that by default are those of float32 rounding, in proportion to the summed terms."""
     for some, wanted in zip(found, expected, strict=True):
         largest = float(wanted.abs().max())
         torch.testing.assert_close(some, wanted, rtol=relative, atol=of_largest * largest + 1e-12)
 
 
-def both(size: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images, and what the square shows of each: another image."""
+def images_and_fillings(size: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return images and fillings, which are other images."""
     return normalised(count, size, seed=5), normalised(count, size, seed=6)
 
 
 @lru_cache(1)
 def network(name: str, size: int) -> nn.Module:
-    """Of VGG's and AlexNet's three fully connected layers it has one."""
+    """Build a network, with VGG's and AlexNet's three linear layers replaced by one."""
     model = fresh(name, size)
     if isinstance(model, (models.VGG, models.AlexNet)):
         first = next(module for module in model.classifier if isinstance(module, nn.Linear))
@@ -111,13 +111,13 @@ NETWORKS = {
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0], ids=["first", "middle", "last"])
 @pytest.mark.parametrize("name", NETWORKS)
 @torch.inference_mode()
-def test_nothing_changes_but_what_the_square_reaches(name: str, share: float) -> None:
+def test_the_incremental_engine_equals_the_full_engine(name: str, share: float) -> None:
     grid = NETWORKS[name]
     model = network(name, grid.size)
     paths = convolutions(model)
     layer = paths[round(share * (len(paths) - 1))]
     full, incremental = Full(model, layer, grid), Incremental(model, layer, grid)
-    images, filled = both(grid.size)
+    images, filled = images_and_fillings(grid.size)
     units = torch.tensor([1, model.get_submodule(layer).out_channels - 1])
     expected = everywhere(full, images, filled, units)
     assert_same(everywhere(incremental, images, filled, units), expected)
@@ -134,27 +134,30 @@ def test_nothing_changes_but_what_the_square_reaches(name: str, share: float) ->
     ],
 )
 @torch.inference_mode()
-def test_both_engines_answer_as_pasted_images_do_one_by_one(name: str, layer: str) -> None:
+def test_both_engines_equal_images_occluded_one_by_one(name: str, layer: str) -> None:
     grid = NETWORKS[name]
     model = network(name, grid.size)
-    images, filled = both(grid.size)
+    images, filled = images_and_fillings(grid.size)
     units = torch.tensor([1, 3])
     expected = one_by_one(model, layer, grid, images, filled, units)
     for engine in (Full(model, layer, grid), Incremental(model, layer, grid)):
         assert_same(everywhere(engine, images, filled, units), expected)
         clear = engine.clear(images.clone())
-        assert_same((clear.rectified_sums[[0, 1], units], clear.outputs), clear_ones(model, layer, images, units))
+        assert_same(
+            (clear.rectified_sums[[0, 1], units], clear.outputs),
+            results_of_clear_images(model, layer, images, units),
+        )
         assert_same((clear.maxima,), (maps_of(model, layer, images.clone()).amax((2, 3)),))
 
 
-def clear_ones(model: nn.Module, layer: str, images: torch.Tensor, units: torch.Tensor) -> Answers:
-    nowhere = Grid(images.shape[2], 1, images.shape[2])  # where the square shows what is there: nothing is hidden
+def results_of_clear_images(model: nn.Module, layer: str, images: torch.Tensor, units: torch.Tensor) -> Answers:
+    nowhere = Grid(images.shape[2], 1, images.shape[2])  # the filling is the image itself: nothing is hidden
     sums, outputs = one_by_one(model, layer, nowhere, images, images, units)
     each = len(nowhere.starts) ** 2
     return sums[::each], outputs[::each]
 
 
-def small() -> nn.Module:
+def small_network() -> nn.Module:
     torch.manual_seed(3)
     model = nn.Sequential(
         *(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
@@ -162,7 +165,7 @@ def small() -> nn.Module:
         *(nn.Flatten(), nn.LazyLinear(3)),
     )
     model[1].running_mean.normal_()
-    model(torch.zeros(2, 3, 15, 15))  # tells the lazy layer its size
+    model(torch.zeros(2, 3, 15, 15))  # initialises the lazy layer
     return model.eval()
 
 
@@ -170,8 +173,8 @@ def small() -> nn.Module:
 @pytest.mark.parametrize("patch", [1, 4, 14, 15])
 @torch.inference_mode()
 def test_any_patch_at_any_stride_up_to_the_borders(patch: int, stride: int) -> None:
-    model, grid = small(), Grid(15, patch, stride)
-    images, filled = both(15)
+    model, grid = small_network(), Grid(15, patch, stride)
+    images, filled = images_and_fillings(15)
     units = torch.tensor([2, 0])
     found = everywhere(Incremental(model, "4", grid), images, filled, units)
     assert_same(found, everywhere(Full(model, "4", grid), images, filled, units))
@@ -181,9 +184,9 @@ def test_any_patch_at_any_stride_up_to_the_borders(patch: int, stride: int) -> N
 
 @pytest.mark.parametrize("at_once", [1, 2, 1000])
 @torch.inference_mode()
-def test_images_and_places_may_run_together_as_they_come(at_once: int) -> None:
-    model, grid = small(), Grid(15, 4, 4)
-    images, filled = both(15, 3)
+def test_results_do_not_depend_on_the_batch_size(at_once: int) -> None:
+    model, grid = small_network(), Grid(15, 4, 4)
+    images, filled = images_and_fillings(15, 3)
     units = torch.tensor([3, 0, 1])
     expected = everywhere(Full(model, "0", grid), images, filled, units)
     for engine in (Full(model, "0", grid), Incremental(model, "0", grid)):
@@ -191,9 +194,9 @@ def test_images_and_places_may_run_together_as_they_come(at_once: int) -> None:
 
 
 @torch.inference_mode()
-def test_neither_images_nor_fillings_nor_what_was_kept_of_them_change() -> None:
-    model, grid = small(), Grid(15, 4, 3)
-    images, filled = both(15)
+def test_images_fillings_and_clear_maps_are_not_modified() -> None:
+    model, grid = small_network(), Grid(15, 4, 3)
+    images, filled = images_and_fillings(15)
     before = images.clone(), filled.clone()
     places, units = torch.tensor([[0, 0], [0, 0]]), torch.tensor([2, 0])
     for engine in (Full(model, "0", grid), Incremental(model, "0", grid)):
@@ -214,7 +217,7 @@ def test_multiplications_are_those_of_the_windows() -> None:
 
 
 @pytest.mark.parametrize("name", ["zfnet", "resnet18", "squeezenet1_1"])
-def test_places_of_a_kind_have_windows_of_one_size_that_hold_all_that_is_reached(name: str) -> None:
+def test_windows_of_a_group_have_one_size_and_contain_the_reach(name: str) -> None:
     grid = Grid(NETWORKS[name].size, 12, 5)
     model = network(name, grid.size)
     engine, graph = Incremental(model, convolutions(model)[1], grid), Graph(model, grid)
@@ -238,7 +241,7 @@ def test_places_of_a_kind_have_windows_of_one_size_that_hold_all_that_is_reached
                 assert (starts + size <= graph.shapes[node][2 + axis]).all()
 
 
-def test_more_is_held_for_larger_squares() -> None:
+def test_larger_squares_need_more_memory() -> None:
     model = network("zfnet", 95)
     held = [Incremental(model, "features.3", Grid(95, patch, 20)).bytes_of_place() for patch in (4, 16, 64)]
     assert held == sorted(held)
@@ -246,7 +249,7 @@ def test_more_is_held_for_larger_squares() -> None:
 
 
 class Overwriting(nn.Module):
-    """Its second layer reads what was rectified behind its first one's back."""
+    """The second layer reads a map that a ReLU modified in place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -260,7 +263,7 @@ class Overwriting(nn.Module):
 
 
 class OverwritingAnother(Overwriting):
-    """The same, through a module that hands on its very input."""
+    """The same, through a module that returns its input."""
 
     def __init__(self, same: nn.Module) -> None:
         super().__init__()
@@ -272,17 +275,17 @@ class OverwritingAnother(Overwriting):
         return self.second(x).mean((2, 3))
 
 
-def test_a_map_that_is_overwritten_while_others_read_it_is_refused() -> None:
-    with pytest.raises(ValueError, match="relu overwrites a map that is read elsewhere"):
+def test_a_map_that_is_modified_in_place_while_others_read_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="relu modifies a map in place that another node reads"):
         Incremental(Overwriting().eval(), "second", Grid(32, 8, 8))
 
 
 @pytest.mark.parametrize("same", [nn.Identity(), nn.Dropout()], ids=["identity", "dropout"])
 @torch.inference_mode()
-def test_a_map_that_is_overwritten_under_another_name_is_refused_or_right(same: nn.Module) -> None:
+def test_a_map_that_is_modified_through_an_alias_is_refused_or_correct(same: nn.Module) -> None:
     torch.manual_seed(0)
     model, grid = OverwritingAnother(same).eval(), Grid(32, 8, 8)
-    images, filled = both(32)
+    images, filled = images_and_fillings(32)
     units = torch.tensor([0, 1])
     engine = choose_engine(model, "second", grid, "incremental").engine
     expected = one_by_one(model, "second", grid, images, filled, units)
@@ -290,7 +293,7 @@ def test_a_map_that_is_overwritten_under_another_name_is_refused_or_right(same: 
 
 
 class Deciding(nn.Module):
-    """What it computes depends on what it sees: it can't be traced."""
+    """Network whose control flow depends on values, so that torch.fx can't trace it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -304,7 +307,7 @@ class Deciding(nn.Module):
 
 
 class Choosing(nn.Module):
-    """It can be traced, but how large its results are isn't known before they are there."""
+    """Network that can be traced, but whose shapes depend on values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -317,10 +320,10 @@ class Choosing(nn.Module):
 
 
 @pytest.mark.parametrize("wanted", ["auto", "incremental"])
-def test_a_network_that_cant_be_traced_runs_whole_and_why_is_said(wanted: EngineName) -> None:
+def test_a_network_that_cant_be_traced_uses_the_full_engine_with_a_reason(wanted: EngineName) -> None:
     choice = choose_engine(Deciding().eval(), "conv", Grid(32, 8, 8), wanted)
     assert choice.engine.name == "full"
-    assert "can't be traced" in choice.reason
+    assert "can't trace it" in choice.reason
     assert "control flow" in choice.reason
 
 
@@ -329,21 +332,19 @@ def test_a_network_that_cant_be_traced_runs_whole_and_why_is_said(wanted: Engine
     [
         (Choosing(), "conv"),
         (Overwriting(), "second"),
-        (models.resnet18(), "layer1.0"),  # a block, of which the graph knows the parts alone
+        (models.resnet18(), "layer1.0"),  # a block, whose parts alone are nodes of the graph
     ],
     ids=["unknown shapes", "overwritten", "block"],
 )
 @pytest.mark.parametrize("wanted", ["auto", "incremental"])
-def test_whatever_the_incremental_engine_cant_serve_runs_whole(
-    model: nn.Module, layer: str, wanted: EngineName
-) -> None:
+def test_unsupported_networks_use_the_full_engine(model: nn.Module, layer: str, wanted: EngineName) -> None:
     choice = choose_engine(model.eval(), layer, Grid(64, 8, 8), wanted)
     assert choice.engine.name == "full"
-    assert "can't serve" in choice.reason
+    assert "doesn't support this network" in choice.reason
 
 
 @pytest.mark.parametrize(("patch", "name"), [(4, "incremental"), (16, "incremental"), (90, "full")])
-def test_auto_takes_the_engine_that_multiplies_less(patch: int, name: str) -> None:
+def test_auto_chooses_the_engine_with_fewer_multiplications(patch: int, name: str) -> None:
     model, grid = network("zfnet", 95), Grid(95, patch, 5)
     choice = choose_engine(model, "features.10", grid)
     assert choice.engine.name == name
@@ -352,13 +353,13 @@ def test_auto_takes_the_engine_that_multiplies_less(patch: int, name: str) -> No
 
 
 @pytest.mark.parametrize("wanted", ["full", "incremental"])
-def test_an_engine_that_is_asked_for_is_taken(wanted: EngineName) -> None:
-    choice = choose_engine(small(), "4", Grid(15, 14, 1), wanted)
-    assert (choice.engine.name, choice.reason) == (wanted, "asked for")
+def test_a_requested_engine_is_used(wanted: EngineName) -> None:
+    choice = choose_engine(small_network(), "4", Grid(15, 14, 1), wanted)
+    assert (choice.engine.name, choice.reason) == (wanted, "requested")
 
 
 class Branched(nn.Module):
-    """Two ways through, joined again; ``past`` replaces the second by what the first one read."""
+    """Two branches that are joined; ``past`` replaces the second by the input of the first."""
 
     def __init__(self, first: nn.Module, second: nn.Module, join: str) -> None:
         super().__init__()
@@ -376,7 +377,7 @@ class Branched(nn.Module):
 
 
 class Reshaped(nn.Module):
-    """The old way to flatten: it reads a map twice."""
+    """Flattening with ``view``, which reads a map twice."""
 
     def __init__(self, linear: nn.Module) -> None:
         super().__init__()
@@ -393,7 +394,7 @@ class Case(NamedTuple):
 
 
 def pairs(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Pair]:
-    """For rows and columns, the same for both or not."""
+    """Draw values for rows and columns, equal or not."""
     return numbers.map(lambda number: (number, number)) | st.tuples(numbers, numbers)
 
 
@@ -416,7 +417,7 @@ def pooling(draw: st.DrawFn, channels: int) -> nn.Module:
     match draw(st.integers(0, 3)):
         case 0:
             return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil)
-        case 1:  # with a padding, places could see nothing else
+        case 1:  # with padding, a window could contain padding only
             return nn.MaxPool2d(kernel, stride, 0, draw(SMALL), ceil_mode=ceil)
         case 2:
             return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil, count_include_pad=draw(st.booleans()))
@@ -435,7 +436,7 @@ def pointwise(draw: st.DrawFn, channels: int) -> nn.Module:
 
 @st.composite
 def branch(draw: st.DrawFn, channels: int, stride: int) -> nn.Module:
-    """A map of the same channels and, but for the stride, size."""
+    """Draw a branch that keeps the channels and, up to the stride, the size of the map."""
     kernel, dilation = draw(st.sampled_from([1, 3, 5])), draw(st.integers(1, 2))
     same = nn.Conv2d(channels, channels, kernel, stride, kernel // 2 * dilation, dilation)
     pool = nn.MaxPool2d(3, stride, 1)
@@ -462,7 +463,7 @@ def cases(draw: st.DrawFn) -> Case:
         nonlocal maps
         try:
             maps = module.eval()(maps)
-        except RuntimeError:  # the maps are too small for it
+        except RuntimeError:  # the maps are too small for the module
             return
         modules.append(module)
 
@@ -475,7 +476,7 @@ def cases(draw: st.DrawFn) -> Case:
     ending = draw(st.sampled_from([nn.Sequential(nn.Flatten(), linear), Reshaped(linear)]))
     model = nn.Sequential(*modules, ending).eval()
     patch = draw(st.integers(1, size))
-    stride = max(draw(st.integers(1, 12)), (size - patch) // 8)  # not too many places
+    stride = max(draw(st.integers(1, 12)), (size - patch) // 8)  # at most about 9 x 9 positions
     return Case(model, draw(st.sampled_from(convolutions(model))), Grid(size, patch, stride))
 
 
@@ -483,17 +484,17 @@ def cases(draw: st.DrawFn) -> Case:
 @given(cases())
 def test_any_network(case: Case) -> None:
     model, layer, grid = case
-    images, filled = (values.double() for values in both(grid.size))
+    images, filled = (values.double() for values in images_and_fillings(grid.size))
     units = torch.tensor([1, 0])
     full, incremental = Full(model, layer, grid), Incremental(model, layer, grid)
-    model.double()  # now that shapes are known: nothing but rounding is allowed to differ
+    model.double()  # in float64, so that rounding is small
     with torch.inference_mode():
         expected = everywhere(full, images, filled, units, 64)
         assert_same(everywhere(incremental, images, filled, units, 64), expected, 1e-9, 1e-10)
 
 
 def test_a_network_whose_functions_read_weights_is_counted_too() -> None:
-    """ConvNeXt calls layer_norm: its weights are nodes of the graph, and no maps."""
+    """ConvNeXt calls layer_norm as a function, whose weights are nodes of the graph but no maps."""
     engine = Incremental(fresh("convnext_tiny", 64), "features.0.0", Grid(64, 16, 24))
     assert engine.bytes_of_place() > 0
     assert engine.multiplications() > 0

@@ -1,4 +1,4 @@
-"""The script of the documentation: the vision code alone."""
+"""The script of the documentation, which uses the library alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks: sizes, names of layers, layers left out, and descriptions that allocate nothing."""
+"""Networks: sizes, layer names, ablations, and descriptions without allocation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def described(name: str, classes: int = 10, **options: Any) -> NetworkDescriptio
 
 
 def weighted(description: NetworkDescription) -> dict[str, tuple[int, ...]]:
-    """Output shapes of the layers that have a name."""
+    """Return the output shapes of the layers that have a name."""
     return {layer.name: layer.output_shape for layer in description.layers if layer.name}
 
 
@@ -61,7 +61,7 @@ def test_the_wide_network_is_the_papers_with_more_maps() -> None:
     assert [layer.receptive_field for layer in wide.convolutions()] == [7, 27, 75, 107, 139]
 
 
-def test_maps_and_width_are_as_asked_for() -> None:
+def test_maps_and_width_can_be_set() -> None:
     found = weighted(described("zfnet", maps=(5, 6, 7), fc=11))
     assert [found[name][0] for name in found] == [64, 192, 5, 6, 7, 11, 11, 10]
 
@@ -80,8 +80,8 @@ def test_maps_and_width_are_as_asked_for() -> None:
     ],
     ids=",".join,
 )
-def test_layers_that_are_left_take_their_names_along(name: str, without: tuple[str, ...]) -> None:
-    """With the same outputs, one that is left out before them notwithstanding."""
+def test_layers_keep_their_names_when_others_are_left_out(name: str, without: tuple[str, ...]) -> None:
+    """Their output shapes stay the same, too."""
     whole, cut = described(name, fc=16), described(name, fc=16, without=without)
     shapes = weighted(whole)
     assert list(weighted(cut)) == [layer for layer in shapes if layer not in without]
@@ -95,7 +95,7 @@ def test_layers_that_are_left_take_their_names_along(name: str, without: tuple[s
         assert not [layer for layer in cut.layers if layer.kind == "Dropout"]
 
 
-def test_an_ablated_network_computes_and_its_names_are_those_of_its_modules() -> None:
+def test_an_ablated_network_runs_and_its_names_match_its_modules() -> None:
     specification = NetworkSpecification(
         name="zfnet-paper", classes=3, image_size=64, fc=8, maps=(4, 5, 6), without=("fc6", "conv4")
     )
@@ -107,16 +107,16 @@ def test_an_ablated_network_computes_and_its_names_are_those_of_its_modules() ->
     assert model(torch.rand(2, 3, 64, 64)).shape == (2, 3)
 
 
-def test_a_number_means_the_layers_name_not_its_place() -> None:
+def test_a_number_refers_to_the_name_not_to_the_index() -> None:
     cut = described("zfnet", without=("conv3", "conv4"))
-    assert [cut.find_convolution(wanted).name for wanted in ("1", "2", "5")] == ["conv1", "conv2", "conv5"]
-    for wanted in ("3", "6", "conv4"):
-        with pytest.raises(NoSuchLayer, match=f"'{wanted}'.*conv1 .*conv2 .*conv5"):
-            cut.find_convolution(wanted)
-    assert described("vgg11_bn").find_convolution("3").path == "features.8"  # one without names
+    assert [cut.find_convolution(layer).name for layer in ("1", "2", "5")] == ["conv1", "conv2", "conv5"]
+    for layer in ("3", "6", "conv4"):
+        with pytest.raises(NoSuchLayer, match=f"'{layer}'.*conv1 .*conv2 .*conv5"):
+            cut.find_convolution(layer)
+    assert described("vgg11_bn").find_convolution("3").path == "features.8"  # a network without names
 
 
-def test_a_specification_names_layers_once_and_in_one_order() -> None:
+def test_a_specification_sorts_layers_and_removes_duplicates() -> None:
     first, second = (
         network_specification("zfnet", 10, without=without)
         for without in (["conv4", "conv3", "conv4"], ["conv3", "conv4"])
@@ -127,20 +127,32 @@ def test_a_specification_names_layers_once_and_in_one_order() -> None:
 
 
 WRONG: dict[str, tuple[str, Mapping[str, Any], str]] = {
-    "fc": ("cifar-cnn", {"fc": 16}, "fc is for zfnet, zfnet-paper, zfnet-wide, not for cifar-cnn"),
-    "maps": ("resnet18", {"maps": (1, 2, 3)}, "maps is for zfnet, zfnet-paper, zfnet-wide, not for resnet18"),
-    "without": ("alexnet", {"without": ("conv3",)}, "without is for zfnet, .*, not for alexnet"),
+    "fc": (
+        "cifar-cnn",
+        {"fc": 16},
+        "cifar-cnn has no option fc. Networks that have it: zfnet, zfnet-paper, zfnet-wide",
+    ),
+    "maps": (
+        "resnet18",
+        {"maps": (1, 2, 3)},
+        "resnet18 has no option maps. Networks that have it: zfnet, zfnet-paper, zfnet-wide",
+    ),
+    "without": (
+        "alexnet",
+        {"without": ("conv3",)},
+        "alexnet has no option without. Networks that have it: zfnet, ",
+    ),
     "layer": ("zfnet", {"without": ("conv3", "conv9")}, "'conv9' .* conv3, conv4, conv5, fc6, fc7"),
     "first layer": ("zfnet-wide", {"without": ("conv1",)}, "'conv1' .* conv3, conv4, conv5, fc6, fc7"),
-    "size": ("cifar-cnn", {"size": 16, "maps": (1, 1, 1)}, "maps is for"),
-    "too small": ("zfnet-paper", {"size": 33}, "zfnet-paper can't take images of 33 pixels"),
+    "size": ("cifar-cnn", {"size": 16, "maps": (1, 1, 1)}, "cifar-cnn has no option maps"),
+    "too small": ("zfnet-paper", {"size": 33}, "zfnet-paper can't process images of 33 pixels"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_a_network_does_not_have_is_named(case: str) -> None:
-    name, options, says = WRONG[case]
-    with pytest.raises((InvalidArgument, UsageError), match=says):
+def test_invalid_options_are_named(case: str) -> None:
+    name, options, message = WRONG[case]
+    with pytest.raises((InvalidArgument, UsageError), match=message):
         described(name, **options)
 
 
@@ -150,19 +162,19 @@ def test_an_unknown_network_is_unknown_whatever_its_options() -> None:
 
 
 @pytest.mark.parametrize("maps", [(0, 1, 1), (1, 1), (1, 1, 1, 1), (1, 1, 10**6)])
-def test_maps_that_can_not_be_are_refused(maps: Any) -> None:
+def test_invalid_maps_are_refused(maps: Any) -> None:
     with pytest.raises(ValidationError):
         network_specification("zfnet", 10, maps=maps)
 
 
-# RegNet reads its widths off tensors, googlenet and inception_v3 draw truncated normal weights.
+# RegNet computes its widths with tensors; googlenet and inception_v3 draw truncated normal weights.
 @pytest.mark.parametrize(
     "name",
     ["zfnet", "zfnet-paper", "cifar-cnn", "alexnet", "resnet18", "vgg11_bn", "inception_v3", "googlenet",
      "regnet_y_400mf", "convnext_tiny", "swin_t", "vit_b_16"],
 )  # fmt: skip
-def test_a_description_has_the_networks_own_parameters(name: str) -> None:
-    """Though it is worked out without memory for them."""
+def test_a_description_counts_the_parameters_of_the_network(name: str) -> None:
+    """It is computed without allocating them."""
     specification = network_specification(name, 10)
     found, model = describe(specification), build(specification)
     tensors = [*model.parameters(), *model.buffers()]
@@ -189,7 +201,7 @@ def test_inputs_are_those_of_the_recipes() -> None:
 
 
 def test_a_zfnet_is_searched_without_torchvision() -> None:
-    """Its import takes longer than torch's, in every worker process and at every submit."""
+    """Importing it takes longer than importing torch, in every worker process and at every submit."""
     code = (
         "import sys, worker.kinds.top9.search, worker.kinds.top9.project, worker.programs.describe\n"
         "from unitscope.networks import build as networks\n"

@@ -1,4 +1,4 @@
-"""Sweeps: maps that are known in closed form, and that don't depend on how they were computed."""
+"""Occlusion sweeps: maps equal a closed form, and don't depend on batches and engines."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 from unitscope.vocabulary import Channels, Fill
 
 SIZE = 20
-GRID = Grid(SIZE, 6, 5)  # of its last two columns and rows of squares, two pixels are shared
+GRID = Grid(SIZE, 6, 5)  # the last two rows and columns of squares overlap by two pixels
 PLACES = len(GRID.starts)
 LABELS = [1, 3, 0]
-WEIGHTS = np.array([[1.0, 0.0, 0.0], [-0.5, 1.0, 0.2], [0.3, -1.0, 1.5]])  # of three units, by channel
+WEIGHTS = np.array([[1.0, 0.0, 0.0], [-0.5, 1.0, 0.2], [0.3, -1.0, 1.5]])  # [units, channels]
 BIASES = np.array([-0.2, 0.1, -0.3])
-LAST = np.array([[9.0, -4.0, 2.0], [-3.0, 8.0, -6.0], [1.0, -5.0, 9.0], [4.0, 4.0, 4.0]])  # of four classes
+LAST = np.array([[9.0, -4.0, 2.0], [-3.0, 8.0, -6.0], [1.0, -5.0, 9.0], [4.0, 4.0, 4.0]])  # [classes, units]
 LAST_BIASES = np.array([0.3, -0.2, 0.1, -0.4])
 ENGINES = [Full, Incremental]
 
 
-def known() -> nn.Module:
-    """Units fire by a pixel's colour; classes are told apart by how much they fire in the mean."""
+def known_network() -> nn.Module:
+    """Return a network whose maps and logits are known: a 1x1 convolution, ReLU, mean, and a linear layer."""
     model = nn.Sequential()
     model.add_module("conv", nn.Conv2d(3, 3, 1))
     model.add_module("relu", nn.ReLU(inplace=True))
@@ -47,7 +47,7 @@ def known() -> nn.Module:
 
 
 def photos(count: int = 3, size: int = SIZE, seed: int = 0) -> torch.Tensor:
-    """Noise with a bright spot, each image of a tint of its own."""
+    """Draw images of noise with a bright rectangle, each with another tint."""
     drawn = np.random.default_rng(seed)
     pixels = drawn.integers(0, 120, (count, 3, size, size))
     for number, image in enumerate(pixels):
@@ -59,8 +59,11 @@ def photos(count: int = 3, size: int = SIZE, seed: int = 0) -> torch.Tensor:
 
 @dataclasses.dataclass
 class Expected:
-    """Worked out in float64: sums and maxima [images, units] of clear images, sums [images, units, rows, columns]
-    of occluded ones; probabilities likewise, of classes."""
+    """Expected results in float64.
+
+    Sums and maxima [images, units] of clear images, sums [images, units, rows, columns] of occluded ones, and
+    probabilities of the classes of both.
+    """
 
     clear_sums: np.ndarray
     maxima: np.ndarray
@@ -70,7 +73,7 @@ class Expected:
 
 
 def expected(pixels: torch.Tensor, filled: torch.Tensor, mean: Channels = MEAN, std: Channels = STD) -> Expected:
-    """What a square takes away from a sum, and what it brings, is read off integral images."""
+    """Compute the change of each sum by a square from integral images."""
     clear, square = (_rectified(p.numpy(), mean, std) for p in (pixels, filled))
     clear_sums = clear.sum((2, 3))
     sums = clear_sums[:, :, None, None] - _in_squares(clear) + _in_squares(square)
@@ -102,71 +105,71 @@ def _probabilities(sums: np.ndarray) -> np.ndarray:
 
 
 def sweep(engine: Engine, fill: Fill = "grey", at_once: int = 8, **options: Any) -> Sweep:
-    """One that runs so many occluded images at once."""
+    """Make a sweep with ``at_once`` occluded images per batch."""
     made = Sweep(engine, fill, memory=2 * at_once * engine.bytes_of_place(), together=128, **options)
     assert made.at_once == at_once
     return made
 
 
-def close(found: Any, wanted: Any) -> None:
-    """In float32 it was summed over all pixels."""
+def assert_close(found: Any, wanted: Any) -> None:
+    """Compare with the tolerance of a float32 sum over all pixels."""
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("fill", get_args(Fill))
 @pytest.mark.parametrize("engine", ENGINES)
-def test_all_maps_are_those_of_the_closed_form(engine: Any, fill: Fill) -> None:
+def test_all_maps_equal_the_closed_form(engine: Any, fill: Fill) -> None:
     pixels = photos()
-    maps = sweep(engine(known(), "conv", GRID), fill, seed=3, target=2).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), fill, seed=3, target=2).run(pixels, LABELS)
     wanted = expected(pixels, filling(pixels, fill, GRID.patch, seed=3))
     units = wanted.maxima.argmax(1)
     assert len(set(units)) > 1
     assert (units != wanted.clear_sums.argmax(1)).any()
     for number, found in enumerate(maps):
         assert found.unit == units[number]
-        close(found.activation, wanted.sums[number, found.unit])
-        close(found.probability, wanted.probabilities[number, LABELS[number]])
-        close(found.target_probability, wanted.probabilities[number, 2])
+        assert_close(found.activation, wanted.sums[number, found.unit])
+        assert_close(found.probability, wanted.probabilities[number, LABELS[number]])
+        assert_close(found.target_probability, wanted.probabilities[number, 2])
         np.testing.assert_array_equal(found.classes, wanted.probabilities[number].argmax(0))
-        close(found.clear_activation, wanted.clear_sums[number, found.unit])
-        close(found.clear_probability, wanted.clear_probabilities[number, LABELS[number]])
-        close(found.clear_target_probability, wanted.clear_probabilities[number, 2])
+        assert_close(found.clear_activation, wanted.clear_sums[number, found.unit])
+        assert_close(found.clear_probability, wanted.clear_probabilities[number, LABELS[number]])
+        assert_close(found.clear_target_probability, wanted.clear_probabilities[number, 2])
         assert found.clear_class == wanted.clear_probabilities[number].argmax()
 
 
 @pytest.mark.parametrize(("fill", "value"), [("grey", 128), ("black", 0)])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_square_shows_what_its_name_says(engine: Any, fill: Fill, value: int) -> None:
+def test_the_content_of_the_square_is_the_requested_one(engine: Any, fill: Fill, value: int) -> None:
     pixels = photos()
-    maps = sweep(engine(known(), "conv", GRID), fill, unit=0).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), fill, unit=0).run(pixels, LABELS)
     wanted = expected(pixels, torch.full_like(pixels, value))
-    close(np.stack([found.activation for found in maps]), wanted.sums[:, 0])
+    assert_close(np.stack([found.activation for found in maps]), wanted.sums[:, 0])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_square_is_normalised_as_the_image_is(engine: Any) -> None:
     pixels, mean, std = photos(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    maps = sweep(engine(known(), "conv", GRID), mean=mean, std=std).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), mean=mean, std=std).run(pixels, LABELS)
     wanted = expected(pixels, torch.full_like(pixels, 128), mean, std)
     for number, found in enumerate(maps):
-        close(found.activation, wanted.sums[number, found.unit])
-        close(found.probability, wanted.probabilities[number, LABELS[number]])
+        assert_close(found.activation, wanted.sums[number, found.unit])
+        assert_close(found.probability, wanted.probabilities[number, LABELS[number]])
 
 
 @pytest.mark.parametrize("unit", range(3))
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_unit_that_is_asked_for_is_watched_in_every_image(engine: Any, unit: int) -> None:
+def test_a_requested_unit_is_observed_in_every_image(engine: Any, unit: int) -> None:
     pixels = photos()
-    maps = sweep(engine(known(), "conv", GRID), unit=unit).run(pixels, LABELS)
+    maps = sweep(engine(known_network(), "conv", GRID), unit=unit).run(pixels, LABELS)
     wanted = expected(pixels, torch.full_like(pixels, 128))
     assert [found.unit for found in maps] == [unit] * 3
-    close(np.stack([found.activation for found in maps]), wanted.sums[:, unit])
-    close([found.clear_activation for found in maps], wanted.clear_sums[:, unit])
+    assert_close(np.stack([found.activation for found in maps]), wanted.sums[:, unit])
+    assert_close([found.clear_activation for found in maps], wanted.clear_sums[:, unit])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_a_sweep_says_about_itself(engine: Any) -> None:
-    found = sweep(engine(known(), "conv", GRID)).run(photos(1), [2])[0]
+def test_attributes_of_the_maps(engine: Any) -> None:
+    found = sweep(engine(known_network(), "conv", GRID)).run(photos(1), [2])[0]
     assert found.starts.tolist() == GRID.starts
     assert found.patch == GRID.patch
     assert found.activation.dtype == found.probability.dtype == np.float32
@@ -179,8 +182,8 @@ def test_what_a_sweep_says_about_itself(engine: Any) -> None:
     assert found.clear_target_probability is None
 
 
-def test_one_pass_tells_all_maps() -> None:
-    model, ran = known(), []
+def test_one_pass_gives_all_maps() -> None:
+    model, ran = known_network(), []
     sweeping = sweep(Full(model, "conv", GRID), at_once=10, target=1)
     model.register_forward_pre_hook(lambda module, inputs: ran.append(len(inputs[0])))
     sweeping.run(photos(), LABELS)
@@ -189,8 +192,8 @@ def test_one_pass_tells_all_maps() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 7, 16, 100])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_progress_is_made_with_each_batch(engine: Any, at_once: int) -> None:
-    made = engine(known(), "conv", GRID)
+def test_progress_is_called_after_each_batch(engine: Any, at_once: int) -> None:
+    made = engine(known_network(), "conv", GRID)
     steps: list[None] = []
     sweep(made, at_once=at_once).run(photos(), LABELS, progress=lambda: steps.append(None))
     places = torch.arange(PLACES)
@@ -206,7 +209,7 @@ def assert_same_bits(one: OcclusionMaps, other: OcclusionMaps) -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("name", "layer"), [("zfnet", "features.6"), ("resnet18", "layer2.0.conv1")])
-def test_the_bits_do_not_depend_on_what_is_swept_together(name: str, layer: str, engine: Any) -> None:
+def test_bits_do_not_depend_on_the_other_images_of_a_sweep(name: str, layer: str, engine: Any) -> None:
     model = fresh(name, 95).to(memory_format=torch.channels_last)
     pixels, grid = photos(3, 95), Grid(95, 20, 25)
     for fill in ("noise", "mean"):
@@ -218,7 +221,7 @@ def test_the_bits_do_not_depend_on_what_is_swept_together(name: str, layer: str,
 
 
 def assert_close_maps(one: OcclusionMaps, other: OcclusionMaps) -> None:
-    """Up to the last bits of float32: what rounds depends on the shape of a batch."""
+    """Compare up to float32 rounding, which depends on the shape of a batch."""
     assert one.clear_activation == pytest.approx(other.clear_activation, rel=1e-6)
     assert one.clear_probability == pytest.approx(other.clear_probability, abs=1e-6)
     np.testing.assert_allclose(one.activation, other.activation, rtol=0, atol=1e-6 * other.clear_activation)
@@ -227,19 +230,19 @@ def assert_close_maps(one: OcclusionMaps, other: OcclusionMaps) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_maps_do_not_depend_on_how_many_run_at_once(engine: Any) -> None:
+def test_maps_do_not_depend_on_the_batch_size(engine: Any) -> None:
     model = fresh("zfnet", 64).to(memory_format=torch.channels_last)
     made = engine(model, "features.3", Grid(64, 16, 24))
     pixels = photos(2, 64)
     wanted = sweep(made, at_once=1).run(pixels, LABELS[:2])
-    for at_once in (2, 5, 9, 40):  # 9: as many as there are places; 5: the last batch is filled up
+    for at_once in (2, 5, 9, 40):  # 9: all positions; 5: the last batch is padded
         for found, one in zip(sweep(made, at_once=at_once).run(pixels, LABELS[:2]), wanted, strict=True):
             assert_close_maps(found, one)
 
 
 @pytest.mark.parametrize("memory", [1, 10**5, 10**6, 10**7, 10**8, 10**12])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_no_more_is_held_than_the_memory_that_is_given(engine: Any, memory: int) -> None:
+def test_batch_sizes_respect_the_memory_limit(engine: Any, memory: int) -> None:
     made = engine(fresh("zfnet", 64), "features.3", Grid(64, 16, 24))
     sweeping = Sweep(made, memory=memory, together=128)
     for count, each, most in (
@@ -252,8 +255,8 @@ def test_no_more_is_held_than_the_memory_that_is_given(engine: Any, memory: int)
 
 
 @pytest.mark.parametrize("together", [1, 2, 8])
-def test_batches_are_made_for_as_many_images_as_come_together(together: int) -> None:
-    full, incremental = (engine(known(), "conv", GRID) for engine in (Full, Incremental))
+def test_batch_sizes_respect_the_usual_number_of_images(together: int) -> None:
+    full, incremental = (engine(known_network(), "conv", GRID) for engine in (Full, Incremental))
     assert Sweep(full, together=together).at_once == min(PLACES**2 * together, 128)
     places = torch.arange(PLACES)
     kinds = len(incremental.kinds(torch.cartesian_prod(places, places)).unique())
@@ -264,7 +267,7 @@ FULL_UP = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: ca
 
 
 def small_device(monkeypatch: pytest.MonkeyPatch, engine: Engine, room: int, said: str = FULL_UP) -> None:
-    """One that has room for so many occluded images."""
+    """Let ``engine.run`` raise an out-of-memory error for more than ``room`` occluded images."""
     run: Callable[..., Any] = engine.run
 
     def refusing(clear: Any, filled: torch.Tensor, images: torch.Tensor, *others: torch.Tensor) -> Any:
@@ -276,8 +279,8 @@ def small_device(monkeypatch: pytest.MonkeyPatch, engine: Engine, room: int, sai
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_is_too_much_for_the_device_is_halved(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
-    made, pixels = engine(known(), "conv", GRID), photos()
+def test_batches_that_do_not_fit_into_memory_are_halved(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
+    made, pixels = engine(known_network(), "conv", GRID), photos()
     wanted = sweep(made, at_once=8).run(pixels, LABELS)
     said: list[int] = []
     sweeping = sweep(made, at_once=128, on_smaller=said.append)
@@ -287,11 +290,11 @@ def test_what_is_too_much_for_the_device_is_halved(monkeypatch: pytest.MonkeyPat
     for one, other in zip(found, wanted, strict=True):
         assert_same_bits(one, other)
     sweeping.run(pixels, LABELS)
-    assert said == [64, 32, 16, 8]  # it is known by now
+    assert said == [64, 32, 16, 8]  # for all further batches
 
 
-def test_a_device_without_room_for_one_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, said = Full(known(), "conv", GRID), []
+def test_out_of_memory_with_a_single_image_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, said = Full(known_network(), "conv", GRID), []
     sweeping = sweep(engine, at_once=8, on_smaller=said.append)
     small_device(monkeypatch, engine, 0)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
@@ -299,8 +302,8 @@ def test_a_device_without_room_for_one_image_is_an_error(monkeypatch: pytest.Mon
     assert said == [4, 2, 1]
 
 
-def test_other_errors_are_not_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, said = Full(known(), "conv", GRID), []
+def test_other_errors_do_not_halve_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, said = Full(known_network(), "conv", GRID), []
     sweeping = sweep(engine, at_once=8, on_smaller=said.append)
     small_device(monkeypatch, engine, 0, "mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
@@ -311,33 +314,33 @@ def test_other_errors_are_not_a_lack_of_memory(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("parameter", ["conv.weight", "last.bias"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_broken_weights_are_said_to_be_broken(engine: Any, parameter: str, value: float) -> None:
-    model = known()
+def test_weights_that_are_not_finite_are_an_error(engine: Any, parameter: str, value: float) -> None:
+    model = known_network()
     model.get_parameter(parameter).data[0] = value
-    with pytest.raises(NotFinite, match="an occluded image gave a value that is not a finite number"):
+    with pytest.raises(NotFinite, match="An occluded image produced a value that is not a finite number"):
         sweep(engine(model, "conv", GRID), unit=0).run(photos(), LABELS)
 
 
 class Deciding(nn.Module):
-    """What it computes depends on what it sees: it can't be traced."""
+    """Network whose control flow depends on values, so that torch.fx can't trace it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.all = known()
+        self.all = known_network()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.all(x if x.isfinite().all() else x.nan_to_num())
 
 
-def test_a_network_that_cant_be_traced_is_swept_too() -> None:
+def test_a_network_that_cant_be_traced_is_swept() -> None:
     engine = choose_engine(Deciding(), "all.conv", GRID).engine
-    wanted = Sweep(Full(known(), "conv", GRID)).run(photos(), LABELS)
+    wanted = Sweep(Full(known_network(), "conv", GRID)).run(photos(), LABELS)
     for found, one in zip(Sweep(engine).run(photos(), LABELS), wanted, strict=True):
         assert_close_maps(found, one)
 
 
-def test_which_squares_have_their_centre_in_a_box() -> None:
-    found = sweep(Full(known(), "conv", GRID)).run(photos(1), [0])[0]  # with centres at 3, 8, 13 and 17
+def test_centres_inside_a_box() -> None:
+    found = sweep(Full(known_network(), "conv", GRID)).run(photos(1), [0])[0]  # centres at 3, 8, 13 and 17
     rows, cols = np.array([False, True, True, True]), np.array([True, True, False, False])
     np.testing.assert_array_equal(found.centres_inside((3, 7.5, 13, 17.1)), rows[:, None] & cols)
     assert found.centres_inside((0, 0, SIZE, SIZE)).all()
@@ -345,7 +348,7 @@ def test_which_squares_have_their_centre_in_a_box() -> None:
 
 
 def maps(activation: np.ndarray, probability: np.ndarray) -> OcclusionMaps:
-    found = sweep(Full(known(), "conv", GRID)).run(photos(1), [0])[0]
+    found = sweep(Full(known_network(), "conv", GRID)).run(photos(1), [0])[0]
     values = {"activation": activation, "probability": probability}
     return dataclasses.replace(found, **{name: value.astype(np.float32) for name, value in values.items()})
 
@@ -363,15 +366,15 @@ def test_correlation_is_pearson_s_of_activation_and_probability() -> None:
 
 
 @pytest.mark.parametrize("constant", [0.0, 1.0, 1e-30, 12345.678])
-def test_with_a_constant_map_nothing_correlates(constant: float) -> None:
+def test_a_constant_map_has_no_correlation(constant: float) -> None:
     varying, same = np.random.default_rng(0).uniform(0, 1, (7, 7)), np.full((7, 7), constant)
     assert maps(same, varying).correlation is None
     assert maps(varying, same).correlation is None
-    same[3, 3] *= 1 + 1e-7  # which is rounding
+    same[3, 3] *= 1 + 1e-7  # a difference of rounding
     assert maps(varying, same).correlation is None
 
 
-def test_one_place_alone_does_not_correlate() -> None:
+def test_a_single_position_has_no_correlation() -> None:
     assert maps(np.ones((1, 1)), np.ones((1, 1))).correlation is None
 
 

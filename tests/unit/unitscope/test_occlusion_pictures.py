@@ -1,4 +1,4 @@
-"""Pictures of occlusion sweeps: colours that can be compared, squares where they belong, texts that fit."""
+"""Pictures of occlusion sweeps: colours, positions of squares and cells, and texts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARK = (77, 0, 200)  # a colour that no text or scale has
 
 
 def make_maps(side: int = 4, target: bool = False, seed: int = 0) -> OcclusionMaps:
-    """Squares of 8 pixels, the last two 4 pixels apart, others 8; the true class is least probable at (1, 3)."""
+    """Make maps of squares of 8 pixels, 8 pixels apart (the last two 4), with the least probability at (1, 3)."""
     drawn = np.random.default_rng(seed)
     probability = drawn.uniform(0.2, 1, (side, side)).astype(np.float32)
     probability[1 % side, 3 % side] = 0.1
@@ -74,7 +74,7 @@ def opened(png: bytes) -> np.ndarray:
 
 
 def of_map(row: np.ndarray, number: int) -> np.ndarray:
-    """A picture of a contact row: 0 the image, 1 activation, 2 probability, 3 classes."""
+    """Cut a panel out of a contact row: 0 the image, 1 activation, 2 probability, 3 classes."""
     return row[:, number * (SIZE + GAP) :][:, :SIZE]
 
 
@@ -97,12 +97,12 @@ def test_colours_of_classes_differ_from_each_other_and_from_grey() -> None:
     assert len(np.unique(colours[:100], axis=0)) == 100
 
 
-def test_shares_of_classes_are_in_order() -> None:
+def test_class_shares_are_sorted_by_frequency() -> None:
     classes = np.array([[5, 2, 5], [9, 2, 5], [5, 5, 5]], np.int32)
     assert occlusion_pictures.class_shares(classes) == [(5, 6 / 9), (2, 2 / 9), (9, 1 / 9)]
 
 
-def test_a_row_shows_each_place_around_the_centre_of_its_square_in_the_colour_of_its_value() -> None:
+def test_a_contact_row_draws_each_position_around_the_centre_of_its_square() -> None:
     maps, image = make_maps(), make_image()
     row = occlusion_pictures.contact_row(image, maps)
     assert row.shape == (SIZE, 4 * SIZE + 3 * GAP, 3)
@@ -121,7 +121,7 @@ def test_a_row_shows_each_place_around_the_centre_of_its_square_in_the_colour_of
             )
 
 
-def test_borders_of_places_are_midway_between_centres_and_nothing_is_shown_beyond() -> None:
+def test_borders_of_positions_are_midway_between_centres() -> None:
     maps = dataclasses.replace(make_maps(), classes=np.arange(16, dtype=np.int32).reshape(4, 4))
     # Starts 0, 8, 16, 20: centres 4, 12, 20, 24, so borders 0, 8, 16, 22, 26 of 28 pixels.
     shown = of_map(occlusion_pictures.contact_row(make_image(), maps, size=SIZE), 3)
@@ -138,7 +138,7 @@ def test_the_square_is_where_the_true_class_is_least_probable() -> None:
     maps, image = make_maps(), np.full((28, 28, 3), 40, np.uint8)
     filled = np.full((28, 28, 3), 200, np.uint8)
     scale = SIZE / 28
-    top, left = round(8 * scale), round(20 * scale)  # the place (1, 3)
+    top, left = round(8 * scale), round(20 * scale)  # position (1, 3)
     bottom, right = round(16 * scale), round(28 * scale)
     for given, colour in ((filled, 200), (None, 40)):
         shown = of_map(occlusion_pictures.contact_row(image, maps, given, SIZE), 0)
@@ -148,10 +148,10 @@ def test_the_square_is_where_the_true_class_is_least_probable() -> None:
         outside = np.ones((SIZE, SIZE), bool)
         outside[top - 1 : bottom + 1, left - 1 :] = False
         assert (shown[outside] == 40).all()
-    assert (image == 40).all()  # as it was
+    assert (image == 40).all()  # unchanged
 
 
-def test_where_the_unit_is_silent_on_the_clear_image_silence_is_no_change() -> None:
+def test_with_a_clear_activation_of_zero_an_activation_of_zero_is_unchanged() -> None:
     silent = dataclasses.replace(make_maps(), clear_activation=0.0)
     silent.activation[:] = 0
     silent.activation[0, 0] = 1e-9
@@ -172,7 +172,7 @@ def test_grids_of_any_size_can_be_drawn(side: int) -> None:
     assert opened(occlusion_pictures.draw_figure(figure)).std() > 0
 
 
-def test_a_figure_grows_with_what_it_shows() -> None:
+def test_the_size_of_a_figure_depends_on_its_content() -> None:
     plain = opened(occlusion_pictures.draw_figure(make_figure()))
     mosaic = np.full((50, 50, 3), MARK, np.uint8)
     maps = dataclasses.replace(make_maps(target=True), error=0.012, computed=np.eye(4, dtype=bool))
@@ -183,7 +183,7 @@ def test_a_figure_grows_with_what_it_shows() -> None:
     assert (full == MARK).all(2).sum() > 2 * 200 * 200  # both mosaics
 
 
-def test_the_object_is_outlined_where_it_is_known() -> None:
+def test_the_object_is_outlined_if_there_is_a_box() -> None:
     maps = dataclasses.replace(make_maps(), classes=np.full((4, 4), 12, np.int32))
     dark = np.full((28, 28, 3), 20, np.uint8)
     for box in (None, (2, 3, 20, 25)):
@@ -193,16 +193,16 @@ def test_the_object_is_outlined_where_it_is_known() -> None:
         assert (yellow > 400) == (box is not None), yellow
 
 
-def test_a_figure_says_what_was_approximated() -> None:
+def test_a_figure_states_the_approximation() -> None:
     maps = make_maps()
     assert "approximate" not in occlusion_pictures._facts(maps)
     approximate = dataclasses.replace(maps, error=0.012, computed=np.eye(4, dtype=bool))
     facts = occlusion_pictures._facts(approximate)
-    assert "approximate: 4 of 16 places computed" in facts
+    assert "approximate: 4 of 16 positions computed" in facts
     assert "1.2 %" in facts
 
 
-def test_the_map_of_a_figure_has_the_colours_of_the_row() -> None:
+def test_figures_and_contact_rows_have_the_same_colours() -> None:
     maps = dataclasses.replace(make_maps(), classes=np.full((4, 4), 12, np.int32))
     figure = opened(occlusion_pictures.draw_figure(make_figure(maps=maps)))
     assert (figure == occlusion_pictures.class_colour(12)).all(2).sum() > 200 * 200
@@ -211,7 +211,7 @@ def test_the_map_of_a_figure_has_the_colours_of_the_row() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_no_text_breaks_a_figure() -> None:
+def test_figures_can_be_drawn_with_any_text() -> None:
     for text in WEIRD[:3]:
         figure = make_figure(
             title=text,
@@ -224,7 +224,7 @@ def test_no_text_breaks_a_figure() -> None:
         assert opened(occlusion_pictures.draw_figure(figure)).ndim == 3
 
 
-def test_a_sheet_holds_every_row_and_grows_with_them() -> None:
+def test_a_sheet_contains_all_rows_and_grows_with_them() -> None:
     row = np.full((SIZE, 4 * SIZE + 3 * GAP, 3), MARK, np.uint8)
     heights = []
     for count in (1, 2, 3, 7):
@@ -239,7 +239,7 @@ def test_a_sheet_holds_every_row_and_grows_with_them() -> None:
 
 
 @pytest.mark.parametrize("columns", [1, 3])
-def test_no_text_breaks_a_sheet_or_changes_its_size(columns: int) -> None:
+def test_sheets_can_be_drawn_with_any_text_and_keep_their_size(columns: int) -> None:
     row = np.full((SIZE, 4 * SIZE + 3 * GAP, 3), MARK, np.uint8)
     plain = occlusion_pictures.contact_sheet([("a", "b", row)] * 5, "a title", [], NAMES, columns)
     rows = [(text, text, row) for text in WEIRD]
@@ -250,7 +250,7 @@ def test_no_text_breaks_a_sheet_or_changes_its_size(columns: int) -> None:
     assert (many == MARK).all(2).sum() == 5 * row[..., 0].size
 
 
-def test_texts_are_cut_to_fit() -> None:
+def test_texts_are_truncated_to_fit() -> None:
     font = occlusion_pictures._font(12)
     assert occlusion_pictures.fitted("short", 12, 100) == "short"
     for width in (5, 50, 500):
@@ -262,7 +262,7 @@ def test_texts_are_cut_to_fit() -> None:
 
 
 def test_the_order_of_classes_does_not_depend_on_shards() -> None:
-    """Counts come shard by shard."""
+    """The counts of classes are added up shard by shard."""
     shards = [Counter({3: 5, 7: 2}), Counter({1: 5, 2: 1, 7: 3}), Counter({2: 4})]
     for order in (shards, shards[::-1]):
         counts: Counter[int] = Counter()

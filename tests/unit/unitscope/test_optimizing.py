@@ -1,4 +1,4 @@
-"""Parameter groups, schedules and the bound on filters."""
+"""Parameter groups, schedules, initial weights, and the bound on filters."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def model() -> nn.Sequential:
     )
 
 
-def test_each_rate_has_a_group_and_the_rest_has_the_recipes(model: nn.Sequential) -> None:
+def test_each_rate_has_a_group_and_other_parameters_have_the_recipes_rate(model: nn.Sequential) -> None:
     groups = parameter_groups(model, Recipe(learning_rate=0.1, rates={"conv1": 0.01, "layer1.*": 0.02}))
     found = {group["lr"]: len(group["params"]) for group in groups}
     assert found == {0.1: 4, 0.01: 2, 0.02: 4}
 
 
-def test_what_is_frozen_needs_no_gradient_and_keeps_its_statistics(model: nn.Sequential) -> None:
+def test_frozen_modules_need_no_gradient_and_keep_their_statistics(model: nn.Sequential) -> None:
     groups = parameter_groups(model, Recipe(freeze=("conv1", "layer1.*", "bn1")))
     assert sum(len(group["params"]) for group in groups) == 2
     assert not model.conv1.weight.requires_grad
@@ -60,7 +60,7 @@ def test_what_is_frozen_needs_no_gradient_and_keeps_its_statistics(model: nn.Seq
     assert torch.equal(model.layer1[1].running_mean, before)
 
 
-def test_a_normalisation_without_parameters_is_frozen_with_what_holds_it() -> None:
+def test_a_normalisation_without_parameters_is_frozen_with_its_parent() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.Dropout())
     model = nn.Sequential(plain, nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False)))
     parameter_groups(model, Recipe(freeze=("0",)))
@@ -69,8 +69,8 @@ def test_a_normalisation_without_parameters_is_frozen_with_what_holds_it() -> No
     assert [module.training for module in (plain[1], plain[2], model[1][1])] == [False, True, True]
 
 
-def test_what_learns_inside_a_frozen_module_keeps_training() -> None:
-    """A parameter of the whole, as the class token of a transformer, says nothing of the modules inside."""
+def test_trained_modules_inside_a_frozen_module_stay_in_training_mode() -> None:
+    """A frozen parameter of the parent, such as a class token, doesn't affect the modules inside."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
     model.register_parameter("token", nn.Parameter(torch.zeros(4)))
     parameter_groups(model, Recipe(freeze=("token",)))
@@ -82,13 +82,13 @@ def test_what_learns_inside_a_frozen_module_keeps_training() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 @pytest.mark.parametrize("marked", ["by the recipe", "before"])
-def test_nothing_that_a_step_does_touches_what_is_frozen(optimizer: str, marked: str) -> None:
+def test_a_training_step_does_not_change_frozen_tensors(optimizer: str, marked: str) -> None:
     torch.manual_seed(0)
     inside = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False))
     model = nn.Sequential(inside, nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     inside.requires_grad_(marked != "before")
     freeze = {} if marked == "before" else {"freeze": ("0",)}
-    # Bounds that every filter exceeds, weights that decay.
+    # All filters exceed the bound, and weights decay.
     recipe = Recipe(optimizer=optimizer, filter_rms=1e-3, weight_decay=0.5, learning_rate=0.1, **freeze)
     trainer = Trainer(model, recipe, seed=0)
     before = copy.deepcopy(trainer.model.state_dict())
@@ -100,7 +100,7 @@ def test_nothing_that_a_step_does_touches_what_is_frozen(optimizer: str, marked:
         assert torch.equal(after[name], tensor) == name.startswith("0."), name
 
 
-def test_initial_weights_leave_what_is_frozen(model: nn.Sequential) -> None:
+def test_initialisation_does_not_change_frozen_parameters(model: nn.Sequential) -> None:
     recipe = Recipe(freeze=("conv1",))
     model.fc.bias.requires_grad_(False)
     before = copy.deepcopy(model.state_dict())
@@ -114,15 +114,15 @@ def test_initial_weights_leave_what_is_frozen(model: nn.Sequential) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "says"),
+    ("recipe", "message"),
     [
         (Recipe(freeze=("conv9",)), "conv9"),
         (Recipe(rates={"conv9": 0.1}), "conv9"),
-        (Recipe(freeze=("*",)), "nothing would learn"),
+        (Recipe(freeze=("*",)), "All parameters are frozen"),
     ],
 )
-def test_patterns_that_fit_nothing_are_refused(model: nn.Sequential, recipe: Recipe, says: str) -> None:
-    with pytest.raises(InvalidArgument, match=says):
+def test_patterns_that_match_nothing_are_refused(model: nn.Sequential, recipe: Recipe, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
         parameter_groups(model, recipe)
 
 
@@ -149,7 +149,7 @@ def test_the_schedules(model: nn.Sequential) -> None:
     assert cosine == pytest.approx([1, 0.853553, 0.5, 0.146447], abs=1e-5)
 
 
-def test_filters_beyond_the_bound_are_scaled_back_and_the_others_left() -> None:
+def test_only_filters_beyond_the_bound_are_scaled_down() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))
     recipe = Recipe(filter_rms=0.1)
     bounds = filter_bounds(model, recipe, std=tuple(0.5 / 128 for _ in range(3)))
@@ -170,7 +170,8 @@ def test_the_filters_of_a_frozen_convolution_are_not_scaled() -> None:
     parameter_groups(model, recipe)
     bounds = filter_bounds(model, recipe, HALF)
     assert [convolution for convolution, _ in bounds] == [model[1]]
-    assert [bound for _, bound in bounds] == pytest.approx([0.1])  # not the first layer's, though it is first here
+    # The bound of a deeper layer, although it is the first one that is trained.
+    assert [bound for _, bound in bounds] == pytest.approx([0.1])
 
 
 def test_the_first_layers_bound_follows_the_range_of_the_pixels() -> None:

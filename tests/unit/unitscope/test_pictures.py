@@ -1,4 +1,4 @@
-"""Pictures: where pixels go, and what grey means."""
+"""Drawing of projections, patches, mosaics and contact sheets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_projection_of_zeros_is_grey() -> None:
     assert (picture == 128).all()
 
 
-def test_a_patch_is_padded_with_grey_where_it_leaves_the_image() -> None:
+def test_a_patch_is_padded_with_grey_outside_of_the_image() -> None:
     image = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
     patch = pictures.cut(image, (-2, 3, 4, 8))
     assert patch.shape == (6, 5, 3)
@@ -47,13 +47,13 @@ def test_a_mosaic_is_aligned_row_by_row() -> None:
     assert (mosaic[10:12] == pictures.PAPER).all()
 
 
-def test_small_fields_are_magnified_in_whole_pixels() -> None:
+def test_small_fields_are_magnified_by_whole_factors() -> None:
     assert pictures.mosaic_cell(7) == 91
     tile = np.random.default_rng(0).integers(0, 255, (7, 7, 3), np.uint8)
     assert np.array_equal(pictures.resized(tile, 91)[6::13, 6::13], tile)
 
 
-def test_a_sheet_holds_every_unit_and_files_can_be_read_back() -> None:
+def test_a_sheet_contains_every_unit_and_files_can_be_read() -> None:
     tile = np.full((280, 280, 3), 77, np.uint8)
     sheet = pictures.contact_sheet([(unit, tile, tile) for unit in range(11)], "a title", columns=4)
     assert (sheet == 77).all(2).sum() == 22 * 132 * 132
@@ -62,9 +62,9 @@ def test_a_sheet_holds_every_unit_and_files_can_be_read_back() -> None:
     assert pictures.contact_sheet([], "nothing", columns=4).shape[2] == 3
 
 
-def test_fine_lines_of_a_projection_survive_being_made_small() -> None:
+def test_fine_lines_of_a_projection_are_kept_when_shrunk() -> None:
     lines = np.full((280, 280, 3), pictures.GREY, np.uint8)
-    lines[:, 100:102] = [[0, 0, 0], [255, 255, 255]]  # averaged, they would be grey
+    lines[:, 100:102] = [[0, 0, 0], [255, 255, 255]]  # their average is grey
     small = pictures.shrunk_projections(lines, 140)
     assert small.shape == (140, 140, 3)
     assert (small[:, 50] != pictures.GREY).all()

@@ -1,4 +1,4 @@
-"""The pixel cache: what is in it is right or absent, whatever happens to its file, the disk and its neighbours."""
+"""Pixel cache: images are correct or absent, despite damaged files, full disks and other processes."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def assert_full(cache: PixelCache) -> None:
 # --- records ---
 
 
-def test_what_was_stored_comes_back_and_the_rest_is_absent(tmp_path: Path) -> None:
+def test_stored_images_are_present_and_others_absent(tmp_path: Path) -> None:
     cache = opened(tmp_path)
     for number in (0, 7, COUNT - 1):
         cache.store(number, picture(number))
-    wanted = [COUNT - 1, 3, 0, 7, 7, -1, COUNT]
+    positions = [COUNT - 1, 3, 0, 7, 7, -1, COUNT]
     for _ in range(2):
-        pixels, present = cache.gather(wanted)
+        pixels, present = cache.gather(positions)
         assert (pixels.shape, pixels.dtype) == ((7, SIZE, SIZE, 3), np.uint8)
         assert present.tolist() == [True, False, True, True, True, False, False]
         for place in np.flatnonzero(present):
-            np.testing.assert_array_equal(pixels[place], picture(wanted[place]))
+            np.testing.assert_array_equal(pixels[place], picture(positions[place]))
     np.testing.assert_array_equal(opened(tmp_path).gather([7])[0][0], picture(7))
 
 
@@ -91,14 +91,14 @@ def test_an_image_whose_checksum_is_zero_is_stored_too(tmp_path: Path, monkeypat
     assert cache.gather([1, 2])[1].tolist() == [False, True]
 
 
-def test_pixels_that_lie_differently_in_memory_are_stored_as_they_are_seen(tmp_path: Path) -> None:
+def test_pixels_of_any_memory_format_are_stored(tmp_path: Path) -> None:
     cache = opened(tmp_path)
     cache.store(0, picture(0)[:, ::-1])
     np.testing.assert_array_equal(cache.gather([0])[0][0], picture(0)[:, ::-1])
 
 
 @pytest.mark.parametrize("offset", [0, 3, 4, RECORD // 2, RECORD - 1])
-def test_a_torn_record_is_absent_and_can_be_stored_again(tmp_path: Path, offset: int) -> None:
+def test_a_partly_written_record_is_absent_and_can_be_stored_again(tmp_path: Path, offset: int) -> None:
     file = filled(tmp_path).file
     content = bytearray(file.read_bytes())
     content[5 * RECORD + offset] ^= 0x10
@@ -110,7 +110,7 @@ def test_a_torn_record_is_absent_and_can_be_stored_again(tmp_path: Path, offset:
     assert_full(cache)
 
 
-def test_a_checksum_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checksum_is_verified_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path)
     cache = opened(tmp_path)
     assert_full(cache)
@@ -118,14 +118,14 @@ def test_a_checksum_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert_full(cache)
 
 
-def test_a_file_that_is_cut_while_it_is_open_has_no_images_beyond(tmp_path: Path) -> None:
-    """In a memory map this would be a SIGBUS."""
+def test_records_beyond_the_end_of_a_truncated_file_are_absent(tmp_path: Path) -> None:
+    """With a memory map, reading them would raise SIGBUS."""
     cache = filled(tmp_path)
     os.truncate(cache.file, 10 * RECORD + 1)
     assert cache.gather(range(COUNT))[1].tolist() == [number < 10 for number in range(COUNT)]
 
 
-def test_a_file_that_can_be_read_no_more_has_no_images(
+def test_after_a_read_error_images_are_absent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cache = filled(tmp_path)
@@ -143,7 +143,7 @@ def test_a_file_that_can_be_read_no_more_has_no_images(
 
 
 @pytest.mark.parametrize("short", [True, False])
-def test_a_full_disk_ends_the_writing_with_one_warning(
+def test_a_full_disk_stops_writing_with_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, short: bool
 ) -> None:
     cache, write, calls = opened(tmp_path), os.pwrite, []
@@ -161,11 +161,11 @@ def test_a_full_disk_ends_the_writing_with_one_warning(
         cache.store(number, picture(number))
     assert len(calls) == 4
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "no more pixels are kept" in caplog.text
+    assert "no more images are stored in the pixel cache" in caplog.text
     assert cache.gather(range(COUNT))[1].tolist() == [number < 3 for number in range(COUNT)]
 
 
-# --- several at once ---
+# --- concurrency ---
 
 
 def fill(folder: Path, numbers: list[int], barrier: multiprocessing.synchronize.Barrier) -> None:
@@ -179,7 +179,7 @@ def fill(folder: Path, numbers: list[int], barrier: multiprocessing.synchronize.
     assert_full(cache)
 
 
-def test_two_processes_fill_one_file_at_once(tmp_path: Path) -> None:
+def test_two_processes_write_one_file_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
     orders = [list(range(COUNT)), list(range(COUNT))[::-1]]
@@ -194,7 +194,7 @@ def test_two_processes_fill_one_file_at_once(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == [file_name(FINGERPRINT, SIZE)]
 
 
-def test_a_file_that_is_removed_while_it_is_used_goes_on_without_a_name(tmp_path: Path) -> None:
+def test_a_file_can_be_used_after_it_is_unlinked(tmp_path: Path) -> None:
     cache = filled(tmp_path)
     cache.file.unlink()
     cache.store(4, picture(4))
@@ -205,17 +205,17 @@ def test_a_file_that_is_removed_while_it_is_used_goes_on_without_a_name(tmp_path
 # --- opening ---
 
 
-def test_folder_and_file_are_the_owners_alone_and_of_full_length(tmp_path: Path) -> None:
+def test_folder_and_file_are_private_and_the_file_has_its_full_length(tmp_path: Path) -> None:
     cache = opened(tmp_path / "home" / "cache")
     assert stat.S_IMODE(cache.file.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(cache.file.stat().st_mode) == 0o600
     assert cache.file.name == f"{FINGERPRINT}-{SIZE}.pixels"
     assert cache.file.stat().st_size == COUNT * RECORD == COUNT * record_bytes(SIZE)
-    assert cache.file.stat().st_blocks * 512 < RECORD  # no room is taken yet
+    assert cache.file.stat().st_blocks * 512 < RECORD  # sparse
 
 
 @pytest.mark.parametrize("length", [1, COUNT * RECORD - 1, COUNT * RECORD + 1])
-def test_a_file_of_another_length_is_replaced_and_not_cut(tmp_path: Path, length: int) -> None:
+def test_a_file_of_another_length_is_replaced_not_truncated(tmp_path: Path, length: int) -> None:
     file = filled(tmp_path).file
     with file.open("r+b") as other:
         other.truncate(length)
@@ -225,7 +225,7 @@ def test_a_file_of_another_length_is_replaced_and_not_cut(tmp_path: Path, length
         assert os.fstat(other.fileno()).st_size == length
 
 
-def test_a_file_that_was_made_and_not_yet_lengthened_is_taken(tmp_path: Path) -> None:
+def test_an_empty_file_of_another_process_is_used(tmp_path: Path) -> None:
     file = tmp_path / file_name(FINGERPRINT, SIZE)
     file.touch(0o600)
     inode = file.stat().st_ino
@@ -233,14 +233,14 @@ def test_a_file_that_was_made_and_not_yet_lengthened_is_taken(tmp_path: Path) ->
     assert file.stat().st_size == COUNT * RECORD
 
 
-def test_opening_makes_a_file_the_last_used(tmp_path: Path) -> None:
+def test_opening_updates_the_time_of_last_use(tmp_path: Path) -> None:
     file = filled(tmp_path).file
     os.utime(file, (1, 1))
     opened(tmp_path)
     assert file.stat().st_mtime > 1e9
 
 
-def test_a_closed_cache_leaves_no_descriptor(tmp_path: Path) -> None:
+def test_a_deleted_cache_closes_its_descriptor(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         opened(tmp_path)
@@ -284,7 +284,7 @@ def test_a_data_set_that_is_larger_than_the_limit_is_not_cached(tmp_path: Path) 
     assert open_cache(folder, FINGERPRINT, COUNT, SIZE, length) is not None
 
 
-def test_the_file_used_least_recently_makes_room(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_least_recently_used_file_is_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     for fingerprint, used in ((FINGERPRINT, 200), (OTHER, 100)):
         os.utime(filled(tmp_path, fingerprint).file, (used, used))
@@ -298,7 +298,7 @@ def test_the_file_used_least_recently_makes_room(tmp_path: Path, caplog: pytest.
     assert [file.fingerprint for file in pixel_files(tmp_path)] == [THIRD]
 
 
-def test_a_file_makes_no_room_for_itself_and_other_files_are_left_alone(tmp_path: Path) -> None:
+def test_the_opened_file_and_foreign_files_are_not_removed(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / "notes.txt").write_bytes(bytes(10**6))
     (tmp_path / f"{OTHER}-0.pixels").write_bytes(bytes(10**6))
@@ -306,10 +306,10 @@ def test_a_file_makes_no_room_for_itself_and_other_files_are_left_alone(tmp_path
     assert len(list(tmp_path.iterdir())) == 3
 
 
-# --- what both sides know ---
+# --- listing ---
 
 
-def test_files_are_known_by_their_names(tmp_path: Path) -> None:
+def test_files_are_listed_by_name(tmp_path: Path) -> None:
     assert pixel_files(tmp_path / "nowhere") == []
     filled(tmp_path)
     for name in (
@@ -327,7 +327,7 @@ def test_files_are_known_by_their_names(tmp_path: Path) -> None:
     assert NAME.fullmatch(file_name(OTHER, 4096))
 
 
-def test_the_share_is_that_of_the_blocks_in_use() -> None:
+def test_the_share_is_that_of_the_allocated_blocks() -> None:
     def share(length: int, taken: int) -> float:
         return PixelFile(Path("x"), FINGERPRINT, SIZE, length, taken, 0.0).share
 

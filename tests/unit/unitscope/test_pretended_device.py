@@ -1,6 +1,6 @@
-"""On a device that is pretended: what is waited for, what is held, and that mistakes are noticed there.
+"""The simulated GPU: it detects mistakes; and tests on it of synchronisations and memory.
 
-That results are those of the CPU is seen in ``tests/gpu``; that whole jobs run, in ``tests/integration``.
+``tests/gpu`` compares results with the CPU's; ``tests/integration`` runs whole jobs.
 """
 
 from __future__ import annotations
@@ -40,51 +40,65 @@ def pretended() -> Iterator[PretendedDevice]:
         yield found
 
 
-# --- the pretended device ---
+# --- the simulated device ---
 
-MEETINGS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
-    "a sum": lambda there, beside: there + beside,
-    "a sum, the other way round": lambda there, beside: beside + there,
-    "a convolution": lambda there, beside: F.conv2d(there.view(1, 1, 2, 3), beside.view(1, 1, 2, 3)),
-    "a matrix product": lambda there, beside: there @ beside.T,
-    "cat": lambda there, beside: torch.cat([there, beside]),
-    "stack of numbers": lambda there, beside: torch.stack([there[0, 0], beside[0, 0]]),
-    "an index on the device into the host": lambda there, beside: beside[there[0].long()],
-    "index_select": lambda there, beside: there.index_select(0, beside[0].long()),
-    "gather": lambda there, beside: there.gather(1, beside.long()),
-    "index_copy_": lambda there, beside: there.index_copy_(0, beside[0, :2].long(), there.clone()),
-    "where": lambda there, beside: torch.where(beside > 0, there, there),
-    "an addition in place": lambda there, beside: there.add_(beside),
-    "a mask": lambda there, beside: there.masked_fill_(beside > 0, 1.0),
-    "a number of the device added to the host": lambda there, beside: beside.add_(there[0, 0]),
-    "values put into the host": lambda there, beside: beside.__setitem__(beside > 0, there.flatten()),
-    "dropout with a generator of the host": lambda there, beside: there.uniform_(generator=torch.Generator()),
+MIXED_OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
+    "a sum": lambda on_device, on_host: on_device + on_host,
+    "a sum, the other way round": lambda on_device, on_host: on_host + on_device,
+    "a convolution": lambda on_device, on_host: F.conv2d(on_device.view(1, 1, 2, 3), on_host.view(1, 1, 2, 3)),
+    "a matrix product": lambda on_device, on_host: on_device @ on_host.T,
+    "cat": lambda on_device, on_host: torch.cat([on_device, on_host]),
+    "stack of numbers": lambda on_device, on_host: torch.stack([on_device[0, 0], on_host[0, 0]]),
+    "an index on the device into the host": lambda on_device, on_host: on_host[on_device[0].long()],
+    "index_select": lambda on_device, on_host: on_device.index_select(0, on_host[0].long()),
+    "gather": lambda on_device, on_host: on_device.gather(1, on_host.long()),
+    "index_copy_": lambda on_device, on_host: on_device.index_copy_(0, on_host[0, :2].long(), on_device.clone()),
+    "where": lambda on_device, on_host: torch.where(on_host > 0, on_device, on_device),
+    "an addition in place": lambda on_device, on_host: on_device.add_(on_host),
+    "a mask": lambda on_device, on_host: on_device.masked_fill_(on_host > 0, 1.0),
+    "a number of the device added to the host": lambda on_device, on_host: on_host.add_(on_device[0, 0]),
+    "values put into the host": lambda on_device, on_host: on_host.__setitem__(on_host > 0, on_device.flatten()),
+    "dropout with a generator of the host": lambda on_device, on_host: on_device.uniform_(
+        generator=torch.Generator()
+    ),
 }
 
 
-@pytest.mark.parametrize("name", MEETINGS)
-def test_tensors_of_both_sides_do_not_meet(pretended: PretendedDevice, name: str) -> None:
-    there, beside = torch.tensor([[0.0, 1, 0], [1, 1, 0]], device="cuda"), torch.tensor([[0.0, 1, 0], [1, 1, 0]])
+@pytest.mark.parametrize("name", MIXED_OPERATIONS)
+def test_operations_on_both_devices_are_refused(pretended: PretendedDevice, name: str) -> None:
+    on_device, on_host = (
+        torch.tensor([[0.0, 1, 0], [1, 1, 0]], device="cuda"),
+        torch.tensor([[0.0, 1, 0], [1, 1, 0]]),
+    )
     with pytest.raises(RuntimeError, match=r"same device|'cuda' device type for generator"):
-        MEETINGS[name](there, beside)
+        MIXED_OPERATIONS[name](on_device, on_host)
 
 
-def test_what_cuda_allows(pretended: PretendedDevice) -> None:
-    there = torch.arange(6.0, device="cuda").view(2, 3)
-    assert (there + torch.tensor(2.0)).device == (there * 2).device == there[torch.tensor([1, 0])].device == CUDA
-    there[torch.tensor([0])] = 5.0
-    there.copy_(torch.ones(2, 3))
-    assert there.tolist() == [[1, 1, 1]] * 2
+def test_operations_that_cuda_allows(pretended: PretendedDevice) -> None:
+    on_device = torch.arange(6.0, device="cuda").view(2, 3)
+    assert (
+        (on_device + torch.tensor(2.0)).device
+        == (on_device * 2).device
+        == on_device[torch.tensor([1, 0])].device
+        == CUDA
+    )
+    on_device[torch.tensor([0])] = 5.0
+    on_device.copy_(torch.ones(2, 3))
+    assert on_device.tolist() == [[1, 1, 1]] * 2
     assert torch.ones(2).add_(1).device.type == "cpu"
 
 
-def test_nothing_of_the_device_becomes_an_array(pretended: PretendedDevice) -> None:
-    there = torch.ones(2, device="cuda")
-    for wrong in (there.numpy, lambda: np.asarray(there), lambda: np.stack([there[:1], there[1:]])):
+def test_device_tensors_are_not_converted_to_arrays(pretended: PretendedDevice) -> None:
+    on_device = torch.ones(2, device="cuda")
+    for wrong in (
+        on_device.numpy,
+        lambda: np.asarray(on_device),
+        lambda: np.stack([on_device[:1], on_device[1:]]),
+    ):
         with pytest.raises(TypeError, match="numpy"):
             wrong()
     with pytest.raises(RuntimeError, match="pin"):
-        there.pin_memory()
+        on_device.pin_memory()
 
 
 def test_gradients_copies_and_views_stay_on_the_device(pretended: PretendedDevice) -> None:
@@ -97,7 +111,7 @@ def test_gradients_copies_and_views_stay_on_the_device(pretended: PretendedDevic
     assert not any(tensor.is_cuda for tensor in model.to("cpu").state_dict().values())
 
 
-def test_a_number_is_not_read_before_it_has_come(pretended: PretendedDevice) -> None:
+def test_reading_before_the_copy_is_complete_is_detected(pretended: PretendedDevice) -> None:
     number = torch.ones(1, device="cuda").to("cpu", non_blocking=True)
     for read in (number.numpy, number.item, lambda: number + 1):
         with pytest.raises(Mistake, match="on its way"):
@@ -108,7 +122,7 @@ def test_a_number_is_not_read_before_it_has_come(pretended: PretendedDevice) -> 
     assert number.item() == 1
 
 
-def test_memory_is_not_changed_while_it_is_copied(pretended: PretendedDevice) -> None:
+def test_changing_memory_during_a_copy_is_detected(pretended: PretendedDevice) -> None:
     pinned = torch.ones(100_000).pin_memory()
     pinned.to("cuda", non_blocking=True)
     pinned.zero_()
@@ -117,16 +131,16 @@ def test_memory_is_not_changed_while_it_is_copied(pretended: PretendedDevice) ->
 
 
 @pytest.mark.parametrize("forgotten", ["nothing", "wait_stream", "record_stream"])
-def test_streams_wait_for_one_another(forgotten: str) -> None:
+def test_missing_stream_synchronisation_is_detected(forgotten: str) -> None:
     def use() -> None:
         stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
         with torch.cuda.stream(stream):
-            there = torch.ones(100_000).pin_memory().to("cuda", non_blocking=True)
+            on_device = torch.ones(100_000).pin_memory().to("cuda", non_blocking=True)
         if forgotten != "wait_stream":
             current.wait_stream(stream)
         if forgotten != "record_stream":
-            there.record_stream(current)
-        there.sum()
+            on_device.record_stream(current)
+        on_device.sum()
 
     def through() -> None:
         with PretendedDevice():
@@ -139,35 +153,35 @@ def test_streams_wait_for_one_another(forgotten: str) -> None:
             through()
 
 
-def test_waits_are_counted(pretended: PretendedDevice) -> None:
-    there = torch.arange(4.0, device="cuda")
+def test_synchronisations_are_counted(pretended: PretendedDevice) -> None:
+    on_device = torch.arange(4.0, device="cuda")
     before = len(pretended.waits)
-    _ = there * 2, there.sum(), there[1:], torch.ones(3).to("cuda", non_blocking=True)
+    _ = on_device * 2, on_device.sum(), on_device[1:], torch.ones(3).to("cuda", non_blocking=True)
     assert len(pretended.waits) == before
     for wait in (
-        there[0].item,
-        lambda: bool((there > 0).any()),
-        there.cpu,
-        there.tolist,
+        on_device[0].item,
+        lambda: bool((on_device > 0).any()),
+        on_device.cpu,
+        on_device.tolist,
         lambda: torch.ones(3).to("cuda"),
-        there.nonzero,
-        lambda: there[there > 1],
-        lambda: there[torch.tensor([0])],
-        there.unique,
-        lambda: torch.ones(100_000).to("cuda", non_blocking=True),  # of memory that is not pinned
+        on_device.nonzero,
+        lambda: on_device[on_device > 1],
+        lambda: on_device[torch.tensor([0])],
+        on_device.unique,
+        lambda: torch.ones(100_000).to("cuda", non_blocking=True),  # from pageable memory
     ):
         before = len(pretended.waits)
         wait()
         assert len(pretended.waits) == before + 1
 
 
-def test_random_numbers_of_the_device_are_its_own(pretended: PretendedDevice) -> None:
+def test_the_device_has_its_own_random_generator(pretended: PretendedDevice) -> None:
     torch.manual_seed(5)
     of_host = torch.get_rng_state()
-    there, state = F.dropout(torch.ones(50, device="cuda")), torch.cuda.get_rng_state()
+    on_device, state = F.dropout(torch.ones(50, device="cuda")), torch.cuda.get_rng_state()
     assert torch.equal(torch.get_rng_state(), of_host)
     torch.manual_seed(5)
-    assert torch.equal(F.dropout(torch.ones(50, device="cuda")), there)
+    assert torch.equal(F.dropout(torch.ones(50, device="cuda")), on_device)
     assert torch.equal(torch.cuda.get_rng_state(), state)
 
 
@@ -181,11 +195,11 @@ def test_memory_is_limited(pretended: PretendedDevice) -> None:
     assert (torch.zeros(200, device="cuda")).sum() == 0
 
 
-# --- nobody waits in a loop ---
+# --- number of synchronisations ---
 
 
-def waits_of(work: Callable[[], object]) -> int:
-    """How often, when it runs for the second time."""
+def count_synchronisations(work: Callable[[], object]) -> int:
+    """Count the synchronisations of the second of two runs."""
     with PretendedDevice() as found:
         work()
         before = len(found.waits)
@@ -193,21 +207,21 @@ def waits_of(work: Callable[[], object]) -> int:
         return len(found.waits) - before
 
 
-def test_a_search_waits_for_no_batch() -> None:
+def test_the_batches_of_a_search_do_not_synchronise() -> None:
     def searched(count: int) -> int:
         model = network("zfnet", 64).to("cpu")
 
         def work() -> None:
-            there = model.to("cuda")
+            on_device = model.to("cuda")
             layers = {"features.0": range(64), "features.6": [5, 3]}
-            search(there, layers, batches(pictures(count, 64), 4), 3, "cuda", bottom=True)
+            search(on_device, layers, batches(pictures(count, 64), 4), 3, "cuda", bottom=True)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     assert searched(24) == searched(4)
 
 
-def test_training_and_validation_wait_for_no_batch() -> None:
+def test_the_batches_of_training_and_validation_do_not_synchronise() -> None:
     def trained(count: int, **recipe: Any) -> int:
         def work() -> None:
             trainer = trainer_on("cuda", optimizer="adam", crop_padding=2, **recipe)
@@ -215,30 +229,30 @@ def test_training_and_validation_wait_for_no_batch() -> None:
             trainer.train(several)
             trainer.validate(several)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     for recipe in ({"filter_rms": 0.1}, {"precision": "mixed"}):
         assert trained(2 * BEHIND + 1, **recipe) == trained(1, **recipe)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_sweep_waits_for_no_batch(engine: str) -> None:
+def test_the_batches_of_a_sweep_do_not_synchronise(engine: str) -> None:
     def swept(at_once: int) -> int:
         def work() -> None:
             sweep = sweep_of("zfnet", engine, "cuda", Grid(64, 16, 12), unit=3)
             sweep.at_once = at_once
             run(sweep, 1)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     assert swept(1) == swept(25)
 
 
-OF_RESULTS = 2  # the values, and the activations
+FETCHES = 2  # synchronisations to fetch values and activations
 
 
-def test_projections_of_a_graph_wait_for_their_results_only() -> None:
-    """Each turn, in which every image of a batch serves another unit, has results of its own."""
+def test_graph_projections_synchronise_for_results_only() -> None:
+    """There is a backward pass, with results of its own, for each unit of an image."""
     pixels, requests = requests_of("graph with sums")
 
     def projected(turns: int) -> int:
@@ -248,14 +262,14 @@ def test_projections_of_a_graph_wait_for_their_results_only() -> None:
             projector = projector_of("graph with sums", "deconvnet", "cuda", ())
             assert len(list(projector.project(pixels, chosen))) == 2 * turns
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
     other = int(np.flatnonzero(requests.images != requests.images[0])[0])
-    assert projected(5) - projected(1) == OF_RESULTS * (5 - 1)
+    assert projected(5) - projected(1) == FETCHES * (5 - 1)
 
 
 @pytest.mark.parametrize("road", [road for road, (*_, served) in ROADS.items() if served is not None])
-def test_projections_wait_for_their_results_only(road: str) -> None:
+def test_window_projections_synchronise_for_results_only(road: str) -> None:
     pixels, requests = requests_of(road)
 
     def projected(at_once: int) -> int:
@@ -264,13 +278,13 @@ def test_projections_wait_for_their_results_only(road: str) -> None:
             projector.at_once = at_once
             assert len(list(projector.project(pixels, requests))) == len(requests.ids)
 
-        return waits_of(work)
+        return count_synchronisations(work)
 
-    assert projected(4) - projected(20) == OF_RESULTS * (5 - 1)
+    assert projected(4) - projected(20) == FETCHES * (5 - 1)
 
 
-def test_the_reader_is_only_so_far_ahead(pretended: PretendedDevice) -> None:
-    """Or all images of a search might be in memory at once."""
+def test_the_number_of_queued_batches_is_limited(pretended: PretendedDevice) -> None:
+    """Without a limit, all images of a search could be in memory at once."""
     upload = Uploader("cuda")
     many = [torch.from_numpy(pictures(2, 40, seed)).permute(0, 3, 1, 2) for seed in range(AHEAD + 3)]
     for pixels in many:
@@ -283,7 +297,7 @@ def test_the_reader_is_only_so_far_ahead(pretended: PretendedDevice) -> None:
     assert [note for _, note in readings.rest()] == list(range(3, BEHIND + 3))
 
 
-def test_a_cpu_is_never_behind() -> None:
+def test_on_a_cpu_readings_are_immediate() -> None:
     readings: Readings[str] = Readings(torch.device("cpu"))
     assert list(readings.add([torch.tensor(2), torch.tensor(0.1)], "a")) == [([2.0, float(np.float32(0.1))], "a")]
     assert list(readings.rest()) == []
@@ -292,7 +306,7 @@ def test_a_cpu_is_never_behind() -> None:
 # --- workers ---
 
 
-def test_the_projections_that_a_sweep_shows(pretended: PretendedDevice) -> None:
+def test_the_projections_of_a_sweep(pretended: PretendedDevice) -> None:
     model = network("zfnet", 64, "cuda")
     specification: Any = SimpleNamespace(
         network=SimpleNamespace(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3), path="features.6", layer="conv3"
@@ -325,8 +339,8 @@ def test_an_estimate(pretended: PretendedDevice, engine: str) -> None:
     assert found["seconds_an_image"] > 0
 
 
-def test_one_network_is_kept_and_never_two(monkeypatch: pytest.MonkeyPatch, pretended: PretendedDevice) -> None:
-    """The one before it leaves the device before another comes."""
+def test_one_network_is_cached_and_never_two(monkeypatch: pytest.MonkeyPatch, pretended: PretendedDevice) -> None:
+    """The previous network is released before the next one is loaded."""
     held: list[int] = []
 
     def made(specification: str, *where: object) -> nn.Module:
@@ -364,5 +378,5 @@ def test_one_network_is_kept_and_never_two(monkeypatch: pytest.MonkeyPatch, pret
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
     ],
 )
-def test_words_for_a_lack_of_memory(error: RuntimeError, is_one: bool) -> None:
+def test_out_of_memory_errors_are_recognised(error: RuntimeError, is_one: bool) -> None:
     assert is_out_of_memory(error) == is_one

@@ -1,4 +1,4 @@
-"""Recipes: the published ones, what may be changed, and what is refused in words that help."""
+"""Recipes: published values, changes, and errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unitscope.errors import InvalidArgument
 from unitscope.training.recipes import PRESETS, recipe_for
 
 
-def test_the_defaults_are_the_replications() -> None:
+def test_defaults_are_those_of_the_replications() -> None:
     recipe = recipe_for(None, None, {})[2]
     assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "step")
     assert (recipe.lr_step, recipe.lr_gamma, recipe.batch_size, recipe.epochs) == (15, 0.1, 128, 50)
@@ -44,34 +44,34 @@ def test_recipe_and_network_follow_from_each_other(
     assert recipe_for(recipe, network, {})[:2] == expected
 
 
-def test_changes_are_read_as_the_field_wants_them() -> None:
+def test_changes_are_parsed_by_the_type_of_the_field() -> None:
     changes = parse_changes(["lr=0.01", "lr-step=7", "schedule=cosine", "filter_rms=0.2"])
     recipe = recipe_for("zfnet", None, changes)[2]
     assert (recipe.learning_rate, recipe.lr_step, recipe.schedule, recipe.filter_rms) == (0.01, 7, "cosine", 0.2)
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"learning_rate": "fast"}, "learning_rate of a recipe can't be 'fast'"),
-        ({"learning_rate": "nan"}, "learning_rate of a recipe can't be 'nan'"),
-        ({"epochs": "0"}, "epochs of a recipe can't be '0'"),
+        ({"learning_rate": "fast"}, "The recipe's learning_rate can't be 'fast'"),
+        ({"learning_rate": "nan"}, "The recipe's learning_rate can't be 'nan'"),
+        ({"epochs": "0"}, "The recipe's epochs can't be '0'"),
         ({"optimizer": "magic"}, "'adam', 'adamw' or 'sgd'"),
-        ({"speed": "1"}, "no 'speed'"),
+        ({"speed": "1"}, "no field 'speed'"),
         ({"rates": {"conv1": "-1"}}, "rates"),
     ],
 )
-def test_wrong_changes_are_named(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidArgument, match=says):
+def test_invalid_changes_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
         recipe_for(None, None, changes)
 
 
-def test_an_unknown_recipe_is_named_with_those_there_are() -> None:
-    with pytest.raises(InvalidArgument, match=r"no recipe 'zfnett'.*zfnet-paper"):
+def test_an_unknown_recipe_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(InvalidArgument, match=r"Recipe 'zfnett' does not exist.*zfnet-paper"):
         recipe_for("zfnett", None, {})
 
 
 @pytest.mark.parametrize("setting", ["lr", "=1", "", "freeze=conv1", "rates=conv1"])
-def test_a_setting_that_is_none_is_refused(setting: str) -> None:
+def test_a_malformed_setting_is_refused(setting: str) -> None:
     with pytest.raises(UsageError):
         parse_changes([setting])

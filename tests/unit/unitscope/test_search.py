@@ -1,4 +1,4 @@
-"""The search's order, its merge and its batches."""
+"""Search: order of rankings, merging, and batches."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from unitscope.search.ranking import NO_IMAGE, TopActivations, rank
 from unitscope.search.search import LayerSearch, observe, search
 
 Row = tuple[float, int, int, int]
-FEW = st.sampled_from([0.5, 1.0, 1.0, 2.0])  # ties are the rule
+FEW = st.sampled_from([0.5, 1.0, 1.0, 2.0])  # so that ties are frequent
 
 
 def arrays(rows: list[Row], top: int) -> TopActivations:
-    """One unit's rows, in any order, as the search keeps them."""
+    """Return the ``TopActivations`` of one unit from rows in any order."""
     result = TopActivations.empty(1, top)
     for row in rows:
         one = TopActivations(*(np.array([[value]], kind) for value, kind in zip(row, "flii", strict=True)))
@@ -56,7 +56,7 @@ def test_merging_shards_in_any_order_gives_the_rows_of_one_pass(
 
 @given(st.lists(st.tuples(st.sampled_from([-1.0, 0.0, *(0.5, 1.0)]), st.integers(0, 11)), max_size=20), st.data())
 def test_ranking_equals_sorting(found: list[tuple[float, int]], data: st.DataObject) -> None:
-    """For one unit, on maps of 3 x 4: only what is positive counts, of equal ones the first image comes first."""
+    """One unit with maps of 3 x 4: only positive maxima are ranked, and ties are in the order of images."""
     top = data.draw(st.integers(1, 9))
     images = sorted(data.draw(st.sets(st.integers(1, 99), min_size=len(found), max_size=len(found))))
     rows = [(value, image, *divmod(place, 4)) for (value, place), image in zip(found, images, strict=True)]
@@ -74,13 +74,13 @@ def batch(pixels: torch.Tensor, first: int = 0, images: int | None = None) -> Ba
 
 
 def identity() -> nn.Sequential:
-    """Three units, each one colour of the pixels, scaled to [-1, 1]."""
+    """Return a network of three units, whose maps are the channels of the input."""
     convolution = nn.Conv2d(3, 3, 1, bias=False)
     convolution.weight.data = torch.eye(3)[:, :, None, None]
     return nn.Sequential(convolution, nn.ReLU(inplace=True))
 
 
-def test_of_equal_maxima_the_first_row_and_column_counts() -> None:
+def test_of_equal_maxima_the_first_position_is_reported() -> None:
     pixels = torch.zeros(1, 3, 6, 7, dtype=torch.uint8)
     for row, col in ((2, 5), (2, 3), (4, 0), (5, 6)):
         pixels[0, :, row, col] = 255
@@ -98,7 +98,7 @@ def test_padding_is_not_searched_and_dead_units_have_no_rows() -> None:
     assert (found.image[0] != NO_IMAGE).sum() == 2
 
 
-def test_units_are_those_asked_for() -> None:
+def test_only_requested_units_are_searched() -> None:
     pixels = torch.zeros(1, 3, 5, 5, dtype=torch.uint8)
     pixels[0, 2] = 200
     found = search(identity(), {"0": [2]}, [batch(pixels)], top=1)["0"].top
@@ -106,14 +106,14 @@ def test_units_are_those_asked_for() -> None:
     assert found.activation[0, 0] == pytest.approx(200 / 127.5 - 1)
 
 
-def test_a_map_that_is_no_number_is_an_error() -> None:
+def test_a_nan_in_a_map_is_an_error() -> None:
     model = identity()
     model[0].weight.data[1, 1] = float("nan")
-    with pytest.raises(NotFinite, match="layer 0"):
+    with pytest.raises(NotFinite, match="Layer 0"):
         search(model, {"0": range(3)}, [batch(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))])
 
 
-def test_the_forward_pass_stops_behind_the_deepest_layer_and_leaves_no_hook() -> None:
+def test_the_forward_pass_stops_after_the_deepest_layer_and_removes_hooks() -> None:
     ran: list[str] = []
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU(inplace=True), nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 1))
     for name, module in model.named_children():
@@ -133,35 +133,37 @@ def test_cuts_cover_everything_once(count: int, pieces: int) -> None:
     assert len(parts) == min(count, pieces)
 
 
-# --- every ranking, against all pixels ---
+# --- all rankings, compared with sorting all images ---
 
 CLASSES, TOP = 4, 5
 
 
 class Batches:
-    """Some images of few different pixels, so that ties are the rule, cut into padded batches of eight."""
+    """Images with few distinct pixel values, so that ties are frequent, in padded batches of eight."""
 
     def __init__(self, seed: int, images: int = 37) -> None:
         random = np.random.default_rng(seed)
         self.pixels = random.choice(np.array([0, 60, 120, 180, 240], np.uint8), (images, 3, 2, 3))
         self.pixels[:, 1] //= 2  # a unit that never fires
-        self.pixels[:, 2] |= 128  # one that always does
+        self.pixels[:, 2] |= 128  # a unit that always fires
         self.sources = [
             ImageSource(3 * number + 1, None, label=int(random.integers(CLASSES)))  # type: ignore[arg-type]
             for number in range(images)
         ]
 
     def __iter__(self) -> Iterable[Batch]:
-        padded = np.concatenate([self.pixels, np.full((8, 3, 2, 3), 255, np.uint8)])  # more than any image has
+        padded = np.concatenate(
+            [self.pixels, np.full((8, 3, 2, 3), 255, np.uint8)]
+        )  # larger than all values of the images
         for start in range(0, len(self.sources), 8):
             yield Batch(torch.from_numpy(padded[start : start + 8]), self.sources[start : start + 8])
 
     def expected(self, unit: int, sign: int = 1, label: int | None = None) -> list[Row]:
-        """The best images of a unit, from its maps, which are the pixels of one colour."""
+        """Rank the images of a unit by its maps, which are one channel of the pixels."""
         rows = []
         maps = (torch.from_numpy(self.pixels).float() / 255 - 0.5) / 0.5
         for source, values in zip(self.sources, sign * maps[:, unit].numpy(), strict=True):
-            place = int(values.argmax())  # the first of equal ones
+            place = int(values.argmax())  # the first of equal maxima
             if values.max() > 0 and label in (None, source.label):
                 rows.append((float(values.max()), source.id, *divmod(place, 3)))
         return sorted(rows, key=lambda row: (-row[0], row[1]))[:TOP]
@@ -182,7 +184,7 @@ class Batches:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("block", [1, 1000, 2**28])
 def test_every_ranking_equals_sorting_all_images(monkeypatch: pytest.MonkeyPatch, seed: int, block: int) -> None:
-    """Whether what is collected on the device is ranked a batch at a time, a few at a time, or at once."""
+    """Blocks of one batch, of a few batches, and of all batches give the same rankings."""
     monkeypatch.setattr(search_module, "BLOCK_BYTES", block)
     images = Batches(seed)
     seen: list[int] = []
@@ -193,7 +195,7 @@ def test_every_ranking_equals_sorting_all_images(monkeypatch: pytest.MonkeyPatch
     assert found.top.dead.tolist() == [False, True, False]
 
 
-def test_shards_merge_to_what_one_pass_finds() -> None:
+def test_merged_shards_equal_a_single_pass() -> None:
     images = Batches(seed=7)
     parts = [
         search(identity(), {"0": range(3)}, [one], TOP, bottom=True, per_class=True)["0"] for one in list(images)
@@ -201,13 +203,13 @@ def test_shards_merge_to_what_one_pass_finds() -> None:
     images.check(LayerSearch.merged(parts))
 
 
-def test_what_is_not_asked_for_is_not_ranked() -> None:
+def test_only_requested_rankings_are_computed() -> None:
     found = search(identity(), {"0": range(3)}, Batches(0), TOP)["0"]
     assert found.bottom is None
     assert found.by_class == {}
 
 
-def test_a_shard_without_a_usable_image_finds_nothing() -> None:
+def test_a_shard_without_usable_images_has_empty_rankings() -> None:
     found = search(identity(), {"0": range(3)}, [], TOP, bottom=True, per_class=True)["0"]
     assert found.top.dead.all()
     assert found.bottom is not None
@@ -217,7 +219,7 @@ def test_a_shard_without_a_usable_image_finds_nothing() -> None:
 
 
 class SmallMemory(nn.Module):
-    """Bears so many images at once."""
+    """Raises an out-of-memory error for batches of more than ``images``."""
 
     def __init__(self, images: int) -> None:
         super().__init__()
@@ -230,27 +232,29 @@ class SmallMemory(nn.Module):
         return images
 
 
-@pytest.mark.parametrize(("bears", "told"), [(8, []), (7, [4]), (3, [4, 2]), (1, [4, 2, 1])])
-def test_batches_are_halved_until_the_memory_suffices(bears: int, told: list[int]) -> None:
-    images, memory = Batches(seed=1), SmallMemory(bears)
+@pytest.mark.parametrize(("limit", "sizes"), [(8, []), (7, [4]), (3, [4, 2]), (1, [4, 2, 1])])
+def test_batches_are_halved_until_they_fit_into_memory(limit: int, sizes: list[int]) -> None:
+    images, memory = Batches(seed=1), SmallMemory(limit)
     smaller: list[int] = []
     found = search(
         nn.Sequential(memory, *identity()), {"1": range(3)}, images, TOP,
         bottom=True, per_class=True, on_smaller=smaller.append,
     )["1"]  # fmt: skip
     images.check(found)
-    assert smaller == told
-    fits = (told or [8])[-1]
-    assert memory.ran == [8, *told[:-1]] * bool(told) + [fits] * (5 * 8 // fits)  # halved once, and remembered
+    assert smaller == sizes
+    fits = (sizes or [8])[-1]
+    assert memory.ran == [8, *sizes[:-1]] * bool(sizes) + [fits] * (
+        5 * 8 // fits
+    )  # halved once, for all further batches
 
 
-def test_a_memory_too_small_for_one_image_is_an_error() -> None:
+def test_out_of_memory_with_a_single_image_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         search(nn.Sequential(SmallMemory(0), *identity()), {"1": range(3)}, Batches(0), TOP)
 
 
-def test_another_error_is_not_taken_for_a_small_memory() -> None:
-    model = nn.Sequential(nn.Conv2d(4, 3, 1))  # for images of four colours
+def test_other_errors_do_not_halve_the_batch() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 3, 1))  # for images of four channels
     smaller: list[int] = []
     with pytest.raises(RuntimeError, match="channels"):
         search(model, {"0": range(3)}, Batches(0), TOP, on_smaller=smaller.append)
@@ -258,11 +262,11 @@ def test_another_error_is_not_taken_for_a_small_memory() -> None:
 
 
 def test_a_minimum_that_is_not_finite_is_an_error() -> None:
-    """The maximum is finite: it would not be noticed if only maxima were looked at."""
+    """The maximum is finite, so that a check of maxima alone would not detect it."""
     model = identity()
     model[0].weight.data[1, 1] = 3e38
     pixels = torch.full((1, 3, 2, 2), 128, dtype=torch.uint8)
     pixels[0, 1, 0, 0] = 0
     model[0].bias = nn.Parameter(torch.tensor([0.0, -3e38, 0.0]))
-    with pytest.raises(NotFinite, match="layer 0"):
+    with pytest.raises(NotFinite, match="Layer 0"):
         search(model, {"0": range(3)}, [batch(pixels)], bottom=True)

@@ -1,4 +1,4 @@
-"""What is told of a unit over all images, against the plain way to work it out."""
+"""Statistics of units, compared with a plain computation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hypothesis.extra.numpy import arrays
 from unitscope.search.statistics import BINS, QUANTILES, tied, unit_statistics
 
 FINITE = st.floats(-(2.0**100), 2.0**100, width=32)
-FEW = st.sampled_from([-1.0, 0.0, 0.5, 0.5, 1.0])  # ties are the rule
+FEW = st.sampled_from([-1.0, 0.0, 0.5, 0.5, 1.0])  # so that ties are frequent
 SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 3))  # images, units
 MAXIMA = SHAPES.flatmap(lambda shape: arrays(np.float32, shape, elements=st.one_of(FINITE, FEW)))
 
 
 def quantile(values: list[float], share: float) -> float:
-    """Linear between the two images next to it."""
+    """Quantile with linear interpolation."""
     values = sorted(values)
     place = share * (len(values) - 1)
     below = int(place)
@@ -26,7 +26,7 @@ def quantile(values: list[float], share: float) -> float:
 
 
 @given(MAXIMA)
-def test_statistics_are_those_of_a_plain_loop(maxima: np.ndarray) -> None:
+def test_statistics_equal_a_plain_loop(maxima: np.ndarray) -> None:
     for unit, found in enumerate(unit_statistics(maxima)):
         values = [float(value) for value in maxima[:, unit]]
         largest = max(map(abs, values))
@@ -40,7 +40,7 @@ def test_statistics_are_those_of_a_plain_loop(maxima: np.ndarray) -> None:
 
 
 @given(MAXIMA)
-def test_the_histogram_counts_every_image_in_its_step(maxima: np.ndarray) -> None:
+def test_the_histogram_counts_each_image_in_its_bin(maxima: np.ndarray) -> None:
     for unit, found in enumerate(unit_statistics(maxima)):
         assert len(found.histogram) == BINS
         assert sum(found.histogram) == len(maxima)
@@ -50,14 +50,14 @@ def test_the_histogram_counts_every_image_in_its_step(maxima: np.ndarray) -> Non
 
 
 @given(MAXIMA, st.randoms(use_true_random=False))
-def test_the_order_of_the_images_cannot_be_seen(maxima: np.ndarray, random: object) -> None:
+def test_statistics_do_not_depend_on_the_order_of_images(maxima: np.ndarray, random: object) -> None:
     order = list(range(len(maxima)))
     random.shuffle(order)  # type: ignore[attr-defined]
     assert unit_statistics(maxima[order]) == unit_statistics(maxima)
 
 
-def test_a_unit_that_is_the_same_everywhere() -> None:
-    """A dead unit is all bias: on all images the same, or the next number of single precision."""
+def test_a_constant_unit() -> None:
+    """The maximum of a dead unit is its bias on all images, up to one float32 step."""
     bias = np.float32(-0.3)
     for other in (bias, np.nextafter(bias, np.float32(0))):
         found = unit_statistics(np.array([[bias], [other]], np.float32))[0]
@@ -65,7 +65,7 @@ def test_a_unit_that_is_the_same_everywhere() -> None:
 
 
 @given(SHAPES.flatmap(lambda shape: arrays(np.float32, shape, elements=FEW)), st.integers(1, 9))
-def test_tied_are_those_that_another_image_equals(maxima: np.ndarray, top: int) -> None:
+def test_tied_activations_are_those_that_another_image_equals(maxima: np.ndarray, top: int) -> None:
     images, units = maxima.shape
     listed = np.full((units, top), -np.inf, np.float32)
     count = min(images, top)

@@ -1,4 +1,4 @@
-"""The training loop: what a run depends on is in its state, and nothing else is."""
+"""Training loop: resumption, reproducibility, metrics, and out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_run_taken_up_again_ends_with_the_same_bits(sources: list[ImageSource], name: str) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(sources: list[ImageSource], name: str) -> None:
     def new_trainer() -> Trainer:
         recipe = Recipe(**{"learning_rate": 5e-4, "lr_step": 2, "batch_size": 16, **RECIPES[name]})
         return Trainer(new_model(), recipe, seed=7)
@@ -82,7 +82,7 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(sources: list[ImageSource]
     resumed_losses = [epoch(first, sources) for _ in range(2)]
     file = io.BytesIO()
     torch.save(first.state(), file)
-    torch.rand(1000)  # whatever else happens in the process that goes on
+    torch.rand(1000)  # the resuming process uses the global generator, too
     second = new_trainer()
     epoch(second, sources)
     file.seek(0)
@@ -95,7 +95,7 @@ def test_a_run_taken_up_again_ends_with_the_same_bits(sources: list[ImageSource]
 
 
 def changed(state: dict[str, Any], name: str) -> dict[str, Any]:
-    """A state as another version, network or recipe may have written it."""
+    """Change a state as another version, network or recipe could have written it."""
     weights, optimizer = state["model"], state["optimizer"]["state"]
     first = next(iter(weights))
     if name == "weights of another shape":
@@ -130,7 +130,7 @@ def changed(state: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("weights of another shape", "features.0.weight is [1,"),
         ("weights of another type", "torch.float64, not"),
@@ -147,17 +147,17 @@ def changed(state: dict[str, Any], name: str) -> dict[str, Any]:
         ("no schedule", "it has no 'schedule'"),
     ],
 )
-def test_a_state_of_another_version_is_said_to_be_one(sources: list[ImageSource], name: str, says: str) -> None:
-    """Not taken over as if it fitted, to fail at the next step or to give other results."""
+def test_a_state_that_does_not_fit_is_refused(sources: list[ImageSource], name: str, message: str) -> None:
+    """It must not be loaded and fail at the next step, or give other results."""
     recipe = Recipe(batch_size=16)
     first = Trainer(new_model(), recipe, seed=7)
     epoch(first, sources)
     with pytest.raises(ForeignState) as raised:
         Trainer(new_model(), recipe, seed=7).load_state(changed(copy.deepcopy(first.state()), name))
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_the_seed_decides(sources: list[ImageSource]) -> None:
+def test_results_depend_on_the_seed(sources: list[ImageSource]) -> None:
     assert epoch(new_trainer(), sources) == epoch(new_trainer(), sources)
     other = new_trainer()
     other.generator.manual_seed(8)
@@ -174,7 +174,7 @@ def test_validation_changes_nothing(sources: list[ImageSource]) -> None:
     assert torch.equal(trainer.generator.get_state(), order)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_epoch_and_batch(sources: list[ImageSource]) -> None:
+def test_a_nan_loss_is_an_error_with_epoch_and_batch(sources: list[ImageSource]) -> None:
     trainer = new_trainer()
     with torch.no_grad():
         trainer.model.classifier[6].weight.fill_(float("nan"))
@@ -182,7 +182,7 @@ def test_a_loss_that_is_no_number_stops_the_run_with_epoch_and_batch(sources: li
         epoch(trainer, sources)
 
 
-def test_figures_of_a_pass_are_those_worked_out_by_hand(sources: list[ImageSource]) -> None:
+def test_the_metrics_of_a_pass_equal_a_plain_computation(sources: list[ImageSource]) -> None:
     trainer = new_trainer()
     checked = trainer.validate(batches(sources, 16, SIZE))
     trainer.model.eval()
@@ -202,7 +202,7 @@ def test_figures_of_a_pass_are_those_worked_out_by_hand(sources: list[ImageSourc
     ]
 
 
-def test_a_gradient_norm_is_that_of_the_step(sources: list[ImageSource]) -> None:
+def test_the_gradient_norm_is_that_of_all_parameters(sources: list[ImageSource]) -> None:
     trainer = new_trainer(flip=0.0)
     batch = next(batches(sources[:16], 16, SIZE))
     learned = trainer.train([batch])
@@ -215,7 +215,7 @@ def test_a_gradient_norm_is_that_of_the_step(sources: list[ImageSource]) -> None
 
 
 class Greedy(nn.Module):
-    """Runs out of memory when it is given more images than it can take."""
+    """Raises an out-of-memory error for batches of more than ``limit`` images."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
@@ -228,20 +228,20 @@ class Greedy(nn.Module):
         return self.layer(images)
 
 
-def test_when_memory_runs_out_the_batch_is_learned_in_parts_with_the_same_gradient(
+def test_after_out_of_memory_a_batch_is_split_with_the_same_gradient(
     sources: list[ImageSource],
 ) -> None:
     recipe = Recipe(batch_size=16, flip=0.0, optimizer="sgd")
-    told: list[int] = []
+    sizes: list[int] = []
     weights = []
     for limit in (16, 5):
         torch.manual_seed(0)
-        trainer = Trainer(Greedy(limit), recipe, on_smaller=told.append)
+        trainer = Trainer(Greedy(limit), recipe, on_smaller=sizes.append)
         learned = trainer.train(batches(sources, 16, SIZE))
         assert learned.images == 48
         weights.append(trainer.model.layer[1].weight.detach().clone())
         assert trainer.validate(batches(sources, 16, SIZE)).images == 48
-    assert told == [8, 4]
+    assert sizes == [8, 4]
     assert torch.allclose(weights[0], weights[1], rtol=1e-4, atol=1e-7)
 
 
@@ -251,7 +251,7 @@ def test_a_single_image_that_does_not_fit_is_an_error(sources: list[ImageSource]
         trainer.train(batches(sources, 16, SIZE))
 
 
-def test_some_of_each_class_is_the_seeds_choice(sources: list[ImageSource]) -> None:
+def test_a_sample_of_each_class_depends_on_the_seed(sources: list[ImageSource]) -> None:
     chosen = some_of_each_class(sources, 2, seed=1)
     assert Counter(source.label for source in chosen) == dict.fromkeys(range(20), 2)
     assert chosen == some_of_each_class(sources, 2, seed=1) != some_of_each_class(sources, 2, seed=2)
@@ -259,8 +259,8 @@ def test_some_of_each_class_is_the_seeds_choice(sources: list[ImageSource]) -> N
     assert some_of_each_class(sources, 9, seed=1) == sources
 
 
-def test_zfnet_is_the_replications_network() -> None:
-    """Written down a second time in tests/reference.py: the same names, shapes and outputs."""
+def test_zfnet_equals_the_replications_network() -> None:
+    """tests/reference.py has a second implementation: names, shapes and outputs are the same."""
     torch.manual_seed(2)
     ours = networks.build("zfnet", 20, 227, fc=32).eval()
     theirs = reference.zfnet(20, 32).eval()

@@ -1,4 +1,4 @@
-"""The words that the library, the specifications and the command line share have one place."""
+"""Enumerations that the library, specifications and the command line share are defined once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ VOCABULARIES = {
 }
 
 
-def test_the_words_are_those_that_stored_jobs_hold() -> None:
+def test_values_are_those_of_stored_jobs() -> None:
     assert VOCABULARIES == {
         "fill": ("grey", "mean", "black", "noise", "blur"),
         "engine": ("auto", "full", "incremental"),
@@ -51,7 +51,7 @@ def test_the_words_are_those_that_stored_jobs_hold() -> None:
         (Recipe, ["init", "optimizer", "schedule", "precision"]),
     ],
 )
-def test_specifications_and_recipes_take_them(model: type, names: list[str]) -> None:
+def test_specifications_and_recipes_use_them(model: type, names: list[str]) -> None:
     for name in names:
         assert get_args(model.model_fields[name].annotation) == VOCABULARIES[name]  # type: ignore[attr-defined]
 
@@ -68,7 +68,7 @@ def test_the_command_line_offers_them(command: click.Command, names: list[str]) 
         assert tuple(choice.choices) == VOCABULARIES[name]
 
 
-def test_no_other_module_spells_them_out() -> None:
+def test_no_other_module_repeats_the_values() -> None:
     found = []
     for folder in ("unitscope", "shared", "producer", "worker"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -83,6 +83,6 @@ def test_no_other_module_spells_them_out() -> None:
     assert found == []
 
 
-def test_they_need_no_torch() -> None:
+def test_torch_is_not_imported() -> None:
     code = "import sys, unitscope.vocabulary; sys.exit(any(m in sys.modules for m in ('torch', 'numpy')))"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,4 +1,4 @@
-"""Weights of a network that told other classes apart."""
+"""Loading of pretrained weights with another number of classes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pretrained(classes: int) -> Weights:
     return networks.build("resnet18", classes, 64).state_dict()
 
 
-def test_a_head_for_other_classes_stays_as_it_was() -> None:
+def test_a_head_for_another_number_of_classes_is_not_loaded() -> None:
     model, weights = networks.build("resnet18", 4, 64), pretrained(7)
     head = {name: tensor.clone() for name, tensor in model.state_dict().items() if name.startswith("fc.")}
     assert load_pretrained(model, weights, "resnet18", "x.pth") == ["fc.weight", "fc.bias"]
@@ -36,7 +36,7 @@ def test_a_head_for_other_classes_stays_as_it_was() -> None:
         assert torch.equal(tensor, head[name] if name in head else weights[name]), name
 
 
-def test_a_head_for_as_many_classes_is_loaded() -> None:
+def test_a_head_for_the_same_number_of_classes_is_loaded() -> None:
     model, weights = networks.build("resnet18", 7, 64), pretrained(7)
     assert load_pretrained(model, weights, "resnet18", "x.pth") == []
     assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
@@ -57,19 +57,19 @@ def differing(model: nn.Module, other: nn.Module) -> list[str]:
     return [name for name, tensor in model.state_dict().items() if tensor.shape != shapes[name]]
 
 
-def test_all_else_must_fit() -> None:
+def test_all_other_tensors_must_fit() -> None:
     model, weights = networks.build("resnet18", 4, 64), pretrained(7)
     without = {name: tensor for name, tensor in weights.items() if name != "conv1.weight"}
     headless = {name: tensor for name, tensor in weights.items() if name != "fc.bias"}
-    for wrong, says in (
+    for wrong, message in (
         (without, "1 tensors are missing .*conv1.weight"),
         (headless, "1 tensors are missing .*fc.bias"),
-        ({**weights, "more": torch.zeros(1)}, "1 tensors are foreign .*more"),
+        ({**weights, "more": torch.zeros(1)}, "1 tensors are unexpected .*more"),
         ({**weights, "conv1.weight": torch.zeros(1, 2)}, r"conv1.weight is \[1, 2\]"),
         ({**weights, "conv1.weight": weights["conv1.weight"].to_sparse()}, "sparse"),
     ):
         before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        with pytest.raises(WeightsDontFit, match=says):
+        with pytest.raises(WeightsDontFit, match=message):
             load_pretrained(model, wrong, "resnet18", "x.pth")
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     with pytest.raises(WeightsNotReadable, match="not finite"):

@@ -1,4 +1,4 @@
-"""Projections confined to windows are those of the whole network."""
+"""Projections in windows equal those of the whole network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from unitscope.projection.requests import Projection, Requests
 from unitscope.projection.windows import WindowProjector
 from unitscope.vocabulary import ProjectionMethod
 
-MANY = 10**6  # units that an image serves: it is run forward as a whole
+MANY = 10**6  # units of an image, so that whole maps are computed
 
 
 def images(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
@@ -31,7 +31,7 @@ def images(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def requests(count: int, images: int, shape: tuple[int, ...], seed: int = 0) -> Requests:
-    """Units at random places, the corners among them."""
+    """Draw requests for random units and positions, including the corners."""
     random = np.random.default_rng(seed)
     units, rows, cols = (random.integers(0, limit, count) for limit in shape)
     rows[:4], cols[:4] = (0, 0, shape[1] - 1, shape[1] - 1), (0, shape[2] - 1, 0, shape[2] - 1)
@@ -48,7 +48,7 @@ def batch(pixels: list[np.ndarray]) -> torch.Tensor:
 
 
 def on_image(projection: Projection, size: int) -> np.ndarray:
-    """The projection at its place; what lies outside of the image must be zero."""
+    """Paste a projection into an image; check that it is zero outside."""
     found = np.zeros((3, size, size), np.float32)
     _, height, width = projection.values.shape
     rows, cols = projection.top + np.arange(height), projection.left + np.arange(width)
@@ -60,21 +60,26 @@ def on_image(projection: Projection, size: int) -> np.ndarray:
 
 
 def assert_as_the_whole_network(
-    model: nn.Module, layer: str, pixels: list[np.ndarray], wanted: Requests, method: ProjectionMethod, served: int
+    model: nn.Module,
+    layer: str,
+    pixels: list[np.ndarray],
+    requested: Requests,
+    method: ProjectionMethod,
+    served: int,
 ) -> None:
     size = len(pixels[0])
     steps = chain(model, layer, (size, size))
     assert steps is not None
-    projector = WindowProjector(steps, method, dict.fromkeys(wanted.ids.tolist(), served))
-    found = dict(projector.project(pixels, wanted))
-    assert sorted(found) == list(range(len(wanted.units)))
-    of_request = batch([pixels[image] for image in wanted.images])
-    places = (torch.from_numpy(values) for values in (wanted.units, wanted.rows, wanted.cols))
+    projector = WindowProjector(steps, method, dict.fromkeys(requested.ids.tolist(), served))
+    found = dict(projector.project(pixels, requested))
+    assert sorted(found) == list(range(len(requested.units)))
+    of_request = batch([pixels[image] for image in requested.images])
+    places = (torch.from_numpy(values) for values in (requested.units, requested.rows, requested.cols))
     run = Deconvnet(model, layer, method).forward(of_request)
     expected, activations = run.project(*places)
     for number, projection in found.items():
         whole = expected[number].numpy()
-        # An activation near zero is the rounded sum of larger terms, and scales its projection.
+        # An activation near zero is a sum of larger terms with their rounding, and scales the projection.
         cancelled = max(1.0, float(run.maps.detach().abs().max() / activations[number].abs()))
         allowed = 2e-5 * cancelled * abs(whole).max() + 1e-12
         np.testing.assert_allclose(on_image(projection, size), whole, rtol=0, atol=allowed)
@@ -109,7 +114,7 @@ KERNEL = st.integers(1, 4)
 
 @st.composite
 def stages(draw: st.DrawFn) -> list[nn.Module]:
-    """A convolution and what may follow it."""
+    """Draw a convolution and the modules after it."""
     kernel, stride, dilation = draw(KERNEL), draw(st.integers(1, 3)), draw(st.integers(1, 2))
     padding = draw(st.integers(0, 3))
     channels = draw(st.sampled_from([2, 4]))
@@ -148,9 +153,9 @@ def test_any_chain(
     model = nn.Sequential(*(module for stage in before for module in stage), last)
     pixels = images(2, 31, seed)
     try:
-        model(batch(pixels))  # tells the lazy ones their size
+        model(batch(pixels))  # initialises lazy modules
     except RuntimeError:
-        return  # the maps have become too small
+        return  # the maps are too small for a module
     layer = str(len(model) - 1)
     shape = tuple(maps_of(model.eval(), layer, pixels[:1]).shape[1:])
     assert_as_the_whole_network(model, layer, pixels, requests(6, 2, shape, seed), method, served)
@@ -158,17 +163,17 @@ def test_any_chain(
 
 @pytest.mark.parametrize("served", [1, MANY])
 @pytest.mark.parametrize("network", ["zfnet", "resnet18"])
-def test_the_bits_do_not_depend_on_what_is_projected_together(network: str, served: int) -> None:
+def test_bits_do_not_depend_on_the_other_requests(network: str, served: int) -> None:
     torch.manual_seed(0)
     model = networks.build(network, 5, 96).eval().to(memory_format=torch.channels_last)
     layer = "features.6" if network == "zfnet" else "layer2.0.conv1"
     pixels = images(11, 96)
     shape = tuple(maps_of(model, layer, pixels[:1]).shape[1:])
-    wanted = requests(90, 11, shape)
-    projector = projector_for(model, layer, 96, counts=dict.fromkeys(wanted.ids.tolist(), served))
-    together = dict(projector.project(pixels, wanted))
+    requested = requests(90, 11, shape)
+    projector = projector_for(model, layer, 96, counts=dict.fromkeys(requested.ids.tolist(), served))
+    together = dict(projector.project(pixels, requested))
     for some in (np.arange(0, 90, 7), np.array([3]), np.arange(89, 40, -1)):
-        for place, projection in projector.project(pixels, wanted.at(some)):
+        for place, projection in projector.project(pixels, requested.at(some)):
             expected = together[int(some[place])]
             assert projection.values.tobytes() == expected.values.tobytes()
             assert projection.activation == expected.activation
@@ -178,7 +183,7 @@ def test_a_window_is_the_receptive_field() -> None:
     model = networks.build("zfnet-paper", 5, 224).eval()
     layers = [path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)]
     fields = [window_sizes(chain(model, layer, (224, 224)) or [])[0] for layer in layers]
-    assert fields == [(side, side) for side in (7, 27, 75, 107, 139)]  # the paper's
+    assert fields == [(side, side) for side in (7, 27, 75, 107, 139)]  # as in the paper
 
 
 class Functional(nn.Module):
@@ -214,16 +219,16 @@ class Overwritten(Shared):
 @pytest.mark.parametrize(
     ("model", "layer", "kind"),
     [
-        (torchvision.models.resnet18(), "conv1", WindowProjector),  # nothing but the pixels is before it
-        (torchvision.models.resnet18(), "layer1.0.conv1", WindowProjector),  # what goes past it doesn't matter
+        (torchvision.models.resnet18(), "conv1", WindowProjector),  # directly after the input
+        (torchvision.models.resnet18(), "layer1.0.conv1", WindowProjector),  # the shortcut is beside the chain
         (torchvision.models.resnet18(), "layer1.1.conv1", GraphProjector),
         (Functional(), "first", WindowProjector),
-        (Functional(), "second", GraphProjector),  # which refuses it
+        (Functional(), "second", GraphProjector),  # which raises FunctionalActivation
         (Shared(), "second", WindowProjector),
-        (Overwritten(), "second", GraphProjector),  # the function of the graph isn't what it reads
+        (Overwritten(), "second", GraphProjector),  # reads a map that was modified in place
         (nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.ReLU(), nn.Conv2d(4, 4, 3)), "2", GraphProjector),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 3)), "2", GraphProjector),
     ],
 )
-def test_chains_take_the_fast_road_all_else_the_general_one(model: nn.Module, layer: str, kind: Any) -> None:
+def test_layers_of_chains_use_windows_and_others_the_graph(model: nn.Module, layer: str, kind: Any) -> None:
     assert isinstance(projector_for(model.eval(), layer, 64), kind)

@@ -1,4 +1,4 @@
-"""Ways to do the same, timed against each other in turn; what comes of it; the machine it was measured on."""
+"""Interleaved timing of variants of the same work, rows of results, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -16,69 +16,76 @@ import torch
 
 @dataclass(frozen=True)
 class Timed:
-    """What a way took, and what it found."""
+    """Duration and result of one run of a variant."""
 
     seconds: float
     result: Any = None
 
 
-Way = Callable[[], Timed]
+Variant = Callable[[], Timed]
 
 
-def timed(work: Callable[[], Any], device: str = "cpu") -> Way:
-    """The way that does ``work``, until a GPU has done it too."""
+def timed(work: Callable[[], Any], device: str = "cpu") -> Variant:
+    """Return a variant that times ``work``, including the completion of its GPU kernels."""
 
-    def way() -> Timed:
-        _settle(device)
+    def variant() -> Timed:
+        _synchronize(device)
         began = time.perf_counter()
         result = work()
-        _settle(device)
+        _synchronize(device)
         return Timed(time.perf_counter() - began, result)
 
-    return way
+    return variant
 
 
-def _settle(device: str) -> None:
+def _synchronize(device: str) -> None:
     if device != "cpu":
         torch.cuda.synchronize()
 
 
 @dataclass(frozen=True)
-class Turns:
-    """By the name of each way: its seconds in each round, and its result in the last."""
+class Timings:
+    """Seconds of each variant in each round, and its result in the last round, both by the variant's name."""
 
     seconds: dict[str, list[float]]
     results: dict[str, Any]
 
 
-def in_turn(ways: Mapping[str, Way], rounds: int) -> Turns:
-    """Time the ways: one round to warm up, then ``rounds`` in which each runs once.
+def time_interleaved(variants: Mapping[str, Variant], rounds: int) -> Timings:
+    """Time the variants in one warm-up round and ``rounds`` timed rounds, in each of which every variant runs
+    once.
 
-    Each round begins with another way, so that none always follows the same one.
+    Each round starts with a different variant, so that no variant always follows the same one.
     """
-    turns = Turns({name: [] for name in ways}, {})
+    timings = Timings({name: [] for name in variants}, {})
     for number in range(rounds + 1):
-        run_round(ways, turns, number, f"round {number} of {rounds}")
-    return turns
+        run_round(variants, timings, number, f"round {number} of {rounds}")
+    return timings
 
 
-def run_round(ways: Mapping[str, Way], turns: Turns, number: int, title: str, warm: Collection[str] = ()) -> None:
-    """Run each way once and add what it took to ``turns``; round 0 warms up the ways that are not ``warm``."""
-    names = list(ways)
+def run_round(
+    variants: Mapping[str, Variant], timings: Timings, number: int, title: str, warm: Collection[str] = ()
+) -> None:
+    """Run each variant once and record it in ``timings``.
+
+    Round 0 is the warm-up round: its times are not recorded, and variants in ``warm`` are skipped.
+    """
+    names = list(variants)
     first = number % len(names)
     for name in names[first:] + names[:first]:
         if not number and name in warm:
             continue
-        found = ways[name]()
-        turns.results[name] = found.result
+        timed_run = variants[name]()
+        timings.results[name] = timed_run.result
         if number:
-            turns.seconds[name].append(found.seconds)
-        click.echo(f"  {title if number else 'warming up'}, {name}: {found.seconds:.4g} s", err=True)
+            timings.seconds[name].append(timed_run.seconds)
+        click.echo(f"  {title if number else 'warm-up'}, {name}: {timed_run.seconds:.4g} s", err=True)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a ratio is to reach: of the speeds, ours to the peer's, or of the times where it is ``at_most``."""
+    """Threshold for a ratio: the minimum speed relative to the peer, or, with ``at_most``, the maximum time
+    relative to it."""
 
     number: float
     at_most: bool = False
@@ -89,8 +96,10 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. ``ours`` and ``peer`` are the seconds of each round, or whatever ``unit`` says; without
-    a peer they are stated."""
+    """A row of the result table.
+
+    ``ours`` and ``peer`` hold one measurement per round, in ``unit``. Without a peer there is no ratio.
+    """
 
     group: str
     work: str
@@ -101,11 +110,11 @@ class Row:
     note: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     unit: str = "s"
-    judged: bool = True  # False: measured where the goal doesn't hold
+    judged: bool = True  # False: measured on a machine for which the goal is not defined
 
     @property
     def ratios(self) -> list[float]:
-        """Of each round."""
+        """The ratio of each round."""
         pairs = list(zip(self.ours, self.peer, strict=True)) if self.peer else []
         if self.goal and self.goal.at_most:
             return [ours / peer for ours, peer in pairs]
@@ -117,14 +126,14 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """None where there is nothing to meet."""
+        """Whether the goal is met, or None if there is no applicable goal."""
         if self.goal is None or self.ratio is None or not self.judged:
             return None
         return self.ratio <= self.goal.number if self.goal.at_most else self.ratio >= self.goal.number
 
     @property
     def goal_text(self) -> str:
-        """Empty without a goal."""
+        """The goal in words; empty without a goal."""
         if self.goal is None:
             return ""
         return f"{self.goal} the time" if self.goal.at_most and self.unit == "s" else str(self.goal)
@@ -134,13 +143,13 @@ class Row:
         return {**asdict(self), **judged}
 
     @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> Row:
-        values = {name: value for name, value in kept.items() if name in cls.__dataclass_fields__}
-        return cls(**{**values, "goal": Goal(**kept["goal"]) if kept["goal"] else None})
+    def from_json(cls, record: Mapping[str, Any]) -> Row:
+        values = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+        return cls(**{**values, "goal": Goal(**record["goal"]) if record["goal"] else None})
 
 
-def machine(device: str) -> dict[str, Any]:
-    """What the timings depend on, without names."""
+def describe_machine(device: str) -> dict[str, Any]:
+    """Return the properties of the machine and of torch that affect timings, without host names."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "instructions": torch.backends.cpu.get_cpu_capability(),

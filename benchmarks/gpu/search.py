@@ -1,4 +1,4 @@
-"""The search of five layers from a warm pixel cache, against the bare forward pass."""
+"""The search of five layers with a warm pixel cache compared with the forward pass alone."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from benchmarks.gpu.clock import Clock
 from benchmarks.gpu.report import Finding, LimitedRow
 from benchmarks.gpu.setting import Setting, up_to_conv5
-from benchmarks.measuring import Goal
-from benchmarks.search import units_of
+from benchmarks.gpu.time_budget import TimeBudget
+from benchmarks.search import layer_units
 from benchmarks.setting import LAYERS, TOP
+from benchmarks.timing import Goal
 from unitscope.data.images import to_input
 from unitscope.search.search import LayerSearch, search
 
 LIMIT = 10.0  # seconds
 
 
-def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
-    """The row, and whether pixels from the cache and from memory gave the same bits."""
+def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
+    """Yield the row, then check that pixels from the cache and from memory give bitwise equal results."""
     model, device = setting.model(), setting.device
-    units = units_of(model, list(LAYERS.values()))
+    units = layer_units(model, list(LAYERS.values()))
     decoded = list(setting.batches())
     yield {name: f"{seconds:.1f} s" for name, seconds in setting.seconds.items()}
     bare = up_to_conv5(model)
@@ -37,32 +37,36 @@ def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
     def searched(cached: bool) -> dict[str, LayerSearch]:
         return search(model, units, setting.batches() if cached else decoded, TOP, device)
 
-    turns = setting.in_turn(
+    timings = setting.time_interleaved(
         {
             "forward pass": setting.timed(forward),
             "search, warm cache": setting.timed(lambda: searched(True)),
             "search, decoded": setting.timed(lambda: searched(False)),
         },
-        clock,
+        budget,
     )
-    seconds, count = turns.seconds, len(setting.crops.sources)
-    from_memory, bare_seconds = (float(np.median(seconds[way])) for way in ("search, decoded", "forward pass"))
+    seconds, count = timings.seconds, len(setting.crops.sources)
+    from_memory, bare_seconds = (
+        float(np.median(seconds[variant])) for variant in ("search, decoded", "forward pass")
+    )
     ours = float(np.median(seconds["search, warm cache"]))
     yield LimitedRow(
         "search",
         f"search, five layers, ZFNet {setting.sizes.image}, {count:,} crops, warm pixel cache",
         seconds["search, warm cache"],
-        "the bare float32 forward pass to conv 5, same batches",
+        "float32 forward pass to conv 5, same batches",
         seconds["forward pass"],
         Goal(0.85),
-        f"{count / ours:,.0f} images/s. From pixels that lie in memory the search takes {from_memory:.3g} s, "
-        f"{bare_seconds / from_memory:.3g} of the forward pass's speed. The bare pass has {len(inputs)} of "
-        f"{len(decoded)} batches on the device, normalised, and takes them in turn.",
+        f"{count / ours:,.0f} images/s. With decoded pixels in memory, the search takes {from_memory:.3g} s, "
+        f"{bare_seconds / from_memory:.3g} times the speed of the forward pass. The forward pass cycles through "
+        f"{len(inputs)} of {len(decoded)} batches, which are normalised and on the device.",
         {"decoded_in_memory": seconds["search, decoded"]},
         judged=setting.is_cuda,
         limit=LIMIT,
     )
-    one, other = turns.results["search, warm cache"], turns.results["search, decoded"]
+    cached, in_memory = timings.results["search, warm cache"], timings.results["search, decoded"]
     for path in units:
-        assert np.array_equal(one[path].maxima, other[path].maxima), f"{path}: other bits from the cache"
-        assert np.array_equal(one[path].top.image, other[path].top.image), f"{path}: other images from the cache"
+        assert np.array_equal(cached[path].maxima, in_memory[path].maxima), f"{path}: the cache changes the maxima"
+        assert np.array_equal(cached[path].top.image, in_memory[path].top.image), (
+            f"{path}: the cache changes the images"
+        )

@@ -1,6 +1,6 @@
-"""A plugin of pytest: what became of each test, a JSON line each, written when it is known.
+"""A pytest plugin that writes the outcome of each test as a line of JSON as soon as it is known.
 
-A run that is ended has told what it found until then.
+The outcomes are therefore complete up to the point where a run is interrupted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-FILE = "UNITSCOPE_TEST_OUTCOMES"  # variable of the environment
+FILE = "UNITSCOPE_TEST_OUTCOMES"  # environment variable
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -26,7 +26,7 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 def _write(test: str, outcome: str, seconds: float, report: pytest.TestReport | pytest.CollectReport) -> None:
     text = report.longrepr
-    if isinstance(text, tuple):  # of a skipped test: file, line, reason
+    if isinstance(text, tuple):  # a skipped test: file, line, reason
         text = text[2]
     line = {"test": test, "outcome": outcome, "seconds": seconds, "text": "" if text is None else str(text)}
     with Path(os.environ[FILE]).open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A whole job of five layers, through Redis, SQL and a worker, against its computing as functions."""
+"""A search job over five layers, with Redis, SQL and a worker, compared with the same work as function calls."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 from sqlalchemy import select
 from torch import nn
 
-from benchmarks.gpu.clock import Clock
-from benchmarks.gpu.projecting import Asked, projected, winners
+from benchmarks.gpu.projection import ProjectionInput, project, search_winners
 from benchmarks.gpu.report import Finding
 from benchmarks.gpu.setting import Setting
-from benchmarks.measuring import Goal, Row, Timed
+from benchmarks.gpu.time_budget import TimeBudget
 from benchmarks.servers import Home
 from benchmarks.setting import CLASSES, LAYERS
+from benchmarks.timing import Goal, Row, Timed
 from shared.jobs.tables import Shard
 from shared.kinds.top9.tables import SearchedLayer, TopActivation
 from unitscope.search.search import LayerSearch
 
 STAGES = ("search", "select", "project", "finish")
-SAME = 1e-4  # of a layer's largest activation
+MAX_DIFFERENCE = 1e-4  # relative to the largest activation
 
 
-def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
-    """The row, and then whether the job's rows are what the functions found."""
+def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
+    """Yield the row, then check that the job's rows agree with the results of the functions."""
     model = setting.model()
     with ExitStack() as stack:
-        home = Home(setting.place / "home")
+        home = Home(setting.folder / "home")
         stack.callback(home.stop)
         began = time.monotonic()
         home.analyze("dataset", "add", "folder", "--root", setting.crops.folder, "--name", "crops")
@@ -45,9 +45,9 @@ def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
             how = ["--shards", setting.sizes.shards, "--force"]
             return int(home.analyze("submit", "--layers", "1-5", *data, *network, *how))
 
-        if setting.sizes.warming:  # imports, CUDA, the weights, the worker's own pixel cache
+        if setting.sizes.warming:  # loads modules, CUDA and weights, and fills the worker's pixel cache
             first = submit()
-            before["a first search, with all that a new worker has to load"] = home.stage(first, "search").seconds
+            before["first search of the new worker"] = home.stage(first, "search").seconds
             home.cancel(first)
 
         def job() -> Timed:
@@ -56,43 +56,43 @@ def measure(setting: Setting, clock: Clock) -> Iterator[Finding]:
             return Timed(_seconds(home, number, STAGES), number)
 
         functions = setting.timed(lambda: _as_functions(setting, model))
-        turns = setting.in_turn({"functions": functions, "job": job}, clock, warm=["job"])
-        number = turns.results["job"]
+        timings = setting.time_interleaved({"functions": functions, "job": job}, budget, warm=["job"])
+        number = timings.results["job"]
         by_stage = {stage: _seconds(home, number, (stage,)) for stage in STAGES}
-        ours, theirs = _activations(home, number), _winning(turns.results["functions"])
+        ours, theirs = _activations(home, number), _winning(timings.results["functions"])
         yield Row(
             "job",
-            f"a whole job of five layers with {len(ours):,} projections and their pictures, "
-            f"{len(setting.crops.sources):,} crops, through Redis, SQL and a worker",
-            turns.seconds["job"],
+            f"search job, five layers, {len(ours):,} projections with pictures, "
+            f"{len(setting.crops.sources):,} crops, with Redis, SQL and a worker",
+            timings.seconds["job"],
             "search and projections as functions, warm pixel cache",
-            turns.seconds["functions"],
+            timings.seconds["functions"],
             Goal(1.3, at_most=True),
-            "By the ledger's times, from the begin of the first shard to the end of the last one: "
-            f"{_listed(by_stage)}. Before: {_listed(before)}.",
+            "Times from the ledger, from the start of the first shard to the end of the last one: "
+            f"{_durations(by_stage)}. Before timing: {_durations(before)}.",
             {"stages": by_stage, "before": before},
             judged=setting.is_cuda,
         )
         assert len(ours) == len(theirs), f"the job has {len(ours)} rows, the functions found {len(theirs)}"
-        wrong = float(np.abs(ours - theirs).max() / theirs.max())
-        assert wrong <= SAME, f"the job's activations differ by {wrong} of the largest"
+        difference = float(np.abs(ours - theirs).max() / theirs.max())
+        assert difference <= MAX_DIFFERENCE, f"the job's activations differ by {difference} of the largest"
 
 
-def _listed(seconds: Mapping[str, float]) -> str:
+def _durations(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3g} s" for name, value in seconds.items())
 
 
 def _as_functions(setting: Setting, model: nn.Module) -> dict[str, LayerSearch]:
-    """What the job computes: winners of all layers, and their projections."""
-    found = winners(setting, model, list(LAYERS.values()))
+    """Compute what the job computes: the top activations of all layers, and their projections."""
+    found = search_winners(setting, model, list(LAYERS.values()))
     for path, layer in found.items():
-        for _ in projected(setting, model, path, Asked.of(setting, layer.top)):
+        for _ in project(setting, model, path, ProjectionInput.of(setting, layer.top)):
             pass
     return found
 
 
 def _seconds(home: Home, job: int, stages: Sequence[str]) -> float:
-    """From the begin of the first shard of these stages to the end of the last one."""
+    """Return the time from the start of the first shard of the stages to the end of the last one."""
     with home.database.read() as session:
         query = select(Shard.started_at, Shard.finished_at).where(
             Shard.job_id == job, Shard.stage_name.in_(stages)
@@ -102,13 +102,13 @@ def _seconds(home: Home, job: int, stages: Sequence[str]) -> float:
 
 
 def _activations(home: Home, job: int) -> np.ndarray:
-    """Of all rows, in ascending order."""
+    """Return the activations of all rows of the job, in ascending order."""
     with home.database.read() as session:
         query = select(TopActivation.activation).join(SearchedLayer).where(SearchedLayer.job_id == job)
         return np.sort(np.array(session.scalars(query).all(), np.float64))
 
 
 def _winning(found: dict[str, LayerSearch]) -> np.ndarray:
-    """The same of what the functions found."""
+    """Return the activations that the functions found, in ascending order."""
     activations = np.concatenate([layer.top.activation.ravel() for layer in found.values()])
     return np.sort(activations[activations > 0].astype(np.float64))
