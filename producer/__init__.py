@@ -1,1 +1,1 @@
-"""Asking and reading: the command line, data sets, reports. Never imports torch."""
+"""The command line, data set registration, results and reports, and the service's processes. Never imports torch."""

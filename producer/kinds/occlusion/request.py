@@ -1,4 +1,4 @@
-"""From what a person asked to an occlusion sweep: which images, which unit, which square."""
+"""Validation of a request for an occlusion sweep, before a job is created: images, unit, and occluder."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from unitscope.vocabulary import Engine, Fill
 
 @dataclass(frozen=True)
 class ImageChoice:
-    """Which images to sweep: some of a split, or files, or ids."""
+    """The images to sweep: some or all of a split, or files, or ids."""
 
     split: str | None = None
-    class_name: str | None = None
-    count: int | None = None  # None: all
+    class_name: str | None = None  # None: all classes
+    count: int | None = None  # None: all images
     paths: Sequence[Path] = ()
     ids: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Occluder:
-    """The square, and how its sweep is computed."""
+    """The occluding square, and how its sweep is computed."""
 
     patch: int
     stride: int
@@ -62,12 +62,12 @@ def occlusion_request(
     network: NetworkOptions,
     shards: int | None,
 ) -> OcclusionSpecification:
-    """The specification of an occlusion sweep.
+    """Validate the request and return the specification of an occlusion sweep.
 
     Raises
     ------
     NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchImage, NoSuchRun, NoTrainedNetwork, NoSuchLayer,
-    NotAConvolution, AmbiguousLayer, NoSuchUnit, UsageError, and what reading weights raises
+    NotAConvolution, AmbiguousLayer, NoSuchUnit, UsageError, and the errors of ``choose_network``
     """
     with database.read() as session:
         found = find_dataset(session, dataset)
@@ -77,7 +77,7 @@ def occlusion_request(
     swept = description.find_convolution(layer)
     if unit is not None and unit >= swept.units:
         raise NoSuchUnit(layer=layer, unit=unit, last=swept.units - 1)
-    _see_that_it_fits(chosen, found, occluder.patch)
+    _check_fit(chosen, found, occluder.patch)
     with database.read() as session:
         top9 = _search(session, found, chosen, swept)
     return OcclusionSpecification(
@@ -100,28 +100,28 @@ def occlusion_request(
     )
 
 
-def _see_that_it_fits(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:
+def _check_fit(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:
     network = chosen.description.specification
     if patch > network.image_size:
-        reason = f"A square of {patch} pixels doesn't fit on the network's input of {network.image_size}."
+        reason = f"A square of {patch} pixels is larger than the network's input of {network.image_size} pixels."
         raise UsageError(reason=reason)
     if network.classes != len(dataset.class_names):
         reason = (
-            f"The network answers with one of {network.classes} classes, data set {dataset.name} has "
-            f"{len(dataset.class_names)}: there is no probability of the true class."
+            f"The network has {network.classes} classes, but data set {dataset.name} has "
+            f"{len(dataset.class_names)}: the probability of the true class is undefined."
         )
         raise UsageError(reason=reason)
 
 
 def _chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> tuple[str | None, list[int]]:
-    """The split they are chosen from, and the images' numbers in the data set, ascending."""
+    """Return the split (None for files and ids) and the numbers of the chosen images in the data set, ascending."""
     ids = list(session.scalars(select(Image.id).where(Image.dataset_id == dataset.id).order_by(Image.id)))
     number = {image: number for number, image in enumerate(ids)}
     if choice.paths or choice.ids:
         wrong = [image for image in choice.ids if image not in number]
         if wrong:
             raise NoSuchImage(dataset=dataset.name, image=wrong[0])
-        by_path = [image for path in choice.paths for image in _of_file(session, dataset, path)]
+        by_path = [image for path in choice.paths for image in _images_of_file(session, dataset, path)]
         return None, sorted({number[image] for image in [*choice.ids, *by_path]})
     split = choice.split or default_split(session, dataset)
     split_size(session, dataset, split)
@@ -131,37 +131,39 @@ def _chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> t
         query = query.where(Image.class_index == class_index(dataset, choice.class_name))
     members = list(session.scalars(query))
     if not members:
-        raise UsageError(reason=f"Split '{split}' of data set '{dataset.name}' has no {choice.class_name}.")
+        raise UsageError(
+            reason=f"Split '{split}' of data set '{dataset.name}' has no image of class '{choice.class_name}'."
+        )
     return split, [number[image] for image in _spread(members, choice.count)]
 
 
 def _spread(members: Sequence[int], count: int | None) -> list[int]:
-    """So many of them, evenly spread: data sets are often sorted by class."""
+    """Choose ``count`` members, evenly spread because data sets are often sorted by class."""
     count = min(count or len(members), len(members))
-    return [members[(2 * place + 1) * len(members) // (2 * count)] for place in range(count)]
+    return [members[(2 * index + 1) * len(members) // (2 * count)] for index in range(count)]
 
 
-def _of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
-    """The images that a file of the data set holds: the path is taken from here, or from the data set's root."""
+def _images_of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
+    """Return the ids of the images in a file. The path is relative to the working directory or the data set's root."""
     root = Path(dataset.root)
     names = {str(path)}
-    for here in (Path(os.path.abspath(path)), path.parent.resolve() / path.name):
-        if here.is_relative_to(root):
-            names.add(str(here.relative_to(root)))
+    for absolute in (Path(os.path.abspath(path)), path.parent.resolve() / path.name):
+        if absolute.is_relative_to(root):
+            names.add(str(absolute.relative_to(root)))
     query = select(Image.id).where(Image.dataset_id == dataset.id, Image.path.in_(names))
-    found = list(session.scalars(query))
-    if not found:
+    ids = list(session.scalars(query))
+    if not ids:
         raise NoSuchImage(dataset=dataset.name, image=path)
-    return found
+    return ids
 
 
 def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: LayerDescription) -> Job | None:
-    """The newest finished search, by deconvnet, of all of the layer's units with these weights on this data."""
+    """Find the latest finished deconvnet search of all units of the layer, with these weights on this data set."""
     query = select(Job).where(Job.kind == "top9", Job.state == JobState.DONE, Job.dataset_id == dataset.id)
     for job in session.scalars(query.order_by(Job.id.desc())):
-        asked = job.specification
-        searched = {of["path"]: len(of["units"]) for of in asked["layers"]}
-        same = asked["weights_sha256"] == chosen.sha256 and asked["projection"] == "deconvnet"
+        search = job.specification
+        searched = {entry["path"]: len(entry["units"]) for entry in search["layers"]}
+        same = search["weights_sha256"] == chosen.sha256 and search["projection"] == "deconvnet"
         if same and searched.get(layer.path) == layer.units:
             return job
     return None
