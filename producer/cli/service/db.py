@@ -1,4 +1,4 @@
-"""``analyze db``: the database's schema, and a copy of it."""
+"""``analyze db``: upgrade, show and back up the database."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from producer.cli.printing import json_option, print_json
 
 @click.group()
 def db() -> None:
-    """Look after the database."""
+    """Manage the database."""
 
 
 @db.command()
 @pass_app
 def upgrade(app: App) -> None:
-    """Bring the schema to the version this program needs. SQLite does it by itself."""
+    """Upgrade the schema to the version that this program needs. SQLite databases are upgraded automatically."""
     from shared.database.connection import Database
     from shared.database.schema import current_revision
     from shared.database.schema import upgrade as run_upgrade
@@ -34,7 +34,7 @@ def upgrade(app: App) -> None:
 @json_option
 @pass_app
 def version(app: App, as_json: bool) -> None:
-    """Show the schema's version, and the one this program needs."""
+    """Show the version of the database's schema, and the version that this program needs."""
     from shared.database.connection import Database
     from shared.database.schema import NEWEST_REVISION, current_revision
 
@@ -50,11 +50,11 @@ def version(app: App, as_json: bool) -> None:
 @new_file
 @pass_app
 def backup(app: App, target: Path) -> None:
-    """Copy the SQLite database to FILE while workers go on. Copy the artifact store after it, not before.
+    """Copy the SQLite database to FILE; workers can run meanwhile.
 
-    A PostgreSQL database is backed up by pg_dump.
+    Copy the artifact store afterwards, not before. Use pg_dump for a PostgreSQL database.
     """
     from producer.operations.backup import back_up
 
     size = back_up(app.database, target)
-    app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the store, {app.settings.resolved_store}.")
+    app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the artifact store {app.settings.resolved_store}.")

@@ -126,7 +126,7 @@ def test_a_folder_that_is_a_link_to_elsewhere_is_not_used(home_settings: Setting
     folder = private_socket(home_settings.home).parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.symlink_to(tmp_path)
-    with pytest.raises(NoRedisServer, match="somebody else's"), private_redis(home_settings):
+    with pytest.raises(NoRedisServer, match="belongs to another user"), private_redis(home_settings):
         pass
 
 
