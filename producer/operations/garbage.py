@@ -6,6 +6,7 @@ training state of the previous one.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 import time
@@ -17,7 +18,7 @@ import numpy as np
 from sqlalchemy import delete, func, insert, select
 
 from shared.database.connection import Database
-from shared.jobs.tables import Artifact, Shard, ShardState
+from shared.jobs.tables import Artifact, Job, Shard, ShardState
 from shared.store.references import referenced_artifacts
 from shared.store.store import NAME, Store, sha256_of
 
@@ -42,9 +43,12 @@ def find_garbage(database: Database, store: Store, seconds: float) -> list[Unref
     before = min(time.time() - seconds, _oldest_attempt(database))
     files = [file for file in _files(store.root) if file.wanted < before]
     prefixes = np.array([_hash_prefix(file.path) for file in files], np.uint64)
+    event_files = [file for file in _event_files(store.root) if file.wanted < before]
     with database.read() as session:
         referenced = np.isin(prefixes, _hash_prefixes(referenced_artifacts(session)))
+        jobs = set(session.scalars(select(Job.id)))
     garbage = [file for file, is_referenced in zip(files, referenced.tolist(), strict=True) if not is_referenced]
+    garbage += [file for file in event_files if _job_of_event_file(file.path) not in jobs]
     return sorted([*garbage, *_leftovers(store.root, before)], key=lambda file: file.path)
 
 
@@ -93,9 +97,16 @@ def _remove(root: Path, garbage: Unreferenced) -> bool:
             renamed.rename(file)
             return False
         renamed.unlink()
+        if garbage.path.startswith("tensorboard/"):  # other folders are shared by many files
+            _remove_if_empty(file.parent)
     except FileNotFoundError:  # another `analyze gc` removed it
         return False
     return True
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _files(root: Path) -> Iterator[Unreferenced]:
@@ -104,6 +115,18 @@ def _files(root: Path) -> Iterator[Unreferenced]:
         for file in folder.iterdir():
             if NAME.fullmatch(f"{folder.name}/{file.name}"):
                 yield from _describe(root, file)
+
+
+def _event_files(root: Path) -> Iterator[Unreferenced]:
+    """Iterate over the TensorBoard event files of training runs, ``tensorboard/run-JOB/...``."""
+    for file in root.glob("tensorboard/run-*/*"):
+        if _job_of_event_file(str(file.relative_to(root))) is not None:
+            yield from _describe(root, file)
+
+
+def _job_of_event_file(path: str) -> int | None:
+    number = path.split("/")[1].removeprefix("run-")
+    return int(number) if number.isascii() and number.isdigit() else None
 
 
 def _leftovers(root: Path, before: float) -> Iterator[Unreferenced]:

@@ -134,7 +134,9 @@ def _stages(session: Session, job_id: int) -> list[StageProgress]:
 
 
 def _stage(name: str, rows: Sequence[Any]) -> StageProgress:
-    done = int(sum(row.done for row in rows if row.state != ShardState.QUEUED))  # ignores the work of dead attempts
+    done = int(
+        sum(row.done for row in rows if row.state != ShardState.QUEUED)
+    )  # ignores the work of dead attempts
     total = int(sum(row.total for row in rows))
     began = min((row.began for row in rows if row.began), default=None)
     ended = max((row.ended for row in rows if row.ended), default=None)

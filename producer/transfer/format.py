@@ -23,6 +23,8 @@ from shared.kinds.registry import kinds
 
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 2**20  # bytes
+# Exports made with this schema or a later one can be imported: since then the exported tables are the same.
+OLDEST_SCHEMA = "0005"
 
 # A table follows those that it refers to. The tables of the kinds' results come after these.
 COMMON: tuple[type[Base], ...] = (Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact)

@@ -19,9 +19,7 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--wait", is_flag=True, help="Show progress until the job ends. Ctrl+C detaches; the job continues."
         ),
-        click.option(
-            "--force", is_flag=True, help="Submit a new job even if the same was submitted before."
-        ),
+        click.option("--force", is_flag=True, help="Submit a new job even if the same was submitted before."),
     ):
         command = option(command)
     return command

@@ -1,4 +1,4 @@
-"""``analyze db``: upgrade, show and back up the database."""
+"""``analyze db``: upgrade, show, back up and vacuum the database."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.options import new_file
 from producer.cli.printing import json_option, print_json
+
+MB = 10**6
 
 
 @click.group()
@@ -58,3 +60,21 @@ def backup(app: App, target: Path) -> None:
 
     size = back_up(app.database, target)
     app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the artifact store {app.settings.resolved_store}.")
+
+
+@db.command()
+@json_option
+@pass_app
+def vacuum(app: App, as_json: bool) -> None:
+    """Free the space of removed jobs and data sets.
+
+    SQLite rewrites the file of the database, which requires that no job is running. PostgreSQL makes the space
+    available to new rows while jobs run; its autovacuum usually does so already.
+    """
+    from producer.operations.vacuum import vacuum as run_vacuum
+
+    done = run_vacuum(app.database)
+    if as_json:
+        print_json(vars(done))
+    else:
+        app.out.print(f"{app.database}: {done.before / MB:.1f} MB before, {done.after / MB:.1f} MB after.")

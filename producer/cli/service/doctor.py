@@ -143,9 +143,7 @@ def _store(app: App) -> Check:
         existing = existing.parent
     free = shutil.disk_usage(existing).free
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        return Check(
-            "store", False, f"{root} is not writable", "Change its permissions, or set ANALYZE_STORE.", 2
-        )
+        return Check("store", False, f"{root} is not writable", "Change its permissions, or set ANALYZE_STORE.", 2)
     found = f"{root}, {free / 2**30:.0f} GB free"
     return Check("store", free > LOW_DISK_BYTES, found, "" if free > LOW_DISK_BYTES else "Free some disk space.")
 

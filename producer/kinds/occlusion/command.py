@@ -125,9 +125,7 @@ def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: An
 
     images = ImageChoice(**{name: options.pop(name) for name in ImageChoice.__dataclass_fields__})
     if (images.paths or images.ids) and (images.split or images.class_name or images.count):
-        raise click.UsageError(
-            "--image and --image-id can't be combined with --images, --split or --class."
-        )
+        raise click.UsageError("--image and --image-id can't be combined with --images, --split or --class.")
     occluder = Occluder(**{name: options.pop(name) for name in Occluder.__dataclass_fields__})
     specification = occlusion_request(
         app.database,

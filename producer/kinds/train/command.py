@@ -136,7 +136,9 @@ def _refuse_options_of_the_recipe(ctx: click.Context) -> None:
         given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
         if given and name not in ("extend", "epochs", "wait", "force", "tensorboard"):
             flag = {"settings": "set", "rates": "rate"}.get(name, name.replace("_", "-"))
-            raise click.UsageError(f"--{flag} can't be combined with --extend: an extended run keeps its settings.")
+            raise click.UsageError(
+                f"--{flag} can't be combined with --extend: an extended run keeps its settings."
+            )
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
