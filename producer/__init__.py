@@ -1,1 +1,1 @@
-"""The command line, data set registration, results and reports, and the service's processes. Never imports torch."""
+"""The command line, registration of data sets, results, pages, and the service. Never imports torch."""

@@ -49,7 +49,7 @@ VERBS = {
 }
 KINDS_VERBS_FOLLOW = "results"
 
-NO_PASSWORD = "Don't give a password here: every user of this machine can see options (ps)."
+OPTIONS_ARE_PUBLIC = "Don't give a password here: every user of this machine can see options (ps)."
 
 
 @cache
@@ -82,8 +82,8 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 @click.group(
     cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 success, 1 failure of the job or command, 2 wrong usage or settings, 3 database or Redis "
-    "unreachable, 4 not found, 5 database schema out of date, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 failure of the job or command, 2 wrong usage or settings, 3 database or "
+    "Redis out of reach, 4 not found, 5 database schema out of date, 130 interrupted.",
 )
 @click.option(
     "--home",
@@ -92,13 +92,13 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 )
 @click.option(
     "--database-url",
-    help=f"SQLAlchemy URL of the database. {NO_PASSWORD}  [env var: ANALYZE_DATABASE_URL; default: a SQLite file in "
-    "the home folder]",
+    help=f"SQLAlchemy URL of the database. {OPTIONS_ARE_PUBLIC}  [env var: ANALYZE_DATABASE_URL; default: a "
+    "SQLite file in the home folder]",
 )
 @click.option(
     "--redis-url",
-    help=f"URL of the Redis server. {NO_PASSWORD}  [env var: ANALYZE_REDIS_URL; default: a private server, started by "
-    "`analyze up`]",
+    help=f"URL of the Redis server. {OPTIONS_ARE_PUBLIC}  [env var: ANALYZE_REDIS_URL; default: a private server, "
+    "which `analyze up` starts]",
 )
 @click.option(
     "--store",
@@ -157,8 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("analyze: interrupted", err=True)
         code = 130
     except (BrokenPipeError, SystemExit) as stop:
-        # The reader closed the pipe, as in `analyze results 3 | head`. Where click notices it first, it wraps stdout
-        # and exits.
+        # The reader closed the pipe, as in `analyze results 3 | head`. Where click notices it first, it wraps
+        # stdout and exits.
         if isinstance(stop, SystemExit) and sys.stdout is stdout:
             raise
         _drop_output()
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _drop_output() -> None:
-    """Redirect stdout to /dev/null: Python flushes it at exit, and a failure there would make the exit code 120."""
+    """Redirect stdout to /dev/null. Python flushes stdout at exit, and exits with 120 if that fails."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -195,7 +195,7 @@ def _database(settings: Settings) -> Iterator[Check]:
 
 
 def _hosts(url: URL) -> list[str]:
-    """Return the hosts of a URL: that of its authority, and those of ``host=`` in its query (a list, repeatable)."""
+    """Return the hosts of a URL: the one before its path, and those of ``host=`` (repeatable, comma-separated)."""
     value = url.query.get("host")
     values = [value] if isinstance(value, str) else list(value or ())
     return [host for value in [url.host or "", *values] for host in value.split(",") if host]

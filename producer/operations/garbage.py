@@ -37,8 +37,9 @@ class Unreferenced:
 def find_garbage(database: Database, store: Store, seconds: float) -> list[Unreferenced]:
     """Find files that no row refers to and that were not written or reused for ``seconds``.
 
-    Files written or reused since the oldest running attempt began are skipped too, because a worker writes its files
-    before its rows. Files are listed before the rows are read, so that a file written in between is not listed.
+    Files written or reused since the oldest running attempt began are skipped too, because a worker writes its
+    files before its rows. Files are listed before the rows are read, so that a file written in between is not
+    listed.
     """
     before = min(time.time() - seconds, _oldest_attempt(database))
     files = [file for file in _files(store.root) if file.wanted < before]

@@ -84,7 +84,7 @@ def _jobs(session: Session) -> Iterator[Metric]:
 
 
 def _queues(session: Session) -> Iterator[Metric]:
-    """Count waiting shards; one waits since its message was sent, or since its job was submitted if none was sent."""
+    """Count waiting shards. One waits since its message was sent or, without one, since its job was submitted."""
     waiting = GaugeMetricFamily(
         "unitscope_queue_shards", "Shards waiting for a worker, with or without a message", labels=["queue"]
     )

@@ -118,8 +118,9 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     try:
         connection.read_only = True
         is_superuser = connection.execute(IS_SUPERUSER).fetchone()
-        # A superuser's SELECT can call functions that read files and change the server. This guards against mistakes,
-        # not attacks: the statement can switch back to the superuser, so `analyze doctor` advises an ordinary role.
+        # A superuser's SELECT can call functions that read files and change the server. This guards against
+        # mistakes, not attacks: the statement can switch back to the superuser, so `analyze doctor` advises an
+        # ordinary role.
         if is_superuser == (True,):
             connection.execute("SET LOCAL ROLE pg_read_all_data")
         connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")

@@ -21,8 +21,8 @@ MEMORY = 4 * 2**30  # bytes, in addition to the memory that the process has alre
 def bounded_time(seconds: float, message: str) -> Iterator[None]:
     """End the process, with ``message`` on stderr and exit code 2, if the block takes longer than ``seconds``.
 
-    SQLite can be interrupted only between two steps of its bytecode program. A single step, such as ``instr`` on two
-    long texts, can take hours, during which Ctrl+C has no effect either.
+    SQLite can be interrupted only between two steps of its bytecode program. A single step, such as ``instr`` on
+    two long texts, can take hours, during which Ctrl+C has no effect either.
     """
 
     def end() -> None:
@@ -40,7 +40,7 @@ def bounded_time(seconds: float, message: str) -> Iterator[None]:
 
 @contextmanager
 def bounded_memory() -> Iterator[None]:
-    """Limit the memory that the block allocates to ``MEMORY`` bytes; more raises ``MemoryError``. On Linux only."""
+    """Raise ``MemoryError`` if the block allocates more than ``MEMORY`` bytes (on Linux only)."""
     status = Path("/proc/self/status")
     allocated = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.is_file() else None
     if allocated is None or resource is None:

@@ -149,7 +149,7 @@ class ComputedTable(Generic[Row]):
 def columns_of(
     row: type[Any], model: type[Any], others: Mapping[str, Column] = MappingProxyType({})
 ) -> dict[str, Column]:
-    """Return a column for each field of ``row``: the one in ``others``, or the attribute of ``model``, of that name."""
+    """Return a column for each field of ``row``: ``others[name]``, or the attribute of ``model``."""
     return {name: others[name] if name in others else getattr(model, name) for name in row.__dataclass_fields__}
 
 

@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 def private_redis(settings: Settings) -> Iterator[bool]:
     """Keep the home folder's Redis running for the duration of the block; yield whether this process owns it.
 
-    The owner is the process that holds a file lock; it stops the server at the end of the block. If another process
-    is the owner, this one takes over when that one exits or is killed. Redis writes nothing to disk: the database is
-    the record of work, and the sweeper sends lost messages again.
+    The owner is the process that holds a file lock; it stops the server at the end of the block. If another
+    process is the owner, this one takes over when that one exits or is killed. Redis writes nothing to disk: the
+    database is the record of work, and the sweeper sends lost messages again.
 
     Raises
     ------

@@ -42,8 +42,8 @@ class _Process:
 class Supervisor:
     """Starts one Celery worker per device, restarts it when it exits, and runs the sweeper.
 
-    Each worker is in its own session, so that only the supervisor receives the terminal's Ctrl+C; it then stops the
-    workers.
+    Each worker is in its own session, so that only the supervisor receives the terminal's Ctrl+C; it then stops
+    the workers.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Data set of an imported job: the registered one with the same fingerprint, or a new one from the export's rows."""
+"""Data set of an imported job: a registered one with the same fingerprint, or a new one from the export's rows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Format of an exported job: a tar file with these members, in this order.
 
 ``manifest.json``; ``rows/TABLE.jsonl``, with one row per line, a list in the order of the manifest's columns; and
-``store/PATH``, the job's files, named by their SHA-256. The images of the data set are not included, only their rows.
+``store/PATH``, the job's files, named by their SHA-256. The images of the data set are not included, only their
+rows.
 """
 
 from __future__ import annotations

@@ -67,8 +67,8 @@ def import_job(
 ) -> Imported:
     """Import a job, and its data set unless one with the same fingerprint is registered.
 
-    Until its last transaction the imported job is a cancelled job with a temporary key; the next import removes what
-    an interrupted one left. Unless ``force`` is set, nothing is imported if a job with the same key exists.
+    Until its last transaction the imported job is a cancelled job with a temporary key; the next import removes
+    what an interrupted one left. Unless ``force`` is set, nothing is imported if a job with the same key exists.
 
     Parameters
     ----------

@@ -296,7 +296,7 @@ def replaced(member: str, old: bytes, new: bytes) -> Callable[[str, bytes], byte
 HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "another format": (replaced("manifest.json", b'"format": 1', b'"format": 2'), "manifest"),
     "another schema": (replaced("manifest.json", b'"schema": "', b'"schema": "9'), "schema"),
-    "no rows": (lambda name, content: None if name.startswith("rows/epochs") else content, "should be"),
+    "no rows": (lambda name, content: None if name.startswith("rows/epochs") else content, "in place of"),
     "no files": (lambda name, content: None if name.startswith("store/") else content, "files are missing"),
     "a changed file": (lambda name, content: content + b"x" if name.endswith(".png") else content, "damaged"),
     "a path that leads out": (
@@ -349,7 +349,7 @@ def test_what_is_no_export_is_refused(exports: dict[str, Path], tmp_path: Path) 
         link = tarfile.TarInfo("manifest.json")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    assert "is no plain file" in analyze("import", tmp_path / "links.tar", code=2).stderr
+    assert "is not a regular file" in analyze("import", tmp_path / "links.tar", code=2).stderr
     unsigned = rewritten(
         exports["top9"], tmp_path / "unsigned.tar", replaced("rows/events", b"done", b"gone"), sign=False
     )
@@ -364,8 +364,8 @@ def test_an_import_that_was_broken_off_is_done_again(exports: dict[str, Path], t
     analyze("import", exports["top9"])
     execute(
         analyze,
-        "UPDATE jobs SET state = 'cancelled', error = 'Its import was not finished: import it again.', key = ("
-        "SELECT key FROM jobs) WHERE id = 1",
+        "UPDATE jobs SET state = 'cancelled', error = 'The import of this job was not finished. Import it again.', "
+        "key = (SELECT key FROM jobs) WHERE id = 1",
     )
     key = hashlib.sha256(f"import of {analyze.json('status', 1)['key']}".encode()).hexdigest()
     execute(analyze, f"UPDATE jobs SET key = '{key}'")

@@ -756,8 +756,8 @@ def test_results_that_a_sweep_has_not_are_refused(home: Home, swept: dict[str, S
         (("--statistics",), "occlusion"),
         (("--bottom",), "occlusion"),
         (("--per-class",), "occlusion"),
-        (("--positions", "--bottom"), "exclude"),
-        (("--positions", "--html", "page.html"), "exclude"),
+        (("--positions", "--bottom"), "exclusive"),
+        (("--positions", "--html", "page.html"), "exclusive"),
         (("--ranks", "1"), "--ranks"),
     ]
     done = home.many([(("results", swept["class"].job, *words), {}) for words, _ in options])

@@ -197,4 +197,4 @@ def test_box_that_is_none_is_a_problem(voc: Voc, box: tuple[object, object, obje
     voc.add("bad", an_object(box=box))
     problem = only_problem(read_voc(voc.root))
     assert problem.object_number == 1
-    assert problem.reason in ("box is no box", "box without area", "box outside the image")
+    assert problem.reason in ("invalid box", "box without area", "box outside the image")

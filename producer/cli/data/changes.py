@@ -92,8 +92,8 @@ def _print_update(app: App, result: DatasetUpdate) -> None:
 def rm(app: App, name: str, with_jobs: bool, keep_files: bool, dry_run: bool, as_json: bool) -> None:
     """Remove a data set from the database.
 
-    Your own images stay. Images that this program drew, unpacked or downloaded into its home folder are deleted, and
-    so are the data set's files in the pixel cache of this machine.
+    Your own images stay. Images that this program drew, unpacked or downloaded into its home folder are deleted,
+    and so are the data set's files in the pixel cache of this machine.
 
     It is an error if jobs were submitted on the data set, unless --with-jobs removes them as well.
     """

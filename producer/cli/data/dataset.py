@@ -90,9 +90,9 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     folder      a folder of images for each class, optionally inside train and val
     shapes      20 classes of drawn objects, generated without a download
 
-    CIFAR's test images are in the splits test and val, because the published replications validate on them. CIFAR's
-    files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train and val,
-    a hash of the path puts one image in five into val and the others into train.
+    CIFAR's test images are in the splits test and val, because the published replications validate on them.
+    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train
+    and val, a hash of the path puts one image in five into val and the others into train.
     """
     from shared.database.catalogue import register
 

@@ -99,8 +99,8 @@ def _print_status(app: App, progress: JobProgress) -> None:
             app.out.print(label + printable(first.message))
         app.out.print(Text("error: ", "red") + printable(job.error))
         app.out.print(
-            f"`analyze logs {job.id}` prints all events. When the cause is fixed, `analyze retry {job.id}` runs the"
-            " unfinished shards again."
+            f"`analyze logs {job.id}` prints all events. Once the cause is fixed, `analyze retry {job.id}` runs "
+            "the unfinished shards again."
         )
 
 

@@ -58,8 +58,8 @@ def results(
 ) -> None:
     """Print the results of a job.
 
-    By default these are the top images of each unit for a top-9 search, the epochs of a training run, and a row for
-    each image of an occlusion sweep. A filter that does not apply to the printed rows is an error.
+    By default these are the top images of each unit for a top-9 search, the epochs of a training run, and a row
+    for each image of an occlusion sweep. A filter that does not apply to the printed rows is an error.
     """
     from producer.results.filters import Filters
     from producer.results.jobs import kind_of

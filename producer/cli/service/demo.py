@@ -32,8 +32,8 @@ UP_SECONDS = 60.0
 def demo(app: App, page: Path | None) -> None:
     """Generate the data set `shapes`, train a small ZFNet, search its layer 5, and write an HTML page.
 
-    The demo starts a private Redis and a worker process, and stops them at the end. It takes two to three minutes on
-    two CPU cores.
+    The demo starts a private Redis and a worker process, and stops them at the end. It takes two to three minutes
+    on two CPU cores.
     """
     began = time.monotonic()
     page = page or app.settings.home / "demo.html"

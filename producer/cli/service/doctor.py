@@ -37,8 +37,8 @@ LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 def doctor(app: App, quiet: bool, as_json: bool) -> None:
     """Show the settings and check the installation.
 
-    The checks cover the home folder, database, Redis, workers, devices, artifact store and torch, and files, servers
-    and passwords that other users can access.
+    The checks cover the home folder, database, Redis, workers, devices, artifact store and torch, and files,
+    servers and passwords that other users can access.
     """
     checks = list(_checks(app, brief=quiet))
     if as_json:

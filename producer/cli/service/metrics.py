@@ -26,8 +26,8 @@ def metrics(app: App, port: int | None, address: str) -> None:
     """Print metrics in Prometheus' text format, or serve them by HTTP.
 
     The metrics are read from the database and Redis, so one exporter is enough for any number of workers. The HTTP
-    server requires no password and shows the number of jobs and the workers' names and speeds: listen on an address
-    that only Prometheus can reach.
+    server requires no password and shows the number of jobs and the workers' names and speeds: listen on an
+    address that only Prometheus can reach.
     """
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 

@@ -22,8 +22,8 @@ devices_option = click.option(
     "--devices",
     default="all",
     show_default=True,
-    help="Devices, with one worker process each: cpu, a list such as cuda:0,cuda:1, or all. all is every device that "
-    "CUDA_VISIBLE_DEVICES leaves visible, or the CPU without a GPU.",
+    help="Devices, with one worker process each: cpu, a list such as cuda:0,cuda:1, or all. all is every device "
+    "that CUDA_VISIBLE_DEVICES leaves visible, or the CPU without a GPU.",
 )
 queues_option = click.option(
     "--queues", help="Queues that the workers serve: training,analysis,cpu.  [default: all three]"
@@ -37,8 +37,8 @@ queues_option = click.option(
 def worker(app: App, devices: str, queues: str | None) -> None:
     """Run one worker process per device, and the sweeper, until Ctrl+C.
 
-    Workers need a running Redis: the server of ANALYZE_REDIS_URL, or the private one of an `analyze up` with the same
-    home folder.
+    Workers need a running Redis: the server of ANALYZE_REDIS_URL, or the private one of an `analyze up` with the
+    same home folder.
     """
     supervisor, remark = _supervisor(app, devices, queues)
     app.broker.ping()
@@ -59,7 +59,8 @@ def up(app: App, devices: str, queues: str | None) -> None:
             stack.enter_context(private_redis(app.settings))
         app.broker.ping()
         app.talk.print(
-            f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; Ctrl+C stops it."
+            f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; "
+            "Ctrl+C stops the service."
         )
         _run(supervisor, remark)
 

@@ -27,15 +27,15 @@ SHOWN = 20
     default=24.0,
     show_default=True,
     type=click.FloatRange(1),
-    help="Hours for which a file was neither written nor reused; workers write a file before the row that refers to it.",
+    help="Hours since a file was last written or reused. Workers write a file before the row that refers to it.",
 )
 @json_option
 @pass_app
 def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
     """List files of the artifact store that nothing refers to, or remove them with --delete.
 
-    Attempts that died leave such files. Files that a job refers to stay, whatever the state of the job. Workers can
-    run meanwhile.
+    Attempts that died leave such files. Files that a job refers to stay, whatever the state of the job. Workers
+    can run meanwhile.
     """
     from producer.operations.garbage import find_garbage, remove_garbage
 

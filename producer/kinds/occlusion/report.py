@@ -17,7 +17,7 @@ FIGURE_COLUMNS = ("unit", "clear_class", "clear_probability", "min_probability",
 
 
 def render(database: Database, store: Store, job_id: int, filters: Filters = EVERYTHING) -> str:
-    """Render the page of a finished sweep for the images that ``filters`` selects; the contact sheet has all images.
+    """Render the page of a finished sweep for the images that ``filters`` selects; the contact sheet shows all.
 
     Raises
     ------

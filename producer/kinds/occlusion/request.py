@@ -114,7 +114,7 @@ def _check_fit(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:
 
 
 def _chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> tuple[str | None, list[int]]:
-    """Return the split (None for files and ids) and the numbers of the chosen images in the data set, ascending."""
+    """Return the split (None for files and ids) and the numbers of the images in the data set, ascending."""
     ids = list(session.scalars(select(Image.id).where(Image.dataset_id == dataset.id).order_by(Image.id)))
     number = {image: number for number, image in enumerate(ids)}
     if choice.paths or choice.ids:
@@ -144,7 +144,7 @@ def _spread(members: Sequence[int], count: int | None) -> list[int]:
 
 
 def _images_of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
-    """Return the ids of the images in a file. The path is relative to the working directory or the data set's root."""
+    """Return the ids of a file's images. The path is relative to the working directory or the data set's root."""
     root = Path(dataset.root)
     names = {str(path)}
     for absolute in (Path(os.path.abspath(path)), path.parent.resolve() / path.name):

@@ -36,8 +36,8 @@ from unitscope.vocabulary import PROJECTION_METHODS
     default="deconvnet",
     show_default=True,
     type=click.Choice(PROJECTION_METHODS),
-    help="Projection method: the paper's deconvnet, guided back-propagation, or the plain gradient, each multiplied "
-    "by the activation.",
+    help="Projection method: the paper's deconvnet, guided back-propagation, or the plain gradient, each "
+    "multiplied by the activation.",
 )
 @click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Number of shards.")
 @trained_network_options

@@ -1,4 +1,4 @@
-"""`analyze doctor` names what is open to others, with a remedy; none of it is an error."""
+"""`analyze doctor` warns of access by other users, with a remedy; no such finding is an error."""
 
 from __future__ import annotations
 
@@ -177,8 +177,11 @@ def test_verified_tls_and_the_same_machine_are_well(found: Callable[..., list[Ch
     ("url", "says"),
     [
         (f"redis://:{SECRET}@redis.invalid:6379/0", "without TLS"),
-        (f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_cert_reqs=none", "not asked who it is"),
-        (f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_check_hostname=false", "not asked who it is"),
+        (f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_cert_reqs=none", "identity of the server is not verified"),
+        (
+            f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_check_hostname=false",
+            "identity of the server is not verified",
+        ),
     ],
 )
 def test_a_redis_elsewhere_without_verified_tls_is_named(
@@ -237,7 +240,7 @@ def test_what_is_open_is_in_words_and_in_json_and_no_error(home: Path) -> None:
     home.chmod(0o755)
     analyze = Analyze(home)
     assert (
-        f"not well access to home: {home} can be read by other users  chmod 700 {home}" in analyze("doctor").stdout
+        f"warning access to home: {home} can be read by other users  chmod 700 {home}" in analyze("doctor").stdout
     )
     checks = json.loads(analyze("doctor", "--json").stdout)["checks"]
     named = {check["name"]: (check["well"], check["exit_code"]) for check in checks}
@@ -246,7 +249,7 @@ def test_what_is_open_is_in_words_and_in_json_and_no_error(home: Path) -> None:
 
 def test_the_help_warns_of_passwords_in_options(tmp_path: Path) -> None:
     words = " ".join(Analyze(tmp_path)("--help").stdout.split())
-    assert words.count("Not with a password in it") == 2
+    assert words.count("Don't give a password here") == 2
 
 
 def test_settings_do_not_show_their_urls_in_tracebacks() -> None:

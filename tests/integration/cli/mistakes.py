@@ -154,7 +154,9 @@ USAGE = {
         for option in ("--statistics", "--bottom", "--per-class")
     },
     **{
-        f"{one[0]} and {other[0]}": Mistake(("results", "@DONE@", *one, *other), 2, (one[0], other[0], "exclude"))
+        f"{one[0]} and {other[0]}": Mistake(
+            ("results", "@DONE@", *one, *other), 2, (one[0], other[0], "mutually exclusive")
+        )
         for one, other in itertools.combinations(
             (("--best", "3"), ("--statistics",), ("--bottom",), ("--per-class",), ("--html", "@FOLDER@/x.html")), 2
         )

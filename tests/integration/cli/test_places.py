@@ -98,5 +98,5 @@ def test_doctor_in_words_shows_what_is_not_well_and_no_password(fresh: Home, tmp
     done = fresh("doctor", code=None)
     assert done.returncode in (2, 3)
     assert SECRET not in done.stdout + done.stderr
-    assert "not well redis: Redis at redis://127.0.0.1" in done.stdout
-    assert "not well store: " in done.stdout
+    assert "error   redis: Redis at redis://127.0.0.1" in done.stdout
+    assert "error   store: " in done.stdout

@@ -113,7 +113,7 @@ def test_bad_files_are_problems(tmp_path: Path, database: Database) -> None:
     (odd / "1.png").write_bytes(encoded(noise()))
     found = read_caltech(root, "caltech101")
     assert found.class_names == CLASSES["caltech101"]
-    assert sorted(problem.reason for problem in found.problems) == ["broken image", "name that is no text"]
+    assert sorted(problem.reason for problem in found.problems) == ["broken image", "name not UTF-8"]
     register(database, "caltech101", found)
 
 
