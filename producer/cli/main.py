@@ -121,7 +121,7 @@ def cli(ctx: click.Context, /, **options: Any) -> None:
     analyze dataset add voc --root VOCdevkit     register a data set
     analyze up                                   run Redis and the workers (in another terminal)
     analyze submit train --dataset voc           train a network on the data set
-    analyze submit --layer 5 --dataset voc       search the images that fire the units of layer 5
+    analyze submit --layer 5 --dataset voc       find the images that fire the units of layer 5
     """
     ctx.obj = App(options)
 

@@ -62,7 +62,7 @@ def existing_folder(root: Path, kind: str, wanted: str = "folder") -> Path:
 def scan_files(
     root: Path, paths: Sequence[str], progress: Callable[[int], None] = lambda files: None
 ) -> dict[str, Scanned]:
-    """Decode files (paths relative to ``root``) on all cores; a broken one gives a ``BrokenFile``, and no error."""
+    """Decode files (paths relative to ``root``) on all cores; broken ones give ``BrokenFile``, not an error."""
     results: dict[str, Scanned] = {}
     root = root.resolve()
     threads = max(2, os.cpu_count() or 1)

@@ -23,7 +23,7 @@ IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 LARGEST_VALUE = 10_000_000  # bytes
 LARGEST_ANSWER = 200_000_000  # bytes
 MOST_COLUMNS = 100
-TOO_MUCH = f"its result is larger than {LARGEST_ANSWER // 1_000_000} MB: select fewer rows or shorter values"
+TOO_MUCH = f"its result is more than {LARGEST_ANSWER // 1_000_000} MB: select fewer rows or shorter values"
 
 
 @dataclass(frozen=True)

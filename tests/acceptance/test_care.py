@@ -364,8 +364,8 @@ def test_an_import_that_was_broken_off_is_done_again(exports: dict[str, Path], t
     analyze("import", exports["top9"])
     execute(
         analyze,
-        "UPDATE jobs SET state = 'cancelled', error = 'The import of this job was not finished. Import it again.', "
-        "key = (SELECT key FROM jobs) WHERE id = 1",
+        "UPDATE jobs SET state = 'cancelled', key = (SELECT key FROM jobs), "
+        "error = 'The import of this job was not finished. Import it again.' WHERE id = 1",
     )
     key = hashlib.sha256(f"import of {analyze.json('status', 1)['key']}".encode()).hexdigest()
     execute(analyze, f"UPDATE jobs SET key = '{key}'")

@@ -95,7 +95,7 @@ def rm(app: App, name: str, with_jobs: bool, keep_files: bool, dry_run: bool, as
     Your own images stay. Images that this program drew, unpacked or downloaded into its home folder are deleted,
     and so are the data set's files in the pixel cache of this machine.
 
-    It is an error if jobs were submitted on the data set, unless --with-jobs removes them as well.
+    A data set that jobs were submitted on can't be removed unless --with-jobs removes those jobs as well.
     """
     from producer.datasets.removal import removable_dataset, remove_dataset
 

@@ -43,7 +43,8 @@ dataset.add_command(rm)
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Folder of the data set, or folder to generate or download it to.",
+    help="Folder of the data set, or folder to generate or download it to.  [default for the latter: a folder in the "
+    "home folder]",
 )
 @click.option("--name", help="Name of the data set.  [default: the kind]")
 @click.option(
@@ -56,7 +57,7 @@ dataset.add_command(rm)
     "years",
     multiple=True,
     type=click.Choice(["2007", "2012"]),
-    help="voc: year to include; may be repeated.  [default: all years in the folder]",
+    help="voc: year to include; may be repeated.  [default: all years in the folder; 2007 with --download]",
 )
 @click.option(
     "--split",

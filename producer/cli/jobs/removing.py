@@ -26,8 +26,8 @@ MB = 10**6
 def rm(app: App, job_ids: tuple[int, ...], cascade: bool, dry_run: bool, as_json: bool) -> None:
     """Remove jobs and their results from the database.
 
-    It is an error if a job is queued or running: cancel it first. It is an error if other jobs use a job's
-    results, as a search uses the weights of a training run, unless --cascade removes these jobs as well.
+    A queued or running job can't be removed; cancel it first. A job whose results other jobs use, such as a
+    training run whose weights were searched, can't be removed unless --cascade removes those jobs as well.
 
     Ids of removed jobs are not used again. `analyze gc --delete` removes their files from the artifact store.
     """

@@ -27,7 +27,7 @@ class KindGroup(LazyGroup):
 def submit() -> None:
     """Submit a job and print its id.
 
-    Without a command, `analyze submit` submits a top-9 search:
+    The default is a top-9 search:
 
     \b
     analyze submit --layer 5 --dataset voc

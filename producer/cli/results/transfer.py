@@ -35,7 +35,7 @@ def export(app: App, job_id: int, target: Path) -> None:
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Folder of the data set's images on this machine.  [default: as on the other machine]",
+    help="Folder of the data set's images on this machine.  [default: the folder on the exporting machine]",
 )
 @click.option("--force", is_flag=True, help="Import the job even if the same job is here already.")
 @pass_app

@@ -27,7 +27,8 @@ SHOWN = 20
     default=24.0,
     show_default=True,
     type=click.FloatRange(1),
-    help="Hours since a file was last written or reused. Workers write a file before the row that refers to it.",
+    help="Minimum age, in hours since a file was last written or reused: workers write a file before the row "
+    "that refers to it.",
 )
 @json_option
 @pass_app

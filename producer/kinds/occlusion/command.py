@@ -35,14 +35,14 @@ def _refuse_nan(value: float) -> float:
     "paths",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Image file of the data set, instead of a split; may be repeated.",
+    help="Image file of the data set to sweep, instead of a split; may be repeated.",
 )
 @click.option(
     "--image-id",
     "ids",
     type=click.IntRange(1, 2**31 - 1),
     multiple=True,
-    help="Id of an image, instead of a split; may be repeated.",
+    help="Id of an image to sweep, instead of a split; may be repeated.",
 )
 @click.option(
     "--whole", "whole_files", is_flag=True, help="Use whole image files instead of the objects cut out of them."

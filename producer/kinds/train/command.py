@@ -95,7 +95,7 @@ def _recipe_options(command: Any) -> Any:
     "--extend",
     type=click.IntRange(1, 2**31 - 1),
     metavar="RUN",
-    help="Continue this finished run up to --epochs epochs in all.",
+    help="Continue this finished training run, up to a total of --epochs.",
 )
 @network_options
 @job_options
@@ -104,7 +104,7 @@ def _recipe_options(command: Any) -> Any:
 def train(app: App, ctx: click.Context, /, extend: int | None, wait: bool, force: bool, **options: Any) -> None:
     """Train a network; the default is the ZFNet of the published replications.
 
-    An option of the recipe that is not given has the recipe's value.
+    Options that set a field of the recipe default to the recipe's value.
 
     \b
     analyze submit train --dataset voc
