@@ -38,7 +38,7 @@ class BrokenFile:
 Scanned = ScannedFile | BrokenFile
 
 
-def existing_folder(root: Path, kind: str, wanted: str = "folder") -> Path:
+def existing_folder(root: Path, kind: str, reason: str = "it is not an existing folder") -> Path:
     """Return the folder with symbolic links resolved.
 
     Raises
@@ -48,9 +48,9 @@ def existing_folder(root: Path, kind: str, wanted: str = "folder") -> Path:
     try:
         resolved = root.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}") from error
+        raise NoDatasetThere(root=root, kind=kind, reason=reason) from error
     if not resolved.is_dir():
-        raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}")
+        raise NoDatasetThere(root=root, kind=kind, reason=reason)
     try:
         str(resolved).encode()
     except UnicodeEncodeError:  # the database stores it as text

@@ -126,17 +126,19 @@ def read_voc(
 
 def _year_folders(root: Path, years: tuple[str, ...] | None) -> tuple[Path, list[Path]]:
     """Return the path of ``VOCdevkit``, and the folders of its years."""
-    root = existing_folder(root, "voc", "folder, so no VOC2007 or VOC2012 in it")
-    wanted = [f"VOC{year}" for year in years or YEARS]
+    root = existing_folder(root, "voc", "it is not an existing folder; give the one that holds VOC2007 or VOC2012")
+    year_names = [f"VOC{year}" for year in years or YEARS]
     for base in (root, root / "VOCdevkit", root.parent):
-        if base == root.parent and root.name not in wanted:
+        if base == root.parent and root.name not in year_names:
             continue
-        folders = [base / name for name in wanted if (base / name / "Annotations").is_dir()]
+        folders = [base / name for name in year_names if (base / name / "Annotations").is_dir()]
         if base == root.parent:
             folders = [folder for folder in folders if folder.name == root.name]
-        if folders and (years is None or len(folders) == len(wanted)):
+        if folders and (years is None or len(folders) == len(year_names)):
             return base, folders
-    raise NoDatasetThere(root=root, kind="voc", reason=f"there is no {' or '.join(wanted)} with Annotations")
+    raise NoDatasetThere(
+        root=root, kind="voc", reason=f"it has no folder {' or '.join(year_names)} with Annotations"
+    )
 
 
 def _split_members(
@@ -158,7 +160,7 @@ def _split_members(
             if not ID.fullmatch(split) or not file.is_file():
                 raise NoDatasetThere(root=base, kind="voc", reason=f"there is no split list {file}")
             if not file.resolve().is_relative_to(base.resolve()) or file.stat().st_size > LARGEST_LIST:
-                reason = f"the split list {file} is larger than 64 MB, or lies elsewhere"
+                reason = f"the split list {file} is larger than 64 MB, or outside the data set"
                 raise NoDatasetThere(root=base, kind="voc", reason=reason)
             for image_id in _listed(file):
                 if not ID.fullmatch(image_id):
@@ -195,15 +197,15 @@ def _read_annotation(base: Path, annotation: str, year_folder: Path, difficult: 
         parsed = xmltodict.parse(content, force_list=("object",))
     except (ExpatError, ValueError, RecursionError, LookupError) as error:
         raise _BadAnnotation("broken annotation", str(error)) from error
-    said = parsed.get("annotation")
-    if not isinstance(said, dict):
+    element = parsed.get("annotation")
+    if not isinstance(element, dict):
         raise _BadAnnotation("broken annotation", "there is no <annotation>")
-    filename = said.get("filename") or f"{file.stem}.jpg"
+    filename = element.get("filename") or f"{file.stem}.jpg"
     if not isinstance(filename, str) or PurePosixPath(filename).name != filename or "\\" in filename:
         # Markup is not quoted: it could be nested too deeply to be printed.
         shown = filename[:200] if isinstance(filename, str) else "the file name is markup"
         raise _BadAnnotation("path outside the data set", shown)
-    objects = said.get("object") or []
+    objects = element.get("object") or []
     read = [
         _read_object(number, item)
         for number, item in enumerate(objects, start=1)

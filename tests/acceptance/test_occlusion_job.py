@@ -1,5 +1,7 @@
-"""An occlusion sweep from the command line to its rows, arrays and pictures: those of a plain loop, the same bits
-however the work was divided and interrupted."""
+"""Occlusion sweeps, from the command line to rows, arrays and pictures.
+
+They equal those of a plain loop, and have the same bits however the work was divided and interrupted.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ from tests.integration.cli.helpers import Done, Home, refusal
 PATCH, STRIDE = 24, 15
 STARTS = [0, 15, 30, 40]  # the last one at the border
 IMAGES = 6
-# A batch is filled up to what the memory holds: with little of it nothing much is computed to no purpose.
+# Batches are padded to the size that --memory allows: with a small one, little padding is computed.
 SQUARE = ("--patch", PATCH, "--stride", STRIDE, "--memory", 8)
 PLAIN = ("--images", IMAGES, *SQUARE, "--positions")
 SMALL = (*PLAIN, "--engine", "incremental", "--memory", 1)  # an image at a time
@@ -59,7 +61,7 @@ def submit(*options: object, dataset: str = "shapes") -> tuple[object, ...]:
 
 
 def note_run(home: Analyze, weights: Path) -> int:
-    """A training run whose rows say that it is done, with these weights."""
+    """Insert the rows of a finished training run with these weights."""
     job = int(
         home(
             "submit", "train", "--dataset", "shapes", "--network", "zfnet", "--size", SIZE, "--fc", FC,
@@ -103,7 +105,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: P
 def other_home(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path
 ) -> Iterator[Home]:
-    """Another one on PostgreSQL, with two workers."""
+    """A home on PostgreSQL, with two workers."""
     folder = tmp_path_factory.mktemp("other")
     found = make_home(folder, shapes_root, weights, fresh_database("postgresql", request, folder))
     second = found.start("worker", "--devices", "cpu")
@@ -113,7 +115,7 @@ def other_home(
 
 
 def answered(home: Home, calls: Sequence[Sequence[object]]) -> list[str]:
-    """What commands print that succeed, all in one process."""
+    """Run commands in one process, check that they succeed, and return their outputs."""
     done = home.many([(words, {}) for words in calls])
     for outcome in done:
         assert outcome.returncode == 0, outcome
@@ -122,7 +124,7 @@ def answered(home: Home, calls: Sequence[Sequence[object]]) -> list[str]:
 
 
 def wait_for(home: Home, jobs: Sequence[str]) -> None:
-    """Asked of the database itself: a command takes longer to start than a sweep takes."""
+    """Query the database directly: starting a command takes longer than a sweep."""
     database = Database(home.database_url)
 
     def ended() -> bool:
@@ -136,7 +138,7 @@ def wait_for(home: Home, jobs: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A job that has ended, and what can be read of it; rows are in the order of images and positions."""
+    """A finished job with its results; rows are in the order of images and positions."""
 
     home: Home
     job: str
@@ -150,7 +152,7 @@ class Sweep:
 
 
 def check_same(sweep: Sweep, other: Sweep) -> None:
-    """All rows are the same, bit by bit. One after the other: of long lists pytest makes a long story."""
+    """Assert that all rows have the same bits; row by row, because pytest's diffs of lists are long."""
     for rows, others in ((sweep.rows, other.rows), (sweep.positions, other.positions)):
         assert len(rows) == len(others)
         for row, same in zip(rows, others, strict=True):
@@ -219,7 +221,7 @@ def swept(
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Workers compute beside the loop: threads that wait for each other would take their time."""
+    """Use one thread: workers compute at the same time, and threads that wait for each other would slow them down."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -245,7 +247,7 @@ def model(weights: Path) -> nn.Module:
 
 @dataclass(frozen=True)
 class Answer:
-    """Of one image, hidden or not: the sums over a layer's rectified maps, their maxima, probabilities."""
+    """Return the sums over a layer's rectified maps of an image, their maxima, and the probabilities."""
 
     sums: np.ndarray
     maxima: np.ndarray
@@ -253,7 +255,7 @@ class Answer:
 
 
 class Loop:
-    """One image at a time, one position after the other: arrays [rows, columns] of the square."""
+    """Compute the arrays [rows, columns] of one image, position by position."""
 
     def __init__(
         self, model: nn.Module, pixels: np.ndarray, filling: np.ndarray, unit: int | None = None, layer: int = 5
@@ -305,7 +307,7 @@ GREY = np.full((SIZE, SIZE, 3), 128, np.uint8)
 
 @pytest.fixture(scope="module")
 def loops(model: nn.Module, val_images: list[Row], shapes_root: Path, swept: dict[str, Sweep]) -> dict[int, Loop]:
-    """By image, for the images of the plain sweep."""
+    """The plain loop's results by image, for the images of the plain sweep."""
     wanted = {row["image_id"] for row in swept["plain"].rows}
     return {
         image["id"]: Loop(model, decoded(shapes_root, image), GREY)
@@ -319,7 +321,7 @@ def close(value: float) -> Any:
 
 
 def check_row(sweep: Sweep, row: Row, loop: Loop) -> None:
-    """A row and its arrays are what the loop found."""
+    """Assert that a row and its arrays equal the loop's results."""
     truth = NAMES.index(row["class_name"])
     probability = loop.probabilities[:, :, truth]
     assert row["unit"] == loop.unit
@@ -369,7 +371,7 @@ def test_images_are_spread_over_the_split(swept: dict[str, Sweep], val_images: l
     assert len({row["class_name"] for row in swept["plain"].rows}) > 3
 
 
-def test_the_file_says_what_its_arrays_are(swept: dict[str, Sweep]) -> None:
+def test_the_file_describes_its_arrays(swept: dict[str, Sweep]) -> None:
     for name, targets in (("plain", set()), ("class", {"target_probability"})):
         sweep = swept[name]
         for row in sweep.rows:
@@ -439,7 +441,7 @@ def on_disk_weights(home: Home) -> str:
     return str(home.json("query", "SELECT path FROM checkpoints")[0]["path"])
 
 
-def test_the_summary_says_it_in_a_few_numbers(swept: dict[str, Sweep], loops: dict[int, Loop]) -> None:
+def test_the_summary_equals_that_of_the_plain_loop(swept: dict[str, Sweep], loops: dict[int, Loop]) -> None:
     sweep = swept["plain"]
     summary = sweep.status["summary"]
     falls = [row["clear_probability"] - row["min_probability"] for row in sweep.rows]
@@ -455,10 +457,10 @@ def test_the_summary_says_it_in_a_few_numbers(swept: dict[str, Sweep], loops: di
     }
 
 
-# --- the same rows, however they came about ---
+# --- the same rows, however they were computed ---
 
 
-def test_the_same_again_is_the_job_that_exists(home: Home, swept: dict[str, Sweep]) -> None:
+def test_the_same_request_returns_the_existing_job(home: Home, swept: dict[str, Sweep]) -> None:
     same = submit(*PLAIN, "--split", "val", "--layer", "conv5", "--fill", "grey", "--shards", 5)
     ids = [word for row in swept["plain"].rows for word in ("--image-id", row["image_id"])]
     again = answered(home, [same, submit(*SQUARE, "--positions", *ids)])
@@ -483,7 +485,7 @@ def test_engines_give_the_same_rows(swept: dict[str, Sweep], loops: dict[int, Lo
                 assert one[name] == other[name], name
 
 
-def test_auto_takes_one_of_the_engines_and_says_why(swept: dict[str, Sweep]) -> None:
+def test_auto_chooses_an_engine_and_logs_the_reason(swept: dict[str, Sweep]) -> None:
     sweep = swept["plain"]
     (engine,) = {row["engine"] for row in sweep.rows}
     assert engine in ("full", "incremental")
@@ -506,7 +508,7 @@ def test_rows_do_not_depend_on_shards_workers_and_database(
 
 
 class Watch:
-    """A job, looked up in the database beside the command line."""
+    """A job, queried in the database directly."""
 
     def __init__(self, home: Home, job: str) -> None:
         self.home, self.job = home, int(job)
@@ -535,10 +537,10 @@ class Watch:
 def submit_and_watch(
     home: Home, shards: int, begun: Callable[[Watch], bool]
 ) -> tuple[Watch, list[psutil.Process]]:
-    """A sweep as ``small`` again, as soon as it is in the middle, and the processes that compute.
+    """Submit the sweep ``small`` again, and return it with the worker processes as soon as it has begun.
 
-    They wait while it is submitted: a command takes as long to end as a sweep takes. Not later: who is stopped
-    in a transaction keeps everybody else from writing to a SQLite file.
+    The workers are stopped while it is submitted, because a command takes as long as a sweep. They are not stopped
+    later: a process that is stopped in a transaction blocks all writers of a SQLite file.
     """
     workers = home.json("query", "SELECT pid FROM workers")
     children = [child for row in workers for child in psutil.Process(row["pid"]).children()]
@@ -560,7 +562,7 @@ def signal_all(children: Sequence[psutil.Process], number: signal.Signals) -> No
 
 
 def test_rows_survive_kill_9(home: Home, swept: dict[str, Sweep]) -> None:
-    """Some of the shard's positions are written by then: the next attempt finds them."""
+    """Some positions of the shard are written before the kill; the next attempt replaces them."""
     watch, children = submit_and_watch(home, 2, lambda watch: watch.positions > 0 and not watch.done)
     signal_all(children, signal.SIGKILL)
     assert 0 < watch.positions <= IMAGES // 2 * len(STARTS) ** 2
@@ -573,7 +575,7 @@ def test_rows_survive_kill_9(home: Home, swept: dict[str, Sweep]) -> None:
     assert attempts == [{"most": 2}]
 
 
-def test_a_cancelled_sweep_stops_and_goes_on(other_home: Home, swept: dict[str, Sweep]) -> None:
+def test_a_cancelled_sweep_stops_and_can_be_retried(other_home: Home, swept: dict[str, Sweep]) -> None:
     home = other_home
     watch, _ = submit_and_watch(home, IMAGES, lambda watch: watch.done > 0)
     Ledger(watch.database).cancel(watch.job)
@@ -599,8 +601,10 @@ def test_a_cancelled_sweep_stops_and_goes_on(other_home: Home, swept: dict[str, 
 
 @pytest.fixture(scope="module")
 def broken(home: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep, Path, Sweep]:
-    """Sweeps over data that changed since they were registered: one with a truncated file, and its path; one of
-    which all files are gone."""
+    """Sweeps over data that changed after registration.
+
+    One has a truncated file, whose path is returned; the other has no files any more.
+    """
     folder = tmp_path_factory.mktemp("broken")
     roots = {name: folder / name for name in ("truncated", "gone")}
     for seed, (name, root) in enumerate(roots.items(), start=41):
@@ -616,7 +620,7 @@ def broken(home: Home, tmp_path_factory: pytest.TempPathFactory) -> tuple[Sweep,
     return found["truncated"], truncated, found["gone"]
 
 
-def test_an_image_that_can_not_be_read_is_left_out_and_said_so(broken: tuple[Sweep, Path, Sweep]) -> None:
+def test_an_unreadable_image_is_left_out_and_reported(broken: tuple[Sweep, Path, Sweep]) -> None:
     sweep, truncated, _ = broken
     assert sweep.status["state"] == "done"
     assert sweep.status["summary"]["images"] == 2
@@ -628,14 +632,14 @@ def test_an_image_that_can_not_be_read_is_left_out_and_said_so(broken: tuple[Swe
     assert all(truncated.name in line and "changed since it was registered" in line for line in left_out)
 
 
-def test_no_image_at_all_fails_the_job(broken: tuple[Sweep, Path, Sweep]) -> None:
+def test_a_job_without_a_readable_image_fails(broken: tuple[Sweep, Path, Sweep]) -> None:
     sweep = broken[2]
     assert sweep.status["state"] == "failed"
     assert sweep.status["error"].startswith("None of the 4 images could be read.")
     assert sweep.rows == []
 
 
-# --- what can be asked for ---
+# --- options ---
 
 
 def test_one_class_and_the_probability_of_another(
@@ -653,7 +657,7 @@ def test_one_class_and_the_probability_of_another(
 def test_files_and_ids_are_the_same_images(
     swept: dict[str, Sweep], val_images: list[Row], shapes_root: Path, model: nn.Module
 ) -> None:
-    """Of each file both objects; and the square shows noise."""
+    """Both objects of each file are swept; the square shows noise."""
     sweep = swept["files"]
     assert swept["ids"].job == swept["linked"].job == sweep.job
     images = {image["id"]: image for image in val_images}
@@ -722,7 +726,7 @@ def test_a_search_of_the_same_weights_is_shown_in_the_figures(home: Home, swept:
         assert {**before, "job_id": 0, "picture_path": ""} == {**after, "job_id": 0, "picture_path": ""}
 
 
-# --- reading it ---
+# --- reading results ---
 
 
 def test_results_in_every_form(home: Home, swept: dict[str, Sweep]) -> None:
@@ -749,7 +753,7 @@ def test_results_in_every_form(home: Home, swept: dict[str, Sweep]) -> None:
     assert len(few.splitlines()) == 1 + len(bare.rows)
 
 
-def test_results_that_a_sweep_has_not_are_refused(home: Home, swept: dict[str, Sweep]) -> None:
+def test_results_of_other_kinds_are_refused(home: Home, swept: dict[str, Sweep]) -> None:
     options: list[tuple[tuple[str, ...], str]] = [
         (("--positions",), "--positions"),
         (("--best", "3"), "occlusion"),
@@ -767,7 +771,7 @@ def test_results_that_a_sweep_has_not_are_refused(home: Home, swept: dict[str, S
     refusal(other, 4, ["'2'", "conv5"])
 
 
-def test_filters_hold_for_whatever_is_printed(home: Home, swept: dict[str, Sweep]) -> None:
+def test_filters_apply_to_all_output(home: Home, swept: dict[str, Sweep]) -> None:
     sweep = swept["plain"]
     rows = json.loads(answered(home, [("results", sweep.job, "--json")])[0])
     first = rows[-1]
@@ -786,7 +790,7 @@ def test_filters_hold_for_whatever_is_printed(home: Home, swept: dict[str, Sweep
         assert json.loads(next(found)) == [row for row in sweep.positions if row["image_id"] in images]
 
 
-def test_the_page_needs_nothing_but_itself(home: Home, swept: dict[str, Sweep], tmp_path: Path) -> None:
+def test_the_page_is_self_contained(home: Home, swept: dict[str, Sweep], tmp_path: Path) -> None:
     sweep = swept["plain"]
     page = tmp_path / "deep" / "page.html"
     out, sheets = answered(
@@ -821,7 +825,7 @@ def queries(job: str) -> list[str]:
 
 
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"])
-def test_queries_answer_what_people_ask(
+def test_example_queries(
     request: pytest.FixtureRequest, swept: dict[str, Sweep], loops: dict[int, Loop], where: str
 ) -> None:
     sweep = swept["plain"] if where == "sqlite" else request.getfixturevalue("swept_elsewhere")
@@ -862,7 +866,7 @@ def test_a_sweep_among_other_jobs(home: Home, swept: dict[str, Sweep]) -> None:
     assert "finish" in logs
 
 
-def test_what_it_would_cost(home: Home) -> None:
+def test_dry_run_estimates_the_cost(home: Home) -> None:
     before = home.jobs()
     images = ("--images", 7, "--patch", 24, "--stride", 4)
     printed = home(*submit(*images, "--dry-run")).stdout
@@ -881,23 +885,23 @@ def test_what_it_would_cost(home: Home) -> None:
 
 
 def multiplications() -> float:
-    """Of the network's convolutions and layers behind them, in millions: map sizes 31, 8, 3, 3, 3."""
+    """Multiplications of the network in millions, for map sizes 31, 8, 3, 3, 3."""
     maps = [(3 * 49 * 64, 31), (64 * 25 * 192, 8), (192 * 9 * 384, 3), (384 * 9 * 256, 3), (256 * 9 * 256, 3)]
     return (sum(each * side**2 for each, side in maps) + 9216 * FC + FC * FC + FC * CLASSES) / 1e6
 
 
-# --- what can't be asked for ---
+# --- refused requests ---
 
 
 @pytest.fixture(scope="module")
 def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a network of seven classes."""
+    """Weights of a network of seven classes."""
     path = tmp_path_factory.mktemp("seven") / "zfnet.safetensors"
     safetensors.torch.save_file(reference.zfnet(7, FC).state_dict(), path)
     return path
 
 
-def test_mistakes_are_said_and_no_job_is_made(
+def test_mistakes_are_refused_and_no_job_is_created(
     home: Home, swept: dict[str, Sweep], other_weights: Path, tmp_path: Path
 ) -> None:
     seven = ("--weights", other_weights, "--network", "zfnet", "--size", SIZE, "--fc", FC, "--classes", 7)
@@ -943,7 +947,7 @@ def test_mistakes_are_said_and_no_job_is_made(
     assert home.jobs() == before
 
 
-def test_a_square_as_large_as_the_image_has_one_place(home: Home) -> None:
+def test_a_square_as_large_as_the_image_has_one_position(home: Home) -> None:
     sweep = run_sweeps(home, {"": submit("--patch", SIZE, "--images", 2, "--positions", "--shards", 1)})[""]
     assert [(row["positions"], row["correlation"]) for row in sweep.rows] == [(1, None)] * 2
     assert [(row["row"], row["col"]) for row in sweep.positions] == [(0, 0)] * 2

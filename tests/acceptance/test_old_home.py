@@ -1,4 +1,4 @@
-"""A home that an earlier program made is read, checked, moved and gone on from by today's: see ``old_home``."""
+"""A home made by an earlier version can be read, verified, exported and used for new jobs: see ``old_home``."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ from tests.acceptance.old_home import (
     FAILED,
     IMAGES,
     ROOT,
-    SAID,
+    OUTPUTS,
     SEARCHED,
     SHAPES,
     SUBMITTED,
     SWEPT,
     TRAINED,
-    begun_with,
+    initial_weights,
     unpack,
 )
 from tests.conftest import Analyze
 
 STORED = Path(__file__).parents[1] / "data" / "home-0005"
-SAYS: dict[str, Any] = json.loads((STORED / SAID).read_text())
+RECORDED: dict[str, Any] = json.loads((STORED / OUTPUTS).read_text())
 DONE = (TRAINED, SEARCHED, SWEPT)
 RESULTS = [command for command in COMMANDS if command[0] == "results"]
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is stored, unpacked."""
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stored home, unpacked."""
     folder = tmp_path_factory.mktemp("old")
     unpack(STORED, folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def old(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyze:
+def old(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyze:
     """The home, with its data set drawn again; only read."""
     folder = tmp_path_factory.mktemp("home")
-    shutil.copytree(kept / "home", folder / "home")
+    shutil.copytree(unpacked / "home", folder / "home")
     generate(folder / "shapes", images=IMAGES)
     database = sqlite3.connect(folder / "home" / "unitscope.sqlite3")
     with database:
@@ -67,47 +67,47 @@ def old(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyze:
 
 @pytest.fixture
 def copy(old: Analyze, tmp_path: Path) -> Analyze:
-    """The same home elsewhere, to be gone on with."""
+    """A copy of the home, for new jobs."""
     shutil.copytree(old.home, tmp_path / "home")
     return Analyze(tmp_path / "home")
 
 
-def said(command: tuple[str, ...]) -> Any:
-    return SAYS["commands"][" ".join(command)]
+def recorded(command: tuple[str, ...]) -> Any:
+    return RECORDED["commands"][" ".join(command)]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_commands_say_what_they_said(command: tuple[str, ...], old: Analyze) -> None:
+def test_commands_print_what_they_printed(command: tuple[str, ...], old: Analyze) -> None:
     answer = json.dumps(old.json(*command)).replace(str(old.home.parent / "shapes"), ROOT)
-    assert json.loads(answer) == said(command)
+    assert json.loads(answer) == recorded(command)
 
 
 @pytest.mark.parametrize("command", RESULTS, ids=" ".join)
 def test_results_in_other_forms(command: tuple[str, ...], old: Analyze) -> None:
-    rows = said(command)
+    rows = recorded(command)
     header, *lines = csv.reader(io.StringIO(old(*command, "--format", "csv").stdout))
     assert header == list(rows[0])
     assert [line[0] for line in lines] == [str(row[header[0]]) for row in rows]
     assert len(old(*command).stdout.splitlines()) == len(rows) + 1
 
 
-@pytest.mark.parametrize("view", SAYS["views"])
+@pytest.mark.parametrize("view", RECORDED["views"])
 def test_views_have_the_same_rows(view: str, old: Analyze) -> None:
-    columns, rows = SAYS["views"][view]
+    columns, rows = RECORDED["views"][view]
     listed = ", ".join(f'"{column}"' for column in columns)
     answer = old.json("query", "--limit", 100_000, f"SELECT {listed} FROM {view}")
     assert rows
     assert sorted(([row[column] for column in columns] for row in answer), key=repr) == rows
 
 
-def test_what_is_printed_for_people(old: Analyze, tmp_path: Path) -> None:
+def test_output_for_people(old: Analyze, tmp_path: Path) -> None:
     listed = old("ls").stdout
     for job in SUBMITTED:
-        state = said(("status", str(job)))["state"]
+        state = recorded(("status", str(job)))["state"]
         assert state in listed
         assert state in old("status", job).stdout
         assert "submitted: " in old("logs", job).stdout
-    assert said(("status", str(FAILED)))["error"] in old("logs", FAILED).stdout
+    assert recorded(("status", str(FAILED)))["error"] in old("logs", FAILED).stdout
     assert f"{ROOT}/" not in old("dataset", "show", "shapes").stdout
     assert "shapes" in old("dataset", "ls").stdout
     assert "conv5" in old("network", "show", "zfnet", "--size", 64, "--fc", 16, "--maps", "8,8,8").stdout
@@ -132,41 +132,41 @@ def test_nothing_is_garbage(old: Analyze) -> None:
     assert old.json("gc", "--older-than", 1)["files"] == []
 
 
-def test_jobs_go_to_another_home(kept: Path, tmp_path: Path) -> None:
-    """In the same order into an empty one: there they have the same numbers, and say the same."""
-    shutil.copytree(kept / "home", tmp_path / "home")
+def test_jobs_can_be_moved_to_another_home(unpacked: Path, tmp_path: Path) -> None:
+    """Imported into an empty home in the same order, they have the same ids and the same output."""
+    shutil.copytree(unpacked / "home", tmp_path / "home")
     here, there = Analyze(tmp_path / "home"), Analyze(tmp_path / "there")
     for job in DONE:
         here("export", job, tmp_path / f"{job}.tar")
         assert there("import", tmp_path / f"{job}.tar").stdout == f"{job}\n"
         assert there.json("verify", job, "--sample", 0)["wrong"] == []
-        assert there.json("status", job)["key"] == said(("status", str(job)))["key"]
+        assert there.json("status", job)["key"] == recorded(("status", str(job)))["key"]
     for command in RESULTS:
-        assert there.json(*command) == said(command)
+        assert there.json(*command) == recorded(command)
 
 
-def test_an_old_export_is_read(kept: Path, old: Analyze, copy: Analyze, tmp_path: Path) -> None:
+def test_an_old_export_is_read(unpacked: Path, old: Analyze, copy: Analyze, tmp_path: Path) -> None:
     there = Analyze(tmp_path / "there")
     root = old.home.parent / "shapes"
-    assert there("import", kept / EXPORTED, "--root", root).stdout == "1\n"
+    assert there("import", unpacked / EXPORTED, "--root", root).stdout == "1\n"
     for command in (c for c in RESULTS if c[1] == str(SEARCHED)):
         rows = there.json("results", 1, *command[2:])
-        assert [row | ({"job_id": SEARCHED} if "job_id" in row else {}) for row in rows] == said(command)
+        assert [row | ({"job_id": SEARCHED} if "job_id" in row else {}) for row in rows] == recorded(command)
     assert there.json("dataset", "show", "shapes")["root"] == str(root)
     assert there.json("verify", 1, "--sample", 0)["wrong"] == []
-    assert copy("import", kept / EXPORTED).stdout == f"{SEARCHED}\n"  # it is there
+    assert copy("import", unpacked / EXPORTED).stdout == f"{SEARCHED}\n"  # it is there
 
 
 def test_the_same_request_finds_the_old_job(copy: Analyze) -> None:
     for job, words in SUBMITTED.items():
-        options = ["--weights", begun_with(copy)] if job == TRAINED else []
+        options = ["--weights", initial_weights(copy)] if job == TRAINED else []
         assert copy("submit", *words, *options).stdout == f"{job}\n"
     assert len(copy.json("ls")) == len(SUBMITTED)
 
 
-def test_old_jobs_and_new_ones_go_on(copy: Analyze) -> None:
-    """Jobs that failed or were cancelled are retried, the training run is extended from its old state, and its
-    network is searched anew."""
+def test_old_jobs_can_be_retried_and_extended(copy: Analyze) -> None:
+    """Failed and cancelled jobs are retried, the training run is extended from its old state, and its network is
+    searched again."""
     copy("retry", FAILED)
     copy("retry", CANCELLED)
     extended = int(copy("submit", "train", "--extend", TRAINED, "--epochs", 3).stdout)
@@ -177,6 +177,6 @@ def test_old_jobs_and_new_ones_go_on(copy: Analyze) -> None:
         assert copy.json("status", job)["state"] == "done", copy("logs", job).stdout
         assert copy.json("results", job)
     kept_epochs = [row for row in copy.json("results", extended) if row["epoch"] < 3]
-    assert kept_epochs == said(("results", str(TRAINED)))
+    assert kept_epochs == recorded(("results", str(TRAINED)))
     for job in DONE:
         assert copy.json("verify", job, "--sample", 0)["wrong"] == []

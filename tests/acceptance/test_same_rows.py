@@ -27,7 +27,7 @@ def rows_of(analyze: Analyze, job: str) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def plain_loop(shapes_root: Path, weights: Path) -> dict[int, reference.Ranking]:
-    """What the plain loop finds."""
+    """The plain loop's results."""
     model = reference.zfnet(CLASSES, FC)
     model.load_state_dict(safetensors.torch.load_file(weights))
     return reference.rankings(model, reference.voc_crops(shapes_root, "trainval", SIZE), UNITS)
@@ -68,7 +68,7 @@ def test_rows_equal_a_plain_loop(
                 same = by_object[row["image_path"], objects[row["image_id"]]]
                 assert (row["row"], row["col"]) == (same["row"], same["col"])
                 assert row["activation"] == pytest.approx(same["activation"], rel=1e-5, abs=rounding)
-                # Two images closer than rounding may change places; nothing else may stand at this rank.
+                # Two images whose activations differ by less than rounding may swap ranks.
                 assert row["activation"] == pytest.approx(wanted["activation"], rel=1e-5, abs=rounding)
                 swapped += same is not wanted
                 compared += 1

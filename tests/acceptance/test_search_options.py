@@ -1,4 +1,4 @@
-"""A search with all it can be asked for: statistics, bottom, top images of each class, ties."""
+"""A search with all options: statistics, bottom images, top images of each class, ties."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def crops(shapes_root: Path) -> list[reference.Crop]:
 
 @pytest.fixture(scope="module")
 def plain_loop(crops: list[reference.Crop], weights: Path) -> dict[str, np.ndarray]:
-    """Of each layer the maps of the first units on every crop, one at a time: [images, units, rows, columns]."""
+    """The maps of each layer's first units, computed image by image: [images, units, rows, columns]."""
     model = reference.zfnet(CLASSES, FC)
     model.load_state_dict(safetensors.torch.load_file(weights))
     maps: dict[str, list[np.ndarray]] = {name: [] for name in LAYERS}
@@ -113,7 +113,7 @@ def test_statistics_are_those_of_a_plain_loop(
         bounds = np.linspace(row["minimum"], row["maximum"], len(row["histogram"]) + 1)
         counted = np.cumsum(row["histogram"])[:-1]
         assert sum(row["histogram"]) == len(maxima)
-        # An image as near to a bound as rounding may be counted on either side of it.
+        # An image that is as close to a bin's bound as rounding may be counted on either side.
         least, most = ((maxima[:, None] < bounds[1:-1] + sign * close["abs"]).sum(0) for sign in (-1, 1))
         assert ((least <= counted) & (counted <= most)).all()
 
@@ -165,7 +165,7 @@ def test_the_best_image_of_all_is_the_best_of_its_class(home: tuple[Analyze, str
     assert best <= of_classes
 
 
-# --- reading them ---
+# --- reading results ---
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_one_class_of_many(home: tuple[Analyze, str]) -> None:
 
 @pytest.mark.parametrize("option", [(), ("--bottom",), ("--per-class",)])
 def test_filters_of_rankings(home: tuple[Analyze, str], option: tuple[str, ...]) -> None:
-    """They hold together, whatever is printed; JSON Lines has the same rows as JSON."""
+    """Filters combine, in all output; JSON Lines has the same rows as JSON."""
     analyze, job = home
     rows = analyze.json("results", job, *option)
     name, image = rows[-1]["class_name"], rows[0]["image_id"]
@@ -224,7 +224,7 @@ def test_filters_of_rankings(home: tuple[Analyze, str], option: tuple[str, ...])
         assert [json.loads(line) for line in lines] == kept
 
 
-def test_the_best_units_and_the_page_are_those_that_are_wanted(home: tuple[Analyze, str], tmp_path: Path) -> None:
+def test_filters_apply_to_the_best_units_and_the_page(home: tuple[Analyze, str], tmp_path: Path) -> None:
     analyze, job = home
     best = analyze.json("results", job, "--best", 1000)
     kept = [row for row in best if row["layer"] == "conv5" and row["unit"] in (0, 3)]
@@ -240,7 +240,7 @@ def test_the_best_units_and_the_page_are_those_that_are_wanted(home: tuple[Analy
     assert "contact sheet of conv1" not in page
 
 
-def test_what_was_not_asked_for_is_another_job_and_has_no_such_rows(
+def test_a_search_without_the_options_is_another_job_without_the_rows(
     home: tuple[Analyze, str], network_options: list[str]
 ) -> None:
     analyze, job = home
@@ -267,7 +267,7 @@ def rows_of_top(analyze: Analyze, job: str) -> list[dict[str, Any]]:
 def test_images_that_fire_a_unit_exactly_as_much_are_flagged(
     home: tuple[Analyze, str], shapes_root: Path, network_options: list[str], tmp_path: Path
 ) -> None:
-    """Each of some images is there twice; of the others each is there once."""
+    """Some images are in the data set twice, the others once."""
     files = sorted((shapes_root / "VOC2007" / "JPEGImages").glob("*.jpg"))[:16]
     folder = tmp_path / "photos" / "some"
     folder.mkdir(parents=True)

@@ -30,7 +30,7 @@ def submit(analyze: Analyze, weights: Path, *options: object, dataset: str = "sh
 
 
 def changed_weights(weights: Path, folder: Path, unit: int, bias: float) -> Path:
-    """The same weights, but one unit of conv5 sees nothing: it gives its bias everywhere."""
+    """The same weights with one unit of conv5 set to zero, so that its output is its bias everywhere."""
     tensors = safetensors.torch.load_file(weights)
     tensors["features.10.weight"][unit] = 0
     tensors["features.10.bias"][unit] = bias
@@ -118,7 +118,7 @@ def test_mosaics_and_contact_sheets(home: tuple[Analyze, str]) -> None:
             assert sheet.size[0] > 1000
 
 
-def test_the_page_needs_nothing_but_itself(home: tuple[Analyze, str], tmp_path: Path) -> None:
+def test_the_page_is_self_contained(home: tuple[Analyze, str], tmp_path: Path) -> None:
     analyze, job = home
     page = tmp_path / "deep" / "page.html"
     assert analyze("results", job, "--html", page).stdout.strip() == str(page)
@@ -145,7 +145,7 @@ def test_results_by_layer_unit_and_format(home: tuple[Analyze, str]) -> None:
     analyze("results", job, "--units", "99", code=4)
 
 
-def test_the_same_again_is_the_job_that_exists(home: tuple[Analyze, str]) -> None:
+def test_the_same_request_returns_the_existing_job(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     specification = analyze.json("status", job)["specification"]
     weights = analyze.home / "store" / specification["weights_path"]
@@ -164,7 +164,7 @@ def test_the_same_again_is_the_job_that_exists(home: tuple[Analyze, str]) -> Non
 def test_a_failed_check_fails_the_job_with_unit_and_image(
     home: tuple[Analyze, str], weights: Path, tmp_path: Path
 ) -> None:
-    """A unit that fires everywhere without seeing anything: all its projections are zero."""
+    """A unit whose output is a positive constant: all its projections are zero."""
     analyze, _ = home
     blind = changed_weights(weights, tmp_path, unit=1, bias=1)
     done = analyze(
@@ -179,10 +179,10 @@ def test_a_failed_check_fails_the_job_with_unit_and_image(
     assert analyze.json("query", f"SELECT max(attempt) AS n FROM shards WHERE job_id = {job}") == [{"n": 1}]
 
 
-def test_an_image_that_changed_is_left_out_and_said_so(
+def test_a_changed_image_is_left_out_and_reported(
     home: tuple[Analyze, str], weights: Path, tmp_path: Path
 ) -> None:
-    """Images that nobody has decoded before: of others the pixels are cached, as they were."""
+    """Images that were never decoded: the pixel cache still has the old pixels of others."""
     analyze, _ = home
     root = tmp_path / "shapes"
     generate(root, images=20, seed=1)
@@ -199,7 +199,7 @@ def test_an_image_that_changed_is_left_out_and_said_so(
     assert files[1].name in logs
 
 
-def test_no_image_at_all_fails_the_job(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
+def test_a_job_without_a_readable_image_fails(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
     analyze, _ = home
     root = tmp_path / "shapes"
     generate(root, images=20, seed=2)
@@ -209,10 +209,10 @@ def test_no_image_at_all_fails_the_job(home: tuple[Analyze, str], weights: Path,
     assert "None of the 40 images" in analyze.json("status", job)["error"]
 
 
-def test_a_full_disk_fails_the_job_and_retry_ends_it(
+def test_a_full_disk_fails_the_job_and_retry_completes_it(
     request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path, weights: Path
 ) -> None:
-    """A limit on the size of files stands for the full disk; the database is on another one."""
+    """A limit on file sizes simulates the full disk; the database is on another disk."""
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
@@ -246,7 +246,7 @@ def test_a_full_disk_fails_the_job_and_retry_ends_it(
         analyze.stop()
 
 
-def test_a_cancelled_search_stops_and_can_be_taken_up(analyze: Analyze, shapes_root: Path, weights: Path) -> None:
+def test_a_cancelled_search_stops_and_can_be_retried(analyze: Analyze, shapes_root: Path, weights: Path) -> None:
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     job = submit(analyze, weights, "--layer", "5", "--units", "0-1")
     analyze("cancel", job)

@@ -1,6 +1,6 @@
-"""A new kind of job is three folders of one name and a migration.
+"""A new kind of job is three folders of one name, and a migration.
 
-One is added to a copy of the program, and does all that the others do.
+The toy kind is added to a copy of the program, and used like the other kinds.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def with_the_toy_kind(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[Program]:
-    """With a worker that runs, and a data set."""
+    """A copy of the program with the toy kind, a running worker, and a data set."""
     folder = tmp_path_factory.mktemp("toy")
     added = with_the_toy_kind(folder / "source")
     kinds = ("shared/kinds/brightness", "worker/kinds/brightness", "producer/kinds/brightness")

@@ -31,7 +31,7 @@ def submit(analyze: Analyze, *options: object, code: int = 0) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[tuple[Analyze, str]]:
-    """A home with a worker and a run that nothing has disturbed."""
+    """A home with a worker and an undisturbed training run."""
     analyze = Analyze(tmp_path_factory.mktemp("training"))
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -44,7 +44,7 @@ def undisturbed(home: tuple[Analyze, str]) -> tuple[Any, ...]:
     return outcome(*home)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(
+def test_a_killed_run_continues_from_its_checkpoint_and_ends_with_the_same_bits(
     request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path, undisturbed: tuple[Any, ...]
 ) -> None:
     """On PostgreSQL; the other run was on SQLite."""
@@ -66,11 +66,13 @@ def test_a_killed_run_goes_on_from_its_checkpoint_and_ends_with_the_same_bits(
     assert analyze.json("query", f"SELECT attempt FROM shards WHERE job_id = {job}") == [{"attempt": 3}]
 
 
-def test_a_cancelled_run_stops_within_its_epoch_and_goes_on_at_retry(
+def test_a_cancelled_run_stops_within_its_epoch_and_continues_at_retry(
     request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path
 ) -> None:
-    """Cancelled while the worker stands still: what it does afterwards, it does in spite of the request. A process
-    that is stopped may hold SQLite's lock, but no row on PostgreSQL that a cancel needs."""
+    """The run is cancelled while its worker is stopped, so that any later work ignores the request.
+
+    On PostgreSQL, because a stopped process may hold SQLite's lock, but no row lock that a cancel needs.
+    """
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     analyze.environment |= {"ANALYZE_HEARTBEAT_SECONDS": "0.1", "ANALYZE_LEASE_SECONDS": "60"}
     analyze("db", "upgrade")
@@ -106,12 +108,12 @@ def test_a_cancelled_run_stops_within_its_epoch_and_goes_on_at_retry(
 
 
 def work_done(database: Database, job: str) -> int:
-    """Images seen, as the last heartbeat had it."""
+    """Number of images seen, as of the last heartbeat."""
     with database.read() as session:
         return session.scalars(select(Shard.work_done).where(Shard.job_id == int(job))).one()
 
 
-def test_what_a_run_leaves(home: tuple[Analyze, str]) -> None:
+def test_rows_and_files_of_a_run(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     epochs = analyze.json("results", job)
     assert [(row["epoch"], row["phase"]) for row in epochs] == [
@@ -128,12 +130,12 @@ def test_what_a_run_leaves(home: tuple[Analyze, str]) -> None:
     assert [c["epoch"] for c in kept if c["kind"] == "epoch"] == [1, 2, 5]
     assert all((store / c["path"]).stat().st_size == c["bytes"] for c in kept)
     kinds = {c["kind"]: c for c in kept}
-    # Nothing else is kept: the states of all epochs but the last are gone. There may be other runs.
+    # The training states of all epochs but the last are removed. There may be other runs.
     states = {row["path"] for row in analyze.json("query", "SELECT path FROM checkpoints WHERE kind = 'state'")}
     assert kinds["state"]["path"] in states
     assert {path.relative_to(store).as_posix() for path in store.glob("*/*.pt")} == states
     assert not list((store / "incoming").iterdir())
-    # What it ran with, the pictures, and the confusion matrix of the best epoch.
+    # The environment, the pictures, and the confusion matrix of the best epoch.
     assert json.loads(run["environment"])["device_kind"] == "cpu"
     assert all((store / run[name]).is_file() for name in ("confusion_path", "filters_path"))
     matrix = analyze.json("query", f"SELECT * FROM confusion_matrix WHERE job_id = {job}")
@@ -142,18 +144,18 @@ def test_what_a_run_leaves(home: tuple[Analyze, str]) -> None:
     assert sum(r["images"] for r in matrix if r["true_class"] == r["answer_class"]) / images == pytest.approx(best)
     classes = analyze.json("query", f"SELECT * FROM class_accuracies WHERE job_id = {job}")
     assert sum(row["images"] * row["accuracy"] for row in classes) / images == pytest.approx(best)
-    # The run is what a search takes when nothing else is said; the home has no later one yet.
+    # By default a search uses this run, because it is the latest one of the home.
     search = analyze(
         "submit", "--layer", "conv1", "--units", "0-3", "--dataset", "shapes", "--wait"
     ).stdout.strip()
     specification = analyze.json("status", search)["specification"]
     assert specification["training_job_id"] == int(job)
     assert specification["weights_sha256"] == kinds["best"]["sha256"]
-    # The same run again is the run that exists.
+    # The same request returns the existing run.
     assert submit(analyze) == job
 
 
-def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
+def test_an_extended_run_equals_one_that_was_longer_from_the_start(
     home: tuple[Analyze, str], undisturbed: tuple[Any, ...]
 ) -> None:
     analyze, _ = home
@@ -161,10 +163,11 @@ def test_a_run_that_is_extended_ends_as_one_that_was_longer_from_the_start(
     longer = analyze("submit", "train", "--extend", short, "--epochs", EPOCHS, "--wait").stdout.strip()
     assert outcome(analyze, longer) == undisturbed
     assert analyze.json("status", longer)["share"] == 1.0
-    # Only what can be extended is.
+    # Requests that can't be extended are refused.
     analyze("submit", "train", "--extend", short, "--epochs", 2, code=2)
     analyze("submit", "train", "--extend", 99, "--epochs", 20, code=4)
-    assert "--learning-rate is settled" in analyze("submit", "train", "--extend", short, "--lr", 1, code=2).stderr
+    refused = analyze("submit", "train", "--extend", short, "--lr", 1, code=2)
+    assert "--learning-rate can't be combined with --extend" in refused.stderr
     rows = analyze.json("compare", short, longer)
     assert [row["epochs"] for row in rows["runs"]] == [EPOCHS - 3, EPOCHS]
     assert rows["runs"][0]["recipe.epochs"] == EPOCHS - 3
@@ -196,7 +199,7 @@ def test_few_images_of_each_class_other_layers_and_given_weights(home: tuple[Ana
     assert "begins with given weights; new: nothing" in analyze("logs", again).stdout
 
 
-def test_a_network_that_breaks_down_is_stopped_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:
+def test_a_diverging_run_fails_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:
     analyze, _ = home
     job = submit(analyze, "--optimizer", "sgd", "--learning-rate", 10, "--wait", code=1)
     assert "the loss of epoch 1, batch" in analyze.json("status", job)["error"]

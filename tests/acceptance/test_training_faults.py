@@ -1,4 +1,4 @@
-"""Training runs that can't write a checkpoint: killed on the way, or without room. The one before stays good."""
+"""Training runs that can't write a checkpoint (killed, or on a full disk): the previous one stays valid."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EPOCHS = 4
 
 
 def submit(analyze: Analyze, *options: object) -> str:
-    """Again and again the same network, whose state, of 44 MB, takes a while to write."""
+    """Options of a network whose training state, of 44 MB, takes a while to write."""
     return analyze(
         "submit", "train", "--dataset", "shapes", "--size", 64, "--fc", 128, "--init", "he", "--batch-size", 8,
         "--learning-rate", "5e-4", "--epochs", EPOCHS, "--force", *options,
@@ -29,7 +29,7 @@ def submit(analyze: Analyze, *options: object) -> str:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[tuple[Analyze, Any]]:
-    """The command line beside a worker, and the outcome of a run that nothing disturbed."""
+    """A home with a worker, and the outcome of an undisturbed run."""
     analyze = Analyze(tmp_path_factory.mktemp("faults"))
     try:
         analyze("dataset", "add", "shapes", "--root", shapes_root)
@@ -41,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
 
 @pytest.fixture
 def begun(home: tuple[Analyze, Any]) -> tuple[str, psutil.Process]:
-    """A run with an epoch behind it, and the worker that has it in hand."""
+    """A run that has finished an epoch, and the worker that runs it."""
     analyze, _ = home
     worker = psutil.Process(analyze.json("query", "SELECT pid FROM workers")[0]["pid"])
     database = Database(analyze.database_url)
@@ -52,13 +52,12 @@ def begun(home: tuple[Analyze, Any]) -> tuple[str, psutil.Process]:
 
 
 def incoming(analyze: Analyze) -> set[Path]:
-    """What is being written, or was when its writer was killed."""
+    """Return the files that are being written, or were when their writer was killed."""
     return set((analyze.home / "store" / "incoming").iterdir())
 
 
-def kept(analyze: Analyze, job: str) -> dict[str, Any]:
-    """The run's state, after a look at the store: each file that a row names is there and is what the row says,
-    and there is no state that none names."""
+def verified_state(analyze: Analyze, job: str) -> dict[str, Any]:
+    """Return the run's training state, after a check that the files in the store are exactly those of the rows."""
     store = analyze.home / "store"
     checkpoints = analyze.json("query", "SELECT * FROM checkpoints")
     for row in checkpoints + analyze.json("query", "SELECT * FROM artifacts"):
@@ -70,7 +69,7 @@ def kept(analyze: Analyze, job: str) -> dict[str, Any]:
 
 
 def kill_while_it_writes(analyze: Analyze, worker: psutil.Process, *, state: bool) -> int:
-    """Kill the worker's child when it has begun to write a state, or weights; returns how far it came."""
+    """Kill the worker's child when it has begun to write a state or weights; return how far it got."""
     before = incoming(analyze)
     analyze.wait(lambda: len(worker.children()) == 1)
     child = worker.children()[0]
@@ -94,16 +93,16 @@ def test_a_run_killed_while_it_writes_a_checkpoint_ends_with_the_same_bits(
     part = kill_while_it_writes(analyze, worker, state=True)
     kill_while_it_writes(analyze, worker, state=False)  # the new state is whole by then, but nothing refers to it
     analyze("watch", job)
-    assert part < kept(analyze, job)["bytes"]
+    assert part < verified_state(analyze, job)["bytes"]
     assert outcome(analyze, job) == undisturbed
     assert analyze("logs", job).stdout.count("goes on behind epoch") == 2
 
 
 @pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="limits of another process: Linux only")
-def test_a_full_disk_leaves_the_checkpoint_before_and_retry_goes_on_from_it(
+def test_a_full_disk_keeps_the_previous_checkpoint_and_retry_continues_from_it(
     home: tuple[Analyze, Any], begun: tuple[str, psutil.Process]
 ) -> None:
-    """A limit on the size of files stands for the full disk: the database, far smaller, is as on another one."""
+    """A limit on file sizes simulates the full disk. The database is smaller, so it is not affected."""
     (analyze, undisturbed), (job, worker) = home, begun
     child, left = worker.children()[0], incoming(analyze)
     free = child.rlimit(psutil.RLIMIT_FSIZE)
@@ -113,10 +112,10 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_retry_goes_on_from_it(
     status = analyze.json("status", job)
     assert status["state"] == "failed"
     assert status["error"].startswith("No room left in the artifact store")
-    state = kept(analyze, job)
+    state = verified_state(analyze, job)
     assert 1 <= state["epoch"] < EPOCHS
     assert incoming(analyze) <= left
     analyze("retry", job, "--wait")
     assert f"goes on behind epoch {state['epoch']}" in analyze("logs", job).stdout
     assert outcome(analyze, job) == undisturbed
-    assert kept(analyze, job)["epoch"] == EPOCHS
+    assert verified_state(analyze, job)["epoch"] == EPOCHS

@@ -157,7 +157,7 @@ def test_split_list_that_is_huge_or_lies_elsewhere_is_refused(voc: Voc, tmp_path
         read_voc(voc.root)
     file.rename(tmp_path / "train.txt")
     file.symlink_to(tmp_path / "train.txt")
-    with pytest.raises(NoDatasetThere, match="lies elsewhere"):
+    with pytest.raises(NoDatasetThere, match="outside the data set"):
         read_voc(voc.root)
 
 

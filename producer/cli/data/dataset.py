@@ -43,8 +43,8 @@ dataset.add_command(rm)
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Folder of the data set, or folder to generate or download it to.  [default for the latter: a folder in the "
-    "home folder]",
+    help="Folder of the data set, or folder to generate or download it to.  [default for shapes and --download: a "
+    "folder in the home folder]",
 )
 @click.option("--name", help="Name of the data set.  [default: the kind]")
 @click.option(

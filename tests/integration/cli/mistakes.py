@@ -1,4 +1,4 @@
-"""What people get wrong: what they type, the exit code, and the words that help."""
+"""Mistakes on the command line: the arguments, the exit code, and words of the error message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.cli.helpers import DIGITS, SECRET
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is typed, the exit code, and what the line must name. Words like @RUN@ stand for what the home has."""
+    """Arguments, exit code, and words of the error message; placeholders such as @RUN@ are values of the home."""
 
     arguments: tuple[str, ...]
     code: int | tuple[int, ...]

@@ -124,7 +124,7 @@ def test_folder_that_is_no_data_set_is_refused(kind: str, tmp_path: Path) -> Non
     only = write_folder(tmp_path / "only" / LAYOUTS[kind].folder, [f"{LAYOUTS[kind].background}/1.jpg"])
     for root, reason in (
         (tmp_path / "photos", "not called"),
-        (tmp_path / "missing", "no such folder"),
+        (tmp_path / "missing", "not an existing folder"),
         (tmp_path / "empty", "has images"),
         (only, "has images"),
     ):

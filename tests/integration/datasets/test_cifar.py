@@ -339,7 +339,7 @@ def test_command_keeps_two_data_sets_apart(tmp_path: Path, analyze: Analyze) -> 
     [
         (("cifar10",), ("--root", "--download")),
         (("cifar100", "--root", "@"), ("@", FOLDERS["cifar100"], "train and test")),
-        (("cifar10", "--root", "@/no/such"), ("no such folder",)),
+        (("cifar10", "--root", "@/no/such"), ("not an existing folder",)),
         (("cifar10", "--root", "@", "--background"), ("--background",)),
         (("cifar10", "--root", "@", "--year", "2007"), ("--year",)),
     ],
