@@ -196,7 +196,7 @@ def test_verify_finds_changed_rows(copy: Analyze, kind: str, change: str) -> Non
 
 def test_verify_reports_what_it_did_not_compute(copy: Analyze) -> None:
     execute(copy, "UPDATE jobs SET state = 'failed', error = 'x', shards_left = 1 WHERE id = 2")
-    assert "its rows are not computed again" in copy("verify", 2).stderr
+    assert "only its files were checked" in copy("verify", 2).stderr
     copy("verify", 99, code=4)
 
 
@@ -235,7 +235,7 @@ VIEWS = {
 
 
 def test_jobs_are_the_same_elsewhere(home: Analyze, exports: dict[str, Path], elsewhere: Analyze) -> None:
-    """On both databases, imported in another order: the ids differ, rows and files are the same, and they verify."""
+    """On both databases, in another order: the ids differ, the rows and files are the same, and they verify."""
     numbers = {kind: int(elsewhere("import", exports[kind]).stdout) for kind in reversed(KINDS)}
     assert numbers == {"occlusion": 1, "top9": 2, "train": 3}
     for kind in KINDS:

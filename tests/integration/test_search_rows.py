@@ -198,7 +198,7 @@ def test_a_search_that_was_not_asked_for_rankings(context: Context) -> None:
         bottom_rows(context.database, 1)
     with pytest.raises(UsageError, match="--per-class"):
         class_rows(context.database, 1)
-    with pytest.raises(UsageError, match="submit it again"):
+    with pytest.raises(UsageError, match="Submit it again"):
         statistics_rows(context.database, 1)
 
 
