@@ -266,7 +266,7 @@ def test_a_new_job_uses_the_results_of_an_imported_one(
 
 
 def rewritten(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], sign: bool = True) -> Path:
-    """Write a copy of an export with changed members; if ``sign``, its manifest has the hashes of the changed rows."""
+    """Copy an export with changed members; if ``sign``, its manifest has the hashes of the changed rows."""
     with tarfile.open(source) as tar:
         members = {member.name: (tar.extractfile(member) or io.BytesIO()).read() for member in tar}
     changed = {name: new for name, old in members.items() if (new := change(name, old)) is not None}

@@ -221,7 +221,7 @@ def swept(
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Use one thread: workers compute at the same time, and threads that wait for each other would slow them down."""
+    """Use one thread, because workers compute at the same time on the same cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
