@@ -83,7 +83,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
     cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 success, 1 failure of the job or command, 2 wrong usage or settings, 3 database or "
-    "Redis out of reach, 4 not found, 5 database schema out of date, 130 interrupted.",
+    "Redis unreachable, 4 not found, 5 database schema out of date, 130 interrupted.",
 )
 @click.option(
     "--home",

@@ -91,7 +91,7 @@ def ask_worker(
     Raises
     ------
     UnitscopeError
-        The error that the program reported, or its last line on stderr where it printed no JSON.
+        The program's error, or the last line of its stderr if it printed no JSON.
     """
     errors_to = None if show_errors else subprocess.PIPE
     environ = {**os.environ, **(variables or {})}
