@@ -1,1 +1,1 @@
-"""Asking and reading: the command line, data sets, reports. Never imports torch."""
+"""The command line, registration of data sets, results, pages, and the service. Never imports torch."""

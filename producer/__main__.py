@@ -1,4 +1,4 @@
-"""``python -m producer`` is ``analyze``."""
+"""Entry point of ``python -m producer``, the same as ``analyze``."""
 
 from producer.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Files that a person asked for."""
+"""Output files, written atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.errors import FileNotWritable
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
-    """The path to write to instead: it gets the name of ``file`` at the end, if all went well, or goes.
+    """Yield a temporary path that is renamed to ``file`` on success and removed on failure.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def whole_file(file: Path) -> Iterator[Path]:
 
 
 def write_file(file: Path, content: bytes) -> None:
-    """Write a file, whole or not at all; its folder is made if need be.
+    """Write a file atomically, and create its folder if it doesn't exist.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from producer.cli.context import App
 
 
 class Bars:
-    """A bar on stderr for each thing that takes its time."""
+    """Context manager that shows a progress bar on stderr for each step."""
 
     def __init__(self, app: App) -> None:
         from rich.progress import Progress
@@ -20,8 +20,8 @@ class Bars:
         self.bars.start()
         return self.bars, self._show
 
-    def _show(self, what: str) -> Callable[[int, int], None]:
-        task = self.bars.add_task(what, total=None, visible=False)
+    def _show(self, step: str) -> Callable[[int, int], None]:
+        task = self.bars.add_task(step, total=None, visible=False)
         return lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)
 
     def __exit__(self, *exception: object) -> None:

@@ -1,4 +1,4 @@
-"""What prints for people: never a command to the terminal, whatever the names are that it prints."""
+"""Console for people. File names and messages in its output can't send control sequences to the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.text import printable
 
 
 class Console(rich.console.Console):
-    """Strings, in tables too, are shown with their control characters written out."""
+    """A rich console that prints control characters of strings, also in tables, as escapes."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)

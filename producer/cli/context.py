@@ -1,4 +1,4 @@
-"""What every verb needs, made when it is first asked for."""
+"""The objects that commands share, created on first use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class App:
-    """Settings, database, broker and store of one command."""
+    """Settings, database, broker, store and consoles of a command."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = dict(options)
@@ -55,14 +55,14 @@ class App:
 
     @cached_property
     def talk(self) -> Console:
-        """For people: on stderr."""
+        """Console for messages, on stderr."""
         from producer.cli.console import Console
 
         return Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
     @cached_property
     def out(self) -> Console:
-        """For data: on stdout; as wide as it needs when it is no terminal."""
+        """Console for data, on stdout; 200 columns wide if stdout is not a terminal."""
         import sys
 
         from producer.cli.console import Console
@@ -76,7 +76,7 @@ pass_app = click.make_pass_decorator(App)
 
 
 class Numbers(click.ParamType[list[int]]):
-    """``0-15,40`` -> sorted numbers."""
+    """Parameter type for lists of numbers and ranges such as ``0-15,40``; the result is sorted."""
 
     name = "numbers"
 
@@ -87,9 +87,9 @@ class Numbers(click.ParamType[list[int]]):
         for part in str(value).split(","):
             first, dash, last = part.strip().partition("-")
             if not NUMBER.fullmatch(first) or (dash and not NUMBER.fullmatch(last)):
-                self.fail(f"'{value}' is not like 0-15,40", param, ctx)
+                self.fail(f"'{value}' is not of the form 0-15,40", param, ctx)
             start, stop = int(first), int(last) if dash else int(first)
             if stop < start or stop - start > 100_000:
-                self.fail(f"'{part.strip()}' is not a range", param, ctx)
+                self.fail(f"'{part.strip()}' is not an ascending range, or is too long", param, ctx)
             numbers.update(range(start, stop + 1))
         return sorted(numbers)

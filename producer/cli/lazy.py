@@ -1,4 +1,4 @@
-"""Groups of commands of which only the one that is asked for is imported: ``analyze`` starts at once."""
+"""Groups of commands that import a command's module only when it runs, so that ``analyze`` starts fast."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class LazyGroup(click.Group):
     """A group whose commands are named as ``module:attribute``."""
 
     @abstractmethod
-    def places(self) -> Mapping[str, str]:
-        """Return the places of all commands by their names, in the order of the help text."""
+    def import_paths(self) -> Mapping[str, str]:
+        """Return the ``module:attribute`` of each command by name, in the order of the help text."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.places())
+        return list(self.import_paths())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        places = self.places()
-        if cmd_name not in places:
+        import_paths = self.import_paths()
+        if cmd_name not in import_paths:
             return None
-        command: click.Command = load(places[cmd_name])
+        command: click.Command = load(import_paths[cmd_name])
         return command

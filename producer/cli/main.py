@@ -1,4 +1,4 @@
-"""``analyze``: the root of the command line. Each verb's module is imported only when it is used."""
+"""``analyze``: the root of the command line. A command's module is imported only when the command runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from unitscope.errors import UnitscopeError
 
 LONGEST_MESSAGE = 10_000  # characters
 
-# verb -> module:attribute, in the order of the help text; those of kinds of job come behind `results`.
+# verb -> module:attribute, in the order of the help text; the verbs of kinds of job follow `results`.
 VERBS = {
     "submit": "producer.cli.jobs.submit:submit",
     "ls": "producer.cli.jobs.jobs:ls",
@@ -47,32 +47,32 @@ VERBS = {
     "metrics": "producer.cli.service.metrics:metrics",
     "doctor": "producer.cli.service.doctor:doctor",
 }
-KINDS_VERBS_BEHIND = "results"
+KINDS_VERBS_FOLLOW = "results"
 
-SEEN_BY_ALL = "Not with a password in it: options are seen by every user of this machine (ps)."
+OPTIONS_ARE_PUBLIC = "Don't give a password here: every user of this machine can see options (ps)."
 
 
 @cache
 def all_verbs() -> dict[str, str]:
-    """All verbs, with those that only one kind of job has."""
+    """Return all verbs, including those of single kinds of job."""
     verbs: dict[str, str] = {}
-    for name, place in VERBS.items():
-        verbs[name] = place
-        if name == KINDS_VERBS_BEHIND:
+    for name, import_path in VERBS.items():
+        verbs[name] = import_path
+        if name == KINDS_VERBS_FOLLOW:
             for kind in producer_kinds().values():
                 verbs |= kind.verbs
     return verbs
 
 
 class VerbGroup(LazyGroup):
-    """All verbs."""
+    """The group of all verbs."""
 
-    def places(self) -> dict[str, str]:
+    def import_paths(self) -> dict[str, str]:
         return all_verbs()
 
 
-def _show_version(ctx: click.Context, param: click.Parameter, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
+def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
         from shared.version import program_version
 
         click.echo(f"analyze, version {program_version()}")
@@ -82,13 +82,29 @@ def _show_version(ctx: click.Context, param: click.Parameter, asked: bool) -> No
 @click.group(
     cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 the job failed, 2 usage, 3 database or broker out of reach, "
-    "4 no such thing, 5 schema out of date, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 failure of the job or command, 2 wrong usage or settings, 3 database or "
+    "Redis unreachable, 4 not found, 5 database schema out of date, 130 interrupted.",
 )
-@click.option("--home", type=click.Path(path_type=Path), help="Home folder.  [ANALYZE_HOME]")
-@click.option("--database-url", help=f"SQLAlchemy URL of the database. {SEEN_BY_ALL}  [ANALYZE_DATABASE_URL]")
-@click.option("--redis-url", help=f"URL of the Redis server. {SEEN_BY_ALL}  [ANALYZE_REDIS_URL]")
-@click.option("--store", type=click.Path(path_type=Path), help="Root of the artifact store.  [ANALYZE_STORE]")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    help="Home folder.  [env var: ANALYZE_HOME; default: the platform's data folder]",
+)
+@click.option(
+    "--database-url",
+    help=f"SQLAlchemy URL of the database. {OPTIONS_ARE_PUBLIC}  [env var: ANALYZE_DATABASE_URL; default: a "
+    "SQLite file in the home folder]",
+)
+@click.option(
+    "--redis-url",
+    help=f"URL of the Redis server. {OPTIONS_ARE_PUBLIC}  [env var: ANALYZE_REDIS_URL; default: a private server, "
+    "which `analyze up` starts]",
+)
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Root folder of the artifact store.  [env var: ANALYZE_STORE; default: store in the home folder]",
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -99,34 +115,34 @@ def _show_version(ctx: click.Context, param: click.Parameter, asked: bool) -> No
 )
 @click.pass_context
 def cli(ctx: click.Context, /, **options: Any) -> None:
-    """Show, for every unit of a convolutional network and a whole data set, what makes it fire.
+    """Find the images of a data set that fire each unit of a convolutional network most.
 
     \b
     analyze dataset add voc --root VOCdevkit     register a data set
-    analyze up                                   run what computes, in another terminal
-    analyze submit train --dataset voc           train a network on it
-    analyze submit --layer 5 --dataset voc       what fires the units of layer 5?
+    analyze up                                   run Redis and the workers (in another terminal)
+    analyze submit train --dataset voc           train a network on the data set
+    analyze submit --layer 5 --dataset voc       find the images that fire the units of layer 5
     """
     ctx.obj = App(options)
 
 
-def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
-    """Bytes that are no UTF-8 can be neither stored nor printed."""
+def _refuse_undecodable(arguments: Sequence[str]) -> None:
+    """Raise ``UsageError`` for arguments that are not UTF-8: they can be neither stored nor printed."""
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise click.UsageError(f"{argument!a} is no text in UTF-8.") from None
+            raise click.UsageError(f"The argument {argument!a} is not valid UTF-8.") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line: errors become one line and an exit code, never a traceback."""
+    """Run the command line. An error is printed in one line and sets the exit code; there are no tracebacks."""
     stdout = sys.stdout
-    os.umask(0o077)  # what we and the programs we start make is for the user alone
+    os.umask(0o077)  # only the user can read the files that this process and its children create
     if isinstance(stdout, io.TextIOWrapper) and stdout.errors == "strict":
-        stdout.reconfigure(errors="backslashreplace")  # where the locale's encoding lacks a letter
+        stdout.reconfigure(errors="backslashreplace")  # for characters that the locale's encoding doesn't have
     try:
-        _refuse_what_is_no_text(sys.argv[1:] if arguments is None else arguments)
+        _refuse_undecodable(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
         sys.stdout.flush()
     except UnitscopeError as error:
@@ -141,15 +157,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("analyze: interrupted", err=True)
         code = 130
     except (BrokenPipeError, SystemExit) as stop:
-        # The reader of our output has seen enough: analyze results 3 | head. Where click sees it first it wraps
-        # stdout, and exits.
+        # The reader closed the pipe, as in `analyze results 3 | head`. Where click notices it first, it wraps
+        # stdout and exits.
         if isinstance(stop, SystemExit) and sys.stdout is stdout:
             raise
         _drop_output()
         code = 0
-    except OSError as error:  # a full disk, a folder without rights
-        words = one_line(f"{error.filename or 'input or output'}: {error.strerror or error}")
-        click.secho(f"analyze: {words}", fg="red", err=True)
+    except OSError as error:  # a full disk, missing permissions
+        text = one_line(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        click.secho(f"analyze: {text}", fg="red", err=True)
         code = 1
         try:
             sys.stdout.flush()
@@ -159,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _drop_output() -> None:
-    """Python tries once more to write what it still holds when it ends, and would make the exit code 120."""
+    """Redirect stdout to /dev/null. Python flushes stdout at exit, and exits with 120 if that fails."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_WIDTH = 65_536
 
 
 class Maps(click.ParamType[tuple[int, int, int]]):
-    """``512,1024,512`` -> three numbers of maps."""
+    """Parameter type for three numbers of feature maps such as ``512,1024,512``."""
 
     name = "numbers"
 
@@ -28,13 +28,15 @@ class Maps(click.ParamType[tuple[int, int, int]]):
             return value
         parts = [part.strip() for part in str(value).split(",")]
         if len(parts) != 3 or not all(NUMBER.fullmatch(p) and 1 <= int(p) <= MAX_WIDTH for p in parts):
-            self.fail(f"'{value}' is not like 512,1024,512 (three numbers from 1 to {MAX_WIDTH})", param, ctx)
+            self.fail(
+                f"'{value}' is not of the form 512,1024,512 (three numbers from 1 to {MAX_WIDTH})", param, ctx
+            )
         third, fourth, fifth = (int(part) for part in parts)
         return third, fourth, fifth
 
 
 def separated(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Callback of an option that may be repeated and whose values commas separate."""
+    """Split the comma-separated values of an option that may be repeated; for use as a callback."""
     names = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
     if values and not names:
         raise click.BadParameter("is empty", ctx, param)
@@ -45,22 +47,28 @@ NETWORK_OPTIONS = ("fc", "size", "maps", "without")
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say what a network looks like, ``NETWORK_OPTIONS``."""
+    """Add the options that modify a network, ``NETWORK_OPTIONS``."""
     for option in (
         click.option(
             "--without",
             multiple=True,
             callback=separated,
-            help="Layers to leave out of a ZFNet: conv3,conv4. Commas separate; may be repeated.",
+            help="Layers to leave out of a ZFNet, for example conv3,conv4. Comma-separated; may be repeated.",
         ),
-        click.option("--maps", type=Maps(), help="Maps of convolutions 3, 4 and 5 of a ZFNet: 512,1024,512."),
+        click.option(
+            "--maps",
+            type=Maps(),
+            help="Numbers of feature maps of a ZFNet's convolutions 3, 4 and 5, for example 512,1024,512.",
+        ),
         click.option(
             "--size",
             type=click.IntRange(16, 4096),
             help="Height and width of the input, in pixels.  [default: the network's]",
         ),
         click.option(
-            "--fc", type=click.IntRange(1, MAX_WIDTH), help="Width of the fully connected layers of a ZFNet."
+            "--fc",
+            type=click.IntRange(1, MAX_WIDTH),
+            help="Width of a ZFNet's fully connected layers.  [default: 4096]",
         ),
     ):
         command = option(command)
@@ -68,20 +76,24 @@ def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def trained_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that say which trained network is analysed: see ``chosen_network``."""
+    """Add the options that choose the trained network to analyse: see ``chosen_network``."""
     for option in (
         network_options,
         click.option(
             "--classes",
             type=click.IntRange(1, 100_000),
-            help="Classes of that network.  [default: the data set's]",
+            help="Number of classes of the network of --weights.  [default: that of the data set]",
         ),
-        click.option("--network", help="Network the weights are for.  [default: zfnet]"),
-        click.option("--weights", type=click.Path(path_type=Path), help="File of weights: .safetensors or .pth."),
+        click.option("--network", help="Network of --weights.  [default: zfnet]"),
+        click.option(
+            "--weights",
+            type=click.Path(path_type=Path),
+            help="Weights file (.safetensors or .pth), instead of a training run.",
+        ),
         click.option(
             "--run",
             type=click.IntRange(1, 2**31 - 1),
-            help="Training run.  [default: the newest finished on the data set]",
+            help="Training run whose best weights are used.  [default: the latest finished run on the data set]",
         ),
     ):
         command = option(command)
@@ -89,35 +101,37 @@ def trained_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def chosen_network(options: dict[str, Any]) -> NetworkOptions:
-    """What was said of the network, taken out of ``options``."""
+    """Remove the options that choose the network from ``options``, and return them."""
     from producer.networks.choice import NetworkOptions
 
-    said = NetworkOptions(**{name: options.pop(name) for name in NetworkOptions.__dataclass_fields__})
-    if said.run and said.weights:
-        raise click.UsageError("--run and --weights exclude each other.")
+    chosen = NetworkOptions(**{name: options.pop(name) for name in NetworkOptions.__dataclass_fields__})
+    if chosen.run and chosen.weights:
+        raise click.UsageError("--run and --weights are mutually exclusive.")
     only_with_weights = [
-        name for name in ("network", "classes", *NETWORK_OPTIONS) if getattr(said, name) not in (None, ())
+        name for name in ("network", "classes", *NETWORK_OPTIONS) if getattr(chosen, name) not in (None, ())
     ]
-    if only_with_weights and not said.weights:
-        raise click.UsageError(f"--{only_with_weights[0]} goes with --weights: a training run knows its own.")
-    return said
+    if only_with_weights and not chosen.weights:
+        raise click.UsageError(
+            f"--{only_with_weights[0]} needs --weights: without it, the training run determines the network."
+        )
+    return chosen
 
 
 def new_file(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Argument FILE of a command that writes it, as ``target``: over one that is there only with --overwrite."""
+    """Add the argument FILE, ``target``, of a file to write, and --overwrite, without which it must not exist."""
 
-    def see_that_new(ctx: click.Context, param: click.Parameter, overwrite: bool) -> bool:
+    def refuse_existing(ctx: click.Context, param: click.Parameter, overwrite: bool) -> bool:
         target: Path = ctx.params["target"]  # processed before the option, since it is eager
         if target.exists() and not overwrite:
-            raise click.UsageError(f"{target} is there already: say --overwrite, or another name.")
+            raise click.UsageError(f"{target} already exists. Give --overwrite or another name.")
         return overwrite
 
     option = click.option(
         "--overwrite",
         is_flag=True,
         expose_value=False,
-        callback=see_that_new,
-        help="Write over a file that is there.",
+        callback=refuse_existing,
+        help="Overwrite an existing file.",
     )
     file = click.Path(path_type=Path, dir_okay=False)
     return click.argument("target", metavar="FILE", type=file, is_eager=True)(option(command))

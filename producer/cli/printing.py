@@ -1,4 +1,4 @@
-"""Rows on stdout: as a table for people, as JSON or CSV for programs."""
+"""Output of rows on stdout: a table for people, JSON or CSV for programs."""
 
 from __future__ import annotations
 
@@ -26,22 +26,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def format_options(command: Command) -> Command:
-    """``--format table|json|csv`` and ``--json``, given to the command as ``form``."""
-    command = click.option("--json", "form", flag_value="json", help="The same as --format json.")(command)
-    choice = click.Choice(["table", "json", "csv"])
-    return click.option("--format", "form", default="table", show_default=True, type=choice)(command)
+    """Add ``--format table|json|csv`` and ``--json``, which the command gets as ``form``."""
+    return _format_options(command, ["table", "json", "csv"], "Output format.")
 
 
 def rows_format_options(command: Command) -> Command:
-    """``format_options``, and JSON Lines: for rows that may be many."""
+    """Add the options of ``format_options`` with JSON Lines as well, for results of many rows."""
+    return _format_options(
+        command, ["table", "json", "jsonl", "csv"], "Output format; jsonl is one JSON object per line."
+    )
+
+
+def _format_options(command: Command, choices: Sequence[str], text: str) -> Command:
     command = click.option("--json", "form", flag_value="json", help="The same as --format json.")(command)
-    choice = click.Choice(["table", "json", "jsonl", "csv"])
-    text = "jsonl: a JSON object a line."
+    choice = click.Choice(choices)
     return click.option("--format", "form", default="table", show_default=True, type=choice, help=text)(command)
 
 
 def print_typed_rows(app: App, kind: type[Any], rows: Iterable[Any], form: str) -> None:
-    """Print rows of a dataclass; as CSV and JSON Lines each as it is read, however many they are."""
+    """Print rows of a dataclass. CSV and JSON Lines are streamed: any number of rows fits into memory."""
     columns = list(kind.__dataclass_fields__)
     if form == "jsonl":
         for row in rows:
@@ -53,7 +56,7 @@ def print_typed_rows(app: App, kind: type[Any], rows: Iterable[Any], form: str) 
 
 
 def print_rows(app: App, columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
-    """Print rows in the form asked for."""
+    """Print rows as a table, JSON, or CSV."""
     if form == "json":
         print_json([dict(zip(_distinct(columns), row, strict=True)) for row in rows])
     elif form == "csv":
@@ -69,7 +72,7 @@ def _write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_records(app: App, records: Sequence[Mapping[str, Any]], form: str) -> None:
-    """Print records with the same keys; paths of artifacts and lists are left to JSON and CSV."""
+    """Print records that have the same keys. A table leaves out lists and paths of artifacts."""
     if form == "table" and not records:
         app.out.print("No rows yet.")
         return
@@ -81,7 +84,7 @@ def print_records(app: App, records: Sequence[Mapping[str, Any]], form: str) -> 
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    """Rows as a table for people."""
+    """Return a table of rows for people."""
     from rich.table import Table
 
     result = Table(*columns, box=None)
@@ -91,28 +94,28 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 
 
 def print_text(text: str) -> None:
-    """One piece of data, as it is for programs."""
+    """Print a single value on stdout."""
     click.echo(*_for_stdout([text]))
 
 
 def print_json(value: Any) -> None:
-    """Data for programs, on stdout."""
+    """Print a value as JSON on stdout."""
     click.echo(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
 
 
 def _for_stdout(values: Sequence[Any]) -> Sequence[Any]:
-    """Programs get a text as it is, a terminal none of its control characters."""
+    """Escape control characters if stdout is a terminal; programs get texts unchanged."""
     if not sys.stdout.isatty():
         return values
     return [printable(value) if isinstance(value, str) else value for value in values]
 
 
 def _cell(value: Any) -> str:
-    """A cell of a table, of which a huge one is cut."""
+    """Format a cell of a table, truncated to ``LARGEST_CELL`` characters."""
     text = str(value)
     if len(text) <= LARGEST_CELL:
         return text
-    return f"{text[:LARGEST_CELL]}... and {len(text) - LARGEST_CELL} characters more (--json gives all)"
+    return f"{text[:LARGEST_CELL]}... ({len(text) - LARGEST_CELL} more characters; --json prints all)"
 
 
 def _short(value: Any) -> Any:
@@ -124,7 +127,7 @@ def _is_artifact(name: str) -> bool:
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:
-    """Keys for columns of which several may have one name: n, n_2, n_3."""
+    """Make column names unique by numbers: n, n_2, n_3."""
     keys: list[str] = []
     for column in columns:
         key, number = column, 1
@@ -136,7 +139,7 @@ def _distinct(columns: Sequence[str]) -> list[str]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no word for infinity: it becomes a text."""
+    """Replace infinity and NaN, which JSON doesn't have, by text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

@@ -1,1 +1,1 @@
-"""The kinds of data set: what is read from disk becomes rows of ``images`` and ``dataset_problems``."""
+"""Readers of the kinds of data set, whose results become rows of ``images`` and ``dataset_problems``."""

@@ -1,4 +1,4 @@
-"""Unpacking archives from outside: every member is looked at before the first one is written."""
+"""Extraction of untrusted archives: every member is checked before the first one is written."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from shared.errors import UnsafeArchive
 MAX_UNPACKED_BYTES = 8 * 2**30  # four times the largest archive of VOC
 MAX_MEMBERS = 200_000  # five times as many as the largest archive of VOC has
 LONGEST_NAME = 1000  # characters; no name in those data sets has 100
-MAX_READ_BYTES = 2**20  # of a tar at once; files are copied in smaller pieces
+MAX_READ_BYTES = 2**20  # in one read of a tar file; the content of members is copied in smaller chunks
 CHUNK_BYTES = 2**18
 GZIP_MAGIC = b"\x1f\x8b"
 
 
 class _Unsafe(Exception):
-    """The reason why an archive is refused."""
+    """Reason for refusing an archive."""
 
 
 def extract(archive: Path, root: Path, folder: str, inner: str | None = None) -> None:
-    """Unpack an archive to ``root/folder``, after a look at all of its members.
+    """Check all members of an archive, and unpack it to ``root/folder``.
 
     Parameters
     ----------
     archive
-        a tar file, plain or compressed by gzip, or a zip file that holds a compressed one.
+        A tar file, plain or compressed by gzip, or a zip file that holds a compressed one.
     root
-        folder to fill; it is made if need be.
+        Folder to unpack to; it is created if it doesn't exist.
     folder
-        the one folder that the tar file holds.
+        The only top-level folder of the tar file.
     inner
-        the name of the tar file, if the archive is a zip file.
+        Name of the tar file, if the archive is a zip file.
 
     Raises
     ------
     UnsafeArchive
-        a member is no file or folder, or lies outside ``folder``; there is too much; or the archive is damaged.
+        A member is not a file or folder, or lies outside ``folder``; the archive is too large, or is damaged.
         Nothing was unpacked.
     OSError
-        the disk is full, or can't be written. What was unpacked is removed.
+        The disk is full or not writable. Files that were unpacked are removed.
     """
     root.mkdir(parents=True, exist_ok=True)
     try:
-        # In the same folder, so that moving is renaming: a full disk is met before, not half-way.
+        # On the same file system, so that moving only renames: a full disk is noticed before anything is moved.
         with TemporaryDirectory(prefix=".unpacking-", dir=root) as scratch:
             unpacked = Path(scratch) / "unpacked"
             _extract_tar(_plain_tar(archive, inner, Path(scratch) / "plain.tar"), unpacked, folder)
@@ -63,7 +63,7 @@ def extract(archive: Path, root: Path, folder: str, inner: str | None = None) ->
 
 
 def _plain_tar(archive: Path, inner: str | None, target: Path) -> Path:
-    """The tar file without what it is packed in: ``archive`` itself, or ``target``."""
+    """Return the path of the uncompressed tar file: ``archive`` itself, or ``target``, which is written."""
     if inner is None:
         with archive.open("rb") as file:
             if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
@@ -93,7 +93,7 @@ def _decompressed(archive: Path, inner: str | None) -> Iterator[bytes]:
                 yield chunk
     except _Unsafe:
         raise
-    except Exception as error:  # zipfile and the decompressors raise nearly everything on a broken file
+    except Exception as error:  # zipfile and the decompressors raise almost any exception for a damaged file
         raise _Unsafe(f"it is damaged: {error}") from error
 
 
@@ -111,23 +111,23 @@ def _check_zip(zipped: zipfile.ZipFile, inner: str) -> None:
         if reason:
             raise _Unsafe(f"its member {member.filename[:200]!r} {reason}")
     if [member.filename for member in members].count(inner) != 1:
-        raise _Unsafe(f"it does not hold one {inner}")
+        raise _Unsafe(f"it does not hold exactly one {inner}")
 
 
 def _extract_tar(archive: Path, target: Path, folder: str) -> None:
     with _SmallReads(archive) as file, tarfile.open(fileobj=file, mode="r:") as tar:
         members = _checked_members(tar, folder)
-        # tarfile takes a broken header for the end of the archive; zeros are a true end.
+        # tarfile treats a broken header like the end of the archive; a real end is a block of zeros.
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise _Unsafe("it is damaged or cut off")
-        # Python 3.11.0 to 3.11.3 have no filters: there the check above, and the modes that it set, stand alone.
+            raise _Unsafe("it is damaged or truncated")
+        # Python 3.11.0 to 3.11.3 have no filters; there only _checked_members protects.
         safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         tar.extractall(target, members, **safe)  # type: ignore[arg-type]  # noqa: S202 - checked
 
 
 class _SmallReads(io.FileIO):
-    """A tar's headers may claim any length, and tarfile reads each into memory whole."""
+    """A file that refuses large reads: a tar header may claim any length, which tarfile reads into memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or not 0 <= size <= MAX_READ_BYTES:
@@ -136,28 +136,28 @@ class _SmallReads(io.FileIO):
 
 
 def _checked_members(tar: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]:
-    """All members. The check is our own: the filters of older Pythons can be got round."""
+    """Check and return all members; tarfile's own filters can be bypassed in older versions of Python."""
     members: list[tarfile.TarInfo] = []
     size = 0
     for count, member in enumerate(tar, start=1):
         size += member.size
-        wanted = not _is_clutter(member)
-        if wanted and (reason := _why_unsafe(member, folder)):
+        unpacked = not _is_ignored(member)
+        if unpacked and (reason := _why_unsafe(member, folder)):
             raise _Unsafe(f"its member {member.name[:200]!r} {reason}")
         if count > MAX_MEMBERS:
             raise _too_many()
         if size > MAX_UNPACKED_BYTES:
             raise _too_large()
-        if wanted:
-            member.mode = 0o700 if member.isdir() else (member.mode | 0o600) & 0o700  # the owner's alone
+        if unpacked:
+            member.mode = 0o700 if member.isdir() else (member.mode | 0o600) & 0o700  # no access for other users
             members.append(member)
     if not members:
         raise _Unsafe("it is empty")
     return members
 
 
-def _is_clutter(member: tarfile.TarInfo) -> bool:
-    """What macOS adds to an archive, and the archive's own folder: not unpacked."""
+def _is_ignored(member: tarfile.TarInfo) -> bool:
+    """Return whether a member is a metadata file of macOS or the archive's root folder."""
     path = PurePosixPath(member.name)
     of_macos = member.isreg() and path.name.startswith("._") and member.size >= 0
     return of_macos or (member.isdir() and path == PurePosixPath())
@@ -177,7 +177,7 @@ def _why_unsafe(member: tarfile.TarInfo, folder: str) -> str | None:
 
 
 def _why_outside(path: PurePosixPath) -> str | None:
-    if len(str(path)) > LONGEST_NAME:  # thousands of folders in one another, too
+    if len(str(path)) > LONGEST_NAME:  # also limits the depth of folders
         return f"has a name of more than {LONGEST_NAME} characters"
     if path.is_absolute():
         return "is an absolute path"
@@ -195,10 +195,10 @@ def _too_large() -> _Unsafe:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file or folder into place; a folder that is there already is filled up."""
+    """Move a file or folder into place, and merge it into an existing folder."""
     if not (source.is_dir() and target.is_dir()):
         source.replace(target)
         return
-    # The lists of VOC's splits last: without its lists, an archive half moved can't be taken for whole.
+    # VOC's split lists come last, so that an archive that was moved in part isn't mistaken for a complete one.
     for child in sorted(source.iterdir(), key=lambda child: child.name == "ImageSets"):
         _move(child, target / child.name)

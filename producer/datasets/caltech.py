@@ -1,4 +1,4 @@
-"""Caltech-101 and Caltech-256: a folder per class, and one of background that is no class."""
+"""Caltech-101 and Caltech-256: a folder per class, and a folder of background images."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NUMBERED = re.compile(r"\d{3}\.(.+)")  # 001.ak47
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the images are: a folder, those that may be around it, and the folder in it that is no class."""
+    """Names of the folders of a Caltech data set."""
 
-    folder: str
-    around: tuple[str, ...]
-    background: str
+    folder: str  # holds a folder per class
+    around: tuple[str, ...]  # possible parents of ``folder``
+    background: str  # folder of background images, which is not a class
 
 
 LAYOUTS = {
@@ -46,9 +46,9 @@ def read_caltech(
     root
         ``101_ObjectCategories`` or ``256_ObjectCategories``, or a folder that holds it.
     kind
-        a key of ``LAYOUTS``.
+        A key of ``LAYOUTS``.
     background
-        take the images of background as a class.
+        Include the background images as a class.
 
     Raises
     ------
@@ -78,6 +78,6 @@ def _base(root: Path, kind: str) -> Path:
 
 
 def _class_names(folders: list[str]) -> dict[str, str]:
-    """Folder -> class: without its number, unless two would have the same name then."""
+    """Map folders to class names, without their numbers unless two names would then be equal."""
     short = {folder: match[1] if (match := NUMBERED.fullmatch(folder)) else folder for folder in folders}
     return short if len({*short.values()}) == len(folders) else {folder: folder for folder in folders}

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: from a folder of images, or from the files of the data set, written as images once."""
+"""CIFAR-10 and CIFAR-100: a folder of images, or the original files, which are converted to images."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def image_folder(
     target: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """A folder with ``train/CLASS`` and ``test/CLASS``: ``root``, or ``target`` with the images of its files.
+    """Return a folder with ``train/CLASS`` and ``test/CLASS``: ``root``, or ``target`` after converting the files.
 
-    The images are written as ``target/SPLIT/CLASS/NNNNN.png`` with their number in the split; a second call with
-    the same files finds it done.
+    The images are written as ``target/SPLIT/CLASS/NNNNN.png``, where NNNNN is the number of the image in its
+    split. A second call with the same files writes nothing.
 
     Parameters
     ----------
     root
-        such a folder, or what ``read_files`` takes.
+        Such a folder, or a folder for ``read_files``.
     kind
         ``cifar10`` or ``cifar100``.
     progress
-        called with (images written, images in all).
+        Called with (images written, images in total).
 
     Raises
     ------
     NoDatasetThere
-        there is no such data set, or a file is missing, damaged or hostile.
+        There is no such data set, or a file is missing, damaged or hostile.
     FolderTaken
-        ``target`` has something else in it.
+        ``target`` holds other files.
     FileNotWritable
     """
     root = existing_folder(root, kind)
@@ -53,7 +53,9 @@ def image_folder(
     files = read_files(root, kind)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):  # a second command waits, and finds it done
+        with FileLock(
+            target.with_name(f".{target.name}.lock")
+        ):  # a second command waits for the first one's images
             _unpack(files, target, progress)
     except OSError as error:
         raise FileNotWritable(path=target, reason=error.strerror or error) from error
@@ -63,7 +65,7 @@ def image_folder(
 def read_cifar(
     root: Path, kind: str, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> FoundDataset:
-    """Read a folder with ``train/CLASS`` and ``test/CLASS``; the images of ``test`` are the split ``val``, too.
+    """Read a folder with ``train/CLASS`` and ``test/CLASS``. The images of ``test`` are also the split ``val``.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def _unpack(files: CifarFiles, target: Path, progress: Callable[[int, int], None
             raise FolderTaken(path=target)
         return
     unfinished = target.with_name(f".{target.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a command that was killed
+    shutil.rmtree(unfinished, ignore_errors=True)  # left by a command that was killed
     try:
         _write_images(files, unfinished, progress)
         (unfinished / MARKER).write_text(sha256)
@@ -104,7 +106,7 @@ def _write_images(files: CifarFiles, folder: Path, progress: Callable[[int, int]
         for name in files.class_names:
             (folder / split / name).mkdir(parents=True)
         for number, (pixels, name) in enumerate(files.images(split)):
-            # Uncompressed, an image still fits one block of the disk, and its bytes depend on no version of zlib.
+            # Uncompressed, an image still fits into one block of the disk, and its bytes don't depend on zlib.
             Image.fromarray(pixels).save(folder / split / name / f"{number:05}.png", compress_level=0)
             done += 1
             progress(done, total)

@@ -1,4 +1,4 @@
-"""The files of CIFAR-10 and CIFAR-100: the binary version, and the pickled one that torchvision leaves."""
+"""Readers of the files of CIFAR-10 and CIFAR-100: the binary version, and the pickled one of torchvision."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from producer.datasets.pickles import PickledArray, RefusedPickle, load_pickle
 from shared.errors import NoDatasetThere
 
-SIZE = 32  # pixels, of both sides
+SIZE = 32  # pixels, width and height
 PIXEL_BYTES = 3 * SIZE * SIZE  # all red, then all green, then all blue
 LARGEST_FILE = 2**30  # bytes; the largest of CIFAR-100 has 155 MB
-CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # they become the names of folders
+CLASS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # class names become names of folders
 
 
 @dataclass(frozen=True)
 class Format:
-    """How one of the two is kept; of each record's labels the last one is the class."""
+    """File format of CIFAR-10 or CIFAR-100."""
 
     classes: int
-    label_bytes: int
+    label_bytes: int  # in a record of the binary version; the last one is the class
     files: dict[str, tuple[str, ...]]  # split -> files
     binary_folder: str
     binary_names: str
@@ -65,12 +65,12 @@ FORMATS = {
 
 
 class _Broken(Exception):
-    """What is wrong with a file."""
+    """Reason why a file can't be read."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The content of a file: ``pixels`` uint8 [count, 3, 32, 32], and as many labels."""
+    """Content of a file: ``pixels``, uint8 [count, 3, 32, 32], and a label for each image."""
 
     pixels: NDArray[np.uint8]
     labels: list[int]
@@ -78,23 +78,23 @@ class Batch:
 
 @dataclass
 class CifarFiles:
-    """All of a data set: the names of its classes by label, and the batches of its splits."""
+    """Content of a data set: class names in the order of the labels, and the batches of each split."""
 
     class_names: list[str]
     batches: dict[str, list[Batch]] = field(default_factory=dict)
 
     def count(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         return sum(len(batch.labels) for batch in chain.from_iterable(self.batches.values()))
 
     def images(self, split: str) -> Iterator[tuple[NDArray[np.uint8], str]]:
-        """The images of a split in their order, uint8 [32, 32, 3], and their classes."""
+        """Iterate over the images of a split in order, uint8 [32, 32, 3], and their class names."""
         for batch in self.batches[split]:
             for pixels, label in zip(batch.pixels, batch.labels, strict=True):
                 yield pixels.transpose(1, 2, 0), self.class_names[label]
 
     def sha256(self) -> str:
-        """Hash of the content: the same for the binary and the pickled version."""
+        """Return the hash of the content, which is the same for the binary and the pickled version."""
         digest = hashlib.sha256(json.dumps(self.class_names).encode())
         for split, batches in self.batches.items():
             digest.update(f"{split} {sum(len(batch.labels) for batch in batches)}".encode())
@@ -110,14 +110,14 @@ def read_files(root: Path, kind: str) -> CifarFiles:
     Parameters
     ----------
     root
-        the folder with the files, or one that holds it under its own name.
+        The folder with the files, or its parent.
     kind
-        a key of ``FORMATS``.
+        A key of ``FORMATS``.
 
     Raises
     ------
     NoDatasetThere
-        there are none, or one is missing, damaged or hostile.
+        There are no such files, or one is missing, damaged or hostile.
     """
     form = FORMATS[kind]
     folder, binary = _find(root, kind)
@@ -139,15 +139,15 @@ def read_files(root: Path, kind: str) -> CifarFiles:
 
 
 def _find(root: Path, kind: str) -> tuple[Path, bool]:
-    """(the folder with the files, whether they are of the binary version); that one first: it needs no pickles."""
+    """Return the folder with the files, and whether it is the binary version, which is preferred to pickles."""
     form = FORMATS[kind]
     for name, folder, binary in (
         (form.binary_names, form.binary_folder, True),
         (form.pickled_names, form.pickled_folder, False),
     ):
-        for place in (root / folder, root):
-            if (place / name).is_file():
-                return place, binary
+        for candidate in (root / folder, root):
+            if (candidate / name).is_file():
+                return candidate, binary
     raise NoDatasetThere(
         root=root,
         kind=kind,
@@ -158,10 +158,10 @@ def _find(root: Path, kind: str) -> tuple[Path, bool]:
 
 def _read(file: Path) -> bytes:
     try:
-        if not file.is_file():  # a pipe or a device could hold the reader up for ever
-            raise _Broken("there is no such file")
+        if not file.is_file():  # reading a pipe or a device could block for ever
+            raise _Broken("the file does not exist")
         if file.stat().st_size > LARGEST_FILE:
-            raise _Broken(f"{file.stat().st_size} bytes are too many")
+            raise _Broken(f"it has {file.stat().st_size} bytes, more than {LARGEST_FILE}")
         return file.read_bytes()
     except OSError as error:
         raise _Broken(error.strerror or str(error)) from error
@@ -183,7 +183,7 @@ def _checked_names(names: list[Any], form: Format) -> list[str]:
         raise _Broken(f"it names {len(names)} classes, not {form.classes}")
     for label, name in enumerate(names):
         if not (isinstance(name, str) and CLASS_NAME.fullmatch(name)):
-            raise _Broken(f"class {label} has a name that is none")
+            raise _Broken(f"the name of class {label} is not valid")
     if len({name.lower() for name in names}) < len(names):
         raise _Broken("it names a class twice")
     return names
@@ -192,7 +192,9 @@ def _checked_names(names: list[Any], form: Format) -> list[str]:
 def _binary_batch(content: bytes, form: Format) -> Batch:
     size = form.label_bytes + PIXEL_BYTES
     if not content or len(content) % size:
-        raise _Broken(f"{len(content)} bytes are no whole number of records of {size} bytes: is it cut off?")
+        raise _Broken(
+            f"its {len(content)} bytes are not a whole number of records of {size} bytes: is it truncated?"
+        )
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
     return _batch(records[:, form.label_bytes :], records[:, form.label_bytes - 1].tolist(), form)
 
@@ -204,16 +206,16 @@ def _pickled_batch(content: bytes, form: Format) -> Batch:
         raise _Broken("it has no array data")
     pixels = data.values
     if pixels.ndim != 2 or pixels.shape[1] != PIXEL_BYTES or not len(pixels):
-        raise _Broken(f"data has the shape {pixels.shape}, not (images, {PIXEL_BYTES})")
+        raise _Broken(f"its array data has the shape {pixels.shape}, not (images, {PIXEL_BYTES})")
     if not isinstance(labels, list) or len(labels) != len(pixels):
-        raise _Broken(f"it has no list {form.labels_key} of the labels of {len(pixels)} images")
+        raise _Broken(f"it has no list {form.labels_key} with the labels of {len(pixels)} images")
     return _batch(pixels, labels, form)
 
 
 def _pickled_dict(content: bytes) -> dict[str, Any]:
     value = load_pickle(content)
     if not isinstance(value, dict):
-        raise _Broken("it is no dictionary")
+        raise _Broken("it is not a dictionary")
     texts = {key.decode(errors="replace") if isinstance(key, bytes) else key: value[key] for key in value}
     return {key: value for key, value in texts.items() if isinstance(key, str)}
 
@@ -221,5 +223,5 @@ def _pickled_dict(content: bytes) -> dict[str, Any]:
 def _batch(pixels: NDArray[np.uint8], labels: list[Any], form: Format) -> Batch:
     for number, label in enumerate(labels):
         if type(label) is not int or not 0 <= label < form.classes:
-            raise _Broken(f"the label of image {number} is none of 0 to {form.classes - 1}")
+            raise _Broken(f"the label of image {number} is not an integer from 0 to {form.classes - 1}")
     return Batch(pixels.reshape(-1, 3, SIZE, SIZE), labels)

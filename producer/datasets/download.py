@@ -1,6 +1,6 @@
-"""Data sets from their own servers: fetched, checked against their MD5, and unpacked only if that is safe.
+"""Download of data sets from their own servers; MD5 and archive members are checked before anything is unpacked.
 
-An archive counts as unpacked when its marker is there: a file in the folder that it holds, written last.
+A marker file in the unpacked folder, written last, records that an archive was unpacked completely.
 """
 
 from __future__ import annotations
@@ -20,25 +20,22 @@ from unitscope.errors import DownloadFailed
 if TYPE_CHECKING:
     from requests import Response
 
-CHUNK_BYTES = 2**18  # pooch's own 1 KiB makes two million small writes
-TIMEOUT_SECONDS = 60  # of silence: the servers are slow at times
+CHUNK_BYTES = 2**18  # pooch's default of 1 KiB makes two million small writes
+TIMEOUT_SECONDS = 60  # without data: the servers are sometimes slow
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where an archive is, what it is called, and the MD5 of its content as hexadecimal digits.
-
-    ``folder`` is the one folder that it holds; ``inner`` the name of the tar file in it, if it is a zip file.
-    """
+    """An archive on a server."""
 
     url: str
     filename: str
-    md5: str
-    folder: str
-    inner: str | None = None
+    md5: str  # hexadecimal
+    folder: str  # the only top-level folder of the archive
+    inner: str | None = None  # name of the tar file inside, if the archive is a zip file
 
 
-# The same as in torchvision.datasets (voc, caltech), which can't be imported here: it needs torch.
+# Copied from torchvision.datasets (voc, caltech), which can't be imported here because it needs torch.
 VOC_SOURCES: dict[str, Source] = {
     "2007": Source(
         "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtrainval_06-Nov-2007.tar",
@@ -59,7 +56,7 @@ VOC_SOURCES: dict[str, Source] = {
         "VOCdevkit",
     ),
 }
-# Of CIFAR the binary version: what torchvision takes is pickled.
+# For CIFAR the binary version: torchvision's is pickled.
 SOURCES: dict[str, Source] = {
     "cifar10": Source(
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -92,40 +89,41 @@ SOURCES: dict[str, Source] = {
 def download_voc(
     root: Path, names: Sequence[str], sources: Mapping[str, Source] = VOC_SOURCES, progress: bool = True
 ) -> None:
-    """Have ``root/VOCdevkit`` hold the content of some of VOC's archives, by their keys; see ``download``.
+    """Download VOC's archives with the keys ``names`` to ``root/VOCdevkit``; see ``download``.
 
     Raises
     ------
     DownloadFailed, UnsafeArchive
     KeyError
-        a name is not in ``sources``.
+        A name is not in ``sources``.
     """
     download(root, [sources[name] for name in names], progress)
 
 
 def download(root: Path, sources: Iterable[Source], progress: bool = True) -> None:
-    """Have ``root`` hold the folders of some archives; an archive that it holds is not fetched again.
+    """Download and unpack archives to ``root``, except those that were unpacked there before.
 
     Parameters
     ----------
     root
-        folder to fill; it is made if need be, and takes up to three times an archive's size meanwhile.
+        Folder to unpack to; it is created if it doesn't exist. Unpacking temporarily needs up to three times an
+        archive's size.
     progress
-        show a bar on stderr.
+        Show a progress bar on stderr.
 
     Raises
     ------
     DownloadFailed
-        network, checksum or disk; nothing of that archive is kept.
+        The network, the checksum or the disk failed. Nothing of that archive is kept.
     UnsafeArchive
-        it holds what no data set needs; nothing of it is kept.
+        The archive has members that a data set doesn't need. Nothing of it is kept.
     """
     for source in sources:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with FileLock(root / ".download.lock"):  # a second command waits, and finds it done
+            with FileLock(root / ".download.lock"):  # a second command waits for the first one's download
                 _download(source, root, progress)
-        except (OSError, ValueError) as error:  # errors of requests are OSErrors, pooch's of the hash ValueErrors
+        except (OSError, ValueError) as error:  # requests raises OSErrors; pooch, for a wrong hash, ValueErrors
             raise DownloadFailed(url=source.url, reason=str(error).rstrip(".")) from error
 
 
@@ -142,7 +140,7 @@ def _download(source: Source, root: Path, progress: bool) -> None:
 
 
 def _fetch(source: Source, folder: Path, progress: bool) -> Path:
-    """Pooch writes to a temporary name, and gives the file its own only when the hash is right."""
+    """Download an archive; pooch writes to a temporary file, and renames it when the hash is right."""
     downloader = pooch.HTTPDownloader(
         progressbar=progress,
         chunk_size=CHUNK_BYTES,
@@ -161,7 +159,7 @@ def _fetch(source: Source, folder: Path, progress: bool) -> Path:
 
 
 def _refuse_plain_http(response: Response, *args: object, **options: object) -> None:
-    """Called with every response before its redirect is followed: https must not lead elsewhere."""
+    """Raise ``DownloadFailed`` for a redirect from https to another scheme, before it is followed."""
     if not response.is_redirect or urlsplit(response.url).scheme != "https":
         return
     target = urljoin(response.url, response.headers["location"])

@@ -1,5 +1,7 @@
-"""A folder of images for each class, as torchvision's ImageFolder; with folders ``train``, ``val``, ``test``
-above them if the data set is divided already."""
+"""Data sets with a folder of images for each class, like torchvision's ImageFolder.
+
+The class folders may be inside ``train``, ``val`` and ``test``.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ SPLITS = ("train", "val", "test")
 
 
 def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> FoundDataset:
-    """Read a data set of a folder per class.
+    """Read a data set with a folder for each class.
 
-    Without folders ``train`` and ``val``, every image is in the split ``all``, and one in five, chosen by a hash
-    of its path and so the same on every machine, in ``val``, the others in ``train``.
+    Without a folder ``train``, every image is in the split ``all``, and a hash of its path, which is the same on
+    every machine, puts one image in five into ``val`` and the others into ``train``.
 
     Raises
     ------
@@ -41,14 +43,14 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
 
 
 def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
-    """The image files in folders of these folders, at any depth, as paths relative to ``root``, sorted.
+    """Return the image files in subfolders of ``tops``, at any depth, as sorted paths relative to ``root``.
 
     Links to folders are followed, unless they lead back.
 
     Raises
     ------
     NoDatasetThere
-        a folder can't be read.
+        A folder cannot be read.
     """
     found: list[str] = []
     for top in tops:
@@ -65,12 +67,12 @@ def fill(
     members: Mapping[str, tuple[str, tuple[str, ...]]],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Scan image files and put them into ``found``, each as an image or as a problem.
+    """Scan image files, and add each to the images or the problems of ``found``.
 
     Parameters
     ----------
     members
-        path -> (class name, splits), in the order wanted.
+        (class name, splits) by path, in the order of the images.
     """
     root, files = Path(found.root), list(members)
     indices = {name: index for index, name in enumerate(found.class_names)}
@@ -98,15 +100,15 @@ def fill(
 
 
 def holds_classes(folder: Path) -> bool:
-    """Whether a folder has folders: ``train`` may be a class as well as a split."""
+    """Return whether a folder has subfolders; a folder ``train`` without any is a class, not a split."""
     return folder.is_dir() and any(inner.is_dir() and inner.name[0] != "." for inner in folder.iterdir())
 
 
 def is_text(name: str) -> bool:
-    """A file's name on Linux is any bytes; those that are no UTF-8 can't be kept as text."""
+    """Return whether a file name is valid UTF-8. On Linux it can be any bytes; the database stores text."""
     return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def chosen_splits(path: str) -> tuple[str, ...]:
-    """``all``, and ``train`` or ``val`` by a hash of the path: the same on every machine."""
+    """Return ``all``, and ``train`` or ``val`` by a hash of the path, which is the same on every machine."""
     return "all", "val" if validates(path) else "train"

@@ -1,4 +1,4 @@
-"""Registered data sets: listed, and one shown with its classes, splits, and what was left out."""
+"""Queries for the list of data sets, and for a data set's classes, splits, and images that were left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 
 @dataclass(frozen=True)
 class ListedDataset:
-    """A registered data set in one line."""
+    """A row of ``analyze dataset ls``."""
 
     name: str
     kind: str
@@ -27,7 +27,7 @@ class ListedDataset:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """How many images or objects were left out for a reason, and the first of them."""
+    """Number of images or objects that were left out for a reason, and the first path."""
 
     reason: str
     count: int
@@ -36,7 +36,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """A data set: images by split, and by class and split; what was left out, by reason."""
+    """A data set: numbers of images by split, and by class and split; images left out, by reason."""
 
     name: str
     kind: str
@@ -109,7 +109,7 @@ def summarize_dataset(database: Database, name: str) -> DatasetSummary:
 
 
 def names_by_fingerprint(database: Database) -> dict[str, list[str]]:
-    """Return the names of the data sets of each content, known by its fingerprint."""
+    """Return the names of the data sets with each fingerprint."""
     names: dict[str, list[str]] = {}
     with database.read() as session:
         for name, fingerprint in session.execute(select(Dataset.name, Dataset.fingerprint).order_by(Dataset.name)):

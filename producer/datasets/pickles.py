@@ -1,4 +1,4 @@
-"""Pickled arrays from outside. A pickle is a program: here it can make plain values and arrays of bytes only."""
+"""Safe reader of untrusted pickles: they can only create plain values and arrays of bytes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")  # before numpy
 
 
 class RefusedPickle(Exception):
-    """The reason why a pickle is refused."""
+    """Reason for refusing a pickle."""
 
 
 class PickledArray:
-    """Stands in for numpy's array while it is unpickled: numpy itself reads nothing of what the pickle says.
+    """Substitute for numpy's array during unpickling, so that no pickled data reaches numpy's own code.
 
-    ``values`` is uint8, of any shape; None if the pickle left it out.
+    ``values`` is uint8, of any shape; None if the pickle has no state for the array.
     """
 
     __slots__ = ("values",)
@@ -33,7 +33,7 @@ class PickledArray:
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, fortran, content = state
         if not isinstance(kind, _Type) or kind.code not in ("u1", b"u1"):
-            raise RefusedPickle("it has an array of something else than bytes (uint8)")
+            raise RefusedPickle("it has an array whose type is not uint8")
         if not (isinstance(shape, tuple) and all(type(length) is int and length >= 0 for length in shape)):
             raise RefusedPickle("it has an array without a shape")
         if not isinstance(content, bytes) or len(content) != math.prod(shape):
@@ -43,7 +43,7 @@ class PickledArray:
 
 
 class _Type:
-    """Stands in for numpy's dtype."""
+    """Substitute for numpy's dtype."""
 
     __slots__ = ("code",)
 
@@ -51,11 +51,14 @@ class _Type:
         self.code = code
 
     def __setstate__(self, state: object) -> None:
-        """Byte order and alignment: bytes have none."""
+        """Ignore byte order and alignment, which don't matter for bytes."""
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows the four names that an array's pickle needs. Bound methods, because a pickle can change a function."""
+    """Unpickler that accepts only the names that an array's pickle needs.
+
+    They map to bound methods, because a pickle can modify the attributes of a function.
+    """
 
     def find_class(self, module: str, name: str) -> Any:
         known: dict[tuple[str, str], Callable[..., Any]] = {
@@ -65,7 +68,7 @@ class _Unpickler(pickle.Unpickler):
             **{(multiarray, "_reconstruct"): self._array for multiarray in MULTIARRAY},
         }
         if (module, name) not in known:
-            raise RefusedPickle(f"it asks for {f'{module}.{name}'[:100]!r}, and may hold plain arrays only")
+            raise RefusedPickle(f"it uses {f'{module}.{name}'[:100]!r}; only plain values and arrays are allowed")
         return known[module, name]
 
     def _array(self, kind: object, shape: object, code: object) -> PickledArray:
@@ -77,21 +80,21 @@ class _Unpickler(pickle.Unpickler):
         return _Type(code)
 
     def _encode(self, text: object, encoding: object) -> bytes:
-        """How Python 3 writes bytes in the older protocols."""
+        """Decode bytes as Python 3 writes them in older protocols."""
         if not isinstance(text, str) or encoding != "latin1":
-            raise RefusedPickle("it encodes something else than bytes")
+            raise RefusedPickle("it calls _codecs.encode for something other than bytes")
         return text.encode("latin1")
 
 
 def load_pickle(content: bytes) -> Any:
-    """The value of a pickle of plain values and arrays of uint8, of Python 2 or 3.
+    """Load a pickle of plain values and uint8 arrays, written by Python 2 or 3.
 
-    Text of Python 2 comes back as bytes, arrays as ``PickledArray``.
+    Text from Python 2 is returned as bytes, arrays as ``PickledArray``.
 
     Raises
     ------
     RefusedPickle
-        it asks for anything else, or is damaged.
+        The pickle uses anything else, or is damaged.
     """
     try:
         _check_memo(content)
@@ -103,7 +106,7 @@ def load_pickle(content: bytes) -> Any:
 
 
 def _check_memo(content: bytes) -> None:
-    """The unpickler makes room for as many values as the highest number says: ten bytes could take all memory."""
+    """Refuse memo indices that are too high: the unpickler allocates memory for the highest one."""
     for count, (opcode, number, _) in enumerate(pickletools.genops(content)):
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (number or 0) > count:
-            raise RefusedPickle("it is damaged (it remembers what it does not have)")
+            raise RefusedPickle("it is damaged (a memo index is too high)")

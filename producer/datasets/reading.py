@@ -1,4 +1,4 @@
-"""Read a data set of any kind, and read it again in the same way."""
+"""Reading of data sets of any kind, for the first time or again with the same options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from producer.datasets.voc import read_voc
 from shared.database.catalogue import FoundDataset
 from shared.database.datasets import Dataset
 
-# kind -> what can be chosen when it is read. It is kept in `datasets.options`, for the next time.
+# kind -> options of reading it, which `datasets.options` keeps for `analyze dataset update`.
 CHOICES = {
     "voc": ("years", "splits", "whole", "difficult"),
     "shapes": ("whole",),
@@ -52,10 +52,10 @@ def read_dataset(
 
 
 def chosen_before(dataset: Dataset) -> dict[str, Any]:
-    """Return what was chosen when a registered data set was read."""
+    """Return the options with which a registered data set was read."""
     if CHOSEN in dataset.options:
         return dict(dataset.options[CHOSEN])
-    # Registered before the choice was kept: what was found is taken for it.
+    # Registered by a version that kept only the years and splits that were found.
     return {name: dataset.options[name] for name in CHOICES[dataset.kind] if name in dataset.options}
 
 

@@ -1,4 +1,4 @@
-"""Remove registered data sets, with the folders and the decoded images that the program itself made of them."""
+"""Removal of registered data sets, with the folders and decoded images that the program made itself."""
 
 from __future__ import annotations
 

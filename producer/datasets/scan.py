@@ -1,4 +1,4 @@
-"""Reading image files once, at registration: are they whole, how large, and what do they hash to?"""
+"""Decoding of image files at registration, to find their sizes and hashes and to leave out broken ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_BATCH = 64  # files
 
 @dataclass(frozen=True)
 class ScannedFile:
-    """An image file that can be decoded whole."""
+    """An image file that was decoded completely."""
 
     width: int
     height: int
@@ -39,8 +39,8 @@ class BrokenFile:
 Scanned = ScannedFile | BrokenFile
 
 
-def existing_folder(root: Path, kind: str, wanted: str = "folder") -> Path:
-    """The folder itself, without links.
+def existing_folder(root: Path, kind: str, reason: str = "it is not an existing folder") -> Path:
+    """Return the folder with symbolic links resolved.
 
     Raises
     ------
@@ -49,24 +49,24 @@ def existing_folder(root: Path, kind: str, wanted: str = "folder") -> Path:
     try:
         resolved = root.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}") from error
+        raise NoDatasetThere(root=root, kind=kind, reason=reason) from error
     if not resolved.is_dir():
-        raise NoDatasetThere(root=root, kind=kind, reason=f"there is no such {wanted}")
+        raise NoDatasetThere(root=root, kind=kind, reason=reason)
     try:
         str(resolved).encode()
-    except UnicodeEncodeError:  # the database keeps it, as text
+    except UnicodeEncodeError:  # the database stores it as text
         shown = ascii(str(resolved))
-        raise NoDatasetThere(root=shown, kind=kind, reason="its path is no text in UTF-8") from None
+        raise NoDatasetThere(root=shown, kind=kind, reason="its path is not valid UTF-8") from None
     return resolved
 
 
 def scan_files(
     root: Path, paths: Sequence[str], progress: Callable[[int], None] = lambda files: None
 ) -> dict[str, Scanned]:
-    """Decode each file (relative to ``root``) once, on all cores; nothing is raised for a bad one."""
+    """Decode files (paths relative to ``root``) on all cores; broken ones give ``BrokenFile``, not an error."""
     results: dict[str, Scanned] = {}
     threads = max(2, os.cpu_count() or 1)
-    # Tens of thousands of tiny files: handing over each by itself takes as long as reading it.
+    # Tiny files are submitted in batches: submitting one takes as long as reading it.
     size = max(1, min(LARGEST_BATCH, len(paths) // (8 * threads)))
     batches = [paths[start : start + size] for start in range(0, len(paths), size)]
     with ThreadPoolExecutor(threads) as pool:
@@ -88,7 +88,7 @@ def scan_file(root: Path, path: str) -> Scanned:
         image = decode(content)
         return ScannedFile(image.width, image.height, hashlib.sha256(content).hexdigest())
     except UnicodeEncodeError:
-        return BrokenFile("name that is no text", repr(path))
+        return BrokenFile("name not UTF-8", repr(path))
     except BrokenImage as broken:
         return BrokenFile(broken.reason, broken.detail)
 
@@ -115,7 +115,7 @@ def require_usable(found: FoundDataset) -> None:
 
 
 def fingerprint(found: FoundDataset) -> str:
-    """SHA-256 over all that a result can depend on: classes, and each image's content, box, class and splits."""
+    """Return the SHA-256 of what results depend on: classes, and each image's content, box, class and splits."""
     digest = hashlib.sha256(json.dumps(found.class_names).encode())
     for image in found.images:
         line = [image.path, image.object_number, image.class_index, image.box, image.sha256, image.splits]

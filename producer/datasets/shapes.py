@@ -1,7 +1,7 @@
-"""A data set of drawn objects in the PASCAL VOC layout: nothing to download, and the truth is known.
+"""A generated data set of drawn objects in the PASCAL VOC layout, which needs no download.
 
-Every object is one of five shapes filled with one of four textures. Colours, sizes, angles and places are
-drawn at random and say nothing about the class: a network has to look at shape and texture.
+Every object is one of five shapes filled with one of four textures. Colours, sizes, angles and positions are
+random and independent of the class: a network has to recognize shape and texture.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Rng = np.random.Generator
 SHAPES = ("circle", "square", "triangle", "star", "cross")
 TEXTURES = ("striped", "checked", "dotted", "plain")
 CLASSES: tuple[str, ...] = tuple(f"{texture}-{shape}" for shape in SHAPES for texture in TEXTURES)
-# Which images make a split: 000001, 000003, ... train on, the others validate.
+# 000001, 000003, ... are training images, the others validation images.
 SPLITS = {"train": slice(0, None, 2), "val": slice(1, None, 2)}
 
-_WIDTHS, _HEIGHTS = (256, 320), (192, 256)  # pixels, of an image
-_SIZES = (70, 116)  # pixels, the longer side of an object
-_TILT = 20  # degrees to either side; more would turn a square into a diamond
-_MARGIN = 4  # pixels, at least so much ground around an object
-_RIM = 2  # pixels, the dark line that sets an object off from the ground
+_WIDTHS, _HEIGHTS = (256, 320), (192, 256)  # pixels, ranges of an image's size
+_SIZES = (70, 116)  # pixels, range of the longer side of an object
+_TILT = 20  # degrees to either side, at most; more would turn a square into a diamond
+_MARGIN = 4  # pixels, minimum width of background around an object
+_RIM = 2  # pixels, width of an object's dark outline
 _OVERSAMPLING = 4
 
-# An object takes a deep and a light colour and the ground lies between, so all three differ in brightness.
+# An object has a dark and a light colour, and the background's brightness lies between them.
 _DEEP = ("#b3202c", "#1d4fa3", "#136b3f", "#63298f", "#a83f0c", "#0b6370", "#8a1a58", "#2a2d74", "#5c3317")
 _LIGHT = ("#ffd84a", "#fff3da", "#a9ecd0", "#a6dcff", "#ffb9cb", "#ffbf7d", "#daf27a", "#dccaff")
 _GROUND = ("#948a7c", "#7f8f7e", "#7a8b94", "#8f8496", "#98827a", "#8a8a8a", "#8f8e72", "#748f8c")
@@ -40,9 +40,9 @@ _GROUND = ("#948a7c", "#7f8f7e", "#7a8b94", "#8f8496", "#98827a", "#8a8a8a", "#8
 
 @dataclass(frozen=True)
 class DrawnObject:
-    """An object in its place: its class, its upper left pixel (from 0) and how far it covers each pixel.
+    """A drawn object: its class, its upper left pixel (from 0), and its coverage of each pixel.
 
-    ``coverage`` is uint8 (height, width), 255 for a whole pixel, and cut so tightly that its first and last
+    ``coverage`` is uint8 (height, width), with 255 for a fully covered pixel, cropped so that its first and last
     rows and columns each hold a pixel above 0.
     """
 
@@ -53,7 +53,7 @@ class DrawnObject:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """``xmin, ymin, xmax, ymax`` in pixels as PASCAL VOC counts them: from 1, the last one included."""
+        """The box ``xmin, ymin, xmax, ymax`` as in PASCAL VOC: from 1, with the last pixel included."""
         height, width = self.coverage.shape
         return self.left + 1, self.top + 1, self.left + width, self.top + height
 
@@ -71,24 +71,24 @@ def generate(
 ) -> None:
     """Draw a data set and write it below ``root`` as ``VOC2007/{JPEGImages,Annotations,ImageSets/Main}``.
 
-    The same ``images`` and ``seed`` give the same bytes, as long as NumPy and Pillow stay the same. With a
+    The same ``images`` and ``seed`` give the same bytes with the same versions of NumPy and Pillow. With a
     multiple of 20 images, every class appears equally often in ``train`` and in ``val``.
 
     Parameters
     ----------
     root
-        The folder to make. It appears when all is written, so nobody takes half a data set for the whole.
+        The folder to create. It is renamed into place when all files are written.
     images
-        How many images, at least 2; each holds two objects.
+        Number of images, at least 2; each holds two objects.
     seed
-        Where the random numbers start, at least 0.
+        Seed of the random numbers, at least 0.
     progress
         Called after each image with the number of images written so far.
 
     Raises
     ------
     FileExistsError
-        ``root`` is a file, or a folder that holds something.
+        ``root`` is a file, or a folder that is not empty.
     ValueError
         ``images`` or ``seed`` is too small.
     """
@@ -98,7 +98,7 @@ def generate(
         raise FileExistsError(f"{root} exists and is not an empty folder")
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as unfinished:
-        # A folder of its own inside, because the temporary one is closed to other users.
+        # A new folder inside, because the temporary one has mode 700.
         fresh = Path(unfinished) / "fresh"
         _write_all(fresh / "VOC2007", images, seed, progress)
         if root.exists():
@@ -107,7 +107,7 @@ def generate(
 
 
 def deal_classes(images: int, seed: int) -> list[tuple[str, str]]:
-    """The two classes of every image, dealt so that each class comes equally often in either split."""
+    """Choose the two classes of every image, each class equally often in each split."""
     rng = np.random.default_rng([seed, 0])
     dealt = [("", "")] * images
     for split in SPLITS.values():
@@ -118,7 +118,7 @@ def deal_classes(images: int, seed: int) -> list[tuple[str, str]]:
 def draw_scene(names: Sequence[str], *, seed: int, number: int) -> Scene:
     """Draw image ``number`` (from 1) with an object of each class in ``names``, at most two, side by side.
 
-    The ground depends on ``seed`` and ``number`` alone; without names nothing lies on it.
+    The background depends only on ``seed`` and ``number``; without names, the image is only background.
     """
     rng = np.random.default_rng([seed, number])
     width, height = (int(rng.integers(*sides, endpoint=True)) for sides in (_WIDTHS, _HEIGHTS))
@@ -137,7 +137,7 @@ def draw_scene(names: Sequence[str], *, seed: int, number: int) -> Scene:
 
 
 def _shuffled_pairs(count: int, rng: Rng) -> list[tuple[str, str]]:
-    """Pairs of classes; every class comes once before one comes again."""
+    """Return random pairs of classes; every class is used once before any is used again."""
     rounds = -(-2 * count // len(CLASSES))
     names = [CLASSES[index] for _ in range(rounds) for index in rng.permutation(len(CLASSES))]
     return list(zip(names[::2], names[1::2], strict=True))[:count]
@@ -147,12 +147,12 @@ def _shuffled_pairs(count: int, rng: Rng) -> list[tuple[str, str]]:
 
 
 def _ground(height: int, width: int, rng: Rng) -> Floats:
-    """Soft clouds and a slope in one muted tone, with a fine grain; colours 0..255, (height, width, 3)."""
+    """Draw a background: clouds, a gradient and noise in one muted tone; colours 0..255, (height, width, 3)."""
     clouds = _clouds(height, width, 5, rng) + _clouds(height, width, 14, rng) / 2
     down, right = rng.uniform(-1, 1, 2)
     slope = np.add.outer(np.linspace(-down, down, height), np.linspace(-right, right, width))
     light = (clouds + slope).astype(np.float32)
-    strength = rng.uniform(6, 14, 3).astype(np.float32)  # unlike in the three channels, so the tint varies
+    strength = rng.uniform(6, 14, 3).astype(np.float32)  # different in the three channels, so that the tint varies
     grain = np.float32(2.5) * rng.standard_normal((height, width), np.float32)
     tone = _random_colour(_GROUND, rng) + np.float32(rng.uniform(-10, 10))
     return np.stack([tone[k] + light * strength[k] + grain for k in range(3)], axis=2)
@@ -164,7 +164,7 @@ def _clouds(height: int, width: int, cells: int, rng: Rng) -> Floats:
 
 
 def _draw_object(name: str, rng: Rng) -> tuple[Bytes, Floats]:
-    """An object's coverage (height, width) and its colours, 0..255 times the coverage's share of a pixel."""
+    """Draw an object: its coverage (height, width), and its colours, 0..255 times its share of a pixel."""
     texture, shape = name.split("-")
     size = rng.uniform(*_SIZES)
     coverage, inside, rim = _draw_masks(_corners(shape), size, rng.uniform(-_TILT, _TILT))
@@ -176,7 +176,7 @@ def _draw_object(name: str, rng: Rng) -> tuple[Bytes, Floats]:
 
 
 def _draw_masks(corners: Floats, size: float, degrees: float) -> tuple[Bytes, Bytes, Bytes]:
-    """How far the turned polygon, its inside and its rim cover each pixel, 0..255, cut tightly."""
+    """Draw masks of a rotated polygon, its inside and its rim: coverage of each pixel, 0..255, cropped."""
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     turned = corners @ np.array([[cos, sin], [-sin, cos]])
     turned -= turned.min(axis=0)
@@ -191,10 +191,10 @@ def _draw_masks(corners: Floats, size: float, degrees: float) -> tuple[Bytes, By
 
 
 def _corners(shape: str) -> Floats:
-    """The polygon (corners, 2) of a shape, x to the right and y downwards, in any scale."""
+    """Return the corners of a shape's polygon, (corners, 2), x to the right and y downwards, in any scale."""
     if shape == "square":
         return np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
-    if shape == "cross":  # its arms are wide, since narrow ones would hide the texture
+    if shape == "cross":  # with wide arms, since narrow ones would hide the texture
         steps = [(1, 0), (2, 0), (2, 1), (3, 1), (3, 2), (2, 2), (2, 3), (1, 3), (1, 2), (0, 2), (0, 1), (1, 1)]
         return np.take(np.array([0, 0.32, 0.68, 1], np.float32), steps)
     radii = {"circle": np.ones(120), "triangle": np.ones(3), "star": np.tile([1, 0.48], 5)}[shape]
@@ -203,7 +203,7 @@ def _corners(shape: str) -> Floats:
 
 
 def _texture(texture: str, shape: tuple[int, ...], size: float, rng: Rng) -> Floats:
-    """The share, 0..1, of the second colour in each pixel of an object ``size`` pixels long."""
+    """Draw a texture: the share, 0..1, of the second colour in each pixel of an object ``size`` pixels long."""
     angle, shift, scale = rng.uniform(0, np.pi), rng.uniform(0, size, 2), rng.uniform(0.9, 1.1)
     y, x = np.indices(shape, np.float32)
     across: Floats = np.float32(np.cos(angle)) * x + np.float32(np.sin(angle)) * y + np.float32(shift[0])
@@ -219,17 +219,17 @@ def _texture(texture: str, shape: tuple[int, ...], size: float, rng: Rng) -> Flo
 
 
 def _bars(position: Floats, period: float) -> Floats:
-    """Bars half a period wide, with edges one pixel soft."""
+    """Draw bars half a period wide, with edges blurred over one pixel."""
     return _soft(np.abs(position % period - period / 2) - period / 4)
 
 
 def _dots(across: Floats, along: Floats, pitch: float) -> Floats:
-    """Round dots on a square lattice, with edges one pixel soft."""
+    """Draw round dots on a square lattice, with edges blurred over one pixel."""
     return _soft(0.32 * pitch - np.hypot(across % pitch - pitch / 2, along % pitch - pitch / 2))
 
 
 def _soft(depth: ArrayLike) -> Floats:
-    """The share of a pixel that lies inside an edge when its middle is ``depth`` pixels inside."""
+    """Return the share of a pixel inside an edge, if the pixel's centre is ``depth`` pixels inside."""
     return np.asarray(np.clip(np.add(depth, 0.5), 0, 1), np.float32)
 
 
@@ -238,7 +238,7 @@ def _random_colour(palette: Sequence[str], rng: Rng) -> Floats:
 
 
 def _place_side_by_side(widths: Sequence[int], room: int, rng: Rng) -> list[int]:
-    """The left edges of things of these widths, with the spare room dealt out at random."""
+    """Return the left edges of objects of these widths, with the spare space divided at random."""
     spare = room - sum(widths) - _MARGIN * (len(widths) + 1)
     before = np.sort(rng.integers(0, spare, len(widths), endpoint=True))
     return [int(gap) + sum(widths[:k]) + _MARGIN * (k + 1) for k, gap in enumerate(before)]

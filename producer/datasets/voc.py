@@ -1,6 +1,6 @@
-"""PASCAL VOC: objects cut out by their boxes (as the replications do), or whole images.
+"""PASCAL VOC: objects cut out by their boxes (as the published replications do), or whole images.
 
-Boxes of the standard count pixels from 1 and include their last row and column.
+VOC's boxes count pixels from 1 and include their last row and column.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ VOC_CLASSES = [
 ]
 YEARS = ("2007", "2012")
 LARGEST_ANNOTATION = 2**20  # bytes
-LARGEST_LIST = 64 * 2**20  # bytes; those of VOC have 200 KB at most
+LARGEST_LIST = 64 * 2**20  # bytes; VOC's own split lists have at most 200 KB
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -77,22 +77,22 @@ def read_voc(
     Parameters
     ----------
     root
-        ``VOCdevkit``, the folder that holds it, or a year's folder (``VOC2007``).
+        ``VOCdevkit``, its parent, or a year's folder (``VOC2007``).
     years, splits
-        which to take: all that are there when None. A split is a list in ``ImageSets/Main``.
+        Years and splits to include; None for all that exist. A split is a list in ``ImageSets/Main``.
     whole
-        images as a whole instead of objects; the class is that of the largest object.
+        Read whole images instead of objects; the class is that of the largest object.
     difficult
-        take objects marked difficult too.
+        Include objects marked as difficult.
     classes
-        names in the order of their indices: the 20 of VOC, unless given.
+        Class names in the order of their indices; None for VOC's 20 classes.
     progress
-        called with (files read, files in all).
+        Called with (files read, files in total).
 
     Raises
     ------
     NoDatasetThere
-        ``root`` has no such year or list. Anything wrong with a single image or object is a problem instead.
+        ``root`` has no such year or list. An error in a single image or object is added to the problems instead.
     """
     base, folders = _year_folders(root, years)
     names = list(classes or VOC_CLASSES)
@@ -126,31 +126,33 @@ def read_voc(
 
 
 def _year_folders(root: Path, years: tuple[str, ...] | None) -> tuple[Path, list[Path]]:
-    """(VOCdevkit, its years' folders)."""
-    wanted = [f"VOC{year}" for year in years or YEARS]
+    """Return the path of ``VOCdevkit``, and the folders of its years."""
+    year_names = [f"VOC{year}" for year in years or YEARS]
     given = Path(os.path.abspath(root))
-    root = existing_folder(root, "voc", "folder, so no VOC2007 or VOC2012 in it")
-    if given.name in wanted and root.name not in wanted:  # a link to a folder of another name
+    root = existing_folder(root, "voc", "it is not an existing folder; give the one that holds VOC2007 or VOC2012")
+    if given.name in year_names and root.name not in year_names:  # a link to a folder of another name
         root = existing_folder(given.parent, "voc") / given.name
     for base in (root, root / "VOCdevkit", root.parent):
-        if base == root.parent and root.name not in wanted:
+        if base == root.parent and root.name not in year_names:
             continue
-        folders = [base / name for name in wanted if (base / name / "Annotations").is_dir()]
+        folders = [base / name for name in year_names if (base / name / "Annotations").is_dir()]
         if base == root.parent:
             folders = [folder for folder in folders if folder.name == root.name]
-        if folders and (years is None or len(folders) == len(wanted)):
+        if folders and (years is None or len(folders) == len(year_names)):
             return base, folders
-    raise NoDatasetThere(root=root, kind="voc", reason=f"there is no {' or '.join(wanted)} with Annotations")
+    raise NoDatasetThere(
+        root=root, kind="voc", reason=f"it has no folder {' or '.join(year_names)} with Annotations"
+    )
 
 
 def _split_members(
     base: Path, folders: list[Path], splits: tuple[str, ...] | None, found: FoundDataset
 ) -> dict[str, tuple[Path, set[str]]]:
-    """Annotation path (relative to ``base``) -> (the year's folder, its splits), in the order of the paths."""
+    """Return (the year's folder, the splits) by annotation path (relative to ``base``), sorted by path."""
     members: dict[str, tuple[Path, set[str]]] = {}
     for folder in folders:
         lists = folder / "ImageSets" / "Main"
-        # Lists per class (aeroplane_train.txt) repeat the others with a flag: only if asked for.
+        # Lists per class (aeroplane_train.txt) repeat the others with a flag, so they are read only on request.
         names = splits or sorted(
             p.stem for p in lists.glob("*.txt") if "_" not in p.stem and ID.fullmatch(p.stem) and p.is_file()
         )
@@ -173,7 +175,7 @@ def _split_members(
 
 
 def _listed(file: Path) -> Iterator[str]:
-    """The ids of a split list; in a list per class only those flagged 1."""
+    """Iterate over the ids of a split list; in a list per class, only over those flagged 1."""
     content = file.read_text(errors="replace") if file.stat().st_size else ""
     for line in content.splitlines():
         fields = line.split()
@@ -182,7 +184,7 @@ def _listed(file: Path) -> Iterator[str]:
 
 
 def _read_annotation(base: Path, annotation: str, year_folder: Path, difficult: bool) -> tuple[str, list[_Object]]:
-    """The image's path (relative to ``base``) and the objects of an annotation."""
+    """Return the image's path (relative to ``base``) and the objects of an annotation."""
     file = base / annotation
     try:
         if not file.is_file():
@@ -193,19 +195,19 @@ def _read_annotation(base: Path, annotation: str, year_folder: Path, difficult: 
     except OSError as error:  # without the right to read it
         raise _BadAnnotation("missing annotation", error.strerror or str(error)) from error
     try:
-        # Entities are refused by xmltodict; one object parses to a dict, several to a list.
+        # xmltodict refuses entities. With force_list, a single object is a list, too.
         parsed = xmltodict.parse(content, force_list=("object",))
     except (ExpatError, ValueError, RecursionError, LookupError) as error:
         raise _BadAnnotation("broken annotation", str(error)) from error
-    said = parsed.get("annotation")
-    if not isinstance(said, dict):
+    element = parsed.get("annotation")
+    if not isinstance(element, dict):
         raise _BadAnnotation("broken annotation", "there is no <annotation>")
-    filename = said.get("filename") or f"{file.stem}.jpg"
+    filename = element.get("filename") or f"{file.stem}.jpg"
     if not isinstance(filename, str) or PurePosixPath(filename).name != filename or "\\" in filename:
-        # Not its words if it is markup: that could be nested deeper than can be printed.
+        # Markup is not quoted: it could be nested too deeply to be printed.
         shown = filename[:200] if isinstance(filename, str) else "the file name is markup"
         raise _BadAnnotation("path outside the data set", shown)
-    objects = said.get("object") or []
+    objects = element.get("object") or []
     read = [
         _read_object(number, item)
         for number, item in enumerate(objects, start=1)
@@ -220,7 +222,7 @@ def _is_difficult(item: Any) -> bool:
 
 
 def _read_object(number: int, item: Any) -> _Object:
-    """An object with its box as it stands; whether the box is any good is seen with the image's size."""
+    """Parse an object. Its box is checked later, against the size of the image."""
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         return _Object(number, "", None)
     box = item.get("bndbox")
@@ -235,14 +237,14 @@ def _read_object(number: int, item: Any) -> _Object:
 
 
 def _usable(found: FoundDataset, path: str, image: ScannedFile, objects: list[_Object]) -> list[_Object]:
-    """The objects that have a known class and a box with area inside the image; the others are problems."""
+    """Return the objects with a known class and a box inside the image, and add the others to the problems."""
     usable = []
     for item in objects:
         left, top, right, bottom = item.box or (0, 0, 0, 0)
         if item.name not in found.class_names:
             problem = ("unknown class", item.name[:200])
         elif item.box is None:
-            problem = ("box is no box", "not four numbers")
+            problem = ("invalid box", "not four numbers")
         elif right <= left or bottom <= top:
             problem = ("box without area", f"{item.box}")
         elif left < 0 or top < 0 or right > image.width or bottom > image.height:

@@ -1,1 +1,1 @@
-"""The kinds of job, a folder each: request, command, results, page, and a descriptor, ``KIND``."""
+"""The kinds of job, one folder each: request, command, results, page, and the descriptor ``KIND``."""

@@ -1,6 +1,7 @@
-"""What the command line and pages ask about a kind of job.
+"""Descriptor of a kind of job, for the command line and pages.
 
-Nothing here imports what a kind is made of: ``analyze`` has to start at once.
+Commands, tables and pages are named as ``module:attribute`` and imported on first use, so that ``analyze`` starts
+fast.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """Result rows that ``analyze results`` prints.
+    """A result table that ``analyze results`` prints.
 
     Parameters
     ----------
     name
-        of the option, ``--NAME``; for the rows that come without an option, what they are: "top activations".
+        Name of the option that selects the table, ``--NAME``. The default table has no option: there the name is a
+        title, such as "top activations".
     table
         ``module:attribute`` of a ``producer.results.tables.ResultTable`` or ``ComputedTable``.
     help
-        of the option.
+        Help text of the option.
     takes_count
-        the option takes a number: so many rows.
+        Whether the option takes a number, the maximum number of rows.
     """
 
     name: str
@@ -35,20 +37,20 @@ class Result:
 
 @dataclass(frozen=True)
 class ProducerKind:
-    """A kind of job, as the producer knows it. Everything is named as ``module:attribute``.
+    """The producer's side of a kind of job. Commands and functions are named as ``module:attribute``.
 
     Parameters
     ----------
     command
-        the command of ``analyze submit NAME``.
+        The command of ``analyze submit NAME``.
     results
-        the rows that jobs leave; the first ones come without an option.
+        Result tables; ``analyze results`` prints the first one by default.
     page
-        a function ``(database, store, job_id, filters) -> str`` that renders a job's HTML page; None: it has none.
+        A function ``(database, store, job_id, filters) -> str`` that renders a job's HTML page, or None.
     page_filters
-        names of the filters that apply to the page: see ``producer.results.filters``.
+        Names of the filters that apply to the page: see ``producer.results.filters``.
     verbs
-        further commands of ``analyze``, by their names.
+        Additional commands of ``analyze`` by name.
     """
 
     name: str
@@ -59,7 +61,7 @@ class ProducerKind:
     verbs: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(place: str) -> Any:
-    """Import what ``module:attribute`` names."""
-    module, _, attribute = place.partition(":")
+def load(import_path: str) -> Any:
+    """Import and return the object that ``module:attribute`` names."""
+    module, _, attribute = import_path.partition(":")
     return getattr(importlib.import_module(module), attribute)

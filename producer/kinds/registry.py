@@ -1,4 +1,4 @@
-"""The producer's side of all kinds of job."""
+"""Registry of the producer's descriptors of all kinds of job."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from shared.kinds import kind_names
 
 @cache
 def producer_kinds() -> dict[str, ProducerKind]:
-    """All kinds by name."""
+    """Return the descriptors of all kinds by name."""
     return {name: importlib.import_module(f"producer.kinds.{name}").KIND for name in kind_names()}

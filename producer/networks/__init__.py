@@ -1,1 +1,1 @@
-"""The network that an analysis is of, and its description, which the worker's code works out."""
+"""The network of a job, and its description, which the worker's code computes."""

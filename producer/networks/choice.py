@@ -1,4 +1,4 @@
-"""The network that an analysis is of: from a training run, or from a file of weights."""
+"""Choice of the network to analyse: from a training run, or from a file of weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unitscope.description import NetworkDescription, NetworkSpecification, inpu
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What a person says of the network: a training run; or a file of weights, and what they are for."""
+    """The requested network: a training run, or a file of weights with the network that it belongs to."""
 
     run: int | None = None
     weights: Path | None = None
@@ -36,7 +36,7 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class ChosenNetwork:
-    """A network, its weights in the artifact store, and the training run that they come from."""
+    """A network, its weights in the artifact store, and the training run that produced them, if any."""
 
     description: NetworkDescription
     path: str
@@ -52,7 +52,7 @@ def network_specification(
     maps: tuple[int, int, int] | None = None,
     without: Sequence[str] = (),
 ) -> NetworkSpecification:
-    """A network with the input of its recipe, unless another size is given."""
+    """Return the specification of a network; the input is that of its recipe unless ``size`` is given."""
     defaults = input_defaults(name)
     return NetworkSpecification(
         name=name,
@@ -69,17 +69,19 @@ def network_specification(
 def choose_network(
     database: Database, settings: Settings, dataset: Dataset, options: NetworkOptions
 ) -> ChosenNetwork:
-    """The network of these weights, or with the best weights of a training run: the newest finished one on the
-    data set, unless one is named.
+    """Choose the network to analyse.
+
+    It is the network of ``options.weights``; without weights, it is that of the training run ``options.run`` or of
+    the latest finished run on the data set, with the run's best weights.
 
     Raises
     ------
-    NoSuchRun, NoTrainedNetwork, and what reading weights raises
+    NoSuchRun, NoTrainedNetwork, and the errors of ``describe_with_weights``
     """
     if options.weights is None:
         with database.read() as session:
             return _from_run(session, dataset, options.run)
-    wanted = network_specification(
+    specification = network_specification(
         options.network or "zfnet",
         options.classes or len(dataset.class_names),
         options.size,
@@ -87,12 +89,12 @@ def choose_network(
         options.maps,
         options.without,
     )
-    description, taken = describe_with_weights(database, wanted, options.weights, settings)
-    return ChosenNetwork(description, taken.path, taken.sha256, None)
+    description, stored = describe_with_weights(database, specification, options.weights, settings)
+    return ChosenNetwork(description, stored.path, stored.sha256, None)
 
 
 def _no_network(session: Session, dataset: Dataset) -> UsageError:
-    """Return the error: it names the newest run on an earlier version of the data set, if there is one."""
+    """Return the error, which names the latest run on an earlier version of the data set, if there is one."""
     earlier = Dataset.name.startswith(f"{dataset.name}@", autoescape=True)
     query = (
         select(Job.id).join(TrainingRun, TrainingRun.job_id == Job.id).join(Dataset, Job.dataset_id == Dataset.id)
@@ -121,5 +123,5 @@ def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> ChosenN
     description = NetworkDescription.model_validate(session.get_one(Network, training_run.network_key).description)
     best = find_checkpoint(session, training_run.job_id, CheckpointKind.BEST)
     if best is None:
-        raise UsageError(reason=f"Training run {training_run.job_id} has no best weights.")
+        raise UsageError(reason=f"Training run {training_run.job_id} has no checkpoint of its best weights.")
     return ChosenNetwork(description, best.path, best.sha256, training_run.job_id)

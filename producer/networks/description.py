@@ -1,4 +1,7 @@
-"""Asking the worker's code about a network, in a process of its own: torch stays out of this one."""
+"""Descriptions of networks, computed by subprocesses that run the worker's code.
+
+The producer never imports torch.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +25,15 @@ DEFAULT_WEIGHTS = "DEFAULT"
 
 
 @dataclass(frozen=True)
-class TakenWeights:
-    """Weights that were checked against a network and put into the artifact store."""
+class StoredWeights:
+    """Weights that fit a network, copied to the artifact store."""
 
     path: str
     sha256: str
 
 
 def describe(database: Database, specification: NetworkSpecification, settings: Settings) -> NetworkDescription:
-    """A network's layers, from the database if somebody asked before.
+    """Describe a network's layers; the database keeps the description for later calls.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
     known = known_network(database, specification)
     if known:
         return known
-    return _ask(database, specification, settings, [])[0]
+    return _describe_in_subprocess(database, specification, settings, [])[0]
 
 
 def describe_with_weights(
@@ -49,11 +52,10 @@ def describe_with_weights(
     settings: Settings,
     *,
     pretrained: bool = False,
-) -> tuple[NetworkDescription, TakenWeights]:
-    """A network's layers, and its weights, checked and put into the store.
+) -> tuple[NetworkDescription, StoredWeights]:
+    """Describe a network's layers, check that the weights fit it, and copy them to the artifact store.
 
-    ``pretrained`` weights may be for another number of classes; with the name ``DEFAULT`` they are torchvision's,
-    downloaded.
+    ``pretrained`` weights may be for another number of classes; the name ``DEFAULT`` then downloads torchvision's.
 
     Raises
     ------
@@ -63,15 +65,15 @@ def describe_with_weights(
     options = ["--weights", file, "--store", str(settings.resolved_store)]
     if pretrained:
         options.append("--pretrained")
-    description, answer = _ask(database, specification, settings, options)
-    return description, TakenWeights(**answer["weights"])
+    description, answer = _describe_in_subprocess(database, specification, settings, options)
+    return description, StoredWeights(**answer["weights"])
 
 
-def _ask(
+def _describe_in_subprocess(
     database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
 ) -> tuple[NetworkDescription, dict[str, Any]]:
     command = [sys.executable, "-m", "worker.programs.describe", specification.model_dump_json(), *options]
-    answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # a download shows its bar
+    answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
     description = NetworkDescription.model_validate(answer["network"])
     remember_network(database, description)
     return description, answer
@@ -84,11 +86,12 @@ def ask_worker(
     told: str | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What a program of the worker's says; an error of its is raised here.
+    """Run a program of the worker's, and return the JSON object that it prints.
 
     Raises
     ------
     UnitscopeError
+        The program's error, or the last line of its stderr if it printed no JSON.
     """
     errors_to = None if show_errors else subprocess.PIPE
     environ = {**os.environ, **(variables or {})}
@@ -98,8 +101,8 @@ def ask_worker(
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        reason = (done.stderr or "").strip().splitlines()[-1:] or ["no word"]
-        raise UnitscopeError(reason=f"{command[2]} said no more than: {reason[0]}") from None
+        last_line = (done.stderr or "").strip().splitlines()[-1:] or ["it printed nothing"]
+        raise UnitscopeError(reason=f"{command[2]} failed: {last_line[0]}") from None
     if "error" in answer:
         raise error_class(answer["error"])(**answer["details"])
     return answer

@@ -1,6 +1,6 @@
-"""What is open to others: files, servers, passwords. ``analyze doctor`` names it, each with a remedy.
+"""Checks of access by others to files, servers and passwords, for ``analyze doctor``.
 
-None of it is an error: whoever has a machine or a network of their own may leave things open.
+All findings are warnings: on a private machine or network, open access can be intended.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 OTHERS_READ, OTHERS_WRITE = stat.S_IRGRP | stat.S_IROTH, stat.S_IWGRP | stat.S_IWOTH
 OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
 SECURITY = "See docs/security.md."
-NEAR = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def what_is_open(settings: Settings, options: Mapping[str, Any], *, ask_redis: bool = True) -> list[Check]:
-    """Everything that is open; one check that is well if nothing is.
+    """Return a failed check for each finding, or a single passed one.
 
-    ``ask_redis``: what only the server can tell is asked of it. One that is away would take its time.
+    ``ask_redis`` includes checks that connect to the Redis server, which take long if it doesn't answer.
     """
-    found = [*_files(settings), *_passwords(settings, options), *_redis(settings), *_database(settings)]
+    findings = [*_files(settings), *_passwords(settings, options), *_redis(settings), *_database(settings)]
     if ask_redis and settings.redis_url:
-        found += _asked_redis(settings.redis_url)
-    return found or [Check("access", True, "nothing is open to others that needn't be")]
+        findings += _redis_server(settings.redis_url)
+    return findings or [Check("access", True, "no files, passwords or servers are exposed to other users")]
 
 
-def _open(name: str, found: str, remedy: str) -> Check:
+def _finding(name: str, found: str, remedy: str) -> Check:
     return Check(f"access to {name}", False, found, remedy)
 
 
@@ -49,27 +49,28 @@ def _open(name: str, found: str, remedy: str) -> Check:
 def _files(settings: Settings) -> Iterator[Check]:
     home = settings.home
     database = make_url(settings.resolved_database_url)
-    named = {"home": home, "store": settings.resolved_store}
+    paths = {"home": home, "store": settings.resolved_store}
     if database.get_backend_name() == "sqlite" and database.database:
-        named["database file"] = Path(database.database)
-    closed = home.is_dir() and not _rights(home) & (OTHERS_READ | OTHERS_WRITE | OTHERS_ENTER)
-    for name, path in named.items():
-        inside = home in path.parents
-        if (inside and closed) or not path.exists():  # nobody gets as far as that
+        paths["database file"] = Path(database.database)
+    home_is_closed = home.is_dir() and not _mode(home) & (OTHERS_READ | OTHERS_WRITE | OTHERS_ENTER)
+    for name, path in paths.items():
+        protected = home_is_closed and home in path.parents
+        if protected or not path.exists():
             continue
-        if words := _others(path):
+        if access := _access_by_others(path):
             mode = "700" if path.is_dir() else "600"
-            yield _open(name, f"{path} can be {words} by other users", f"chmod {mode} {path}")
+            yield _finding(name, f"{path} can be {access} by other users", f"chmod {mode} {path}")
 
 
-def _rights(path: Path) -> int:
+def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def _others(path: Path) -> str:
-    rights = _rights(path)
-    words = [word for word, bits in (("read", OTHERS_READ), ("written", OTHERS_WRITE)) if rights & bits]
-    return " and ".join(words)
+def _access_by_others(path: Path) -> str:
+    """Return ``read``, ``written``, ``read and written``, or an empty string."""
+    mode = _mode(path)
+    access = [verb for verb, bits in (("read", OTHERS_READ), ("written", OTHERS_WRITE)) if mode & bits]
+    return " and ".join(access)
 
 
 # --- passwords ---
@@ -78,36 +79,36 @@ def _others(path: Path) -> str:
 def _passwords(settings: Settings, options: Mapping[str, Any]) -> Iterator[Check]:
     for name in ("database_url", "redis_url"):
         if (url := options.get(name)) and has_secret(str(url)):
-            yield _open(
+            yield _finding(
                 name,
-                "its password is in an option, which every user of this machine sees (ps) and shells keep",
-                f"Put it into ANALYZE_{name.upper()}, or config.toml with rights 600.",
+                "its password is in an option, which every user of this machine can see (ps) and shells record",
+                f"Put it into ANALYZE_{name.upper()}, or into config.toml with mode 600.",
             )
     file = config_file(settings.home)
-    if file.is_file() and (words := _others(file)):
-        urls = {name: _in_file(file).get(name) for name in ("database_url", "redis_url")}
+    if file.is_file() and (access := _access_by_others(file)):
+        urls = {name: _read_config(file).get(name) for name in ("database_url", "redis_url")}
         secret = [name for name, url in urls.items() if url and has_secret(str(url))]
-        what = f"{file}, which has the password of {' and '.join(secret)}," if secret else str(file)
-        if secret or "written" in words:
-            yield _open("config file", f"{what} can be {words} by other users", f"chmod 600 {file}")
+        described = f"{file}, which has the password of {' and '.join(secret)}," if secret else str(file)
+        if secret or "written" in access:
+            yield _finding("config file", f"{described} can be {access} by other users", f"chmod 600 {file}")
     for name, path in _secret_files(settings).items():
-        if path.is_file() and (words := _others(path)):
-            yield _open(name, f"{path} can be {words} by other users", f"chmod 600 {path}")
+        if path.is_file() and (access := _access_by_others(path)):
+            yield _finding(name, f"{path} can be {access} by other users", f"chmod 600 {path}")
 
 
-def _in_file(file: Path) -> dict[str, Any]:
+def _read_config(file: Path) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def _secret_files(settings: Settings) -> dict[str, Path]:
-    """Files that URLs name and that are as good as a password."""
-    named: dict[str, Any] = {}
+    """Return the files named in URLs that hold passwords or private keys."""
+    files: dict[str, Any] = {}
     if settings.redis_url:
         address = parse_redis_url(settings.redis_url)
-        named = {"password_file": address.password_file, "ssl_keyfile": (address.tls or {}).get("ssl_keyfile")}
+        files = {"password_file": address.password_file, "ssl_keyfile": (address.tls or {}).get("ssl_keyfile")}
     query = make_url(settings.resolved_database_url).query
-    named |= {"passfile": query.get("passfile"), "sslkey": query.get("sslkey")}
-    return {name: Path(path) for name, path in named.items() if isinstance(path, (str, Path)) and str(path)}
+    files |= {"passfile": query.get("passfile"), "sslkey": query.get("sslkey")}
+    return {name: Path(path) for name, path in files.items() if isinstance(path, (str, Path)) and str(path)}
 
 
 # --- servers ---
@@ -115,56 +116,57 @@ def _secret_files(settings: Settings) -> dict[str, Path]:
 
 def _redis(settings: Settings) -> Iterator[Check]:
     address = parse_redis_url(settings.redis_url) if settings.redis_url else None
-    if address and address.host and not _is_near(address.host):
+    if address and address.host and not _is_local(address.host):
         yield from _redis_tls(address)
 
 
-def _asked_redis(url: str) -> Iterator[Check]:
+def _redis_server(url: str) -> Iterator[Check]:
+    """Check the password and the addresses of the server itself, by connecting to it."""
     from shared.jobs.broker import Broker
 
     address, broker = parse_redis_url(url), Broker(url)
     if not address.host or not broker.answers():
         return
-    place = f"Redis at {address.host}:{address.port}"
+    server = f"Redis at {address.host}:{address.port}"
     if not address.has_password or Broker(address.without_credentials()).answers():
-        yield _open(
+        yield _finding(
             "redis",
-            f"{place} takes everybody who reaches its port, without a password",
+            f"{server} accepts connections without a password",
             f"Set requirepass or ACLs in its configuration, and the password in redis_url. {SECURITY}",
         )
-    if _listens_everywhere(broker):
-        yield _open(
+    if _listens_on_all_addresses(broker):
+        yield _finding(
             "redis",
-            f"{place} listens on all addresses of its machine",
-            "Name those that are needed (bind), or keep others from its port by a firewall.",
+            f"{server} listens on all addresses of its machine",
+            "Set bind to the addresses that are needed, or restrict access to its port with a firewall.",
         )
 
 
 def _redis_tls(address: RedisAddress) -> Iterator[Check]:
-    place = f"Redis at {address.host}:{address.port}"
+    server = f"Redis at {address.host}:{address.port}"
     if address.tls is None:
-        yield _open(
+        yield _finding(
             "redis",
-            f"{place} is reached without TLS: password and messages can be read and changed on the way",
-            f"Use rediss://, unless only you use that network. {SECURITY}",
+            f"{server} is used without TLS: the password and messages can be read and changed in transit",
+            f"Use rediss://, unless the network is private. {SECURITY}",
         )
     elif not address.verifies:
-        yield _open(
+        yield _finding(
             "redis",
-            f"{place} is reached by TLS, and is not asked who it is",
-            f"Leave out ssl_cert_reqs and ssl_check_hostname, name its authority: ssl_ca_certs. {SECURITY}",
+            f"{server} is used with TLS, but the identity of the server is not verified",
+            f"Remove ssl_cert_reqs and ssl_check_hostname, and set ssl_ca_certs to its CA's file. {SECURITY}",
         )
 
 
-def _listens_everywhere(broker: Broker) -> bool:
-    """As far as it tells: many servers don't."""
+def _listens_on_all_addresses(broker: Broker) -> bool:
+    """Read the server's ``bind`` setting; False where the server doesn't allow CONFIG GET."""
     from redis.exceptions import RedisError
 
     try:
-        found = broker.redis.config_get("bind")
+        configuration = broker.redis.config_get("bind")
     except RedisError:
         return False
-    bind = found.get("bind")
+    bind = configuration.get("bind")
     if not isinstance(bind, str):
         return False
     addresses = [address.lstrip("-") for address in bind.split()]
@@ -175,30 +177,29 @@ def _database(settings: Settings) -> Iterator[Check]:
     url = make_url(settings.resolved_database_url)
     if url.get_backend_name() != "postgresql":
         return
-    mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE") or "prefer"  # as libpq does
+    mode = url.query.get("sslmode") or os.environ.get("PGSSLMODE") or "prefer"  # libpq's order
     for host in _hosts(url):
-        if host.startswith("/") or _is_near(host):
+        if host.startswith("/") or _is_local(host):
             continue
         if mode in ("disable", "allow", "prefer"):
-            found = "may be reached without TLS: password and rows can be read and changed on the way"
+            found = "may be used without TLS: the password and rows can be read and changed in transit"
         elif mode != "verify-full":
-            found = f"is reached by TLS, and is not asked for its name (sslmode={mode})"
+            found = f"is used with TLS, but the identity of the server is not fully verified (sslmode={mode})"
         else:
             continue
-        yield _open(
+        yield _finding(
             "database",
             f"PostgreSQL at {host} {found}",
-            "Add sslmode=verify-full&sslrootcert=FILE to database_url, unless only you use that network."
-            f" {SECURITY}",
+            f"Add sslmode=verify-full&sslrootcert=FILE to database_url, unless the network is private. {SECURITY}",
         )
 
 
 def _hosts(url: URL) -> list[str]:
-    """Those of the URL: before the path, or ``host``, which may stand several times and hold several."""
-    named = url.query.get("host")
-    values = [named] if isinstance(named, str) else list(named or ())
+    """Return the hosts of a URL: the one before its path, and those of ``host=`` (repeatable, comma-separated)."""
+    value = url.query.get("host")
+    values = [value] if isinstance(value, str) else list(value or ())
     return [host for value in [url.host or "", *values] for host in value.split(",") if host]
 
 
-def _is_near(host: str) -> bool:
-    return host in NEAR or host.startswith("127.") or host == socket.gethostname()
+def _is_local(host: str) -> bool:
+    return host in LOOPBACK or host.startswith("127.") or host == socket.gethostname()

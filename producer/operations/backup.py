@@ -1,4 +1,4 @@
-"""A copy of the database while others write to it."""
+"""Online backup of a SQLite database."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from shared.errors import DatabaseOutOfReach, UsageError
 
 
 def back_up(database: Database, target: Path) -> int:
-    """Copy a SQLite database to ``target``, which is there whole or not at all; returns its size in bytes.
+    """Copy a SQLite database to ``target`` atomically, and return the copy's size in bytes.
 
-    It is SQLite's own online backup: a state that was there at one moment, whoever reads or writes meanwhile.
+    This is SQLite's online backup: a consistent snapshot, while other processes read and write.
 
     Raises
     ------
     UsageError
-        the database is no SQLite file.
+        The database is not a SQLite file.
     FileNotWritable, DatabaseOutOfReach
     """
     if not database.is_sqlite:
         raise UsageError(
-            reason="A PostgreSQL database is backed up by its own tools: pg_dump --format=custom --file=FILE NAME."
+            reason="The database is not SQLite. Back up PostgreSQL with pg_dump --format=custom --file=FILE NAME."
         )
     try:
         with whole_file(target) as unfinished:
@@ -40,11 +40,11 @@ def _copy(database: Database, target: Path) -> None:
     copy = sqlite3.connect(target)
     try:
         source.backup(copy)
-        # A file of its own, with no second one beside it that could be forgotten.
+        # Without WAL the copy is a single file.
         copy.execute("PRAGMA journal_mode=DELETE")
-        found = copy.execute("PRAGMA quick_check").fetchone()
-        if found != ("ok",):
-            raise sqlite3.DatabaseError(f"the copy is damaged: {found[0]}")
+        result = copy.execute("PRAGMA quick_check").fetchone()
+        if result != ("ok",):
+            raise sqlite3.DatabaseError(f"the copy is damaged: {result[0]}")
     finally:
         copy.close()
         source.close()

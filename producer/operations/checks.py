@@ -1,4 +1,4 @@
-"""What ``analyze doctor`` says of a thing that it looked at."""
+"""Results of the checks of ``analyze doctor``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,29 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """Something that was looked at. ``remedy`` says what to do where it is not well."""
+    """The result of a check.
+
+    Parameters
+    ----------
+    well
+        Whether the check passed.
+    found
+        Description of what was found.
+    remedy
+        Advice, empty if there is nothing to change.
+    exit_code
+        Exit code of ``analyze doctor`` if the check failed; 0 if the service works nevertheless.
+    """
 
     name: str
     well: bool
     found: str
     remedy: str = ""
     exit_code: int = 0
+
+    @property
+    def level(self) -> str:
+        """``error`` if the check sets the exit code, ``warning`` if there is a remedy, else ``ok``."""
+        if self.exit_code and not self.well:
+            return "error"
+        return "ok" if self.well and not self.remedy else "warning"

@@ -1,4 +1,4 @@
-"""What a database says of itself when it answers."""
+"""Status of the database for ``analyze doctor``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.jobs.tables import Job
 
 @dataclass(frozen=True)
 class DatabaseStatus:
-    """Numbers of data sets and jobs, and whether the user may do everything on the server."""
+    """Numbers of data sets and jobs, and whether the connection's user is a superuser."""
 
     datasets: int
     jobs: int
@@ -22,7 +22,7 @@ class DatabaseStatus:
 
 
 def database_status(database: Database) -> DatabaseStatus:
-    """Ask the database.
+    """Query the status of the database.
 
     Raises
     ------

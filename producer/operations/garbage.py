@@ -1,7 +1,7 @@
-"""Files of the artifact store that nothing refers to: found, and removed on request.
+"""Garbage collection of the artifact store: find and remove files that no row refers to.
 
-Dead attempts leave them, and training runs that were killed between an epoch's end and the removal of the state
-before.
+Dead attempts leave such files, and so do training runs that were killed after an epoch, before they removed the
+training state of the previous one.
 """
 
 from __future__ import annotations
@@ -27,76 +27,80 @@ FILES_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Unreferenced:
-    """A file that nothing refers to, last written or wanted at ``wanted`` (seconds since 1970)."""
+    """A file that no row refers to."""
 
     path: str  # relative to the store's root
     bytes: int
-    wanted: float
+    wanted: float  # modification time, in seconds since 1970: when the file was last written or reused
 
 
 def find_garbage(database: Database, store: Store, seconds: float) -> list[Unreferenced]:
-    """Files that no row refers to and nobody wrote or wanted for so many seconds, nor since the oldest attempt
-    under way began: a worker writes its files first and its rows later.
+    """Find files that no row refers to and that were not written or reused for ``seconds``.
 
-    Files are listed before rows are read: what is young then is spared, whatever becomes of it.
+    Files written or reused since the oldest running attempt began are skipped too, because a worker writes its
+    files before its rows. Files are listed before the rows are read, so that a file written in between is not
+    listed.
     """
     before = min(time.time() - seconds, _oldest_attempt(database))
     files = [file for file in _files(store.root) if file.wanted < before]
-    numbers = np.array([_number(file.path) for file in files], np.uint64)
-    events = [file for file in _event_files(store.root) if file.wanted < before]
+    prefixes = np.array([_hash_prefix(file.path) for file in files], np.uint64)
+    event_files = [file for file in _event_files(store.root) if file.wanted < before]
     with database.read() as session:
-        named = np.isin(numbers, _numbers(referenced_artifacts(session)))
+        referenced = np.isin(prefixes, _hash_prefixes(referenced_artifacts(session)))
         jobs = set(session.scalars(select(Job.id)))
-    garbage = [file for file, is_named in zip(files, named.tolist(), strict=True) if not is_named]
-    garbage += [file for file in events if _run_of(file.path) not in jobs]
+    garbage = [file for file, is_referenced in zip(files, referenced.tolist(), strict=True) if not is_referenced]
+    garbage += [file for file in event_files if _job_of_event_file(file.path) not in jobs]
     return sorted([*garbage, *_leftovers(store.root, before)], key=lambda file: file.path)
 
 
 def remove_garbage(database: Database, store: Store, garbage: Sequence[Unreferenced]) -> list[Unreferenced]:
-    """Remove these files, and their rows in ``artifacts``; returns what was removed.
+    """Remove files and their rows in ``artifacts``, and return the removed files.
 
-    A file that was wanted meanwhile is spared. Whoever writes the same file now finds it, and touches it; or finds
-    it gone, and writes it again. Rows go first: whoever inserts the same one now waits for this transaction, and
-    what is inserted anew is nobody's business here.
+    A file that was reused since it was listed is kept. A worker that writes the same file at the same time either
+    finds it and updates its modification time, or finds it removed and writes it again. Rows are deleted first: a
+    worker that inserts the same row waits for this transaction, and its new row is not affected.
     """
     removed = []
     for start in range(0, len(garbage), FILES_AT_ONCE):
-        some = garbage[start : start + FILES_AT_ONCE]
+        batch = garbage[start : start + FILES_AT_ONCE]
         with database.write() as session:
-            paths = Artifact.path.in_([file.path for file in some])
+            paths = Artifact.path.in_([file.path for file in batch])
             in_order = select(Artifact.__table__).where(paths).order_by(Artifact.path).with_for_update()
             rows = [dict(row) for row in session.execute(in_order).mappings()]
             session.execute(delete(Artifact).where(Artifact.path.in_([row["path"] for row in rows])))
-            gone = [file for file in some if _remove(store.root, file)]
-            spared = {file.path for file in some} - {file.path for file in gone}
-            if back := [row for row in rows if row["path"] in spared]:
-                session.execute(insert(Artifact), back)
-        removed += gone
+            removed_now = [file for file in batch if _remove(store.root, file)]
+            kept = {file.path for file in batch} - {file.path for file in removed_now}
+            if kept_rows := [row for row in rows if row["path"] in kept]:
+                session.execute(insert(Artifact), kept_rows)
+        removed += removed_now
     return removed
 
 
 def _oldest_attempt(database: Database) -> float:
-    """When the oldest attempt under way began, in seconds since 1970; infinity: there is none."""
+    """Return when the oldest running attempt began, in seconds since 1970, or infinity."""
     with database.read() as session:
         began = session.scalar(select(func.min(Shard.started_at)).where(Shard.state == ShardState.RUNNING))
     return began.timestamp() if began else math.inf
 
 
-def _remove(root: Path, unwanted: Unreferenced) -> bool:
-    """Take the file out of the way first, and look again: it may have been wanted since we looked."""
-    file, aside = root / unwanted.path, root / "incoming" / f"gc-{secrets.token_hex(8)}"
+def _remove(root: Path, garbage: Unreferenced) -> bool:
+    """Remove a file unless it was reused since it was listed; return whether it was removed.
+
+    The file is renamed before the last check of its modification time, so that no worker can reuse it in between.
+    """
+    file, renamed = root / garbage.path, root / "incoming" / f"gc-{secrets.token_hex(8)}"
     try:
-        if file.stat().st_mtime != unwanted.wanted:
+        if file.stat().st_mtime != garbage.wanted:
             return False
-        aside.parent.mkdir(exist_ok=True)
-        file.rename(aside)
-        if aside.stat().st_mtime != unwanted.wanted:
-            aside.rename(file)
+        renamed.parent.mkdir(exist_ok=True)
+        file.rename(renamed)
+        if renamed.stat().st_mtime != garbage.wanted:
+            renamed.rename(file)
             return False
-        aside.unlink()
-        if unwanted.path.startswith("tensorboard/"):  # the others' folders are shared by many files
+        renamed.unlink()
+        if garbage.path.startswith("tensorboard/"):  # other folders are shared by many files
             _remove_if_empty(file.parent)
-    except FileNotFoundError:  # another one removes them, too
+    except FileNotFoundError:  # another `analyze gc` removed it
         return False
     return True
 
@@ -107,44 +111,46 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def _files(root: Path) -> Iterator[Unreferenced]:
-    """The files that have an artifact's name."""
+    """Iterate over the files whose names are those of artifacts."""
     for folder in sorted(root.glob("[0-9a-f][0-9a-f]")):
         for file in folder.iterdir():
             if NAME.fullmatch(f"{folder.name}/{file.name}"):
-                yield from _described(root, file)
+                yield from _describe(root, file)
 
 
 def _event_files(root: Path) -> Iterator[Unreferenced]:
-    """TensorBoard's files of training runs: ``tensorboard/run-JOB/...``."""
+    """Iterate over the TensorBoard event files of training runs, ``tensorboard/run-JOB/...``."""
     for file in root.glob("tensorboard/run-*/*"):
-        if _run_of(str(file.relative_to(root))) is not None:
-            yield from _described(root, file)
+        if _job_of_event_file(str(file.relative_to(root))) is not None:
+            yield from _describe(root, file)
 
 
-def _run_of(path: str) -> int | None:
+def _job_of_event_file(path: str) -> int | None:
     number = path.split("/")[1].removeprefix("run-")
     return int(number) if number.isascii() and number.isdigit() else None
 
 
 def _leftovers(root: Path, before: float) -> Iterator[Unreferenced]:
-    """What writers that were killed have begun."""
+    """Iterate over unfinished files of writers that were killed."""
     for file in root.glob("incoming/*"):
-        yield from (found for found in _described(root, file) if found.wanted < before)
+        yield from (leftover for leftover in _describe(root, file) if leftover.wanted < before)
 
 
-def _described(root: Path, file: Path) -> Iterator[Unreferenced]:
+def _describe(root: Path, file: Path) -> Iterator[Unreferenced]:
     try:
-        found = file.stat()
-    except FileNotFoundError:  # a writer was just done with it
+        status = file.stat()
+    except FileNotFoundError:  # its writer has just renamed it
         return
-    yield Unreferenced(str(file.relative_to(root)), found.st_size, found.st_mtime)
+    yield Unreferenced(str(file.relative_to(root)), status.st_size, status.st_mtime)
 
 
-def _numbers(paths: Iterable[str]) -> np.ndarray:
-    """The first 64 bits of each file's SHA-256, for which tens of millions fit into memory: should two be alike, a
-    file too many is spared."""
-    return np.fromiter((_number(path) for path in paths if NAME.fullmatch(path)), np.uint64)
+def _hash_prefixes(paths: Iterable[str]) -> np.ndarray:
+    """Return the first 64 bits of each artifact's SHA-256, uint64.
+
+    Tens of millions of them fit into memory. If two prefixes collide, a file of no use is kept.
+    """
+    return np.fromiter((_hash_prefix(path) for path in paths if NAME.fullmatch(path)), np.uint64)
 
 
-def _number(path: str) -> int:
+def _hash_prefix(path: str) -> int:
     return int(sha256_of(path)[:16], 16)

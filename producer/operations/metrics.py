@@ -1,6 +1,6 @@
-"""What Prometheus reads: worked out from the database, which is the record, each time it asks.
+"""Metrics for Prometheus, computed from the database at each scrape.
 
-Any number of exporters say the same. Counters go on over restarts; they are kept in the table ``counters``.
+All exporters of a database report the same values. Counters survive restarts: they are in the table ``counters``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from shared.jobs.tables import ACTIVE_JOBS, Counter, Job, JobState, Shard, Shard
 from shared.kinds.specification import QUEUES
 
 COUNTERS = {
-    "leases_lost": "Shards taken back from workers that had fallen silent",
-    "late_writes_refused": "Workers that came back when another had their shard: nothing was written",
-    "messages_ignored": "Messages of shards that were done, over, or in another worker's hands",
+    "leases_lost": "Shards whose lease expired because their worker stopped sending heartbeats",
+    "late_writes_refused": "Writes refused because the shard had been leased to another worker",
+    "messages_ignored": "Messages ignored because their shard was finished or leased by another worker",
     "attempts_failed": "Attempts that ended with an error",
-    "work_done": "Images, or what the stage counts, of shards that are done",
+    "work_done": "Work done by finished shards, in images or what the stage counts",
 }
 
 
@@ -37,7 +37,7 @@ class Metrics(Collector):
         self.database, self.broker = database, broker
 
     def describe(self) -> list[Metric]:
-        """Nothing in advance: registering must not ask a database that may be away."""
+        """Return no metrics, so that registration doesn't query a database that may not answer."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -53,7 +53,7 @@ class Metrics(Collector):
         yield from self._redis()
 
     def _redis(self) -> Iterator[Metric]:
-        depth = GaugeMetricFamily("unitscope_queue_messages", "Messages that wait in Redis", labels=["queue"])
+        depth = GaugeMetricFamily("unitscope_queue_messages", "Messages waiting in Redis", labels=["queue"])
         try:
             for queue in QUEUES:
                 depth.add_metric([queue], self.broker.depth(queue))
@@ -69,13 +69,13 @@ def _gauge(name: str, help_text: str, value: float) -> Metric:
 
 
 def _jobs(session: Session) -> Iterator[Metric]:
-    jobs = GaugeMetricFamily("unitscope_jobs", "Jobs", labels=["kind", "state"])
+    jobs = GaugeMetricFamily("unitscope_jobs", "Number of jobs", labels=["kind", "state"])
     for kind, state, count in session.execute(
         select(Job.kind, Job.state, func.count()).group_by(Job.kind, Job.state)
     ):
         jobs.add_metric([kind, state], count)
     yield jobs
-    shards = GaugeMetricFamily("unitscope_shards", "Shards", labels=["state"])
+    shards = GaugeMetricFamily("unitscope_shards", "Number of shards", labels=["state"])
     by_state = select(Shard.state, func.count()).group_by(Shard.state)
     counts = {row[0]: row[1] for row in session.execute(by_state)}
     for state in ShardState:
@@ -84,13 +84,11 @@ def _jobs(session: Session) -> Iterator[Metric]:
 
 
 def _queues(session: Session) -> Iterator[Metric]:
-    """A shard waits since its message was sent; one without a message since its job was submitted."""
+    """Count waiting shards. One waits since its message was sent or, without one, since its job was submitted."""
     waiting = GaugeMetricFamily(
-        "unitscope_queue_shards", "Shards that wait for a worker, with a message or without", labels=["queue"]
+        "unitscope_queue_shards", "Shards waiting for a worker, with or without a message", labels=["queue"]
     )
-    age = GaugeMetricFamily(
-        "unitscope_queue_age_seconds", "How long the longest of them has waited", labels=["queue"]
-    )
+    age = GaugeMetricFamily("unitscope_queue_age_seconds", "Waiting time of the oldest of them", labels=["queue"])
     query = select(
         Shard.queue,
         func.count().label("shards"),
@@ -127,7 +125,7 @@ def _seconds_since(moment: datetime) -> float:
 def _workers(session: Session) -> Iterator[Metric]:
     seen = GaugeMetricFamily(
         "unitscope_worker_seen_seconds",
-        f"Since the worker's row was last renewed; alive below {WORKER_ALIVE_SECONDS:g}",
+        f"Seconds since the worker was last seen; it is alive below {WORKER_ALIVE_SECONDS:g}",
         labels=["worker", "device"],
     )
     alive = 0
@@ -135,14 +133,14 @@ def _workers(session: Session) -> Iterator[Metric]:
         seen.add_metric([name, device], max(ago, 0.0))
         alive += ago < WORKER_ALIVE_SECONDS
     yield seen
-    yield _gauge("workers_alive", "Workers whose row was renewed a short time ago", alive)
+    yield _gauge("workers_alive", f"Workers seen in the last {WORKER_ALIVE_SECONDS:g} seconds", alive)
 
 
 def _running(session: Session) -> Iterator[Metric]:
-    """Of what is under way: shards that are done are in the counters."""
+    """Sum the speeds of running shards; finished ones are in the counters."""
     speed = GaugeMetricFamily(
         "unitscope_work_per_second",
-        "Images, or what the stage counts, a second: of the shards under way, since each began",
+        "Speed of the running shards since each began, in images per second or what the stage counts",
         labels=["kind", "stage"],
     )
     query = (
@@ -169,7 +167,7 @@ def _counters(session: Session) -> Iterator[Metric]:
                 family.add_metric([kind, stage], value)
         yield family
     seconds = SummaryMetricFamily(
-        "unitscope_shard_seconds", "How long the attempts took that did a shard", labels=["kind", "stage"]
+        "unitscope_shard_seconds", "Duration of the successful attempts at shards", labels=["kind", "stage"]
     )
     for (counted, kind, stage), value in values.items():
         if counted == "shards_done":

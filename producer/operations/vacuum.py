@@ -1,4 +1,4 @@
-"""Free the space of removed rows."""
+"""Vacuum of the database, which frees the space of removed rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Vacuumed:
 
 
 def vacuum(database: Database) -> Vacuumed:
-    """Vacuum the database and renew the statistics of the query planner.
+    """Vacuum the database and update the statistics of the query planner.
 
-    SQLite writes the file anew, without the space of removed rows, and blocks other writers meanwhile. PostgreSQL
-    blocks nobody, and keeps the space for new rows.
+    SQLite rewrites the file without the space of removed rows, and blocks all other writers meanwhile. PostgreSQL
+    doesn't block writers, and keeps the space for new rows.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Is what a job left still what it was? Files by their hashes, a sample of the rows by computing them again."""
+"""Verification of a job: files by their hashes, a sample of the rows by computing them again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.store.store import Store, sha256_of, sha256_of_file
 
 
 class CheckedRows(BaseModel):
-    """What came of computing rows again."""
+    """Comparison of rows with their recomputed values."""
 
     rows: int
     largest_difference: float  # as a share of the value, or of the layer's largest one
@@ -26,7 +26,7 @@ class CheckedRows(BaseModel):
 
 
 def files_of_job(database: Database, job_id: int) -> list[str]:
-    """Paths of all files that a job refers to.
+    """Return the paths of all files that a job refers to.
 
     Raises
     ------
@@ -37,8 +37,8 @@ def files_of_job(database: Database, job_id: int) -> list[str]:
         return sorted(set(referenced_artifacts(session, job_id)))
 
 
-def what_is_wrong(store: Store, path: str) -> str | None:
-    """A line on a file that is missing, or not what its name says; None if all is well."""
+def file_problem(store: Store, path: str) -> str | None:
+    """Describe what is wrong with a file: it is missing, unreadable, or its content doesn't match its name."""
     try:
         found = sha256_of_file(store.locate(path))
     except ArtifactMissing:
@@ -49,7 +49,7 @@ def what_is_wrong(store: Store, path: str) -> str | None:
 
 
 def check_rows(database: Database, settings: Settings, job_id: int, sample: int, seed: int) -> CheckedRows | None:
-    """Let the worker's code compute a sample of a job's rows again; None: it isn't done.
+    """Recompute a sample of a job's rows with the worker's code; return None if the job isn't done.
 
     Raises
     ------

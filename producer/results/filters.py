@@ -1,4 +1,4 @@
-"""Which rows of a result are wanted."""
+"""Filters that select rows of a result table."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions that all hold of a row that is wanted; empty ones leave everything in."""
+    """Conditions that a selected row fulfils, all of them. An empty condition selects every row."""
 
-    layer: str | None = None  # as people say it, or its module path
+    layer: str | None = None  # short name (conv5, 5) or module path
     units: Sequence[int] = ()
     class_name: str | None = None  # of the image
     images: Sequence[int] = ()  # ids
     ranks: Sequence[int] = ()
 
     def given(self) -> list[str]:
-        """Names of the conditions that are not empty."""
+        """Return the names of the conditions that are not empty."""
         return [field.name for field in fields(self) if getattr(self, field.name) not in (None, (), [])]
 
 

@@ -1,4 +1,4 @@
-"""Finding a job by its number."""
+"""Lookup of jobs by id."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.jobs.transitions import missing_job
 
 
 def find_job(session: Session, job_id: int) -> Job:
-    """Return the job of this number.
+    """Return the job with this id.
 
     Raises
     ------
@@ -23,8 +23,8 @@ def find_job(session: Session, job_id: int) -> Job:
     return job
 
 
-def job_of_kind(session: Session, job_id: int, kind: str, wanted: str) -> Job:
-    """Return the job of this number, if it is of a kind that has what is ``wanted``.
+def job_of_kind(session: Session, job_id: int, kind: str, result: str) -> Job:
+    """Return the job with this id, after a check that it is of ``kind``, the kind of job that has ``result``.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def job_of_kind(session: Session, job_id: int, kind: str, wanted: str) -> Job:
     """
     job = find_job(session, job_id)
     if job.kind != kind:
-        raise JobNotOfKind(job_id=job_id, kind=job.kind, wanted=wanted)
+        raise JobNotOfKind(job_id=job_id, kind=job.kind, wanted=result)
     return job
 
 

@@ -1,4 +1,4 @@
-"""HTML pages that open by double click: everything is inside them."""
+"""Self-contained HTML pages, with all pictures inside the file."""
 
 from __future__ import annotations
 
@@ -22,41 +22,42 @@ TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A job that is done, and where its results come from: every page's variables."""
+class Report:
+    """A finished job with its data set and training run: the variables that every page template has."""
 
     title: str
     job: Job
     dataset: Dataset
     specification: Any
-    run: TrainingRun | None  # that the weights come from
+    run: TrainingRun | None  # the run that produced the weights
 
 
-def reported(session: Session, job_id: int) -> Reported:
-    """Return the job, and where its results come from.
+def reported(session: Session, job_id: int) -> Report:
+    """Load a finished job with its data set and training run.
 
     Raises
     ------
-    NoSuchJob, JobStateConflict
-        there is no such job, or it is not done.
+    NoSuchJob
+    JobStateConflict
+        The job is not done.
     """
     job = find_job(session, job_id)
     if job.state != JobState.DONE:
-        raise JobStateConflict(job_id=job_id, state=job.state, action="reported before it is done")
+        raise JobStateConflict(job_id=job_id, state=job.state, action="shown on a page before it is done")
     dataset = session.get_one(Dataset, job.dataset_id)
     specification: Any = parse(job.kind, job.specification)
     run_id = getattr(specification, "training_job_id", None)
     run = session.get(TrainingRun, run_id) if run_id else None
-    return Reported(describe(job.kind, job.specification), job, dataset, specification, run)
+    return Report(describe(job.kind, job.specification), job, dataset, specification, run)
 
 
 def page_template(name: str) -> Template:
-    """Return a template by its path in this package; what is put into it is escaped."""
+    """Load a template by its path in the package ``producer``. Values are escaped."""
     return Environment(loader=PackageLoader("producer", ""), autoescape=True).get_template(name)
 
 
 def inline(store: Store, path: str | None) -> str:
-    """A picture of the store as a data URL; nothing for None.
+    """Return a picture of the store as a data URL, or an empty string for None.
 
     Raises
     ------

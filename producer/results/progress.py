@@ -1,4 +1,4 @@
-"""How far a job is: from the rows of its shards."""
+"""Progress of jobs, computed from the rows of their shards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from shared.kinds.registry import describe
 
 @dataclass(frozen=True)
 class StageProgress:
-    """A stage's work, in images or units, and its shards by state."""
+    """Progress of a stage: its work, in images or units, and its numbers of shards by state."""
 
     name: str
     done: int
@@ -33,7 +33,7 @@ class StageProgress:
 
 @dataclass(frozen=True)
 class FirstError:
-    """What went wrong first: the job's own error is the last straw, which may be another."""
+    """The first error event of a failed job; ``Job.error`` is the last one, and may differ."""
 
     at: datetime
     shard: int | None
@@ -42,7 +42,7 @@ class FirstError:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """A job and its stages; of a failed one the first error."""
+    """Progress of a job and its stages, and the first error of a failed job."""
 
     job: Job
     dataset: str
@@ -51,17 +51,17 @@ class JobProgress:
 
     @property
     def share(self) -> float:
-        """0 to 1: shards done, counting a running one by its own share."""
+        """Share of the job's shards that are done, 0 to 1; a running shard counts by its share of work done."""
         parts = sum(s.done / s.total * sum(s.shards.values()) if s.total else 0 for s in self.stages)
         return parts / max(self.job.shards_total, 1)
 
     @property
     def current(self) -> StageProgress | None:
-        """The stage under way."""
+        """The first unfinished stage."""
         return next((stage for stage in self.stages if stage.done < stage.total), None)
 
     def as_json(self) -> dict[str, Any]:
-        """For ``--json``."""
+        """Return the object that ``analyze status --json`` prints."""
         job = self.job
         return {
             "id": job.id,
@@ -85,7 +85,7 @@ class JobProgress:
 
 
 def job_progress(database: Database, job_id: int) -> JobProgress:
-    """How far a job is.
+    """Return the progress of a job.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def job_progress(database: Database, job_id: int) -> JobProgress:
 
 
 def _first_error(session: Session, job: Job) -> FirstError | None:
-    """Since the job was submitted, or retried the last time."""
+    """Return the first error of a failed job since it was submitted or last retried."""
     if job.state != JobState.FAILED:
         return None
     of_job = Event.job_id == job.id
@@ -134,7 +134,9 @@ def _stages(session: Session, job_id: int) -> list[StageProgress]:
 
 
 def _stage(name: str, rows: Sequence[Any]) -> StageProgress:
-    done = int(sum(row.done for row in rows if row.state != ShardState.QUEUED))  # not what a dead attempt did
+    done = int(
+        sum(row.done for row in rows if row.state != ShardState.QUEUED)
+    )  # ignores the work of dead attempts
     total = int(sum(row.total for row in rows))
     began = min((row.began for row in rows if row.began), default=None)
     ended = max((row.ended for row in rows if row.ended), default=None)
@@ -151,7 +153,7 @@ def _iso(moment: datetime | None) -> str | None:
 
 
 def list_jobs(database: Database, kind: str | None, state: str | None, limit: int) -> list[dict[str, Any]]:
-    """The newest jobs first, in one query."""
+    """List jobs, newest first."""
     query = select(Job, Dataset.name).join(Dataset, Dataset.id == Job.dataset_id)
     if kind:
         query = query.where(Job.kind == kind)
@@ -177,7 +179,7 @@ def list_jobs(database: Database, kind: str | None, state: str | None, limit: in
 
 
 def job_events(database: Database, job_id: int, after: int = 0, limit: int = 10_000) -> list[dict[str, Any]]:
-    """What happened to a job since the event ``after``, in order; the first so many."""
+    """List the first ``limit`` events of a job that follow the event with id ``after``, in order."""
     with database.read() as session:
         rows = session.execute(
             select(Event, Shard.number)

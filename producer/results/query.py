@@ -1,4 +1,4 @@
-"""One query of a stranger, on a connection that can only read, with limits of rows and time."""
+"""User queries, on a read-only connection with limits on rows, memory and time."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 LARGEST_VALUE = 10_000_000  # bytes
 LARGEST_ANSWER = 200_000_000  # bytes
 MOST_COLUMNS = 100
-TOO_MUCH = f"it gives more than {LARGEST_ANSWER // 1_000_000} MB: ask for fewer or shorter values"
+TOO_MUCH = f"its result is more than {LARGEST_ANSWER // 1_000_000} MB: select fewer rows or shorter values"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``cut``: there were more rows than the limit."""
+    """The result of a query."""
 
     columns: list[str]
     rows: Sequence[Sequence[Any]]
-    cut: bool
+    cut: bool  # there are more rows than the limit
 
 
 def run_query(database: Database, sql: str, *, limit: int, seconds: float) -> Answer:
-    """Run one statement that reads.
+    """Run a single statement that only reads.
 
     Raises
     ------
     QueryFailed
-        it writes, is wrong, is more than one statement, or takes too long.
+        The statement writes, is invalid, is more than one statement, takes too long, or gives too much data.
     DatabaseOutOfReach
     """
     if database.is_sqlite:
@@ -52,21 +52,21 @@ def run_query(database: Database, sql: str, *, limit: int, seconds: float) -> An
 def _fetch(
     fetch: Callable[[int], Sequence[Sequence[Any]]], count: int, at_once: int = 100, deadline: float = math.inf
 ) -> list[Sequence[Any]]:
-    """At most ``count`` rows.
+    """Fetch at most ``count`` rows.
 
     Raises
     ------
     QueryFailed
-        they are more than memory bears.
+        The rows are larger than ``LARGEST_ANSWER``.
     TimeoutError
     """
     rows: list[Sequence[Any]] = []
     size = 0
-    while len(rows) < count and (some := fetch(min(at_once, count - len(rows)))):
-        rows += some
+    while len(rows) < count and (batch := fetch(min(at_once, count - len(rows)))):
+        rows += batch
         if time.monotonic() > deadline:
             raise TimeoutError
-        size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for row in some for value in row)
+        size += sum(len(value) if isinstance(value, (str, bytes)) else 8 for row in batch for value in row)
         if size > LARGEST_ANSWER:
             raise QueryFailed(reason=TOO_MUCH)
     return rows
@@ -94,7 +94,7 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
         connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
         cursor = connection.execute(sql)
         if cursor.description is None:
-            raise QueryFailed(reason="It gives no rows.")
+            raise QueryFailed(reason="it returns no rows")
         rows = _fetch(cursor.fetchmany, limit + 1, at_once=1, deadline=deadline)
         return Answer([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
     except MemoryError as error:
@@ -102,14 +102,14 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     except TimeoutError as error:
         raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        late = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
-        raise QueryFailed(reason=f"it took more than {seconds:g} s" if late else str(error)) from error
+        timed_out = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+        raise QueryFailed(reason=f"it took more than {seconds:g} s" if timed_out else str(error)) from error
     finally:
         connection.close()
 
 
 def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) -> Answer:
-    import psycopg  # only where PostgreSQL is used
+    import psycopg  # needed for PostgreSQL only
 
     try:
         connection = psycopg.connect(**{**database.driver_arguments(), "connect_timeout": 10})
@@ -118,12 +118,13 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     try:
         connection.read_only = True
         is_superuser = connection.execute(IS_SUPERUSER).fetchone()
-        # Functions let a superuser read files and change the server, in reading too. This hinders a mistake, not
-        # an attack, since a superuser can take the role back: `analyze doctor` advises a plain one.
+        # A superuser's SELECT can call functions that read files and change the server. This guards against
+        # mistakes, not attacks: the statement can switch back to the superuser, so `analyze doctor` advises an
+        # ordinary role.
         if is_superuser == (True,):
             connection.execute("SET LOCAL ROLE pg_read_all_data")
         connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
-        # A server-side cursor takes one SELECT and nothing else: no COPY, no second statement, no SET.
+        # A server-side cursor accepts a single SELECT and nothing else: no COPY, no second statement, no SET.
         with connection.cursor(name="query") as cursor:
             cursor.execute(sql)
             rows = _fetch(cursor.fetchmany, limit + 1)

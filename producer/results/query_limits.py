@@ -1,4 +1,4 @@
-"""The last bounds of a query of a stranger: the ones that hold where the database's own don't."""
+"""Limits on user queries that the database itself does not enforce."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-MEMORY = 4 * 2**30  # bytes beyond what the process has
+MEMORY = 4 * 2**30  # bytes, in addition to the memory that the process has already
 
 
 @contextmanager
-def bounded_time(seconds: float, words: str) -> Iterator[None]:
-    """End the process, with ``words`` on stderr and exit code 2, if what is inside takes longer.
+def bounded_time(seconds: float, message: str) -> Iterator[None]:
+    """End the process, with ``message`` on stderr and exit code 2, if the block takes longer than ``seconds``.
 
-    SQLite can be stopped between two steps of its program only, and a single one, such as ``instr`` on two long
-    texts, may take hours, in which Ctrl+C isn't heard either.
+    SQLite can be interrupted only between two steps of its bytecode program. A single step, such as ``instr`` on
+    two long texts, can take hours, during which Ctrl+C has no effect either.
     """
 
     def end() -> None:
-        os.write(2, f"{words}\n".encode(errors="backslashreplace"))
+        os.write(2, f"{message}\n".encode(errors="backslashreplace"))
         os._exit(2)
 
     timer = threading.Timer(seconds, end)
@@ -40,16 +40,15 @@ def bounded_time(seconds: float, words: str) -> Iterator[None]:
 
 @contextmanager
 def bounded_memory() -> Iterator[None]:
-    """Let what is inside take so much memory and no more: the rest is a ``MemoryError``. On Linux only."""
+    """Raise ``MemoryError`` if the block allocates more than ``MEMORY`` bytes (on Linux only)."""
     status = Path("/proc/self/status")
-    taken = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.is_file() else None
-    if taken is None or resource is None:
+    allocated = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.is_file() else None
+    if allocated is None or resource is None:
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = int(taken[1]) * 1024 + MEMORY
-    allowed = [limit for limit in (wanted, *before) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(allowed), before[1]))
+    limits = [limit for limit in (int(allocated[1]) * 1024 + MEMORY, *before) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), before[1]))
     try:
         yield
     finally:

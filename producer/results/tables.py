@@ -1,4 +1,4 @@
-"""Result tables of jobs: typed rows, with filters, in a total order, read in pages by key."""
+"""Result tables of jobs: typed rows with filters, in a total order, read in pages by key."""
 
 from __future__ import annotations
 
@@ -16,51 +16,50 @@ from shared.database.connection import Database
 from shared.errors import UsageError
 from shared.jobs.tables import Job
 
-PAGE = 10_000  # rows that are read at once
+PAGE = 10_000  # rows
 
 Row = TypeVar("Row")
 Key = tuple[Any, ...]
 Column = ColumnElement[Any] | InstrumentedAttribute[Any]
 
-# The command line's names of the filters.
+# Filter -> option of the command line.
 FLAGS = {"layer": "--layer", "units": "--units", "class_name": "--class", "images": "--image", "ranks": "--ranks"}
 
 
 @dataclass(frozen=True)
 class Page(Generic[Row]):
-    """Some rows, and the key behind which the next ones are; None where these are the last."""
+    """A page of rows."""
 
     rows: list[Row]
-    next_key: Key | None
+    next_key: Key | None  # ``after`` of the next page; None for the last page
 
 
 @dataclass(frozen=True)
 class ResultTable(Generic[Row]):
-    """Rows that jobs of a kind left.
+    """Result rows of the jobs of a kind.
 
     Parameters
     ----------
     kind
-        of the jobs.
+        The kind of job.
     title
-        what the rows are, in the plural: "top activations".
+        Plural noun for the rows, such as "top activations".
     row
-        a dataclass; its fields are the columns.
+        A dataclass; its fields are the columns.
     source
-        the tables that are joined.
+        The joined tables.
     columns
-        by the names of the row's fields.
+        Columns by the names of the row's fields.
     job
-        the column that holds the job's number.
+        The column that holds the job's id.
     key
-        columns that order the rows of a job, no two of which are equal in all of them; none is ever NULL.
+        Columns, unique together and never NULL, by which the rows of a job are ordered.
     filters
-        the names of the filters that apply.
+        Names of the filters that apply.
     conditions
-        what the filters mean: it is given the job and the filters. It raises an error where a filter names
-        something that the job doesn't have.
+        Turns filters into SQL conditions. Raises an error if a filter names something that the job doesn't have.
     check
-        raises an error if the job has no such rows, because it was not asked for them.
+        Raises an error if the job has no such rows because it was submitted without them.
     """
 
     kind: str
@@ -83,32 +82,33 @@ class ResultTable(Generic[Row]):
         after: Key | None = None,
         limit: int = PAGE,
     ) -> Page[Row]:
-        """Read the rows behind a key, at most ``limit``, in the order of the table's key.
+        """Read at most ``limit`` rows that follow the key ``after``, in the order of the table's key.
 
         Raises
         ------
-        NoSuchJob, JobNotOfKind, UsageError
-            a filter doesn't apply; and what ``check`` and ``conditions`` raise.
+        NoSuchJob, JobNotOfKind
+        UsageError
+            A filter doesn't apply. ``check`` and ``conditions`` can raise other errors.
         """
         return self._read(database, self._query(database, job_id, filters), after, limit)
 
     def rows(self, database: Database, job_id: int, filters: Filters = EVERYTHING) -> Iterator[Row]:
-        """Iterate over all rows, read a page at a time; what is wrong is raised at once."""
+        """Iterate over all rows, a page at a time. Errors are raised by the call, not by the iteration."""
         query = self._query(database, job_id, filters)
-        return self._following(database, query, self._read(database, query))
+        return self._iterate(database, query, self._read(database, query))
 
-    def _following(self, database: Database, query: Select[Any], page: Page[Row]) -> Iterator[Row]:
+    def _iterate(self, database: Database, query: Select[Any], page: Page[Row]) -> Iterator[Row]:
         yield from page.rows
         while page.next_key is not None:
             page = self._read(database, query, page.next_key)
             yield from page.rows
 
     def _query(self, database: Database, job_id: int, filters: Filters) -> Select[Any]:
-        """All rows in order, with the values of the key behind the columns."""
+        """Build the query of all rows in order; the key's values follow the columns."""
         with database.read() as session:
             conditions = self.conditions(session, self._job(session, job_id, filters), filters)
         query = select(*(column.label(name) for name, column in self.columns.items()))
-        query = query.add_columns(*(column.label(f"key_{place}") for place, column in enumerate(self.key)))
+        query = query.add_columns(*(column.label(f"key_{index}") for index, column in enumerate(self.key)))
         query = query.select_from(self.source).where(self.job == job_id, *conditions)
         return query.order_by(*self.key)
 
@@ -118,10 +118,10 @@ class ResultTable(Generic[Row]):
         if after is not None:
             query = query.where(tuple_(*self.key) > after)
         with database.read() as session:
-            found = session.execute(query.limit(limit + 1)).all()
-        rows = [self.row(*row[: len(self.columns)]) for row in found[:limit]]
-        more = len(found) > limit
-        return Page(rows, tuple(found[limit - 1][len(self.columns) :]) if more and rows else None)
+            read = session.execute(query.limit(limit + 1)).all()
+        rows = [self.row(*row[: len(self.columns)]) for row in read[:limit]]
+        more = len(read) > limit
+        return Page(rows, tuple(read[limit - 1][len(self.columns) :]) if more and rows else None)
 
     def _job(self, session: Session, job_id: int, filters: Filters) -> Job:
         job = job_of_kind(session, job_id, self.kind, self.title)
@@ -132,7 +132,7 @@ class ResultTable(Generic[Row]):
 
 @dataclass(frozen=True)
 class ComputedTable(Generic[Row]):
-    """Rows that are worked out from a job's result: a few, all at once."""
+    """A small number of rows that are computed from a job's results, all at once."""
 
     kind: str
     title: str
@@ -141,20 +141,20 @@ class ComputedTable(Generic[Row]):
     filters: frozenset[str] = frozenset()
 
     def rows(self, database: Database, job_id: int, filters: Filters = EVERYTHING) -> Iterator[Row]:
-        """Iterate over the rows; what is wrong is raised at once."""
+        """Iterate over the rows. Errors are raised by the call, not by the iteration."""
         refuse_other_filters(filters, self.filters, self.title)
         return iter(self.compute(database, job_id, filters))
 
 
 def columns_of(
-    row: type[Any], of: type[Any], others: Mapping[str, Column] = MappingProxyType({})
+    row: type[Any], model: type[Any], others: Mapping[str, Column] = MappingProxyType({})
 ) -> dict[str, Column]:
-    """Return the columns for the fields of ``row``: those of the model ``of`` that have their names, or others."""
-    return {name: others[name] if name in others else getattr(of, name) for name in row.__dataclass_fields__}
+    """Return a column for each field of ``row``: ``others[name]``, or the attribute of ``model``."""
+    return {name: others[name] if name in others else getattr(model, name) for name in row.__dataclass_fields__}
 
 
 def refuse_other_filters(filters: Filters, known: frozenset[str], title: str) -> None:
     """Raise ``UsageError`` if a filter is given that doesn't apply to these rows."""
     if other := [name for name in filters.given() if name not in known]:
         applying = ", ".join(FLAGS[name] for name in FLAGS if name in known) or "none"
-        raise UsageError(reason=f"{FLAGS[other[0]]} does not apply to {title}. What applies: {applying}.")
+        raise UsageError(reason=f"{FLAGS[other[0]]} does not apply to {title}. Filters that apply: {applying}.")

@@ -1,1 +1,1 @@
-"""The processes of a service: supervisor of workers, private Redis."""
+"""Processes of the service: the supervisor of the workers, and the private Redis."""

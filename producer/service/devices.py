@@ -1,7 +1,6 @@
-"""The CUDA devices of this machine, as the driver's own tool lists them.
+"""CUDA devices of this machine, as nvidia-smi lists them.
 
-Nothing here asks CUDA itself: a process that has done so, if only whether there is a device, can't be forked any
-more.
+This module never initializes CUDA, because a process that has done so, if only to count devices, can't be forked.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from shared.errors import UsageError
 
 LISTING = ("nvidia-smi", "-L")
-LISTING_SECONDS = 30  # the driver takes its time where nothing keeps it loaded
+LISTING_SECONDS = 30  # loading the driver is slow where no process keeps it loaded
 GPU_LINE = re.compile(r"GPU ([0-9]+): (.+?) \(UUID: (GPU-[^)]+)\)")
 INSTANCE_LINE = re.compile(r"\s+(MIG \S+) .*\(UUID: (MIG-[^)]+)\)")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -23,23 +22,22 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True)
 class Device:
-    """Where a worker computes: ``cpu`` or ``cuda:N``, the N-th visible device. ``visible`` is the
-    ``CUDA_VISIBLE_DEVICES`` of its process."""
+    """A worker's device."""
 
-    name: str
-    visible: str
+    name: str  # ``cpu`` or ``cuda:N``, the N-th visible device
+    visible: str  # CUDA_VISIBLE_DEVICES of the worker's process
     card: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} {self.card}".strip()
 
     def environment(self) -> dict[str, str]:
-        """Variables of its process, which sees this device and no other. They are read when CUDA starts."""
+        """Return environment variables that make this device the only one a process sees; CUDA reads them once."""
         return {
             "ANALYZE_DEVICE": "cuda:0" if self.visible else "cpu",
             VISIBLE: self.visible,
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # CUDA counts as nvidia-smi does
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it cuBLAS can give other bits the next time
+            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # makes cuBLAS deterministic
         }
 
 
@@ -47,25 +45,25 @@ CPU = Device("cpu", "")
 
 
 @dataclass(frozen=True)
-class Listed:
-    """What nvidia-smi lists: a GPU, or a MIG instance of one, which has no index."""
+class ListedDevice:
+    """A GPU or MIG instance that nvidia-smi lists."""
 
-    index: str | None
+    index: str | None  # None for a MIG instance
     card: str
     uuid: str
-    divided: bool = False  # into instances: a process can use one of them, and not the whole
+    divided: bool = False  # divided into MIG instances: a process can use an instance, but not the whole GPU
 
 
 @dataclass(frozen=True)
 class Visible:
-    """The visible devices; ``remark`` says why there are none, or not all that were named."""
+    """The visible devices. ``remark`` says why there are none, or why named ones are missing."""
 
     devices: Sequence[Device]
     remark: str = ""
 
 
 def find_devices() -> Visible:
-    """The devices that are visible in this environment."""
+    """Find the CUDA devices that are visible in this environment."""
     try:
         done = subprocess.run(LISTING, capture_output=True, text=True, timeout=LISTING_SECONDS, check=False)
     except FileNotFoundError:
@@ -74,33 +72,36 @@ def find_devices() -> Visible:
         return Visible([], f"nvidia-smi could not be run: {error}")
     listed = parse_listing(done.stdout)
     if not listed:
-        said = f"{done.stdout}\n{done.stderr}".split("\n")
-        first = next((line.strip() for line in said if line.strip()), "it printed nothing")
+        output = f"{done.stdout}\n{done.stderr}".split("\n")
+        first = next((line.strip() for line in output if line.strip()), "it printed nothing")
         return Visible([], f"nvidia-smi lists none: {first}")
     return visible_devices(listed, os.environ.get(VISIBLE))
 
 
-def parse_listing(text: str) -> list[Listed]:
-    """What the output of ``nvidia-smi -L`` lists, each GPU followed by its MIG instances."""
-    found: list[Listed] = []
-    whole = 0  # place of the last GPU
+def parse_listing(text: str) -> list[ListedDevice]:
+    """Parse the output of ``nvidia-smi -L``; each GPU is followed by its MIG instances."""
+    listed: list[ListedDevice] = []
+    last_gpu = 0  # index in ``listed``
     for line in text.splitlines():
-        if gpu := GPU_LINE.match(line):
-            whole = len(found)
-            found.append(Listed(gpu[1], gpu[2], gpu[3]))
-        elif found and (instance := INSTANCE_LINE.match(line)):
-            gpu_listed = found[whole]
-            found[whole] = Listed(gpu_listed.index, gpu_listed.card, gpu_listed.uuid, divided=True)
-            found.append(Listed(None, f"{gpu_listed.card} {instance[1]}", instance[2]))
-    return found
+        if match := GPU_LINE.match(line):
+            last_gpu = len(listed)
+            listed.append(ListedDevice(match[1], match[2], match[3]))
+        elif listed and (match := INSTANCE_LINE.match(line)):
+            gpu = listed[last_gpu]
+            listed[last_gpu] = ListedDevice(gpu.index, gpu.card, gpu.uuid, divided=True)
+            listed.append(ListedDevice(None, f"{gpu.card} {match[1]}", match[2]))
+    return listed
 
 
-def visible_devices(listed: Sequence[Listed], variable: str | None) -> Visible:
-    """What CUDA makes of ``CUDA_VISIBLE_DEVICES``: indices, UUIDs or unique beginnings of UUIDs, in their order,
-    up to the first that names no device. Without the variable everything is visible."""
+def visible_devices(listed: Sequence[ListedDevice], variable: str | None) -> Visible:
+    """Return the devices that CUDA sees for a value of ``CUDA_VISIBLE_DEVICES``.
+
+    As in CUDA, entries are indices, UUIDs, or unique prefixes of UUIDs, and the first entry that names no device
+    ends the list. Without the variable, all devices are visible.
+    """
     if variable is None:
-        everything = [one for one in listed if not one.divided]
-        return Visible([Device(f"cuda:{n}", one.index or one.uuid, one.card) for n, one in enumerate(everything)])
+        usable = [device for device in listed if not device.divided]
+        return Visible([Device(f"cuda:{n}", gpu.index or gpu.uuid, gpu.card) for n, gpu in enumerate(usable)])
     if variable.strip() in ("", "-1"):
         return Visible([], f"{VISIBLE} is '{variable}'")
     devices: list[Device] = []
@@ -109,26 +110,28 @@ def visible_devices(listed: Sequence[Listed], variable: str | None) -> Visible:
         named = _named(listed, entry)
         if named is None:
             return Visible(devices, f"{VISIBLE} is '{variable}', and '{entry}' names no device")
-        if named.uuid in used:  # CUDA shows none at all then
+        if named.uuid in used:  # CUDA then shows no device at all
             return Visible([], f"{VISIBLE} is '{variable}', which names a device twice")
         used.add(named.uuid)
         devices.append(Device(f"cuda:{len(devices)}", entry, named.card))
     return Visible(devices)
 
 
-def _named(listed: Sequence[Listed], entry: str) -> Listed | None:
+def _named(listed: Sequence[ListedDevice], entry: str) -> ListedDevice | None:
     if re.fullmatch("[0-9]+", entry):
-        fits = [one for one in listed if one.index is not None and int(one.index) == int(entry)]
+        matches = [device for device in listed if device.index is not None and int(device.index) == int(entry)]
     elif entry.startswith(("GPU-", "MIG-")):
-        fits = [one for one in listed if one.uuid.startswith(entry)]
+        matches = [device for device in listed if device.uuid.startswith(entry)]
     else:
-        fits = []
-    return fits[0] if len(fits) == 1 else None
+        matches = []
+    return matches[0] if len(matches) == 1 else None
 
 
 def parse_devices(text: str, look: Callable[[], Visible] = find_devices) -> Visible:
-    """The devices that ``--devices`` names: ``cpu``, ``cuda:0,cuda:1``, or ``all``: the visible ones, or the CPU
-    where there are none. ``remark`` is what a person has to know about it.
+    """Parse ``--devices``: ``cpu``, a list such as ``cuda:0,cuda:1``, or ``all``.
+
+    ``all`` means the visible devices, or the CPU if there are none; ``remark`` then says why. ``look`` finds the
+    visible devices.
 
     Raises
     ------
@@ -148,12 +151,12 @@ def parse_devices(text: str, look: Callable[[], Visible] = find_devices) -> Visi
     known = {device.name: device for device in [CPU, *visible.devices]}
     for name in names:
         if name not in known:
-            raise UsageError(reason=f"--devices {text}: there is no {name}. {_said_of(visible)}")
+            raise UsageError(reason=f"--devices {text}: there is no {name}. {_describe(visible)}")
     return Visible([known[name] for name in names])
 
 
 def _name(text: str) -> str:
-    """``cpu`` or ``cuda:N``."""
+    """Validate and normalize a device's name, ``cpu`` or ``cuda:N``."""
     if text == CPU.name:
         return text
     if cuda := re.fullmatch("cuda:([0-9]+)", text):
@@ -161,8 +164,8 @@ def _name(text: str) -> str:
     raise UsageError(reason=f"--devices '{text}' is not cpu, cuda:N or all.")
 
 
-def _said_of(visible: Visible) -> str:
-    why = f" ({visible.remark})" if visible.remark else ""
+def _describe(visible: Visible) -> str:
+    remark = f" ({visible.remark})" if visible.remark else ""
     if not visible.devices:
-        return f"No CUDA device is visible{why}."
-    return f"Visible: {', '.join(map(str, visible.devices))}{why}."
+        return f"No CUDA device is visible{remark}."
+    return f"Visible: {', '.join(map(str, visible.devices))}{remark}."

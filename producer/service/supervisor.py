@@ -1,4 +1,4 @@
-"""Worker processes: one Celery worker a device, looked after, and the sweeper beside them."""
+"""Supervisor of the worker processes, one Celery worker per device, with the sweeper."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from shared.settings import Settings, environment
 RESTART_SECONDS = 2.0
 STOP_SECONDS = 20.0
 
-# A batch's feature maps are hundreds of megabytes. Left to itself glibc gives such blocks back to the kernel, and
-# gets them again page by page: a fifth of a forward pass's time. These keep the memory in the process.
+# The feature maps of a batch take hundreds of megabytes. By default glibc returns such blocks to the kernel and
+# requests them again page by page, which takes a fifth of a forward pass. These settings keep them in the process.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Process:
-    """A worker process and what it is for."""
+    """A worker process and its device."""
 
     name: str
     device: Device
@@ -40,10 +40,10 @@ class _Process:
 
 
 class Supervisor:
-    """Runs one worker process for each device until it is stopped, and sweeps meanwhile.
+    """Starts one Celery worker per device, restarts it when it exits, and runs the sweeper.
 
-    A worker that dies is started again. Each is in a session of its own: only the supervisor gets the
-    terminal's Ctrl+C, and ends its workers in good order.
+    Each worker is in its own session, so that only the supervisor receives the terminal's Ctrl+C; it then stops
+    the workers.
     """
 
     def __init__(
@@ -55,20 +55,20 @@ class Supervisor:
         self.processes: list[_Process] = []
 
     def run(self) -> None:
-        """Work until ``stop`` is called."""
+        """Run the workers and the sweeper until ``stop`` is called."""
         self.processes = [self._start(device) for device in self.devices]
         next_sweep = 0.0
         try:
             while not self.stopping.wait(0.2):
-                self._restart_the_dead()
+                self._restart_exited()
                 if time.monotonic() >= next_sweep:
                     next_sweep = time.monotonic() + self.settings.sweep_seconds
-                    self._look_after()
+                    self._register_and_sweep()
         finally:
-            self._end()
+            self._stop_workers()
 
     def stop(self) -> None:
-        """End ``run`` soon; may be called by a signal handler or another thread."""
+        """Make ``run`` return soon; may be called by a signal handler or another thread."""
         self.stopping.set()
 
     def _start(self, device: Device) -> _Process:
@@ -86,28 +86,30 @@ class Supervisor:
         command += ["--queues", ",".join(self.queues), "--loglevel", "INFO"]
         command += ["--without-gossip", "--without-mingle"]
         popen = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
-        logger.info("worker %s (pid %d, %s) takes from %s", name, popen.pid, device, ", ".join(self.queues))
+        logger.info("started worker %s (pid %d, %s) for %s", name, popen.pid, device, ", ".join(self.queues))
         return _Process(name, device, popen)
 
-    def _restart_the_dead(self) -> None:
-        for place, process in enumerate(self.processes):
+    def _restart_exited(self) -> None:
+        for index, process in enumerate(self.processes):
             if (code := process.popen.poll()) is not None:
-                logger.warning("worker %s ended with %d: another is started", process.name, code)
+                logger.warning("worker %s exited with code %d; starting another one", process.name, code)
                 self.stopping.wait(RESTART_SECONDS)
                 if not self.stopping.is_set():
-                    self.processes[place] = self._start(process.device)
+                    self.processes[index] = self._start(process.device)
 
-    def _look_after(self) -> None:
+    def _register_and_sweep(self) -> None:
         try:
             for process in self.processes:
                 self.ledger.worker_seen(process.name, str(process.device), self.queues, process.popen.pid)
             sweep(self.ledger, self.broker, self.settings.resend_seconds)
-        except OutOfReach as error:  # it may come back; the workers go on with what they have
+        except OutOfReach as error:  # the next sweep tries again; the workers continue their shards meanwhile
             logger.warning("%s", error)
 
-    def _end(self) -> None:
-        """End the workers at once: what they hold is queued again for others, and a training run goes on from its
-        last checkpoint."""
+    def _stop_workers(self) -> None:
+        """Stop the workers without waiting for their shards.
+
+        The shards are queued again for other workers; a training run continues from its last checkpoint.
+        """
         for process in self.processes:
             process.popen.send_signal(signal.SIGQUIT)
         deadline = time.monotonic() + STOP_SECONDS

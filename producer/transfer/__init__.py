@@ -1,1 +1,1 @@
-"""A job taken from one home to another: its rows, its files, and the rows of its data set, in one tar file."""
+"""Export and import of a job as a tar file: its rows, its files, and the rows of its data set."""

@@ -1,4 +1,4 @@
-"""The data set of an imported job: the one that is here, or a new one made of the export's rows."""
+"""Data set of an imported job: a registered one with the same fingerprint, or a new one from the export's rows."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from shared.database.datasets import Dataset, Image
 Row = dict[str, Any]
 
 
-def found_dataset(
+def parse_dataset(
     dataset: Row, images: Iterable[Row], splits: Iterable[Row], problems: Iterable[Row], root: str | None
 ) -> tuple[FoundDataset, list[int]]:
-    """The data set as a reader would have found it, and the numbers of its images there.
+    """Build the data set from the export's rows, and list the ids that its images have in the export.
 
     Raises
     ------
     ValueError
-        its fingerprint is not that of its rows, or an image's path leads out of its root.
+        The fingerprint doesn't match the rows, or an image's path leads out of the root.
     """
-    of_image: dict[int, list[str]] = defaultdict(list)
+    splits_by_image: dict[int, list[str]] = defaultdict(list)
     for row in splits:
-        of_image[row["image_id"]].append(row["split"])
+        splits_by_image[row["image_id"]].append(row["split"])
     found = FoundDataset(dataset["kind"], root or dataset["root"], dataset["options"], dataset["class_names"])
-    numbers = []
+    exported_ids = []
     for row in images:
         if leads_out(row["path"]):
             raise ValueError(f"image {row['path']!r} is outside of its data set")
@@ -45,27 +45,28 @@ def found_dataset(
                 row["height"],
                 None if None in box else box,
                 row["sha256"],
-                tuple(sorted(of_image[row["id"]])),
+                tuple(sorted(splits_by_image[row["id"]])),
             )
         )
-        numbers.append(row["id"])
+        exported_ids.append(row["id"])
     found.problems = [Problem(*(row[name] for name in Problem.__dataclass_fields__)) for row in problems]
     found.fingerprint = fingerprint(found)
     if found.fingerprint != dataset["fingerprint"]:
-        raise ValueError("the data set's rows don't have its fingerprint")
-    return found, numbers
+        raise ValueError("the data set's fingerprint doesn't match its rows")
+    return found, exported_ids
 
 
-def dataset_here(
-    database: Database, name: str, found: FoundDataset, numbers: Sequence[int]
+def find_or_register(
+    database: Database, name: str, found: FoundDataset, exported_ids: Sequence[int]
 ) -> tuple[int, dict[int, int]]:
-    """A data set with the same fingerprint, of the same name if possible, or a new one: its id, and the images'
-    ids by their numbers there.
+    """Find a data set with the same fingerprint, preferably of the same name, or register a new one.
+
+    Returns its id, and the ids of its images by their ids in the export.
 
     Raises
     ------
     DatasetExists
-        the name is taken by other content.
+        A data set with this name but other content is registered.
     """
     same = select(Dataset.id).where(Dataset.fingerprint == found.fingerprint)
     with database.read() as session:
@@ -73,8 +74,9 @@ def dataset_here(
     dataset_id = known if known is not None else register(database, name, found)[0]
     query = select(Image.path, Image.object_number, Image.id).where(Image.dataset_id == dataset_id)
     with database.read() as session:
-        here = {(path, number): image_id for path, number, image_id in session.execute(query)}
+        local_ids = {(path, number): image_id for path, number, image_id in session.execute(query)}
     ids = {
-        there: here[image.path, image.object_number] for there, image in zip(numbers, found.images, strict=True)
+        exported_id: local_ids[image.path, image.object_number]
+        for exported_id, image in zip(exported_ids, found.images, strict=True)
     }
     return dataset_id, ids

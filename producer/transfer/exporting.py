@@ -1,4 +1,4 @@
-"""Writing a job's export."""
+"""Export of a job."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from shared.version import program_version
 def export_job(
     database: Database, store: Store, job_id: int, target: Path, on_file: Callable[[], None] = lambda: None
 ) -> Manifest:
-    """Write a done job's rows and files to ``target``, which is there whole or not at all.
+    """Write the rows and files of a finished job to ``target``, atomically.
 
     ``on_file`` is called after each file.
 
@@ -74,12 +74,12 @@ def export_job(
 def _write_rows(session: Session, job: Job, table: Table, folder: Path) -> RowsMember:
     columns = [column.name for column in table.columns]
     query = select(*table.columns).where(_condition(table, job)).order_by(*table.primary_key)
-    found = session.execute(query.execution_options(yield_per=ROWS_AT_ONCE)).mappings()
-    return _write_lines(folder / table.name, columns, found)
+    rows = session.execute(query.execution_options(yield_per=ROWS_AT_ONCE)).mappings()
+    return _write_lines(folder / table.name, columns, rows)
 
 
 def _condition(table: Table, job: Job) -> ColumnElement[bool]:
-    """Which rows of a table go with a job: its own, and those of its data set and network."""
+    """Return the condition that selects a table's rows of a job, its data set, or its network."""
     if table is Dataset.__table__:
         return Dataset.id == job.dataset_id
     if table is ImageSplit.__table__:
@@ -89,16 +89,16 @@ def _condition(table: Table, job: Job) -> ColumnElement[bool]:
     if table is Network.__table__:
         return Network.key.in_(select(TrainingRun.network_key).where(TrainingRun.job_id == job.id))
     condition = rows_of_job(table, job.id)
-    assert condition is not None  # noqa: S101 - the other tables are of jobs
+    assert condition is not None  # noqa: S101 - all other tables have rows of jobs
     return condition
 
 
 def _write_artifacts(files: dict[str, Path], folder: Path) -> RowsMember:
-    """All files that the job refers to, whichever job made them first."""
+    """Write rows of all files that the job refers to, including those that another job wrote first."""
     columns = ["path", "sha256", "bytes"]
-    rows = ((path, sha256_of(path), file.stat().st_size) for path, file in files.items())
-    named = (dict(zip(columns, row, strict=True)) for row in rows)
-    return _write_lines(folder / Artifact.__tablename__, columns, named)
+    values = ((path, sha256_of(path), file.stat().st_size) for path, file in files.items())
+    rows = (dict(zip(columns, row, strict=True)) for row in values)
+    return _write_lines(folder / Artifact.__tablename__, columns, rows)
 
 
 def _write_lines(file: Path, columns: list[str], rows: Any) -> RowsMember:

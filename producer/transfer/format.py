@@ -1,7 +1,8 @@
-"""What is in an exported job's tar file, in this order:
+"""Format of an exported job: a tar file with these members, in this order.
 
-``manifest.json``, ``rows/TABLE.jsonl`` (a row a line, as a list of the manifest's columns) and ``store/PATH`` (the
-files, named by their SHA-256). Images are not in it: only what the database knows of them.
+``manifest.json``; ``rows/TABLE.jsonl``, with one row per line, a list in the order of the manifest's columns; and
+``store/PATH``, the job's files, named by their SHA-256. The images of the data set are not included, only their
+rows.
 """
 
 from __future__ import annotations
@@ -22,28 +23,28 @@ from shared.jobs.tables import Artifact, Event, Job, Shard
 from shared.kinds.registry import kinds
 
 MANIFEST = "manifest.json"
-LARGEST_MANIFEST = 2**20
+LARGEST_MANIFEST = 2**20  # bytes
 # Exports made with this schema or a later one can be imported: since then the exported tables are the same.
 OLDEST_SCHEMA = "0005"
 
-# In an order in which a row comes after those that it refers to; those of the kinds' results follow.
+# A table follows those that it refers to. The tables of the kinds' results come after these.
 COMMON: tuple[type[Base], ...] = (Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact)
 
 
 @cache
 def exported_tables() -> dict[str, Table]:
-    """All tables of an export by name, each after those that it refers to."""
+    """Return the tables of an export by name; a table follows those that it refers to."""
     models = [*COMMON, *(model for kind in kinds().values() for model in kind.tables)]
     return {model.__tablename__: cast(Table, model.__table__) for model in models}
 
 
 def tables_of_kind(kind: str) -> set[str]:
-    """Names of the tables that the export of a job of this kind has to have."""
+    """Return the names of the tables that the export of a job of this kind must contain."""
     return {model.__tablename__ for model in (*COMMON, *kinds()[kind].tables)}
 
 
 class RowsMember(BaseModel):
-    """One table's rows."""
+    """Manifest entry of a table's rows."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +54,7 @@ class RowsMember(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What the file holds."""
+    """Content of ``manifest.json``."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -73,44 +74,44 @@ def rows_member(table: str) -> str:
 
 
 def encoded(row: Mapping[str, Any], columns: list[str]) -> bytes:
-    """A line of JSON; times as ISO 8601."""
+    """Encode a row as a line of JSON, with times in ISO 8601."""
     values = [row[name] for name in columns]
     return json.dumps(values, default=datetime.isoformat, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def decoded(table: Table, columns: list[str], line: bytes) -> dict[str, Any]:
-    """A row of a table, each value of its column's type.
+    """Decode a row of a table, and check that each value has its column's type.
 
     Raises
     ------
     ValueError
-        it is no such row.
+        The line is not such a row.
     """
     values = json.loads(line)
     if not isinstance(values, list):
-        raise ValueError("it is no list")
+        raise ValueError("it is not a list")
     return {name: _checked(table.columns[name], value) for name, value in zip(columns, values, strict=True)}
 
 
 def _checked(column: Column[Any], value: Any) -> Any:
-    """SQLite would take anything."""
+    """Check a value's type: SQLite would store a value of any type."""
     if value is None:
         if not column.nullable:
             raise ValueError(f"{column.name} is missing")
         return None
-    if isinstance(column.type, JSON):  # checked where it is read
+    if isinstance(column.type, JSON):  # validated by the code that uses it
         return value
     if isinstance(column.type, UTCDateTime):
         moment = datetime.fromisoformat(value) if isinstance(value, str) else datetime.min
         if moment.tzinfo is None:
-            raise ValueError(f"{column.name} is no time in a zone")
+            raise ValueError(f"{column.name} is not a time with a time zone")
         return moment
     if isinstance(column.type, Float) and type(value) is int:
         return float(value)
-    kinds = {Boolean: bool, Integer: int, Float: float}
-    kind: type = next((kind for sql, kind in kinds.items() if isinstance(column.type, sql)), str)
-    if type(value) is not kind:
-        raise ValueError(f"{column.name} is no {kind.__name__}")
+    types = {Boolean: bool, Integer: int, Float: float}
+    expected: type = next((python for sql, python in types.items() if isinstance(column.type, sql)), str)
+    if type(value) is not expected:
+        raise ValueError(f"{column.name} is not of type {expected.__name__}")
     if isinstance(value, int) and not -(2**31) <= value < 2**31:
         raise ValueError(f"{column.name} is too large")
     return value

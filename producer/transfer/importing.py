@@ -1,4 +1,4 @@
-"""Reading a job's export into another home. It comes from outside: nothing in it is believed unchecked."""
+"""Import of an exported job. The file is untrusted: everything in it is checked before it is used."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
-from producer.transfer.datasets import dataset_here, found_dataset
+from producer.transfer.datasets import find_or_register, parse_dataset
 from producer.transfer.format import (
     LARGEST_MANIFEST,
     MANIFEST,
@@ -41,19 +41,19 @@ from shared.kinds.registry import kinds, parse
 from shared.store.store import NAME, Store, sha256_of, sha256_of_file
 from unitscope.errors import NoSuchFile
 
-LONGEST_LINE = 2**26
-ROWS_AT_ONCE = 20_000  # in one transaction: a longer one would keep every other writer of a SQLite file waiting
-DONE_APART = ("datasets", "images", "image_splits", "dataset_problems", "networks", "jobs")
+LONGEST_LINE = 2**26  # bytes
+ROWS_AT_ONCE = 20_000  # in one transaction: a longer one would block all other writers of a SQLite file
+WRITTEN_SEPARATELY = ("datasets", "images", "image_splits", "dataset_problems", "networks", "jobs")
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Imported:
-    """The job here; ``new``: it wasn't here before."""
+    """An imported job."""
 
-    job_id: int
-    new: bool
+    job_id: int  # in this database
+    new: bool  # False if a job with the same key existed already
 
 
 def import_job(
@@ -65,22 +65,22 @@ def import_job(
     force: bool = False,
     on_file: Callable[[], None] = lambda: None,
 ) -> Imported:
-    """Make an exported job one of this home, with its data set unless that is known here by its fingerprint.
+    """Import a job, and its data set unless one with the same fingerprint is registered.
 
-    Until its last transaction the job is a cancelled one under another key; an import that was broken off is
-    removed by the next one. A job with the same key is returned as it is, unless ``force``.
+    Until its last transaction the imported job is a cancelled job with a temporary key; the next import removes
+    what an interrupted one left. Unless ``force`` is set, nothing is imported if a job with the same key exists.
 
     Parameters
     ----------
     root
-        where the data set's images are here; without it, where they were.
+        Folder of the data set's images on this machine; None for the folder on the exporting machine.
     on_file
-        called after each file.
+        Called after each file.
 
     Raises
     ------
     BadExport
-        it is damaged, made by another version, or not what an export is.
+        The file is damaged, was written by another version, or is not an export.
     NoSuchFile, DatasetExists, StoreFull, StoreNotWritable
     """
     try:
@@ -96,7 +96,7 @@ def import_job(
     except FileNotFoundError:
         raise NoSuchFile(path=source) from None
     except (tarfile.TarError, EOFError, StopIteration) as error:
-        raise BadExport(path=source, reason=f"it is no whole tar file ({error})") from error
+        raise BadExport(path=source, reason=f"it is not a complete tar file ({error})") from error
     except (DataError, IntegrityError) as error:
         raise BadExport(path=source, reason=str(error.orig).splitlines()[0]) from error
     except (ValueError, RecursionError, OverflowError) as error:
@@ -104,13 +104,13 @@ def import_job(
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, IO[bytes], int]]:
-    """Name, content and size of plain files, as they come: nothing is unpacked by its name."""
+    """Iterate over the name, content and size of the members. Nothing is unpacked to a path from the archive."""
     while member := tar.next():
         content = tar.extractfile(member) if member.isreg() and not member.issparse() else None
         if content is None:
-            raise ValueError(f"{member.name!r} is no plain file")
+            raise ValueError(f"{member.name!r} is not a regular file")
         yield member.name, content, member.size
-        tar.members.clear()  # type: ignore[attr-defined]  # else it remembers every one
+        tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all members in memory
 
 
 def _read_manifest(name: str, content: IO[bytes], size: int) -> Manifest:
@@ -122,16 +122,16 @@ def _read_manifest(name: str, content: IO[bytes], size: int) -> Manifest:
         first = error.errors()[0]
         raise ValueError(f"manifest, {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     if not OLDEST_SCHEMA <= manifest.schema_ <= NEWEST_REVISION:
-        raise ValueError(f"it was made with schema {manifest.schema_}, here is {NEWEST_REVISION}")
-    if manifest.kind not in kind_names() or not _are_known(manifest):
-        raise ValueError("it is of another version of unitscope")
+        raise ValueError(f"its schema is {manifest.schema_}, but this program's schema is {NEWEST_REVISION}")
+    if manifest.kind not in kind_names() or not _has_known_tables(manifest):
+        raise ValueError("it was written by another version of unitscope")
     return manifest
 
 
-def _are_known(manifest: Manifest) -> bool:
-    """Whether the tables of its kind are there, and others only if they are known or have no rows."""
-    foreign = [rows for table, rows in manifest.rows.items() if table not in exported_tables()]
-    return tables_of_kind(manifest.kind) <= manifest.rows.keys() and not any(rows.count for rows in foreign)
+def _has_known_tables(manifest: Manifest) -> bool:
+    """Check that the tables of the job's kind are included, and that unknown tables have no rows."""
+    unknown = [rows for table, rows in manifest.rows.items() if table not in exported_tables()]
+    return tables_of_kind(manifest.kind) <= manifest.rows.keys() and not any(rows.count for rows in unknown)
 
 
 def _known(database: Database, key: str) -> int | None:
@@ -142,40 +142,40 @@ def _known(database: Database, key: str) -> int | None:
 
 @dataclass
 class _Importing:
-    """The parts of an import."""
+    """An import in progress."""
 
     database: Database
     store: Store
     manifest: Manifest
-    folder: Path  # where rows are kept until all of them were checked
+    folder: Path  # temporary folder of the rows, until all have been checked
     root: str | None
     files: set[str] = field(default_factory=set)
-    ids: dict[str, dict[int, int]] = field(default_factory=dict)  # by table: there -> here
+    ids: dict[str, dict[int, int]] = field(default_factory=dict)  # table -> id in the export -> id here
 
     # --- reading ---
 
     def take_rows(self, members: Iterator[tuple[str, IO[bytes], int]]) -> None:
-        """Copy the rows, and see that they are whole."""
+        """Copy the rows to the temporary folder, and check their hashes and columns."""
         for table, rows in self.manifest.rows.items():
             name, content, _ = next(members)
             if name != rows_member(table):
-                raise ValueError(f"{name!r} comes where {rows_member(table)} should be")
+                raise ValueError(f"it has {name!r} in place of {rows_member(table)}")
             file = self.folder / table
             with file.open("wb") as copy:
                 shutil.copyfileobj(content, copy)
             if sha256_of_file(file) != rows.sha256:
                 raise ValueError(f"the rows of {table} are damaged")
-            if table not in exported_tables():  # of a kind of job that isn't known here: see ``_are_known``
+            if table not in exported_tables():  # of an unknown kind, without rows: see ``_has_known_tables``
                 continue
             known = {column.name for column in exported_tables()[table].columns}
             if not set(rows.columns) <= known or len(set(rows.columns)) != len(rows.columns):
-                raise ValueError(f"{table} has columns that are not known here")
+                raise ValueError(f"{table} has unknown columns")
         self.files = {row["path"] for row in self._rows(exported_tables()["artifacts"])}
         if not all(NAME.fullmatch(path) for path in self.files) or len(self.files) != self.manifest.files:
             raise ValueError("its list of files is wrong")
 
     def take_files(self, members: Iterator[tuple[str, IO[bytes], int]], on_file: Callable[[], None]) -> None:
-        """Put the files into the store, and see that each is what its name says."""
+        """Write the files to the store, and check that each matches the SHA-256 in its name."""
         missing = set(self.files)
         for name, content, _ in members:
             path = name.removeprefix("store/")
@@ -183,7 +183,7 @@ class _Importing:
                 raise ValueError(f"{name!r} is not in its list of files")
             suffix = PurePosixPath(path).suffix
             stored = self.store.write(suffix, partial(shutil.copyfileobj, content))
-            if stored.path != path:  # what came instead is left to `analyze gc`
+            if stored.path != path:  # `analyze gc` removes the file that was written
                 raise ValueError(f"{name} is damaged: its SHA-256 is {stored.sha256}")
             missing.discard(path)
             on_file()
@@ -207,25 +207,25 @@ class _Importing:
     # --- writing ---
 
     def write(self) -> int:
-        """Write all rows; the job's own says that it is done when all the others are there."""
+        """Write all rows, and return the job's id. The job becomes ``done`` when all other rows are written."""
         self.store.settle(self.files)
         tables = {name: table for name, table in exported_tables().items() if name in self.manifest.rows}
-        there = {name: list(self._rows(tables[name])) for name in ("datasets", "networks", "jobs")}
-        (dataset,), (job,) = there["datasets"], there["jobs"]
+        exported = {name: list(self._rows(tables[name])) for name in ("datasets", "networks", "jobs")}
+        (dataset,), (job,) = exported["datasets"], exported["jobs"]
         splits, problems = self._rows(tables["image_splits"]), self._rows(tables["dataset_problems"])
-        found, numbers = found_dataset(dataset, self._rows(tables["images"]), splits, problems, self.root)
-        dataset_id, images = dataset_here(self.database, dataset["name"], found, numbers)
+        found, exported_ids = parse_dataset(dataset, self._rows(tables["images"]), splits, problems, self.root)
+        dataset_id, images = find_or_register(self.database, dataset["name"], found, exported_ids)
         self.ids = {"datasets": {dataset["id"]: dataset_id}, "images": images}
         with self.database.write() as session:
-            for row in there["networks"]:
+            for row in exported["networks"]:
                 if session.get(Network, row["key"]) is None:
                     session.execute(insert(Network).values(row))
         job_id = self._begin(job, dataset_id)
         try:
             for name, table in tables.items():
-                if name not in DONE_APART:
+                if name not in WRITTEN_SEPARATELY:
                     self._write_table(table)
-            self._end(job_id)
+            self._finish(job_id)
         except Exception:
             with self.database.write() as session:
                 session.execute(delete(Job).where(Job.id == job_id))
@@ -239,23 +239,23 @@ class _Importing:
 
     def _begin(self, job: Row, dataset_id: int) -> int:
         specification = {**job["specification"], "dataset_id": dataset_id}
-        other_jobs = kinds()[self.manifest.kind].other_jobs  # their numbers mean nothing here
+        other_jobs = kinds()[self.manifest.kind].other_jobs  # ids of jobs that are not in this database
         specification |= {name: None for name in other_jobs if name in specification}
         parsed = parse(self.manifest.kind, specification)
         if parsed.key() != self.manifest.key or (job["key"], job["kind"]) != (self.manifest.key, parsed.kind):
-            raise ValueError("its key is not that of its specification: another version may have made it")
-        unfinished = hashlib.sha256(f"import of {self.manifest.key}".encode()).hexdigest()
+            raise ValueError("its key doesn't match its specification: another version may have written it")
+        temporary_key = hashlib.sha256(f"import of {self.manifest.key}".encode()).hexdigest()
         row = {
             **{name: value for name, value in job.items() if name != "id"},
             "specification": specification,
             "dataset_id": dataset_id,
-            "key": unfinished,
+            "key": temporary_key,
             "generation": 0,
             "state": JobState.CANCELLED,
-            "error": "Its import was not finished: import it again.",
+            "error": "The import of this job was not finished. Import it again.",
         }
         with self.database.write() as session:
-            session.execute(delete(Job).where(Job.key == unfinished))
+            session.execute(delete(Job).where(Job.key == temporary_key))
             if (unused := unused_job_id(session)) is not None:
                 row["id"] = unused
             job_id: int = session.execute(insert(Job).values(row).returning(Job.id)).scalar_one()
@@ -263,38 +263,38 @@ class _Importing:
         return job_id
 
     def _insert(self, session: Session, table: Table, rows: list[Row]) -> None:
-        """Insert rows; numbers of other rows become those that these have here."""
+        """Insert rows, with their ids and references replaced by those of this database."""
         references = {
             column.name: next(iter(column.foreign_keys)).column.table.name
             for column in table.columns
             if column.foreign_keys and column.name in rows[0]
         }
-        there = [row.pop("id", None) for row in rows]
+        exported_ids = [row.pop("id", None) for row in rows]
         for row in rows:
-            for name, referred in references.items():
-                if referred in self.ids and row[name] is not None:
-                    row[name] = self._id_here(referred, row[name])
+            for name, referenced in references.items():
+                if referenced in self.ids and row[name] is not None:
+                    row[name] = self._local_id(referenced, row[name])
         if table is Artifact.__table__:
             insert_missing(session, Artifact, [self._artifact(row) for row in rows])
-        elif _is_referred_to(table):
+        elif _is_referenced(table):
             query = insert(table).returning(table.columns.id, sort_by_parameter_order=True)
-            here = session.scalars(query, rows).all()
-            self.ids.setdefault(table.name, {}).update(zip(there, here, strict=True))
+            local_ids = session.scalars(query, rows).all()
+            self.ids.setdefault(table.name, {}).update(zip(exported_ids, local_ids, strict=True))
         else:
             session.execute(insert(table), rows)
 
-    def _id_here(self, table: str, there: int) -> int:
+    def _local_id(self, table: str, exported_id: int) -> int:
         try:
-            return self.ids[table][there]
+            return self.ids[table][exported_id]
         except KeyError:
-            raise ValueError(f"a row refers to number {there} of {table}, which is not in the export") from None
+            raise ValueError(f"a row refers to id {exported_id} of {table}, which is not in the export") from None
 
     def _artifact(self, row: Row) -> Row:
         if row["sha256"] != sha256_of(row["path"]):
             raise ValueError("its list of files is wrong")
         return {**row, "job_id": next(iter(self.ids["jobs"].values())), "created_at": utc_now()}
 
-    def _end(self, job_id: int) -> None:
+    def _finish(self, job_id: int) -> None:
         with self.database.write() as session:
             newest = session.scalar(select(func.max(Job.generation)).where(Job.key == self.manifest.key))
             values = {
@@ -305,17 +305,21 @@ class _Importing:
             }
             session.execute(update(Job).where(Job.id == job_id).values(values))
             session.add(
-                Event(job_id=job_id, level="info", message=f"imported: job {self.manifest.job_id} elsewhere")
+                Event(
+                    job_id=job_id,
+                    level="info",
+                    message=f"imported: job {self.manifest.job_id} of the exporting database",
+                )
             )
 
 
 def _in_parts(rows: Iterator[Row], count: int) -> Iterator[list[Row]]:
-    while some := list(itertools.islice(rows, count)):
-        yield some
+    while part := list(itertools.islice(rows, count)):
+        yield part
 
 
 @cache
-def _is_referred_to(table: Table) -> bool:
-    """Whether rows of other tables refer to the numbers of its rows, which are others here."""
+def _is_referenced(table: Table) -> bool:
+    """Return whether other tables have foreign keys to this table's ids."""
     columns = [column for other in exported_tables().values() for column in other.columns]
     return any(key.references(table) and key.column.name == "id" for c in columns for key in c.foreign_keys)

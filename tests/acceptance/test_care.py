@@ -196,7 +196,7 @@ def test_verify_finds_changed_rows(copy: Analyze, kind: str, change: str) -> Non
 
 def test_verify_reports_rows_that_it_did_not_recompute(copy: Analyze) -> None:
     execute(copy, "UPDATE jobs SET state = 'failed', error = 'x', shards_left = 1 WHERE id = 2")
-    assert "its rows are not computed again" in copy("verify", 2).stderr
+    assert "only its files were checked" in copy("verify", 2).stderr
     copy("verify", 99, code=4)
 
 
@@ -248,7 +248,7 @@ def test_imported_jobs_have_the_same_rows(home: Analyze, exports: dict[str, Path
         assert "imported: job" in elsewhere("logs", numbers[kind]).stdout
     assert [row["name"] for row in elsewhere.json("dataset", "ls")] == ["shapes"]
     again = elsewhere("import", exports["top9"])
-    assert (again.stdout, "is the same" in again.stderr) == ("2\n", True)
+    assert (again.stdout, "has the same key" in again.stderr) == ("2\n", True)
     assert elsewhere("import", exports["top9"], "--force").stdout == "4\n"
 
 
@@ -296,7 +296,7 @@ def replaced(member: str, old: bytes, new: bytes) -> Callable[[str, bytes], byte
 HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "another format": (replaced("manifest.json", b'"format": 1', b'"format": 2'), "manifest"),
     "another schema": (replaced("manifest.json", b'"schema": "', b'"schema": "9'), "schema"),
-    "no rows": (lambda name, content: None if name.startswith("rows/epochs") else content, "should be"),
+    "no rows": (lambda name, content: None if name.startswith("rows/epochs") else content, "in place of"),
     "no files": (lambda name, content: None if name.startswith("store/") else content, "files are missing"),
     "a changed file": (lambda name, content: content + b"x" if name.endswith(".png") else content, "damaged"),
     "a path that leads out": (
@@ -328,7 +328,7 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_importing_a_hostile_export_adds_no_job(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
     change, reason = HOSTILE[name]
-    spoilt = rewritten(exports["top9"], tmp_path / "spoilt.tar", change)
+    spoilt = rewritten(exports["top9"], tmp_path / "hostile.tar", change)
     database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
     with pytest.raises(BadExport, match=re.escape(reason)):
         import_job(database, Store(tmp_path / "store"), spoilt)
@@ -349,7 +349,7 @@ def test_importing_other_files_is_refused(exports: dict[str, Path], tmp_path: Pa
         link = tarfile.TarInfo("manifest.json")
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         tar.addfile(link)
-    assert "is no plain file" in analyze("import", tmp_path / "links.tar", code=2).stderr
+    assert "is not a regular file" in analyze("import", tmp_path / "links.tar", code=2).stderr
     unsigned = rewritten(
         exports["top9"], tmp_path / "unsigned.tar", replaced("rows/events", b"done", b"gone"), sign=False
     )
@@ -364,8 +364,8 @@ def test_an_interrupted_import_can_be_repeated(exports: dict[str, Path], tmp_pat
     analyze("import", exports["top9"])
     execute(
         analyze,
-        "UPDATE jobs SET state = 'cancelled', error = 'Its import was not finished: import it again.', key = ("
-        "SELECT key FROM jobs) WHERE id = 1",
+        "UPDATE jobs SET state = 'cancelled', key = (SELECT key FROM jobs), "
+        "error = 'The import of this job was not finished. Import it again.' WHERE id = 1",
     )
     key = hashlib.sha256(f"import of {analyze.json('status', 1)['key']}".encode()).hexdigest()
     execute(analyze, f"UPDATE jobs SET key = '{key}'")

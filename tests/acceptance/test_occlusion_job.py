@@ -760,8 +760,8 @@ def test_results_that_a_sweep_does_not_have_are_refused(home: Home, swept: dict[
         (("--statistics",), "occlusion"),
         (("--bottom",), "occlusion"),
         (("--per-class",), "occlusion"),
-        (("--positions", "--bottom"), "exclude"),
-        (("--positions", "--html", "page.html"), "exclude"),
+        (("--positions", "--bottom"), "exclusive"),
+        (("--positions", "--html", "page.html"), "exclusive"),
         (("--ranks", "1"), "--ranks"),
     ]
     done = home.many([(("results", swept["class"].job, *words), {}) for words, _ in options])
@@ -883,7 +883,7 @@ def test_a_dry_run_estimates_the_cost(home: Home) -> None:
         r"(full|incremental): the incremental engine needs \d+% of the full engine's multiplications",
         estimate["engine"],
     )
-    assert re.match(r"[\d.]+ s an image, [\d,]+ s in all on one cpu$", estimate["time"])
+    assert re.match(r"[\d.]+ s per image, [\d,]+ s in total on one cpu$", estimate["time"])
     assert home.jobs() == before
 
 

@@ -168,7 +168,10 @@ def test_an_extended_run_equals_a_run_that_was_longer_from_the_start(
     # Invalid extensions are refused.
     analyze("submit", "train", "--extend", short, "--epochs", 2, code=2)
     analyze("submit", "train", "--extend", 99, "--epochs", 20, code=4)
-    assert "--learning-rate is settled" in analyze("submit", "train", "--extend", short, "--lr", 1, code=2).stderr
+    assert (
+        "--learning-rate can't be combined with --extend"
+        in analyze("submit", "train", "--extend", short, "--lr", 1, code=2).stderr
+    )
     rows = analyze.json("compare", short, longer)
     assert [row["epochs"] for row in rows["runs"]] == [EPOCHS - 3, EPOCHS]
     assert rows["runs"][0]["recipe.epochs"] == EPOCHS - 3

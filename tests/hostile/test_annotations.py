@@ -209,4 +209,4 @@ def test_invalid_box_is_a_problem(voc: Voc, box: tuple[object, object, object, o
     voc.add("bad", an_object(box=box))
     problem = only_problem(read_voc(voc.root))
     assert problem.object_number == 1
-    assert problem.reason in ("box is no box", "box without area", "box outside the image")
+    assert problem.reason in ("invalid box", "box without area", "box outside the image")

@@ -85,9 +85,11 @@ UNSAFE: dict[str, tuple[bytes, str | None, str]] = {
     "no zip": (TAR, INNER, "is damaged"),
     "no bytes": (b"", INNER, "is damaged"),
     "zip cut off": (zipped({INNER: PACKED})[:-30], INNER, "is damaged"),
-    "zip without it": (zipped({"images.tar.gz": PACKED}), INNER, "does not hold one outer/images"),
+    "zip without it": (zipped({"images.tar.gz": PACKED}), INNER, "does not hold exactly one outer/images"),
     "zip with it twice": (
-        zipped({INNER: PACKED, INNER[:-1] + "y": PACKED}).replace(b"tar.gy", b"tar.gz"), INNER, "does not hold one"
+        zipped({INNER: PACKED, INNER[:-1] + "y": PACKED}).replace(b"tar.gy", b"tar.gz"),
+        INNER,
+        "does not hold exactly one",
     ),
     "zip of something else": (zipped({INNER: b"no archive"}), INNER, "is damaged"),
     "zip with a parent": (zipped({INNER: PACKED, "outer/../../x": b""}), INNER, "leads out"),

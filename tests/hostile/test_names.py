@@ -171,7 +171,7 @@ def test_folder_whose_path_is_not_valid_text_is_refused(tmp_path: Path, monkeypa
     (root / "dog").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(root / "dog" / "x.png")
     monkeypatch.chdir(root)
-    with pytest.raises(NoDatasetThere, match="no text in UTF-8"):
+    with pytest.raises(NoDatasetThere, match="not valid UTF-8"):
         read_folder(Path("."))
 
 

@@ -44,8 +44,8 @@ UNSAFE: dict[str, tuple[bytes, str]] = {
     "no archive": (b"<html>not an archive</html>" * 100, "is damaged"),
     "no bytes": (b"", "is damaged"),
     "cut off in a file": (pack(FILES)[: 512 * 6], "is damaged"),
-    "cut off in a header": (pack(FILES)[: 512 * 2 + 100], "is damaged or cut off"),
-    "broken header": (pack(FILES)[: 512 * 2] + b"\x01" * 512 + pack(FILES)[512 * 3 :], "is damaged or cut off"),
+    "cut off in a header": (pack(FILES)[: 512 * 2 + 100], "is damaged or truncated"),
+    "broken header": (pack(FILES)[: 512 * 2] + b"\x01" * 512 + pack(FILES)[512 * 3 :], "is damaged or truncated"),
 }  # fmt: skip
 
 

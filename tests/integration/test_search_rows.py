@@ -202,7 +202,7 @@ def test_rankings_of_a_search_from_before_the_option_are_reported_as_missing(con
         bottom_rows(context.database, 1)
     with pytest.raises(UsageError, match="--per-class"):
         class_rows(context.database, 1)
-    with pytest.raises(UsageError, match="submit it again"):
+    with pytest.raises(UsageError, match="Submit it again"):
         statistics_rows(context.database, 1)
 
 

@@ -1,1 +1,1 @@
-"""Commands about data sets, networks, and the cache of pixels."""
+"""Commands for data sets, networks, and the pixel cache."""

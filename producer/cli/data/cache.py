@@ -1,4 +1,4 @@
-"""``analyze cache``: the decoded images that this machine's workers keep."""
+"""``analyze cache``: list and remove the files of the pixel cache, which the workers of this machine share."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MB = 2**20
 
 @click.group()
 def cache() -> None:
-    """Look at the decoded images that workers keep, and remove them.
+    """Manage the pixel cache, where workers keep decoded images.
 
-    They are in the folder `cache` of the home folder, one file for each data set and size. The setting `cache_gb`
-    says how much is kept; what was used least recently goes first.
+    The cache is the folder `cache` of the home folder, with one file for each data set and image size. The setting
+    `cache_gb` limits its size; the least recently used files are removed first.
     """
 
 
@@ -25,7 +25,7 @@ def cache() -> None:
 @json_option
 @pass_app
 def ls(app: App, as_json: bool) -> None:
-    """List the files, the last used first."""
+    """List the cached files, most recently used first."""
     from producer.datasets.listing import names_by_fingerprint
     from unitscope.images.pixel_files import pixel_files
 
@@ -64,10 +64,13 @@ def ls(app: App, as_json: bool) -> None:
 
 
 @cache.command()
-@click.option("--dataset", "name", help="Only this data set's images.")
+@click.option("--dataset", "name", help="Remove only the files of this data set.")
 @pass_app
 def clear(app: App, name: str | None) -> None:
-    """Remove the files. A worker that uses one goes on with it: its room is free when the worker lets go of it."""
+    """Remove the cached files.
+
+    A worker that has a file open can go on using it; the disk space is freed when the worker closes the file.
+    """
     from shared.database.catalogue import find_dataset
     from unitscope.images.pixel_files import pixel_files
 

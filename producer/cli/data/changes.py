@@ -20,17 +20,17 @@ SHOWN = 10
 
 @click.command()
 @click.argument("name")
-@click.option("--root", type=click.Path(path_type=Path), help="Where the folder is now, if it was moved.")
-@click.option("--dry-run", is_flag=True, help="Show what has changed, and change nothing.")
+@click.option("--root", type=click.Path(path_type=Path), help="New path of the folder, if it was moved.")
+@click.option("--dry-run", is_flag=True, help="Print the differences, and change nothing.")
 @json_option
 @pass_app
 def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Read the folder of a data set again, with the options that it was added with.
+    """Read the folder of a data set again, with the options of `analyze dataset add`.
 
-    If its content has changed, NAME stands for the new content from now on, with a fingerprint of its own. Jobs
-    keep the content that they were submitted on: where there are any, it stays registered as NAME@FINGERPRINT.
+    If the content has changed, NAME refers to the new content, which has a new fingerprint. Jobs keep the content
+    that they were submitted on: if there are any, it stays registered as NAME@FINGERPRINT.
 
-    If only the place has changed (--root), jobs and results go on with the new one.
+    If only the folder has moved (--root), existing jobs use the new folder.
     """
     from producer.datasets.reading import chosen_before, read_dataset
     from producer.datasets.removal import OWN_FOLDER
@@ -44,7 +44,7 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
         found = read_dataset(
             dataset.kind, root or Path(dataset.root), chosen_before(dataset), show("reading images")
         )
-    if not found.images:  # rather a folder that is not mounted than one that was emptied
+    if not found.images:  # more likely a folder that is not mounted than an emptied one
         reason = f"none of its images can be used ({len(found.problems)} left out); nothing was changed"
         raise NoDatasetThere(root=found.root, kind=dataset.kind, reason=reason)
     if OWN_FOLDER in dataset.options and found.root == dataset.root:
@@ -76,22 +76,26 @@ def _print_update(app: App, result: DatasetUpdate) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("--with-jobs", is_flag=True, help="Remove the jobs on it, too, and the jobs that use their results.")
+@click.option(
+    "--with-jobs",
+    is_flag=True,
+    help="Also remove the jobs that were submitted on it, and the jobs that use their results.",
+)
 @click.option(
     "--keep-files",
     is_flag=True,
     help="Keep the images that this program drew, unpacked or downloaded into its home folder.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @json_option
 @pass_app
 def rm(app: App, name: str, with_jobs: bool, keep_files: bool, dry_run: bool, as_json: bool) -> None:
     """Remove a data set from the database.
 
-    Your own images are not touched. Images that this program drew, unpacked or downloaded into its home folder are
-    deleted, and so are the decoded images that the workers of this machine keep.
+    Your own images stay. Images that this program drew, unpacked or downloaded into its home folder are deleted,
+    and so are the data set's files in the pixel cache of this machine.
 
-    A data set that jobs were submitted on is refused, unless they are removed as well (--with-jobs).
+    A data set that jobs were submitted on can't be removed unless --with-jobs removes those jobs as well.
     """
     from producer.datasets.removal import removable_dataset, remove_dataset
 

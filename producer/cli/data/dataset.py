@@ -1,4 +1,4 @@
-"""``analyze dataset``: register data sets and look at them."""
+"""``analyze dataset``: manage data sets."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from shared.database.catalogue import FoundDataset
 
 SHAPES_IMAGES = 800
-LONGEST_FOLDER_NAME = 200  # bytes: locks and unfinished folders beside it have longer names, up to 255
-OPTIONS = {  # kind -> the options that it has, besides --root and --name
+LONGEST_FOLDER_NAME = 200  # bytes: the names of locks and unfinished folders are longer, and 255 is the limit
+OPTIONS = {  # kind -> its options besides --root and --name
     "voc": {"download", "years", "splits", "whole", "difficult"},
     "cifar10": {"download"},
     "cifar100": {"download"},
@@ -31,7 +31,7 @@ OPTIONS = {  # kind -> the options that it has, besides --root and --name
 
 @click.group()
 def dataset() -> None:
-    """Register data sets, look at them, update and remove them."""
+    """Manage data sets."""
 
 
 dataset.add_command(update)
@@ -41,58 +41,65 @@ dataset.add_command(rm)
 @dataset.command()
 @click.argument("kind", type=click.Choice(list(OPTIONS)))
 @click.option(
-    "--root", type=click.Path(path_type=Path), help="Where it is, or is to be generated or downloaded to."
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the data set, or folder to generate or download it to.  [default for shapes and --download: a "
+    "folder in the home folder]",
 )
-@click.option("--name", help="Name to register it under.  [default: the kind]")
+@click.option("--name", help="Name of the data set.  [default: the kind]")
 @click.option(
     "--download",
     is_flag=True,
-    help="voc, cifar10, cifar100, caltech101, caltech256: fetch it first, with checksums.",
+    help="voc, cifar10, cifar100, caltech101, caltech256: download the data set first, and verify its checksums.",
 )
 @click.option(
     "--year",
     "years",
     multiple=True,
     type=click.Choice(["2007", "2012"]),
-    help="voc: take this year; may be repeated.",
+    help="voc: year to include; may be repeated.  [default: all years in the folder; 2007 with --download]",
 )
 @click.option(
     "--split",
     "splits",
     multiple=True,
-    help="voc: take this list of ImageSets/Main; may be repeated.  [default: all but lists per class]",
+    help="voc: list of ImageSets/Main to include; may be repeated.  [default: all except lists per class]",
 )
-@click.option("--whole", is_flag=True, help="voc, shapes: whole images instead of their objects.")
-@click.option("--difficult", is_flag=True, help="voc: take objects marked difficult too.")
-@click.option("--background", is_flag=True, help="caltech101, caltech256: take the images of background too.")
+@click.option("--whole", is_flag=True, help="voc, shapes: use whole images instead of their objects.")
+@click.option("--difficult", is_flag=True, help="voc: include objects marked as difficult.")
 @click.option(
-    "--images", type=click.IntRange(2, 1_000_000), help=f"shapes: images to draw.  [default: {SHAPES_IMAGES}]"
+    "--background", is_flag=True, help="caltech101, caltech256: include the background images as a class."
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), help="shapes: another seed gives other images.  [default: 0]"
+    "--images",
+    type=click.IntRange(2, 1_000_000),
+    help=f"shapes: number of images to draw.  [default: {SHAPES_IMAGES}]",
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="shapes: seed of the random numbers.  [default: 0]"
 )
 @pass_app
 def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: Any) -> None:
     """Register a data set.
 
     \b
-    voc         PASCAL VOC: every annotated object cut out by its box
-    cifar10,    CIFAR: the binary version, the one that torchvision leaves, or
+    voc         PASCAL VOC: every annotated object, cut out by its bounding box
+    cifar10,    CIFAR: the binary version, the version that torchvision downloads, or
     cifar100    images in train/CLASS and test/CLASS
-    caltech101  101_ObjectCategories, or the folder that holds it
-    caltech256  256_ObjectCategories, or the folder that holds it
-    folder      a folder of images per class, with train and val above if you like
-    shapes      20 classes of drawn objects, generated here: nothing to download
+    caltech101  101_ObjectCategories, or its parent folder
+    caltech256  256_ObjectCategories, or its parent folder
+    folder      a folder of images for each class, optionally inside train and val
+    shapes      20 classes of drawn objects, generated without a download
 
-    CIFAR's test images are the splits test and val, so that training validates on them as the published
-    replications do; its files are written as PNG images to the home folder, once. Of Caltech, and of a folder
-    without train and val, one image in five is in val, chosen by its path, the others in train.
+    CIFAR's test images are in the splits test and val, because the published replications validate on them.
+    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train
+    and val, a hash of the path puts one image in five into val and the others into train.
     """
     from producer.datasets.scan import require_usable
     from shared.database.catalogue import register
 
-    _refuse_foreign_options(kind, options)
-    database = app.database  # out of reach? Said before anything is drawn or read
+    _refuse_options_of_other_kinds(kind, options)
+    database = app.database  # fail before anything is drawn or read if it is out of reach
     found = _read(app, kind, root, name or kind, options)
     require_usable(found)
     _, new = register(database, name or kind, found)
@@ -104,20 +111,20 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     print_text(name or kind)
 
 
-def _refuse_foreign_options(kind: str, options: dict[str, Any]) -> None:
+def _refuse_options_of_other_kinds(kind: str, options: dict[str, Any]) -> None:
     for option, value in options.items():
         if value not in (None, False, ()) and option not in OPTIONS[kind]:
             flag = {"years": "year", "splits": "split"}.get(option, option)
-            raise click.UsageError(f"--{flag} is not for data sets of kind {kind}.")
+            raise click.UsageError(f"--{flag} does not apply to data sets of kind {kind}.")
 
 
-def _see_that_plain(name: str) -> None:
-    """It becomes a folder of the home's, and must not lead out of there."""
+def _check_folder_name(name: str) -> None:
+    """Raise ``UsageError`` unless the name can be that of a folder directly inside the home's ``datasets``."""
     length = len(name.encode(errors="surrogateescape"))
     if name.startswith(".") or any(letter in name for letter in "/\\\0") or length > LONGEST_FOLDER_NAME:
         raise click.UsageError(
-            "--name becomes the name of a folder here: without slashes, not beginning with a dot, and of "
-            f"{LONGEST_FOLDER_NAME} bytes at most."
+            "--name is also the name of the data set's folder: it can't contain slashes, begin with a dot, or be "
+            f"longer than {LONGEST_FOLDER_NAME} bytes."
         )
 
 
@@ -128,18 +135,17 @@ def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, 
 
     if root is None and kind != "shapes" and not options["download"]:
         raise click.UsageError(
-            f"--root is needed for data sets of kind {kind}"
-            + (", or --download." if "download" in OPTIONS[kind] else ".")
+            f"Data sets of kind {kind} need --root" + (" or --download." if "download" in OPTIONS[kind] else ".")
         )
     if root is None or kind.startswith("cifar"):
-        _see_that_plain(name)
+        _check_folder_name(name)
     own = app.settings.home / "datasets" / name
-    if kind.startswith("cifar"):  # what is downloaded becomes images, which have the data set's own folder
+    if kind.startswith("cifar"):  # the downloaded files are converted to images, which are written to ``own``
         root = root or app.settings.home / "archives"
     root = root or own
     with Bars(app) as (progress, show):
         if options["download"]:
-            progress.stop()  # the download shows its own
+            progress.stop()  # the download shows a progress bar of its own
             _download(kind, root, options)
             progress.start()
         if kind == "shapes":
@@ -167,9 +173,11 @@ def _draw(root: Path, options: dict[str, Any], show: Callable[[str], Callable[[i
     images, seed = options["images"] or SHAPES_IMAGES, options["seed"] or 0
     if (root / "VOC2007").is_dir():
         if options["images"] is not None or options["seed"] is not None:
-            raise click.UsageError(f"{root} has one already: --images and --seed need another --root or --name.")
+            raise click.UsageError(
+                f"{root} holds a data set already: --images and --seed need another --root or --name."
+            )
     elif root.is_file() or (root.is_dir() and any(root.iterdir())):
-        raise click.UsageError(f"{root} has something else in it: give another --root.")
+        raise click.UsageError(f"{root} is not an empty folder. Give another --root.")
     else:
         drawn = show("drawing images")
         generate(root, images=images, seed=seed, progress=lambda done: drawn(done, images))
@@ -199,7 +207,7 @@ def ls(app: App, as_json: bool) -> None:
 @json_option
 @pass_app
 def show(app: App, name: str, as_json: bool) -> None:
-    """Show a data set: its classes and splits, and what was left out and why."""
+    """Show a data set: images by class and split, and the images that were left out, with the reason."""
     from rich.table import Table
 
     from producer.datasets.listing import summarize_dataset
@@ -214,9 +222,9 @@ def show(app: App, name: str, as_json: bool) -> None:
     table = Table("class", *found.splits, box=None)
     for class_name, counts in found.classes.items():
         table.add_row(class_name, *(str(count) for count in counts.values()))
-    table.add_row("in all", *(str(size) for size in found.splits.values()), style="bold")
+    table.add_row("total", *(str(size) for size in found.splits.values()), style="bold")
     app.out.print(table)
-    left_out = Table("left out", "count", "the first", box=None)
+    left_out = Table("reason", "left out", "first path", box=None)
     for reason in found.left_out:
         left_out.add_row(reason.reason, str(reason.count), reason.first)
     app.out.print(left_out if found.left_out else "Nothing was left out.")

@@ -1,4 +1,4 @@
-"""``analyze network``: look at networks."""
+"""``analyze network``: show networks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ CLASSES = 1000
 
 @click.group()
 def network() -> None:
-    """Look at networks."""
+    """Show networks."""
 
 
 @network.command()
 @click.argument("name")
-@click.option("--classes", default=CLASSES, show_default=True, type=click.IntRange(1, 100_000))
+@click.option(
+    "--classes", default=CLASSES, show_default=True, type=click.IntRange(1, 100_000), help="Number of classes."
+)
 @network_options
 @json_option
 @pass_app
 def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) -> None:
-    """Show a network's layers: output shape, receptive field, stride, parameters; totals and size."""
+    """Show the layers of a network: output shape, receptive field, stride, parameters, and totals."""
     from rich.table import Table
 
     from producer.networks.choice import network_specification

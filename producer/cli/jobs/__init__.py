@@ -1,1 +1,1 @@
-"""Commands that submit jobs and watch over them."""
+"""Commands that submit, watch and control jobs."""

@@ -1,4 +1,4 @@
-"""The verbs about jobs: ls, status, watch, logs, cancel, retry."""
+"""The commands ls, status, watch, logs, cancel, and retry."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "cancelled"
 
 @click.command()
 @click.option("--kind", type=click.Choice(kind_names()), help="Only jobs of this kind.")
-@click.option("--state", type=click.Choice(["queued", "running", "done", "failed", "cancelled"]))
 @click.option(
-    "--limit", default=30, show_default=True, type=click.IntRange(1, 100_000), help="The newest so many."
+    "--state",
+    type=click.Choice(["queued", "running", "done", "failed", "cancelled"]),
+    help="Only jobs in this state.",
+)
+@click.option(
+    "--limit", default=30, show_default=True, type=click.IntRange(1, 100_000), help="Maximum number of jobs."
 )
 @json_option
 @pass_app
 def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool) -> None:
-    """List jobs, the newest first."""
+    """List jobs, newest first."""
     from rich.table import Table
     from rich.text import Text
 
@@ -58,7 +62,7 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
 @json_option
 @pass_app
 def status(app: App, job_id: int, as_json: bool) -> None:
-    """Show how far a job is, and what it found or why it failed."""
+    """Show the progress of a job, and its result or error."""
     from producer.results.progress import job_progress
 
     progress = job_progress(app.database, job_id)
@@ -91,12 +95,12 @@ def _print_status(app: App, progress: JobProgress) -> None:
         first = progress.first_error
         if first and first.message not in job.error:
             shard = "" if first.shard is None else f", shard {first.shard}"
-            said = printable(first.message)
-            app.out.print(Text(f"first error ({first.at:%Y-%m-%d %H:%M:%S}{shard}): ", "red") + said)
+            label = Text(f"first error ({first.at:%Y-%m-%d %H:%M:%S}{shard}): ", "red")
+            app.out.print(label + printable(first.message))
         app.out.print(Text("error: ", "red") + printable(job.error))
         app.out.print(
-            f"`analyze logs {job.id}` has all of it. When its cause is gone, `analyze retry {job.id}` does what is"
-            " left to do."
+            f"`analyze logs {job.id}` prints all events. Once the cause is fixed, `analyze retry {job.id}` runs "
+            "the unfinished shards again."
         )
 
 
@@ -112,7 +116,10 @@ def _plain(value: object) -> str:
 @job_argument
 @pass_app
 def watch(app: App, job_id: int) -> None:
-    """Watch a job until it ends: progress, speed, time left. Ctrl+C detaches, the job goes on."""
+    """Show the live progress of a job until it ends: work done, speed, time left.
+
+    Ctrl+C detaches; the job continues.
+    """
     from producer.cli.jobs.watching import wait_for
 
     _print_status(app, wait_for(app, job_id))
@@ -120,11 +127,11 @@ def watch(app: App, job_id: int) -> None:
 
 @click.command()
 @job_argument
-@click.option("--follow", "-f", is_flag=True, help="Go on until the job ends.")
+@click.option("--follow", "-f", is_flag=True, help="Keep printing new events until the job ends.")
 @json_option
 @pass_app
 def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
-    """Print what happened to a job."""
+    """Print the events of a job."""
     import json
     import time
 
@@ -134,14 +141,14 @@ def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
     last = 0
     while True:
         active = job_progress(app.database, job_id).job.state in ACTIVE_JOBS
-        while events := job_events(app.database, job_id, after=last):  # a job of 100,000 shards has many
+        while events := job_events(app.database, job_id, after=last):
             last = events[-1]["id"]
             for event in events:
                 if as_json:
                     click.echo(json.dumps(event, default=str))
                 else:
                     shard = f" shard {event['shard']}" if event["shard"] is not None else ""
-                    # Indented: no line but ours begins with a time.
+                    # Continuation lines are indented, so that every line that begins with a time is an event.
                     message = printable(event["message"]).replace("\n", "\n    ")
                     click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {message}")
         if not (follow and active):
@@ -153,18 +160,18 @@ def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
 @job_argument
 @pass_app
 def cancel(app: App, job_id: int) -> None:
-    """Ask that a job stop: a worker notices within a few seconds. What is done stays done."""
+    """Cancel a job. Its workers stop within a few seconds; finished shards stay done."""
     state = app.ledger.cancel(job_id)
-    word = "cancelled" if state == "cancelled" else "will stop as soon as its workers notice"
-    app.talk.print(f"Job {job_id} {'is ' if state == 'cancelled' else ''}{word}.")
+    outcome = "is cancelled" if state == "cancelled" else "will stop when its workers see the request"
+    app.talk.print(f"Job {job_id} {outcome}.")
 
 
 @click.command()
 @job_argument
-@click.option("--wait", is_flag=True, help="Wait for the end, showing progress.")
+@click.option("--wait", is_flag=True, help="Show progress until the job ends.")
 @pass_app
 def retry(app: App, job_id: int, wait: bool) -> None:
-    """Take up a failed or cancelled job again: shards that are done stay done."""
+    """Run the unfinished shards of a failed or cancelled job again."""
     from shared.jobs.broker import dispatch
 
     if not app.settings.uses_private_redis:

@@ -19,18 +19,17 @@ MB = 10**6
 
 @click.command()
 @click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, type=click.IntRange(1, 2**31 - 1))
-@click.option("--cascade", is_flag=True, help="Remove the jobs that use the results of these jobs, too.")
-@click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
+@click.option("--cascade", is_flag=True, help="Also remove the jobs that use the results of these jobs.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @json_option
 @pass_app
 def rm(app: App, job_ids: tuple[int, ...], cascade: bool, dry_run: bool, as_json: bool) -> None:
     """Remove jobs and their results from the database.
 
-    A job that is queued or running is refused: cancel it first. A job whose results others use, such as a training
-    run whose weights were searched, is refused unless these are removed as well (--cascade).
+    A queued or running job can't be removed; cancel it first. A job whose results other jobs use, such as a
+    training run whose weights were searched, can't be removed unless --cascade removes those jobs as well.
 
-    The numbers of removed jobs are not used again. Their files stay in the artifact store until `analyze gc
-    --delete`.
+    Ids of removed jobs are not used again. `analyze gc --delete` removes their files from the artifact store.
     """
     from shared.jobs.removal import removable_jobs, remove_job
 
@@ -46,11 +45,11 @@ def rm(app: App, job_ids: tuple[int, ...], cascade: bool, dry_run: bool, as_json
 
 
 def print_removed(app: App, jobs: Sequence[RemovableJob], dry_run: bool) -> None:
-    """Print a table of the jobs, and what becomes of their files."""
+    """Print a table of the jobs, and how to delete their files."""
     rows = [[job.job_id, job.description, job.dataset, f"{job.bytes / MB:.1f}"] for job in jobs]
     app.out.print(table(["job", "what", "data set", "MB"], rows))
     app.talk.print(
         "Nothing was removed (--dry-run)."
         if dry_run
-        else "Removed. `analyze gc --delete` deletes the files that no other job uses, a day after their writing."
+        else "Removed. `analyze gc --delete` deletes files that no other job uses once they are a day old."
     )

@@ -1,4 +1,4 @@
-"""``analyze submit``: ask for a job."""
+"""``analyze submit``: submit a job."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ DEFAULT_KIND = "top9"
 
 
 class KindGroup(LazyGroup):
-    """A command for each kind of job. The first word may be missing: it is a top-9 search then."""
+    """A group with a command for each kind of job. Without a kind, the arguments are those of ``top9``."""
 
-    def places(self) -> dict[str, str]:
+    def import_paths(self) -> dict[str, str]:
         return {name: kind.command for name, kind in producer_kinds().items()}
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -25,7 +25,9 @@ class KindGroup(LazyGroup):
 
 @click.group(cls=KindGroup)
 def submit() -> None:
-    """Submit a job and print its id. Without a kind it is a top-9 search:
+    """Submit a job and print its id.
+
+    The default is a top-9 search:
 
     \b
     analyze submit --layer 5 --dataset voc

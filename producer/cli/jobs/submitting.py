@@ -1,4 +1,4 @@
-"""What submitting a job of any kind has in common."""
+"""Submission of a job of any kind."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that every kind of job has."""
+    """Add the options that every kind of job has."""
     for option in (
-        click.option("--wait", is_flag=True, help="Wait for the end, showing progress. Ctrl+C detaches."),
-        click.option("--force", is_flag=True, help="Compute again what was computed already."),
+        click.option(
+            "--wait", is_flag=True, help="Show progress until the job ends. Ctrl+C detaches; the job continues."
+        ),
+        click.option("--force", is_flag=True, help="Submit a new job even if the same was submitted before."),
     ):
         command = option(command)
     return command
@@ -31,18 +33,18 @@ def submit_job(
     force: bool,
     also: Callable[[Any, int], None] | None = None,
 ) -> None:
-    """Record the job and send its shards; the id, and nothing else, goes to stdout."""
+    """Record the job, send its shards to the queues, and print its id on stdout."""
     from shared.jobs.broker import dispatch
 
     if not app.settings.uses_private_redis:
-        app.broker.ping()  # before anything is written; the private one starts with `analyze up`
+        app.broker.ping()  # fail before anything is written; a private server may start later, with `analyze up`
     job_id, new = app.ledger.submit(specification, force=force, also=also)
     if new:
         if app.broker.answers():
             dispatch(app.ledger, app.broker)
-        _say_if_nobody_works(app, specification)
+        _warn_without_workers(app, specification)
     else:
-        _say_what_exists(app, job_id)
+        _report_existing(app, job_id)
     click.echo(job_id)
     if wait:
         from producer.cli.jobs.watching import wait_for
@@ -50,20 +52,21 @@ def submit_job(
         wait_for(app, job_id)
 
 
-def _say_if_nobody_works(app: App, specification: Specification) -> None:
+def _warn_without_workers(app: App, specification: Specification) -> None:
     needed = {shard.queue for shard in specification.plan()}
     served = {queue for worker in app.ledger.live_workers() for queue in worker.queues}
     if not needed <= served:
         queues = ", ".join(sorted(needed - served))
         app.talk.print(
-            f"No worker is running for: {queues}. The job waits; `analyze up` or `analyze worker` starts one."
+            f"No worker is running for the queues {queues}. The job waits until `analyze up` or `analyze worker` "
+            "starts one."
         )
 
 
-def _say_what_exists(app: App, job_id: int) -> None:
+def _report_existing(app: App, job_id: int) -> None:
     from producer.results.progress import job_progress
     from shared.jobs.tables import JobState
 
     state = job_progress(app.database, job_id).job.state
     hint = f"; `analyze retry {job_id}` tries again" if state in (JobState.FAILED, JobState.CANCELLED) else ""
-    app.talk.print(f"The same was submitted before: job {job_id} is {state}{hint}. --force computes it anew.")
+    app.talk.print(f"The same job was submitted before: job {job_id} is {state}{hint}. --force submits a new job.")

@@ -1,4 +1,4 @@
-"""Live progress of a job."""
+"""Live progress of a job on the terminal."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def wait_for(app: App, job_id: int) -> JobProgress:
 
 
 def speed(stage: StageProgress, kind: str) -> str:
-    """``103.2 images/s, 1:05 left``, as far as it is known."""
+    """Format a stage's speed and remaining time, as far as they are known: ``103.2 images/s, 1:05 left``."""
     if stage.per_second is None:
         return ""
     counted = counted_in(kind, stage.name)
-    words = f"{stage.per_second:.1f} {counted}/s" if counted else ""
+    text = f"{stage.per_second:.1f} {counted}/s" if counted else ""
     if stage.seconds_left is not None:
-        words += f", {duration(stage.seconds_left)} left"
-    return words.removeprefix(", ")
+        text += f", {duration(stage.seconds_left)} left"
+    return text.removeprefix(", ")
 
 
 def duration(seconds: float) -> str:
-    """``1:05`` or ``2:01:05``."""
+    """Format seconds as ``1:05`` or ``2:01:05``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -64,7 +64,7 @@ def duration(seconds: float) -> str:
 def _raise_unless_done(progress: JobProgress) -> None:
     job = progress.job
     if job.state == JobState.FAILED:
-        reason = (job.error or "no reason is known").strip().splitlines()[-1]
+        reason = (job.error or "no reason was recorded").strip().splitlines()[-1]
         raise JobFailed(job_id=job.id, reason=reason)
     if job.state == JobState.CANCELLED:
         raise JobCancelled(job_id=job.id)

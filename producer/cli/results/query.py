@@ -1,4 +1,4 @@
-"""``analyze query``: SQL on a connection that can only read."""
+"""``analyze query``: run SQL on a read-only connection."""
 
 from __future__ import annotations
 
@@ -7,17 +7,31 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.printing import format_options, print_rows
 
-GRACE = 2.0  # seconds
+# Seconds after which the process is ended, beyond the query's own time limit.
+SQLITE_GRACE = 2.0
+POSTGRESQL_GRACE = 60.0  # the server enforces the limit itself, at any point of a query
 
 
 @click.command()
 @click.argument("sql")
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 10_000_000), help="Rows at most.")
-@click.option("--seconds", default=30.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Time at most.")
+@click.option(
+    "--limit",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(1, 10_000_000),
+    help="Maximum number of rows.",
+)
+@click.option(
+    "--seconds",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(0.1, 3600),
+    help="Time limit, in seconds.",
+)
 @format_options
 @pass_app
 def query(app: App, sql: str, limit: int, seconds: float, form: str) -> None:
-    """Run one SELECT and print the rows. The connection can't write.
+    """Run one SELECT statement on a read-only connection, and print the rows.
 
     \b
     analyze query "SELECT unit, activation FROM top_activations WHERE job_id = 2 AND rank = 1"
@@ -25,11 +39,10 @@ def query(app: App, sql: str, limit: int, seconds: float, form: str) -> None:
     from producer.results.query import run_query
     from producer.results.query_limits import bounded_memory, bounded_time
 
-    # PostgreSQL's server keeps the time itself, and stops wherever it is.
-    at_most = seconds + (GRACE if app.database.is_sqlite else 60)
-    words = f"analyze: The query was refused: it took more than {seconds:g} s"
-    with bounded_time(at_most, words), bounded_memory():
+    process_limit = seconds + (SQLITE_GRACE if app.database.is_sqlite else POSTGRESQL_GRACE)
+    message = f"analyze: The query was refused: it took more than {seconds:g} s"
+    with bounded_time(process_limit, message), bounded_memory():
         answer = run_query(app.database, sql, limit=limit, seconds=seconds)
     if answer.cut:
-        app.talk.print(f"Only the first {limit} rows: --limit gives more.")
+        app.talk.print(f"These are the first {limit} rows. Raise --limit to print more.")
     print_rows(app, answer.columns, answer.rows, form)

@@ -1,4 +1,4 @@
-"""``analyze results``: what a job found."""
+"""``analyze results``: print the results of a job."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ if TYPE_CHECKING:
 
 
 def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """An option for each result of any kind of job that doesn't come by itself."""
+    """Add an option for each result table of all kinds of job, except the default tables."""
     results = {result.name: result for kind in producer_kinds().values() for result in kind.results[1:]}
     for name, result in reversed(results.items()):
-        how: dict[str, Any] = {"type": click.IntRange(1)} if result.takes_count else {"is_flag": True}
-        command = click.option(f"--{name}", help=result.help, **how)(command)
+        attributes: dict[str, Any] = {"type": click.IntRange(1)} if result.takes_count else {"is_flag": True}
+        command = click.option(f"--{name}", help=result.help, **attributes)(command)
     return command
 
 
 @click.command()
 @job_argument
-@click.option("--layer", help="Only this layer: 5, conv5 or features.10.")
-@click.option("--units", type=Numbers(), help="Only these units: 0-15,40.")
+@click.option("--layer", help="Only this layer: 5, conv5, or a module path such as features.10.")
+@click.option("--units", type=Numbers(), help="Only these units, for example 0-15,40.")
 @click.option("--class", "class_name", metavar="NAME", help="Only images of this class.")
-@click.option("--image", "images", type=Numbers(), help="Only these images, by their ids: 7,12.")
-@click.option("--ranks", type=Numbers(), help="Only these ranks: 1-3.")
+@click.option("--image", "images", type=Numbers(), help="Only images with these ids, for example 7,12.")
+@click.option("--ranks", type=Numbers(), help="Only these ranks, for example 1-3.")
 @rows_format_options
 @_result_options
 @click.option(
-    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with the contact sheets."
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write an HTML page with pictures to this file, and print no rows.",
 )
 @pass_app
 def results(
@@ -54,34 +56,34 @@ def results(
     html: Path | None,
     **instead: Any,
 ) -> None:
-    """Print what a job found: for a search, the top images of every unit; for a training run, its epochs; for an
-    occlusion sweep, a row for each image.
+    """Print the results of a job.
 
-    Filters apply to whatever is printed; one that doesn't is refused.
+    By default these are the top images of each unit for a top-9 search, the epochs of a training run, and a row
+    for each image of an occlusion sweep. A filter that does not apply to the printed rows is an error.
     """
     from producer.results.filters import Filters
     from producer.results.jobs import kind_of
 
     filters = Filters(layer, tuple(units or ()), class_name, tuple(images or ()), tuple(ranks or ()))
-    _refuse_several({**instead, "html": html})
+    _refuse_combinations({**instead, "html": html})
     kind = producer_kinds()[kind_of(app.database, job_id)]
     if html:
         _write_page(app, kind, job_id, filters, html)
         return
-    result, count = _asked(kind, job_id, instead)
+    result, count = _chosen_result(kind, job_id, instead)
     table = load(result.table)
     rows = table.rows(app.database, job_id, filters)
     print_typed_rows(app, table.row, islice(rows, count), form)
 
 
-def _refuse_several(instead: dict[str, Any]) -> None:
+def _refuse_combinations(instead: dict[str, Any]) -> None:
     given = [f"--{name.replace('_', '-')}" for name, value in instead.items() if value]
     if len(given) > 1:
-        raise click.UsageError(f"{given[0]} and {given[1]} exclude each other.")
+        raise click.UsageError(f"{given[0]} and {given[1]} are mutually exclusive.")
 
 
-def _asked(kind: ProducerKind, job_id: int, instead: dict[str, Any]) -> tuple[Result, int | None]:
-    """The result that is asked for, and how many rows of it; None: all."""
+def _chosen_result(kind: ProducerKind, job_id: int, instead: dict[str, Any]) -> tuple[Result, int | None]:
+    """Return the chosen result, and the maximum number of its rows (None for all)."""
     from shared.errors import JobNotOfKind
 
     for name, value in instead.items():

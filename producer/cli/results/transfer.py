@@ -1,4 +1,4 @@
-"""``analyze export`` and ``analyze import``: a job taken from one home to another."""
+"""``analyze export`` and ``analyze import``: copy a job to another home folder."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from producer.cli.options import new_file
 @new_file
 @pass_app
 def export(app: App, job_id: int, target: Path) -> None:
-    """Write a done job to a tar file: its rows, its files with their SHA-256, and what is known of its data set.
+    """Write a finished job to a tar file, for `analyze import`.
 
-    Images of the data set are not in it. `analyze import` reads it in another home.
+    The file holds the job's rows and files, with their SHA-256, and the rows of its data set. It does not hold the
+    images of the data set.
 
     \b
     analyze export 7 conv5.tar
@@ -26,24 +27,28 @@ def export(app: App, job_id: int, target: Path) -> None:
 
     manifest = export_job(app.database, app.store, job_id, target)
     rows = sum(member.count for member in manifest.rows.values())
-    app.talk.print(f"Job {job_id}: {rows} rows and {manifest.files} files, {manifest.bytes / 1e6:.1f} MB of them.")
+    app.talk.print(f"Job {job_id}: {rows} rows, {manifest.files} files ({manifest.bytes / 1e6:.1f} MB).")
 
 
 @click.command("import")
 @click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--root", type=click.Path(path_type=Path), help="Where the data set's images are on this machine.")
-@click.option("--force", is_flag=True, help="Also if the same job is here already.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the data set's images on this machine.  [default: the folder on the exporting machine]",
+)
+@click.option("--force", is_flag=True, help="Import the job even if the same job is here already.")
 @pass_app
 def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
-    """Read an exported job into this home, and print its number here.
+    """Import an exported job into this home folder, and print its id.
 
-    Everything in it is checked; a job with the same key that is here already is left as it is, and its number is
-    printed. A data set with the same fingerprint is used, else the exported one is registered.
+    All rows and files are checked. If a job with the same key is here already, nothing is imported and the id of
+    that job is printed. The data set is the one with the same fingerprint, or is registered from the export.
     """
     from producer.transfer.importing import import_job
 
-    where = str(root.absolute()) if root else None
-    imported = import_job(app.database, app.store, source, root=where, force=force)
+    absolute_root = str(root.absolute()) if root else None
+    imported = import_job(app.database, app.store, source, root=absolute_root, force=force)
     if not imported.new:
-        app.talk.print(f"Job {imported.job_id} is the same: nothing was imported.")
+        app.talk.print(f"Nothing was imported: job {imported.job_id} has the same key. --force imports it again.")
     click.echo(imported.job_id)

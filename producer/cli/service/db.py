@@ -1,4 +1,4 @@
-"""``analyze db``: the schema of the database, a copy of it, and its size."""
+"""``analyze db``: upgrade, show, back up and vacuum the database."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MB = 10**6
 
 @click.group()
 def db() -> None:
-    """Look after the database."""
+    """Manage the database."""
 
 
 @db.command()
 @pass_app
 def upgrade(app: App) -> None:
-    """Bring the schema to the version this program needs. SQLite does it by itself."""
+    """Upgrade the schema to the version that this program needs. SQLite databases are upgraded automatically."""
     from shared.database.connection import Database
     from shared.database.schema import current_revision
     from shared.database.schema import upgrade as run_upgrade
@@ -36,7 +36,7 @@ def upgrade(app: App) -> None:
 @json_option
 @pass_app
 def version(app: App, as_json: bool) -> None:
-    """Show the schema's version, and the one this program needs."""
+    """Show the version of the database's schema, and the version that this program needs."""
     from shared.database.connection import Database
     from shared.database.schema import NEWEST_REVISION, current_revision
 
@@ -52,14 +52,14 @@ def version(app: App, as_json: bool) -> None:
 @new_file
 @pass_app
 def backup(app: App, target: Path) -> None:
-    """Copy the SQLite database to FILE while workers go on. Copy the artifact store after it, not before.
+    """Copy the SQLite database to FILE; workers can run meanwhile.
 
-    A PostgreSQL database is backed up by pg_dump.
+    Copy the artifact store afterwards, not before. Use pg_dump for a PostgreSQL database.
     """
     from producer.operations.backup import back_up
 
     size = back_up(app.database, target)
-    app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the store, {app.settings.resolved_store}.")
+    app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the artifact store {app.settings.resolved_store}.")
 
 
 @db.command()
@@ -68,8 +68,8 @@ def backup(app: App, target: Path) -> None:
 def vacuum(app: App, as_json: bool) -> None:
     """Free the space of removed jobs and data sets.
 
-    The file of a SQLite database is written anew, without that space; no job may run meanwhile. PostgreSQL makes
-    the space available to new rows, while jobs go on; it also does so by itself.
+    SQLite rewrites the file of the database, which requires that no job is running. PostgreSQL makes the space
+    available to new rows while jobs run; its autovacuum usually does so already.
     """
     from producer.operations.vacuum import vacuum as run_vacuum
 
@@ -77,4 +77,4 @@ def vacuum(app: App, as_json: bool) -> None:
     if as_json:
         print_json(vars(done))
     else:
-        app.out.print(f"{app.database}: {done.before / MB:.1f} MB before, {done.after / MB:.1f} MB now.")
+        app.out.print(f"{app.database}: {done.before / MB:.1f} MB before, {done.after / MB:.1f} MB after.")

@@ -1,4 +1,4 @@
-"""``analyze demo``: the whole road on one machine, from no data to a page of pictures."""
+"""``analyze demo``: a complete example on one machine, from generated data to an HTML page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import click
 from producer.cli.context import App, pass_app
 from shared.settings import environment
 
-# Enough for a ZFNet of this size to know the shapes: about 80 s on two cores.
+# Enough for a ZFNet of this size to classify the shapes: about 80 s on two cores.
 DATASET = "shapes"
 EPOCHS = 8
 UP_SECONDS = 60.0
@@ -26,13 +26,14 @@ UP_SECONDS = 60.0
 @click.option(
     "--page",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The page.  [default: demo.html in the home folder]",
+    help="Path of the HTML page.  [default: demo.html in the home folder]",
 )
 @pass_app
 def demo(app: App, page: Path | None) -> None:
-    """Draw the data set `shapes`, train a small ZFNet on it, search its layer 5, and write a page.
+    """Generate the data set `shapes`, train a small ZFNet, search its layer 5, and write an HTML page.
 
-    It uses a real Redis and a real worker process, which it starts and stops.
+    The demo starts a private Redis and a worker process, and stops them at the end. It takes two to three minutes
+    on two CPU cores.
     """
     began = time.monotonic()
     page = page or app.settings.home / "demo.html"
@@ -45,12 +46,12 @@ def demo(app: App, page: Path | None) -> None:
         )  # fmt: skip
         search = _run(app, "submit", "--layer", "5", "--dataset", DATASET, "--run", training, "--wait")
     _run(app, "results", search, "--html", str(page))
-    _tell(app, training, search, page, time.monotonic() - began)
+    _print_summary(app, training, search, page, time.monotonic() - began)
 
 
 @contextmanager
 def _up(app: App) -> Iterator[None]:
-    """`analyze up` in a process of its own, its words in a file."""
+    """Run `analyze up` in a subprocess, with its output in ``demo.log``."""
     app.settings.home.mkdir(parents=True, exist_ok=True)
     log = app.settings.home / "demo.log"
     with log.open("ab") as file:
@@ -61,7 +62,7 @@ def _up(app: App) -> Iterator[None]:
         deadline = time.monotonic() + UP_SECONDS
         while not (app.ledger.live_workers() and app.broker.answers()):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise click.ClickException(f"`analyze up` did not start: see {log}")
+                raise click.ClickException(f"`analyze up` did not start. See {log}.")
             time.sleep(0.2)
         yield
     finally:
@@ -69,7 +70,7 @@ def _up(app: App) -> Iterator[None]:
         process.wait()
 
 
-# The settings go by the environment: options, with a URL's password, would be seen by every user (ps).
+# Settings are passed in the environment: every user can see options, and a URL may hold a password (ps).
 _ANALYZE = [sys.executable, "-m", "producer"]
 
 
@@ -78,7 +79,7 @@ def _variables(app: App) -> dict[str, str]:
 
 
 def _run(app: App, *arguments: str) -> str:
-    """One `analyze` command, shown as a user would type it; returns what it printed on stdout."""
+    """Print and run an `analyze` command, and return its output on stdout."""
     app.talk.print(f"$ analyze {' '.join(arguments)}", soft_wrap=True, style="bold")
     command = [*_ANALYZE, *arguments]
     done = subprocess.run(command, env=_variables(app), stdout=subprocess.PIPE, text=True, check=False)
@@ -87,7 +88,7 @@ def _run(app: App, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _tell(app: App, training: str, search: str, page: Path, seconds: float) -> None:
+def _print_summary(app: App, training: str, search: str, page: Path, seconds: float) -> None:
     (run,) = json.loads(_run(app, "compare", training, "--json"))["runs"]
     app.out.print(_run(app, "results", search, "--best", "10"), soft_wrap=True)
     for name, value in (

@@ -1,4 +1,4 @@
-"""``analyze doctor``: what is set, from where, what answers, what is open, and what to do about it."""
+"""``analyze doctor``: show the settings with their sources, check the installation, and suggest remedies."""
 
 from __future__ import annotations
 
@@ -23,18 +23,23 @@ from shared.text import printable
 from unitscope.errors import UnitscopeError
 
 LOW_DISK_BYTES = 5 * 2**30
+LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @click.command()
 @click.option(
     "--quiet",
     is_flag=True,
-    help="Print nothing: exit 0 if database and Redis answer and a worker is alive on this host.",
+    help="Print nothing, and exit with 0 if the database and Redis answer and a worker is alive on this host.",
 )
 @json_option
 @pass_app
 def doctor(app: App, quiet: bool, as_json: bool) -> None:
-    """Show the settings and where they come from, see what answers, and what is open to others."""
+    """Show the settings and check the installation.
+
+    The checks cover the home folder, database, Redis, workers, devices, artifact store and torch, and files,
+    servers and passwords that other users can access.
+    """
     checks = list(_checks(app, brief=quiet))
     if as_json:
         print_json({"settings": _settings(app), "checks": [asdict(check) for check in checks]})
@@ -50,13 +55,13 @@ def doctor(app: App, quiet: bool, as_json: bool) -> None:
 
 
 def _settings(app: App) -> dict[str, dict[str, Any]]:
-    settings, whence = app.settings, origins(app.options)
+    settings, sources = app.settings, origins(app.options)
     resolved = {"database_url": settings.resolved_database_url, "store": settings.resolved_store}
     answer = {}
     for name in Settings.model_fields:
         value = resolved.get(name, getattr(settings, name))
         shown = redacted(str(value)) if name.endswith("_url") and value else value
-        answer[name] = {"value": "private" if name == "redis_url" and not value else shown, "from": whence[name]}
+        answer[name] = {"value": "private" if name == "redis_url" and not value else shown, "from": sources[name]}
     return answer
 
 
@@ -72,9 +77,10 @@ def _checks(app: App, brief: bool) -> Iterator[Check]:
         yield from _access(app, redis.well)
 
 
-def _guarded(name: str, look: Callable[[], Check]) -> Check:
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    """Run a check, and turn an error that it raises into a failed check."""
     try:
-        return look()
+        return check()
     except UnitscopeError as error:
         return Check(name, False, message(error), "", exit_code(error))
 
@@ -82,13 +88,12 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
 def _home(app: App) -> Check:
     home = app.settings.home
     if home.exists() and not home.is_dir():
-        return Check("home", False, f"{home} is no folder", "Set ANALYZE_HOME.", 2)
+        return Check("home", False, f"{home} is not a folder", "Set ANALYZE_HOME.", 2)
     if not home.is_dir():
-        return Check("home", True, f"{home} (not made yet)")
-    mine = os.access(home, os.W_OK)
-    return Check(
-        "home", mine, str(home), "" if mine else "Mend its rights, or set ANALYZE_HOME.", 0 if mine else 2
-    )
+        return Check("home", True, f"{home} (not created yet)")
+    if not os.access(home, os.W_OK):
+        return Check("home", False, f"{home} is not writable", "Change its permissions, or set ANALYZE_HOME.", 2)
+    return Check("home", True, str(home))
 
 
 def _database(app: App) -> Check:
@@ -96,7 +101,7 @@ def _database(app: App) -> Check:
 
     status = database_status(app.database)
     found = f"{app.database} answers: {status.datasets} data sets, {status.jobs} jobs"
-    remedy = "Its user is a superuser, whose `analyze query` can read files of the server: use a plain role."
+    remedy = "The user is a superuser, so `analyze query` can read files of the server. Use an ordinary role."
     return Check("database", True, found, remedy if status.is_superuser else "")
 
 
@@ -116,14 +121,14 @@ def _workers(app: App) -> Check:
     workers = app.ledger.live_workers()
     here = [worker for worker in workers if worker.name.startswith(f"{socket.gethostname()}-")]
     if not here:
-        found = f"none on this host, {len(workers)} elsewhere" if workers else "none"
+        found = f"none on this host, {len(workers)} on other hosts" if workers else "none"
         return Check("workers", False, found, "`analyze up` or `analyze worker` starts one.")
     listed = ", ".join(f"{worker.name} ({worker.device}: {', '.join(worker.queues)})" for worker in workers)
     return Check("workers", True, listed)
 
 
 def _devices() -> Check:
-    """What `analyze worker --devices all` would take, here and with this environment."""
+    """List the devices that `analyze worker --devices all` would use in this environment."""
     from producer.service.devices import parse_devices
 
     chosen = parse_devices("all")
@@ -133,18 +138,18 @@ def _devices() -> Check:
 
 def _store(app: App) -> Check:
     root = app.settings.resolved_store
-    place = root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        return Check("store", False, str(root), "Mend its rights, or set ANALYZE_STORE.", 2)
+    existing = root
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        return Check("store", False, f"{root} is not writable", "Change its permissions, or set ANALYZE_STORE.", 2)
     found = f"{root}, {free / 2**30:.0f} GB free"
-    return Check("store", free > LOW_DISK_BYTES, found, "" if free > LOW_DISK_BYTES else "Make room.")
+    return Check("store", free > LOW_DISK_BYTES, found, "" if free > LOW_DISK_BYTES else "Free some disk space.")
 
 
 def _torch() -> Check:
-    """Asked in a process of its own: torch takes its time, and stays out of this one."""
+    """Import torch in a subprocess: this process never loads it."""
     code = (
         "import torch, torchvision; n = torch.cuda.device_count();"
         "print(f'torch {torch.__version__}, torchvision {torchvision.__version__},', "
@@ -152,9 +157,12 @@ def _torch() -> Check:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [""]
+        last_line = done.stderr.strip().splitlines()[-1:] or ["it can't be imported"]
         return Check(
-            "torch", False, last[0], "Install the pinned pair: pip install -c constraints.txt torch torchvision."
+            "torch",
+            False,
+            last_line[0],
+            "Install the pinned versions: pip install -c constraints.txt torch torchvision.",
         )
     return Check("torch", True, f"{done.stdout.strip()}, Python {platform.python_version()}")
 
@@ -175,6 +183,6 @@ def _print(app: App, checks: list[Check]) -> None:
     app.out.print(table)
     app.out.print()
     for check in checks:
-        mark = Text("ok      ", "green") if check.well else Text("not well", "red")
+        level = Text(f"{check.level:7}", LEVEL_STYLES[check.level])
         remedy = f"  {check.remedy}" if check.remedy else ""
-        app.out.print(mark + Text(printable(f" {check.name}: {check.found}{remedy}")), soft_wrap=True)
+        app.out.print(level + Text(printable(f" {check.name}: {check.found}{remedy}")), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``analyze metrics``: what the service is doing, for Prometheus."""
+"""``analyze metrics``: metrics of the service for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,14 +10,24 @@ from producer.cli.context import App, pass_app
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), help="Serve them by HTTP, until Ctrl+C; 0: any free port.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="Of this machine; 0.0.0.0 for all.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Serve the metrics by HTTP on this port until Ctrl+C; 0 chooses a free port.",
+)
+@click.option(
+    "--address",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 for all addresses of this machine.",
+)
 @pass_app
 def metrics(app: App, port: int | None, address: str) -> None:
-    """Print metrics in Prometheus' text format, or serve them for it to fetch.
+    """Print metrics in Prometheus' text format, or serve them by HTTP.
 
-    They come from the database and Redis: one exporter serves any number of workers. It asks for no password and
-    tells the number of jobs, workers' names and speeds: keep it to addresses that only Prometheus reaches.
+    The metrics are read from the database and Redis, so one exporter is enough for any number of workers. The HTTP
+    server requires no password and shows the number of jobs and the workers' names and speeds: listen on an
+    address that only Prometheus can reach.
     """
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
@@ -29,7 +39,7 @@ def metrics(app: App, port: int | None, address: str) -> None:
         click.echo(generate_latest(registry).decode(), nl=False)
         return
     server, thread = start_http_server(port, address, registry)
-    app.talk.print(f"Metrics are at http://{address}:{server.server_port}/metrics; Ctrl+C stops it.")
+    app.talk.print(f"Serving metrics at http://{address}:{server.server_port}/metrics. Ctrl+C stops the server.")
     try:
         threading.Event().wait()
     finally:

@@ -1,4 +1,4 @@
-"""``analyze worker`` and ``analyze up``: run what computes."""
+"""``analyze worker`` and ``analyze up``: run workers, the sweeper, and the private Redis."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ devices_option = click.option(
     "--devices",
     default="all",
     show_default=True,
-    help="cpu, cuda:0,cuda:1, or all: one process a device, of those that CUDA_VISIBLE_DEVICES leaves visible. "
-    "Without a GPU, all is cpu.",
+    help="Devices, with one worker process each: cpu, a list such as cuda:0,cuda:1, or all. all is every device "
+    "that CUDA_VISIBLE_DEVICES leaves visible, or the CPU without a GPU.",
 )
-queues_option = click.option("--queues", help="Queues to take from: training,analysis,cpu.  [default: all three]")
+queues_option = click.option(
+    "--queues", help="Queues that the workers serve: training,analysis,cpu.  [default: all three]"
+)
 
 
 @click.command()
@@ -33,9 +35,10 @@ queues_option = click.option("--queues", help="Queues to take from: training,ana
 @queues_option
 @pass_app
 def worker(app: App, devices: str, queues: str | None) -> None:
-    """Run worker processes, one a device, until Ctrl+C.
+    """Run one worker process per device, and the sweeper, until Ctrl+C.
 
-    They need a Redis that runs: by ANALYZE_REDIS_URL, or the private one of an `analyze up` on the same home.
+    Workers need a running Redis: the server of ANALYZE_REDIS_URL, or the private one of an `analyze up` with the
+    same home folder.
     """
     supervisor, remark = _supervisor(app, devices, queues)
     app.broker.ping()
@@ -47,7 +50,7 @@ def worker(app: App, devices: str, queues: str | None) -> None:
 @queues_option
 @pass_app
 def up(app: App, devices: str, queues: str | None) -> None:
-    """Run all that a laptop needs, until Ctrl+C: the private Redis, workers, and the sweeper."""
+    """Run the whole service on one machine until Ctrl+C: the private Redis, workers, and the sweeper."""
     from producer.service.private_redis import private_redis
 
     supervisor, remark = _supervisor(app, devices, queues)
@@ -55,12 +58,15 @@ def up(app: App, devices: str, queues: str | None) -> None:
         if app.settings.uses_private_redis:
             stack.enter_context(private_redis(app.settings))
         app.broker.ping()
-        app.talk.print(f"unitscope is up: home {app.settings.home}. Submit in another terminal; Ctrl+C stops it.")
+        app.talk.print(
+            f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; "
+            "Ctrl+C stops the service."
+        )
         _run(supervisor, remark)
 
 
 def _supervisor(app: App, devices: str, queues: str | None) -> tuple[Supervisor, str]:
-    """What runs the workers, and what is to be said of their devices."""
+    """Return the supervisor of the workers, and a remark on their devices to log (or an empty string)."""
     from producer.service.devices import parse_devices
     from producer.service.supervisor import Supervisor
 
@@ -75,7 +81,7 @@ def _queues(text: str | None) -> Sequence[str]:
     names = [name.strip() for name in text.split(",")] if text else list(QUEUES)
     for name in names:
         if name not in QUEUES:
-            raise click.BadParameter(f"'{name}' is none of {', '.join(QUEUES)}", param_hint="--queues")
+            raise click.BadParameter(f"'{name}' is not one of {', '.join(QUEUES)}", param_hint="--queues")
     return names
 
 

@@ -1,4 +1,4 @@
-"""``analyze gc`` and ``analyze verify``: care of what the artifact store and the database hold."""
+"""``analyze gc`` and ``analyze verify``: maintenance of the artifact store."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ SHOWN = 20
 
 
 @click.command()
-@click.option("--delete", is_flag=True, help="Remove them. Without this, only say what there is.")
+@click.option("--delete", is_flag=True, help="Remove the files.  [default: only list them]")
 @click.option(
     "--older-than",
     "hours",
     default=24.0,
     show_default=True,
     type=click.FloatRange(1),
-    help="Hours since a file was written or wanted: workers write files first, and what refers to them later.",
+    help="Minimum age, in hours since a file was last written or reused: workers write a file before the row "
+    "that refers to it.",
 )
 @json_option
 @pass_app
 def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
-    """Find files of the artifact store that nothing refers to, and remove them with --delete.
+    """List files of the artifact store that nothing refers to, or remove them with --delete.
 
-    Attempts that died leave such files. What a job of any state refers to stays. Workers may go on meanwhile.
+    Attempts that died leave such files. Files that a job refers to stay, whatever the state of the job. Workers
+    can run meanwhile.
     """
     from producer.operations.garbage import find_garbage, remove_garbage
 
@@ -48,8 +50,8 @@ def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
         app.out.print(table(["file", "MB"], [[file.path, f"{file.bytes / MB:.2f}"] for file in shown[:SHOWN]]))
         if len(shown) > SHOWN:
             app.out.print(f"and {len(shown) - SHOWN} more")
-    said = "removed" if delete else "would be removed: say --delete" if shown else "nothing to remove"
-    app.out.print(f"{len(shown)} files, {_size(shown) / MB:.1f} MB: {said}.")
+    outcome = "removed" if delete else "--delete removes them" if shown else "nothing to remove"
+    app.out.print(f"{len(shown)} files, {_size(shown) / MB:.1f} MB: {outcome}.")
 
 
 def _size(files: list[Unreferenced]) -> int:
@@ -59,25 +61,29 @@ def _size(files: list[Unreferenced]) -> int:
 @click.command()
 @click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
 @click.option(
-    "--sample", default=64, show_default=True, type=click.IntRange(0, 100_000), help="Rows computed again."
+    "--sample",
+    default=64,
+    show_default=True,
+    type=click.IntRange(0, 100_000),
+    help="Number of rows to compute again.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the choice of rows.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the sample of rows.")
 @json_option
 @pass_app
 def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None:
-    """See that a job's files and rows are still what they were: exit 1 if not.
+    """Check that the files and rows of a job are unchanged; exit with 1 if they are not.
 
-    Every file's SHA-256 is computed again, and a sample of the rows: activations and places from the images, maps
-    of an occlusion sweep at their lowest points, a training run's validation accuracy.
+    The SHA-256 of every file is computed again, and a sample of the rows: activations and their positions for a
+    top-9 search, the lowest points of an occlusion sweep's maps, the validation accuracy of a training run.
     """
     from rich.progress import track
 
-    from producer.operations.verify import check_rows, files_of_job, what_is_wrong
+    from producer.operations.verify import check_rows, file_problem, files_of_job
 
     files = files_of_job(app.database, job_id)
     shown = not as_json and sys.stderr.isatty()
     checked = track(files, "files", console=app.talk, disable=not shown, transient=True)
-    problems = [found for path in checked if (found := what_is_wrong(app.store, path))]
+    problems = [problem for path in checked if (problem := file_problem(app.store, path))]
     rows = check_rows(app.database, app.settings, job_id, sample, seed) if sample else None
     wrong = [*problems, *(rows.wrong if rows else [])]
     if as_json:
@@ -98,6 +104,6 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     if wrong:
         raise VerificationFailed(job_id=job_id, count=len(wrong))
     if sample and rows is None:
-        app.talk.print(f"Job {job_id} is not done: its rows are not computed again.")
-    said = f", {rows.rows} rows computed again, largest difference {rows.largest_difference:.1e}" if rows else ""
-    app.out.print(f"Job {job_id} is as it was: {len(files)} files{said}.")
+        app.talk.print(f"Job {job_id} is not done, so only its files were checked.")
+    checked_rows = f", {rows.rows} rows (largest difference {rows.largest_difference:.1e})" if rows else ""
+    app.out.print(f"Job {job_id} is unchanged: {len(files)} files{checked_rows}.")

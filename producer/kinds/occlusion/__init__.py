@@ -1,4 +1,4 @@
-"""Occlusion sweeps: their request, command, results, and page."""
+"""Occlusion sweeps: request, command, results, and page."""
 
 from producer.kinds.descriptor import ProducerKind, Result
 
@@ -10,7 +10,7 @@ KIND = ProducerKind(
         Result(
             "positions",
             "producer.kinds.occlusion.results:OCCLUSION_POSITIONS",
-            "Instead, of a sweep with --positions, a row for each position.",
+            "Print a row for each position instead (sweeps submitted with --positions).",
         ),
     ),
     page="producer.kinds.occlusion.report:render",

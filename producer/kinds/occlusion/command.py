@@ -1,4 +1,4 @@
-"""``analyze submit occlusion``: ask for an occlusion sweep."""
+"""``analyze submit occlusion``: submit an occlusion sweep."""
 
 from __future__ import annotations
 
@@ -17,52 +17,80 @@ if TYPE_CHECKING:
     from shared.kinds.occlusion.specification import OcclusionSpecification
 
 
-def _a_number(value: float) -> float:
-    if math.isnan(value):  # a range lets it pass
+def _refuse_nan(value: float) -> float:
+    if math.isnan(value):  # click.FloatRange accepts it
         raise click.BadParameter("nan is not a number")
     return value
 
 
 @click.command("occlusion")
 @click.option("--dataset", required=True, help="Name of a registered data set.")
-@click.option("--images", "count", type=click.IntRange(1), help="So many, spread over the split.  [default: all]")
+@click.option(
+    "--images", "count", type=click.IntRange(1), help="Number of images, spread over the split.  [default: all]"
+)
 @click.option("--split", help="Split of the data set.  [default: val, or the only one]")
 @click.option("--class", "class_name", metavar="NAME", help="Only images of this class.")
 @click.option(
-    "--image", "paths", type=click.Path(path_type=Path), multiple=True, help="Instead, this file; repeatable."
+    "--image",
+    "paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Image file of the data set to sweep, instead of a split; may be repeated.",
 )
 @click.option(
-    "--image-id", "ids", type=click.IntRange(1, 2**31 - 1), multiple=True, help="Instead, this image; repeatable."
+    "--image-id",
+    "ids",
+    type=click.IntRange(1, 2**31 - 1),
+    multiple=True,
+    help="Id of an image to sweep, instead of a split; may be repeated.",
 )
-@click.option("--whole", "whole_files", is_flag=True, help="Whole files, not the objects cut out of them.")
-@click.option("--layer", default="5", show_default=True, help="5, conv5, or a module path (features.10).")
-@click.option("--unit", type=click.IntRange(0), help="Unit to watch.  [default: of each image the strongest]")
+@click.option(
+    "--whole", "whole_files", is_flag=True, help="Use whole image files instead of the objects cut out of them."
+)
+@click.option(
+    "--layer", default="5", show_default=True, help="Layer: 5, conv5, or a module path such as features.10."
+)
+@click.option(
+    "--unit",
+    type=click.IntRange(0),
+    help="Unit whose activation is recorded.  [default: the strongest unit of each image]",
+)
 @click.option("--target", metavar="CLASS", help="Another class whose probability is recorded.")
-@click.option("--patch", default=32, show_default=True, type=click.IntRange(1), help="Side of the square, pixels.")
-@click.option("--stride", default=8, show_default=True, type=click.IntRange(1), help="Pixels between positions.")
+@click.option(
+    "--patch", default=32, show_default=True, type=click.IntRange(1), help="Side of the square, in pixels."
+)
+@click.option(
+    "--stride",
+    default=8,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Distance between two positions, in pixels.",
+)
 @click.option(
     "--fill",
     default="grey",
     show_default=True,
     type=click.Choice(FILLS),
-    help="What the square shows: mean is the image's, blur the image blurred.",
+    help="Content of the square; mean is the mean colour of the image, blur the blurred image.",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of the noise.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Seed of --fill noise."
+)
 @click.option(
     "--engine",
     default="auto",
     show_default=True,
     type=click.Choice(ENGINES),
-    help="incremental recomputes what the square can reach, full whole images; auto takes the cheaper.",
+    help="full computes whole images, incremental only what the square can affect; auto chooses the cheaper one.",
 )
 @click.option(
     "--approximate",
     default=0.0,
     metavar="SHARE",
     type=click.FloatRange(0, 1, max_open=True),
-    callback=lambda ctx, param, value: _a_number(value),
-    help="Go coarse to fine, and interpolate where maps change by less than this share of their range.  "
-    "[default: every position is computed]",
+    callback=lambda ctx, param, value: _refuse_nan(value),
+    help="Compute a coarse grid first, and interpolate where maps change by less than this share of their range.  "
+    "[default: compute every position]",
 )
 @click.option(
     "--memory",
@@ -71,18 +99,22 @@ def _a_number(value: float) -> float:
     show_default=True,
     metavar="MB",
     type=click.IntRange(1, 2**20),
-    help="For activations held at once.",
+    help="Memory for activations, in MB.",
 )
-@click.option("--positions", is_flag=True, help="Also a row for every position: the view occlusion_positions.")
 @click.option(
-    "--shards", type=click.IntRange(1, 100_000), help="Pieces of work.  [default: one for every 8 images]"
+    "--positions", is_flag=True, help="Also write a row for every position, to the view occlusion_positions."
 )
-@click.option("--dry-run", is_flag=True, help="Submit nothing: say what it would cost.")
+@click.option(
+    "--shards", type=click.IntRange(1, 100_000), help="Number of shards.  [default: one for every 8 images]"
+)
+@click.option("--dry-run", is_flag=True, help="Print the estimated cost, and submit nothing.")
 @trained_network_options
 @job_options
 @pass_app
 def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: Any) -> None:
-    """Hide one part of an image after the other (paper, Fig. 7): what happens to a unit, and to the answer?
+    """Slide a square over images, and record how a unit's activation and the prediction change.
+
+    The method is that of Zeiler & Fergus (2013), Fig. 7.
 
     \b
     analyze submit occlusion --dataset voc --images 64 --patch 32 --stride 8
@@ -93,9 +125,7 @@ def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: An
 
     images = ImageChoice(**{name: options.pop(name) for name in ImageChoice.__dataclass_fields__})
     if (images.paths or images.ids) and (images.split or images.class_name or images.count):
-        raise click.UsageError(
-            "--image and --image-id name images: --images, --split and --class don't go with them."
-        )
+        raise click.UsageError("--image and --image-id can't be combined with --images, --split or --class.")
     occluder = Occluder(**{name: options.pop(name) for name in Occluder.__dataclass_fields__})
     specification = occlusion_request(
         app.database,

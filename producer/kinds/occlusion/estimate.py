@@ -1,4 +1,4 @@
-"""What an occlusion sweep would cost on this machine: asked of the worker's code, in a process of its own."""
+"""Cost estimate of an occlusion sweep on this machine, computed by a subprocess that runs the worker's code."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from shared.kinds.occlusion.specification import OcclusionSpecification
 
 
 def estimate(specification: OcclusionSpecification) -> dict[str, Any]:
-    """Estimate the cost of a sweep: see ``worker.kinds.occlusion.estimate``.
+    """Estimate the cost of a sweep; the keys are those of ``worker.kinds.occlusion.estimate``.
 
     Raises
     ------
     UnitscopeError
     """
     command = [sys.executable, "-m", "worker.kinds.occlusion.estimate"]
-    # Not among the arguments, whose length is limited: it has the numbers of all images.
+    # By stdin, because it holds the numbers of all images and the length of arguments is limited.
     found: dict[str, Any] = ask_worker(command, told=specification.model_dump_json())["estimate"]
     return found

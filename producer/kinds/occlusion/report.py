@@ -1,4 +1,4 @@
-"""The HTML page of an occlusion sweep: classes, contact sheet, and the images whose probability falls most."""
+"""HTML page of an occlusion sweep: classes, contact sheet, and the images with the largest drop in probability."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from shared.database.datasets import Image
 from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap
 from shared.store.store import Store
 
-FIGURES = 24  # of the images whose probability falls most: each is a picture of half a megabyte or more
+FIGURES = 24  # at most: each is a picture of half a megabyte or more
 FIGURE_COLUMNS = ("unit", "clear_class", "clear_probability", "min_probability", "class_changes", "positions")
 
 
 def render(database: Database, store: Store, job_id: int, filters: Filters = EVERYTHING) -> str:
-    """Render the page of a sweep that is done, of the images that are wanted; the contact sheet has all of them.
+    """Render the page of a finished sweep for the images that ``filters`` selects; the contact sheet shows all.
 
     Raises
     ------
     NoSuchJob, JobStateConflict, NoSuchClass, NoSuchLayer, ArtifactMissing
     """
-    row, fall = OcclusionMap, OcclusionMap.clear_probability - OcclusionMap.min_probability
+    row, drop = OcclusionMap, OcclusionMap.clear_probability - OcclusionMap.min_probability
     with database.read() as session:
         report = reported(session, job_id)
         sheet = session.get_one(OcclusionJob, job_id).contact_sheet_path
-        wanted = (row.job_id == job_id, *OCCLUSION_MAPS.conditions(session, report.job, filters))
+        selected = (row.job_id == job_id, *OCCLUSION_MAPS.conditions(session, report.job, filters))
         by_class = (
             select(
                 Image.class_name,
@@ -38,15 +38,15 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
                 func.avg(row.correlation).label("correlation"),
             )
             .join_from(row, Image, Image.id == row.image_id)
-            .where(*wanted)
+            .where(*selected)
             .group_by(Image.class_name)
-            .order_by(func.avg(fall).desc(), Image.class_name)
+            .order_by(func.avg(drop).desc(), Image.class_name)
         )
         most_changed = (
             select(Image.path.label("image_path"), Image.class_name, row)
             .join_from(row, Image, Image.id == row.image_id)
-            .where(*wanted, row.picture_path.is_not(None))
-            .order_by(fall.desc(), row.image_id)
+            .where(*selected, row.picture_path.is_not(None))
+            .order_by(drop.desc(), row.image_id)
             .limit(FIGURES)
         )
         classes = session.execute(by_class).mappings().all()
@@ -57,11 +57,11 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
         classes=classes,
         figures=[
             {
-                **{name: getattr(found, name) for name in FIGURE_COLUMNS},
+                **{name: getattr(sweep, name) for name in FIGURE_COLUMNS},
                 "class_name": class_name,
                 "image_path": path,
-                "picture": inline(store, found.picture_path),
+                "picture": inline(store, sweep.picture_path),
             }
-            for path, class_name, found in figures
+            for path, class_name, sweep in figures
         ],
     )

@@ -1,4 +1,4 @@
-"""From what a person asked to an occlusion sweep: which images, which unit, which square."""
+"""Validation of a request for an occlusion sweep, before a job is created: images, unit, and occluder."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from unitscope.vocabulary import Engine, Fill
 
 @dataclass(frozen=True)
 class ImageChoice:
-    """Which images to sweep: some of a split, or files, or ids."""
+    """The images to sweep: some or all of a split, or files, or ids."""
 
     split: str | None = None
-    class_name: str | None = None
-    count: int | None = None  # None: all
+    class_name: str | None = None  # None: all classes
+    count: int | None = None  # None: all images
     paths: Sequence[Path] = ()
     ids: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
 class Occluder:
-    """The square, and how its sweep is computed."""
+    """The occluding square, and how its sweep is computed."""
 
     patch: int
     stride: int
@@ -62,12 +62,12 @@ def occlusion_request(
     network: NetworkOptions,
     shards: int | None,
 ) -> OcclusionSpecification:
-    """The specification of an occlusion sweep.
+    """Validate the request and return the specification of an occlusion sweep.
 
     Raises
     ------
     NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchImage, NoSuchRun, NoTrainedNetwork, NoSuchLayer,
-    NotAConvolution, AmbiguousLayer, NoSuchUnit, UsageError, and what reading weights raises
+    NotAConvolution, AmbiguousLayer, NoSuchUnit, UsageError, and the errors of ``choose_network``
     """
     with database.read() as session:
         found = find_dataset(session, dataset)
@@ -77,7 +77,7 @@ def occlusion_request(
     swept = description.find_convolution(layer)
     if unit is not None and unit >= swept.units:
         raise NoSuchUnit(layer=layer, unit=unit, last=swept.units - 1)
-    _see_that_it_fits(chosen, found, occluder.patch)
+    _check_fit(chosen, found, occluder.patch)
     with database.read() as session:
         top9 = _search(session, found, chosen, swept)
     return OcclusionSpecification(
@@ -100,28 +100,28 @@ def occlusion_request(
     )
 
 
-def _see_that_it_fits(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:
+def _check_fit(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:
     network = chosen.description.specification
     if patch > network.image_size:
-        reason = f"A square of {patch} pixels doesn't fit on the network's input of {network.image_size}."
+        reason = f"A square of {patch} pixels is larger than the network's input of {network.image_size} pixels."
         raise UsageError(reason=reason)
     if network.classes != len(dataset.class_names):
         reason = (
-            f"The network answers with one of {network.classes} classes, data set {dataset.name} has "
-            f"{len(dataset.class_names)}: there is no probability of the true class."
+            f"The network has {network.classes} classes, but data set {dataset.name} has "
+            f"{len(dataset.class_names)}: the probability of the true class is undefined."
         )
         raise UsageError(reason=reason)
 
 
 def _chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> tuple[str | None, list[int]]:
-    """The split they are chosen from, and the images' numbers in the data set, ascending."""
+    """Return the split (None for files and ids) and the numbers of the images in the data set, ascending."""
     ids = list(session.scalars(select(Image.id).where(Image.dataset_id == dataset.id).order_by(Image.id)))
     number = {image: number for number, image in enumerate(ids)}
     if choice.paths or choice.ids:
         wrong = [image for image in choice.ids if image not in number]
         if wrong:
             raise NoSuchImage(dataset=dataset.name, image=wrong[0])
-        by_path = [image for path in choice.paths for image in _of_file(session, dataset, path)]
+        by_path = [image for path in choice.paths for image in _images_of_file(session, dataset, path)]
         return None, sorted({number[image] for image in [*choice.ids, *by_path]})
     split = choice.split or default_split(session, dataset)
     split_size(session, dataset, split)
@@ -131,30 +131,32 @@ def _chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> t
         query = query.where(Image.class_index == class_index(dataset, choice.class_name))
     members = list(session.scalars(query))
     if not members:
-        raise UsageError(reason=f"Split '{split}' of data set '{dataset.name}' has no {choice.class_name}.")
+        raise UsageError(
+            reason=f"Split '{split}' of data set '{dataset.name}' has no image of class '{choice.class_name}'."
+        )
     return split, [number[image] for image in _spread(members, choice.count)]
 
 
 def _spread(members: Sequence[int], count: int | None) -> list[int]:
-    """So many of them, evenly spread: data sets are often sorted by class."""
+    """Choose ``count`` members, evenly spread because data sets are often sorted by class."""
     count = min(count or len(members), len(members))
-    return [members[(2 * place + 1) * len(members) // (2 * count)] for place in range(count)]
+    return [members[(2 * index + 1) * len(members) // (2 * count)] for index in range(count)]
 
 
-def _of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
-    """The images that a file of the data set holds: the path is taken from here, or from the data set's root."""
-    root, here = Path(dataset.root), Path(os.path.abspath(path))
-    above = next((folder for folder in here.parents if folder.resolve() == root.resolve()), None)
-    names = {str(path), *([str(here.relative_to(above))] if above else [])}
+def _images_of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
+    """Return the ids of a file's images. The path is relative to the working directory or the data set's root."""
+    root, absolute = Path(dataset.root), Path(os.path.abspath(path))
+    above = next((folder for folder in absolute.parents if folder.resolve() == root.resolve()), None)
+    names = {str(path), *([str(absolute.relative_to(above))] if above else [])}
     of_dataset = Image.dataset_id == dataset.id
-    found = list(session.scalars(select(Image.id).where(of_dataset, Image.path.in_(names))))
-    if not found:  # a file that is linked into the data set, by its own path
+    ids = list(session.scalars(select(Image.id).where(of_dataset, Image.path.in_(names))))
+    if not ids:  # a file that is linked into the data set, by its own path
         same_name = or_(Image.path == path.name, Image.path.endswith(f"/{path.name}", autoescape=True))
         rows = session.execute(select(Image.id, Image.path).where(of_dataset, same_name))
-        found = [image for image, name in rows if _is_same_file(root / name, here)]
-    if not found:
+        ids = [image for image, name in rows if _is_same_file(root / name, absolute)]
+    if not ids:
         raise NoSuchImage(dataset=dataset.name, image=path)
-    return found
+    return ids
 
 
 def _is_same_file(one: Path, other: Path) -> bool:
@@ -165,12 +167,12 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: LayerDescription) -> Job | None:
-    """The newest finished search, by deconvnet, of all of the layer's units with these weights on this data."""
+    """Find the latest finished deconvnet search of all units of the layer, with these weights on this data set."""
     query = select(Job).where(Job.kind == "top9", Job.state == JobState.DONE, Job.dataset_id == dataset.id)
     for job in session.scalars(query.order_by(Job.id.desc())):
-        asked = job.specification
-        searched = {of["path"]: len(of["units"]) for of in asked["layers"]}
-        same = asked["weights_sha256"] == chosen.sha256 and asked["projection"] == "deconvnet"
+        search = job.specification
+        searched = {entry["path"]: len(entry["units"]) for entry in search["layers"]}
+        same = search["weights_sha256"] == chosen.sha256 and search["projection"] == "deconvnet"
         if same and searched.get(layer.path) == layer.units:
             return job
     return None

@@ -19,7 +19,7 @@ from unitscope.errors import NoSuchLayer
 
 @dataclass(frozen=True)
 class OcclusionMapRow:
-    """What a sweep found on an image: columns of the view ``occlusion_maps``, as many as fit on a line."""
+    """The result of a sweep over an image: columns of the view ``occlusion_maps``, as many as fit on a line."""
 
     image_id: int
     image_path: str
@@ -57,25 +57,27 @@ class OcclusionPositionRow:
 
 
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
-    """Layer, unit, image, and the image's class; ``OcclusionMap`` is among the tables."""
-    found: list[ColumnElement[bool]] = []
+    """Turn filters into conditions on ``OcclusionMap`` and ``Image``, which both tables join."""
+    clauses: list[ColumnElement[bool]] = []
     if filters.layer is not None:
         layer, path = job.specification["layer"], job.specification["path"]
         if filters.layer not in (layer, path) and f"conv{filters.layer}" != layer:
             raise NoSuchLayer(network=f"Job {job.id}", layer=filters.layer, choices=layer)
     if filters.units:
-        found.append(OcclusionMap.unit.in_(filters.units))
+        clauses.append(OcclusionMap.unit.in_(filters.units))
     if filters.images:
-        found.append(OcclusionMap.image_id.in_(filters.images))
+        clauses.append(OcclusionMap.image_id.in_(filters.images))
     if filters.class_name is not None:
         dataset = session.get_one(Dataset, job.dataset_id)
-        found.append(Image.class_index == class_index(dataset, filters.class_name))
-    return found
+        clauses.append(Image.class_index == class_index(dataset, filters.class_name))
+    return clauses
 
 
 def _requires_positions(session: Session, job: Job) -> None:
     if not job.specification["positions"]:
-        raise UsageError(reason=f"Job {job.id} was submitted without --positions: submit it again with it.")
+        raise UsageError(
+            reason=f"Job {job.id} was submitted without --positions. Submit it again with --positions."
+        )
 
 
 IMAGE: dict[str, Column] = {"image_path": Image.path, "class_name": Image.class_name}

@@ -1,4 +1,4 @@
-"""The top-9 search: its request, command, results, and page."""
+"""The top-9 search: request, command, results, and page."""
 
 from producer.kinds.descriptor import ProducerKind, Result
 
@@ -10,23 +10,23 @@ KIND = ProducerKind(
         Result(
             "best",
             "producer.kinds.top9.best:BEST_UNITS",
-            "Instead, the so many units whose images agree most on a class.",
+            "Print the units whose top images agree most on one class, at most this many, instead.",
             takes_count=True,
         ),
         Result(
             "statistics",
             "producer.kinds.top9.results:UNIT_STATISTICS",
-            "Instead, each unit's statistics over all images; the histogram is in JSON and CSV.",
+            "Print each unit's statistics over all images instead; the histogram is in JSON and CSV only.",
         ),
         Result(
             "bottom",
             "producer.kinds.top9.results:BOTTOM_ACTIVATIONS",
-            "Instead, the images with each unit's lowest minimum.",
+            "Print the images with each unit's lowest minimum instead (searches submitted with --bottom).",
         ),
         Result(
             "per-class",
             "producer.kinds.top9.results:CLASS_ACTIVATIONS",
-            "Instead, each unit's top images of each class.",
+            "Print each unit's top images of each class instead (searches submitted with --per-class).",
         ),
     ),
     page="producer.kinds.top9.report:render",

@@ -1,4 +1,4 @@
-"""The units of a top-9 search whose top images agree most on one class."""
+"""Ranking of the units of a top-9 search by how well their top images agree on one class."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from shared.kinds.top9.tables import SearchedLayer, SearchedUnit
 
 @dataclass(frozen=True)
 class UnitSummary:
-    """A live unit in one line: what its top images are of."""
+    """A live unit and the most frequent class of its top images."""
 
     layer: str
     unit: int
-    activation: float  # of the first
-    class_name: str  # the most frequent class
-    share: float  # of the images that are of that class
-    count: int
+    activation: float  # of the image of rank 1
+    class_name: str  # most frequent class of the top images
+    share: float  # share of the top images that have this class
+    count: int  # number of top images
     patches_path: str | None
     projections_path: str | None
 
 
 def best_units(database: Database, job_id: int, filters: Filters = EVERYTHING) -> list[UnitSummary]:
-    """Return a summary of each live unit: those whose top images agree most on one class first; of equal ones,
-    those that fire most.
+    """Return a summary of each live unit, sorted by the agreement of its top images on one class.
+
+    Units with fewer than the full number of top images come last. Ties are sorted by activation, highest first.
 
     Raises
     ------
@@ -41,8 +42,8 @@ def best_units(database: Database, job_id: int, filters: Filters = EVERYTHING) -
     rows = TOP_ACTIVATIONS.rows(database, job_id, filters)
     mosaics = _mosaics(database, job_id)
     summaries = []
-    for (layer, unit), of_unit in groupby(rows, lambda row: (row.layer, row.unit)):
-        group = list(of_unit)
+    for (layer, unit), unit_rows in groupby(rows, lambda row: (row.layer, row.unit)):
+        group = list(unit_rows)
         class_name, frequency = Counter(row.class_name for row in group).most_common(1)[0]
         share, first = frequency / len(group), group[0].activation
         summaries.append(UnitSummary(layer, unit, first, class_name, share, len(group), *mosaics[layer, unit]))
@@ -51,7 +52,7 @@ def best_units(database: Database, job_id: int, filters: Filters = EVERYTHING) -
 
 
 def _mosaics(database: Database, job_id: int) -> dict[tuple[str, int], Sequence[str | None]]:
-    """Paths of each unit's mosaics: patches, projections."""
+    """Return the paths of each unit's mosaics, (patches, projections), by (layer, unit)."""
     unit = SearchedUnit
     query = (
         select(SearchedLayer.layer, unit.unit, unit.patches_path, unit.projections_path)

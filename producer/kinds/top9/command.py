@@ -1,4 +1,4 @@
-"""``analyze submit top9``: ask for a top-9 search."""
+"""``analyze submit top9``: submit a top-9 search."""
 
 from __future__ import annotations
 
@@ -20,28 +20,31 @@ from unitscope.vocabulary import PROJECTION_METHODS
     "layers",
     required=True,
     multiple=True,
-    help="Layers: 5, 1-5, conv5, or a module path (features.10). Commas separate; may be repeated.",
+    help="Layers: 5, 1-5, conv5, or a module path such as features.10. Comma-separated; may be repeated.",
 )
-@click.option("--units", type=Numbers(), help="Units: 0-15,40.  [default: all]")
+@click.option("--units", type=Numbers(), help="Units, for example 0-15,40.  [default: all]")
 @click.option("--split", help="Split of the data set.  [default: val, or the only one]")
-@click.option("--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Images for each unit.")
 @click.option(
-    "--bottom", is_flag=True, help="Also the images with each unit's lowest minimum, where it is negative."
+    "--top", default=9, show_default=True, type=click.IntRange(1, 100), help="Number of images for each unit."
 )
-@click.option("--per-class", is_flag=True, help="Also the top images of each class.")
+@click.option(
+    "--bottom", is_flag=True, help="Also find the images with each unit's lowest minimum, where it is negative."
+)
+@click.option("--per-class", is_flag=True, help="Also find each unit's top images of each class.")
 @click.option(
     "--projection",
     default="deconvnet",
     show_default=True,
     type=click.Choice(PROJECTION_METHODS),
-    help="The paper's deconvnet, guided back-propagation, or the plain gradient, each times the activation.",
+    help="Projection method: the paper's deconvnet, guided back-propagation, or the plain gradient, each "
+    "multiplied by the activation.",
 )
-@click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Pieces of work.")
+@click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Number of shards.")
 @trained_network_options
 @job_options
 @pass_app
 def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **options: Any) -> None:
-    """The images that fire each unit most, projected back to pixels."""
+    """Find the images that fire each unit most, and project the activations back to pixels."""
     from producer.kinds.top9.request import search_request
 
     names = [name for part in layers for name in _layer_names(part)]
@@ -52,7 +55,7 @@ def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **option
 
 
 def _layer_names(value: str) -> list[str]:
-    """``1-3,features.10`` -> ``1``, ``2``, ``3``, ``features.10``."""
+    """Split ``1-3,features.10`` into ``1``, ``2``, ``3``, ``features.10``."""
     names = []
     for part in value.split(","):
         first, dash, last = part.strip().partition("-")

@@ -1,4 +1,4 @@
-"""The layers and units that a top-9 search searched."""
+"""Lookup of the layers and units of a top-9 search."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from unitscope.errors import NoSuchLayer, NoSuchUnit
 def searched_layers(
     session: Session, job_id: int, layer: str | None = None, units: Sequence[int] = ()
 ) -> list[SearchedLayer]:
-    """Return the layers of a search, or the one that is named; all of them must have the units.
+    """Return the layers of a search, or only the named one.
 
     Raises
     ------
-    NoSuchLayer, NoSuchUnit
+    NoSuchLayer
+        The search has no such layer.
+    NoSuchUnit
+        One of the layers was not searched for one of ``units``.
     """
     layers = _named_layers(session, job_id, layer)
     if units:

@@ -1,4 +1,4 @@
-"""The HTML page of a top-9 search: the best units, contact sheets, and where it all comes from."""
+"""HTML page of a top-9 search: the best units, contact sheets, and the job's inputs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ BEST_UNITS = 12
 
 
 def render(database: Database, store: Store, job_id: int, filters: Filters = EVERYTHING) -> str:
-    """Render the page of a search that is done: the best of the units that are wanted, and the contact sheets of
-    their layers.
+    """Render the page of a finished search: the best of the units that ``filters`` selects, and the contact sheets
+    of their layers.
 
     Raises
     ------
@@ -33,11 +33,11 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
     return page_template("kinds/top9/page.html.j2").render(
         **vars(report),
         sheets=sheets,
-        best=[_shown(store, vars(unit)) for unit in best_units(database, job_id, filters)[:BEST_UNITS]],
+        best=[_with_pictures(store, vars(unit)) for unit in best_units(database, job_id, filters)[:BEST_UNITS]],
     )
 
 
-def _shown(store: Store, unit: dict[str, Any]) -> dict[str, Any]:
+def _with_pictures(store: Store, unit: dict[str, Any]) -> dict[str, Any]:
     return {
         **unit,
         "patches": inline(store, unit["patches_path"]),

@@ -1,4 +1,4 @@
-"""From what a person asked to a job specification: every mistake is said before a job is made."""
+"""Validation of a request for a top-9 search, before a job is created."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def search_request(
     per_class: bool = False,
     projection: ProjectionMethod = "deconvnet",
 ) -> Top9Specification:
-    """The specification of a top-9 search.
+    """Validate the request and return the specification of a top-9 search.
 
     Raises
     ------
     NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer, NotAConvolution,
-    AmbiguousLayer, NoSuchUnit, and what reading weights raises
+    AmbiguousLayer, NoSuchUnit, and the errors of ``choose_network``
     """
     with database.read() as session:
         found = find_dataset(session, dataset)

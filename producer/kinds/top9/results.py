@@ -1,4 +1,4 @@
-"""Result tables of a top-9 search: top activations, bottom, by class, and statistics."""
+"""Result tables of a top-9 search: top, bottom and per-class activations, and unit statistics."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ENTITIES: dict[str, Column] = {
 
 @dataclass(frozen=True)
 class BottomActivationRow:
-    """One of the images with a unit's lowest spatial minima: a row of the view ``bottom_activations``."""
+    """An image with one of a unit's lowest spatial minima: a row of the view ``bottom_activations``."""
 
     job_id: int
     layer: str
@@ -55,7 +55,7 @@ class BottomActivationRow:
 
 @dataclass(frozen=True)
 class TopActivationRow(BottomActivationRow):
-    """One of the images that fire a unit most: a row of the view ``top_activations``."""
+    """An image that fires a unit most: a row of the view ``top_activations``."""
 
     patch_path: str
     projection_path: str
@@ -65,7 +65,7 @@ class TopActivationRow(BottomActivationRow):
 
 @dataclass(frozen=True)
 class ClassActivationRow:
-    """One of the images of a class that fire a unit most: a row of the view ``class_activations``."""
+    """An image of a class that fires a unit most: a row of the view ``class_activations``."""
 
     job_id: int
     layer: str
@@ -82,7 +82,7 @@ class ClassActivationRow:
 
 @dataclass(frozen=True)
 class UnitStatisticsRow:
-    """A unit's maxima over all images: a row of the view ``unit_statistics``."""
+    """Statistics of a unit's maxima over all images: a row of the view ``unit_statistics``."""
 
     job_id: int
     layer: str
@@ -100,38 +100,38 @@ class UnitStatisticsRow:
     histogram: list[int]
 
 
-def _with_layer_and_image(of: Ranked) -> FromClause:
-    with_layer = join(of, SearchedLayer, SearchedLayer.id == of.layer_id)
-    return join(with_layer, Image, Image.id == of.image_id)
+def _with_layer_and_image(model: Ranked) -> FromClause:
+    with_layer = join(model, SearchedLayer, SearchedLayer.id == model.layer_id)
+    return join(with_layer, Image, Image.id == model.image_id)
 
 
-def _of_layers(of: type[Any]) -> Callable[[Session, Job, Filters], list[ColumnElement[bool]]]:
-    """The conditions of layers and units, and of images and ranks where there are such."""
+def _filter_conditions(model: type[Any]) -> Callable[[Session, Job, Filters], list[ColumnElement[bool]]]:
+    """Return a function that turns filters into conditions on the rows of ``model``."""
 
     def conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
         layers = searched_layers(session, job.id, filters.layer, filters.units)
-        found: list[ColumnElement[bool]] = [of.layer_id.in_([layer.id for layer in layers])]
+        clauses: list[ColumnElement[bool]] = [model.layer_id.in_([layer.id for layer in layers])]
         if filters.units:
-            found.append(of.unit.in_(filters.units))
+            clauses.append(model.unit.in_(filters.units))
         if filters.images:
-            found.append(of.image_id.in_(filters.images))
+            clauses.append(model.image_id.in_(filters.images))
         if filters.ranks:
-            found.append(of.rank.in_(filters.ranks))
+            clauses.append(model.rank.in_(filters.ranks))
         if filters.class_name is not None:
             dataset = session.get_one(Dataset, job.dataset_id)
-            found.append(Image.class_index == class_index(dataset, filters.class_name))
-        return found
+            clauses.append(Image.class_index == class_index(dataset, filters.class_name))
+        return clauses
 
     return conditions
 
 
 def _requires(option: str) -> Callable[[Session, Job], None]:
-    """The check that a search was asked for a ranking."""
+    """Return a check that the search was submitted with an option."""
 
     def check(session: Session, job: Job) -> None:
         if not job.specification.get(option):
             flag = f"--{option.replace('_', '-')}"
-            raise UsageError(reason=f"Job {job.id} was submitted without {flag}: submit it again with it.")
+            raise UsageError(reason=f"Job {job.id} was submitted without {flag}. Submit it again with {flag}.")
 
     return check
 
@@ -139,22 +139,24 @@ def _requires(option: str) -> Callable[[Session, Job], None]:
 def _requires_statistics(session: Session, job: Job) -> None:
     layers = searched_layers(session, job.id)
     if layers and not session.scalar(select(exists().where(UnitStatistics.layer_id == layers[0].id))):
-        raise UsageError(reason=f"Job {job.id} was made before there were statistics: submit it again.")
+        raise UsageError(
+            reason=f"Job {job.id} was computed by a version of unitscope without statistics. Submit it again."
+        )
 
 
 def _ranked(
-    title: str, row: type[Any], of: Ranked, key: Sequence[Column], check: Callable[[Session, Job], None]
+    title: str, row: type[Any], model: Ranked, key: Sequence[Column], check: Callable[[Session, Job], None]
 ) -> ResultTable[Any]:
     return ResultTable(
         kind="top9",
         title=title,
         row=row,
-        source=_with_layer_and_image(of),
-        columns=columns_of(row, of, ENTITIES),
+        source=_with_layer_and_image(model),
+        columns=columns_of(row, model, ENTITIES),
         job=SearchedLayer.job_id,
         key=key,
         filters=RANKED_FILTERS,
-        conditions=_of_layers(of),
+        conditions=_filter_conditions(model),
         check=check,
     )
 
@@ -180,13 +182,13 @@ CLASS_ACTIVATIONS: ResultTable[ClassActivationRow] = _ranked(
 )
 UNIT_STATISTICS: ResultTable[UnitStatisticsRow] = ResultTable(
     kind="top9",
-    title="statistics of units",
+    title="unit statistics",
     row=UnitStatisticsRow,
     source=join(UnitStatistics, SearchedLayer, SearchedLayer.id == UnitStatistics.layer_id),
     columns=columns_of(UnitStatisticsRow, UnitStatistics, ENTITIES),
     job=SearchedLayer.job_id,
     key=(UnitStatistics.layer_id, UnitStatistics.unit),
     filters=frozenset({"layer", "units"}),
-    conditions=_of_layers(UnitStatistics),
+    conditions=_filter_conditions(UnitStatistics),
     check=_requires_statistics,
 )

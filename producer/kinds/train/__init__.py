@@ -1,4 +1,4 @@
-"""Training runs: their request, command, results, and recipes."""
+"""Training runs: request, command, results, and recipes."""
 
 from producer.kinds.descriptor import ProducerKind, Result
 

@@ -1,4 +1,4 @@
-"""``analyze submit train``: ask for a training run."""
+"""``analyze submit train``: submit a training run."""
 
 from __future__ import annotations
 
@@ -13,17 +13,29 @@ from producer.cli.jobs.submitting import job_options, submit_job
 from producer.cli.options import NETWORK_OPTIONS, network_options
 from unitscope.vocabulary import INITIALIZATIONS, OPTIMIZERS, SCHEDULES
 
-# Options that say a field of the recipe, which is all that --set does too.
+# Options for single fields of the recipe, shorter than --set FIELD=VALUE.
 RECIPE_OPTIONS = (
-    click.option("--init", type=click.Choice(INITIALIZATIONS), help="Initial weights."),
+    click.option("--init", type=click.Choice(INITIALIZATIONS), help="Initialization of the weights."),
     click.option("--flip", type=click.FloatRange(0, 1), help="Probability of a horizontal flip."),
-    click.option("--lr-gamma", type=click.FloatRange(0, 1, min_open=True), help="Factor of a drop."),
-    click.option("--lr-step", type=click.IntRange(1), help="Epochs between two drops."),
-    click.option("--schedule", type=click.Choice(SCHEDULES)),
-    click.option("--learning-rate", "--lr", "learning_rate", type=click.FloatRange(0, 10, min_open=True)),
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS)),
-    click.option("--batch-size", type=click.IntRange(1, 4096)),
-    click.option("--epochs", type=click.IntRange(1, 10_000)),
+    click.option(
+        "--lr-gamma",
+        type=click.FloatRange(0, 1, min_open=True),
+        help="Factor of each drop of the learning rate (schedules step and plateau).",
+    ),
+    click.option(
+        "--lr-step", type=click.IntRange(1), help="Epochs between two drops of the learning rate (schedule step)."
+    ),
+    click.option("--schedule", type=click.Choice(SCHEDULES), help="Schedule of the learning rate."),
+    click.option(
+        "--learning-rate",
+        "--lr",
+        "learning_rate",
+        type=click.FloatRange(0, 10, min_open=True),
+        help="Initial learning rate.",
+    ),
+    click.option("--optimizer", type=click.Choice(OPTIMIZERS), help="Optimizer."),
+    click.option("--batch-size", type=click.IntRange(1, 4096), help="Images in a batch."),
+    click.option("--epochs", type=click.IntRange(1, 10_000), help="Number of epochs."),
 )
 
 
@@ -35,40 +47,64 @@ def _recipe_options(command: Any) -> Any:
 
 @click.command("train")
 @click.option("--dataset", help="Name of a registered data set.")
-@click.option("--network", help="zfnet, alexnet, cifar-cnn, resnet18, ...  [default: the recipe's]")
-@click.option("--recipe", help="Preset: `analyze recipe ls` lists them.  [default: the network's]")
+@click.option("--network", help="Network: zfnet, alexnet, cifar-cnn, resnet18, ...  [default: the recipe's]")
+@click.option("--recipe", help="Recipe; `analyze recipe ls` lists them.  [default: the network's]")
 @_recipe_options
 @click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Any field of the recipe; repeatable."
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Value of any field of the recipe (`analyze recipe show`); may be repeated.",
 )
-@click.option("--freeze", multiple=True, metavar="PATTERN", help="Modules that don't learn: layer1.*; repeatable.")
 @click.option(
-    "--rate", "rates", multiple=True, metavar="PATTERN=RATE", help="A learning rate of its own; repeatable."
+    "--freeze",
+    multiple=True,
+    metavar="PATTERN",
+    help="Modules that are not trained, for example layer1.*; may be repeated.",
+)
+@click.option(
+    "--rate",
+    "rates",
+    multiple=True,
+    metavar="PATTERN=RATE",
+    help="Learning rate of the modules that match a pattern, for example fc=1e-2; may be repeated.",
 )
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="Weights to begin with: a .safetensors or .pth file, or DEFAULT for torchvision's.",
+    help="Initial weights: a .safetensors or .pth file, or DEFAULT for torchvision's pretrained weights.",
 )
-@click.option("--train-split", default="train", show_default=True)
-@click.option("--val-split", default="val", show_default=True)
+@click.option("--train-split", default="train", show_default=True, help="Split to train on.")
+@click.option("--val-split", default="val", show_default=True, help="Split to validate on.")
 @click.option(
-    "--train-per-class", type=click.IntRange(1), help="Learn from so many images of each class, drawn by the seed."
+    "--train-per-class",
+    type=click.IntRange(1),
+    help="Number of training images of each class, drawn with --seed.  [default: all]",
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1))
 @click.option(
-    "--keep-epochs", type=Numbers(), help="Keep the weights of these epochs.  [default: 1,2,5,10,20,30,40,64]"
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Seed of all random numbers."
 )
-@click.option("--tensorboard", is_flag=True, help="Write event files too.")
 @click.option(
-    "--extend", type=click.IntRange(1, 2**31 - 1), metavar="RUN", help="Go on from a finished run, to --epochs."
+    "--keep-epochs",
+    type=Numbers(),
+    help="Epochs whose weights are kept as checkpoints.  [default: 1,2,5,10,20,30,40,64]",
+)
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard event files.")
+@click.option(
+    "--extend",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="RUN",
+    help="Continue this finished training run, up to a total of --epochs.",
 )
 @network_options
 @job_options
 @click.pass_context
 @pass_app
 def train(app: App, ctx: click.Context, /, extend: int | None, wait: bool, force: bool, **options: Any) -> None:
-    """Train a network. The default is the replications' ZFNet.
+    """Train a network; the default is the ZFNet of the published replications.
+
+    Options that set a field of the recipe default to the recipe's value.
 
     \b
     analyze submit train --dataset voc
@@ -81,7 +117,7 @@ def train(app: App, ctx: click.Context, /, extend: int | None, wait: bool, force
 
     tensorboard = options["tensorboard"]
     if extend:
-        _refuse_what_is_settled(ctx)
+        _refuse_options_of_the_recipe(ctx)
         specification = extension_request(app.database, extend, options["epochs"], tensorboard=tensorboard)
     else:
         if not options["dataset"]:
@@ -94,17 +130,19 @@ def train(app: App, ctx: click.Context, /, extend: int | None, wait: bool, force
     submit_job(app, specification, wait=wait, force=force, also=partial(note_training_run, specification))
 
 
-def _refuse_what_is_settled(ctx: click.Context) -> None:
-    """A run that is extended has its recipe."""
+def _refuse_options_of_the_recipe(ctx: click.Context) -> None:
+    """Raise ``UsageError`` for an option that can't be combined with --extend."""
     for name in ctx.params:
         given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
         if given and name not in ("extend", "epochs", "wait", "force", "tensorboard"):
             flag = {"settings": "set", "rates": "rate"}.get(name, name.replace("_", "-"))
-            raise click.UsageError(f"--{flag} is settled by the run that --extend names.")
+            raise click.UsageError(
+                f"--{flag} can't be combined with --extend: an extended run keeps its settings."
+            )
 
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
-    """The fields of the recipe that were given, taken out of ``options``; an option of its own beats --set."""
+    """Remove the fields of the recipe from ``options`` and return them; --FIELD takes precedence over --set."""
     from producer.kinds.train.request import parse_changes
     from unitscope.training.recipes import Recipe
 
@@ -117,5 +155,5 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
 def _rate(text: str) -> tuple[str, str]:
     pattern, equals, rate = text.rpartition("=")
     if not equals or not pattern:
-        raise click.BadParameter(f"'{text}' is not like conv1=0.0001", param_hint="--rate")
+        raise click.BadParameter(f"'{text}' is not of the form conv1=0.0001", param_hint="--rate")
     return pattern, rate

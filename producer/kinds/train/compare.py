@@ -1,4 +1,4 @@
-"""``analyze compare``: training runs side by side."""
+"""``analyze compare``: compare training runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from producer.cli.printing import format_options, print_json, print_records
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.IntRange(1, 2**31 - 1))
 @click.option(
-    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw all curves into this PNG file."
+    "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw all curves to this PNG file."
 )
 @format_options
 @pass_app
 def compare(app: App, runs: tuple[int, ...], picture: Path | None, form: str) -> None:
-    """Compare training runs: results, differing settings, validation accuracy by epoch."""
+    """Compare training runs: results, settings that differ, and validation accuracy by epoch."""
     from producer.files import write_file
     from producer.kinds.train.comparison import compared_runs, draw_comparison, epoch_rows, summary_rows
 

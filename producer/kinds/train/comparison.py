@@ -1,4 +1,4 @@
-"""Training runs side by side: what they have in common, what differs, and how they went."""
+"""Comparison of training runs: results, settings that differ, and curves."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from shared.kinds.registry import parse
 from shared.kinds.train.tables import Epoch, Phase
 from unitscope.drawing.curves import draw_curves, phase_curves
 
-LEFT_OUT = ("dataset_id", "dataset_fingerprint", "network.name", "recipe_name")
-LEFT_OUT_ENDS = ("_path", "_sha256")
+# Fields of the specification that are not compared.
+IGNORED = ("dataset_id", "dataset_fingerprint", "network.name", "recipe_name")
+IGNORED_SUFFIXES = ("_path", "_sha256")
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A training run: ``settings`` are its specification's fields by dotted names."""
+    """A training run; ``settings`` are the fields of its specification by dotted names."""
 
     job_id: int
     network: str
@@ -40,7 +41,7 @@ class ComparedRun:
 
 
 def compared_runs(database: Database, job_ids: Sequence[int]) -> list[ComparedRun]:
-    """Training runs in the order asked for.
+    """Load training runs, in the order of ``job_ids``.
 
     Raises
     ------
@@ -74,18 +75,18 @@ def _flat(specification: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         full = f"{prefix}{name}"
         if isinstance(value, dict):
             flat |= _flat(value, f"{full}.")
-        elif full not in LEFT_OUT and not full.endswith(LEFT_OUT_ENDS):
+        elif full not in IGNORED and not full.endswith(IGNORED_SUFFIXES):
             flat[full] = value
     return flat
 
 
 def summary_rows(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
-    """A row for each run: its result, and each setting in which the runs differ."""
+    """Return a row for each run, with its result and each setting in which the runs differ."""
     names = sorted({name for run in runs for name in run.settings})
     differing = [name for name in names if len({str(run.settings.get(name)) for run in runs}) > 1]
     rows = []
     for run in runs:
-        seen = [epoch for epoch in run.epochs if epoch.phase == Phase.VAL]
+        validated = [epoch for epoch in run.epochs if epoch.phase == Phase.VAL]
         seconds = sum(epoch.seconds for epoch in run.epochs)
         images = sum(epoch.images for epoch in run.epochs)
         rows.append(
@@ -94,11 +95,11 @@ def summary_rows(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
                 "network": run.network,
                 "dataset": run.dataset,
                 "state": run.state,
-                "epochs": len(seen),
+                "epochs": len(validated),
                 "best_accuracy": run.best_accuracy,
                 "best_epoch": run.best_epoch,
-                "last_accuracy": seen[-1].accuracy if seen else None,
-                "last_loss": seen[-1].loss if seen else None,
+                "last_accuracy": validated[-1].accuracy if validated else None,
+                "last_loss": validated[-1].loss if validated else None,
                 "images_per_second": images / seconds if seconds else None,
                 **{name: run.settings.get(name) for name in differing},
             }
@@ -107,15 +108,15 @@ def summary_rows(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
 
 
 def epoch_rows(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
-    """A row for each epoch, with the validation accuracy of every run."""
+    """Return a row for each epoch, with the validation accuracy of every run."""
     accuracies = {run.job_id: {e.epoch: e.accuracy for e in run.epochs if e.phase == Phase.VAL} for run in runs}
     last = max((epoch for run in accuracies.values() for epoch in run), default=0)
     return [
-        {"epoch": epoch, **{f"run {job_id}": found.get(epoch) for job_id, found in accuracies.items()}}
+        {"epoch": epoch, **{f"run {job_id}": by_epoch.get(epoch) for job_id, by_epoch in accuracies.items()}}
         for epoch in range(1, last + 1)
     ]
 
 
 def draw_comparison(runs: Sequence[ComparedRun]) -> bytes:
-    """A PNG file with the curves of all runs."""
+    """Draw the curves of all runs, and return the PNG file's content."""
     return draw_curves("Training runs", {run.name: phase_curves(run.epochs) for run in runs})

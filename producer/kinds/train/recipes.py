@@ -1,4 +1,4 @@
-"""``analyze recipe``: the presets of training runs."""
+"""``analyze recipe``: show the recipes of training runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unitscope.training.recipes import PRESETS, Recipe, recipe_for
 
 @click.group()
 def recipe() -> None:
-    """Look at the recipes of training runs."""
+    """Show the recipes of training runs."""
 
 
 @recipe.command()
@@ -38,12 +38,15 @@ def ls(app: App, form: str) -> None:
 @json_option
 @pass_app
 def show(app: App, name: str, as_json: bool) -> None:
-    """Print every field of a recipe; each can be changed by `submit train --set FIELD=VALUE`."""
-    _, network, found = recipe_for(name, None, {})
+    """Print every field of a recipe.
+
+    `analyze submit train --set FIELD=VALUE` changes a field for a run.
+    """
+    _, network, fields = recipe_for(name, None, {})
     if as_json:
-        print_json({"recipe": name, "network": network, **found.model_dump(mode="json")})
+        print_json({"recipe": name, "network": network, **fields.model_dump(mode="json")})
         return
     rows = [("network", network, "")]
     for field, info in Recipe.model_fields.items():
-        rows.append((field, str(getattr(found, field)), info.description or ""))
+        rows.append((field, str(getattr(fields, field)), info.description or ""))
     print_rows(app, ["field", "value", "about"], rows, "table")

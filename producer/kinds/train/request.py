@@ -1,4 +1,4 @@
-"""From what a person asked to a training run's specification: every mistake is said before a job is made."""
+"""Validation of a request for a training run, before a job is created."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def training_request(
     seed: int = 0,
     tensorboard: bool = False,
 ) -> TrainSpecification:
-    """The specification of a training run.
+    """Validate the request and return the specification of a training run.
 
     Parameters
     ----------
     recipe, network
-        names; the one follows from the other.
+        Names; if one is None, the other determines it.
     changes
-        fields of ``unitscope.training.recipes.Recipe`` and their values.
+        Fields of ``unitscope.training.recipes.Recipe`` and their values.
     network_options
         ``fc``, ``size``, ``maps``, ``without``: see ``network_specification``.
     weights
-        a file to begin with, or ``DEFAULT``: torchvision's, downloaded.
+        File of the initial weights, or ``DEFAULT`` to download torchvision's.
 
     Raises
     ------
-    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, UsageError, and what reading weights raises
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, UsageError, and the errors of ``describe_with_weights``
     """
     try:
         recipe_name, network_name, chosen = recipe_for(recipe, network, changes)
@@ -71,17 +71,17 @@ def training_request(
         val_count = split_size(session, found, val_split)
         if train_per_class:
             train_count = _count_per_class(session, found, train_split, train_per_class)
-    wanted = network_specification(network_name, len(found.class_names), **network_options)
-    taken = None
+    specification = network_specification(network_name, len(found.class_names), **network_options)
+    stored = None
     if weights:
-        _, taken = describe_with_weights(database, wanted, weights, settings, pretrained=True)
+        _, stored = describe_with_weights(database, specification, weights, settings, pretrained=True)
     else:
-        describe(database, wanted, settings)
+        describe(database, specification, settings)
     try:
         return TrainSpecification(
             dataset_id=found.id,
             dataset_fingerprint=found.fingerprint,
-            network=wanted,
+            network=specification,
             recipe_name=recipe_name,
             recipe=chosen,
             train_split=train_split,
@@ -91,8 +91,8 @@ def training_request(
             train_per_class=train_per_class,
             seed=seed,
             keep_epochs=tuple(sorted(set(KEPT_EPOCHS if keep_epochs is None else keep_epochs))),
-            weights_sha256=taken.sha256 if taken else None,
-            weights_path=taken.path if taken else None,
+            weights_sha256=stored.sha256 if stored else None,
+            weights_path=stored.path if stored else None,
             tensorboard=tensorboard,
         )
     except ValidationError as error:
@@ -114,7 +114,7 @@ def _count_per_class(session: Session, dataset: Dataset, split: str, limit: int)
 def extension_request(
     database: Database, run: int, epochs: int | None, *, tensorboard: bool = False
 ) -> TrainSpecification:
-    """The specification of a run that goes on from a finished one, to ``epochs`` epochs in all.
+    """Return the specification of a run that continues a finished one, up to ``epochs`` epochs in all.
 
     Raises
     ------
@@ -128,10 +128,10 @@ def extension_request(
             raise NotExtendable(job_id=run, reason=f"it is {job.state}, not done")
         state = find_checkpoint(session, run, CheckpointKind.STATE)
     if state is None:
-        raise NotExtendable(job_id=run, reason="its state was not kept")
+        raise NotExtendable(job_id=run, reason="it has no checkpoint of its training state")
     before = cast(TrainSpecification, parse(job.kind, job.specification))
     if epochs is None or epochs <= state.epoch:
-        raise NotExtendable(job_id=run, reason=f"give --epochs N with N above the {state.epoch} that it has")
+        raise NotExtendable(job_id=run, reason=f"it has {state.epoch} epochs; give a larger number with --epochs")
     return before.model_copy(
         update={
             "recipe": Recipe.model_validate({**before.recipe.model_dump(), "epochs": epochs}),
@@ -145,7 +145,7 @@ def extension_request(
 
 
 def note_training_run(specification: TrainSpecification, session: Session, job_id: int) -> None:
-    """The row of a new training run."""
+    """Add the row of a new training run."""
     session.add(
         TrainingRun(
             job_id=job_id,
@@ -158,7 +158,7 @@ def note_training_run(specification: TrainSpecification, session: Session, job_i
 
 
 def parse_changes(settings: Sequence[str]) -> dict[str, str]:
-    """``lr_step=7`` -> field of a recipe and its value, as text.
+    """Parse settings such as ``lr_step=7`` into fields of a recipe and their values, as text.
 
     Raises
     ------
@@ -168,11 +168,11 @@ def parse_changes(settings: Sequence[str]) -> dict[str, str]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not equals or not name.strip():
-            raise UsageError(reason=f"--set {setting} is not like learning_rate=0.01.")
+            raise UsageError(reason=f"--set {setting} is not of the form learning_rate=0.01.")
         name = {"lr": "learning_rate"}.get(name.strip(), name.strip().replace("-", "_"))
         if name in ("freeze", "rates"):
             raise UsageError(
-                reason=f"--set {name}: use --{'rate' if name == 'rates' else name}, as often as needed."
+                reason=f"--set can't change {name}. Use --{'rate' if name == 'rates' else name}, once or more."
             )
         changes[name] = value.strip()
     return changes

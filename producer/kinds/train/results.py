@@ -1,4 +1,4 @@
-"""The result table of a training run: its epochs."""
+"""Result table of a training run: its epochs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.kinds.train.tables import Epoch
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One pass over a split: columns of the table ``epochs``."""
+    """A pass over the training or validation split: columns of the table ``epochs``."""
 
     epoch: int
     phase: str

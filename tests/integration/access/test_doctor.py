@@ -184,8 +184,11 @@ def test_verified_tls_and_local_servers_are_ok(run_checks: Callable[..., list[Ch
     ("url", "says"),
     [
         (f"redis://:{SECRET}@redis.invalid:6379/0", "without TLS"),
-        (f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_cert_reqs=none", "not asked who it is"),
-        (f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_check_hostname=false", "not asked who it is"),
+        (f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_cert_reqs=none", "identity of the server is not verified"),
+        (
+            f"rediss://:{SECRET}@redis.invalid:6379/0?ssl_check_hostname=false",
+            "identity of the server is not verified",
+        ),
     ],
 )
 def test_a_remote_redis_without_verified_tls_is_reported(
@@ -244,7 +247,7 @@ def test_warnings_are_printed_as_text_and_json_with_exit_code_0(home: Path) -> N
     home.chmod(0o755)
     analyze = Analyze(home)
     assert (
-        f"not well access to home: {home} can be read by other users  chmod 700 {home}" in analyze("doctor").stdout
+        f"warning access to home: {home} can be read by other users  chmod 700 {home}" in analyze("doctor").stdout
     )
     checks = json.loads(analyze("doctor", "--json").stdout)["checks"]
     named = {check["name"]: (check["well"], check["exit_code"]) for check in checks}
@@ -253,7 +256,7 @@ def test_warnings_are_printed_as_text_and_json_with_exit_code_0(home: Path) -> N
 
 def test_help_warns_against_passwords_in_options(tmp_path: Path) -> None:
     words = " ".join(Analyze(tmp_path)("--help").stdout.split())
-    assert words.count("Not with a password in it") == 2
+    assert words.count("Don't give a password here") == 2
 
 
 def test_settings_do_not_show_their_urls_in_tracebacks() -> None:

@@ -126,7 +126,7 @@ def test_a_folder_that_is_a_symbolic_link_is_refused(home_settings: Settings, tm
     folder = private_socket(home_settings.home).parent
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.symlink_to(tmp_path)
-    with pytest.raises(NoRedisServer, match="somebody else's"), private_redis(home_settings):
+    with pytest.raises(NoRedisServer, match="belongs to another user"), private_redis(home_settings):
         pass
 
 

@@ -18,7 +18,7 @@ from tests.integration.cli.mistakes import SETTINGS
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[Home]:
-    """One home for all: the data set ``shapes``, no worker."""
+    """A home for all tests, with the data set ``shapes`` and without a worker."""
     command = Home(tmp_path_factory.mktemp("bad_input") / "home")
     command("dataset", "add", "shapes", "--root", shapes_root)
     yield command
@@ -27,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Home:
-    """A home where nothing has happened yet."""
+    """A home that does not exist yet."""
     return Home(tmp_path / "home")
 
 
@@ -81,7 +81,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, tensors: dict[str, torch.T
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder per class, with names that mean something to the library that prints tables."""
+    """A folder per class, with names that are markup to the library that prints tables."""
     root = tmp_path_factory.mktemp("photos") / "[red]album"
     for name in ("[bold]", "[", "🐈", "a b"):
         (root / name).mkdir(parents=True)
@@ -100,7 +100,7 @@ def places(
     queued: int,
     finished: int,
 ) -> dict[str, str]:
-    """What the words in the table of mistakes stand for."""
+    """Values of the placeholders in the table of mistakes."""
     folder = tmp_path_factory.mktemp("places")
     (folder / "text").write_text("no database at all\n" * 100)
     (folder / "full").mkdir()

@@ -1,4 +1,4 @@
-"""A command line whose home is looked at from beside, and what a refusal looks like."""
+"""A command line with access to its database, and the check of an error message."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ json.dump(answers, sys.stdout)
 
 
 class Home(Analyze):
-    """A command line whose home is looked at from beside."""
+    """A command line with access to its SQLite database."""
 
     def jobs(self) -> list[tuple[int, str]]:
-        """Ids and states."""
+        """Return the ids and states of all jobs."""
         with sqlite3.connect(f"file:{self.home / 'unitscope.sqlite3'}?mode=ro", uri=True) as connection:
             return connection.execute("SELECT id, state FROM jobs ORDER BY id").fetchall()
 
@@ -56,7 +56,7 @@ class Home(Analyze):
             connection.execute(sql)
 
     def many(self, calls: Sequence[Call]) -> list[Done]:
-        """The outcomes of many commands, in one process."""
+        """Run many commands in one process, and return their outcomes."""
         asked = [
             (list(map(str, words)), {f"ANALYZE_{name.upper()}": value for name, value in settings.items()})
             for words, settings in calls
@@ -69,7 +69,7 @@ class Home(Analyze):
         return [Done(words, *answer) for (words, _), answer in zip(asked, answers, strict=True)]
 
     def refused(self, *arguments: object, code: int, says: Sequence[str] = ()) -> str:
-        """The one line of a refusal, in a process of its own; no job was made and none changed."""
+        """Run a command that fails without creating or changing a job, and return its error message."""
         before = self.jobs()
         line = refusal(self(*arguments, code=code), code, says)
         assert self.jobs() == before
@@ -77,7 +77,7 @@ class Home(Analyze):
 
 
 def refusal(done: Done, code: int | tuple[int, ...], says: Sequence[str] = ()) -> str:
-    """The one line on stderr that says what was wrong."""
+    """Check that a command failed with a single line on stderr, and return the line."""
     assert "Traceback" not in done.stderr, done.stderr[-1500:]
     assert done.returncode in (code if isinstance(code, tuple) else (code,)), done
     assert done.stdout == ""

@@ -1,4 +1,4 @@
-"""What people get wrong: what they type, the exit code, and the words that help."""
+"""Mistakes on the command line: the arguments, the exit code, and words of the error message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.integration.cli.helpers import DIGITS, SECRET
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is typed, the exit code, and what the line must name. Words like @RUN@ stand for what the home has."""
+    """Arguments, exit code, and words of the error message; placeholders such as @RUN@ are values of the home."""
 
     arguments: tuple[str, ...]
     code: int | tuple[int, ...]
@@ -154,7 +154,9 @@ USAGE = {
         for option in ("--statistics", "--bottom", "--per-class")
     },
     **{
-        f"{one[0]} and {other[0]}": Mistake(("results", "@DONE@", *one, *other), 2, (one[0], other[0], "exclude"))
+        f"{one[0]} and {other[0]}": Mistake(
+            ("results", "@DONE@", *one, *other), 2, (one[0], other[0], "mutually exclusive")
+        )
         for one, other in itertools.combinations(
             (("--best", "3"), ("--statistics",), ("--bottom",), ("--per-class",), ("--html", "@FOLDER@/x.html")), 2
         )

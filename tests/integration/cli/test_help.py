@@ -1,4 +1,4 @@
-"""Help, and what starts at once."""
+"""Help texts, and commands that start without torch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ json.dump([answers, sorted(heavy)], sys.stdout)
 """
 
 
-def test_every_command_has_help_and_neither_that_nor_looking_at_jobs_needs_torch(home: Home, queued: int) -> None:
+def test_every_command_has_help_and_neither_help_nor_showing_jobs_needs_torch(home: Home, queued: int) -> None:
     command = [sys.executable, "-c", WALK, str(queued)]
     done = subprocess.run(command, env=home.environment, capture_output=True, text=True, check=True)
     answers, heavy = json.loads(done.stdout)

@@ -12,7 +12,7 @@ from tests.integration.cli.helpers import Home, started
 
 
 def interrupted(process: subprocess.Popen[str]) -> None:
-    """Ctrl+C: one line, and 130."""
+    """Send Ctrl+C, and expect one line and exit code 130."""
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=100)
     assert process.returncode == 130

@@ -1,6 +1,6 @@
-"""What people get wrong, through the command line as they run it: one line that helps, an exit code, no job.
+"""Mistakes on the command line give one line with a remedy and an exit code, and create no job.
 
-A process for every mistake would take minutes, so most of them are made one after another in a few processes.
+A process for every mistake would take minutes, so most of them run one after another in a single process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.integration.cli.mistakes import MISTAKES, filled
 
 @pytest.fixture(scope="module")
 def outcomes(home: Home, photos: Path, places: dict[str, str]) -> dict[str, Done]:
-    """All mistakes, made."""
+    """The outcomes of all mistakes."""
     home("dataset", "add", "folder", "--root", photos, "--name", "photos")
     before = home.jobs()
     calls = [
@@ -35,7 +35,7 @@ def outcomes(home: Home, photos: Path, places: dict[str, str]) -> dict[str, Done
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistake_is_refused_in_one_line_that_helps(
+def test_mistake_gives_one_line_with_a_remedy(
     outcomes: dict[str, Done], places: dict[str, str], name: str
 ) -> None:
     mistake, done = MISTAKES[name], outcomes[name]
@@ -46,7 +46,7 @@ def test_mistake_is_refused_in_one_line_that_helps(
 
 
 @pytest.mark.parametrize("name", ["unknown: split", "usage: run and weights", "out of reach: postgresql"])
-def test_process_of_its_own_ends_in_the_same_way(
+def test_separate_process_ends_in_the_same_way(
     home: Home, places: dict[str, str], outcomes: dict[str, Done], name: str
 ) -> None:
     mistake = MISTAKES[name]
@@ -85,7 +85,7 @@ def test_run_beyond_all_ids_is_unknown(home: Home, number: str) -> None:
     assert number in done.stderr
 
 
-def test_argument_that_is_no_text_is_refused(home: Home, trained: int, photos: Path) -> None:
+def test_argument_that_is_not_utf_8_is_refused(home: Home, trained: int, photos: Path) -> None:
     search = ("submit", "--dataset", "shapes", "--run", trained, "--layer")
     calls = [
         ("dataset", "show", NOT_TEXT),

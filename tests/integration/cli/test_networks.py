@@ -1,4 +1,4 @@
-"""Networks that there are none of, or that can not be built."""
+"""Networks that do not exist, or that can not be built."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ WRONG_NETWORKS: dict[str, tuple[dict[str, Any], int, str]] = {
 
 @pytest.mark.parametrize("case", WRONG_NETWORKS)
 def test_network_that_can_not_be_built_is_refused(case: str) -> None:
-    """By the code that the command line starts for it."""
+    """The code is that of the program which the command line starts."""
     specification, code, says = WRONG_NETWORKS[case]
     with pytest.raises(UnitscopeError) as error:
         describe(NetworkSpecification(classes=2, **specification))

@@ -1,4 +1,4 @@
-"""Data for programs and people: what is printed parses, and is shown as it is."""
+"""Output for programs and people: it parses, and is printed unchanged."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def test_small_data_set_is_searched_without_naming_a_split(home: Home, photos: P
     assert chosen == "val" if splits["val"] else splits[chosen]
 
 
-def test_same_data_set_again_is_fine(home: Home, shapes_root: Path) -> None:
+def test_same_data_set_can_be_added_again(home: Home, shapes_root: Path) -> None:
     again = home("dataset", "add", "shapes", "--root", shapes_root)
     assert again.stdout == "shapes\n"
     assert "before" in again.stderr
 
 
-def test_what_a_query_gives_is_shown_as_it_is(home: Home) -> None:
+def test_result_of_a_query_is_printed_unchanged(home: Home) -> None:
     table, as_json = home.many(
         [(("query", "SELECT '[/x] [red]y' AS \"[b]\"", *form), {}) for form in ((), ("--json",))]
     )
@@ -37,7 +37,7 @@ def test_what_a_query_gives_is_shown_as_it_is(home: Home) -> None:
     assert json.loads(as_json.stdout) == [{"[b]": "[/x] [red]y"}]
 
 
-def test_error_of_a_job_is_shown_as_it_is(home: Home, trained: int) -> None:
+def test_error_of_a_job_is_printed_unchanged(home: Home, trained: int) -> None:
     job = home("submit", "--layer", "5", "--units", "9", "--dataset", "shapes", "--run", trained).stdout.strip()
     home.change(f"UPDATE jobs SET state = 'failed', error = 'broken: [/tmp/x] [red]y' WHERE id = {job}")
     status, watch = home.many([(("status", job), {}), (("watch", job), {})])
@@ -61,7 +61,7 @@ def test_submit_without_a_worker_prints_the_id_and_waits(home: Home, trained: in
 def test_same_content_under_another_name_has_the_run_that_was_trained_on_it(
     home: Home, shapes_root: Path, trained: int, tmp_path: Path
 ) -> None:
-    """Training again gives the run that exists, so a search must find it."""
+    """Submitting the training again returns the existing run, so a search must find it, too."""
     root = shutil.copytree(shapes_root, tmp_path / "moved")
     added, train, search = home.many(
         [
@@ -96,7 +96,7 @@ def test_json_of_a_query_is_json_whatever_the_values(home: Home) -> None:
     assert json.loads(words, parse_constant=refuse)
 
 
-def test_columns_of_one_name_are_all_there_in_json(home: Home) -> None:
+def test_columns_of_the_same_name_are_all_in_json(home: Home) -> None:
     words = home("query", "SELECT 1 AS n, 2 AS n, 3 AS n", "--json").stdout
     assert json.loads(words) == [{"n": 1, "n_2": 2, "n_3": 3}]
 
@@ -117,7 +117,7 @@ def test_results_of_a_queued_job_are_empty_and_parse(home: Home, queued: int) ->
     assert "No rows" in table.stdout
 
 
-def test_results_parse_and_what_they_do_not_have_is_refused(home: Home, finished: int) -> None:
+def test_results_parse_and_unknown_layers_and_units_are_refused(home: Home, finished: int) -> None:
     image, layer = "(SELECT min(id) FROM images)", f"(77, {finished}, 'conv5', 'features.10')"
     for statement in (
         f"INSERT INTO searched_layers (id, job_id, layer, layer_path) VALUES {layer}",
@@ -136,7 +136,7 @@ def test_results_parse_and_what_they_do_not_have_is_refused(home: Home, finished
         refusal(done, codes, (says,))
 
 
-def test_reader_that_has_seen_enough_is_no_error(home: Home) -> None:
+def test_reader_that_closes_the_pipe_is_no_error(home: Home) -> None:
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT i FROM n"
     writer = started(home, "query", numbers, "--limit", "20000", "--json")
     assert writer.stdout is not None
@@ -148,7 +148,7 @@ def test_reader_that_has_seen_enough_is_no_error(home: Home) -> None:
     assert writer.wait(100) == 0
 
 
-def test_full_disk_under_the_output_is_said_in_one_line(home: Home) -> None:
+def test_full_disk_under_the_output_is_reported_in_one_line(home: Home) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "producer", "ls", "--json"],

@@ -1,4 +1,4 @@
-"""Databases, schemas, folders and settings that are not what they should be, and what `analyze doctor` says."""
+"""Invalid databases, schemas, folders and settings, and the output of `analyze doctor`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_nothing_is_drawn_or_read_for_a_database_out_of_reach(home: Home, tmp_pa
     assert not (tmp_path / "new").exists()
 
 
-def test_folder_where_shapes_can_not_be_drawn_is_named(home: Home) -> None:
+def test_folder_that_can_not_be_created_is_named(home: Home) -> None:
     done = home("dataset", "add", "shapes", "--images", "2", "--root", "/proc/x", "--name", "n", code=None)
     assert done.returncode in (1, 2)
     assert done.stderr.count("\n") <= 2
@@ -51,14 +51,14 @@ def test_schema_too_new_on_postgresql_is_refused(fresh: Home, request: Any, tmp_
 
 
 def test_empty_variables_count_as_not_set(fresh: Home) -> None:
-    """As Compose gives them: ANALYZE_REDIS_URL=${REDIS_URL:-}."""
+    """As with Compose: ANALYZE_REDIS_URL=${REDIS_URL:-}."""
     names = ("database_url", "redis_url", "store", "lease_seconds", "threads")
     fresh.environment |= {f"ANALYZE_{name.upper()}": "" for name in names}
     assert fresh.json("ls") == []
-    assert fresh("doctor", "--quiet", code=None).returncode == 1  # all is well, only nobody works here
+    assert fresh("doctor", "--quiet", code=None).returncode == 1  # only the workers are missing
 
 
-def test_doctor_of_a_home_that_is_a_file_is_quiet_about_it(home: Home, places: dict[str, str]) -> None:
+def test_quiet_doctor_prints_nothing_for_a_home_that_is_a_file(home: Home, places: dict[str, str]) -> None:
     (done,) = home.many([(("doctor", "--quiet"), {"home": places["@TEXT@"]})])
     assert done.returncode in (2, 3)
     assert (done.stdout, done.stderr) == ("", "")
@@ -71,7 +71,7 @@ def test_settings_file_of_a_home_with_a_tilde_is_read(fresh: Home, tmp_path: Pat
     refusal(fresh("ls", code=2), 2, ("resend_seconds",))
 
 
-def test_doctor_is_well_with_nothing_set(fresh: Home) -> None:
+def test_doctor_succeeds_with_default_settings(fresh: Home) -> None:
     answer = json.loads(fresh("doctor", "--json").stdout)
     assert [check["name"] for check in answer["checks"]] == [
         "home", "database", "redis", "workers", "devices", "store", "torch", "access"
@@ -80,7 +80,7 @@ def test_doctor_is_well_with_nothing_set(fresh: Home) -> None:
     assert answer["settings"]["store"]["from"] == "default"
 
 
-def test_doctor_says_what_is_out_of_reach_and_shows_no_password(fresh: Home) -> None:
+def test_doctor_reports_what_is_out_of_reach_and_shows_no_password(fresh: Home) -> None:
     for name, scheme in (("redis", "redis"), ("database", "postgresql")):
         fresh.environment[f"ANALYZE_{name.upper()}_URL"] = f"{scheme}://user:{SECRET}@127.0.0.1:{closed_port()}/0"
     done = fresh("doctor", "--json", code=3)
@@ -91,12 +91,12 @@ def test_doctor_says_what_is_out_of_reach_and_shows_no_password(fresh: Home) -> 
         assert "is unreachable" in checks[name]["found"]
 
 
-def test_doctor_in_words_shows_what_is_not_well_and_no_password(fresh: Home, tmp_path: Path) -> None:
+def test_doctor_prints_errors_and_no_password(fresh: Home, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     fresh.environment["ANALYZE_STORE"] = str(tmp_path / "file")
     fresh.environment["ANALYZE_REDIS_URL"] = f"redis://127.0.0.1:{closed_port()}/0?password={SECRET}"
     done = fresh("doctor", code=None)
     assert done.returncode in (2, 3)
     assert SECRET not in done.stdout + done.stderr
-    assert "not well redis: Redis at redis://127.0.0.1" in done.stdout
-    assert "not well store: " in done.stdout
+    assert "error   redis: Redis at redis://127.0.0.1" in done.stdout
+    assert "error   store: " in done.stdout

@@ -113,7 +113,7 @@ def test_bad_files_are_problems(tmp_path: Path, database: Database) -> None:
     (odd / "1.png").write_bytes(encoded(noise()))
     dataset = read_caltech(root, "caltech101")
     assert dataset.class_names == CLASSES["caltech101"]
-    assert sorted(problem.reason for problem in dataset.problems) == ["broken image", "name that is no text"]
+    assert sorted(problem.reason for problem in dataset.problems) == ["broken image", "name not UTF-8"]
     register(database, "caltech101", dataset)
 
 
@@ -124,7 +124,7 @@ def test_folder_without_the_data_set_is_refused(kind: str, tmp_path: Path) -> No
     only = write_folder(tmp_path / "only" / LAYOUTS[kind].folder, [f"{LAYOUTS[kind].background}/1.jpg"])
     for root, reason in (
         (tmp_path / "photos", "not called"),
-        (tmp_path / "missing", "no such folder"),
+        (tmp_path / "missing", "not an existing folder"),
         (tmp_path / "empty", "has images"),
         (only, "has images"),
     ):

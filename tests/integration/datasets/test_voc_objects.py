@@ -118,7 +118,7 @@ def test_progress_ends_at_the_number_of_files(voc: Voc) -> None:
 # --- invalid objects ---
 
 
-OUTSIDE, NO_AREA, NO_BOX = "box outside the image", "box without area", "box is no box"
+OUTSIDE, NO_AREA, NO_BOX = "box outside the image", "box without area", "invalid box"
 BAD_BOXES: dict[str, tuple[str, str]] = {
     "right of the image": (box_of(1, 1, WIDTH + 1, 5), OUTSIDE),
     "below the image": (box_of(1, 1, 5, HEIGHT + 1), OUTSIDE),

@@ -42,7 +42,7 @@ def test_the_first_of_three_attempts_is_shown(
     assert progress.as_json()["first_error"]["message"] == "no room\non the disk"
     done = CliRunner().invoke(cli, ["--home", str(tmp_path), "--database-url", database_url, "status", str(job)])
     assert "shard 1): no room\non the disk\nerror: Shard 1 (search): worker w stopped responding" in done.output
-    assert f"`analyze retry {job}` does what is left to do" in done.output
+    assert f"`analyze retry {job}` runs the unfinished shards again" in done.output
 
 
 def test_a_job_whose_workers_died(ledger: Ledger, dataset: int) -> None:

@@ -1,4 +1,4 @@
-"""Which devices `--devices` names, for every listing of nvidia-smi and every ``CUDA_VISIBLE_DEVICES``."""
+"""Devices that ``--devices`` chooses, by the listing of nvidia-smi and ``CUDA_VISIBLE_DEVICES``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OLD_INSTANCE = f"GPU 0: {A100} (UUID: GPU-aa)\n  MIG 1g.5gb      Device  0: (UUI
 
 
 def entries(listing: str, variable: str | None) -> list[str]:
-    """``CUDA_VISIBLE_DEVICES`` of each worker."""
+    """Return ``CUDA_VISIBLE_DEVICES`` of each worker."""
     found = visible_devices(parse_listing(listing), variable)
     assert [device.name for device in found.devices] == [f"cuda:{n}" for n in range(len(found.devices))]
     return [device.visible for device in found.devices]
@@ -56,17 +56,17 @@ UUID = "GPU-2c89852c-d268-c3f3-1b07-005d5ae1dc3f"
         (FOUR, "-1", []),
         (FOUR, "NoDevFiles", []),
         (FOUR, "none", []),
-        (FOUR, "0,-1,1", ["0"]),  # CUDA goes no further than the first that is none
+        (FOUR, "0,-1,1", ["0"]),  # CUDA stops at the first invalid entry
         (FOUR, "0,7,1", ["0"]),
         (FOUR, "0,,1", ["0"]),
         (FOUR, "7", []),
-        (FOUR, "1,1", []),  # CUDA shows none then
+        (FOUR, "1,1", []),  # CUDA then shows no device
         (FOUR, f"2,{UUID}", []),
-        (FOUR, "²", []),  # a digit, and no number
+        (FOUR, "²", []),  # a digit, but not a number
         (FOUR, UUID, [UUID]),
         (FOUR, "GPU-2c8,GPU-0c", ["GPU-2c8", "GPU-0c"]),
         (FOUR, "GPU-9", []),
-        (FOUR, "GPU-", []),  # of four
+        (FOUR, "GPU-", []),  # ambiguous
         (FOUR, UUID.removeprefix("GPU-"), []),
         (ALIKE, "GPU-5c8985", []),
         (ALIKE, "GPU-5c89851", ["GPU-5c89851"]),
@@ -77,7 +77,7 @@ UUID = "GPU-2c89852c-d268-c3f3-1b07-005d5ae1dc3f"
         (DIVIDED, "MIG-2222-bbbb", ["MIG-2222-bbbb"]),
         (DIVIDED, "MIG-22,1", ["MIG-22", "1"]),
         (DIVIDED, "MIG-3333", []),
-        (DIVIDED, "0", ["0"]),  # CUDA takes its first instance
+        (DIVIDED, "0", ["0"]),  # CUDA uses its first instance
         (OLD_INSTANCE, None, ["MIG-GPU-aa/1/0"]),
         (OLD_INSTANCE, "MIG-GPU-aa/1/0", ["MIG-GPU-aa/1/0"]),
     ],
@@ -97,11 +97,11 @@ def test_visible_devices(listing: str, variable: str | None, visible: list[str])
         ("3,3", "CUDA_VISIBLE_DEVICES is '3,3', which names a device twice"),
     ],
 )
-def test_it_is_said_why_a_device_is_not_visible(variable: str | None, words: str) -> None:
+def test_remark_says_why_a_device_is_not_visible(variable: str | None, words: str) -> None:
     assert visible_devices(parse_listing(FOUR), variable).remark == words
 
 
-def test_what_lists_no_gpu() -> None:
+def test_listings_without_a_gpu() -> None:
     assert parse_listing("No devices were found\n") == []
     assert parse_listing("") == []
     assert parse_listing("  MIG 1g.5gb Device 0: (UUID: MIG-1)\n") == []
@@ -140,7 +140,7 @@ def test_chosen_devices(text: str, visible: Visible, chosen: list[str]) -> None:
     assert [device.visible for device in parse_devices(text, lambda: visible).devices] == chosen
 
 
-def test_the_cpu_is_taken_with_a_reason() -> None:
+def test_the_cpu_is_used_with_a_reason() -> None:
     assert parse_devices("all", lambda: NONE).remark == (
         "No CUDA device is visible: nvidia-smi was not found. The CPU is used."
     )
@@ -164,13 +164,13 @@ def test_the_cpu_is_taken_with_a_reason() -> None:
         *((text, TWO, "is not cpu, cuda:N or all") for text in ("cuda:²", "all,cpu", "cpu,", "CUDA:0", "GPU-5")),
     ],
 )
-def test_what_can_not_be_chosen(text: str, visible: Visible, words: str) -> None:
+def test_invalid_choices(text: str, visible: Visible, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_devices(text, lambda: visible)
     assert words in str(caught.value)
 
 
-def test_the_cpu_needs_no_look() -> None:
+def test_choosing_the_cpu_does_not_run_nvidia_smi() -> None:
     def look() -> Visible:
         raise AssertionError
 
@@ -184,7 +184,7 @@ def test_the_cpu_needs_no_look() -> None:
 
 @pytest.fixture
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The one nvidia-smi on the path, to be written."""
+    """Path of the only nvidia-smi on the PATH; the test writes it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return tmp_path / "nvidia-smi"
@@ -196,7 +196,7 @@ def write_tool(tool: Path, printed: str, code: int = 0, to: int = 1) -> None:
     tool.chmod(0o755)
 
 
-def test_the_tool_is_asked(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_are_read_from_nvidia_smi(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tool(tool, FOUR)
     assert [device.visible for device in find_devices().devices] == ["0", "1", "2", "3"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")

@@ -1,4 +1,4 @@
-"""Options that several verbs share, as click reads them."""
+"""Parsing of the options that several commands share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ask(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments)
 
 
-def test_nothing_is_asked_for() -> None:
+def test_defaults() -> None:
     assert json.loads(ask().stdout) == {"fc": None, "size": None, "maps": None, "without": []}
 
 
@@ -44,7 +44,7 @@ def test_commas_and_repetitions() -> None:
         *(("--without", value) for value in ("", ",", " ")),
     ],
 )
-def test_nonsense_is_refused_with_the_options_name(option: str, value: str) -> None:
+def test_invalid_value_is_refused_with_the_name_of_the_option(option: str, value: str) -> None:
     done = ask(option, value)
     assert done.exit_code == 2
     assert option in done.stderr

@@ -1,4 +1,4 @@
-"""The drawn data set: what is written is PASCAL VOC, and its boxes are the truth."""
+"""The drawn data set: its files are PASCAL VOC, and its boxes are those of the objects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def annotation(folder: Path, number: int) -> ElementTree.Element:
 
 
 def named_boxes(folder: Path, number: int) -> list[tuple[str, Box]]:
-    """Names and ``xmin, ymin, xmax, ymax`` as the XML has them."""
+    """Return the names and ``xmin, ymin, xmax, ymax`` of the XML."""
     found = []
     for element in annotation(folder, number).iter("object"):
         xmin, ymin, xmax, ymax = (
@@ -118,7 +118,7 @@ def test_boxes_are_the_tight_boxes_of_the_masks(drawn: Path) -> None:
         assert named_boxes(drawn, number) == expected
 
 
-def test_boxes_hold_all_that_differs_from_the_bare_ground(drawn: Path) -> None:
+def test_boxes_hold_all_pixels_that_differ_from_the_background(drawn: Path) -> None:
     for number, names in enumerate(shapes.deal_classes(IMAGES, SEED), start=1):
         scene = shapes.draw_scene(names, seed=SEED, number=number)
         ground = shapes.draw_scene([], seed=SEED, number=number)
@@ -155,7 +155,7 @@ def test_boxes_lie_inside_and_apart(drawn: Path) -> None:
 
 
 def covered_share(name: str) -> float:
-    """The covered part of an object's box, over a few angles and sizes."""
+    """Return the mean share of an object's box that is covered, over a few angles and sizes."""
     drawn = [shapes.draw_scene([name], seed=0, number=number).objects[0] for number in range(1, 6)]
     return float(np.mean([item.coverage.mean() / 255 for item in drawn]))
 
@@ -209,7 +209,7 @@ def test_interruption_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("images", "seed"), [(1, 0), (2, -1)])
-def test_senseless_numbers_are_refused(tmp_path: Path, images: int, seed: int) -> None:
+def test_numbers_that_are_too_small_are_refused(tmp_path: Path, images: int, seed: int) -> None:
     with pytest.raises(ValueError, match="at least"):
         shapes.generate(tmp_path / "shapes", images=images, seed=seed)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What people read of a stage's speed."""
+"""Formatting of a stage's speed and remaining time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from producer.results.progress import StageProgress
 
 
 @pytest.mark.parametrize(
-    ("kind", "stage", "said"),
+    ("kind", "stage", "text"),
     [
         ("top9", "search", "0.5 images/s, 1:52 left"),
         ("top9", "project", "0.5 units/s, 1:52 left"),
@@ -20,9 +20,9 @@ from producer.results.progress import StageProgress
         ("of another version", "sweep", "1:52 left"),
     ],
 )
-def test_speed_says_what_a_stage_counts(kind: str, stage: str, said: str) -> None:
-    assert speed(StageProgress(stage, 8, 64, {}, 0.5, 112.0), kind) == said
+def test_speed_has_the_unit_that_the_stage_counts(kind: str, stage: str, text: str) -> None:
+    assert speed(StageProgress(stage, 8, 64, {}, 0.5, 112.0), kind) == text
 
 
-def test_nothing_is_said_before_anything_is_done() -> None:
+def test_speed_is_empty_before_any_work_is_done() -> None:
     assert speed(StageProgress("sweep", 0, 64, {}, None, None), "occlusion") == ""
