@@ -118,6 +118,25 @@ def test_a_shard_whose_worker_is_gone_slows_nothing_down(ledger: Ledger, half_do
     assert stage.seconds_left is None
 
 
+def test_what_an_earlier_attempt_did_is_done_but_not_by_this_one(ledger: Ledger, dataset: int) -> None:
+    """As a training run that goes on from its last epoch: not all of these were computed in the last 8 seconds."""
+    job, _ = ledger.submit(top9(dataset, search=1))
+    (only,) = queued(ledger, job)
+    ledger.fail(claimed(ledger, only), "stopped", again=True)
+    claim = claimed(ledger, only)
+    ledger.resume(claim, HALF)
+    ran(ledger, only, 8)
+    stage = search(ledger, job)
+    assert (stage.done, stage.per_second, stage.seconds_left) == (HALF, None, None)
+    ledger.heartbeat(claim, HALF + 8)
+    stage = search(ledger, job)
+    assert stage.per_second == pytest.approx(1.0, rel=0.1)
+    assert stage.seconds_left == pytest.approx(8, rel=0.1)
+    ledger.complete(claim)
+    ran(ledger, only, 16, 0)
+    assert search(ledger, job).per_second == pytest.approx(1.0, rel=0.1)
+
+
 def test_a_stage_that_is_done_keeps_its_speed(ledger: Ledger, half_done: tuple[int, int]) -> None:
     job, second = half_done
     ledger.complete(claimed(ledger, second))
