@@ -195,7 +195,7 @@ class Ledger:
             return bool(session.scalar(select(Job.cancel_requested).where(Job.id == claim.job_id)))
 
     def resume(self, claim: Claim, work_done: int) -> None:
-        """Note that the attempt goes on from work that an earlier one did: it says nothing of the speed of this one.
+        """Note the work that an earlier attempt did and this one goes on from: it tells nothing of the speed.
 
         Raises
         ------
