@@ -119,7 +119,7 @@ def test_a_shard_whose_worker_is_gone_slows_nothing_down(ledger: Ledger, half_do
 
 
 def test_what_an_earlier_attempt_did_is_done_but_not_by_this_one(ledger: Ledger, dataset: int) -> None:
-    """As a training run that goes on from its last epoch: not all of these were computed in the last 80 seconds."""
+    """As a training run that goes on from its last epoch: not all was computed in the last 80 seconds."""
     job, _ = ledger.submit(top9(dataset, search=1))
     (only,) = queued(ledger, job)
     ledger.fail(claimed(ledger, only), "stopped", again=True)
