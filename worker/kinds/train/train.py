@@ -149,7 +149,7 @@ def _resume(run: _Run) -> None:
     if own is None:
         _copy_extended_epochs(run)
     images = run.specification.train_count + run.specification.val_count
-    run.context.progress((run.trainer.epoch - run.specification.extended_epochs) * images)
+    run.context.resume((run.trainer.epoch - run.specification.extended_epochs) * images)
     run.context.log("info", f"resumed after epoch {run.trainer.epoch}")
 
 
