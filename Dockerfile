@@ -15,7 +15,7 @@ WORKDIR /usr/src/unitscope
 
 # First the dependencies (with CUDA they are several GB), in a layer that a change of the code leaves alone:
 # without its folders the project is an empty package, and only what it depends on is installed.
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN pip install --constraint constraints.txt .
 
 COPY unitscope unitscope

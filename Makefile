@@ -6,13 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS := 300
 
-.PHONY: demo test faults lint fuzz gpu clean
+.PHONY: demo test docs faults lint fuzz gpu clean
 
 demo: $(VENV)/.installed ## generate data, train, search, and leave a page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
 
 test: $(VENV)/.installed-test lint ## every test, on SQLite and PostgreSQL, with a real Redis and real workers
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/.installed-docs ## the documentation as a site: open site/index.html; needs no network
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "file://$(CURDIR)/site/index.html"
 
 # SEED is what the last lines of a run say; with it the same faults meet the same jobs again.
 SEED ?=
@@ -34,7 +38,7 @@ fuzz: $(VENV)/.installed-test ## hostile input for SECONDS a fuzzer, or EXAMPLES
 MINUTES := 8
 # IMAGES: a VOC data set or a folder of JPEG files; without it objects are drawn.
 IMAGES ?=
-gpu: $(VENV)/.installed-test ## everything that should run on a GPU: tests, benchmarks, profiles; see docs/gpu.md
+gpu: $(VENV)/.installed-test ## everything that should run on a GPU: tests, benchmarks, profiles; see docs/operations/gpu.md
 	$(BIN)/python -m benchmarks.gpu --minutes $(MINUTES) $(IMAGES:%=--images %)
 
 $(VENV)/.created:
@@ -50,5 +54,9 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo fuzz.txt gpu-report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo site fuzz.txt gpu-report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
