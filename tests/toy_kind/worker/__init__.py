@@ -1,1 +1,0 @@
-"""The stages of a brightness job, a module each."""
