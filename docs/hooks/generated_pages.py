@@ -1,7 +1,8 @@
 """MkDocs hook: writes the reference of the commands and of the settings from the code.
 
-Every command of ``analyze`` gets a page ``reference/cli/COMMAND.md``. Other pages can contain ``{{ global options }}``
-(a table of the options of ``analyze`` itself) and ``{{ settings }}`` (a table of all settings).
+Every command of ``analyze`` gets a page ``reference/cli/COMMAND.md``. Other pages can contain
+``{{ global options }}`` (a table of the options of ``analyze`` itself) and ``{{ settings }}`` (a table of all
+settings).
 """
 
 from __future__ import annotations
@@ -10,21 +11,23 @@ import html
 import re
 from collections.abc import Iterator
 from inspect import cleandoc
+from typing import TYPE_CHECKING
 
 import click
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 
 from producer.cli.main import all_verbs, cli
 from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
 
 SPECIAL = re.compile(r"[\\*_\[\]|#]")  # they would format text, or end the cell of a table
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Append the commands to the navigation, below ``Commands``."""
-    assert config.nav
-    (reference,) = (part["Reference"] for part in config.nav if "Reference" in part)
+    (reference,) = (part["Reference"] for part in config.nav or [] if "Reference" in part)
     (commands,) = (part["Commands"] for part in reference if "Commands" in part)
     commands.extend({verb: f"reference/cli/{verb}.md"} for verb in all_verbs())
     return config
@@ -32,11 +35,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for each command."""
+    from mkdocs.structure.files import File
+
     root = _root_context()
     for verb in all_verbs():
-        command = cli.get_command(root, verb)
-        assert command is not None
-        page = "\n".join(_command_lines(command, verb, root, heading="#"))
+        page = "\n".join(_command_lines(cli, verb, root, heading="#"))
         files.append(File.generated(config, f"reference/cli/{verb}.md", content=page))
     return files
 
@@ -51,8 +54,11 @@ def _root_context() -> click.Context:
     return click.Context(cli, info_name="analyze", **cli.context_settings)
 
 
-def _command_lines(command: click.Command, name: str, parent: click.Context, heading: str) -> Iterator[str]:
-    """Yield the Markdown lines that document a command and its subcommands."""
+def _command_lines(group: click.Group, name: str, parent: click.Context, heading: str) -> Iterator[str]:
+    """Yield the Markdown lines that document a command of ``group`` and its subcommands."""
+    command = group.get_command(parent, name)
+    if command is None:
+        raise LookupError(f"{parent.command_path} has no command {name}")
     context = click.Context(command, info_name=name, parent=parent)
     yield from (f"{heading} analyze {context.command_path.removeprefix('analyze ')}", "")
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
@@ -61,9 +67,7 @@ def _command_lines(command: click.Command, name: str, parent: click.Context, hea
     yield from _option_lines(context)
     if isinstance(command, click.Group):
         for subcommand in command.list_commands(context):
-            found = command.get_command(context, subcommand)
-            assert found is not None
-            yield from _command_lines(found, subcommand, context, heading="##")
+            yield from _command_lines(command, subcommand, context, heading="##")
 
 
 def _description_lines(text: str) -> Iterator[str]:
@@ -81,8 +85,8 @@ def _option_lines(context: click.Context) -> Iterator[str]:
     for parameter in context.command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None:
-            names, text = record
-            yield f"| <code>{html.escape(names).replace('|', '&#124;')}</code> | {_escaped(' '.join(text.split()))} |"
+            names = html.escape(record[0]).replace("|", "&#124;")
+            yield f"| <code>{names}</code> | {_escaped(' '.join(record[1].split()))} |"
     yield ""
 
 

@@ -1,7 +1,7 @@
 """A new kind of job is three folders of one name and a migration.
 
-The page of the documentation that builds one, ``docs/contributing/adding-a-kind.md``, is followed to the letter: its
-blocks of code are added to a copy of the program, and the kind does all that the others do.
+The page of the documentation that builds one, ``docs/contributing/adding-a-kind.md``, is followed to the letter:
+its blocks of code are added to a copy of the program, and the kind does all that the others do.
 """
 
 from __future__ import annotations
