@@ -83,6 +83,8 @@ def _option_lines(context: click.Context) -> Iterator[str]:
     """Yield a table with the options of a command, in the words of its ``--help``."""
     yield from ("| | |", "|---|---|")
     for parameter in context.command.get_params(context):
+        if isinstance(parameter, click.Argument):  # the usage line has it
+            continue
         record = parameter.get_help_record(context)
         if record is not None:
             names = html.escape(record[0]).replace("|", "&#124;")
