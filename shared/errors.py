@@ -145,6 +145,12 @@ class NoTrainedNetwork(UsageError):
     (`analyze submit train --dataset {dataset}`) or give --weights FILE --network NAME."""
 
 
+class OnlyEarlierNetwork(UsageError):
+    """There is no finished training run on data set '{dataset}' as it is now. Training run {job_id} was on an
+    earlier version of it: use it with --run {job_id}, or train a new one (`analyze submit train --dataset
+    {dataset}`)."""
+
+
 class DatasetExists(UsageError):
     """A data set named '{name}' is registered already, with other content. Choose another --name."""
 
@@ -175,6 +181,29 @@ class JobNotOfKind(UsageError):
 
 class JobStateConflict(UsageError):
     """Job {job_id} is {state}: it can't be {action}."""
+
+
+class JobStillActive(UsageError):
+    """Job {job_id} is {state} and cannot be removed. Cancel it first: `analyze cancel {job_id}`."""
+
+
+class JobInUse(UsageError):
+    """Job {job_id} cannot be removed: its results are used by {jobs}. Remove them too: `analyze rm {all}`, or
+    --cascade."""
+
+
+class DatasetGone(UsageError):
+    """The data set was removed or updated while the job was being submitted (id {dataset_id}). Submit it again."""
+
+
+class DatasetInUse(UsageError):
+    """Data set '{name}' cannot be removed: it is used by {jobs}. Remove them first (`analyze rm`), or give
+    --with-jobs."""
+
+
+class DatabaseBusy(UsageError):
+    """The database {url} cannot be vacuumed while jobs are running ({jobs}): it would block them. Wait for their
+    end, or cancel them."""
 
 
 # --- 3: out of reach -----------------------------------------------------------------------------
@@ -216,6 +245,10 @@ class NoSuchThing(UnitscopeError):
 
 class NoSuchJob(NoSuchThing):
     """There is no job {job_id}. `analyze ls` lists them."""
+
+
+class JobRemoved(NoSuchJob):
+    """Job {job_id} ({description}) was removed on {date}. `analyze ls` lists the others."""
 
 
 class NoSuchDataset(NoSuchThing):

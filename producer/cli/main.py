@@ -30,6 +30,7 @@ VERBS = {
     "logs": "producer.cli.jobs.jobs:logs",
     "cancel": "producer.cli.jobs.jobs:cancel",
     "retry": "producer.cli.jobs.jobs:retry",
+    "rm": "producer.cli.jobs.removing:rm",
     "results": "producer.cli.results.results:results",
     "query": "producer.cli.results.query:query",
     "dataset": "producer.cli.data.dataset:dataset",

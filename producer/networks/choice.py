@@ -14,7 +14,7 @@ from shared.database.catalogue import find_checkpoint
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.networks import CheckpointKind, Network, TrainingRun
-from shared.errors import NoSuchRun, NoTrainedNetwork, UsageError
+from shared.errors import NoSuchRun, NoTrainedNetwork, OnlyEarlierNetwork, UsageError
 from shared.jobs.tables import Job, JobState
 from shared.settings import Settings
 from unitscope.description import NetworkDescription, NetworkSpecification, input_defaults
@@ -91,6 +91,18 @@ def choose_network(
     return ChosenNetwork(description, taken.path, taken.sha256, None)
 
 
+def _no_network(session: Session, dataset: Dataset) -> UsageError:
+    """Return the error: it names the newest run on an earlier version of the data set, if there is one."""
+    earlier = Dataset.name.startswith(f"{dataset.name}@", autoescape=True)
+    query = (
+        select(Job.id).join(TrainingRun, TrainingRun.job_id == Job.id).join(Dataset, Job.dataset_id == Dataset.id)
+    )
+    newest = query.where(earlier, Job.state == JobState.DONE).order_by(Job.id.desc()).limit(1)
+    if (run := session.scalar(newest)) is not None:
+        return OnlyEarlierNetwork(dataset=dataset.name, job_id=run)
+    return NoTrainedNetwork(dataset=dataset.name)
+
+
 def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> ChosenNetwork:
     query = select(TrainingRun, Job.state).join(Job, Job.id == TrainingRun.job_id)
     if job_id is not None:
@@ -104,7 +116,7 @@ def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> ChosenN
         newest = query.where(same_content, Job.state == JobState.DONE)
         row = session.execute(newest.order_by(Job.finished_at.desc(), Job.id.desc()).limit(1)).one_or_none()
         if row is None:
-            raise NoTrainedNetwork(dataset=dataset.name)
+            raise _no_network(session, dataset)
     training_run = row[0]
     description = NetworkDescription.model_validate(session.get_one(Network, training_run.network_key).description)
     best = find_checkpoint(session, training_run.job_id, CheckpointKind.BEST)

@@ -6,6 +6,7 @@ before.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 import time
@@ -17,7 +18,7 @@ import numpy as np
 from sqlalchemy import delete, func, insert, select
 
 from shared.database.connection import Database
-from shared.jobs.tables import Artifact, Shard, ShardState
+from shared.jobs.tables import Artifact, Job, Shard, ShardState
 from shared.store.references import referenced_artifacts
 from shared.store.store import NAME, Store, sha256_of
 
@@ -42,9 +43,12 @@ def find_garbage(database: Database, store: Store, seconds: float) -> list[Unref
     before = min(time.time() - seconds, _oldest_attempt(database))
     files = [file for file in _files(store.root) if file.wanted < before]
     numbers = np.array([_number(file.path) for file in files], np.uint64)
+    events = [file for file in _event_files(store.root) if file.wanted < before]
     with database.read() as session:
         named = np.isin(numbers, _numbers(referenced_artifacts(session)))
+        jobs = set(session.scalars(select(Job.id)))
     garbage = [file for file, is_named in zip(files, named.tolist(), strict=True) if not is_named]
+    garbage += [file for file in events if _run_of(file.path) not in jobs]
     return sorted([*garbage, *_leftovers(store.root, before)], key=lambda file: file.path)
 
 
@@ -90,9 +94,16 @@ def _remove(root: Path, unwanted: Unreferenced) -> bool:
             aside.rename(file)
             return False
         aside.unlink()
+        if unwanted.path.startswith("tensorboard/"):  # the others' folders are shared by many files
+            _remove_if_empty(file.parent)
     except FileNotFoundError:  # another one removes them, too
         return False
     return True
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _files(root: Path) -> Iterator[Unreferenced]:
@@ -101,6 +112,18 @@ def _files(root: Path) -> Iterator[Unreferenced]:
         for file in folder.iterdir():
             if NAME.fullmatch(f"{folder.name}/{file.name}"):
                 yield from _described(root, file)
+
+
+def _event_files(root: Path) -> Iterator[Unreferenced]:
+    """TensorBoard's files of training runs: ``tensorboard/run-JOB/...``."""
+    for file in root.glob("tensorboard/run-*/*"):
+        if _run_of(str(file.relative_to(root))) is not None:
+            yield from _described(root, file)
+
+
+def _run_of(path: str) -> int | None:
+    number = path.split("/")[1].removeprefix("run-")
+    return int(number) if number.isascii() and number.isdigit() else None
 
 
 def _leftovers(root: Path, before: float) -> Iterator[Unreferenced]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from shared.database.connection import Database
-from shared.errors import JobNotOfKind, NoSuchJob
+from shared.errors import JobNotOfKind
 from shared.jobs.tables import Job
+from shared.jobs.transitions import missing_job
 
 
 def find_job(session: Session, job_id: int) -> Job:
@@ -18,7 +19,7 @@ def find_job(session: Session, job_id: int) -> Job:
     """
     job = session.get(Job, job_id)
     if job is None:
-        raise NoSuchJob(job_id=job_id)
+        raise missing_job(session, job_id)
     return job
 
 

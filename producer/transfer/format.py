@@ -23,6 +23,8 @@ from shared.kinds.registry import kinds
 
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 2**20
+# Exports made with this schema or a later one can be imported: since then the exported tables are the same.
+OLDEST_SCHEMA = "0005"
 
 # In an order in which a row comes after those that it refers to; those of the kinds' results follow.
 COMMON: tuple[type[Base], ...] = (Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact)

@@ -22,6 +22,7 @@ from producer.transfer.datasets import dataset_here, found_dataset
 from producer.transfer.format import (
     LARGEST_MANIFEST,
     MANIFEST,
+    OLDEST_SCHEMA,
     Manifest,
     decoded,
     exported_tables,
@@ -34,6 +35,7 @@ from shared.database.networks import Network
 from shared.database.schema import NEWEST_REVISION
 from shared.errors import BadExport
 from shared.jobs.tables import Artifact, Event, Job, JobState
+from shared.jobs.transitions import unused_job_id
 from shared.kinds import kind_names
 from shared.kinds.registry import kinds, parse
 from shared.store.store import NAME, Store, sha256_of, sha256_of_file
@@ -119,7 +121,7 @@ def _read_manifest(name: str, content: IO[bytes], size: int) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"manifest, {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    if manifest.schema_ != NEWEST_REVISION:
+    if not OLDEST_SCHEMA <= manifest.schema_ <= NEWEST_REVISION:
         raise ValueError(f"it was made with schema {manifest.schema_}, here is {NEWEST_REVISION}")
     if manifest.kind not in kind_names() or not _are_known(manifest):
         raise ValueError("it is of another version of unitscope")
@@ -254,6 +256,8 @@ class _Importing:
         }
         with self.database.write() as session:
             session.execute(delete(Job).where(Job.key == unfinished))
+            if (unused := unused_job_id(session)) is not None:
+                row["id"] = unused
             job_id: int = session.execute(insert(Job).values(row).returning(Job.id)).scalar_one()
         self.ids["jobs"] = {job["id"]: job_id}
         return job_id

@@ -70,12 +70,13 @@ def register(database: Database, name: str, found: FoundDataset) -> tuple[int, b
                 if (existing.fingerprint, existing.root) != (found.fingerprint, found.root):
                     raise DatasetExists(name=name)
                 return existing.id, False
-            return _insert(session, name, found), True
+            return insert_dataset(session, name, found), True
     except IntegrityError as error:  # registered by somebody else a moment ago
         raise DatasetExists(name=name) from error
 
 
-def _insert(session: Session, name: str, found: FoundDataset) -> int:
+def insert_dataset(session: Session, name: str, found: FoundDataset) -> int:
+    """Insert a data set with its images, splits, and what was left out; return its id."""
     dataset = Dataset(
         name=name,
         kind=found.kind,
@@ -127,14 +128,15 @@ def _insert_images(session: Session, images: list[dict[str, Any]]) -> Sequence[i
     return session.scalars(insert(Image).returning(Image.id, sort_by_parameter_order=True), images).all()
 
 
-def find_dataset(session: Session, name: str) -> Dataset:
-    """The data set called ``name``.
+def find_dataset(session: Session, name: str, *, lock: bool = False) -> Dataset:
+    """The data set called ``name``; with ``lock``, nobody else can change or use it until the transaction ends.
 
     Raises
     ------
     NoSuchDataset
     """
-    dataset = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
+    query = select(Dataset).where(Dataset.name == name)
+    dataset = session.scalars(query.with_for_update() if lock else query).one_or_none()
     if dataset is None:
         names = session.scalars(select(Dataset.name).order_by(Dataset.name)).all()
         raise NoSuchDataset(name=name, choices=", ".join(names) or "none")

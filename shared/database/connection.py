@@ -98,6 +98,17 @@ class Database:
         with self._explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
+    def execute_outside_transaction(self, statement: str) -> None:
+        """Execute a statement that no transaction may contain, such as ``VACUUM``.
+
+        Raises
+        ------
+        DatabaseOutOfReach, DatabaseFull
+        """
+        options = {"no_transaction": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        with self._explained(), self.engine.connect() as connection:
+            connection.execution_options(**options).exec_driver_sql(statement)
+
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
@@ -171,6 +182,8 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get("no_transaction"):
+        return
     # A transaction that reads and then writes fails at once with SQLITE_BUSY_SNAPSHOT if another one wrote
     # in between, whatever the timeout: so a writing transaction takes the write lock from the start.
     read_only = connection.get_execution_options().get("read_only")

@@ -74,7 +74,9 @@ class ImageSplit(Base):
     __table_args__ = (Index(None, "dataset_id", "split", "image_id"),)
 
     split: Mapped[str] = mapped_column(primary_key=True)
-    image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(
+        ForeignKey("images.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
     dataset_id: Mapped[int] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
-from shared.errors import JobStateConflict
+from shared.errors import JobStateConflict, NoSuchJob
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import (
     MAX_ATTEMPTS,
@@ -123,7 +123,10 @@ class Ledger:
             ).one_or_none()
             if found is None:
                 return None
-            job = lock_job(session, found.job_id)
+            try:
+                job = lock_job(session, found.job_id)
+            except NoSuchJob:  # removed at this moment
+                return None
             was = session.scalar(select(Shard.state).where(Shard.id == shard_id))
             if job.state not in ACTIVE_JOBS or job.cancel_requested:
                 raise_counter(session, "messages_ignored", job.kind, found.stage_name)
@@ -219,7 +222,7 @@ class Ledger:
         LeaseLost
         """
         with self.database.write() as session:
-            job = lock_job(session, claim.job_id)
+            job = self._lock_claimed(session, claim)
             began = self._fence(
                 session,
                 claim,
@@ -259,7 +262,7 @@ class Ledger:
         LeaseLost
         """
         with self.database.write() as session:
-            job = lock_job(session, claim.job_id)
+            job = self._lock_claimed(session, claim)
             if not again or claim.attempt >= MAX_ATTEMPTS:
                 state = ShardState.FAILED
             else:  # it might have gone well the next time, had nobody asked that the job stop
@@ -290,7 +293,7 @@ class Ledger:
         LeaseLost
         """
         with self.database.write() as session:
-            job = lock_job(session, claim.job_id)
+            job = self._lock_claimed(session, claim)
             self._fence(
                 session,
                 claim,
@@ -300,6 +303,12 @@ class Ledger:
                 finished_at=utc_now(),
             )
             end_if_cancelled(session, job)
+
+    def _lock_claimed(self, session: Session, claim: Claim) -> Job:
+        try:
+            return lock_job(session, claim.job_id)
+        except NoSuchJob as error:  # removed after it was cancelled
+            raise LeaseLost(f"shard {claim.shard_id}: {error}") from error
 
     def _fence(self, session: Session, claim: Claim, **values: Any) -> datetime:
         """Change the shard's row, only with the claim's token; returns when the attempt began."""
@@ -352,6 +361,8 @@ class Ledger:
             job = lock_job(session, job_id)
             if job.state not in (JobState.FAILED, JobState.CANCELLED):
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
+            if not job.shards_total:
+                raise JobStateConflict(job_id=job_id, state=job.state, action="retried: its removal has begun")
             unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
             stage = session.scalar(select(func.min(Shard.stage)).where(unfinished))
             if stage is None:  # an import that was broken off
@@ -379,7 +390,10 @@ class Ledger:
             jobs = session.scalars(select(Shard.job_id).where(expired).distinct()).all()
         for job_id in jobs:
             with self.database.write() as session:
-                job = lock_job(session, job_id)
+                try:
+                    job = lock_job(session, job_id)
+                except NoSuchJob:  # cancelled and removed at this moment
+                    continue
                 silent = session.scalars(
                     select(Shard).where(expired, Shard.job_id == job_id).with_for_update()
                 ).all()

@@ -102,7 +102,7 @@ class Event(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
-    shard_id: Mapped[int | None] = mapped_column(ForeignKey("shards.id", ondelete="CASCADE"))
+    shard_id: Mapped[int | None] = mapped_column(ForeignKey("shards.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime] = mapped_column(default=utc_now)
     level: Mapped[str]
     message: Mapped[str]
@@ -140,5 +140,19 @@ class Artifact(Base):
     path: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(Sha256)
     bytes: Mapped[int]
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)  # first maker
+    # The job that wrote it first; NULL: that job was removed.
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class RemovedJob(Base):
+    """A job that was removed with ``analyze rm``. Its number is not given to another job."""
+
+    __tablename__ = "removed_jobs"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    description: Mapped[str]
+    dataset: Mapped[str]  # name
+    submitted_at: Mapped[datetime]
+    removed_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
 from shared.database.connection import upserting
-from shared.errors import NoSuchJob
-from shared.jobs.tables import ACTIVE_JOBS, Counter, Event, Job, JobState, Shard, ShardState
+from shared.database.datasets import Dataset
+from shared.errors import DatasetGone, JobRemoved, JobStateConflict, NoSuchJob
+from shared.jobs.tables import ACTIVE_JOBS, Counter, Event, Job, JobState, RemovedJob, Shard, ShardState
+from shared.kinds.registry import kinds
 from shared.kinds.specification import PlannedShard, Specification
 
 MAX_ATTEMPTS = 3
@@ -27,8 +29,52 @@ def lock_job(session: Session, job_id: int) -> Job:
     locked = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
     job = session.scalars(locked).one_or_none()
     if job is None:
-        raise NoSuchJob(job_id=job_id)
+        raise missing_job(session, job_id)
     return job
+
+
+def missing_job(session: Session, job_id: int) -> NoSuchJob:
+    """Return the error for a job that is not there: it was removed, or never existed."""
+    removed = session.get(RemovedJob, job_id)
+    if removed is None:
+        return NoSuchJob(job_id=job_id)
+    return JobRemoved(job_id=job_id, description=removed.description, date=f"{removed.removed_at:%Y-%m-%d}")
+
+
+def unused_job_id(session: Session) -> int | None:
+    """Return the number of the next job, which no removed job had; None: the database's sequence has it.
+
+    SQLite gives the number of a deleted row to the next one. Nobody else inserts meanwhile: a writing transaction
+    has the database for itself.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        return None
+    largest = [session.scalar(select(func.max(table.id))) or 0 for table in (Job, RemovedJob)]
+    return max(largest) + 1
+
+
+def require_what_is_used(session: Session, specification: Specification) -> None:
+    """Check that the data set of a new job, and the jobs whose results it uses, are still there.
+
+    They cannot be removed until the transaction ends.
+
+    Raises
+    ------
+    DatasetGone, NoSuchJob, JobStateConflict
+    """
+    dataset = select(Dataset.fingerprint).where(Dataset.id == specification.dataset_id)
+    if session.scalar(dataset.with_for_update(read=True, key_share=True)) != specification.dataset_fingerprint:
+        raise DatasetGone(dataset_id=specification.dataset_id)
+    for field in kinds()[specification.kind].other_jobs:
+        if (job_id := getattr(specification, field)) is None:
+            continue
+        # KEY SHARE: it conflicts with the lock of a removal, and with no transition's.
+        locked = select(Job.state).where(Job.id == job_id).with_for_update(read=True, key_share=True)
+        state = session.scalar(locked)
+        if state is None:
+            raise missing_job(session, job_id)
+        if state != JobState.DONE:
+            raise JobStateConflict(job_id=job_id, state=state, action="used by another one")
 
 
 def end_job(session: Session, job: Job, state: JobState, error: str | None) -> None:
@@ -67,8 +113,10 @@ def insert_job(
     session: Session, specification: Specification, planned: Sequence[PlannedShard], generation: int
 ) -> int:
     """A new job with all its shards: those of the first stage are queued. Returns its id."""
+    require_what_is_used(session, specification)
     stages = list(dict.fromkeys(shard.stage for shard in planned))
     job = Job(
+        id=unused_job_id(session),
         kind=specification.kind,
         key=specification.key(),
         generation=generation,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from producer.cli.bars import Bars
 from producer.cli.context import App, pass_app
+from producer.cli.data.changes import rm, update
 from producer.cli.printing import json_option, print_json, print_text
 
 if TYPE_CHECKING:
@@ -29,7 +31,11 @@ OPTIONS = {  # kind -> the options that it has, besides --root and --name
 
 @click.group()
 def dataset() -> None:
-    """Register data sets and look at them."""
+    """Register data sets, look at them, update and remove them."""
+
+
+dataset.add_command(update)
+dataset.add_command(rm)
 
 
 @dataset.command()
@@ -114,10 +120,9 @@ def _see_that_plain(name: str) -> None:
 
 
 def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, Any]) -> FoundDataset:
-    from producer.datasets.caltech import read_caltech
-    from producer.datasets.cifar import image_folder, read_cifar
-    from producer.datasets.folder import read_folder
-    from producer.datasets.voc import read_voc
+    from producer.datasets.cifar import image_folder
+    from producer.datasets.reading import read_dataset
+    from producer.datasets.removal import OWN_FOLDER
 
     if root is None and kind != "shapes" and not options["download"]:
         raise click.UsageError(
@@ -130,28 +135,18 @@ def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, 
     if kind.startswith("cifar"):  # what is downloaded becomes images, which have the data set's own folder
         root = root or app.settings.home / "archives"
     root = root or own
-    with _progress(app) as (progress, show):
+    with Bars(app) as (progress, show):
         if options["download"]:
             progress.stop()  # the download shows its own
             _download(kind, root, options)
             progress.start()
-        reading = show("reading images")
         if kind == "shapes":
-            return _shapes(root, options, show)
-        if kind == "folder":
-            return read_folder(root, reading)
+            _draw(root, options, show)
         if kind.startswith("cifar"):
-            return read_cifar(image_folder(root, kind, own, show("writing images")), kind, reading)
-        if kind.startswith("caltech"):
-            return read_caltech(root, kind, options["background"], reading)
-        return read_voc(
-            root,
-            years=options["years"] or None,
-            splits=options["splits"] or None,
-            whole=options["whole"],
-            difficult=options["difficult"],
-            progress=reading,
-        )
+            root = image_folder(root, kind, own, show("writing images"))
+        found = read_dataset(kind, root, options, show("reading images"))
+    found.options[OWN_FOLDER] = Path(found.root).is_relative_to(own.resolve())
+    return found
 
 
 def _download(kind: str, root: Path, options: dict[str, Any]) -> None:
@@ -164,11 +159,8 @@ def _download(kind: str, root: Path, options: dict[str, Any]) -> None:
     download_voc(root, [s for year in years for s in ((year, f"{year}-test") if year == "2007" else (year,))])
 
 
-def _shapes(
-    root: Path, options: dict[str, Any], show: Callable[[str], Callable[[int, int], None]]
-) -> FoundDataset:
-    from producer.datasets.shapes import CLASSES, generate
-    from producer.datasets.voc import read_voc
+def _draw(root: Path, options: dict[str, Any], show: Callable[[str], Callable[[int, int], None]]) -> None:
+    from producer.datasets.shapes import generate
 
     images, seed = options["images"] or SHAPES_IMAGES, options["seed"] or 0
     if (root / "VOC2007").is_dir():
@@ -179,27 +171,6 @@ def _shapes(
     else:
         drawn = show("drawing images")
         generate(root, images=images, seed=seed, progress=lambda done: drawn(done, images))
-    return read_voc(root, kind="shapes", classes=CLASSES, whole=options["whole"], progress=show("reading images"))
-
-
-class _progress:
-    """A bar on stderr for each thing that takes its time."""
-
-    def __init__(self, app: App) -> None:
-        from rich.progress import Progress
-
-        self.bars = Progress(console=app.talk, transient=True)
-
-    def __enter__(self) -> tuple[Any, Callable[[str], Callable[[int, int], None]]]:
-        self.bars.start()
-        return self.bars, self._show
-
-    def _show(self, what: str) -> Callable[[int, int], None]:
-        task = self.bars.add_task(what, total=None, visible=False)
-        return lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)
-
-    def __exit__(self, *exception: object) -> None:
-        self.bars.stop()
 
 
 @dataset.command("ls")

@@ -1,4 +1,4 @@
-"""``analyze db``: the database's schema, and a copy of it."""
+"""``analyze db``: the schema of the database, a copy of it, and its size."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.options import new_file
 from producer.cli.printing import json_option, print_json
+
+MB = 10**6
 
 
 @click.group()
@@ -58,3 +60,21 @@ def backup(app: App, target: Path) -> None:
 
     size = back_up(app.database, target)
     app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the store, {app.settings.resolved_store}.")
+
+
+@db.command()
+@json_option
+@pass_app
+def vacuum(app: App, as_json: bool) -> None:
+    """Free the space of removed jobs and data sets.
+
+    The file of a SQLite database is written anew, without that space; no job may run meanwhile. PostgreSQL makes
+    the space available to new rows, while jobs go on; it also does so by itself.
+    """
+    from producer.operations.vacuum import vacuum as run_vacuum
+
+    done = run_vacuum(app.database)
+    if as_json:
+        print_json(vars(done))
+    else:
+        app.out.print(f"{app.database}: {done.before / MB:.1f} MB before, {done.after / MB:.1f} MB now.")

@@ -1,0 +1,28 @@
+"""Progress bars on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from producer.cli.context import App
+
+
+class Bars:
+    """A bar on stderr for each thing that takes its time."""
+
+    def __init__(self, app: App) -> None:
+        from rich.progress import Progress
+
+        self.bars = Progress(console=app.talk, transient=True, disable=not app.talk.is_terminal)
+
+    def __enter__(self) -> tuple[Any, Callable[[str], Callable[[int, int], None]]]:
+        self.bars.start()
+        return self.bars, self._show
+
+    def _show(self, what: str) -> Callable[[int, int], None]:
+        task = self.bars.add_task(what, total=None, visible=False)
+        return lambda done, total: self.bars.update(task, completed=done, total=total, visible=True)
+
+    def __exit__(self, *exception: object) -> None:
+        self.bars.stop()

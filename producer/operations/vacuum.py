@@ -1,0 +1,54 @@
+"""Free the space of removed rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, text
+
+from shared.database.connection import Database
+from shared.errors import DatabaseBusy
+from shared.jobs.removal import list_job_ids
+from shared.jobs.tables import Job, JobState
+
+
+@dataclass(frozen=True)
+class Vacuumed:
+    """Size of the database before and after, in bytes."""
+
+    before: int
+    after: int
+
+
+def vacuum(database: Database) -> Vacuumed:
+    """Vacuum the database and renew the statistics of the query planner.
+
+    SQLite writes the file anew, without the space of removed rows, and blocks other writers meanwhile. PostgreSQL
+    blocks nobody, and keeps the space for new rows.
+
+    Raises
+    ------
+    DatabaseBusy
+        Jobs are running, and the database is SQLite.
+    DatabaseOutOfReach, DatabaseFull
+    """
+    if database.is_sqlite:
+        with database.read() as session:
+            running = session.scalars(select(Job.id).where(Job.state == JobState.RUNNING).order_by(Job.id)).all()
+        if running:
+            raise DatabaseBusy(url=database, jobs=list_job_ids(running))
+    before = _size(database)
+    statements = (
+        ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if database.is_sqlite else ("VACUUM (ANALYZE)",)
+    )
+    for statement in statements:
+        database.execute_outside_transaction(statement)
+    return Vacuumed(before, _size(database))
+
+
+def _size(database: Database) -> int:
+    with database.read() as session:
+        if not database.is_sqlite:
+            return int(session.scalar(select(func.pg_database_size(func.current_database()))) or 0)
+        pages = session.scalar(text("PRAGMA page_count")) or 0
+        return int(pages) * int(session.scalar(text("PRAGMA page_size")) or 0)
