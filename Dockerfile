@@ -6,15 +6,15 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore \
     PYTHONUNBUFFERED=1
 
-# Not root: a network's weights or an image that got the better of a parser has no rights here.
-# A new volume takes over the owner of the folder it is mounted on.
+# Run as an unprivileged user, to limit the damage if weights or an image exploit a parser.
+# A new volume gets the owner of the folder on which it is mounted.
 RUN useradd --create-home --uid 1000 unitscope \
     && install --directory --owner unitscope --group unitscope /data
 
 WORKDIR /usr/src/unitscope
 
-# First the dependencies (with CUDA they are several GB), in a layer that a change of the code leaves alone:
-# without its folders the project is an empty package, and only what it depends on is installed.
+# Install the dependencies (several GB with CUDA) in a separate layer, so that changes of the code don't rebuild it:
+# without its source folders the project is an empty package, and pip installs only its dependencies.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN pip install --constraint constraints.txt .
 
@@ -26,10 +26,10 @@ COPY migrations migrations
 RUN pip install --no-deps --force-reinstall .
 
 USER unitscope
-# Away from the source, so that `python -m worker...` finds the installed packages.
+# Not the source folder, so that `python -m worker...` imports the installed packages.
 WORKDIR /data
 
-# `analyze worker` takes it as: end the shard in hand, or give it up, and stop.
+# On SIGTERM `analyze worker` ends its worker processes, queues their shards again, and exits.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["analyze"]
 CMD ["--help"]

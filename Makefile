@@ -1,5 +1,5 @@
-# On a fresh machine: `make demo` shows what this is for, `make test` passes the tests.
-# Both make their own virtual environment; they need Python 3.11+ and nothing else.
+# `make demo` runs a small example, `make test` runs the tests.
+# Each target creates the virtual environment it needs; only Python 3.11+ has to be installed.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,37 +8,37 @@ SECONDS := 300
 
 .PHONY: demo test docs faults lint fuzz gpu clean
 
-demo: $(VENV)/.installed ## generate data, train, search, and leave a page
+demo: $(VENV)/.installed ## generate data, train a network, search it, and write an HTML page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
 
-test: $(VENV)/.installed-test lint ## every test, on SQLite and PostgreSQL, with a real Redis and real workers
+test: $(VENV)/.installed-test lint ## run all tests, on SQLite and PostgreSQL, with real Redis servers and workers
 	$(BIN)/python -m pytest
 
-docs: $(VENV)/.installed-docs ## the documentation as a site: open site/index.html; needs no network
-	$(BIN)/mkdocs build --strict --quiet
+docs: $(VENV)/.installed-docs ## build the documentation in site/; needs no network, apart from the installation
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "file://$(CURDIR)/site/index.html"
 
-# SEED is what the last lines of a run say; with it the same faults meet the same jobs again.
+# SEED: the seed printed at the end of an earlier run, to repeat the same faults with the same jobs.
 SEED ?=
 ROUNDS ?= 1
-faults: $(VENV)/.installed-test ## every fault with every kind of job on every database, ROUNDS times: takes long
+faults: $(VENV)/.installed-test ## inject every fault into every kind of job on every database, ROUNDS times (slow)
 	$(BIN)/python -m pytest tests/faults --dist load --faults long --rounds $(ROUNDS) $(SEED:%=--seed %)
 
-lint: $(VENV)/.installed-test ## style, types, and who may import whom
+lint: $(VENV)/.installed-test ## check style, types, and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fuzz: $(VENV)/.installed-test ## hostile input for SECONDS a fuzzer, or EXAMPLES of it; how much it was is said at the end
+fuzz: $(VENV)/.installed-test ## run each fuzzer for SECONDS or EXAMPLES, and print a summary
 	rm -f fuzz.txt
 	FUZZ_SECONDS=$(if $(EXAMPLES),,$(SECONDS)) FUZZ_EXAMPLES=$(EXAMPLES) FUZZ_REPORT=$(CURDIR)/fuzz.txt \
 		$(BIN)/python -m pytest -m fuzz --timeout 0 tests/hostile; code=$$?; cat fuzz.txt; exit $$code
 
 MINUTES := 8
-# IMAGES: a VOC data set or a folder of JPEG files; without it objects are drawn.
+# IMAGES: a VOC data set or a folder of JPEG files; by default images are generated.
 IMAGES ?=
-gpu: $(VENV)/.installed-test ## everything that should run on a GPU: tests, benchmarks, profiles; see docs/operations/gpu.md
+gpu: $(VENV)/.installed-test ## run tests, benchmarks and profiles on a GPU; see docs/operations/gpu.md
 	$(BIN)/python -m benchmarks.gpu --minutes $(MINUTES) $(IMAGES:%=--images %)
 
 $(VENV)/.created:

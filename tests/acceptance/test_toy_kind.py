@@ -1,7 +1,7 @@
-"""A new kind of job is three folders of one name and a migration.
+"""Adding a job kind needs only three folders and a migration.
 
-The page of the documentation that builds one, ``docs/contributing/adding-a-kind.md``, is followed to the letter:
-its blocks of code are added to a copy of the program, and the kind does all that the others do.
+The page ``docs/contributing/adding-a-kind.md`` is the code of the toy kind: its blocks are added to a copy of the
+program, and the kind supports everything that the built-in kinds do.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "contributing" / "adding-a-kind.md"
 
 
 class Program:
-    """A copy of the program with the toy kind, and a home."""
+    """A copy of the program with the toy kind, and its home."""
 
     def __init__(self, folder: Path, home: Path) -> None:
         self.folder, self.home = folder, home
@@ -53,14 +53,14 @@ class Program:
 
 
 def files_of_the_page() -> dict[str, str]:
-    """The files that the page shows, by their paths in the program."""
+    """The files on the page, by their paths in the program."""
     blocks = re.findall(r'^```\S+ title="([^"]+)"\n(.*?)^```$', PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert len(dict(blocks)) == len(blocks) == 13
     return dict(blocks)
 
 
 def with_the_toy_kind(folder: Path) -> list[Path]:
-    """Copy the program, and add the kind; returns the files that were added."""
+    """Copy the program and add the toy kind; returns the added files."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -75,22 +75,22 @@ def with_the_toy_kind(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[Program]:
-    """With a worker that runs, and a data set."""
+    """The program with a running worker and a data set."""
     folder = tmp_path_factory.mktemp("toy")
     added = with_the_toy_kind(folder / "source")
     kinds = ("shared/kinds/brightness", "worker/kinds/brightness", "producer/kinds/brightness")
     assert [str(f) for f in added if not str(f).startswith((*kinds, "migrations/versions/9999_"))] == []
     assert {str(f.parent) for f in added} == {*kinds, "migrations/versions"}
-    found = Program(folder / "source", folder / "home")
-    found("dataset", "add", "shapes", "--root", shapes_root)
+    program = Program(folder / "source", folder / "home")
+    program("dataset", "add", "shapes", "--root", shapes_root)
     log = (folder / "up.log").open("wb")
     command = [sys.executable, "-m", "producer", "up", "--devices", "cpu"]
-    up = subprocess.Popen(command, env=found.environment, cwd=found.folder, stdout=log, stderr=log)
+    up = subprocess.Popen(command, env=program.environment, cwd=program.folder, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 60
-        while not found.json("query", "SELECT name FROM workers") and time.monotonic() < deadline:
+        while not program.json("query", "SELECT name FROM workers") and time.monotonic() < deadline:
             time.sleep(0.3)
-        yield found
+        yield program
     finally:
         up.terminate()
         up.wait(40)
@@ -103,14 +103,14 @@ def job(program: Program) -> str:
 
 
 @pytest.mark.parametrize("arguments", ["check", "format --check"])
-def test_its_code_has_the_style_of_the_program(program: Program, arguments: str) -> None:
+def test_the_code_of_the_page_passes_the_linter(program: Program, arguments: str) -> None:
     files = [name for name in files_of_the_page() if name.endswith(".py")]
     command = [sys.executable, "-m", "ruff", *arguments.split(), "--no-cache", *files]
     done = subprocess.run(command, cwd=program.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_is_submitted_run_and_listed(program: Program, job: str) -> None:
+def test_a_toy_job_is_submitted_run_and_listed(program: Program, job: str) -> None:
     assert "brightness" in program("submit", "--help")
     (listed,) = program.json("ls", "--kind", "brightness")
     assert (listed["state"], listed["kind"]) == ("done", "brightness")
@@ -122,11 +122,11 @@ def test_it_is_submitted_run_and_listed(program: Program, job: str) -> None:
     assert len(status["summary"]) > 1
     assert all(0 < mean < 255 for mean in status["summary"].values())
     assert "images/s" in program("status", job)
-    assert program("submit", "brightness", "--dataset", "shapes").strip() == job  # the same is not computed twice
+    assert program("submit", "brightness", "--dataset", "shapes").strip() == job  # returns the existing job
     assert 'unitscope_jobs{kind="brightness",state="done"} 1.0' in program("metrics")
 
 
-def test_its_results_are_read_in_every_form(program: Program, job: str) -> None:
+def test_results_of_a_toy_job_in_every_format(program: Program, job: str) -> None:
     rows = program.json("results", job)
     assert rows == program.json("query", f"SELECT image_id, image_path, class_name, brightness FROM brightness "
                                 f"WHERE job_id = {job} ORDER BY image_id")  # fmt: skip
@@ -143,7 +143,7 @@ def test_its_results_are_read_in_every_form(program: Program, job: str) -> None:
     assert name in page.read_text()
 
 
-def test_it_is_verified_exported_and_imported(program: Program, job: str, tmp_path: Path) -> None:
+def test_a_toy_job_is_verified_exported_and_imported(program: Program, job: str, tmp_path: Path) -> None:
     checked = program.json("verify", job)
     assert (checked["wrong"], checked["rows"]) == ([], min(64, len(program.json("results", job))))
     program("export", job, tmp_path / "job.tar")
