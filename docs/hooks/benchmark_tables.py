@@ -21,8 +21,8 @@ def on_page_markdown(markdown: str, page: object, **_: object) -> str:
 
 
 def cells(row: dict[str, Any]) -> tuple[str, ...]:
-    """Return the cells of a benchmark; ratios and times are medians of the rounds."""
-    ratio = f"{row['ratio']:.3g}" if row["ratio"] is not None else ""
+    """Return the cells of a benchmark; ratios, with their range, and times are medians of the rounds."""
+    ratio = f"{row['ratio']:.3g} ({_range(row)})" if row["ratio"] is not None else ""
     goal = row["goal_text"] + MET[row["met"]]
     times = amount(row["ours"], row["unit"]), amount(row["peer"], row["unit"])
     return row["work"], row["against"], *times, ratio, goal
@@ -36,6 +36,14 @@ def amount(rounds: Sequence[float], unit: str) -> str:
     if unit != "s":
         return f"{median:,.0f} {unit}"
     return f"{median * 1000:.3g} ms" if median < 1 else f"{median:.1f} s" if median < 100 else f"{median:.0f} s"
+
+
+def _range(row: dict[str, Any]) -> str:
+    """Return the smallest and the largest ratio of a round."""
+    at_most = row["goal"] is not None and row["goal"]["at_most"]
+    pairs = zip(row["ours"], row["peer"], strict=True)
+    ratios = [ours / peer if at_most else peer / ours for ours, peer in pairs]
+    return f"{min(ratios):.3g} to {max(ratios):.3g}"
 
 
 def _lines(groups: Sequence[str]) -> Iterator[str]:
