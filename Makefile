@@ -12,7 +12,11 @@ demo: $(VENV)/.installed ## generate data, train a network, search it, and write
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
 
 test: $(VENV)/.installed-test lint ## run all tests, on SQLite and PostgreSQL, with real Redis servers and workers
-	$(BIN)/python -m pytest
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest; code=$$?; \
+		$(BIN)/coverage combine --quiet; \
+		echo "Branch coverage: $$($(BIN)/coverage report --format total) %. \`$(BIN)/coverage report\` lists the modules."; \
+		exit $$code
 
 docs: $(VENV)/.installed-docs ## build the documentation in site/; needs no network, apart from the installation
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -59,4 +63,5 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo site fuzz.txt gpu-report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo site fuzz.txt gpu-report .coverage .coverage.* \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
