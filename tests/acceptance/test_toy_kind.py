@@ -53,7 +53,7 @@ class Program:
 
 
 def files_of_the_page() -> dict[str, str]:
-    """The files on the page, by their paths in the program."""
+    """Return the files on the page, by their paths in the program."""
     blocks = re.findall(r'^```\S+ title="([^"]+)"\n(.*?)^```$', PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert len(dict(blocks)) == len(blocks) == 13
     return dict(blocks)

@@ -1,4 +1,4 @@
-"""What the documentation names is there: tests, files, commands, options, settings, columns."""
+"""Tests, files, commands, options, settings and columns that the documentation refers to exist."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def named(path: Path) -> str:
 
 
 @pytest.mark.parametrize(("page", "tests"), [("security.md", 15), ("care.md", 6)])
-def test_every_promise_names_a_test_that_is_there(page: str, tests: int) -> None:
+def test_tests_named_by_the_documentation_exist(page: str, tests: int) -> None:
     text = (DOCS / "operations" / page).read_text()
     named = re.findall(r"`((?:unit|integration|hostile|acceptance|faults)/[\w/]+\.py)`", text)
     assert len(set(named)) >= tests
@@ -40,7 +40,7 @@ def test_every_promise_names_a_test_that_is_there(page: str, tests: int) -> None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_linked_files_exist(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
     generated = {COMMANDS / f"{verb}.md" for verb in all_verbs()}
     targets = {link: (page.parent / link).resolve() for link in links}
@@ -48,37 +48,37 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_commands_are_there(page: Path) -> None:
+def test_commands_in_the_documentation_exist(page: Path) -> None:
     verbs = set(re.findall(r"(?m)^\$ (?:ANALYZE_\w+=\S+ )?analyze (\w+)", page.read_text()))
     assert verbs <= set(all_verbs())
 
 
 def commands_of(page: Path) -> list[str]:
-    """The lines ``$ analyze ...`` of a page, without comments."""
+    """Return the arguments of each line ``$ analyze ...`` of a page, without comments."""
     lines = re.findall(r"(?m)^\$ (?:ANALYZE_\w+=\S+ )?analyze (.+)$", page.read_text())
     return [re.sub(r"\s+(#|&).*", "", line) for line in lines]
 
 
 def usage_error(arguments: str) -> str | None:
-    """What the command line has against these arguments; nothing is run."""
+    """Parse the arguments without running the command; return the usage error, or None."""
     result = CliRunner().invoke(cli, shlex.split(arguments))
     return result.output + str(result.exception) if result.exit_code else None
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != NEW_KIND and commands_of(page)], ids=named)
-def test_commands_take_their_options(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_in_the_documentation_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(click.Command, "invoke", lambda command, context: None)
     monkeypatch.setattr(click.Path, "convert", lambda kind, value, parameter, context: Path(value))
     assert [(command, error) for command in commands_of(page) if (error := usage_error(command))] == []
 
 
 @pytest.mark.parametrize("wrong", ["sbmit --layer 5 --dataset voc", "submit --leyer 5 --dataset voc", "results"])
-def test_wrong_commands_are_noticed(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usage_errors_are_detected(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(click.Command, "invoke", lambda command, context: None)
     assert usage_error(wrong)
 
 
-def test_the_overview_of_the_commands_names_every_verb() -> None:
+def test_the_overview_of_commands_names_every_command() -> None:
     text = (COMMANDS / "index.md").read_text()
     assert {verb for verb in all_verbs() if not re.search(rf"\b{verb}\b", text)} == set()
 
@@ -102,7 +102,7 @@ def test_the_reference_has_every_command_option_and_setting() -> None:
 
 
 def columns_of_the_page() -> dict[str, set[str]]:
-    """The columns of each view or table that the page on SQL describes."""
+    """Return the columns of each view or table that the page on SQL describes."""
     found = {}
     for section in re.split(r"(?m)^##+ ", (DOCS / "reference" / "sql.md").read_text())[1:]:
         name = section.split("\n", 1)[0]
@@ -112,7 +112,7 @@ def columns_of_the_page() -> dict[str, set[str]]:
     return found
 
 
-def test_the_page_on_sql_has_every_column(tmp_path: Path) -> None:
+def test_the_sql_page_lists_the_columns_of_the_schema(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
     upgrade(database)
     inspector: Any = inspect(database.engine)
@@ -123,7 +123,7 @@ def test_the_page_on_sql_has_every_column(tmp_path: Path) -> None:
     database.close()
 
 
-def test_the_readme_and_its_picture_are_small() -> None:
+def test_readme_and_pictures_are_small() -> None:
     assert len((ROOT / "README.md").read_bytes()) <= LARGEST_README
     pictures = sorted((DOCS / "images").glob("*.png"))
     assert pictures
@@ -131,7 +131,7 @@ def test_the_readme_and_its_picture_are_small() -> None:
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "benchmarks").glob("*.md")), ids=named)
-def test_figures_of_benchmarks_are_those_that_were_measured(page: Path) -> None:
+def test_figures_on_benchmark_pages_were_measured(page: Path) -> None:
     """Figures in bold are medians in the file that ``python -m benchmarks`` writes."""
     hook = runpy.run_path(str(DOCS / "hooks" / "benchmark_tables.py"))
     measured = set()
