@@ -15,7 +15,7 @@ WORKDIR /usr/src/unitscope
 
 # Install the dependencies (several GB with CUDA) in a separate layer, so that changes of the code don't rebuild it:
 # without its source folders the project is an empty package, and pip installs only its dependencies.
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 RUN pip install --constraint constraints.txt .
 
 COPY unitscope unitscope

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS := 300
 
-.PHONY: demo test faults lint fuzz gpu clean
+.PHONY: demo test docs faults lint fuzz gpu clean
 
 demo: $(VENV)/.installed ## generate data, train a network, search it, and write an HTML page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
@@ -17,6 +17,10 @@ test: $(VENV)/.installed-test lint ## run all tests, on SQLite and PostgreSQL, w
 		$(BIN)/coverage combine --quiet; \
 		echo "Branch coverage: $$($(BIN)/coverage report --format total) %. \`$(BIN)/coverage report\` lists the modules."; \
 		exit $$code
+
+docs: $(VENV)/.installed-docs ## build the documentation in site/; needs no network, apart from the installation
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "file://$(CURDIR)/site/index.html"
 
 # SEED: the seed printed at the end of an earlier run, to repeat the same faults with the same jobs.
 SEED ?=
@@ -38,7 +42,7 @@ fuzz: $(VENV)/.installed-test ## run each fuzzer for SECONDS or EXAMPLES, and pr
 MINUTES := 8
 # IMAGES: a VOC data set or a folder of JPEG files; by default images are generated.
 IMAGES ?=
-gpu: $(VENV)/.installed-test ## run tests, benchmarks and profiles on a GPU; see docs/gpu.md
+gpu: $(VENV)/.installed-test ## run tests, benchmarks and profiles on a GPU; see docs/operations/gpu.md
 	$(BIN)/python -m benchmarks.gpu --minutes $(MINUTES) $(IMAGES:%=--images %)
 
 $(VENV)/.created:
@@ -54,5 +58,10 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) demo fuzz.txt gpu-report .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo site fuzz.txt gpu-report .coverage .coverage.* \
+		.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

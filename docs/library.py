@@ -1,4 +1,7 @@
-"""python docs/library.py IMAGES RESULT [WEIGHTS.pth]: AlexNet's third convolution as rows and pictures."""
+"""Write rows and pictures of AlexNet's third convolution.
+
+Usage: python docs/library.py IMAGES RESULT [WEIGHTS.pth]
+"""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,7 @@
 """Adding a job kind needs only three folders and a migration.
 
-The toy kind is added to a copy of the program, and supports everything that the built-in kinds do.
+The page ``docs/contributing/adding-a-kind.md`` is the code of the toy kind: its blocks are added to a copy of the
+program, and the kind supports everything that the built-in kinds do.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("unitscope", "shared", "producer", "worker", "migrations")
-TOY = ROOT / "tests" / "toy_kind"
+PAGE = ROOT / "docs" / "contributing" / "adding-a-kind.md"
 
 
 class Program:
@@ -50,16 +52,25 @@ class Program:
         return json.loads(self(*arguments, "--json"))
 
 
+def files_of_the_page() -> dict[str, str]:
+    """Return the files on the page, by their paths in the program."""
+    blocks = re.findall(r'^```\S+ title="([^"]+)"\n(.*?)^```$', PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(dict(blocks)) == len(blocks) == 13
+    return dict(blocks)
+
+
 def with_the_toy_kind(folder: Path) -> list[Path]:
     """Copy the program and add the toy kind; returns the added files."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    before = set(folder.rglob("*.*"))
-    for side in ("shared", "worker", "producer"):
-        without = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(TOY / side, folder / side / "kinds" / "brightness", ignore=without)
-    shutil.copy(TOY / "migration.py", folder / "migrations" / "versions" / "9999_brightness.py")
-    return sorted(path.relative_to(folder) for path in set(folder.rglob("*.*")) - before)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    added = []
+    for name, content in files_of_the_page().items():
+        assert not (folder / name).exists()
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content)
+        added.append(Path(name))
+    return added
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +80,7 @@ def program(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iter
     added = with_the_toy_kind(folder / "source")
     kinds = ("shared/kinds/brightness", "worker/kinds/brightness", "producer/kinds/brightness")
     assert [str(f) for f in added if not str(f).startswith((*kinds, "migrations/versions/9999_"))] == []
+    assert {str(f.parent) for f in added} == {*kinds, "migrations/versions"}
     program = Program(folder / "source", folder / "home")
     program("dataset", "add", "shapes", "--root", shapes_root)
     log = (folder / "up.log").open("wb")
@@ -88,6 +100,14 @@ def program(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iter
 @pytest.fixture(scope="module")
 def job(program: Program) -> str:
     return program("submit", "brightness", "--dataset", "shapes", "--shards", "3", "--wait").strip()
+
+
+@pytest.mark.parametrize("arguments", ["check", "format --check"])
+def test_the_code_of_the_page_passes_the_linter(program: Program, arguments: str) -> None:
+    files = [name for name in files_of_the_page() if name.endswith(".py")]
+    command = [sys.executable, "-m", "ruff", *arguments.split(), "--no-cache", *files]
+    done = subprocess.run(command, cwd=program.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_toy_job_is_submitted_run_and_listed(program: Program, job: str) -> None:

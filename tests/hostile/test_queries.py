@@ -22,7 +22,7 @@ from shared.jobs.tables import Event
 from tests.conftest import DATABASES, fresh_database
 from tests.integration.ledger.helpers import SHA256, top9
 
-SQL_MD = Path(__file__).parents[2] / "docs" / "sql.md"
+SQL_MD = Path(__file__).parents[2] / "docs" / "reference" / "sql.md"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 
 

@@ -183,7 +183,7 @@ def copied() -> set[str]:
 def test_dockerfile_copies_every_package_and_the_build_files() -> None:
     packages = {file.parent.name for file in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
     assert packages == {"unitscope", "producer", "shared", "worker", "migrations"}
-    assert copied() == packages | {"pyproject.toml", "constraints.txt", "README.md"}
+    assert copied() == packages | {"pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
     assert [name for name in copied() if not (ROOT / name).exists()] == []
 
 

@@ -1,1 +1,0 @@
-"""Stages of a brightness job, one module per stage."""
