@@ -135,7 +135,7 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
     maps = results["incremental"][:PEER_IMAGES]
     difference = Difference.of(maps_table(maps), maps_table(results["plain"]))
     captum_difference = _difference_to_captum(maps, torch.cat(results["Captum"]).cpu().numpy())
-    work = f"ZFNet {SIZE}, conv 5, {GRID.places} squares of {GRID.patch} px, per image"
+    work = f"ZFNet {SIZE}, conv 5, {GRID.positions} squares of {GRID.patch} px, per image"
     against_plain = f"plain batching, batches of {plain.at_once}"
     yield Row(
         "occlusion", f"occlusion, {work}, three maps", seconds["incremental"],
@@ -259,10 +259,10 @@ def _large(setting: Setting, large: LargeNetwork) -> Row:
     images = Images.spread(setting.crops.sources, large.images, large.size)
     ours, full = Incremental(model, large.layer, grid), Full(model, large.layer, grid)
     share, sweep = ours.multiplications() / full.multiplications(), Sweep(ours, device=device)
-    kinds = _one_batch_per_kind(ours, len(images.labels), sweep.at_once, sweep.images_at_once)
+    kinds = _one_batch_per_group(ours, len(images.labels), sweep.at_once, sweep.images_at_once)
     batch = _best_batch(full, images, large.batches, device)
     plain_batches = [
-        SweepBatch(part.images, part.places, grid.places / large.plain)
+        SweepBatch(part.images, part.positions, grid.positions / large.plain)
         for part in _sample(kinds, large.plain, batch)
     ]
     timings = time_interleaved(
@@ -279,7 +279,7 @@ def _large(setting: Setting, large: LargeNetwork) -> Row:
     difference = Difference.of(incremental, plain, float(max_errors(plain, exact, incremental).max()))
     return Row(
         "occlusion",
-        f"occlusion, {large.title} {large.size}, {large.layer}, {grid.places:,} squares of {grid.patch} px, "
+        f"occlusion, {large.title} {large.size}, {large.layer}, {grid.positions:,} squares of {grid.patch} px, "
         "per image",
         timings.seconds["incremental"],
         f"plain batching, batches of {batch}",
@@ -323,15 +323,15 @@ class SweepBatch:
     """
 
     images: torch.Tensor
-    places: torch.Tensor
+    positions: torch.Tensor
     repeats: float = 1.0
 
 
-def _one_batch_per_kind(engine: Incremental, images: int, at_once: int, together: int) -> list[SweepBatch]:
+def _one_batch_per_group(engine: Incremental, images: int, at_once: int, together: int) -> list[SweepBatch]:
     """Return one batch of ``at_once`` items per position group, for sweeps over ``together`` images at a time."""
     along = torch.arange(len(engine.grid.starts))
     every = torch.cartesian_prod(torch.arange(images), along, along)
-    kinds = engine.kinds(every[:, 1:])
+    kinds = engine.groups(every[:, 1:])
     result = []
     for kind in kinds.unique().tolist():
         of_kind = every[kinds == kind]
@@ -344,7 +344,7 @@ def _one_batch_per_kind(engine: Incremental, images: int, at_once: int, together
 
 def _sample(parts: Sequence[SweepBatch], count: int, batch: int) -> list[SweepBatch]:
     """Choose ``count`` items of the batches, evenly spaced, and return them in batches of size ``batch``."""
-    every = torch.cat([torch.cat([part.images[:, None], part.places], 1) for part in parts]).unique(dim=0)
+    every = torch.cat([torch.cat([part.images[:, None], part.positions], 1) for part in parts]).unique(dim=0)
     assert len(every) >= count
     assert count % batch == 0
     chosen = every[torch.from_numpy(_spread(len(every), count))]
@@ -365,7 +365,7 @@ class OcclusionRun:
     @torch.inference_mode()
     def run(self, part: SweepBatch) -> np.ndarray:
         """Run a batch; returns float64 [N, 3]: activation, probability, class."""
-        sums, outputs = self.engine.run(self.clear, self.filled, part.images, part.places, self.units)
+        sums, outputs = self.engine.run(self.clear, self.filled, part.images, part.positions, self.units)
         labels = self.labels[part.images.to(self.labels.device)]
         probabilities = outputs.double().softmax(1).gather(1, labels[:, None])
         return torch.cat([sums[:, None], probabilities, outputs.argmax(1)[:, None]], 1).cpu().numpy()
@@ -382,7 +382,7 @@ def _timed_batches(occluded: OcclusionRun, parts: Sequence[SweepBatch], device: 
         for part in parts:
             timed_run = timed(lambda part=part: occluded.run(part), device)()
             seconds += part.repeats * timed_run.seconds
-            rows, cols = part.places.T.numpy()
+            rows, cols = part.positions.T.numpy()
             table[part.images.numpy(), :, rows, cols] = timed_run.result
         return Timed(seconds, table.reshape(occluded.count, 3, -1))
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from producer.datasets import shapes
 from producer.datasets.voc import read_voc
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from unitscope.data.images import ImageSource
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialise
@@ -77,7 +77,7 @@ def find_objects(images: Path | None, count: int, target: Path) -> tuple[list[tu
     else:
         try:
             dataset, kind = read_voc(images, splits=("trainval",)), "objects cropped from PASCAL VOC images"
-        except NoDatasetThere:
+        except NotADataset:
             files = sorted(path for path in images.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
             return [(file, None, 0) for file in files], "images of a folder"
     return [(Path(dataset.root) / image.path, image.box, image.class_index) for image in dataset.images], kind

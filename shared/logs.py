@@ -31,7 +31,7 @@ def log_context(**fields: object) -> Iterator[None]:
             _context.pop(name, None)
 
 
-def set_up(form: LogFormat) -> None:
+def configure_logging(form: LogFormat) -> None:
     """Log to stderr at level INFO in this process and in processes forked from it."""
     handler = logging.StreamHandler()
     handler.addFilter(_add_fields)

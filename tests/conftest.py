@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from shared.database.connection import Database
 from shared.database.schema import upgrade
-from shared.errors import DatabaseOutOfReach
+from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.kinds.registry import kinds
 from tests import commands
@@ -157,7 +157,7 @@ class Analyze:
         database = Database(self.database_url)
         try:
             return len(Ledger(database).live_workers())
-        except DatabaseOutOfReach:
+        except DatabaseUnreachable:
             return 0
         finally:
             database.close()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 # PyTorch warns of these operations, but they are deterministic for channels-last tensors: see
-# ``worker.arithmetic.settle_arithmetic``.
+# ``worker.arithmetic.configure_determinism``.
 FIXED_ORDER = r"(adaptive_avg_pool2d|avg_pool3d)_backward_cuda does not have a deterministic implementation"
 
 

@@ -25,7 +25,7 @@ from shared.settings import load_settings
 logger = logging.getLogger(__name__)
 
 settings = load_settings()
-logs.set_up(settings.log_format)
+logs.configure_logging(settings.log_format)
 
 # Use worker.transport for both URL schemes.
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "worker.transport:Transport"))

@@ -10,7 +10,7 @@ import torch
 from unitscope.determinism import FIXED_ORDER
 
 
-def settle_arithmetic(threads: int | None) -> None:
+def configure_determinism(threads: int | None) -> None:
     """Configure torch for bitwise reproducible results and full float32 precision, and set its number of threads.
 
     On a GPU, TF32 is disabled, since it has a mantissa of only 10 bits; cuDNN uses deterministic algorithms,

@@ -17,7 +17,7 @@ def _malloc_trim() -> Callable[[int], int] | None:
     return trim
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Return unused memory to the operating system, and unused GPU memory to other processes.
 
     Within a shard the process keeps freed memory (``producer.service.supervisor.MALLOC``), since all batches have

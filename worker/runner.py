@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.database.schema import open_database
-from shared.errors import BrokerOutOfReach, DatabaseOutOfReach, OutOfMemory, OutOfReach
+from shared.errors import BrokerUnreachable, DatabaseUnreachable, OutOfMemory, Unreachable
 from shared.jobs.broker import Broker, broker_for, dispatch
 from shared.jobs.ledger import Claim, LeaseLost, Ledger, log
 from shared.kinds.registry import parse
@@ -25,11 +25,11 @@ from shared.settings import Settings
 from shared.store.store import Store
 from shared.text import one_line
 from unitscope.errors import UnitscopeError
-from worker.arithmetic import settle_arithmetic
+from worker.arithmetic import configure_determinism
 from worker.context import JobContext
 from worker.devices import DeviceUnusable, check_device, corrupts_cuda_context, is_memory_error
 from worker.kinds import stage_function
-from worker.memory import give_back
+from worker.memory import release_memory
 
 RETRY_SECONDS = 1.0  # between two attempts to complete a shard
 LONGEST_REASON = 300  # characters: PyTorch's message describes its allocator at length
@@ -92,13 +92,13 @@ class ShardContext(JobContext):
 
         Raises
         ------
-        LeaseLost, DatabaseOutOfReach
+        LeaseLost, DatabaseUnreachable
         """
         deadline = time.monotonic() + self._ledger.lease_seconds
         while True:
             try:
                 return self._ledger.complete(self.claim, write, result_path)
-            except DatabaseOutOfReach as error:
+            except DatabaseUnreachable as error:
                 if time.monotonic() > deadline:
                     raise
                 logger.warning("the results could not be written, retrying: %s", error)
@@ -135,7 +135,7 @@ class _Heartbeat:
             except LeaseLost:
                 self.context.lease_lost.set()
                 return
-            except DatabaseOutOfReach as error:  # it may be reachable again before the lease expires
+            except DatabaseUnreachable as error:  # it may be reachable again before the lease expires
                 logger.warning("heartbeat: %s", error)
 
 
@@ -167,7 +167,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     if not isinstance(shard_id, int) or isinstance(shard_id, bool) or not 0 < shard_id < 2**63:
         logger.warning("message ignored: it has no valid shard id")
         return
-    settle_arithmetic(settings.threads)
+    configure_determinism(settings.threads)
     device = device or os.environ.get("ANALYZE_DEVICE") or "cpu"
     check_device(device)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
@@ -186,10 +186,10 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
             _count_late_write(ledger, claim)
             broken = error if corrupts_cuda_context(error) else None
     if broken is None:
-        give_back()
+        release_memory()
     try:
         dispatch(ledger, _broker(settings))
-    except BrokerOutOfReach as error:  # a sweeper sends the next stage's messages later
+    except BrokerUnreachable as error:  # a sweeper sends the next stage's messages later
         logger.warning("%s", error)
     if broken:
         raise DeviceUnusable(f"this process can't use {device} any more after a CUDA error") from broken
@@ -197,8 +197,8 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
 
 def _count_late_write(ledger: Ledger, claim: Claim) -> None:
     try:
-        ledger.late_write_refused(claim)
-    except DatabaseOutOfReach as error:  # the count is only a metric
+        ledger.count_refused_write(claim)
+    except DatabaseUnreachable as error:  # the count is only a metric
         logger.warning("%s", error)
 
 
@@ -213,7 +213,7 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exce
         raise
     except Cancelled:
         ledger.confirm_cancelled(claim)
-    except OutOfReach as error:  # the lease expires, and the sweeper queues the shard again
+    except Unreachable as error:  # the lease expires, and the sweeper queues the shard again
         logger.warning("%s", error)
     except Exception as error:
         if corrupts_cuda_context(error):

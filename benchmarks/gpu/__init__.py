@@ -1,1 +1,1 @@
-"""Tests, benchmarks and profiles on a GPU, run by one command: ``python -m benchmarks.gpu``; see docs/gpu.md."""
+"""Tests, benchmarks and profiles on a GPU, run by ``python -m benchmarks.gpu``; see docs/operations/gpu.md."""

@@ -120,14 +120,14 @@ def _measure(
     from benchmarks.gpu.report import Report
     from benchmarks.gpu.setting import Setting, Sizes
     from benchmarks.gpu.time_budget import TimeBudget
-    from worker.arithmetic import settle_arithmetic
+    from worker.arithmetic import configure_determinism
 
     if device != "cpu" and (reason := machine.why_no_device()):
         click.echo(
             f"{reason} Use `--device cpu` for a trial of all steps but the tests, with small sizes.", err=True
         )
         sys.exit(NO_DEVICE)
-    settle_arithmetic(None)
+    configure_determinism(None)
     facts = machine.describe(device)
     click.echo("\n".join(f"{name}: {fact}" for name, fact in facts.items()), err=True)
     settings: dict[str, Any] = {"minutes": seconds / 60, "device": device, "images": str(images or "generated")}

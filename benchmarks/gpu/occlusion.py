@@ -94,7 +94,7 @@ def _case(setting: Setting, case: Case, model: nn.Module, grid: Grid, budget: Ti
     difference = float(max_errors(maps, expected, expected).max())
     yield Row(
         "occlusion",
-        f"occlusion, {case.title} {sizes.image}, {case.layer}, {grid.places:,} squares of {grid.patch} px, stride "
+        f"occlusion, {case.title} {sizes.image}, {case.layer}, {grid.positions:,} squares of {grid.patch} px, stride "
         f"{grid.stride}, per image",
         timings.seconds["incremental"],
         f"plain batching in float32, batches of {plain.at_once}",
@@ -117,7 +117,7 @@ def _best_batch(setting: Setting, full: Full, images: Images) -> int:
 
     Each size is reduced so that the positions of a sweep fill all batches evenly, without padding of the last one.
     """
-    occluded, places = OcclusionRun(full, images, setting.device), full.grid.all_places()
+    occluded, places = OcclusionRun(full, images, setting.device), full.grid.all_positions()
     seconds: dict[int, float] = {}
     for most in setting.sizes.plain_batches:
         batch = math.ceil(len(places) / math.ceil(len(places) / most))

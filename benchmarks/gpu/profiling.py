@@ -48,7 +48,7 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
     )
     images = Images.spread(setting.crops.sources, min(sizes.sweep_images, sweep.images_at_once), sizes.image)
     yield profiled(
-        f"occlusion, {case.title}, {len(images.labels)} images, {grid.places} squares of {grid.patch} px",
+        f"occlusion, {case.title}, {len(images.labels)} images, {grid.positions} squares of {grid.patch} px",
         lambda: run_sweep(sweep, images),
         setting,
     )

@@ -14,7 +14,7 @@ class Bars:
     def __init__(self, app: App) -> None:
         from rich.progress import Progress
 
-        self.bars = Progress(console=app.talk, transient=True, disable=not app.talk.is_terminal)
+        self.bars = Progress(console=app.err, transient=True, disable=not app.err.is_terminal)
 
     def __enter__(self) -> tuple[Any, Callable[[str], Callable[[int, int], None]]]:
         self.bars.start()

@@ -54,7 +54,7 @@ class App:
         return Store(self.settings.resolved_store)
 
     @cached_property
-    def talk(self) -> Console:
+    def err(self) -> Console:
         """Console for messages, on stderr."""
         from producer.cli.console import Console
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from producer.datasets.folder import chosen_splits, fill, image_files, is_text
 from producer.datasets.scan import existing_folder
 from shared.database.catalogue import FoundDataset
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 
 NUMBERED = re.compile(r"\d{3}\.(.+)")  # 001.ak47
 
@@ -52,13 +52,13 @@ def read_caltech(
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
     """
     layout = LAYOUTS[kind]
     base = _base(root, kind)
     files = [path for path in image_files(base, [base]) if background or path.split("/")[0] != layout.background]
     if not files:
-        raise NoDatasetThere(root=base, kind=kind, reason="no folder in it has images")
+        raise NotADataset(root=base, kind=kind, reason="no folder in it has images")
     names = _class_names(sorted({path.split("/")[0] for path in files}))
     options = {"splits": ["all", "train", "val"], "background": background}
     found = FoundDataset(kind, str(base), options, [name for name in names.values() if is_text(name)])
@@ -74,7 +74,7 @@ def _base(root: Path, kind: str) -> Path:
     for around in (resolved, *(resolved / name for name in layout.around)):
         if (around / layout.folder).is_dir():
             return existing_folder(around / layout.folder, kind)
-    raise NoDatasetThere(root=root, kind=kind, reason=f"it is not called {layout.folder}, and there is none in it")
+    raise NotADataset(root=root, kind=kind, reason=f"it is not called {layout.folder}, and there is none in it")
 
 
 def _class_names(folders: list[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from producer.datasets.cifar_files import FORMATS, CifarFiles, read_files
 from producer.datasets.folder import fill, holds_classes, image_files, is_text
 from producer.datasets.scan import existing_folder
 from shared.database.catalogue import FoundDataset
-from shared.errors import FileNotWritable, FolderTaken, NoDatasetThere
+from shared.errors import FileNotWritable, FolderNotEmpty, NotADataset
 
 SPLITS = {"train": ("train",), "test": ("test", "val")}  # folder -> splits: the replications validate on test
 MARKER = ".unpacked"
@@ -41,9 +41,9 @@ def image_folder(
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
         There is no such data set, or a file is missing, damaged or hostile.
-    FolderTaken
+    FolderNotEmpty
         ``target`` holds other files.
     FileNotWritable
     """
@@ -69,15 +69,15 @@ def read_cifar(
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
     """
     root = existing_folder(root, kind)
     files = image_files(root, [root / split for split in SPLITS])
     classes = sorted({name for path in files if is_text(name := path.split("/")[1])})
     if not files:
-        raise NoDatasetThere(root=root, kind=kind, reason="no folder in its train and test has images")
+        raise NotADataset(root=root, kind=kind, reason="no folder in its train and test has images")
     if len(classes) > FORMATS[kind].classes:
-        raise NoDatasetThere(root=root, kind=kind, reason=f"it has {len(classes)} classes")
+        raise NotADataset(root=root, kind=kind, reason=f"it has {len(classes)} classes")
     found = FoundDataset(kind, str(root), {"splits": ["train", "val", "test"]}, classes)
     fill(found, {path: (path.split("/")[1], SPLITS[path.split("/")[0]]) for path in files}, progress)
     return found
@@ -88,7 +88,7 @@ def _unpack(files: CifarFiles, target: Path, progress: Callable[[int, int], None
     if target.is_symlink() or target.is_file() or (target.is_dir() and any(target.iterdir())):
         marker = target / MARKER
         if not (marker.is_file() and marker.read_text() == sha256):
-            raise FolderTaken(path=target)
+            raise FolderNotEmpty(path=target)
         return
     unfinished = target.with_name(f".{target.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)  # left by a command that was killed

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producer.datasets.pickles import PickledArray, RefusedPickle, load_pickle
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 
 SIZE = 32  # pixels, width and height
 PIXEL_BYTES = 3 * SIZE * SIZE  # all red, then all green, then all blue
@@ -116,7 +116,7 @@ def read_files(root: Path, kind: str) -> CifarFiles:
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
         There are no such files, or one is missing, damaged or hostile.
     """
     form = FORMATS[kind]
@@ -134,7 +134,7 @@ def read_files(root: Path, kind: str) -> CifarFiles:
                 batch = _binary_batch(content, form) if binary else _pickled_batch(content, form)
                 found.batches[split].append(batch)
     except (_Broken, RefusedPickle) as error:
-        raise NoDatasetThere(root=folder, kind=kind, reason=f"{name}: {error}") from error
+        raise NotADataset(root=folder, kind=kind, reason=f"{name}: {error}") from error
     return found
 
 
@@ -148,7 +148,7 @@ def _find(root: Path, kind: str) -> tuple[Path, bool]:
         for candidate in (root / folder, root):
             if (candidate / name).is_file():
                 return candidate, binary
-    raise NoDatasetThere(
+    raise NotADataset(
         root=root,
         kind=kind,
         reason=f"there is neither {form.binary_folder} with {form.binary_names}, nor {form.pickled_folder} with "

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
-from shared.errors import NoDatasetThere
-from unitscope.images.files import SUFFIXES, validates
+from shared.errors import NotADataset
+from unitscope.images.files import SUFFIXES, is_validation_image
 from unitscope.images.files import image_files as files_below
 
 SPLITS = ("train", "val", "test")
@@ -25,14 +25,14 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
         ``root`` has no folder with images.
     """
     root = existing_folder(root, "folder")
     divided = [split for split in SPLITS if holds_classes(root / split)] if holds_classes(root / "train") else []
     files = image_files(root, [root / split for split in divided] or [root])
     if not files:
-        raise NoDatasetThere(root=root, kind="folder", reason="no folder in it has images")
+        raise NotADataset(root=root, kind="folder", reason="no folder in it has images")
     depth = 1 if divided else 0
     classes = {path: path.split("/")[depth] for path in files}
     names = sorted({name for name in classes.values() if is_text(name)})
@@ -49,7 +49,7 @@ def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
         A folder cannot be read, or is a link to nothing: its target may not be mounted.
     """
     found: list[str] = []
@@ -61,7 +61,7 @@ def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
                     raise FileNotFoundError(0, "it is a link to nothing", str(folder))
             found += (path for path in files_below(root, top) if path.count("/") > depth)
         except OSError as error:
-            raise NoDatasetThere(root=root, kind="folder", reason=f"{error.filename}: {error.strerror}") from error
+            raise NotADataset(root=root, kind="folder", reason=f"{error.filename}: {error.strerror}") from error
     return sorted(found)
 
 
@@ -114,4 +114,4 @@ def is_text(name: str) -> bool:
 
 def chosen_splits(path: str) -> tuple[str, ...]:
     """Return ``all``, and ``train`` or ``val`` by a hash of the path, which is the same on every machine."""
-    return "all", "val" if validates(path) else "train"
+    return "all", "val" if is_validation_image(path) else "train"

@@ -43,7 +43,7 @@ def read_dataset(
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
     """
     given = {name: chosen[name] for name in CHOICES[kind] if chosen.get(name)}
     found = _read(kind, root, given, progress)

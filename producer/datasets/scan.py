@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from shared.database.catalogue import FoundDataset
-from shared.errors import NoDatasetThere, NothingUsable
+from shared.errors import NotADataset, NothingUsable
 from unitscope.images.decoding import BrokenImage, decode, read_file
 
 LARGEST_BATCH = 64  # files
@@ -44,19 +44,19 @@ def existing_folder(root: Path, kind: str, reason: str = "it is not an existing 
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
     """
     try:
         resolved = root.resolve(strict=True)
     except (OSError, RuntimeError) as error:
-        raise NoDatasetThere(root=root, kind=kind, reason=reason) from error
+        raise NotADataset(root=root, kind=kind, reason=reason) from error
     if not resolved.is_dir():
-        raise NoDatasetThere(root=root, kind=kind, reason=reason)
+        raise NotADataset(root=root, kind=kind, reason=reason)
     try:
         str(resolved).encode()
     except UnicodeEncodeError:  # the database stores it as text
         shown = ascii(str(resolved))
-        raise NoDatasetThere(root=shown, kind=kind, reason="its path is not valid UTF-8") from None
+        raise NotADataset(root=shown, kind=kind, reason="its path is not valid UTF-8") from None
     return resolved
 
 

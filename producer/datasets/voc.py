@@ -18,7 +18,7 @@ import xmltodict
 
 from producer.datasets.scan import BrokenFile, ScannedFile, existing_folder, fingerprint, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 
 VOC_CLASSES = [
     "aeroplane",
@@ -91,7 +91,7 @@ def read_voc(
 
     Raises
     ------
-    NoDatasetThere
+    NotADataset
         ``root`` has no such year or list. An error in a single image or object is added to the problems instead.
     """
     base, folders = _year_folders(root, years)
@@ -140,9 +140,7 @@ def _year_folders(root: Path, years: tuple[str, ...] | None) -> tuple[Path, list
             folders = [folder for folder in folders if folder.name == root.name]
         if folders and (years is None or len(folders) == len(year_names)):
             return base, folders
-    raise NoDatasetThere(
-        root=root, kind="voc", reason=f"it has no folder {' or '.join(year_names)} with Annotations"
-    )
+    raise NotADataset(root=root, kind="voc", reason=f"it has no folder {' or '.join(year_names)} with Annotations")
 
 
 def _split_members(
@@ -157,14 +155,14 @@ def _split_members(
             p.stem for p in lists.glob("*.txt") if "_" not in p.stem and ID.fullmatch(p.stem) and p.is_file()
         )
         if not names:
-            raise NoDatasetThere(root=base, kind="voc", reason=f"{lists} has no split list")
+            raise NotADataset(root=base, kind="voc", reason=f"{lists} has no split list")
         found.options["splits"] = sorted({*names, *found.options.get("splits", ())})  # empty ones too
         for split in names:
             file = lists / f"{split}.txt"
             if not ID.fullmatch(split) or not file.is_file():
-                raise NoDatasetThere(root=base, kind="voc", reason=f"there is no split list {file}")
+                raise NotADataset(root=base, kind="voc", reason=f"there is no split list {file}")
             if file.stat().st_size > LARGEST_LIST:
-                raise NoDatasetThere(root=base, kind="voc", reason=f"the split list {file} is larger than 64 MB")
+                raise NotADataset(root=base, kind="voc", reason=f"the split list {file} is larger than 64 MB")
             for image_id in _listed(file):
                 if not ID.fullmatch(image_id):
                     found.problems.append(Problem(str(file.relative_to(base)), 0, "bad image id", image_id[:200]))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.database.catalogue import known_network, remember_network
+from shared.database.catalogue import find_network_description, store_network_description
 from shared.database.connection import Database
 from shared.errors import error_class
 from shared.settings import Settings
@@ -39,7 +39,7 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
     ------
     NoSuchNetwork, UsageError
     """
-    known = known_network(database, specification)
+    known = find_network_description(database, specification)
     if known:
         return known
     return _describe_in_subprocess(database, specification, settings, [])[0]
@@ -75,7 +75,7 @@ def _describe_in_subprocess(
     command = [sys.executable, "-m", "worker.programs.describe", specification.model_dump_json(), *options]
     answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
     description = NetworkDescription.model_validate(answer["network"])
-    remember_network(database, description)
+    store_network_description(database, description)
     return description, answer
 
 
@@ -83,7 +83,7 @@ def ask_worker(
     command: list[str],
     *,
     show_errors: bool = False,
-    told: str | None = None,
+    stdin: str | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run a program of the worker's, and return the JSON object that it prints.
@@ -96,7 +96,7 @@ def ask_worker(
     errors_to = None if show_errors else subprocess.PIPE
     environ = {**os.environ, **(variables or {})}
     done = subprocess.run(
-        command, input=told, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False, env=environ
+        command, input=stdin, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False, env=environ
     )
     try:
         answer: dict[str, Any] = json.loads(done.stdout)

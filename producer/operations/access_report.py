@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 OTHERS_READ, OTHERS_WRITE = stat.S_IRGRP | stat.S_IROTH, stat.S_IWGRP | stat.S_IWOTH
 OTHERS_ENTER = stat.S_IXGRP | stat.S_IXOTH
-SECURITY = "See docs/security.md."
+SECURITY = "See docs/operations/security.md."
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-def what_is_open(settings: Settings, options: Mapping[str, Any], *, ask_redis: bool = True) -> list[Check]:
+def access_checks(settings: Settings, options: Mapping[str, Any], *, ask_redis: bool = True) -> list[Check]:
     """Return a failed check for each finding, or a single passed one.
 
     ``ask_redis`` includes checks that connect to the Redis server, which take long if it doesn't answer.

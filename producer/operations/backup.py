@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from producer.files import whole_file
 from shared.database.connection import Database
-from shared.errors import DatabaseOutOfReach, UsageError
+from shared.errors import DatabaseUnreachable, UsageError
 
 
 def back_up(database: Database, target: Path) -> int:
@@ -20,7 +20,7 @@ def back_up(database: Database, target: Path) -> int:
     ------
     UsageError
         The database is not a SQLite file.
-    FileNotWritable, DatabaseOutOfReach
+    FileNotWritable, DatabaseUnreachable
     """
     if not database.is_sqlite:
         raise UsageError(
@@ -31,7 +31,7 @@ def back_up(database: Database, target: Path) -> int:
             unfinished.touch(mode=0o600)
             _copy(database, unfinished)
     except sqlite3.Error as error:
-        raise DatabaseOutOfReach(url=database, reason=error) from error
+        raise DatabaseUnreachable(url=database, reason=error) from error
     return target.stat().st_size
 
 

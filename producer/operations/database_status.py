@@ -26,7 +26,7 @@ def database_status(database: Database) -> DatabaseStatus:
 
     Raises
     ------
-    DatabaseOutOfReach
+    DatabaseUnreachable
     """
     with database.read() as session:
         jobs = session.scalar(select(func.count()).select_from(Job)) or 0

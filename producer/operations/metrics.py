@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
-from shared.errors import BrokerOutOfReach, DatabaseOutOfReach
+from shared.errors import BrokerUnreachable, DatabaseUnreachable
 from shared.jobs.broker import Broker
 from shared.jobs.ledger import WORKER_ALIVE_SECONDS
 from shared.jobs.tables import ACTIVE_JOBS, Counter, Job, JobState, Shard, ShardState, Worker
@@ -45,7 +45,7 @@ class Metrics(Collector):
             with self.database.read() as session:
                 families = [*_jobs(session), *_queues(session), *_workers(session), *_running(session)]
                 families += _counters(session)
-        except DatabaseOutOfReach:
+        except DatabaseUnreachable:
             yield _gauge("database_up", "Whether the database answers", 0)
         else:
             yield _gauge("database_up", "Whether the database answers", 1)
@@ -57,7 +57,7 @@ class Metrics(Collector):
         try:
             for queue in QUEUES:
                 depth.add_metric([queue], self.broker.depth(queue))
-        except BrokerOutOfReach:
+        except BrokerUnreachable:
             yield _gauge("redis_up", "Whether Redis answers", 0)
         else:
             yield _gauge("redis_up", "Whether Redis answers", 1)

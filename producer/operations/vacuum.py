@@ -30,7 +30,7 @@ def vacuum(database: Database) -> Vacuumed:
     ------
     DatabaseBusy
         Jobs are running, and the database is SQLite.
-    DatabaseOutOfReach, DatabaseFull
+    DatabaseUnreachable, DatabaseFull
     """
     if database.is_sqlite:
         with database.read() as session:

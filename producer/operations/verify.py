@@ -59,6 +59,6 @@ def check_rows(database: Database, settings: Settings, job_id: int, sample: int,
         job = find_job(session, job_id)
     if job.state != JobState.DONE:
         return None
-    told = json.dumps({"job_id": job_id, "sample": sample, "seed": seed})
+    stdin = json.dumps({"job_id": job_id, "sample": sample, "seed": seed})
     command = [sys.executable, "-m", "worker.programs.recompute"]
-    return CheckedRows.model_validate(ask_worker(command, told=told, variables=environment(settings)))
+    return CheckedRows.model_validate(ask_worker(command, stdin=stdin, variables=environment(settings)))

@@ -32,7 +32,7 @@ class Report:
     run: TrainingRun | None  # the run that produced the weights
 
 
-def reported(session: Session, job_id: int) -> Report:
+def load_report(session: Session, job_id: int) -> Report:
     """Load a finished job with its data set and training run.
 
     Raises

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.database.connection import Database
-from shared.errors import DatabaseOutOfReach, QueryFailed
+from shared.errors import DatabaseUnreachable, QueryFailed
 
 SQLITE_ALLOWED = {
     sqlite3.SQLITE_SELECT,
@@ -42,7 +42,7 @@ def run_query(database: Database, sql: str, *, limit: int, seconds: float) -> An
     ------
     QueryFailed
         The statement writes, is invalid, is more than one statement, takes too long, or gives too much data.
-    DatabaseOutOfReach
+    DatabaseUnreachable
     """
     if database.is_sqlite:
         return _query_sqlite(database, sql, limit, seconds)
@@ -84,7 +84,7 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     try:
         connection = sqlite3.connect(uri, uri=True)
     except sqlite3.Error as error:
-        raise DatabaseOutOfReach(url=database, reason=error) from error
+        raise DatabaseUnreachable(url=database, reason=error) from error
     try:
         deadline = time.monotonic() + seconds
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
@@ -114,7 +114,7 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     try:
         connection = psycopg.connect(**{**database.driver_arguments(), "connect_timeout": 10})
     except psycopg.Error as error:
-        raise DatabaseOutOfReach(url=database, reason=str(error).strip().splitlines()[0]) from error
+        raise DatabaseUnreachable(url=database, reason=str(error).strip().splitlines()[0]) from error
     try:
         connection.read_only = True
         is_superuser = connection.execute(IS_SUPERUSER).fetchone()

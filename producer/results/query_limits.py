@@ -18,7 +18,7 @@ MEMORY = 4 * 2**30  # bytes, in addition to the memory that the process has alre
 
 
 @contextmanager
-def bounded_time(seconds: float, message: str) -> Iterator[None]:
+def time_limit(seconds: float, message: str) -> Iterator[None]:
     """End the process, with ``message`` on stderr and exit code 2, if the block takes longer than ``seconds``.
 
     SQLite can be interrupted only between two steps of its bytecode program. A single step, such as ``instr`` on
@@ -39,7 +39,7 @@ def bounded_time(seconds: float, message: str) -> Iterator[None]:
 
 
 @contextmanager
-def bounded_memory() -> Iterator[None]:
+def memory_limit() -> Iterator[None]:
     """Raise ``MemoryError`` if the block allocates more than ``MEMORY`` bytes (on Linux only)."""
     status = Path("/proc/self/status")
     allocated = re.search(r"VmData:\s+(\d+) kB", status.read_text()) if status.is_file() else None

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producer.service.devices import Device
-from shared.errors import OutOfReach
+from shared.errors import Unreachable
 from shared.jobs.broker import Broker, sweep
 from shared.jobs.ledger import Ledger
 from shared.settings import Settings, environment
@@ -102,7 +102,7 @@ class Supervisor:
             for process in self.processes:
                 self.ledger.worker_seen(process.name, str(process.device), self.queues, process.popen.pid)
             sweep(self.ledger, self.broker, self.settings.resend_seconds)
-        except OutOfReach as error:  # the next sweep tries again; the workers continue their shards meanwhile
+        except Unreachable as error:  # the next sweep tries again; the workers continue their shards meanwhile
             logger.warning("%s", error)
 
     def _stop_workers(self) -> None:
@@ -122,5 +122,5 @@ class Supervisor:
         for process in self.processes:
             try:
                 self.ledger.worker_gone(process.name)
-            except OutOfReach as error:
+            except Unreachable as error:
                 logger.warning("%s", error)

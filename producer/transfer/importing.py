@@ -208,7 +208,7 @@ class _Importing:
 
     def write(self) -> int:
         """Write all rows, and return the job's id. The job becomes ``done`` when all other rows are written."""
-        self.store.settle(self.files)
+        self.store.make_durable(self.files)
         tables = {name: table for name, table in exported_tables().items() if name in self.manifest.rows}
         exported = {name: list(self._rows(tables[name])) for name in ("datasets", "networks", "jobs")}
         (dataset,), (job,) = exported["datasets"], exported["jobs"]

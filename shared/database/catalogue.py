@@ -197,7 +197,7 @@ def default_split(session: Session, dataset: Dataset) -> str:
     return "val" if "val" in nonempty else next(iter([*nonempty, *sizes]), "val")
 
 
-def known_network(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
+def find_network_description(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
     """Return the stored description of a network, or None if there is none of the current version."""
     with database.read() as session:
         network = session.get(Network, specification.key())
@@ -205,7 +205,7 @@ def known_network(database: Database, specification: NetworkSpecification) -> Ne
     return description if description and description.version == VERSION else None
 
 
-def remember_network(database: Database, description: NetworkDescription) -> None:
+def store_network_description(database: Database, description: NetworkDescription) -> None:
     """Store the description of a network, replacing that of an earlier version."""
     specification = description.specification
     stored = description.model_dump(mode="json")

@@ -19,7 +19,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import GenericFunction
 
-from shared.errors import DatabaseFull, DatabaseOutOfReach
+from shared.errors import DatabaseFull, DatabaseUnreachable
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
@@ -72,7 +72,7 @@ class Database:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseOutOfReach(url=self, reason=f"{folder}: {error.strerror}") from error
+            raise DatabaseUnreachable(url=self, reason=f"{folder}: {error.strerror}") from error
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -80,7 +80,7 @@ class Database:
 
         Raises
         ------
-        DatabaseOutOfReach
+        DatabaseUnreachable
             the database does not respond, or the file can't be read.
         """
         with self._explained(), Session(self._reading, expire_on_commit=False) as session:
@@ -92,7 +92,7 @@ class Database:
 
         Raises
         ------
-        DatabaseOutOfReach
+        DatabaseUnreachable
             the database does not respond, or can't be written; ``DatabaseFull`` if no space is left.
         """
         with self._explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
@@ -103,7 +103,7 @@ class Database:
 
         Raises
         ------
-        DatabaseOutOfReach, DatabaseFull
+        DatabaseUnreachable, DatabaseFull
         """
         options = {"no_transaction": True} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
         with self._explained(), self.engine.connect() as connection:
@@ -114,7 +114,7 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError) as error:
-            kind = DatabaseFull if _is_full(error) else DatabaseOutOfReach
+            kind = DatabaseFull if _is_full(error) else DatabaseUnreachable
             raise kind(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
             # Without a statement the connection itself failed: the URL has a parameter that libpq does not know.
@@ -122,7 +122,7 @@ class Database:
             lost = error.connection_invalidated or error.statement is None
             read_only = getattr(error.orig, "sqlstate", None) == READ_ONLY
             if lost or read_only or type(error.orig) is sqlite3.DatabaseError:
-                raise DatabaseOutOfReach(url=self, reason=first_line(error)) from error
+                raise DatabaseUnreachable(url=self, reason=first_line(error)) from error
             raise
 
     def driver_arguments(self) -> dict[str, Any]:

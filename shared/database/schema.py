@@ -38,7 +38,7 @@ def open_database(url: str) -> Database:
 
     Raises
     ------
-    DatabaseOutOfReach, SchemaTooOld, SchemaTooNew
+    DatabaseUnreachable, SchemaTooOld, SchemaTooNew
     """
     database = Database(url)
     if current_revision(database) == NEWEST_REVISION:

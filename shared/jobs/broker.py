@@ -23,7 +23,7 @@ from redis import ConnectionPool, CredentialProvider, Redis, SSLConnection, Unix
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from shared.errors import BrokerOutOfReach
+from shared.errors import BrokerUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.redis_url import RedisAddress, parse_redis_url
 from shared.kinds.specification import QUEUES
@@ -108,7 +108,7 @@ class Broker:
 
         Raises
         ------
-        BrokerOutOfReach
+        BrokerUnreachable
         """
         with self._explained():
             self.redis.ping()
@@ -117,7 +117,7 @@ class Broker:
         """Return whether Redis responds."""
         try:
             self.ping()
-        except BrokerOutOfReach:
+        except BrokerUnreachable:
             return False
         return True
 
@@ -126,7 +126,7 @@ class Broker:
 
         Raises
         ------
-        BrokerOutOfReach
+        BrokerUnreachable
         """
         with self._explained():
             return int(self.redis.llen(queue))
@@ -136,7 +136,7 @@ class Broker:
 
         Raises
         ------
-        BrokerOutOfReach
+        BrokerUnreachable
             some or all of the messages may not have been sent.
         """
         self.ping()  # fails at once, where Celery would take seconds
@@ -148,10 +148,10 @@ class Broker:
     def _explained(self) -> Iterator[None]:
         try:
             if missing := self._address.missing_file():
-                raise BrokerOutOfReach(url=redacted(self.url), reason=f"the file {missing} does not exist")
+                raise BrokerUnreachable(url=redacted(self.url), reason=f"the file {missing} does not exist")
             yield
         except (RedisError, KombuError, OSError, ValueError, TypeError) as error:  # the last two: an invalid URL
-            raise BrokerOutOfReach(url=redacted(self.url), reason=error) from error
+            raise BrokerUnreachable(url=redacted(self.url), reason=error) from error
 
 
 def dispatch(ledger: Ledger, broker: Broker) -> int:
@@ -159,14 +159,14 @@ def dispatch(ledger: Ledger, broker: Broker) -> int:
 
     Raises
     ------
-    BrokerOutOfReach
+    BrokerUnreachable
         the unsent shards are marked as unsent, and a sweeper sends their messages later.
     """
     sent = 0
     while shards := list(ledger.take_unsent()):
         try:
             broker.send(shards)
-        except BrokerOutOfReach:
+        except BrokerUnreachable:
             ledger.mark_unsent([shard_id for shard_id, _ in shards])
             raise
         sent += len(shards)
@@ -178,7 +178,7 @@ def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
 
     Raises
     ------
-    BrokerOutOfReach, DatabaseOutOfReach
+    BrokerUnreachable, DatabaseUnreachable
     """
     if reclaimed := ledger.sweep():
         logger.warning("%d shards reclaimed: their leases have expired", reclaimed)

@@ -24,16 +24,16 @@ from shared.errors import JobStateConflict, NoSuchJob
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import (
     MAX_ATTEMPTS,
+    add_event,
     end_if_cancelled,
     end_job,
     insert_job,
     lock_job,
-    note,
     open_next_stage,
     raise_counter,
+    reclaim,
     set_sent_at,
     stop_idle_shards,
-    take_back,
 )
 from shared.kinds.specification import Specification
 
@@ -160,7 +160,7 @@ class Ledger:
                 return None
             job.state = JobState.RUNNING
             job.started_at = job.started_at or utc_now()
-            note(
+            add_event(
                 session,
                 job.id,
                 shard_id,
@@ -248,12 +248,12 @@ class Ledger:
             if write:
                 write(session)
             job.shards_left -= 1
-            note(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: done")
+            add_event(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: done")
             session.flush()
             if job.shards_left == 0:
                 job.state = JobState.DONE
                 job.finished_at = utc_now()
-                note(session, job.id, None, "info", "job done")
+                add_event(session, job.id, None, "info", "job done")
             elif job.cancel_requested:  # the worker finished before it saw the cancel request
                 end_if_cancelled(session, job)
             else:
@@ -276,7 +276,7 @@ class Ledger:
         """
         with self.database.write() as session:
             job = self._lock_claimed(session, claim)
-            if job.cancel_requested:  # as in ``take_back``
+            if job.cancel_requested:  # as in ``reclaim``
                 state = ShardState.CANCELLED
             else:
                 state = ShardState.QUEUED if again and claim.attempt < MAX_ATTEMPTS else ShardState.FAILED
@@ -290,7 +290,7 @@ class Ledger:
                 error=error,
                 finished_at=None if state == ShardState.QUEUED else utc_now(),
             )
-            note(session, job.id, claim.shard_id, "error", error)
+            add_event(session, job.id, claim.shard_id, "error", error)
             if state == ShardState.FAILED:
                 end_job(session, job, JobState.FAILED, error)
             else:
@@ -337,7 +337,7 @@ class Ledger:
         began: datetime = changed.started_at
         return began
 
-    def late_write_refused(self, claim: Claim) -> None:
+    def count_refused_write(self, claim: Claim) -> None:
         """Count a write that was refused because its worker had lost the lease."""
         with self.database.write() as session:
             raise_counter(session, "late_writes_refused", claim.kind, claim.stage_name)
@@ -358,7 +358,7 @@ class Ledger:
             if job.state not in ACTIVE_JOBS:
                 raise JobStateConflict(job_id=job_id, state=job.state, action="cancelled")
             job.cancel_requested = True
-            note(session, job_id, None, "info", "cancel requested")
+            add_event(session, job_id, None, "info", "cancel requested")
             stop_idle_shards(session, job_id)
             end_if_cancelled(session, job)
             return job.state
@@ -388,7 +388,7 @@ class Ledger:
             job.state = JobState.QUEUED
             job.cancel_requested = False
             job.error = job.finished_at = None
-            note(session, job_id, None, "info", RETRY_REQUESTED)
+            add_event(session, job_id, None, "info", RETRY_REQUESTED)
 
     # --- sweeping ---
 
@@ -412,7 +412,7 @@ class Ledger:
                 ).all()
                 for shard in shards:
                     attempt = f"attempt {shard.attempt} of {MAX_ATTEMPTS}"
-                    take_back(session, job, shard, f"worker {shard.worker} stopped responding in {attempt}")
+                    reclaim(session, job, shard, f"worker {shard.worker} stopped responding in {attempt}")
                 session.flush()
                 for stage, count in sorted(Counting(shard.stage_name for shard in shards).items()):
                     raise_counter(session, "leases_lost", job.kind, stage, count)
@@ -469,7 +469,7 @@ class Ledger:
                 query = select(Shard).where(held, Shard.job_id == job_id).with_for_update()
                 for shard in session.scalars(query).all():
                     shard.attempt -= 1
-                    take_back(session, job, shard, f"worker {name} was stopped")
+                    reclaim(session, job, shard, f"worker {name} was stopped")
 
     def live_workers(self) -> Sequence[Worker]:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
@@ -481,4 +481,4 @@ class Ledger:
 def log(database: Database, job_id: int, shard_id: int | None, level: str, message: str) -> None:
     """Add an event to a job's log."""
     with database.write() as session:
-        note(session, job_id, shard_id, level, message)
+        add_event(session, job_id, shard_id, level, message)

@@ -90,7 +90,7 @@ def end_job(session: Session, job: Job, state: JobState, error: str | None) -> N
         .where(Shard.job_id == job.id, Shard.state == ShardState.RUNNING)
         .values(state=ShardState.CANCELLED, token=None, lease_until=None, finished_at=utc_now())
     )
-    note(session, job.id, None, "error" if error else "info", f"job {state}")
+    add_event(session, job.id, None, "error" if error else "info", f"job {state}")
 
 
 def stop_idle_shards(session: Session, job_id: int) -> None:
@@ -145,7 +145,7 @@ def insert_job(
                 for number, shard in enumerate(planned[first : first + INSERTED_AT_ONCE], first)
             ],
         )
-    note(session, job.id, None, "info", f"submitted: {len(planned)} shards")
+    add_event(session, job.id, None, "info", f"submitted: {len(planned)} shards")
     return job.id
 
 
@@ -160,11 +160,11 @@ def open_next_stage(session: Session, job: Job) -> None:
     session.execute(update(Shard).where(waiting, Shard.stage == job.stage).values(state=ShardState.QUEUED))
 
 
-def take_back(session: Session, job: Job, shard: Shard, reason: str) -> None:
+def reclaim(session: Session, job: Job, shard: Shard, reason: str) -> None:
     """Reclaim a shard whose worker is gone: queue it again, cancel it if its job has ended or is being cancelled,
     or fail it and its job if no attempts are left. ``reason`` is logged."""
     failed = job.state in ACTIVE_JOBS and not job.cancel_requested and shard.attempt >= MAX_ATTEMPTS
-    note(session, job.id, shard.id, "error" if failed else "warning", f"{shard.stage_name}: {reason}")
+    add_event(session, job.id, shard.id, "error" if failed else "warning", f"{shard.stage_name}: {reason}")
     shard.token = shard.lease_until = shard.sent_at = None
     if job.state not in ACTIVE_JOBS:  # another shard of the job ended it in this transaction
         shard.state, shard.finished_at = ShardState.CANCELLED, utc_now()
@@ -206,6 +206,6 @@ def raise_counter(session: Session, name: str, kind: str, stage: str, by: float 
     session.execute(upsert)
 
 
-def note(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:
+def add_event(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:
     """Add an event to a job's log."""
     session.add(Event(job_id=job_id, shard_id=shard_id, level=level, message=message))

@@ -47,7 +47,7 @@ def describe(kind: str, specification: dict[str, Any]) -> str:
     return kinds()[kind].describe(parsed)
 
 
-def counted_in(kind: str, stage: str) -> str | None:
+def work_unit(kind: str, stage: str) -> str | None:
     """Return the unit of a stage's work ("images"), or None if the kind is unknown or the unit is internal."""
     descriptor = kinds().get(kind)
     return descriptor.stages.get(stage) if descriptor else None

@@ -94,7 +94,7 @@ class Store:
         target.parent.mkdir(exist_ok=True)
         temporary.rename(target)
 
-    def settle(self, paths: Iterable[str]) -> None:
+    def make_durable(self, paths: Iterable[str]) -> None:
         """Check that these files exist, update their modification times, so that `analyze gc` does not remove
         them, and fsync their folders, so that their names survive a power failure.
 

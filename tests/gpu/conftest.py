@@ -1,6 +1,6 @@
 """Tests of the library on a GPU compared with the CPU.
 
-Each test runs on a fake CUDA device (``tests.pretended_device``), so that the code is tested without a GPU, and on
+Each test runs on a fake CUDA device (``tests.fake_cuda``), so that the code is tested without a GPU, and on
 a real CUDA device if there is one. Tests of the CPU alone are elsewhere.
 
 The tests need no database, and only torch, torchvision, NumPy, Pillow, safetensors and pydantic. If the packages
@@ -14,11 +14,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from tests.fake_cuda import FakeCuda
 from tests.gpu.devices import REASON, Device
-from tests.pretended_device import PretendedDevice
-from worker.arithmetic import settle_arithmetic
+from worker.arithmetic import configure_determinism
 
-settle_arithmetic(threads=1)
+configure_determinism(threads=1)
 
 CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 
@@ -31,14 +31,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(params=["pretended", CUDA])
+@pytest.fixture(params=["fake", CUDA])
 def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
     """The fake or real CUDA device."""
     with _device(request.param) as device:
         yield device.device
 
 
-@pytest.fixture(params=["pretended", CUDA])
+@pytest.fixture(params=["fake", CUDA])
 def gpu(request: pytest.FixtureRequest) -> Iterator[Device]:
     """The same, with methods to measure and limit its memory."""
     with _device(request.param) as device:
@@ -46,4 +46,4 @@ def gpu(request: pytest.FixtureRequest) -> Iterator[Device]:
 
 
 def _device(name: str) -> Device:
-    return Device(torch.device("cuda"), PretendedDevice() if name == "pretended" else None)
+    return Device(torch.device("cuda"), FakeCuda() if name == "fake" else None)

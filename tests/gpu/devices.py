@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from tests.pretended_device import PretendedDevice
+from tests.fake_cuda import FakeCuda
 
 Size = TypeVar("Size")
 
@@ -18,15 +18,15 @@ REASON = "there is no CUDA device"
 
 
 class Device:
-    """A CUDA device for one test; ``pretended`` is None for a real device."""
+    """A CUDA device for one test; ``fake_cuda`` is None for a real device."""
 
-    def __init__(self, device: torch.device, pretended: PretendedDevice | None) -> None:
-        self.device, self.pretended = device, pretended
+    def __init__(self, device: torch.device, fake_cuda: FakeCuda | None) -> None:
+        self.device, self.fake_cuda = device, fake_cuda
         self._stack = ExitStack()
 
     def __enter__(self) -> Device:
-        if self.pretended is not None:
-            self._stack.enter_context(self.pretended)
+        if self.fake_cuda is not None:
+            self._stack.enter_context(self.fake_cuda)
         return self
 
     def __exit__(
@@ -39,7 +39,7 @@ class Device:
 
     def scaled(self, small: Size, large: Size) -> Size:
         """Return ``large`` on a real device and ``small`` on the fake one."""
-        return large if self.pretended is None else small
+        return large if self.fake_cuda is None else small
 
     @contextmanager
     def measured(self) -> Iterator[Peak]:
@@ -58,16 +58,16 @@ class Device:
         gc.collect()
         torch.cuda.empty_cache()
         limit = torch.cuda.memory_reserved() + int(additional)
-        if self.pretended is not None:
-            self.pretended.limit = limit
+        if self.fake_cuda is not None:
+            self.fake_cuda.limit = limit
         else:
             _, total = torch.cuda.mem_get_info()
             torch.cuda.set_per_process_memory_fraction(limit / total)
         try:
             yield
         finally:
-            if self.pretended is not None:
-                self.pretended.limit = None
+            if self.fake_cuda is not None:
+                self.fake_cuda.limit = None
             else:
                 torch.cuda.set_per_process_memory_fraction(1.0)
 

@@ -10,7 +10,7 @@ from tests.gpu.devices import Device
 from tests.gpu.networks import batches, network, pictures
 from tests.gpu.test_training import epoch, trainer_on
 from unitscope.search.search import search
-from worker.memory import give_back
+from worker.memory import release_memory
 
 
 def shards(device: torch.device) -> None:
@@ -27,17 +27,17 @@ def shards(device: torch.device) -> None:
 
 
 def test_no_tensors_stay_on_the_device_after_a_shard(gpu: Device) -> None:
-    give_back()
-    if gpu.pretended is None:
+    release_memory()
+    if gpu.fake_cuda is None:
         small = torch.ones(64, 64, device=gpu.device)
         torch.nn.functional.conv2d(small[None, None] @ small, small[None, None, :3, :3]).sum().item()
-        give_back()
+        release_memory()
     before = torch.cuda.memory_reserved()
     gc.disable()  # a collection at a random time would hide leaks
     try:
         shards(gpu.device)
-        give_back()
+        release_memory()
     finally:
         gc.enable()
     # CUDA libraries keep a workspace until the process exits.
-    assert torch.cuda.memory_reserved() - before <= (0 if gpu.pretended else 2**26)
+    assert torch.cuda.memory_reserved() - before <= (0 if gpu.fake_cuda else 2**26)

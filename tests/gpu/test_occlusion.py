@@ -95,15 +95,15 @@ def test_a_sweep_stays_within_its_memory(gpu: Device, engine: str) -> None:
     grid = Grid(96, 24, 24)
     made = sweep_of("zfnet", engine, gpu.device, grid).engine
     for images in (2, 5):  # numbers of images that just fit
-        memory = max(2 * images * made.bytes_of_clear(), 4 * made.bytes_of_place())
+        memory = max(2 * images * made.bytes_per_clear_image(), 4 * made.bytes_per_position())
         sweep = sweep_of("zfnet", engine, gpu.device, grid, memory=memory)
         assert sweep.at_once > 1
         assert sweep.images_at_once >= images
-        if gpu.pretended is None:
+        if gpu.fake_cuda is None:
             run(sweep, images)  # allocates the workspaces of the libraries
         with gpu.measured() as peak:
             run(sweep, images)
-        assert peak.allocated <= memory + (0 if gpu.pretended else WORKSPACE)
+        assert peak.allocated <= memory + (0 if gpu.fake_cuda else WORKSPACE)
 
 
 WORKSPACE = 2**25

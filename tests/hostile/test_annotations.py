@@ -13,7 +13,7 @@ import pytest
 from producer.datasets.voc import read_voc
 from shared.database.catalogue import register
 from shared.database.connection import Database
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from tests.integration.datasets.helpers import GOOD, Voc, an_annotation, an_object, nested, only_problem, stems
 
 LAUGHS = (
@@ -161,11 +161,11 @@ def test_split_list_that_is_huge_is_refused_and_one_that_is_linked_is_read(voc: 
     file = voc.year / "ImageSets" / "Main" / "train.txt"
     with file.open("wb") as opened:
         opened.truncate(100 * 2**20)
-    with pytest.raises(NoDatasetThere, match="64 MB"):
+    with pytest.raises(NotADataset, match="64 MB"):
         read_voc(voc.root)
     file.rename(tmp_path / "train.txt")
     file.symlink_to(tmp_path / "train.txt")
-    with pytest.raises(NoDatasetThere, match="64 MB"):
+    with pytest.raises(NotADataset, match="64 MB"):
         read_voc(voc.root)
     (tmp_path / "train.txt").write_text("good\n../../../etc/passwd\n/etc/passwd\n")
     found = read_voc(voc.root)

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from producer.datasets.folder import read_folder
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from tests.integration.cli.helpers import Call, Done, Home, refusal
 
 ODD_NAMES = ["two words", "quo'te\"", "new\nline", "🐈", "[/x]", "[red]x", "{0}", "%s", "-x", "a/../b", "x" * 300]
@@ -171,7 +171,7 @@ def test_folder_whose_path_is_not_valid_text_is_refused(tmp_path: Path, monkeypa
     (root / "dog").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(root / "dog" / "x.png")
     monkeypatch.chdir(root)
-    with pytest.raises(NoDatasetThere, match="not valid UTF-8"):
+    with pytest.raises(NotADataset, match="not valid UTF-8"):
         read_folder(Path("."))
 
 

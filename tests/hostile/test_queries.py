@@ -16,7 +16,7 @@ from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.schema import upgrade
-from shared.errors import DatabaseOutOfReach, QueryFailed
+from shared.errors import DatabaseUnreachable, QueryFailed
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Event
 from tests.conftest import DATABASES, fresh_database
@@ -334,7 +334,7 @@ def test_queries_work_after_a_failed_one(database: Database) -> None:
 
 def test_an_unreachable_database_is_reported(tmp_path: Path) -> None:
     for url in (f"sqlite:///{tmp_path / 'none.sqlite3'}", "postgresql://u:geheim@127.0.0.1:1/x"):
-        with pytest.raises(DatabaseOutOfReach) as raised:
+        with pytest.raises(DatabaseUnreachable) as raised:
             run_query(Database(url), "SELECT 1", limit=1, seconds=5)
         assert "geheim" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from producer.results.query import LARGEST_ANSWER, run_query
-from producer.results.query_limits import bounded_memory
+from producer.results.query_limits import memory_limit
 from shared.database.connection import Database
 from shared.errors import QueryFailed
 from tests.hostile.test_queries import ENDLESS, database, unchanged
@@ -57,6 +57,6 @@ def test_memory_is_limited_if_the_system_supports_it(tmp_path: object) -> None:
     def take() -> bytearray:
         return bytearray(2**40)
 
-    with bounded_memory(), pytest.raises(MemoryError):
+    with memory_limit(), pytest.raises(MemoryError):
         take()
     assert len(bytearray(2**20)) == 2**20

@@ -18,8 +18,8 @@ from shared.kinds.registry import parse
 from shared.settings import Settings, load_settings
 from shared.store.store import Store
 from tests.conftest import Analyze
+from tests.fake_cuda import FakeCuda
 from tests.faults.content import content_of
-from tests.pretended_device import PretendedDevice
 from worker.context import JobContext
 from worker.kinds import check_function
 from worker.runner import run
@@ -51,7 +51,7 @@ class Home:
     def do(self, *words: object, device: str) -> int:
         """Submit a job and run it; returns its id."""
         job = int(self.analyze(*words).stdout)
-        with PretendedDevice() if device == "cuda" else nullcontext():
+        with FakeCuda() if device == "cuda" else nullcontext():
             while (shard := self._due()) is not None:
                 run(shard, self.settings, device)
         with self.database.read() as session:
@@ -70,7 +70,7 @@ class Home:
             row = session.get_one(Job, job)
             kind, specification = row.kind, parse(row.kind, row.specification)
         check = check_function(kind)
-        with PretendedDevice() if device == "cuda" else nullcontext():
+        with FakeCuda() if device == "cuda" else nullcontext():
             context = JobContext(job, specification, self.database, Store(self.settings.resolved_store), device)
             result = check(context, random.Random(0), 8)
         assert result.rows
@@ -92,7 +92,7 @@ def test_jobs_on_the_device_equal_those_on_the_cpu(home: Home) -> None:
     training = home.do(*TRAIN, device="cuda")
     with home.database.read() as session:
         environment = session.get_one(TrainingRun, training).environment or {}
-    assert environment["device"] == "pretended"
+    assert environment["device"] == "fake"
     assert environment["precision"] != "float32"  # float32 is what the CPU would choose
     assert [home.check(training, device) for device in ("cuda", "cpu")] == [0, 0]
     for name, options in ANALYSES.items():

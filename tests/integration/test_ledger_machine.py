@@ -1,7 +1,7 @@
 """Stateful tests of the ledger with random sequences of events, on a virtual clock.
 
 Workers hold several shards at once, stop sending heartbeats, return after losing their lease, and are stopped;
-jobs are cancelled and retried. After every step the database must equal the state that ``Promises`` predicts, a
+jobs are cancelled and retried. After every step the database must equal the state that ``LedgerModel`` predicts, a
 refused call must have changed nothing, and at the end of a sequence, running workers must be able to finish every
 job.
 
@@ -29,7 +29,7 @@ from shared.jobs.tables import Event, Job, JobState, Shard, ShardState, Worker
 from shared.kinds.specification import ANALYSIS, CPU
 from shared.kinds.top9.specification import Top9Specification
 from tests.integration.ledger.helpers import SHA256, top9
-from tests.integration.ledger.promises import NOTE, RESULT, JobPicture, Promises, ShardPicture, read_rows
+from tests.integration.ledger.model import NOTE, RESULT, JobModel, LedgerModel, ShardModel, read_rows
 from tests.integration.ledger.virtual_clock import BEGIN, VirtualClock, virtual_clock
 
 LEASE = 30.0
@@ -57,7 +57,7 @@ class LedgerMachine(RuleBasedStateMachine):
         empty(database)
         self.claims: list[Claim] = []
         self.specifications: dict[int, Top9Specification] = {}
-        self.expected = Promises(LEASE)
+        self.expected = LedgerModel(LEASE)
         self.rows = read_rows(database)
         self.refused = False
         self.holds = True
@@ -147,7 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             self.conflicts(lambda: self.ledger.retry(job.id))
 
-    def jobs(self, *, ended: bool) -> list[JobPicture]:
+    def jobs(self, *, ended: bool) -> list[JobModel]:
         return [job for job in self.expected.jobs.values() if job.active != ended]
 
     def conflicts(self, call: Callable[[], object]) -> None:
@@ -173,9 +173,9 @@ class LedgerMachine(RuleBasedStateMachine):
         shards = self.expected.expired(self.clock.now) or list(self.expected.shards.values())
         self.claim(one_of(shards, pick), worker)
 
-    def claim(self, shard: ShardPicture, worker: str) -> Claim | None:
+    def claim(self, shard: ShardModel, worker: str) -> Claim | None:
         claim = self.ledger.claim(shard.id, worker)
-        assert (claim is not None) == self.expected.to_be_had(shard, self.clock.now)
+        assert (claim is not None) == self.expected.is_claimable(shard, self.clock.now)
         if claim is None:
             self.refused = True
             return None
@@ -415,7 +415,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def keeps_its_promises(self) -> None:
         rows = read_rows(self.ledger.database)
-        found = Promises.of(rows, LEASE)
+        found = LedgerModel.of(rows, LEASE)
         for name, value in vars(self.expected).items():
             assert getattr(found, name) == value, name
         found.check()

@@ -85,7 +85,7 @@ def test_lost_leases_late_writes_and_duplicates_are_counted(ledger: Ledger) -> N
     claimed(ledger, second)
     run_out(ledger, second)
     claimed(ledger, second)  # without a sweep
-    ledger.late_write_refused(late)
+    ledger.count_refused_write(late)
     ledger.fail(claimed(ledger, first), "broken", again=True)
     metrics = read(ledger)
     assert metrics["unitscope_messages_ignored_total kind=top9 stage=search"] == 1

@@ -22,7 +22,7 @@ from producer.results.query import run_query
 from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.schema import NEWEST_REVISION, _config, check, current_revision, open_database, upgrade
-from shared.errors import DatabaseOutOfReach, QueryFailed, SchemaTooNew, SchemaTooOld
+from shared.errors import DatabaseUnreachable, QueryFailed, SchemaTooNew, SchemaTooOld
 from tests.conftest import fresh_database
 
 # The public views and their columns, which users' queries rely on.
@@ -109,7 +109,7 @@ def test_a_failed_upgrade_is_rolled_back(database_url: str) -> None:
     database = Database(database_url)
     with database.write() as session:
         session.execute(text("CREATE TABLE occlusion_positions (mine INTEGER)"))
-    with pytest.raises((DBAPIError, DatabaseOutOfReach)):
+    with pytest.raises((DBAPIError, DatabaseUnreachable)):
         upgrade(database)
     assert tables(database) == {"occlusion_positions"}
     with database.write() as session:
@@ -329,7 +329,7 @@ def test_the_password_is_in_no_message(
 
 
 def test_an_unreachable_server_is_reported() -> None:
-    with pytest.raises(DatabaseOutOfReach) as raised:
+    with pytest.raises(DatabaseUnreachable) as raised:
         open_database("postgresql://user:geheim@127.0.0.1:1/x")
     assert raised.value.exit_code == 3
     assert "geheim" not in str(raised.value)
@@ -341,7 +341,7 @@ def test_a_read_only_server_is_reported(postgresql_server: str) -> None:
     database = Database(url.render_as_string(hide_password=False))
     with database.read() as session:
         assert session.scalar(text("SELECT 1")) == 1
-    with pytest.raises(DatabaseOutOfReach, match="read-only"), database.write() as session:
+    with pytest.raises(DatabaseUnreachable, match="read-only"), database.write() as session:
         session.execute(text("CREATE TABLE refused (id INTEGER)"))
     database.close()
 
@@ -349,7 +349,7 @@ def test_a_read_only_server_is_reported(postgresql_server: str) -> None:
 def test_a_file_that_is_not_a_database_is_reported_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
-    with pytest.raises(DatabaseOutOfReach):
+    with pytest.raises(DatabaseUnreachable):
         open_database(f"sqlite:///{path}")
     assert path.read_text() == "not a database " * 100
 
@@ -360,7 +360,7 @@ def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[1024:] = b"\xff" * (len(content) - 1024)
     path.write_bytes(content)
-    with pytest.raises(DatabaseOutOfReach):
+    with pytest.raises(DatabaseUnreachable):
         open_database(f"sqlite:///{path}")
 
 

@@ -109,7 +109,7 @@ def swept(name: str, engine: type[Full] | type[Incremental], fill: Fill, stride:
     size, layer = NETWORKS[name]
     model, pixels = network(name), photos(size)
     made = engine(model, layer, Grid(size, PATCH, stride))
-    memory = 2 * 12 * made.bytes_of_place()  # twelve occluded images at once
+    memory = 2 * 12 * made.bytes_per_position()  # twelve occluded images at once
     return Sweep(made, fill, unit=UNIT, memory=memory).run(pixels, targets_of(name))
 
 

@@ -18,7 +18,7 @@ from unitscope.arithmetic import exact_float32
 from unitscope.data.images import to_input
 from unitscope.description import LayerDescription
 from unitscope.drawing.figures import NotebookFigure
-from unitscope.drawing.occlusion import OcclusionFigure, figure_of
+from unitscope.drawing.occlusion import OcclusionFigure, occlusion_figure
 from unitscope.drawing.unit_pictures import unit_picture
 from unitscope.errors import FunctionalActivation, InvalidArgument, UnitNotFiring
 from unitscope.occlusion.arrays import ARRAYS
@@ -92,7 +92,7 @@ class Occluded:
         """
         projection, patch = self._projection()
         names = self.class_names
-        return figure_of(
+        return occlusion_figure(
             OcclusionFigure(
                 image=self.pixels,
                 maps=self.maps,

@@ -20,7 +20,7 @@ from unitscope.drawing.unit_pictures import unit_picture
 from unitscope.drawing.units import projection_figure
 from unitscope.errors import BrokenProjection, InvalidArgument, UnitNotFiring
 from unitscope.geometry.receptive_fields import Window
-from unitscope.projection.deconvnet import why_wrong
+from unitscope.projection.deconvnet import find_problem
 from unitscope.projection.requests import Projection, Requests
 from unitscope.search.search import observe, strongest
 from unitscope.vocabulary import PROJECTION_METHODS, ProjectionMethod
@@ -183,7 +183,7 @@ def project_pixels(
     geometry = geometry_of(layer)
     window = geometry.window(row, col) if geometry else None
     values = projection.in_image(*pixels.shape[:2])
-    if problem := why_wrong(values, projection.activation, recorded, float(maps.max()), window):
+    if problem := find_problem(values, projection.activation, recorded, float(maps.max()), window):
         raise BrokenProjection(unit=unit, layer=layer_name, image=name, reason=problem)
     return Projected(
         values, projection.activation, (row, col), window, pixels, layer, unit, name, _network=network.name

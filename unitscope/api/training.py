@@ -22,7 +22,7 @@ from unitscope.description import input_defaults
 from unitscope.drawing.curves import curves_figure, phase_curves
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.errors import InvalidArgument, NoSuchFile
-from unitscope.images.files import validates
+from unitscope.images.files import is_validation_image
 from unitscope.networks.build import build
 from unitscope.networks.initialization import initialise
 from unitscope.networks.weights import weights_writer
@@ -209,7 +209,7 @@ def _split(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
     together = class_folders(root)
     parts: tuple[list[ImageSource], list[ImageSource]] = ([], [])
     for source in together.sources:
-        parts[validates(source.path.relative_to(root).as_posix())].append(source)
+        parts[is_validation_image(source.path.relative_to(root).as_posix())].append(source)
     if not all(parts):
         reason = f"{root} has too few images to use one in five for validation. Give a pair of folders."
         raise InvalidArgument(reason=reason)

@@ -80,11 +80,11 @@ def class_shares(classes: np.ndarray) -> list[tuple[int, float]]:
 
 
 def draw_figure(shown: OcclusionFigure) -> bytes:
-    """Draw ``figure_of`` as a PNG file."""
-    return as_png(figure_of(shown))
+    """Draw ``occlusion_figure`` as a PNG file."""
+    return as_png(occlusion_figure(shown))
 
 
-def figure_of(shown: OcclusionFigure) -> NotebookFigure:
+def occlusion_figure(shown: OcclusionFigure) -> NotebookFigure:
     """Draw a figure like the paper's Fig. 7, for one image.
 
     (a) the image with the square; (b) the unit's activation by position of the square, and its decrease; (c) the

@@ -10,7 +10,7 @@ import numpy as np
 from unitscope.drawing import pictures
 from unitscope.drawing.pictures import Picture
 from unitscope.geometry.receptive_fields import Window
-from unitscope.projection.deconvnet import why_wrong
+from unitscope.projection.deconvnet import find_problem
 from unitscope.projection.requests import Projection
 
 
@@ -43,15 +43,15 @@ def unit_picture(
     recorded
         the activation that the search recorded.
     largest
-        largest activation recorded in the layer: see ``deconvnet.why_wrong``.
+        largest activation recorded in the layer: see ``deconvnet.find_problem``.
 
     Raises
     ------
     WrongProjection
-        ``deconvnet.why_wrong`` gives a reason.
+        ``deconvnet.find_problem`` gives a reason.
     """
     local = window and _shifted(window, -projection.top, -projection.left)
-    if problem := why_wrong(projection.values, projection.activation, recorded, largest, local):
+    if problem := find_problem(projection.values, projection.activation, recorded, largest, local):
         raise WrongProjection(problem)
     drawn, scale = pictures.draw_projection(projection.values)
     return UnitPicture(pictures.cut(image, window), pictures.cut(drawn, local), scale)

@@ -22,7 +22,7 @@ from PIL import (  # importing a plugin registers it in ``Image.OPEN``
     WebPImagePlugin,  # noqa: F401
 )
 
-from unitscope.images.odd_images import size_of_gif, why_not_decode, why_not_open
+from unitscope.images.odd_images import reason_not_to_decode, reason_not_to_open, size_of_gif
 
 LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, above which it only warns
 LARGEST_FILE = 256 * 2**20  # bytes
@@ -66,12 +66,12 @@ def decode(content: bytes) -> Image.Image:
         the file is damaged, of an unsupported format, too large, or has pixels of an unknown range.
     """
     try:
-        if reason := why_not_open(content):
+        if reason := reason_not_to_open(content):
             raise BrokenImage("broken image", reason)
         _refuse_too_large(size_of_gif(content) or (0, 0))  # before Pillow warns of a large GIF while opening it
         with _opened(content) as image:
             _refuse_too_large(image.size)
-            if reason := why_not_decode(image, content):
+            if reason := reason_not_to_decode(image, content):
                 raise BrokenImage("broken image", reason)
             if image.mode == "I" and image.format not in ("PPM", "PNG"):
                 raise BrokenImage("broken image", "32-bit pixels have no known range")

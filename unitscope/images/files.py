@@ -35,7 +35,7 @@ def _files(folder: Path, above: frozenset[str]) -> Iterator[Path]:
             yield entry
 
 
-def validates(path: str) -> bool:
+def is_validation_image(path: str) -> bool:
     """Whether an image of a data set without a division is used for validation.
 
     One image in five is, chosen by a hash of its path, so that the choice is the same on every machine.

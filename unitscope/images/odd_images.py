@@ -20,7 +20,7 @@ GIF_HEADS = (b"GIF87a", b"GIF89a")
 TIFF_BYTES = (1, 2, 7)  # tag types that Pillow keeps as bytes
 
 
-def why_not_open(content: bytes) -> str | None:
+def reason_not_to_open(content: bytes) -> str | None:
     """Return why a file must not be opened with Pillow; None if it may be."""
     if content[:2] in (b"II", b"MM") and _values_of_tag(content) > MOST_VALUES:
         return f"a TIFF with a tag of more than {MOST_VALUES} values"
@@ -29,7 +29,7 @@ def why_not_open(content: bytes) -> str | None:
     return None
 
 
-def why_not_decode(image: Image.Image, content: bytes) -> str | None:
+def reason_not_to_decode(image: Image.Image, content: bytes) -> str | None:
     """Return why an opened image must not be decoded; None if it may be."""
     decoder = image.tile[0][0] if image.tile else None  # type: ignore[attr-defined]
     if decoder in ("ppm_plain", "bmp_rle"):

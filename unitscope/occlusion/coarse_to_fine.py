@@ -118,16 +118,18 @@ class _Sweep:
         between = np.einsum("ra,knab,cb->knrc", weights, self.values[..., wide[:, None], wide], weights)
         nearest = wide[np.abs(self.starts[fine][:, None] - self.starts[wide]).argmin(1)]
         missing = ~self.computed[:, fine[:, None], fine]
-        places = (slice(None), fine[:, None], fine)
-        self.classes[places] = np.where(missing, self.classes[:, nearest[:, None], nearest], self.classes[places])
-        self.values[:, *places] = np.where(missing, between, self.values[:, *places])
+        positions = (slice(None), fine[:, None], fine)
+        self.classes[positions] = np.where(
+            missing, self.classes[:, nearest[:, None], nearest], self.classes[positions]
+        )
+        self.values[:, *positions] = np.where(missing, between, self.values[:, *positions])
 
     def measure(self, tolerance: float) -> None:
         """Measure the error on a sample; compute all positions of images whose error exceeds the tolerance."""
         sample = np.zeros_like(self.computed)
         for number, interpolated_in_image in enumerate(~self.computed):
-            places = np.flatnonzero(interpolated_in_image)
-            chosen = places[np.linspace(0, len(places) - 1, min(SAMPLE, len(places))).astype(int)]
+            positions = np.flatnonzero(interpolated_in_image)
+            chosen = positions[np.linspace(0, len(positions) - 1, min(SAMPLE, len(positions))).astype(int)]
             sample[number].flat[chosen] = True
         sampled = sample.any((1, 2))
         interpolated = self.values.copy()

@@ -40,23 +40,23 @@ class Engine(Protocol):
     name: str
     grid: Grid
 
-    def kinds(self, places: torch.Tensor) -> torch.Tensor:
+    def groups(self, positions: torch.Tensor) -> torch.Tensor:
         """Return the group, int64 [N], of positions int64 [N, 2]; those of one group can share a batch."""
 
     def multiplications(self) -> float:
         """Mean number of multiplications per position (convolutions and linear layers)."""
 
-    def bytes_of_place(self) -> int:
+    def bytes_per_position(self) -> int:
         """Largest number of bytes of activations that one occluded image needs at once."""
 
-    def bytes_of_clear(self) -> int:
+    def bytes_per_clear_image(self) -> int:
         """Number of bytes that are stored for one clear image."""
 
     def clear(self, images: torch.Tensor) -> Any:
         """Run clear images float32 [M, 3, H, W] forward and return a ``Clear``."""
 
     def run(
-        self, clear: Any, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor
+        self, clear: Any, filled: torch.Tensor, images: torch.Tensor, positions: torch.Tensor, units: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run occluded images forward, whose positions are of one group.
 
@@ -68,7 +68,7 @@ class Engine(Protocol):
             float32 [M, 3, H, W]: for each clear image, the pixels that replace it inside the square.
         images
             int64 [N], on the CPU: index of each occluded image's clear image.
-        places
+        positions
             int64 [N, 2], on the CPU: position of the square, as indices of its row and column in ``grid.starts``.
         units
             int64 [M]: unit of the layer for each clear image.
@@ -129,8 +129,8 @@ class Full:
                 hook.remove()
         return layers
 
-    def kinds(self, places: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(len(places), dtype=torch.int64)
+    def groups(self, positions: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(positions), dtype=torch.int64)
 
     def multiplications(self) -> float:
         counted = (
@@ -140,11 +140,11 @@ class Full:
         )
         return float(sum(counted))
 
-    def bytes_of_place(self) -> int:
+    def bytes_per_position(self) -> int:
         # Input and output of the largest layer, and a residual connection beside it.
         return 3 * 4 * max(prod(shape) for _, shape in self._layers)
 
-    def bytes_of_clear(self) -> int:
+    def bytes_per_clear_image(self) -> int:
         return 2 * 4 * 3 * self.grid.size**2  # the image, and the pixels inside the square
 
     def clear(self, images: torch.Tensor) -> _Images:
@@ -155,9 +155,14 @@ class Full:
         return _Images(images, sums, maps.amax((2, 3)), outputs)
 
     def run(
-        self, clear: _Images, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor
+        self,
+        clear: _Images,
+        filled: torch.Tensor,
+        images: torch.Tensor,
+        positions: torch.Tensor,
+        units: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        starts, images = self.starts[places], images.to(filled.device, non_blocking=True)
+        starts, images = self.starts[positions], images.to(filled.device, non_blocking=True)
         square = (self.grid.patch, self.grid.patch)
         occluded = clear.images[images].contiguous(memory_format=torch.channels_last)
         overlay(occluded, gather(filled, images, starts, square), starts)

@@ -33,18 +33,18 @@ class ClearImages:
     """Results of clear images: the maps that occluded images need, by node; the observed layer's maps; logits."""
 
     maps: dict[fx.Node, torch.Tensor]
-    watched: torch.Tensor
+    observed: torch.Tensor
     outputs: torch.Tensor
 
     @cached_property
     def rectified_sums(self) -> torch.Tensor:
         """Sums over the observed maps after the ReLU: float64 [images, units]."""
-        return self.watched.clamp(min=0).sum((2, 3), dtype=torch.float64)
+        return self.observed.clamp(min=0).sum((2, 3), dtype=torch.float64)
 
     @cached_property
     def maxima(self) -> torch.Tensor:
         """Maxima of the observed maps: [images, units]."""
-        return self.watched.amax((2, 3))
+        return self.observed.amax((2, 3))
 
 
 class Incremental:
@@ -70,35 +70,35 @@ class Incremental:
 
     def __init__(self, model: nn.Module, layer: str, grid: Grid) -> None:
         self.grid, self.graph = grid, Graph(model, grid)
-        watched = [node for node in self.graph.nodes if node.op == "call_module" and node.target == layer]
-        if len(watched) != 1:
+        observed = [node for node in self.graph.nodes if node.op == "call_module" and node.target == layer]
+        if len(observed) != 1:
             raise ValueError(f"its traced graph doesn't call module {layer} exactly once")
-        self.watched = watched[0]
+        self.observed = observed[0]
         self.interpreter = fx.Interpreter(self.graph.module)
-        count = int(self.graph.kinds.max()) + 1
+        count = int(self.graph.groups.max()) + 1
         self.plans = {
             pair: _Plan(self.graph, self.graph.windows(*pair)) for pair in product(range(count), repeat=2)
         }
         self.read_clear = {node for plan in self.plans.values() for node in plan.read_clear}
 
-    def kinds(self, places: torch.Tensor) -> torch.Tensor:
+    def groups(self, positions: torch.Tensor) -> torch.Tensor:
         """Return the group, int64 [N], of positions int64 [N, 2]; those of one group can share a batch."""
-        rows, cols = torch.from_numpy(self.graph.kinds)[places].unbind(1)
-        return rows * (int(self.graph.kinds.max()) + 1) + cols
+        rows, cols = torch.from_numpy(self.graph.groups)[positions].unbind(1)
+        return rows * (int(self.graph.groups.max()) + 1) + cols
 
     def multiplications(self) -> float:
         """Mean number of multiplications per position (convolutions and linear layers)."""
-        counts = torch.from_numpy(self.graph.kinds).bincount().tolist()
+        counts = torch.from_numpy(self.graph.groups).bincount().tolist()
         total = sum(counts[row] * counts[col] * plan.multiplications() for (row, col), plan in self.plans.items())
         return total / sum(counts) ** 2
 
-    def bytes_of_place(self) -> int:
+    def bytes_per_position(self) -> int:
         """Largest number of bytes of maps and windows that one occluded image needs at once."""
         return max(plan.bytes() for plan in self.plans.values())
 
-    def bytes_of_clear(self) -> int:
+    def bytes_per_clear_image(self) -> int:
         """Number of bytes of a clear image, its stored maps, and the pixels inside the square."""
-        maps = sum(4 * prod(self.graph.shapes[node]) for node in {*self.read_clear, self.watched})
+        maps = sum(4 * prod(self.graph.shapes[node]) for node in {*self.read_clear, self.observed})
         return maps + 2 * 4 * 3 * self.grid.size**2
 
     def clear(self, images: torch.Tensor) -> ClearImages:
@@ -106,34 +106,34 @@ class Incremental:
         # One by one, because the last bits of results depend on the shape of a batch.
         each = [self._clear(image) for image in images.split(1)]
         maps = {node: torch.cat([clear.maps[node] for clear in each]) for node in each[0].maps}
-        return ClearImages(maps, maps[self.watched], torch.cat([clear.outputs for clear in each]))
+        return ClearImages(maps, maps[self.observed], torch.cat([clear.outputs for clear in each]))
 
     def _clear(self, image: torch.Tensor) -> ClearImages:
         maps: dict[fx.Node, torch.Tensor] = {}
         values: dict[fx.Node, Any] = {}
         for node in self.graph.nodes:
             values[node] = image if node.op == "placeholder" else self._whole(node, values, copied=True)
-            if node in self.read_clear or node is self.watched:
+            if node in self.read_clear or node is self.observed:
                 maps[node] = values[node].contiguous(memory_format=torch.channels_last)
             self._release(node, values)
-        return ClearImages(maps, maps[self.watched], values[self.graph.nodes[-1]])
+        return ClearImages(maps, maps[self.observed], values[self.graph.nodes[-1]])
 
     def run(
         self,
         clear: ClearImages,
         filled: torch.Tensor,
         images: torch.Tensor,
-        places: torch.Tensor,
+        positions: torch.Tensor,
         units: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run occluded images forward, whose positions are of one group: see ``engines.Engine.run``."""
-        row, col = self.graph.kinds[places[0].numpy()].tolist()
-        batch = _Batch(self.plans[row, col], clear, images.to(filled.device, non_blocking=True), places)
+        row, col = self.graph.groups[positions[0].numpy()].tolist()
+        batch = _Batch(self.plans[row, col], clear, images.to(filled.device, non_blocking=True), positions)
         values: dict[fx.Node, Any] = {}
         sums = torch.empty(0)
         for node in self.graph.nodes:
             if node.op == "placeholder":
-                starts = batch.plan.windows[node].starts(places)
+                starts = batch.plan.windows[node].starts(positions)
                 values[node] = gather(filled, batch.images, starts, batch.plan.windows[node].size)
             elif node in batch.plan.windows:
                 values[node] = self._windowed(node, values, batch)
@@ -143,7 +143,7 @@ class Incremental:
                     if read in batch.plan.windows:
                         completed[read] = batch.whole(read, values[read], self.graph.shapes[read][2:])
                 values[node] = self._whole(node, completed)
-            if node is self.watched:
+            if node is self.observed:
                 sums = batch.sums(node, values[node], units)
             self._release(node, values)
         return sums, values[self.graph.nodes[-1]]
@@ -167,7 +167,7 @@ class Incremental:
     def _windowed(self, node: fx.Node, values: dict[fx.Node, Any], batch: _Batch) -> torch.Tensor:
         """Compute the windows of a node's map."""
         windows = batch.plan.windows[node]
-        starts = windows.starts(batch.places)
+        starts = windows.starts(batch.positions)
         if self.graph.is_pointwise(node):
             aligned = dict(values)
             for read in node.all_input_nodes:
@@ -227,25 +227,25 @@ class _Plan:
 class _Batch:
     """Occluded images whose positions are of one group.
 
-    ``images``, int64 [N] on the device, are indices of clear images; ``places``, int64 [N, 2] on the CPU, are
+    ``images``, int64 [N] on the device, are indices of clear images; ``positions``, int64 [N, 2] on the CPU, are
     those of the square.
     """
 
     plan: _Plan
     clear: ClearImages
     images: torch.Tensor
-    places: torch.Tensor
+    positions: torch.Tensor
 
     def map(
         self, node: fx.Node, changed: torch.Tensor, starts: torch.Tensor, size: Pair, outside: float
     ) -> torch.Tensor:
         """Gather windows of the clear images' maps of a node, and paste the ``changed`` windows into them."""
         windows = gather(self.clear.maps[node], self.images, starts, size, outside)
-        overlay(windows, changed, self.plan.windows[node].starts(self.places) - starts)
+        overlay(windows, changed, self.plan.windows[node].starts(self.positions) - starts)
         return windows
 
     def whole(self, node: fx.Node, changed: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
-        return self.map(node, changed, torch.zeros_like(self.places), (size[0], size[1]), 0.0)
+        return self.map(node, changed, torch.zeros_like(self.positions), (size[0], size[1]), 0.0)
 
     def sums(self, node: fx.Node, maps: torch.Tensor, units: torch.Tensor) -> torch.Tensor:
         """Return the sum over the rectified map of each image's unit: float64 [N]."""
@@ -254,8 +254,8 @@ class _Batch:
         if node not in self.plan.windows:
             return new
         clear = torch.arange(len(units), device=maps.device)
-        of_unit = self.clear.watched[clear, units].clamp(min=0)[:, None]
-        starts = self.plan.windows[node].starts(self.places)
+        of_unit = self.clear.observed[clear, units].clamp(min=0)[:, None]
+        starts = self.plan.windows[node].starts(self.positions)
         old = gather(of_unit, self.images, starts, self.plan.windows[node].size).sum(
             (1, 2, 3), dtype=torch.float64
         )

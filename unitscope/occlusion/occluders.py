@@ -27,10 +27,10 @@ class Grid:
         return sorted({*range(0, last + 1, self.stride), last})
 
     @property
-    def places(self) -> int:
+    def positions(self) -> int:
         return len(self.starts) ** 2
 
-    def all_places(self) -> torch.Tensor:
+    def all_positions(self) -> torch.Tensor:
         """Return all positions, int64 [N, 2], as indices of row and column in ``starts``, row by row."""
         each = torch.arange(len(self.starts))
         return torch.cartesian_prod(each, each).view(-1, 2)

@@ -21,7 +21,7 @@ from unitscope.geometry.chains import POINTWISE, SAME, Step, overwrites, step_of
 from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.occluders import Grid
 
-KINDS = 4  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
+GROUPS = 4  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
 WHOLE_SHARE = 0.85  # of a map: if windows are larger, the whole map is computed
 JOINING = {torch.cat}
 POINTWISE_FUNCTIONS = {F.relu, torch.relu, torch.add, operator.add, operator.iadd, F.dropout}
@@ -66,9 +66,9 @@ class Windows:
     rows: torch.Tensor
     cols: torch.Tensor
 
-    def starts(self, places: torch.Tensor) -> torch.Tensor:
+    def starts(self, positions: torch.Tensor) -> torch.Tensor:
         """Return the first row and column of the windows, int64 [N, 2], of grid positions int64 [N, 2]."""
-        return torch.stack([self.rows[places[:, 0]], self.cols[places[:, 1]]], 1)
+        return torch.stack([self.rows[positions[:, 0]], self.cols[positions[:, 1]]], 1)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -112,7 +112,7 @@ class Graph:
         self.shapes = _shapes(self.module, grid.size)
         self.steps: dict[fx.Node, Step] = {}
         self.reaches = self._reaches(grid)
-        self.kinds = self._kinds(len(grid.starts))
+        self.groups = self._groups(len(grid.starts))
 
     def _read_by_many(self, node: fx.Node) -> bool:
         """Whether several nodes read a node's map, directly or through modules that return their input."""
@@ -168,7 +168,7 @@ class Graph:
         """Whether each position of a node's output depends on the same position of its inputs only."""
         return node not in self.steps or isinstance(self.steps[node].module, POINTWISE)
 
-    def _kinds(self, places: int) -> np.ndarray:
+    def _groups(self, positions: int) -> np.ndarray:
         """Assign each row of the grid, and the column of the same index, to a group: int64 [positions].
 
         The windows of a group have the size of its largest, so that positions of similar reach are grouped.
@@ -176,20 +176,20 @@ class Graph:
         weights = np.array([self.multiplications(node, (1, 1)) for node in self.reaches])
         lengths = np.array([[reach.length for reach in both] for both in self.reaches.values()]).max(1)
         order = np.argsort(weights @ lengths**2, kind="stable")
-        kinds = np.empty(places, np.int64)
-        for group, (start, stop) in enumerate(_partition(weights, lengths[:, order], KINDS)):
-            kinds[order[start:stop]] = group
-        return kinds
+        groups = np.empty(positions, np.int64)
+        for group, (start, stop) in enumerate(_partition(weights, lengths[:, order], GROUPS)):
+            groups[order[start:stop]] = group
+        return groups
 
-    def windows(self, row_kind: int, col_kind: int) -> dict[fx.Node, Windows]:
+    def windows(self, row_group: int, col_group: int) -> dict[fx.Node, Windows]:
         """Return the windows of a group of positions, by node; maps that are computed as a whole have none."""
         windows: dict[fx.Node, Windows] = {}
         for node, (rows, cols) in self.reaches.items():
             size = self.shapes[node][2:]
             if any(read not in windows for read in node.all_input_nodes):
                 continue
-            height, first_rows = _window(rows, self.kinds == row_kind, size[0])
-            width, first_cols = _window(cols, self.kinds == col_kind, size[1])
+            height, first_rows = _window(rows, self.groups == row_group, size[0])
+            width, first_cols = _window(cols, self.groups == col_group, size[1])
             if node.op == "placeholder" or height * width <= WHOLE_SHARE * prod(size):
                 windows[node] = Windows((height, width), first_rows, first_cols)
         return windows

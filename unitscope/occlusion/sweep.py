@@ -117,11 +117,11 @@ class Sweep:
         self.unit, self.target, self.tolerance = unit, target, tolerance
         self.device, self.mean, self.std, self.on_smaller = torch.device(device), mean, std, on_smaller
         # All batches have one size, because the last bits of results depend on the shape of a batch.
-        at_most = min(LARGEST_BATCH, _places_of_a_kind(engine) * together)
+        at_most = min(LARGEST_BATCH, _positions_per_group(engine) * together)
         if tolerance:  # positions are computed in several rounds, whose last batches are padded
             at_most = min(at_most, APPROXIMATE_BATCH)
-        self.at_once = _how_many(memory // 2, engine.bytes_of_place(), at_most)
-        self.images_at_once = _how_many(memory // 2, engine.bytes_of_clear(), MOST_IMAGES)
+        self.at_once = _how_many(memory // 2, engine.bytes_per_position(), at_most)
+        self.images_at_once = _how_many(memory // 2, engine.bytes_per_clear_image(), MOST_IMAGES)
 
     @torch.inference_mode()
     def run(
@@ -202,9 +202,9 @@ class Sweep:
         recorded: torch.Tensor,
         progress: Callable[[], None],
         images: np.ndarray,
-        places: np.ndarray,
+        positions: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute occluded images: ``images``, int64 [N], with the square at ``places``, int64 [N, 2].
+        """Compute occluded images: ``images``, int64 [N], with the square at ``positions``, int64 [N, 2].
 
         Returns
         -------
@@ -213,17 +213,17 @@ class Sweep:
         classes
             int64 [N]: most probable class.
         """
-        images_, places_ = torch.from_numpy(images), torch.from_numpy(places)
-        kinds = self.engine.kinds(places_)
+        images_, positions_ = torch.from_numpy(images), torch.from_numpy(positions)
+        groups = self.engine.groups(positions_)
         # Results stay on the device until all are computed, because fetching them blocks for all queued work.
         results: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-        for group in kinds.unique().tolist():
-            remaining = (kinds == group).nonzero().flatten()
+        for group in groups.unique().tolist():
+            remaining = (groups == group).nonzero().flatten()
             while len(remaining):
                 numbers = remaining[: self.at_once]
                 # The last batch repeats its last image, to keep the batch size.
                 padded = torch.cat([numbers, numbers[-1:].expand(self.at_once - len(numbers))])
-                batch = self._run(clear, filled, images_[padded], places_[padded], units)
+                batch = self._run(clear, filled, images_[padded], positions_[padded], units)
                 if batch is None:
                     continue
                 sums, outputs = batch
@@ -240,11 +240,16 @@ class Sweep:
         return values[inverse].numpy(), classes[inverse].numpy()
 
     def _run(
-        self, clear: Clear, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: torch.Tensor
+        self,
+        clear: Clear,
+        filled: torch.Tensor,
+        images: torch.Tensor,
+        positions: torch.Tensor,
+        units: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Run a batch; if it doesn't fit into memory, halve the batch size and return None."""
         try:
-            return self.engine.run(clear, filled, images, places, units)
+            return self.engine.run(clear, filled, images, positions, units)
         except RuntimeError as error:
             if not is_out_of_memory(error) or self.at_once == 1:
                 raise
@@ -254,9 +259,9 @@ class Sweep:
         return None
 
 
-def _places_of_a_kind(engine: Engine) -> int:
+def _positions_per_group(engine: Engine) -> int:
     """Return the mean number of positions of a group, rounded up."""
-    return -(-engine.grid.places // len(engine.kinds(engine.grid.all_places()).unique()))
+    return -(-engine.grid.positions // len(engine.groups(engine.grid.all_positions()).unique()))
 
 
 def _how_many(memory: int, each: int, most: int) -> int:

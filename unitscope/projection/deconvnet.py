@@ -211,7 +211,7 @@ class _RefuseFunctionalActivations(TorchFunctionMode):
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
 
-def why_wrong(
+def find_problem(
     projection: np.ndarray, activation: float, recorded: float, largest: float, window: Window | None
 ) -> str | None:
     """Check a projection; return the reason why it is wrong, None if it is right.

@@ -33,7 +33,7 @@ from unitscope.vocabulary import Channels
 Progress = Callable[[int], None]
 
 
-class ForeignState(Exception):
+class IncompatibleState(Exception):
     """A state that was not saved by a ``Trainer`` of this version, network and recipe."""
 
 
@@ -327,7 +327,7 @@ class Trainer:
 
         Raises
         ------
-        ForeignState
+        IncompatibleState
             an entry is missing, or a tensor has another shape or type. The trainer may then be partly restored and
             must not be used.
         """
@@ -335,13 +335,13 @@ class Trainer:
             self._check_state(state)
             self._restore(state)
         except KeyError as error:
-            raise ForeignState(f"it has no {error}") from error
+            raise IncompatibleState(f"it has no {error}") from error
         except (LookupError, ValueError, TypeError, AttributeError) as error:
-            raise ForeignState(str(error)) from error
+            raise IncompatibleState(str(error)) from error
         except RuntimeError as error:
             if is_out_of_memory(error):
                 raise
-            raise ForeignState(str(error)) from error
+            raise IncompatibleState(str(error)) from error
 
     def _check_state(self, state: dict[str, Any]) -> None:
         """Check shapes and types.

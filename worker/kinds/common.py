@@ -173,7 +173,7 @@ def require_some(context: ShardContext, skipped: int, count: int) -> None:
 
 def register_artifacts(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
     """Register files of the store in ``artifacts``, unless another job has registered them."""
-    context.store.settle(file.path for file in files)
+    context.store.make_durable(file.path for file in files)
     job_id = context.claim.job_id
     rows = [
         {"path": file.path, "sha256": file.sha256, "bytes": file.bytes, "job_id": job_id, "created_at": utc_now()}

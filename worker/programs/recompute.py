@@ -18,7 +18,7 @@ from shared.jobs.tables import Job
 from shared.kinds.registry import parse
 from shared.settings import load_settings
 from shared.store.store import Store
-from worker.arithmetic import settle_arithmetic
+from worker.arithmetic import configure_determinism
 from worker.context import JobContext
 from worker.kinds import check_function
 from worker.programs.output import print_answer
@@ -29,7 +29,7 @@ def main() -> None:
     os.umask(0o077)
     request = json.loads(sys.stdin.read())
     settings = load_settings({})
-    settle_arithmetic(settings.threads)
+    configure_determinism(settings.threads)
     device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
     def work() -> dict[str, object]:

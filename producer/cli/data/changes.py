@@ -36,7 +36,7 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
     from producer.datasets.removal import OWN_FOLDER
     from producer.datasets.updating import compare, update_dataset
     from shared.database.catalogue import find_dataset
-    from shared.errors import NoDatasetThere
+    from shared.errors import NotADataset
 
     with app.database.read() as session:
         dataset = find_dataset(session, name)
@@ -46,7 +46,7 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
         )
     if not found.images:  # more likely a folder that is not mounted than an emptied one
         reason = f"none of its images can be used ({len(found.problems)} left out); nothing was changed"
-        raise NoDatasetThere(root=found.root, kind=dataset.kind, reason=reason)
+        raise NotADataset(root=found.root, kind=dataset.kind, reason=reason)
     if OWN_FOLDER in dataset.options and found.root == dataset.root:
         found.options[OWN_FOLDER] = dataset.options[OWN_FOLDER]
     result = compare(app.database, name, found) if dry_run else update_dataset(app.database, name, found)
@@ -55,9 +55,9 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
         return
     _print_update(app, result)
     if dry_run:
-        app.talk.print("Nothing was changed (--dry-run).")
+        app.err.print("Nothing was changed (--dry-run).")
     elif result.earlier_version:
-        app.talk.print(f"Jobs that were submitted before keep the earlier content, {result.earlier_version}.")
+        app.err.print(f"Jobs that were submitted before keep the earlier content, {result.earlier_version}.")
 
 
 def _print_update(app: App, result: DatasetUpdate) -> None:

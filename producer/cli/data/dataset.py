@@ -103,7 +103,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     found = _read(app, kind, root, name or kind, options)
     require_usable(found)
     _, new = register(database, name or kind, found)
-    app.talk.print(
+    app.err.print(
         f"{'Registered' if new else 'Registered before:'} {name or kind}: {len(found.images)} images of "
         f"{len(found.class_names)} classes, {len(found.problems)} left out "
         f"(`analyze dataset show {name or kind}`)."

@@ -163,7 +163,7 @@ def cancel(app: App, job_id: int) -> None:
     """Cancel a job. Its workers stop within a few seconds; finished shards stay done."""
     state = app.ledger.cancel(job_id)
     outcome = "is cancelled" if state == "cancelled" else "will stop when its workers see the request"
-    app.talk.print(f"Job {job_id} {outcome}.")
+    app.err.print(f"Job {job_id} {outcome}.")
 
 
 @click.command()
@@ -179,7 +179,7 @@ def retry(app: App, job_id: int, wait: bool) -> None:
     app.ledger.retry(job_id)
     if app.broker.answers():
         dispatch(app.ledger, app.broker)
-    app.talk.print(f"Job {job_id} is queued again.")
+    app.err.print(f"Job {job_id} is queued again.")
     if wait:
         from producer.cli.jobs.watching import wait_for
 

@@ -48,7 +48,7 @@ def print_removed(app: App, jobs: Sequence[RemovableJob], dry_run: bool) -> None
     """Print a table of the jobs, and how to delete their files."""
     rows = [[job.job_id, job.description, job.dataset, f"{job.bytes / MB:.1f}"] for job in jobs]
     app.out.print(table(["job", "what", "data set", "MB"], rows))
-    app.talk.print(
+    app.err.print(
         "Nothing was removed (--dry-run)."
         if dry_run
         else "Removed. `analyze gc --delete` deletes files that no other job uses once they are a day old."

@@ -57,7 +57,7 @@ def _warn_without_workers(app: App, specification: Specification) -> None:
     served = {queue for worker in app.ledger.live_workers() for queue in worker.queues}
     if not needed <= served:
         queues = ", ".join(sorted(needed - served))
-        app.talk.print(
+        app.err.print(
             f"No worker is running for the queues {queues}. The job waits until `analyze up` or `analyze worker` "
             "starts one."
         )
@@ -69,4 +69,4 @@ def _report_existing(app: App, job_id: int) -> None:
 
     state = job_progress(app.database, job_id).job.state
     hint = f"; `analyze retry {job_id}` tries again" if state in (JobState.FAILED, JobState.CANCELLED) else ""
-    app.talk.print(f"The same job was submitted before: job {job_id} is {state}{hint}. --force submits a new job.")
+    app.err.print(f"The same job was submitted before: job {job_id} is {state}{hint}. --force submits a new job.")

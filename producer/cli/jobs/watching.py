@@ -10,7 +10,7 @@ from producer.cli.context import App
 from producer.results.progress import JobProgress, StageProgress, job_progress
 from shared.errors import JobCancelled, JobFailed
 from shared.jobs.tables import ACTIVE_JOBS, JobState
-from shared.kinds.registry import counted_in
+from shared.kinds.registry import work_unit
 
 POLL_SECONDS = 0.5
 
@@ -28,7 +28,7 @@ def wait_for(app: App, job_id: int) -> JobProgress:
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),
     )
-    with Progress(*columns, console=app.talk) as bars:
+    with Progress(*columns, console=app.err) as bars:
         tasks: dict[str, TaskID] = {}
         while True:
             progress = job_progress(app.database, job_id)
@@ -47,7 +47,7 @@ def speed(stage: StageProgress, kind: str) -> str:
     """Format a stage's speed and remaining time, as far as they are known: ``103.2 images/s, 1:05 left``."""
     if stage.per_second is None:
         return ""
-    counted = counted_in(kind, stage.name)
+    counted = work_unit(kind, stage.name)
     text = f"{stage.per_second:.1f} {counted}/s" if counted else ""
     if stage.seconds_left is not None:
         text += f", {duration(stage.seconds_left)} left"

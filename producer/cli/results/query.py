@@ -37,12 +37,12 @@ def query(app: App, sql: str, limit: int, seconds: float, form: str) -> None:
     analyze query "SELECT unit, activation FROM top_activations WHERE job_id = 2 AND rank = 1"
     """
     from producer.results.query import run_query
-    from producer.results.query_limits import bounded_memory, bounded_time
+    from producer.results.query_limits import memory_limit, time_limit
 
     process_limit = seconds + (SQLITE_GRACE if app.database.is_sqlite else POSTGRESQL_GRACE)
     message = f"analyze: The query was refused: it took more than {seconds:g} s"
-    with bounded_time(process_limit, message), bounded_memory():
+    with time_limit(process_limit, message), memory_limit():
         answer = run_query(app.database, sql, limit=limit, seconds=seconds)
     if answer.cut:
-        app.talk.print(f"These are the first {limit} rows. Raise --limit to print more.")
+        app.err.print(f"These are the first {limit} rows. Raise --limit to print more.")
     print_rows(app, answer.columns, answer.rows, form)

@@ -27,7 +27,7 @@ def export(app: App, job_id: int, target: Path) -> None:
 
     manifest = export_job(app.database, app.store, job_id, target)
     rows = sum(member.count for member in manifest.rows.values())
-    app.talk.print(f"Job {job_id}: {rows} rows, {manifest.files} files ({manifest.bytes / 1e6:.1f} MB).")
+    app.err.print(f"Job {job_id}: {rows} rows, {manifest.files} files ({manifest.bytes / 1e6:.1f} MB).")
 
 
 @click.command("import")
@@ -50,5 +50,5 @@ def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
     absolute_root = str(root.absolute()) if root else None
     imported = import_job(app.database, app.store, source, root=absolute_root, force=force)
     if not imported.new:
-        app.talk.print(f"Nothing was imported: job {imported.job_id} has the same key. --force imports it again.")
+        app.err.print(f"Nothing was imported: job {imported.job_id} has the same key. --force imports it again.")
     click.echo(imported.job_id)

@@ -29,7 +29,7 @@ def upgrade(app: App) -> None:
     database = Database(app.settings.resolved_database_url)
     before = current_revision(database)
     run_upgrade(database)
-    app.talk.print(f"{database}: schema {before or 'none'} -> {current_revision(database)}")
+    app.err.print(f"{database}: schema {before or 'none'} -> {current_revision(database)}")
 
 
 @db.command()
@@ -59,7 +59,7 @@ def backup(app: App, target: Path) -> None:
     from producer.operations.backup import back_up
 
     size = back_up(app.database, target)
-    app.talk.print(f"{target}: {size / 1e6:.1f} MB. Now copy the artifact store {app.settings.resolved_store}.")
+    app.err.print(f"{target}: {size / 1e6:.1f} MB. Now copy the artifact store {app.settings.resolved_store}.")
 
 
 @db.command()

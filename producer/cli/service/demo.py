@@ -80,7 +80,7 @@ def _variables(app: App) -> dict[str, str]:
 
 def _run(app: App, *arguments: str) -> str:
     """Print and run an `analyze` command, and return its output on stdout."""
-    app.talk.print(f"$ analyze {' '.join(arguments)}", soft_wrap=True, style="bold")
+    app.err.print(f"$ analyze {' '.join(arguments)}", soft_wrap=True, style="bold")
     command = [*_ANALYZE, *arguments]
     done = subprocess.run(command, env=_variables(app), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:

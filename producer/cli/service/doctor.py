@@ -168,9 +168,9 @@ def _torch() -> Check:
 
 
 def _access(app: App, redis_answers: bool) -> list[Check]:
-    from producer.operations.access_report import what_is_open
+    from producer.operations.access_report import access_checks
 
-    return what_is_open(app.settings, app.options, ask_redis=redis_answers)
+    return access_checks(app.settings, app.options, ask_redis=redis_answers)
 
 
 def _print(app: App, checks: list[Check]) -> None:

@@ -58,7 +58,7 @@ def up(app: App, devices: str, queues: str | None) -> None:
         if app.settings.uses_private_redis:
             stack.enter_context(private_redis(app.settings))
         app.broker.ping()
-        app.talk.print(
+        app.err.print(
             f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; "
             "Ctrl+C stops the service."
         )
@@ -71,7 +71,7 @@ def _supervisor(app: App, devices: str, queues: str | None) -> tuple[Supervisor,
     from producer.service.supervisor import Supervisor
 
     chosen = parse_devices(devices)
-    logs.set_up(app.settings.log_format)
+    logs.configure_logging(app.settings.log_format)
     return Supervisor(app.settings, app.ledger, app.broker, chosen.devices, _queues(queues)), chosen.remark
 
 

@@ -82,7 +82,7 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
 
     files = files_of_job(app.database, job_id)
     shown = not as_json and sys.stderr.isatty()
-    checked = track(files, "files", console=app.talk, disable=not shown, transient=True)
+    checked = track(files, "files", console=app.err, disable=not shown, transient=True)
     problems = [problem for path in checked if (problem := file_problem(app.store, path))]
     rows = check_rows(app.database, app.settings, job_id, sample, seed) if sample else None
     wrong = [*problems, *(rows.wrong if rows else [])]
@@ -104,6 +104,6 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     if wrong:
         raise VerificationFailed(job_id=job_id, count=len(wrong))
     if sample and rows is None:
-        app.talk.print(f"Job {job_id} is not done, so only its files were checked.")
+        app.err.print(f"Job {job_id} is not done, so only its files were checked.")
     checked_rows = f", {rows.rows} rows (largest difference {rows.largest_difference:.1e})" if rows else ""
     app.out.print(f"Job {job_id} is unchanged: {len(files)} files{checked_rows}.")

@@ -6,7 +6,7 @@ from sqlalchemy import case, func, select
 
 from producer.kinds.occlusion.results import OCCLUSION_MAPS
 from producer.results.filters import EVERYTHING, Filters
-from producer.results.pages import inline, page_template, reported
+from producer.results.pages import inline, load_report, page_template
 from shared.database.connection import Database
 from shared.database.datasets import Image
 from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap
@@ -25,7 +25,7 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
     """
     row, drop = OcclusionMap, OcclusionMap.clear_probability - OcclusionMap.min_probability
     with database.read() as session:
-        report = reported(session, job_id)
+        report = load_report(session, job_id)
         sheet = session.get_one(OcclusionJob, job_id).contact_sheet_path
         selected = (row.job_id == job_id, *OCCLUSION_MAPS.conditions(session, report.job, filters))
         by_class = (

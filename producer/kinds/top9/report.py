@@ -7,7 +7,7 @@ from typing import Any
 from producer.kinds.top9.best import best_units
 from producer.kinds.top9.layers import searched_layers
 from producer.results.filters import EVERYTHING, Filters
-from producer.results.pages import inline, page_template, reported
+from producer.results.pages import inline, load_report, page_template
 from shared.database.connection import Database
 from shared.store.store import Store
 
@@ -23,7 +23,7 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
     NoSuchJob, JobStateConflict, NoSuchLayer, NoSuchUnit, ArtifactMissing
     """
     with database.read() as session:
-        report = reported(session, job_id)
+        report = load_report(session, job_id)
         layers = searched_layers(session, job_id, filters.layer, filters.units)
     numbers = {layer["layer"]: layer for layer in (report.job.summary or {}).get("layers", [])}
     sheets = [

@@ -25,7 +25,7 @@ def compare(app: App, runs: tuple[int, ...], picture: Path | None, form: str) ->
     found = compared_runs(app.database, runs)
     if picture:
         write_file(picture, draw_comparison(found))
-        app.talk.print(f"Curves: {picture}")
+        app.err.print(f"Curves: {picture}")
     if form == "json":
         print_json({"runs": summary_rows(found), "epochs": epoch_rows(found)})
         return

@@ -72,9 +72,9 @@ def act(what: str, name: str) -> None:
     if what == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     if what == "lose the answer":  # the connection breaks after the commit
-        from shared.errors import DatabaseOutOfReach
+        from shared.errors import DatabaseUnreachable
 
-        raise DatabaseOutOfReach(url="", reason="broken by a test")
+        raise DatabaseUnreachable(url="", reason="broken by a test")
     if what == "cuda error":  # breaks the CUDA context, if there is a device
         import torch
 
@@ -133,14 +133,14 @@ def change_ledger(module: ModuleType) -> None:
 
 
 def change_store(module: ModuleType) -> None:
-    settle = module.Store.settle
+    make_durable = module.Store.make_durable
 
-    @wraps(settle)
+    @wraps(make_durable)
     def settle_and_reach(*arguments: Any, **named: Any) -> None:
-        settle(*arguments, **named)
+        make_durable(*arguments, **named)
         reach("written")
 
-    module.Store.settle = settle_and_reach
+    module.Store.make_durable = settle_and_reach
 
 
 def change_runner(module: ModuleType) -> None:

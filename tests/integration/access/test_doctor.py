@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.operations.access_report import what_is_open
+from producer.operations.access_report import access_checks
 from producer.operations.checks import Check
 from shared.jobs.broker import Broker
 from shared.settings import Settings, load_settings
@@ -49,7 +49,7 @@ def run_checks(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
         for name, value in settings.items():
             monkeypatch.setenv(f"ANALYZE_{name.upper()}", value)
         given = {"home": str(home), **(options or {})}
-        return what_is_open(load_settings(given), given, ask_redis=ask)
+        return access_checks(load_settings(given), given, ask_redis=ask)
 
     return run
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from producer.service.private_redis import private_redis
-from shared.errors import BrokerOutOfReach
+from shared.errors import BrokerUnreachable
 from shared.jobs.broker import broker_for, private_password, private_socket
 from shared.settings import Settings
 from tests.conftest import Analyze
@@ -72,7 +72,7 @@ def test_files_that_others_could_read_are_replaced(settings: Settings) -> None:
 
 def test_each_start_generates_a_new_password_and_clients_follow(settings: Settings) -> None:
     broker = broker_for(settings)  # created before there is a password
-    with pytest.raises(BrokerOutOfReach):
+    with pytest.raises(BrokerUnreachable):
         broker.ping()
     seen = set()
     for _ in range(2):
@@ -98,7 +98,7 @@ def test_a_restarted_server_keeps_its_password(settings: Settings) -> None:
 def test_a_missing_password_file_is_reported(settings: Settings) -> None:
     with private_redis(settings):
         private_password(private_socket(settings.home)).unlink()
-        with pytest.raises(BrokerOutOfReach, match=r"can't be read from .*redis\.password"):
+        with pytest.raises(BrokerUnreachable, match=r"can't be read from .*redis\.password"):
             broker_for(settings).ping()
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from producer.results.query import run_query
 from shared.database.connection import Database
 from shared.database.schema import upgrade
-from shared.errors import DatabaseOutOfReach
+from shared.errors import DatabaseUnreachable
 from tests.integration.access.servers import DATABASE_PASSWORD, SecuredDatabase
 from tests.integration.access.tls import Certificates, TlsProxy
 
@@ -22,9 +22,9 @@ def verified(file: object) -> str:
 def refused(url: str, says: str) -> None:
     """Check that the connections of the ledger and of `analyze query` fail with one line without the password."""
     database = Database(url)
-    with pytest.raises(DatabaseOutOfReach) as first, database.read() as session:
+    with pytest.raises(DatabaseUnreachable) as first, database.read() as session:
         session.execute(text("SELECT 1"))
-    with pytest.raises(DatabaseOutOfReach) as second:
+    with pytest.raises(DatabaseUnreachable) as second:
         run_query(database, "SELECT 1", limit=1, seconds=5)
     for raised in (first, second):
         said = str(raised.value)

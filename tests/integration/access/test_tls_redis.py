@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import BrokerOutOfReach
+from shared.errors import BrokerUnreachable
 from shared.jobs.broker import Broker
 from tests.integration.access.servers import REDIS_PASSWORD, redis_url
 from tests.integration.access.tls import Certificates, TlsProxy, tls_in_front
@@ -27,7 +27,7 @@ def sends_and_looks(url: str) -> None:
 
 def refused(url: str, says: str) -> None:
     """Check that both clients fail with a message without the password."""
-    with pytest.raises(BrokerOutOfReach) as raised:
+    with pytest.raises(BrokerUnreachable) as raised:
         Broker(url).ping()
     said = str(raised.value)
     assert says in said
@@ -40,7 +40,7 @@ def refused(url: str, says: str) -> None:
 def refused_by_celery(url: str) -> None:
     """Check that Celery itself refuses the certificate. Slow, because of its retries."""
     broker = Broker(url)
-    with pytest.raises(BrokerOutOfReach) as raised, broker._explained():
+    with pytest.raises(BrokerUnreachable) as raised, broker._explained():
         broker.celery.send_task("x", args=[1], queue="analysis", retry=False)
     assert "certificate verify failed" in str(raised.value)
     assert "can:ary" not in str(raised.value)

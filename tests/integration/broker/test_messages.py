@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from producer.service.private_redis import private_redis
 from shared.database.connection import Database
-from shared.errors import BrokerOutOfReach
+from shared.errors import BrokerUnreachable
 from shared.jobs.broker import Broker, broker_for, dispatch, sweep
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Shard, ShardState
@@ -80,7 +80,7 @@ def test_messages_that_could_not_be_sent_are_sent_later(
 ) -> None:
     job, _ = ledger.submit(top9(dataset))
     for out_of_reach in (away, Broker("redis://:secret@127.0.0.1:1/0")):
-        with pytest.raises(BrokerOutOfReach) as raised:
+        with pytest.raises(BrokerUnreachable) as raised:
             dispatch(ledger, out_of_reach)
         assert raised.value.exit_code == 3
         assert "secret" not in str(raised.value)
@@ -97,7 +97,7 @@ def test_a_broken_connection_is_reopened(ledger: Ledger, dataset: int, home_sett
         ledger.submit(top9(dataset, seed=1))
         assert dispatch(ledger, broker) == 2
     job, _ = ledger.submit(top9(dataset, seed=2))
-    with pytest.raises(BrokerOutOfReach):
+    with pytest.raises(BrokerUnreachable):
         dispatch(ledger, broker)
     assert unsent(ledger) == queued(ledger, job)
     with private_redis(home_settings):
@@ -110,7 +110,7 @@ def test_a_server_that_refuses_writes_is_reported_as_unreachable(
 ) -> None:
     job, _ = ledger.submit(top9(dataset))
     broker.redis.config_set("maxmemory", "1")
-    with pytest.raises(BrokerOutOfReach):
+    with pytest.raises(BrokerUnreachable):
         dispatch(ledger, broker)
     assert unsent(ledger) == queued(ledger, job)
     broker.redis.config_set("maxmemory", "0")
@@ -119,7 +119,7 @@ def test_a_server_that_refuses_writes_is_reported_as_unreachable(
 
 def test_a_queue_key_that_is_not_a_list_is_reported_as_unreachable(broker: Broker) -> None:
     broker.redis.set("analysis", "somebody else's key")
-    with pytest.raises(BrokerOutOfReach):
+    with pytest.raises(BrokerUnreachable):
         broker.depth("analysis")
 
 
@@ -196,6 +196,6 @@ def test_sweep_sends_no_shards_of_ended_jobs(ledger: Ledger, dataset: int, broke
 def test_sweep_revokes_expired_leases_without_redis(ledger: Ledger, dataset: int, away: Broker) -> None:
     job, _ = ledger.submit(top9(dataset))
     die(ledger, queued(ledger, job)[0])
-    with pytest.raises(BrokerOutOfReach):
+    with pytest.raises(BrokerUnreachable):
         sweep(ledger, away, NOW)
     assert shards_of(ledger, job)[0].state == "queued"

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from producer.service.private_redis import private_redis
-from shared.errors import BrokerOutOfReach, NoRedisServer
+from shared.errors import BrokerUnreachable, NoRedisServer
 from shared.jobs.broker import SOCKET_PATH_LIMIT, Broker, broker_for, dispatch, private_socket
 from shared.jobs.ledger import Ledger
 from shared.settings import Settings
@@ -31,9 +31,9 @@ def server_process(broker: Broker) -> psutil.Process:
 def test_answers_and_ping_tell_whether_redis_is_reachable(broker: Broker, away: Broker) -> None:
     assert broker.answers()
     assert not away.answers()
-    with pytest.raises(BrokerOutOfReach):
+    with pytest.raises(BrokerUnreachable):
         away.ping()
-    with pytest.raises(BrokerOutOfReach):
+    with pytest.raises(BrokerUnreachable):
         away.depth("cpu")
 
 

@@ -16,7 +16,7 @@ from producer.datasets.download import SOURCES, download
 from producer.datasets.folder import read_folder
 from shared.database.catalogue import register
 from shared.database.connection import Database
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from tests.conftest import Analyze
 from tests.integration.datasets.helpers import (
     as_rgb,
@@ -128,7 +128,7 @@ def test_folder_without_the_data_set_is_refused(kind: str, tmp_path: Path) -> No
         (tmp_path / "empty", "has images"),
         (only, "has images"),
     ):
-        with pytest.raises(NoDatasetThere, match=reason):
+        with pytest.raises(NotADataset, match=reason):
             read_caltech(root, kind)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from producer.datasets.cifar import image_folder, read_cifar
 from producer.datasets.cifar_files import read_files
 from producer.datasets.download import SOURCES, download
-from shared.errors import FileNotWritable, FolderTaken, NoDatasetThere, UnsafeArchive
+from shared.errors import FileNotWritable, FolderNotEmpty, NotADataset, UnsafeArchive
 from tests.conftest import Analyze
 from tests.integration.datasets.cifar import (
     FILES,
@@ -124,7 +124,7 @@ def test_class_name_that_is_not_valid_text_is_a_problem(tmp_path: Path) -> None:
 def test_folder_without_the_data_set_is_refused(paths: list[str], reason: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     root = write_folder(tmp_path / "data", paths)
-    with pytest.raises(NoDatasetThere, match=reason):
+    with pytest.raises(NotADataset, match=reason):
         read_cifar(image_folder(root, "cifar10", tmp_path / "target"), "cifar10")
     assert not (tmp_path / "target").exists()
 
@@ -133,7 +133,7 @@ def test_folder_without_the_data_set_is_refused(paths: list[str], reason: str, t
 def test_the_other_data_set_is_refused(kind: str, tmp_path: Path) -> None:
     (other,) = set(KINDS) - {kind}
     for form in (write_binary, write_pickled):
-        with pytest.raises(NoDatasetThere, match=f"kind '{kind}'"):
+        with pytest.raises(NotADataset, match=f"kind '{kind}'"):
             image_folder(form(tmp_path, other), kind, tmp_path / "target")
 
 
@@ -156,7 +156,7 @@ def test_images_of_other_files_are_not_reused(tmp_path: Path) -> None:
     content = bytearray((folder / "test_batch.bin").read_bytes())
     content[-1] ^= 1
     (folder / "test_batch.bin").write_bytes(content)
-    with pytest.raises(FolderTaken, match="--name"):
+    with pytest.raises(FolderNotEmpty, match="--name"):
         image_folder(folder, "cifar10", target)
     assert tree(target) == before
 
@@ -169,7 +169,7 @@ def test_target_with_other_content_is_refused_and_not_changed(taken: str, tmp_pa
     else:
         write_folder(target, ["cat/a.png"])
     before = tree(tmp_path)
-    with pytest.raises(FolderTaken):
+    with pytest.raises(FolderNotEmpty):
         image_folder(write_binary(tmp_path / "data"), "cifar10", target)
     assert {name: content for name, content in tree(tmp_path).items() if not name.startswith("data")} == before
 
@@ -241,7 +241,7 @@ def test_broken_binary_file_gives_one_error(name: str, tmp_path: Path) -> None:
     file, change, reason = BROKEN_BINARY[name]
     folder = write_binary(tmp_path)
     (folder / file).write_bytes(change((folder / file).read_bytes()))
-    with pytest.raises(NoDatasetThere, match=f"{file}: .*{reason}"):
+    with pytest.raises(NotADataset, match=f"{file}: .*{reason}"):
         image_folder(folder, "cifar10", tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
@@ -254,7 +254,7 @@ def test_missing_or_special_file_gives_one_error(name: str, tmp_path: Path) -> N
         (folder / "data_batch_3.bin").mkdir()
     if name == "pipe":
         os.mkfifo(folder / "data_batch_3.bin")
-    with pytest.raises(NoDatasetThere, match=r"data_batch_3\.bin: the file does not exist"):
+    with pytest.raises(NotADataset, match=r"data_batch_3\.bin: the file does not exist"):
         image_folder(folder, "cifar10", tmp_path / "target")
 
 
@@ -262,7 +262,7 @@ def test_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.
     folder = write_binary(tmp_path)
     with (folder / "test_batch.bin").open("r+b") as file:
         file.truncate(2**40)  # a sparse file
-    with pytest.raises(NoDatasetThere, match=f"it has {2**40} bytes, more than"):
+    with pytest.raises(NotADataset, match=f"it has {2**40} bytes, more than"):
         image_folder(folder, "cifar10", tmp_path / "target")
 
 

@@ -12,7 +12,7 @@ import pytest
 from producer.datasets.folder import read_folder
 from shared.database.catalogue import register
 from shared.database.connection import Database
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from tests.integration.datasets.helpers import (
     BROKEN_IMAGES,
     GOOD,
@@ -90,14 +90,14 @@ def test_other_files_are_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("paths", [[], ["top.png"], ["ant/notes.txt"]])
 def test_folder_without_images_is_refused(tmp_path: Path, paths: list[str]) -> None:
     (tmp_path / "data").mkdir()
-    with pytest.raises(NoDatasetThere):
+    with pytest.raises(NotADataset):
         read_folder(write_folder(tmp_path / "data", paths))
 
 
 def test_folder_that_is_a_file_or_missing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name in ("file", "file/below", "missing"):
-        with pytest.raises(NoDatasetThere):
+        with pytest.raises(NotADataset):
             read_folder(tmp_path / name)
 
 

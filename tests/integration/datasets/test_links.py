@@ -16,7 +16,7 @@ from producer.datasets.voc import read_voc
 from producer.kinds.occlusion.request import _of_file
 from shared.database.catalogue import FoundDataset, find_dataset, register
 from shared.database.connection import Database
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from tests.integration.datasets.helpers import GOOD, Voc, an_annotation, an_object, source_of, write_folder
 from unitscope.data.images import read_image
 
@@ -149,7 +149,7 @@ def test_a_class_that_is_a_link_to_nothing_is_no_class_less(tmp_path: Path) -> N
     """The disk may not be mounted."""
     root = write_folder(tmp_path / "data", PLAIN)
     linked(root / "bee", tmp_path / "disk").rename(tmp_path / "away")
-    with pytest.raises(NoDatasetThere, match="bee: it is a link to nothing"):
+    with pytest.raises(NotADataset, match="bee: it is a link to nothing"):
         read_folder(root)
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from producer.datasets.cifar_files import read_files
 from producer.datasets.pickles import PickledArray, RefusedPickle, load_pickle
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from tests.integration.datasets.cifar import NAMES, dumped, entry_of, write_pickled
 
 PIXELS = np.arange(2 * 3072, dtype=np.uint32).astype(np.uint8).reshape(2, 3072)
@@ -80,7 +80,7 @@ def test_call_is_refused_with_the_name_of_its_function(
     folder = write_pickled(tmp_path / "data")
     for file in ("data_batch_4", "batches.meta"):
         (folder / file).write_bytes(dumped(spoilt(more=Call(function, *arguments)), protocol))
-        with pytest.raises(NoDatasetThere, match=rf"{file}: it uses '[a-z_.]+\.{name}'"):
+        with pytest.raises(NotADataset, match=rf"{file}: it uses '[a-z_.]+\.{name}'"):
             read_files(folder, "cifar10")
     assert not (tmp_path / "run").exists()
 
@@ -146,7 +146,7 @@ def test_other_content_gives_one_error(name: str, protocol: int, tmp_path: Path)
     value, reason = BROKEN[name]
     folder = write_pickled(tmp_path)
     (folder / "test_batch").write_bytes(dumped(value, protocol))
-    with pytest.raises(NoDatasetThere, match=f"test_batch: .*({reason})"):
+    with pytest.raises(NotADataset, match=f"test_batch: .*({reason})"):
         read_files(folder, "cifar10")
 
 
@@ -167,7 +167,7 @@ def test_other_content_gives_one_error(name: str, protocol: int, tmp_path: Path)
 def test_invalid_class_names_give_one_error(meta: dict[Any, Any], reason: str, tmp_path: Path) -> None:
     folder = write_pickled(tmp_path)
     (folder / "batches.meta").write_bytes(dumped(meta))
-    with pytest.raises(NoDatasetThere, match=f"batches.meta: .*{reason}"):
+    with pytest.raises(NotADataset, match=f"batches.meta: .*{reason}"):
         read_files(folder, "cifar10")
 
 
@@ -196,7 +196,7 @@ DAMAGED: dict[str, bytes] = {
 def test_damaged_pickle_gives_one_error(name: str, tmp_path: Path) -> None:
     folder = write_pickled(tmp_path)
     (folder / "data_batch_1").write_bytes(DAMAGED[name])
-    with pytest.raises(NoDatasetThere, match="data_batch_1: ") as caught:
+    with pytest.raises(NotADataset, match="data_batch_1: ") as caught:
         read_files(folder, "cifar10")
     assert len(str(caught.value)) < 400
 

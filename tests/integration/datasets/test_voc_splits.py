@@ -11,7 +11,7 @@ from producer.datasets.folder import read_folder
 from producer.datasets.voc import read_voc
 from shared.database.catalogue import register
 from shared.database.connection import Database
-from shared.errors import NoDatasetThere
+from shared.errors import NotADataset
 from tests.integration.datasets.helpers import Voc, an_object, only_problem, stems
 
 
@@ -50,20 +50,20 @@ def test_root_may_be_the_folder_of_a_year(tmp_path: Path, year: str) -> None:
 )
 def test_root_without_voc_is_refused(tmp_path: Path, given: str) -> None:
     two_years(tmp_path / "VOCdevkit")
-    with pytest.raises(NoDatasetThere):
+    with pytest.raises(NotADataset):
         read_voc(tmp_path / given)
 
 
 def test_missing_year_is_refused(tmp_path: Path) -> None:
     Voc(tmp_path, "2007").split("train")
-    with pytest.raises(NoDatasetThere, match="VOC2012"):
+    with pytest.raises(NotADataset, match="VOC2012"):
         read_voc(tmp_path, years=("2007", "2012"))
 
 
 def test_root_that_links_to_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for read in (read_voc, read_folder):
-        with pytest.raises(NoDatasetThere):
+        with pytest.raises(NotADataset):
             read(tmp_path / "loop")
 
 
@@ -93,13 +93,13 @@ def test_only_named_splits_are_read(voc: Voc) -> None:
 
 @pytest.mark.parametrize("split", ["nosuch", "", "../Main/train", "train\n", "/etc/passwd", "a" * 300])
 def test_missing_split_is_refused(voc: Voc, split: str) -> None:
-    with pytest.raises(NoDatasetThere):
+    with pytest.raises(NotADataset):
         read_voc(voc.root, splits=(split,))
 
 
 def test_data_set_without_split_lists_is_refused(voc: Voc) -> None:
     shutil.rmtree(voc.year / "ImageSets")
-    with pytest.raises(NoDatasetThere, match="split list"):
+    with pytest.raises(NotADataset, match="split list"):
         read_voc(voc.root)
 
 

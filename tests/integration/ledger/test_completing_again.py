@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.errors import DatabaseOutOfReach
+from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import LeaseLost, Ledger
 from shared.jobs.tables import Event, Shard, ShardState
 from shared.store.store import Store
@@ -71,7 +71,7 @@ def test_completing_is_retried_for_one_lease(
 ) -> None:
     context = context_of(ledger, tmp_path)
     ledger.lease_seconds = 1.5
-    with pytest.raises(DatabaseOutOfReach):
+    with pytest.raises(DatabaseUnreachable):
         context.complete(Cut(postgresql_server, job, times=100))
     assert results(ledger) == 0
 

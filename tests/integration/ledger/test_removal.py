@@ -13,7 +13,7 @@ from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.schema import upgrade
 from shared.errors import (
-    DatabaseOutOfReach,
+    DatabaseUnreachable,
     DatasetGone,
     JobInUse,
     JobRemoved,
@@ -108,12 +108,12 @@ def test_an_interrupted_removal_is_completed(old: Database, monkeypatch: pytest.
 
     def cut_off(*arguments: object) -> int:
         if next(calls, None) is None:
-            raise DatabaseOutOfReach(url=old, reason="the network is down")
+            raise DatabaseUnreachable(url=old, reason="the network is down")
         return real(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(removal, "_change_some", cut_off)
-        with pytest.raises(DatabaseOutOfReach):
+        with pytest.raises(DatabaseUnreachable):
             remove_job(old, job)
     half = job_of(Ledger(old), 3)
     assert half.state == "cancelled"
@@ -197,7 +197,7 @@ def test_a_worker_that_comes_back_to_a_removed_job_has_lost_its_lease(ledger: Le
         with pytest.raises(LeaseLost):
             late()
     assert ledger.claim(claim.shard_id, "w") is None
-    ledger.late_write_refused(claim)
+    ledger.count_refused_write(claim)
 
 
 def test_a_job_cannot_use_one_that_was_removed(ledger: Ledger, job: int, dataset: int) -> None:

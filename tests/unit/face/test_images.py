@@ -15,7 +15,7 @@ import unitscope as us
 from unitscope.api.images import ImageSet, class_folders, collect, report_skipped
 from unitscope.data.images import ImageSource, Skipped, batches, read_image
 from unitscope.errors import ImageNotReadable, InvalidArgument, NoSuchFile
-from unitscope.images.files import image_files, validates
+from unitscope.images.files import image_files, is_validation_image
 
 SIZE = 16
 
@@ -58,10 +58,10 @@ def test_files_are_found_at_any_depth_and_through_links(tmp_path: Path) -> None:
 
 
 def test_one_image_in_five_is_for_validation_independent_of_the_machine() -> None:
-    chosen = [validates(f"dog/{number}.jpg") for number in range(10_000)]
+    chosen = [is_validation_image(f"dog/{number}.jpg") for number in range(10_000)]
     assert 0.18 < np.mean(chosen) < 0.22
     assert [number for number in range(40) if chosen[number]] == [6, 9, 13, 16, 19, 21, 22, 23, 24, 37]
-    assert isinstance(validates("\udcff.jpg"), bool)  # a name that is not valid text
+    assert isinstance(is_validation_image("\udcff.jpg"), bool)  # a name that is not valid text
 
 
 def test_files_and_images_in_memory_give_the_same_pixels(paths: list[Path]) -> None:

@@ -17,7 +17,7 @@ from tests.unit.face.networks import SIZE, Residual, trained_looking
 from unitscope.data.images import ImageSource, batches
 from unitscope.description import input_defaults
 from unitscope.errors import InvalidArgument, InvalidRecipe, NoSuchFile, NoSuchNetwork, NotFinite
-from unitscope.images.files import validates
+from unitscope.images.files import is_validation_image
 from unitscope.networks.build import build
 from unitscope.networks.initialization import initialise
 from unitscope.training.loop import Trainer
@@ -29,7 +29,7 @@ def divided(photos: Path, paths: list[Path]) -> tuple[list[ImageSource], list[Im
     parts: tuple[list[ImageSource], list[ImageSource]] = ([], [])
     for number, path in enumerate(paths):
         label = ["blue", "green", "red"].index(path.parent.name)
-        parts[validates(path.relative_to(photos).as_posix())].append(ImageSource(number, path, label))
+        parts[is_validation_image(path.relative_to(photos).as_posix())].append(ImageSource(number, path, label))
     return parts
 
 

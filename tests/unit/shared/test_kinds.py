@@ -13,7 +13,7 @@ import pytest
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
 from shared.kinds import kind_names
-from shared.kinds.registry import counted_in, kinds
+from shared.kinds.registry import kinds, work_unit
 from worker.kinds import check_function, stage_function
 
 ROOT = Path(__file__).parents[3]
@@ -95,7 +95,7 @@ def test_a_kind_is_complete_on_both_sides(kind: str) -> None:
     assert {path.name for path in (ROOT / "worker" / "kinds" / kind).glob("*.py")} >= {"__init__.py", "check.py"}
     for stage in here.stages:
         assert callable(stage_function(kind, stage))
-        assert counted_in(kind, stage) == here.stages[stage]
+        assert work_unit(kind, stage) == here.stages[stage]
     assert callable(check_function(kind))
     assert load(there.command).name == kind
     for result in there.results:

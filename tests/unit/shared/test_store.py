@@ -203,12 +203,12 @@ def test_content_is_on_disk_before_the_file_gets_its_name(store: Store, monkeypa
     monkeypatch.setattr("pathlib.Path.rename", lambda *paths: (calls.append("rename"), rename(*paths))[1])
     store.put(CONTENT, ".png")
     assert calls == ["fsync", "rename"]
-    store.settle([PATH])
+    store.make_durable([PATH])
     assert calls == ["fsync", "rename", "fsync", "fsync"]  # the file's folder, and the root that names it
 
 
 def test_settle_of_nothing_does_nothing(store: Store) -> None:
-    store.settle([])
+    store.make_durable([])
     assert not store.root.exists()
 
 

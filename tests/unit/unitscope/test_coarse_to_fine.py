@@ -21,9 +21,9 @@ class Counted:
         self.fields = fields
         self.counts = np.zeros((len(fields), COUNT, COUNT), int)
 
-    def __call__(self, images: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        np.add.at(self.counts, (images, places[:, 0], places[:, 1]), 1)
-        rows, cols = (np.asarray(STARTS, float)[places[:, axis]] for axis in (0, 1))
+    def __call__(self, images: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        np.add.at(self.counts, (images, positions[:, 0], positions[:, 1]), 1)
+        rows, cols = (np.asarray(STARTS, float)[positions[:, axis]] for axis in (0, 1))
         found = np.array(
             [self.fields[image](row, col) for image, row, col in zip(images, rows, cols, strict=True)]
         )

@@ -12,7 +12,7 @@ from unitscope.errors import FunctionalActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialise
-from unitscope.projection.deconvnet import Deconvnet, why_wrong
+from unitscope.projection.deconvnet import Deconvnet, find_problem
 from unitscope.search.search import observe
 
 SIZE = 127
@@ -96,7 +96,7 @@ def test_support_lies_inside_the_receptive_field(name: str, layer: str) -> None:
         projections.numpy(), activations.tolist(), places.tolist(), strict=True
     ):
         window = traced.geometry.window(row, col)
-        assert why_wrong(projection, activation, activation, activation, window) is None
+        assert find_problem(projection, activation, activation, activation, window) is None
 
 
 @pytest.mark.parametrize("name", ["zfnet", "resnet18"])
@@ -167,6 +167,6 @@ def test_a_wrong_projection_is_detected(spoil: object, reason: str) -> None:
     projection = np.zeros((3, 20, 20), np.float32)
     projection[:, 4:9, 6:11] = 0.5
     window = (4, 6, 9, 11)
-    assert why_wrong(projection, 2.0, 2.0, 5.0, window) is None
-    assert reason in (why_wrong(spoil(projection), 2.0, 2.0, 5.0, window) or "")  # type: ignore[operator]
-    assert "was recorded" in (why_wrong(projection, 2.01, 2.0, 5.0, window) or "")
+    assert find_problem(projection, 2.0, 2.0, 5.0, window) is None
+    assert reason in (find_problem(spoil(projection), 2.0, 2.0, 5.0, window) or "")  # type: ignore[operator]
+    assert "was recorded" in (find_problem(projection, 2.01, 2.0, 5.0, window) or "")

@@ -19,7 +19,7 @@ from unitscope.networks import build as networks
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.reach import Graph
 from unitscope.projection.choice import projector_for
-from unitscope.projection.deconvnet import why_wrong
+from unitscope.projection.deconvnet import find_problem
 from unitscope.projection.requests import Requests
 
 SIZE = 12
@@ -299,7 +299,7 @@ def test_projections_after_a_pooling_function_pass_their_check() -> None:
     whole = np.zeros((3, SIZE, SIZE), np.float32)
     rows, cols = projection.values.shape[1:]
     whole[:, projection.top : projection.top + rows, projection.left : projection.left + cols] = projection.values
-    assert why_wrong(whole, 1.0, 1.0, 1.0, geometry.window(3, 4)) is None
+    assert find_problem(whole, 1.0, 1.0, 1.0, geometry.window(3, 4)) is None
 
 
 def test_a_map_that_is_modified_in_place_is_no_chain_and_has_no_windows() -> None:

@@ -28,14 +28,14 @@ def everywhere(
     engine: Engine, images: torch.Tensor, filled: torch.Tensor, units: torch.Tensor, at_once: int = 7
 ) -> Answers:
     """Run every image with the square at every position; positions of a group share batches."""
-    places = torch.arange(len(engine.grid.starts))
-    wanted = torch.cartesian_prod(torch.arange(len(images)), places, places)
+    positions = torch.arange(len(engine.grid.starts))
+    wanted = torch.cartesian_prod(torch.arange(len(images)), positions, positions)
     clear = engine.clear(images.clone())
-    kinds = engine.kinds(wanted[:, 1:])
+    groups = engine.groups(wanted[:, 1:])
     sums = torch.full((len(wanted),), torch.nan, dtype=torch.float64)
     outputs = clear.outputs.new_full((len(wanted), clear.outputs.shape[1]), torch.nan)
-    for kind in kinds.unique():
-        for some in (kinds == kind).nonzero().flatten().split(at_once):
+    for kind in groups.unique():
+        for some in (groups == kind).nonzero().flatten().split(at_once):
             sums[some], outputs[some] = engine.run(clear, filled, wanted[some, 0], wanted[some, 1:], units)
     return sums, outputs
 
@@ -198,10 +198,10 @@ def test_images_fillings_and_clear_maps_are_not_modified() -> None:
     model, grid = small_network(), Grid(15, 4, 3)
     images, filled = images_and_fillings(15)
     before = images.clone(), filled.clone()
-    places, units = torch.tensor([[0, 0], [0, 0]]), torch.tensor([2, 0])
+    positions, units = torch.tensor([[0, 0], [0, 0]]), torch.tensor([2, 0])
     for engine in (Full(model, "0", grid), Incremental(model, "0", grid)):
         clear = engine.clear(images)
-        once, again = (engine.run(clear, filled, torch.tensor([0, 1]), places, units) for _ in range(2))
+        once, again = (engine.run(clear, filled, torch.tensor([0, 1]), positions, units) for _ in range(2))
         assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
         assert torch.equal(images, before[0])
         assert torch.equal(filled, before[1])
@@ -222,15 +222,15 @@ def test_windows_of_a_group_have_one_size_and_contain_the_reach(name: str) -> No
     model = network(name, grid.size)
     engine, graph = Incremental(model, convolutions(model)[1], grid), Graph(model, grid)
     count = len(grid.starts)
-    places = torch.cartesian_prod(torch.arange(count), torch.arange(count))
-    kinds = engine.kinds(places).view(count, count)
-    assert sorted(kinds.unique().tolist()) == list(range(len(engine.plans)))
+    positions = torch.cartesian_prod(torch.arange(count), torch.arange(count))
+    groups = engine.groups(positions).view(count, count)
+    assert sorted(groups.unique().tolist()) == list(range(len(engine.plans)))
     assert 1 < len(engine.plans) < count**2
-    for row_kind, col_kind in engine.plans:
-        windows = graph.windows(row_kind, col_kind)
+    for row_group, col_group in engine.plans:
+        windows = graph.windows(row_group, col_group)
         assert len(windows) > 5
-        chosen = [torch.from_numpy(graph.kinds == kind) for kind in (row_kind, col_kind)]
-        assert len(kinds[chosen[0]][:, chosen[1]].unique()) == 1
+        chosen = [torch.from_numpy(graph.groups == kind) for kind in (row_group, col_group)]
+        assert len(groups[chosen[0]][:, chosen[1]].unique()) == 1
         for node, window in windows.items():
             for axis, starts in enumerate((window.rows, window.cols)):
                 starts, size = starts[chosen[axis]].numpy(), window.size[axis]
@@ -243,9 +243,9 @@ def test_windows_of_a_group_have_one_size_and_contain_the_reach(name: str) -> No
 
 def test_larger_squares_need_more_memory() -> None:
     model = network("zfnet", 95)
-    held = [Incremental(model, "features.3", Grid(95, patch, 20)).bytes_of_place() for patch in (4, 16, 64)]
+    held = [Incremental(model, "features.3", Grid(95, patch, 20)).bytes_per_position() for patch in (4, 16, 64)]
     assert held == sorted(held)
-    assert held[0] < held[-1] <= Full(model, "features.3", Grid(95, 4, 20)).bytes_of_place()
+    assert held[0] < held[-1] <= Full(model, "features.3", Grid(95, 4, 20)).bytes_per_position()
 
 
 class Overwriting(nn.Module):
@@ -496,5 +496,5 @@ def test_any_network(case: Case) -> None:
 def test_a_network_whose_functions_read_weights_is_counted_too() -> None:
     """ConvNeXt calls layer_norm as a function, whose weights are nodes of the graph but no maps."""
     engine = Incremental(fresh("convnext_tiny", 64), "features.0.0", Grid(64, 16, 24))
-    assert engine.bytes_of_place() > 0
+    assert engine.bytes_per_position() > 0
     assert engine.multiplications() > 0

@@ -27,7 +27,7 @@ def images(count: int, size: int = 24, seed: int = 0) -> torch.Tensor:
 @given(GRIDS)
 def test_the_square_stays_in_the_image(grid: Grid) -> None:
     assert all(0 <= start <= grid.size - grid.patch for start in grid.starts)
-    assert grid.places == len(grid.starts) ** 2
+    assert grid.positions == len(grid.starts) ** 2
 
 
 @given(GRIDS)
@@ -53,7 +53,7 @@ def test_every_pixel_is_hidden_unless_the_stride_leaves_gaps(grid: Grid) -> None
 @given(st.integers(1, 300), st.integers(1, 60))
 def test_a_square_as_large_as_the_image_has_one_position(size: int, stride: int) -> None:
     assert Grid(size, size, stride).starts == [0]
-    assert Grid(size, size, stride).places == 1
+    assert Grid(size, size, stride).positions == 1
 
 
 def test_starts_of_examples() -> None:
@@ -162,5 +162,5 @@ def test_blur_is_a_gaussian_with_a_sigma_of_a_quarter_of_the_patch() -> None:
 def test_all_positions_are_in_row_order() -> None:
     grid = Grid(10, 4, 5)
     assert grid.starts == [0, 5, 6]
-    assert grid.all_places().tolist() == [[row, col] for row in range(3) for col in range(3)]
-    assert Grid(4, 4, 1).all_places().tolist() == [[0, 0]]
+    assert grid.all_positions().tolist() == [[row, col] for row in range(3) for col in range(3)]
+    assert Grid(4, 4, 1).all_positions().tolist() == [[0, 0]]

@@ -106,7 +106,7 @@ def _probabilities(sums: np.ndarray) -> np.ndarray:
 
 def sweep(engine: Engine, fill: Fill = "grey", at_once: int = 8, **options: Any) -> Sweep:
     """Make a sweep with ``at_once`` occluded images per batch."""
-    made = Sweep(engine, fill, memory=2 * at_once * engine.bytes_of_place(), together=128, **options)
+    made = Sweep(engine, fill, memory=2 * at_once * engine.bytes_per_position(), together=128, **options)
     assert made.at_once == at_once
     return made
 
@@ -196,8 +196,8 @@ def test_progress_is_called_after_each_batch(engine: Any, at_once: int) -> None:
     made = engine(known_network(), "conv", GRID)
     steps: list[None] = []
     sweep(made, at_once=at_once).run(photos(), LABELS, progress=lambda: steps.append(None))
-    places = torch.arange(PLACES)
-    of_a_kind = made.kinds(torch.cartesian_prod(places, places)).bincount().tolist()
+    positions = torch.arange(PLACES)
+    of_a_kind = made.groups(torch.cartesian_prod(positions, positions)).bincount().tolist()
     assert len(steps) == sum(ceil(3 * count / at_once) for count in of_a_kind)
 
 
@@ -246,8 +246,8 @@ def test_batch_sizes_respect_the_memory_limit(engine: Any, memory: int) -> None:
     made = engine(fresh("zfnet", 64), "features.3", Grid(64, 16, 24))
     sweeping = Sweep(made, memory=memory, together=128)
     for count, each, most in (
-        (sweeping.at_once, made.bytes_of_place(), 128),
-        (sweeping.images_at_once, made.bytes_of_clear(), 16),
+        (sweeping.at_once, made.bytes_per_position(), 128),
+        (sweeping.images_at_once, made.bytes_per_clear_image(), 16),
     ):
         assert 1 <= count <= most
         assert count == 1 or count * each <= memory / 2
@@ -258,9 +258,9 @@ def test_batch_sizes_respect_the_memory_limit(engine: Any, memory: int) -> None:
 def test_batch_sizes_respect_the_usual_number_of_images(together: int) -> None:
     full, incremental = (engine(known_network(), "conv", GRID) for engine in (Full, Incremental))
     assert Sweep(full, together=together).at_once == min(PLACES**2 * together, 128)
-    places = torch.arange(PLACES)
-    kinds = len(incremental.kinds(torch.cartesian_prod(places, places)).unique())
-    assert Sweep(incremental, together=together).at_once == ceil(PLACES**2 / kinds) * together
+    positions = torch.arange(PLACES)
+    groups = len(incremental.groups(torch.cartesian_prod(positions, positions)).unique())
+    assert Sweep(incremental, together=together).at_once == ceil(PLACES**2 / groups) * together
 
 
 FULL_UP = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"

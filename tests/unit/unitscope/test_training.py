@@ -18,7 +18,7 @@ from unitscope.data.sampling import some_of_each_class
 from unitscope.errors import NotFinite
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialise
-from unitscope.training.loop import ForeignState, Trainer
+from unitscope.training.loop import IncompatibleState, Trainer
 from unitscope.training.recipes import Recipe
 
 SIZE = 64
@@ -152,7 +152,7 @@ def test_a_state_that_does_not_fit_is_refused(sources: list[ImageSource], name: 
     recipe = Recipe(batch_size=16)
     first = Trainer(new_model(), recipe, seed=7)
     epoch(first, sources)
-    with pytest.raises(ForeignState) as raised:
+    with pytest.raises(IncompatibleState) as raised:
         Trainer(new_model(), recipe, seed=7).load_state(changed(copy.deepcopy(first.state()), name))
     assert message in str(raised.value)
 

@@ -22,7 +22,7 @@ NOW_AND_THEN = 3  # which run of a shape takes as long as the first again
 
 
 class SlowAtFirst(Incremental):
-    """An engine whose first run of each kind of places, and one later run, take long, by a clock of its own."""
+    """An engine whose first run of each kind of positions, and one later run, take long, by a clock of its own."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -37,9 +37,11 @@ class SlowAtFirst(Incremental):
         self._take_time("clear")
         return super().clear(images)
 
-    def run(self, clear: Any, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: Any) -> Any:
-        self._take_time(int(self.kinds(places)[0]))
-        return super().run(clear, filled, images, places, units)
+    def run(
+        self, clear: Any, filled: torch.Tensor, images: torch.Tensor, positions: torch.Tensor, units: Any
+    ) -> Any:
+        self._take_time(int(self.groups(positions)[0]))
+        return super().run(clear, filled, images, positions, units)
 
 
 def test_what_only_the_first_runs_take_is_not_taken_for_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +49,7 @@ def test_what_only_the_first_runs_take_is_not_taken_for_every_image(monkeypatch:
     engine = SlowAtFirst(model, "features.10", Grid(64, 16, 8))
     monkeypatch.setattr(time, "perf_counter", lambda: engine.now)
     sweep = Sweep(engine, together=1)
-    kinds = engine.kinds(engine.grid.all_places())
+    kinds = engine.groups(engine.grid.all_positions())
     batches = sum(-(-int((kinds == kind).sum()) // sweep.at_once) for kind in kinds.unique())
     assert batches >= len(kinds.unique()) > 1
     first, seconds = time_image(sweep, 1)

@@ -25,7 +25,7 @@ from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import Sweep
-from worker.arithmetic import settle_arithmetic
+from worker.arithmetic import configure_determinism
 from worker.kinds.common import build
 from worker.programs.output import print_answer
 
@@ -54,7 +54,7 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
     counted = {engine.name: engine.multiplications() for engine in sorted(engines, key=lambda engine: engine.name)}
     return {
         "images": len(specification.images),
-        "positions_of_an_image": grid.places,
+        "positions_of_an_image": grid.positions,
         "engine": choice.engine.name,
         "because": choice.reason,
         "multiplications_of_a_position": {name: round(count) for name, count in counted.items()},
@@ -84,8 +84,8 @@ def time_image(sweep: Sweep, together: int) -> tuple[float, float]:
     size = engine.grid.size
     images = torch.zeros(1, 3, size, size, device=device).to(memory_format=torch.channels_last)
     cold, clear_seconds, clear = _time(lambda: engine.clear(images), device)
-    places = engine.grid.all_places()
-    kinds = engine.kinds(places)
+    positions = engine.grid.all_positions()
+    kinds = engine.groups(positions)
     together = min(together, sweep.images_at_once)
     # Rounded up, since the last batch of a kind is padded.
     batches = {kind: -(-int((kinds == kind).sum()) * together // at_once) for kind in kinds.unique().tolist()}
@@ -95,7 +95,7 @@ def time_image(sweep: Sweep, together: int) -> tuple[float, float]:
     numbers = torch.zeros(at_once, dtype=torch.int64)
     timed = 0.0
     for kind in chosen:
-        of_kind = places[kinds == kind]
+        of_kind = positions[kinds == kind]
         batch = of_kind.repeat(-(-at_once // len(of_kind)), 1)[:at_once]
         extra, seconds, _ = _time(partial(engine.run, clear, images, numbers, batch, unit), device)
         cold += extra * len(present) / len(chosen)
@@ -130,7 +130,7 @@ def _now(device: torch.device) -> float:
 def main() -> None:
     """Estimate the sweep whose specification is on stdin."""
     os.umask(0o077)
-    settle_arithmetic(load_settings({}).threads)
+    configure_determinism(load_settings({}).threads)
     device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     specification = OcclusionSpecification.model_validate_json(sys.stdin.read())
     print_answer(lambda: {"estimate": estimate(specification, torch.device(device))})

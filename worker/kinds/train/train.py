@@ -28,7 +28,7 @@ from unitscope.drawing.charts import draw_confusion, draw_filters, filter_summar
 from unitscope.drawing.curves import draw_curves, phase_curves
 from unitscope.networks.initialization import initialise
 from unitscope.networks.weights import load_pretrained, read_weights, weights_writer
-from unitscope.training.loop import ForeignState, PhaseResult, Trainer
+from unitscope.training.loop import IncompatibleState, PhaseResult, Trainer
 from worker.kinds.common import (
     build,
     clear_network_cache,
@@ -144,7 +144,7 @@ def _resume(run: _Run) -> None:
     file = run.context.store.verified(path)  # intact, so an error below means another version wrote it
     try:
         run.trainer.load_state(torch.load(file, map_location="cpu", weights_only=True))
-    except (pickle.UnpicklingError, ForeignState) as error:
+    except (pickle.UnpicklingError, IncompatibleState) as error:
         raise IncompatibleVersion(path=path, reason=one_line(str(error), LONGEST_REASON)) from error
     if own is None:
         _copy_extended_epochs(run)
@@ -276,7 +276,7 @@ def _record_checkpoint(
     job_id = context.claim.job_id
     replaced: list[str] = []
     if kind == CheckpointKind.STATE:
-        context.store.settle([file.path])
+        context.store.make_durable([file.path])
         previous = find_checkpoint(session, job_id, kind)
         replaced = [previous.path] if previous and previous.path != file.path else []
     else:

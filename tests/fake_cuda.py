@@ -1,11 +1,11 @@
 """A fake CUDA device for tests: the CPU computes, but device tensors are tracked and misuse raises errors.
 
-Inside ``with PretendedDevice()``, ``torch.device("cuda")`` can be used without a GPU. As with CUDA, it is an error
+Inside ``with FakeCuda()``, ``torch.device("cuda")`` can be used without a GPU. As with CUDA, it is an error
 to combine tensors of host and device, to convert a device tensor to an array, to pin one, or to pass a CPU
 generator.
 
-It also raises ``Mistake`` for race conditions that CUDA doesn't report: reading the result of an asynchronous copy
-before it has finished, modifying memory while it is being copied, and using a tensor on a stream that doesn't wait
+It also raises ``CudaMisuse`` for race conditions that CUDA doesn't report: reading the result of an asynchronous
+copy before it has finished, modifying memory while it is being copied, and using a tensor on a stream that doesn't wait
 for the stream that creates it. It records each time the host waits for the device (``waits``), and the bytes
 allocated.
 
@@ -46,7 +46,7 @@ TRANSFERS = {aten.copy_}
 FILLS = {aten.fill_, aten.masked_fill, aten.masked_fill_}  # accept a zero-dimensional CPU tensor
 
 
-class Mistake(AssertionError):
+class CudaMisuse(AssertionError):
     """Misuse that gives wrong results on a GPU without an error."""
 
 
@@ -105,7 +105,7 @@ class _Copy:
 
 
 class _Memories(dict[int, _Memory]):
-    """Allocated device memory by storage. It outlives a ``PretendedDevice``, as tensors do."""
+    """Allocated device memory by storage. It outlives a ``FakeCuda``, as tensors do."""
 
     bytes = 0
 
@@ -121,14 +121,14 @@ class _Memories(dict[int, _Memory]):
 
 MEMORIES = _Memories()
 NUMBERS = count(1)  # numbers of copies
-_active: list[PretendedDevice] = []
+_active: list[FakeCuda] = []
 
 
-def _current() -> PretendedDevice:
+def _current() -> FakeCuda:
     return _active[-1]
 
 
-class PretendedDevice(TorchDispatchMode):
+class FakeCuda(TorchDispatchMode):
     """The fake device.
 
     Parameters
@@ -198,7 +198,7 @@ class PretendedDevice(TorchDispatchMode):
             copy = self.copies.pop(number, None)
             with torch._C._DisableTorchDispatch():
                 if copy is not None and copy.to_device and not torch.equal(copy.host, copy.before):
-                    raise Mistake("memory was changed while it was copied to the device")
+                    raise CudaMisuse("memory was changed while it was copied to the device")
 
     def _begin_copy(self, host: torch.Tensor, to_device: bool) -> int:
         number = next(NUMBERS)
@@ -210,13 +210,13 @@ class PretendedDevice(TorchDispatchMode):
     def check_copied(self, tensor: torch.Tensor) -> None:
         """Check that no copy to this host tensor, which is about to be read, is unfinished."""
         if any(not copy.to_device and _key(copy.host) == _key(tensor) for copy in self.copies.values()):
-            raise Mistake("a number is read while it is still on its way from the device")
+            raise CudaMisuse("a number is read while it is still on its way from the device")
 
     def _check_available(self, tensor: torch.Tensor) -> None:
         memory = self.memory[_key(tensor)]
         memory.used_on.add(id(self.stream))
         if memory.copy in self.copies and memory.copy not in self.stream.awaited:
-            raise Mistake("a tensor is used on a stream that doesn't wait for its copy")
+            raise CudaMisuse("a tensor is used on a stream that doesn't wait for its copy")
 
     # --- operations ---
 
@@ -283,7 +283,7 @@ class PretendedDevice(TorchDispatchMode):
 
     # --- replacements of PyTorch's functions ---
 
-    def __enter__(self) -> PretendedDevice:
+    def __enter__(self) -> FakeCuda:
         _active.append(self)
         for owner, name, value in self._replacements():
             self._patches.enter_context(patch.object(owner, name, value, create=True))
@@ -295,7 +295,7 @@ class PretendedDevice(TorchDispatchMode):
         self._patches.close()
         _active.remove(self)
         if exception[0] is None and self.mistakes:
-            raise Mistake("; ".join(sorted(set(self.mistakes))))
+            raise CudaMisuse("; ".join(sorted(set(self.mistakes))))
 
     def _replacements(self) -> Iterator[tuple[Any, str, Any]]:
         device = torch.Tensor.device.__get__  # type: ignore[attr-defined]
@@ -346,7 +346,7 @@ class PretendedDevice(TorchDispatchMode):
             "device": lambda device: nullcontext(),
             "is_initialized": lambda: True,
             "is_bf16_supported": lambda including_emulation=True: True,
-            "get_device_name": lambda device=None: "pretended",
+            "get_device_name": lambda device=None: "fake",
             "get_rng_state": lambda device=None: self.random.clone(),
             "set_rng_state": set_random,
             "empty_cache": lambda: None,

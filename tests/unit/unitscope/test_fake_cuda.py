@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.fake_cuda import CUDA, CudaMisuse, FakeCuda
 from tests.gpu.networks import batches, network, pictures
 from tests.gpu.test_occlusion import ENGINES, run, sweep_of
 from tests.gpu.test_projections import ROADS, projector_of, requests_of
 from tests.gpu.test_training import samples, trainer_on
-from tests.pretended_device import CUDA, Mistake, PretendedDevice
 from tests.unit.shared.test_specifications import SWEEP
 from unitscope.data.images import ImageSource
 from unitscope.data.upload import AHEAD, Uploader
@@ -35,8 +35,8 @@ from worker.kinds.occlusion.projections import UnitProjections
 
 
 @pytest.fixture
-def pretended() -> Iterator[PretendedDevice]:
-    with PretendedDevice() as found:
+def fake_cuda() -> Iterator[FakeCuda]:
+    with FakeCuda() as found:
         yield found
 
 
@@ -65,7 +65,7 @@ MIXED_OPERATIONS: dict[str, Callable[[torch.Tensor, torch.Tensor], object]] = {
 
 
 @pytest.mark.parametrize("name", MIXED_OPERATIONS)
-def test_operations_on_both_devices_are_refused(pretended: PretendedDevice, name: str) -> None:
+def test_operations_on_both_devices_are_refused(fake_cuda: FakeCuda, name: str) -> None:
     on_device, on_host = (
         torch.tensor([[0.0, 1, 0], [1, 1, 0]], device="cuda"),
         torch.tensor([[0.0, 1, 0], [1, 1, 0]]),
@@ -74,7 +74,7 @@ def test_operations_on_both_devices_are_refused(pretended: PretendedDevice, name
         MIXED_OPERATIONS[name](on_device, on_host)
 
 
-def test_operations_that_cuda_allows(pretended: PretendedDevice) -> None:
+def test_operations_that_cuda_allows(fake_cuda: FakeCuda) -> None:
     on_device = torch.arange(6.0, device="cuda").view(2, 3)
     assert (
         (on_device + torch.tensor(2.0)).device
@@ -88,7 +88,7 @@ def test_operations_that_cuda_allows(pretended: PretendedDevice) -> None:
     assert torch.ones(2).add_(1).device.type == "cpu"
 
 
-def test_device_tensors_are_not_converted_to_arrays(pretended: PretendedDevice) -> None:
+def test_device_tensors_are_not_converted_to_arrays(fake_cuda: FakeCuda) -> None:
     on_device = torch.ones(2, device="cuda")
     for wrong in (
         on_device.numpy,
@@ -101,7 +101,7 @@ def test_device_tensors_are_not_converted_to_arrays(pretended: PretendedDevice) 
         on_device.pin_memory()
 
 
-def test_gradients_copies_and_views_stay_on_the_device(pretended: PretendedDevice) -> None:
+def test_gradients_copies_and_views_stay_on_the_device(fake_cuda: FakeCuda) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).to("cuda", memory_format=torch.channels_last)
     assert all(tensor.is_cuda for tensor in model.state_dict().values())
     model(torch.ones(2, 3, 5, 5, device="cuda")).sum().backward()
@@ -111,10 +111,10 @@ def test_gradients_copies_and_views_stay_on_the_device(pretended: PretendedDevic
     assert not any(tensor.is_cuda for tensor in model.to("cpu").state_dict().values())
 
 
-def test_reading_before_the_copy_is_complete_is_detected(pretended: PretendedDevice) -> None:
+def test_reading_before_the_copy_is_complete_is_detected(fake_cuda: FakeCuda) -> None:
     number = torch.ones(1, device="cuda").to("cpu", non_blocking=True)
     for read in (number.numpy, number.item, lambda: number + 1):
-        with pytest.raises(Mistake, match="on its way"):
+        with pytest.raises(CudaMisuse, match="on its way"):
             read()
     event = torch.cuda.Event()
     event.record()
@@ -122,11 +122,11 @@ def test_reading_before_the_copy_is_complete_is_detected(pretended: PretendedDev
     assert number.item() == 1
 
 
-def test_changing_memory_during_a_copy_is_detected(pretended: PretendedDevice) -> None:
+def test_changing_memory_during_a_copy_is_detected(fake_cuda: FakeCuda) -> None:
     pinned = torch.ones(100_000).pin_memory()
     pinned.to("cuda", non_blocking=True)
     pinned.zero_()
-    with pytest.raises(Mistake, match="changed"):
+    with pytest.raises(CudaMisuse, match="changed"):
         torch.ones(1, device="cuda").item()
 
 
@@ -143,21 +143,21 @@ def test_missing_stream_synchronisation_is_detected(forgotten: str) -> None:
         on_device.sum()
 
     def through() -> None:
-        with PretendedDevice():
+        with FakeCuda():
             use()
 
     if forgotten == "nothing":
         through()
     else:
-        with pytest.raises(Mistake, match="stream"):
+        with pytest.raises(CudaMisuse, match="stream"):
             through()
 
 
-def test_synchronisations_are_counted(pretended: PretendedDevice) -> None:
+def test_synchronisations_are_counted(fake_cuda: FakeCuda) -> None:
     on_device = torch.arange(4.0, device="cuda")
-    before = len(pretended.waits)
+    before = len(fake_cuda.waits)
     _ = on_device * 2, on_device.sum(), on_device[1:], torch.ones(3).to("cuda", non_blocking=True)
-    assert len(pretended.waits) == before
+    assert len(fake_cuda.waits) == before
     for wait in (
         on_device[0].item,
         lambda: bool((on_device > 0).any()),
@@ -170,12 +170,12 @@ def test_synchronisations_are_counted(pretended: PretendedDevice) -> None:
         on_device.unique,
         lambda: torch.ones(100_000).to("cuda", non_blocking=True),  # from pageable memory
     ):
-        before = len(pretended.waits)
+        before = len(fake_cuda.waits)
         wait()
-        assert len(pretended.waits) == before + 1
+        assert len(fake_cuda.waits) == before + 1
 
 
-def test_the_device_has_its_own_random_generator(pretended: PretendedDevice) -> None:
+def test_the_device_has_its_own_random_generator(fake_cuda: FakeCuda) -> None:
     torch.manual_seed(5)
     of_host = torch.get_rng_state()
     on_device, state = F.dropout(torch.ones(50, device="cuda")), torch.cuda.get_rng_state()
@@ -185,12 +185,12 @@ def test_the_device_has_its_own_random_generator(pretended: PretendedDevice) -> 
     assert torch.equal(torch.cuda.get_rng_state(), state)
 
 
-def test_memory_is_limited(pretended: PretendedDevice) -> None:
-    pretended.limit = pretended.held + 1000
+def test_memory_is_limited(fake_cuda: FakeCuda) -> None:
+    fake_cuda.limit = fake_cuda.held + 1000
     kept = torch.zeros(200, device="cuda")
     with pytest.raises(torch.OutOfMemoryError):
         kept + 1
-    assert pretended.held == pretended.limit - 200
+    assert fake_cuda.held == fake_cuda.limit - 200
     del kept
     assert (torch.zeros(200, device="cuda")).sum() == 0
 
@@ -200,7 +200,7 @@ def test_memory_is_limited(pretended: PretendedDevice) -> None:
 
 def count_synchronisations(work: Callable[[], object]) -> int:
     """Count the synchronisations of the second of two runs."""
-    with PretendedDevice() as found:
+    with FakeCuda() as found:
         work()
         before = len(found.waits)
         work()
@@ -283,14 +283,14 @@ def test_window_projections_synchronise_for_results_only(road: str) -> None:
     assert projected(4) - projected(20) == FETCHES * (5 - 1)
 
 
-def test_the_number_of_queued_batches_is_limited(pretended: PretendedDevice) -> None:
+def test_the_number_of_queued_batches_is_limited(fake_cuda: FakeCuda) -> None:
     """Without a limit, all images of a search could be in memory at once."""
     upload = Uploader("cuda")
     many = [torch.from_numpy(pictures(2, 40, seed)).permute(0, 3, 1, 2) for seed in range(AHEAD + 3)]
     for pixels in many:
         upload(pixels)
-    assert pretended.event_waits == 3
-    assert len(pretended.copies) <= len(many)
+    assert fake_cuda.event_waits == 3
+    assert len(fake_cuda.copies) <= len(many)
     readings: Readings[int] = Readings(CUDA)
     given = [note for turn in range(BEHIND + 3) for _, note in readings.add([torch.ones((), device="cuda")], turn)]
     assert given == [0, 1, 2]
@@ -306,7 +306,7 @@ def test_on_a_cpu_readings_are_immediate() -> None:
 # --- workers ---
 
 
-def test_the_projections_of_a_sweep(pretended: PretendedDevice) -> None:
+def test_the_projections_of_a_sweep(fake_cuda: FakeCuda) -> None:
     model = network("zfnet", 64, "cuda")
     specification: Any = SimpleNamespace(
         network=SimpleNamespace(image_size=64, mean=(0.5,) * 3, std=(0.5,) * 3), path="features.6", layer="conv3"
@@ -320,7 +320,7 @@ def test_the_projections_of_a_sweep(pretended: PretendedDevice) -> None:
 
 
 @pytest.mark.parametrize("engine", ["auto", "full"])
-def test_an_estimate(pretended: PretendedDevice, engine: str) -> None:
+def test_an_estimate(fake_cuda: FakeCuda, engine: str) -> None:
     network = SWEEP.network.model_copy(
         update={"name": "zfnet", "image_size": 64, "fc": 8, "classes": 5, "maps": (8, 8, 8), "without": ()}
     )
@@ -339,26 +339,26 @@ def test_an_estimate(pretended: PretendedDevice, engine: str) -> None:
     assert found["seconds_an_image"] > 0
 
 
-def test_one_network_is_cached_and_never_two(monkeypatch: pytest.MonkeyPatch, pretended: PretendedDevice) -> None:
+def test_one_network_is_cached_and_never_two(monkeypatch: pytest.MonkeyPatch, fake_cuda: FakeCuda) -> None:
     """The previous network is released before the next one is loaded."""
     held: list[int] = []
 
     def made(specification: str, *where: object) -> nn.Module:
-        held.append(pretended.held)
+        held.append(fake_cuda.held)
         return nn.Linear(100, 100).to("cuda")
 
     monkeypatch.setattr(common, "_load_network", made)
     context: Any = SimpleNamespace(
         device=CUDA, store=SimpleNamespace(root=Path("store"), locate=lambda path: None)
     )
-    empty = pretended.held
+    empty = fake_cuda.held
     first = common.load_network(context, "a", "weights")  # type: ignore[arg-type]
     assert common.load_network(context, "a", "weights") is first  # type: ignore[arg-type]
     del first
     common.load_network(context, "b", "weights")  # type: ignore[arg-type]
     assert held == [empty, empty]
     common.clear_network_cache()
-    assert pretended.held == empty
+    assert fake_cuda.held == empty
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def read_rows(database: Database) -> Rows:
 
 
 @dataclass
-class JobPicture:
+class JobModel:
     """The modelled columns of a job. Of times, only whether they are set is modelled."""
 
     id: int
@@ -49,7 +49,7 @@ class JobPicture:
     ended: bool
 
     @classmethod
-    def of(cls, row: Any) -> JobPicture:
+    def of(cls, row: Any) -> JobModel:
         return cls(
             *(row.id, row.key, row.generation, row.state, row.stage, row.shards_total, row.shards_left),
             *(row.cancel_requested, row.error is not None, row.started_at is not None),
@@ -62,7 +62,7 @@ class JobPicture:
 
 
 @dataclass
-class ShardPicture:
+class ShardModel:
     """The modelled columns of a shard."""
 
     id: int
@@ -84,7 +84,7 @@ class ShardPicture:
     ended: bool
 
     @classmethod
-    def of(cls, row: Any) -> ShardPicture:
+    def of(cls, row: Any) -> ShardModel:
         return cls(
             *(row.id, row.job_id, row.stage, row.number, row.queue, row.state, row.attempt, row.token),
             *(row.lease_until, row.sent_at, row.worker, row.work_done, row.work_total, row.result_path),
@@ -97,7 +97,7 @@ class ShardPicture:
         self.ended = state in OVER
 
 
-class Promises:
+class LedgerModel:
     """The expected rows of the ledger. Each method models the ledger's transition of the same name.
 
     ``results`` has the ids of the shards whose results were written, ``notes`` counts intermediate results.
@@ -105,41 +105,41 @@ class Promises:
 
     def __init__(self, lease_seconds: float) -> None:
         self.lease_seconds = lease_seconds
-        self.jobs: dict[int, JobPicture] = {}
-        self.shards: dict[int, ShardPicture] = {}
+        self.jobs: dict[int, JobModel] = {}
+        self.shards: dict[int, ShardModel] = {}
         self.seen: dict[str, float] = {}
         self.results: list[int] = []
         self.notes = 0
 
     @classmethod
-    def of(cls, rows: Rows, lease_seconds: float) -> Promises:
+    def of(cls, rows: Rows, lease_seconds: float) -> LedgerModel:
         """Return the model of the rows in the database."""
         found = cls(lease_seconds)
-        found.jobs = {row.id: JobPicture.of(row) for row in rows["jobs"]}
-        found.shards = {row.id: ShardPicture.of(row) for row in rows["shards"]}
+        found.jobs = {row.id: JobModel.of(row) for row in rows["jobs"]}
+        found.shards = {row.id: ShardModel.of(row) for row in rows["shards"]}
         found.seen = {row.name: row.seen_at for row in rows["workers"]}
         found.results = sorted(row.shard_id for row in rows["events"] if row.level == RESULT)
         found.notes = sum(row.level == NOTE for row in rows["events"])
         return found
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Promises) and vars(self) == vars(other)
+        return isinstance(other, LedgerModel) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
         raise TypeError
 
     # --- queries ---
 
-    def of_job(self, job_id: int, *states: str) -> list[ShardPicture]:
+    def of_job(self, job_id: int, *states: str) -> list[ShardModel]:
         return [s for s in self.shards.values() if s.job_id == job_id and (not states or s.state in states)]
 
-    def of_state(self, state: str) -> list[ShardPicture]:
+    def of_state(self, state: str) -> list[ShardModel]:
         return [shard for shard in self.shards.values() if shard.state == state]
 
-    def expired(self, now: float) -> list[ShardPicture]:
+    def expired(self, now: float) -> list[ShardModel]:
         return [s for s in self.of_state(ShardState.RUNNING) if s.lease_until is not None and s.lease_until < now]
 
-    def to_be_had(self, shard: ShardPicture, now: float) -> bool:
+    def is_claimable(self, shard: ShardModel, now: float) -> bool:
         job = self.jobs[shard.job_id]
         return (
             job.active
@@ -165,7 +165,7 @@ class Promises:
         self, job_id: int, key: str, generation: int, shard_ids: Sequence[int], planned: Sequence[PlannedShard]
     ) -> None:
         count = len(planned)
-        self.jobs[job_id] = JobPicture(
+        self.jobs[job_id] = JobModel(
             job_id, key, generation, JobState.QUEUED, 0, count, count, False, False, False, False
         )
         stages = list(dict.fromkeys(shard.stage for shard in planned))
@@ -173,7 +173,7 @@ class Promises:
             stage = stages.index(shard.stage)
             state = ShardState.WAITING if stage else ShardState.QUEUED
             nothing = (None,) * 4
-            self.shards[shard_id] = ShardPicture(
+            self.shards[shard_id] = ShardModel(
                 *(shard_id, job_id, stage, number, shard.queue, state, 0, *nothing),
                 *(0, shard.work, None, False, False, False),
             )
@@ -276,16 +276,16 @@ class Promises:
         for job in self.jobs.values():
             self._end_if_cancelled(job)
 
-    def _take_back(self, shard: ShardPicture) -> None:
+    def _take_back(self, shard: ShardModel) -> None:
         shard.leave(ShardState.CANCELLED if self.jobs[shard.job_id].cancel_requested else ShardState.QUEUED)
         shard.sent_at = None
 
-    def _end(self, job: JobPicture, state: str) -> None:
+    def _end(self, job: JobModel, state: str) -> None:
         job.state, job.ended, job.failed_with = state, True, state == JobState.FAILED
         for shard in self.of_job(job.id, *IDLE, ShardState.RUNNING):
             shard.leave(ShardState.CANCELLED)
 
-    def _end_if_cancelled(self, job: JobPicture) -> None:
+    def _end_if_cancelled(self, job: JobModel) -> None:
         if job.active and job.cancel_requested and not self.of_job(job.id, ShardState.RUNNING):
             self._end(job, JobState.CANCELLED)
 
@@ -319,7 +319,7 @@ class Promises:
         assert self.results == sorted(shard.id for shard in self.of_state(ShardState.DONE))
 
     @staticmethod
-    def _check_job(job: JobPicture, shards: Sequence[ShardPicture]) -> None:
+    def _check_job(job: JobModel, shards: Sequence[ShardModel]) -> None:
         states = {shard.state for shard in shards}
         assert job.shards_total == len(shards)
         assert job.shards_left == sum(shard.state != ShardState.DONE for shard in shards)
