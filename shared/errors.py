@@ -152,7 +152,17 @@ class OnlyEarlierNetwork(UsageError):
 
 
 class DatasetExists(UsageError):
-    """A data set named '{name}' is registered already, with other content. Choose another --name."""
+    """A data set named '{name}' is registered already, with other content (at {root}). Choose another --name; or,
+    if its files have changed, read them again: `analyze dataset update {name}`."""
+
+
+class DatasetElsewhere(UsageError):
+    """A data set named '{name}' is registered already, with the same content, at {root}. To read it from {given}
+    from now on: `analyze dataset update {name} --root {given}`. To keep both, choose another --name."""
+
+
+class NothingUsable(UsageError):
+    """No image at {root} can be used ({reasons}). Nothing was registered."""
 
 
 class FolderTaken(UsageError):

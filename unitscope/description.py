@@ -16,6 +16,7 @@ from unitscope.tables import as_html, as_text
 from unitscope.vocabulary import Channels
 
 SHOWN_CHOICES = 30
+VERSION = 2  # raise it with every change of what a description says of a network
 NUMBER = re.compile(r"[0-9]{1,6}")
 HEADINGS = ("layer", "module", "kind", "output", "receptive field", "stride", "parameters")
 NUMBERS = HEADINGS[3:]  # the columns that are aligned to the right
@@ -111,6 +112,7 @@ class NetworkDescription(BaseModel):
     layers: list[LayerDescription]
     parameters: int
     bytes: int  # of parameters and buffers
+    version: int = 1  # of the code that described it; 1 took functions that keep a map's size for pointwise ones
 
     @property
     def title(self) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
-from unitscope.images.files import SUFFIXES, validates
+from unitscope.images.files import image_files as files_below
+from unitscope.images.files import validates
 
 SPLITS = ("train", "val", "test")
 
@@ -42,13 +43,23 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
 
 
 def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
-    """Return the image files in subfolders of ``tops``, at any depth, as sorted paths relative to ``root``."""
-    return sorted(
-        path.relative_to(root).as_posix()
-        for top in tops
-        for path in top.glob("*/**/*")
-        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.relative_to(root))
-    )
+    """Return the image files in subfolders of ``tops``, at any depth, as sorted paths relative to ``root``.
+
+    Links to folders are followed, except links to a parent folder.
+
+    Raises
+    ------
+    NoDatasetThere
+        A folder can't be read.
+    """
+    found: list[str] = []
+    for top in tops:
+        depth = len(top.relative_to(root).parts)
+        try:
+            found += (path for path in files_below(root, top) if path.count("/") > depth)
+        except OSError as error:
+            raise NoDatasetThere(root=root, kind="folder", reason=f"{error.filename}: {error.strerror}") from error
+    return sorted(found)
 
 
 def fill(
@@ -91,11 +102,6 @@ def fill(
 def holds_classes(folder: Path) -> bool:
     """Return whether a folder has subfolders; a folder ``train`` without any is a class, not a split."""
     return folder.is_dir() and any(inner.is_dir() and inner.name[0] != "." for inner in folder.iterdir())
-
-
-def _is_hidden(path: Path) -> bool:
-    """Return whether a path is hidden, like ``.thumbnails/dog.jpg`` or ``dogs/._dog.jpg``."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def is_text(name: str) -> bool:

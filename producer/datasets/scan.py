@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from shared.database.catalogue import FoundDataset
-from shared.errors import NoDatasetThere
+from shared.errors import NoDatasetThere, NothingUsable
 from unitscope.images.decoding import BrokenImage, decode, read_file
 
 LARGEST_BATCH = 64  # files
@@ -64,7 +65,6 @@ def scan_files(
 ) -> dict[str, Scanned]:
     """Decode files (paths relative to ``root``) on all cores; broken ones give ``BrokenFile``, not an error."""
     results: dict[str, Scanned] = {}
-    root = root.resolve()
     threads = max(2, os.cpu_count() or 1)
     # Tiny files are submitted in batches: submitting one takes as long as reading it.
     size = max(1, min(LARGEST_BATCH, len(paths) // (8 * threads)))
@@ -78,21 +78,42 @@ def scan_files(
 
 
 def scan_file(root: Path, path: str) -> Scanned:
-    """Decode one file. A link that leads out of ``root``, a resolved path, is refused, like a path that does."""
-    file = root / path
+    """Decode one file. A path that is absolute or contains ``..`` is refused.
+
+    Symbolic links are followed: the owner of the data set made them, often to a larger disk.
+    """
     try:
         path.encode()
-        if not file.resolve().is_relative_to(root):
+        if leads_out(path):
             return BrokenFile("path outside the data set", path)
-        content = read_file(file)
+        content = read_file(root / path)
         image = decode(content)
         return ScannedFile(image.width, image.height, hashlib.sha256(content).hexdigest())
     except UnicodeEncodeError:
         return BrokenFile("name not UTF-8", repr(path))
     except BrokenImage as broken:
         return BrokenFile(broken.reason, broken.detail)
-    except (OSError, RuntimeError) as error:  # a link to itself
-        return BrokenFile("missing file", str(error))
+
+
+def leads_out(path: str) -> bool:
+    """Return whether a path in a data set is absolute or contains ``..``."""
+    pure_path = PurePosixPath(path)
+    return pure_path.is_absolute() or ".." in pure_path.parts
+
+
+def require_usable(found: FoundDataset) -> None:
+    """Raise an error if a data set has no usable image.
+
+    Raises
+    ------
+    NothingUsable
+        The message has the numbers of images and objects that were left out, by reason.
+    """
+    if found.images:
+        return
+    counts = Counter(problem.reason for problem in found.problems).most_common()
+    reasons = ", ".join(f"{reason}: {count}" for reason, count in counts)
+    raise NothingUsable(root=found.root, reasons=reasons or "no image has an object, or none is listed")
 
 
 def fingerprint(found: FoundDataset) -> str:

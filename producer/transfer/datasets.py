@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from sqlalchemy import select
 
-from producer.datasets.scan import fingerprint
+from producer.datasets.scan import fingerprint, leads_out
 from shared.database.catalogue import FoundDataset, FoundImage, Problem, register
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
@@ -33,8 +32,7 @@ def parse_dataset(
     found = FoundDataset(dataset["kind"], root or dataset["root"], dataset["options"], dataset["class_names"])
     exported_ids = []
     for row in images:
-        path = PurePosixPath(row["path"])
-        if path.is_absolute() or ".." in path.parts:
+        if leads_out(row["path"]):
             raise ValueError(f"image {row['path']!r} is outside of its data set")
         box = (row["box_left"], row["box_top"], row["box_right"], row["box_bottom"])
         found.images.append(

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Checkpoint, CheckpointKind, Network
-from shared.errors import DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
-from unitscope.description import NetworkDescription, NetworkSpecification
+from shared.errors import DatasetElsewhere, DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
+from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,25 @@ def register(database: Database, name: str, found: FoundDataset) -> tuple[int, b
     ------
     DatasetExists
         the name is taken by other content.
+    DatasetElsewhere
+        the name is taken by the same content at another root.
     """
     try:
         with database.write() as session:
             existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
-            if existing:
-                if (existing.fingerprint, existing.root) != (found.fingerprint, found.root):
-                    raise DatasetExists(name=name)
-                return existing.id, False
-            return insert_dataset(session, name, found), True
-    except IntegrityError as error:  # registered by somebody else a moment ago
-        raise DatasetExists(name=name) from error
+            if existing is None:
+                return insert_dataset(session, name, found), True
+    except IntegrityError:
+        with database.read() as session:
+            existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
+        if existing is None:
+            raise
+        # Another process registered the name a moment ago.
+    if existing.fingerprint != found.fingerprint:
+        raise DatasetExists(name=name, root=existing.root)
+    if existing.root != found.root:
+        raise DatasetElsewhere(name=name, root=existing.root, given=found.root)
+    return existing.id, False
 
 
 def insert_dataset(session: Session, name: str, found: FoundDataset) -> int:
@@ -190,22 +198,21 @@ def default_split(session: Session, dataset: Dataset) -> str:
 
 
 def known_network(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
-    """A network's description, if it was worked out before."""
+    """A network's description, if it was worked out before, by code of today's version."""
     with database.read() as session:
         network = session.get(Network, specification.key())
-    return NetworkDescription.model_validate(network.description) if network else None
+    description = NetworkDescription.model_validate(network.description) if network else None
+    return description if description and description.version == VERSION else None
 
 
 def remember_network(database: Database, description: NetworkDescription) -> None:
-    """Keep a network's description."""
+    """Keep a network's description, in place of an earlier version's."""
     specification = description.specification
-    row = Network(
-        key=specification.key(), name=specification.name, description=description.model_dump(mode="json")
-    )
+    stored = description.model_dump(mode="json")
     try:
         with database.write() as session:
-            session.add(row)
-    except IntegrityError:  # known already: a description depends on its key alone
+            session.merge(Network(key=specification.key(), name=specification.name, description=stored))
+    except IntegrityError:  # another process has just kept it: a description depends on its key and version alone
         pass
 
 

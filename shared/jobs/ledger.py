@@ -255,7 +255,8 @@ class Ledger:
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
         """The attempt failed: queue the shard again if ``again`` and attempts are left, else fail the job.
 
-        A job that is being cancelled is not tried again: it ends as cancelled.
+        A job that is being cancelled ends as cancelled, whatever the error and the attempt; the shard keeps the
+        error, and the log has it.
 
         Raises
         ------
@@ -263,10 +264,10 @@ class Ledger:
         """
         with self.database.write() as session:
             job = self._lock_claimed(session, claim)
-            if not again or claim.attempt >= MAX_ATTEMPTS:
-                state = ShardState.FAILED
-            else:  # it might have gone well the next time, had nobody asked that the job stop
-                state = ShardState.CANCELLED if job.cancel_requested else ShardState.QUEUED
+            if job.cancel_requested:  # as in ``take_back``, for a worker that is gone
+                state = ShardState.CANCELLED
+            else:
+                state = ShardState.QUEUED if again and claim.attempt < MAX_ATTEMPTS else ShardState.FAILED
             self._fence(
                 session,
                 claim,

@@ -880,7 +880,7 @@ def test_dry_run_estimates_the_cost(home: Home) -> None:
     assert full == pytest.approx(multiplications(), rel=0.02)
     assert 0 < incremental < 1.5 * full
     assert re.match(r"(full|incremental): the incremental engine multiplies \d+% as often", said["engine"])
-    assert re.match(r"[\d.]+ s an image, [\d,]+ s in all on one cpu$", said["time"])
+    assert re.match(r"[\d.]+ s per image, [\d,]+ s in total on one cpu$", said["time"])
     assert home.jobs() == before
 
 

@@ -110,13 +110,21 @@ def test_two_annotations_of_one_image_give_no_row_twice(voc: Voc, database: Data
 # --- what lies elsewhere, or can not be read ---
 
 
-def test_annotation_that_is_a_link_out_of_the_data_set_is_a_problem(voc: Voc, tmp_path: Path) -> None:
-    (tmp_path / "secret.xml").write_text(an_annotation("bad.jpg", an_object("secret")))
-    (voc.year / "Annotations" / "bad.xml").symlink_to(tmp_path / "secret.xml")
+def test_annotation_that_is_a_link_is_followed(voc: Voc, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.xml").write_text(an_annotation("bad.jpg", an_object()))
+    (voc.year / "Annotations" / "bad.xml").symlink_to(tmp_path / "elsewhere.xml")
     voc.image("bad.jpg", GOOD)
+    found = read_voc(voc.root)
+    assert (stems(found), found.problems) == (["bad", "good"], [])
+
+
+def test_annotation_that_is_a_link_to_no_annotation_tells_nothing_of_it(voc: Voc, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("secret: 1234")
+    (voc.year / "Annotations" / "bad.xml").symlink_to(tmp_path / "secret.txt")
     problem = only_problem(read_voc(voc.root))
-    assert problem.reason == "path outside the data set"
+    assert problem.reason == "broken annotation"
     assert "secret" not in problem.detail
+    assert "1234" not in problem.detail
 
 
 def test_annotation_without_the_right_to_read_it_is_a_problem(voc: Voc) -> None:
@@ -149,7 +157,7 @@ def test_annotation_of_a_hundred_megabytes_is_not_read(voc: Voc) -> None:
     assert only_problem(read_voc(voc.root)).detail == "104857600 bytes are too many"
 
 
-def test_split_list_that_is_huge_or_lies_elsewhere_is_refused(voc: Voc, tmp_path: Path) -> None:
+def test_split_list_that_is_huge_is_refused_and_one_that_is_linked_is_read(voc: Voc, tmp_path: Path) -> None:
     file = voc.year / "ImageSets" / "Main" / "train.txt"
     with file.open("wb") as opened:
         opened.truncate(100 * 2**20)
@@ -157,8 +165,12 @@ def test_split_list_that_is_huge_or_lies_elsewhere_is_refused(voc: Voc, tmp_path
         read_voc(voc.root)
     file.rename(tmp_path / "train.txt")
     file.symlink_to(tmp_path / "train.txt")
-    with pytest.raises(NoDatasetThere, match="outside the data set"):
+    with pytest.raises(NoDatasetThere, match="64 MB"):
         read_voc(voc.root)
+    (tmp_path / "train.txt").write_text("good\n../../../etc/passwd\n/etc/passwd\n")
+    found = read_voc(voc.root)
+    assert stems(found) == ["good"]
+    assert [problem.reason for problem in found.problems] == ["bad image id"] * 2
 
 
 ENCODINGS = {

@@ -28,6 +28,7 @@ from unitscope.networks.initialization import initialise
 from unitscope.networks.weights import weights_writer
 from unitscope.tables import as_html
 from unitscope.training.loop import PhaseResult, Trainer
+from unitscope.training.optimizers import is_frozen
 from unitscope.training.recipes import Recipe, recipe_for
 
 Root = str | os.PathLike[str]
@@ -253,7 +254,8 @@ def _initial(network: Network | str, data: _Data, recipe: Recipe, size: int | No
             name=network.name,
         )
         if anew:
-            initialise(start.model, recipe.init)
+            names = start.model.named_parameters()
+            initialise(start.model, recipe.init, {name for name, p in names if is_frozen(name, p, recipe)})
         return start
     pixels = input_defaults(network).size if size is None else whole_number("size", size, LEAST_SIZE, LARGEST_SIZE)
     model = build(network, len(data.class_names), pixels)

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
-Pair = tuple[int, int]  # of rows and columns
+from unitscope.geometry.dependence import Pair, uses_statistics_of_batch
 
 # In evaluation they give what they get.
 SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, *SAME)
-IN_PLACE = {"iadd", "isub", "imul", "itruediv"}  # of ``operator``
+IN_PLACE = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul"}  # of ``operator``
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,15 @@ def overwrites(model: nn.Module, node: fx.Node) -> bool:
     if node.op == "call_module":
         return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
-    return bool(node.kwargs.get("inplace")) or name.endswith("_") or name in IN_PLACE
+    asked = bool(node.kwargs.get("inplace")) or node.kwargs.get("out") is not None
+    return asked or name.endswith("_") or name in IN_PLACE
 
 
 def step_of(path: str, module: nn.Module, shape: Sequence[int]) -> Step | None:
     """The module as a step; None if it can't be one."""
     _, channels, height, width = shape
+    if uses_statistics_of_batch(module):
+        return None
     if isinstance(module, POINTWISE):
         return Step(path, module, channels, height, width)
     if isinstance(module, nn.Conv2d):

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from unitscope.geometry.dependence import SAME_PLACE, of_call, of_module
+
 Window = tuple[int, int, int, int]
 
 
@@ -87,71 +89,81 @@ def trace(model: nn.Module, image_size: int) -> Trace:
 
 
 class _Tracer(fx.Interpreter):
-    """Runs the graph on the meta device and follows the geometry beside it."""
+    """Runs the graph on the meta device and follows the geometry beside it.
+
+    ``geometry`` has what depends on the image; parameters, and numbers that follow from shapes, aren't in it.
+    """
 
     def __init__(self, graph: fx.GraphModule) -> None:
         super().__init__(graph)
         self.layers: list[TracedLayer] = []
         self.geometry: dict[fx.Node, Geometry | None] = {}
+        self.versions: dict[fx.Node, int] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         output = super().run_node(n)
+        read = [node for node in n.all_input_nodes if node in self.geometry]
         if n.op == "placeholder":
-            self.geometry[n] = PIXELS
-        elif n.op == "call_module":
-            source = n.args[0]
+            if isinstance(output, torch.Tensor):
+                self.geometry[n] = PIXELS
+        elif read:
+            after = self._behind(n, read, output)
+            self._note_writes(after)
+            if _holds_tensors(output):
+                self.geometry[n] = after
+        if n.op == "call_module":
+            main = _main(output)
             module = self.fetch_attr(str(n.target))
-            before = self.geometry[source] if isinstance(source, fx.Node) else None
-            input_shape = self.env[source].shape if isinstance(source, fx.Node) else ()
-            main = output[0] if isinstance(output, tuple) else output  # attention gives its weights too
-            after = _through_module(module, before, input_shape, main.shape)
-            self.geometry[n] = after
-            self.layers.append(TracedLayer(str(n.target), module, tuple(main.shape[1:]), after))
-        else:
-            self.geometry[n] = self._through_function(n, output)
+            self.layers.append(TracedLayer(str(n.target), module, tuple(main.shape[1:]), self.geometry.get(n)))
+        if isinstance(output, torch.Tensor):
+            self.versions[n] = output._version
         return output
 
-    def _through_function(self, node: fx.Node, output: Any) -> Geometry | None:
-        """Sums, concatenations and the like keep a map's rows and columns; whatever doesn't sees everything."""
-        if not isinstance(output, torch.Tensor) or output.dim() != 4:
+    def _behind(self, node: fx.Node, read: list[fx.Node], output: Any) -> Geometry | None:
+        """The geometry of what a node makes of the maps that it reads; None if it is unknown, or the image."""
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
+        output = _main(output)
+        if not isinstance(output, torch.Tensor):
             return None
-        sources = [
-            source
-            for source in node.all_input_nodes
-            if isinstance(self.env.get(source), torch.Tensor) and self.env[source].dim() == 4
-        ]
-        if not sources or any(self.env[s].shape[2:] != output.shape[2:] for s in sources):
+        if node.op == "call_module":
+            only = len(read) == 1 and bool(args) and isinstance(args[0], torch.Tensor)
+            module = self.fetch_attr(str(node.target))
+            local = of_module(module, args[0].shape, output.shape) if only else None
+        else:
+            local = of_call(node.target, args, kwargs, output.shape)
+        if local is None:
             return None
-        joined = self.geometry[sources[0]]
-        for source in sources[1:]:
+        if local != SAME_PLACE:  # one map, and what is done to it is given by parameters
+            before = self.geometry[read[0]] if len(read) == 1 else None
+            return before.through(local.kernel, local.stride, local.padding, local.dilation) if before else None
+        if any(self._size(source) != output.shape[2:] for source in read):
+            return None  # not maps, or broadcast
+        joined = self.geometry[read[0]]
+        for source in read[1:]:
             other = self.geometry[source]
             joined = joined.joined(other) if joined and other else None
         return joined
 
+    def _size(self, node: fx.Node) -> torch.Size | None:
+        """Rows and columns of a node's map; None if it made none."""
+        value = self.env[node]
+        return value.shape[2:] if isinstance(value, torch.Tensor) and value.dim() == 4 else None
 
-def _through_module(
-    module: nn.Module, before: Geometry | None, input_shape: Any, output_shape: Any
-) -> Geometry | None:
-    if before is None or len(output_shape) != 4:
-        return None
-    if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-        kernel, stride = _same(module.kernel_size), _same(module.stride)
-        padding, dilation = _same(module.padding), _same(getattr(module, "dilation", 1))
-        if None in (kernel, stride, padding, dilation):
-            return None
-        return before.through(kernel, stride, padding, dilation)
-    if isinstance(module, (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)):
-        if input_shape[2:] == output_shape[2:]:
-            return before
-        rows_in, rows_out = input_shape[2], output_shape[2]
-        if input_shape[2:] == (rows_in, rows_in) and rows_out and rows_in % rows_out == 0:
-            return before.through(rows_in // rows_out, rows_in // rows_out, 0)
-        return None
-    return before if input_shape[2:] == output_shape[2:] else None
+    def _note_writes(self, after: Geometry | None) -> None:
+        """A tensor that the node just run has written to, under whatever name, depends on what the node read."""
+        for node, value in self.env.items():
+            if isinstance(value, torch.Tensor) and value._version != self.versions[node]:
+                self.versions[node] = value._version
+                self.geometry[node] = after if self.geometry.get(node) else None
 
 
-def _same(value: Any) -> Any:
-    """The number that stands for rows and columns alike, None where they differ."""
-    if isinstance(value, tuple):
-        return value[0] if len(set(value)) == 1 else None
-    return value if isinstance(value, int) else None
+def _main(output: Any) -> Any:
+    """A module's output; the first of several: attention gives its weights too."""
+    return output[0] if isinstance(output, tuple) and output else output
+
+
+def _holds_tensors(output: Any) -> bool:
+    """Whether it depends on values: shapes and numbers that follow from them don't."""
+    if isinstance(output, (tuple, list)) and not isinstance(output, torch.Size):
+        return any(_holds_tensors(value) for value in output)
+    return not isinstance(output, (int, float, str, torch.Size, torch.dtype, torch.device, type(None)))

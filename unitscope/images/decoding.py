@@ -46,9 +46,9 @@ def read_file(path: Path) -> bytes:
     try:
         if not path.is_file():  # a pipe or a device could hold the reader up for ever
             raise BrokenImage("missing file", path.name)
-        if path.stat().st_size > LARGEST_FILE:
-            raise BrokenImage("file too large", f"{path.stat().st_size} bytes")
-        return path.read_bytes()
+        if (size := path.stat().st_size) > LARGEST_FILE:
+            raise BrokenImage("file too large", f"{size} bytes")
+        return path.read_bytes() if size else b""  # those of /proc have none, and some never end
     except OSError as error:
         raise BrokenImage("missing file", error.strerror or str(error)) from error
 

@@ -11,13 +11,14 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".
 VALIDATION_SHARE = 0.2
 
 
-def image_files(root: Path) -> list[str]:
-    """The image files in a folder, at any depth, as paths relative to it, sorted.
+def image_files(root: Path, folder: Path | None = None) -> list[str]:
+    """The image files in ``root``, or in a folder below it, at any depth, as paths relative to ``root``, sorted.
 
     Links to folders are followed, unless they lead back. What begins with a dot is left out: ``.thumbnails`` and
     ``._dog.jpg`` show nothing.
     """
-    return sorted(path.relative_to(root).as_posix() for path in _files(root, frozenset()))
+    above = frozenset() if folder in (None, root) else frozenset({os.path.realpath(root)})
+    return sorted(path.relative_to(root).as_posix() for path in _files(folder or root, above))
 
 
 def _files(folder: Path, above: frozenset[str]) -> Iterator[Path]:

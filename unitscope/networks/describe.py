@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unitscope.description import LayerDescription, NetworkDescription, NetworkSpecification
+from unitscope.description import VERSION, LayerDescription, NetworkDescription, NetworkSpecification
 from unitscope.errors import InvalidArgument
 from unitscope.geometry.receptive_fields import Trace, TracedLayer, trace
 from unitscope.networks.build import layer_names
@@ -54,6 +54,7 @@ def describe_module(model: nn.Module, specification: NetworkSpecification) -> Ne
         layers=layers,
         parameters=sum(p.numel() for p in model.parameters()),
         bytes=sum(t.numel() * t.element_size() for t in tensors),
+        version=VERSION,
     )
 
 

@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from unitscope.geometry.chains import Pair, gather, overlay, overwrites
+from unitscope.geometry.chains import gather, overlay, overwrites
+from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.reach import Graph, Windows
 

@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
-from unitscope.geometry.chains import POINTWISE, SAME, Pair, Step, overwrites, step_of
+from unitscope.geometry.chains import POINTWISE, SAME, Step, overwrites, step_of
+from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.occluders import Grid
 
 KINDS = 4  # of rows, and of columns: more make windows smaller, and batches too

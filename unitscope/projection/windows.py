@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from unitscope.data.images import MEAN, STD, to_input
-from unitscope.geometry.chains import Pair, Step, gather, inside, window_sizes, window_starts
+from unitscope.geometry.chains import Step, gather, inside, window_sizes, window_starts
+from unitscope.geometry.dependence import Pair
 from unitscope.projection.deconvnet import let_pass
 from unitscope.projection.requests import Projection, Requests
 from unitscope.vocabulary import Channels, ProjectionMethod

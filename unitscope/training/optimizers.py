@@ -24,6 +24,11 @@ def _fits(parameter: str, patterns: Iterable[str]) -> str | None:
     return next((p for p in patterns if any(fnmatchcase(name, p) for name in names)), None)
 
 
+def is_frozen(name: str, parameter: nn.Parameter, recipe: Recipe) -> bool:
+    """Whether a parameter, with this name in its network, must stay as it is."""
+    return not parameter.requires_grad or _fits(name, recipe.freeze) is not None
+
+
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
     """What learns, and how fast: one group for each learning rate. What is frozen needs no gradient any more.
 
@@ -78,16 +83,29 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Scheduler
     return lr_scheduler.StepLR(optimizer, step_size=recipe.lr_step, gamma=recipe.lr_gamma)
 
 
-def freeze_statistics(model: nn.Module) -> None:
-    """Put modules whose parameters are all frozen into evaluation mode: batch norm keeps its statistics."""
-    for module in model.modules():
-        parameters = list(module.parameters(recurse=False))
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            module.eval()
+def freeze_statistics(model: nn.Module, *, within_frozen: bool = False) -> None:
+    """Put modules whose own parameters are all frozen into evaluation mode: batch norm keeps its statistics.
+
+    A batch norm without parameters is frozen where the smallest module around it that has parameters is: that is
+    ``within_frozen`` for the modules in ``model`` that have none.
+    """
+    everything, own = list(model.parameters()), list(model.parameters(recurse=False))
+    frozen = _all_frozen(everything) if everything else within_frozen
+    if own or any(True for _ in model.buffers(recurse=False)):
+        model.training &= not (
+            _all_frozen(own) if own else frozen
+        )  # not eval(): it would reach what learns inside
+    for child in model.children():
+        freeze_statistics(child, within_frozen=frozen)
+
+
+def _all_frozen(parameters: Iterable[torch.Tensor]) -> bool:
+    return not any(parameter.requires_grad for parameter in parameters)
 
 
 def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> list[tuple[nn.Conv2d, float]]:
-    """Each convolution with the largest RMS of its filters (paper, section 3); nothing if the recipe sets none.
+    """Each convolution that learns, with the largest RMS of its filters (paper, section 3); nothing if the recipe
+    sets none.
 
     A filter that sees pixels of half the range has to be twice as large for the same response: the first layer's
     bound is scaled so. The deeper layers see responses, whose range doesn't depend on that of the pixels.
@@ -98,7 +116,8 @@ def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> l
     half_range = 0.5 / (sum(std) / len(std))
     bounds = [recipe.filter_rms * (PAPER_HALF_RANGE / half_range if place == 0 else 1.0)
               for place in range(len(convolutions))]  # fmt: skip
-    return list(zip(convolutions, bounds, strict=True))
+    return [(convolution, bound) for convolution, bound in zip(convolutions, bounds, strict=True)
+            if convolution.weight.requires_grad]  # fmt: skip
 
 
 @torch.no_grad()

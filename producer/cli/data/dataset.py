@@ -95,15 +95,17 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train
     and val, a hash of the path puts one image in five into val and the others into train.
     """
+    from producer.datasets.scan import require_usable
     from shared.database.catalogue import register
 
     _refuse_options_of_other_kinds(kind, options)
     database = app.database  # fail before anything is drawn or read if it is out of reach
     found = _read(app, kind, root, name or kind, options)
+    require_usable(found)
     _, new = register(database, name or kind, found)
+    state = f"Registered {name or kind}" if new else f"{name or kind} is already registered"
     app.talk.print(
-        f"{'Registered' if new else 'Registered before:'} {name or kind}: {len(found.images)} images of "
-        f"{len(found.class_names)} classes, {len(found.problems)} left out "
+        f"{state}: {len(found.images)} images of {len(found.class_names)} classes, {len(found.problems)} left out "
         f"(`analyze dataset show {name or kind}`)."
     )
     print_text(name or kind)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network
@@ -145,16 +145,25 @@ def _spread(members: Sequence[int], count: int | None) -> list[int]:
 
 def _images_of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
     """Return the ids of a file's images. The path is relative to the working directory or the data set's root."""
-    root = Path(dataset.root)
-    names = {str(path)}
-    for absolute in (Path(os.path.abspath(path)), path.parent.resolve() / path.name):
-        if absolute.is_relative_to(root):
-            names.add(str(absolute.relative_to(root)))
-    query = select(Image.id).where(Image.dataset_id == dataset.id, Image.path.in_(names))
-    ids = list(session.scalars(query))
+    root, absolute = Path(dataset.root), Path(os.path.abspath(path))
+    parent = next((folder for folder in absolute.parents if folder.resolve() == root.resolve()), None)
+    names = {str(path), *([str(absolute.relative_to(parent))] if parent else [])}
+    of_dataset = Image.dataset_id == dataset.id
+    ids = list(session.scalars(select(Image.id).where(of_dataset, Image.path.in_(names))))
+    if not ids:  # the data set may hold a link to the file
+        same_name = or_(Image.path == path.name, Image.path.endswith(f"/{path.name}", autoescape=True))
+        rows = session.execute(select(Image.id, Image.path).where(of_dataset, same_name))
+        ids = [image for image, name in rows if _is_same_file(root / name, absolute)]
     if not ids:
         raise NoSuchImage(dataset=dataset.name, image=path)
     return ids
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is missing
+        return False
 
 
 def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: LayerDescription) -> Job | None:

@@ -107,7 +107,6 @@ def test_bad_files_of_a_folder_are_problems(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "data", ["ant/good.png"])
     for number, (content, _) in enumerate(BROKEN_IMAGES.values()):
         (root / "ant" / f"bad{number:02}.jpg").write_bytes(content)
-    (root / "ant" / "link.png").symlink_to(write_folder(tmp_path, ["secret.png"]) / "secret.png")
     (root / "ant" / "loop.png").symlink_to("loop.png")
     os.mkfifo(root / "ant" / "pipe.png")
     found = read_folder(root)
@@ -116,7 +115,6 @@ def test_bad_files_of_a_folder_are_problems(tmp_path: Path) -> None:
     assert [reasons[f"bad{number:02}"] for number in range(len(BROKEN_IMAGES))] == [
         reason for _, reason in BROKEN_IMAGES.values()
     ]
-    assert reasons["link"] == "path outside the data set"
     assert {"loop", "pipe"} <= set(reasons)
 
 

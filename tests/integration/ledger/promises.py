@@ -218,12 +218,14 @@ class Promises:
         shard = self.shards[shard_id]
         job = self.jobs[shard.job_id]
         shard.sent_at, shard.failed_with = None, True
-        if not again or shard.attempt == MAX_ATTEMPTS:
+        if job.cancel_requested:
+            shard.leave(ShardState.CANCELLED)
+            self._end_if_cancelled(job)
+        elif not again or shard.attempt == MAX_ATTEMPTS:
             shard.leave(ShardState.FAILED)
             self._end(job, JobState.FAILED)
         else:
-            shard.leave(ShardState.CANCELLED if job.cancel_requested else ShardState.QUEUED)
-            self._end_if_cancelled(job)
+            shard.leave(ShardState.QUEUED)
 
     def confirm_cancelled(self, shard_id: int) -> None:
         shard = self.shards[shard_id]

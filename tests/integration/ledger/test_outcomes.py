@@ -162,6 +162,28 @@ def test_an_attempt_that_fails_while_the_job_is_being_cancelled_is_not_tried_aga
     assert (job_of(ledger, job).state, shards_of(ledger, job)[0].error) == ("cancelled", "out of memory")
 
 
+@pytest.mark.parametrize(("attempt", "again"), [(MAX_ATTEMPTS, True), (1, False), (MAX_ATTEMPTS, False)])
+def test_a_job_that_is_being_cancelled_ends_so_whatever_fails(
+    ledger: Ledger, job: int, attempt: int, again: bool
+) -> None:
+    """The last attempt's failure, and one that would be the same every time, as well as any other."""
+    first, second = queued(ledger, job)
+    other = claimed(ledger, second)
+    for _ in range(1, attempt):
+        ledger.fail(claimed(ledger, first), "error", again=True)
+    claim = claimed(ledger, first)
+    assert ledger.cancel(job) == "running"
+    ledger.fail(claim, "the last error", again=again)
+    assert (job_of(ledger, job).state, states(ledger, job)[:2]) == ("running", ["cancelled", "running"])
+    ledger.confirm_cancelled(other)
+    row = job_of(ledger, job)
+    assert (row.state, row.error, set(states(ledger, job))) == ("cancelled", None, {"cancelled"})
+    assert shards_of(ledger, job)[0].error == "the last error"
+    assert "the last error" in messages(ledger, job)
+    ledger.retry(job)
+    assert job_of(ledger, job).state == "queued"
+
+
 def test_the_third_failed_attempt_fails_the_job(ledger: Ledger, job: int) -> None:
     first, second = queued(ledger, job)
     ledger.complete(claimed(ledger, second))

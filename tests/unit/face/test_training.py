@@ -174,6 +174,11 @@ def test_init_draws_a_networks_weights_anew(residual: us.Network, photos: Path) 
     assert other.epochs[0]["loss"] == us.train(residual, photos, RECIPE, init="he").epochs[0]["loss"]
 
 
+def test_init_leaves_the_weights_that_are_frozen(residual: us.Network, photos: Path) -> None:
+    found = us.train(residual, photos, RECIPE, init="he", freeze=("stem", "norm"))
+    assert torch.equal(found.network.model.stem.weight, residual.model.stem.weight)  # type: ignore[union-attr, arg-type]
+
+
 def test_images_that_can_not_be_read_are_left_out_and_named(
     residual: us.Network, photos: Path, tmp_path: Path
 ) -> None:

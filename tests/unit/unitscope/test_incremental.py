@@ -14,7 +14,7 @@ from torchvision import models
 
 from tests.unit.unitscope.test_deconvnet import fresh, maps_of
 from tests.unit.unitscope.test_deconvnet import images as normalised
-from unitscope.geometry.chains import Pair
+from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from unitscope.data.images import Batch, ImageSource
 from unitscope.errors import InvalidArgument
 from unitscope.networks.initialization import initialise
+from unitscope.training.loop import Trainer
 from unitscope.training.optimizers import (
     bound_filters,
     filter_bounds,
     freeze_statistics,
+    is_frozen,
     make_optimizer,
     make_schedule,
     parameter_groups,
@@ -53,6 +58,59 @@ def test_what_is_frozen_needs_no_gradient_and_keeps_its_statistics(model: nn.Seq
     before = model.layer1[1].running_mean.clone()
     model.layer1(model.bn1(model.conv1(torch.rand(2, 3, 8, 8))))
     assert torch.equal(model.layer1[1].running_mean, before)
+
+
+def test_a_normalisation_without_parameters_is_frozen_with_what_holds_it() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.Dropout())
+    model = nn.Sequential(plain, nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False)))
+    parameter_groups(model, Recipe(freeze=("0",)))
+    model.train()
+    freeze_statistics(model)
+    assert [module.training for module in (plain[1], plain[2], model[1][1])] == [False, True, True]
+
+
+def test_what_learns_inside_a_frozen_module_keeps_training() -> None:
+    """A parameter of the whole, as the class token of a transformer, says nothing of the modules inside."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
+    model.register_parameter("token", nn.Parameter(torch.zeros(4)))
+    parameter_groups(model, Recipe(freeze=("token",)))
+    model.train()
+    freeze_statistics(model)
+    assert model[1].training
+    assert model[2].training
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("marked", ["by the recipe", "before"])
+def test_nothing_that_a_step_does_touches_what_is_frozen(optimizer: str, marked: str) -> None:
+    torch.manual_seed(0)
+    inside = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False))
+    model = nn.Sequential(inside, nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    inside.requires_grad_(marked != "before")
+    freeze = {} if marked == "before" else {"freeze": ("0",)}
+    # Bounds that every filter exceeds, weights that decay.
+    recipe = Recipe(optimizer=optimizer, filter_rms=1e-3, weight_decay=0.5, learning_rate=0.1, **freeze)
+    trainer = Trainer(model, recipe, seed=0)
+    before = copy.deepcopy(trainer.model.state_dict())
+    sources = [ImageSource(number, Path(), label=number % 2) for number in range(4)]
+    batch = Batch(torch.randint(0, 256, (4, 3, 12, 12), dtype=torch.uint8), sources)
+    trainer.train([batch, batch])
+    after = trainer.model.state_dict()
+    for name, tensor in before.items():
+        assert torch.equal(after[name], tensor) == name.startswith("0."), name
+
+
+def test_initial_weights_leave_what_is_frozen(model: nn.Sequential) -> None:
+    recipe = Recipe(freeze=("conv1",))
+    model.fc.bias.requires_grad_(False)
+    before = copy.deepcopy(model.state_dict())
+    names = {name for name, parameter in model.named_parameters() if is_frozen(name, parameter, recipe)}
+    assert names == {"conv1.weight", "conv1.bias", "fc.bias"}
+    initialise(model, "he-quiet", names)
+    for name in ("conv1.weight", "conv1.bias", "fc.bias"):
+        assert torch.equal(model.state_dict()[name], before[name])
+    assert not torch.equal(model.layer1[0].weight, before["layer1.0.weight"])
+    assert not torch.equal(model.fc.weight, before["fc.weight"])
 
 
 @pytest.mark.parametrize(
@@ -104,6 +162,15 @@ def test_filters_beyond_the_bound_are_scaled_back_and_the_others_left() -> None:
     assert torch.equal(model[0].weight, torch.full_like(model[0].weight, 0.05))
     assert torch.allclose(model[1].weight[1:], torch.tensor(0.1))
     assert not model[1].weight[0].any()
+
+
+def test_the_filters_of_a_frozen_convolution_are_not_scaled() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+    recipe = Recipe(filter_rms=0.1, freeze=("0", "2"))
+    parameter_groups(model, recipe)
+    bounds = filter_bounds(model, recipe, HALF)
+    assert [convolution for convolution, _ in bounds] == [model[1]]
+    assert [bound for _, bound in bounds] == pytest.approx([0.1])  # not the first layer's, though it is first here
 
 
 def test_the_first_layers_bound_follows_the_range_of_the_pixels() -> None:

@@ -8,11 +8,13 @@ Nothing but arithmetic depends on a network's weights, so that it is timed with 
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
@@ -27,25 +29,29 @@ from worker.arithmetic import settle_arithmetic
 from worker.kinds.common import build
 from worker.programs.answering import print_answer
 
+T = TypeVar("T")
 TIMED_KINDS = 4
+TIMED_RUNS = 3  # of each, after one that isn't timed
 
 
 def estimate(specification: OcclusionSpecification, device: torch.device) -> dict[str, Any]:
-    """The engine that would be chosen and why, multiplications by position of the square, seconds as measured on a
-    few batches."""
+    """The engine that would be chosen and why, multiplications by position of the square, and seconds, as measured
+    on a few batches: for one image, and for what comes before the first."""
     network = specification.network
     model = place(build(network).eval(), device)
     grid = Grid(network.image_size, specification.patch, specification.stride)
+    began = _now(device)
     choice = choose_engine(model, specification.path, grid, specification.engine)
     sweep = Sweep(
         choice.engine, memory=specification.memory_mb * 2**20, together=specification.together, device=device
     )
+    set_up = _now(device) - began
+    first, seconds = time_image(sweep, specification.together)
     engines: list[Engine] = [choice.engine]
     other = Full if isinstance(choice.engine, Incremental) else Incremental
     with suppress(ValueError):  # the reason says why
         engines.append(other(model, specification.path, grid))
     counted = {engine.name: engine.multiplications() for engine in sorted(engines, key=lambda engine: engine.name)}
-    seconds = _seconds_of_image(sweep, device)
     return {
         "images": len(specification.images),
         "positions_of_an_image": grid.places,
@@ -56,46 +62,62 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
         "images_at_once": sweep.images_at_once,
         "device": str(device),
         "seconds_an_image": seconds,
-        "seconds": seconds * len(specification.images),
+        "seconds_before_the_first": set_up + first,
+        "seconds": set_up + first + seconds * len(specification.images),
         "approximate": bool(specification.approximate),
     }
 
 
 @torch.inference_mode()
-def _seconds_of_image(sweep: Sweep, device: torch.device) -> float:
-    """By a batch each of some kinds of places, after one to warm up."""
-    engine, grid = sweep.engine, sweep.engine.grid
-    images = torch.zeros(1, 3, grid.size, grid.size, device=device).to(memory_format=torch.channels_last)
-    if images.is_cuda:
-        engine.clear(images)  # the first use of a GPU's libraries takes seconds, and comes once
-    began = _now(device)
-    clear = engine.clear(images)
-    clear_seconds = _now(device) - began
-    places = grid.all_places()
-    timed = list(_timed_kinds(engine, clear, images, places, sweep.at_once))
-    share = sum(count for count, _ in timed) / len(places)
-    return clear_seconds + sum(count * seconds for count, seconds in timed) / share
+def time_image(sweep: Sweep, together: int) -> tuple[float, float]:
+    """Seconds that come once, before the first image, and seconds for each image.
 
+    The first run of each shape allocates memory and chooses algorithms: it is not timed with the others, of which
+    the median counts.
 
-def _timed_kinds(
-    engine: Engine, clear: Any, images: torch.Tensor, places: torch.Tensor, at_once: int
-) -> Iterator[tuple[int, float]]:
-    """How many places are of a kind, and seconds for one; on a GPU, when its shapes have been seen before."""
+    Parameters
+    ----------
+    together
+        how many images come together, mostly.
+    """
+    engine, device, at_once = sweep.engine, sweep.device, sweep.at_once
+    size = engine.grid.size
+    images = torch.zeros(1, 3, size, size, device=device).to(memory_format=torch.channels_last)
+    cold, clear_seconds, clear = _time(lambda: engine.clear(images), device)
+    places = engine.grid.all_places()
     kinds = engine.kinds(places)
-    present = kinds.unique()
-    chosen = present[torch.linspace(0, len(present) - 1, min(TIMED_KINDS, len(present))).long()].tolist()
-    unit = torch.zeros(1, dtype=torch.int64, device=images.device)
-    runs = [(chosen[0], False), *((kind, True) for kind in chosen)]
-    if images.is_cuda:
-        runs = [(kind, timed) for kind in chosen for timed in (False, True)]
-    for kind, timed in runs:
+    together = min(together, sweep.images_at_once)
+    # The last batch of a kind is filled up.
+    batches = {kind: -(-int((kinds == kind).sum()) * together // at_once) for kind in kinds.unique().tolist()}
+    present = list(batches)
+    chosen = [present[number] for number in _spread(len(present), TIMED_KINDS)]
+    unit = torch.zeros(1, dtype=torch.int64, device=device)
+    numbers = torch.zeros(at_once, dtype=torch.int64)
+    timed = 0.0
+    for kind in chosen:
         of_kind = places[kinds == kind]
         batch = of_kind.repeat(-(-at_once // len(of_kind)), 1)[:at_once]
-        began = _now(images.device)
-        engine.run(clear, images, torch.zeros(at_once, dtype=torch.int64), batch, unit)
-        seconds = (_now(images.device) - began) / at_once
-        if timed:
-            yield len(of_kind), seconds
+        extra, seconds, _ = _time(partial(engine.run, clear, images, numbers, batch, unit), device)
+        cold += extra * len(present) / len(chosen)
+        timed += seconds * batches[kind]
+    all_batches = timed * sum(batches.values()) / sum(batches[kind] for kind in chosen)
+    return cold, clear_seconds + all_batches / together
+
+
+def _time(run: Callable[[], T], device: torch.device) -> tuple[float, float, T]:
+    """What the first run takes longer than the others, the median of the others in seconds, and a result."""
+    seconds = []
+    for _ in range(1 + TIMED_RUNS):
+        began = _now(device)
+        result = run()
+        seconds.append(_now(device) - began)
+    warm = statistics.median(seconds[1:])
+    return max(seconds[0] - warm, 0.0), warm, result
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many of range(count), from the first to the last."""
+    return torch.linspace(0, count - 1, min(most, count)).long().tolist()
 
 
 def _now(device: torch.device) -> float:
