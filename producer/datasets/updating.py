@@ -57,8 +57,8 @@ def compare(database: Database, name: str, found: FoundDataset) -> DatasetUpdate
 def update_dataset(database: Database, name: str, found: FoundDataset) -> DatasetUpdate:
     """Replace the content of a registered data set by ``found``.
 
-    If the content has changed, the previous version is renamed to ``NAME@FINGERPRINT`` if a job was submitted on it,
-    and deleted otherwise. An earlier version that has the content of ``found`` gets its name back.
+    If the content has changed, the previous version is renamed to ``NAME@FINGERPRINT`` if a job was submitted on
+    it, and deleted otherwise. An earlier version that has the content of ``found`` gets its name back.
 
     Raises
     ------

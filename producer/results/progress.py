@@ -57,7 +57,7 @@ class JobProgress:
 
     @property
     def current(self) -> StageProgress | None:
-        """Return the first unfinished stage, or None."""
+        """First unfinished stage, or None."""
         return next((stage for stage in self.stages if stage.done < stage.total), None)
 
     def as_json(self) -> dict[str, Any]:
