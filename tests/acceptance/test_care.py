@@ -248,7 +248,7 @@ def test_jobs_are_the_same_elsewhere(home: Analyze, exports: dict[str, Path], el
         assert "imported: job" in elsewhere("logs", numbers[kind]).stdout
     assert [row["name"] for row in elsewhere.json("dataset", "ls")] == ["shapes"]
     again = elsewhere("import", exports["top9"])
-    assert (again.stdout, "is the same" in again.stderr) == ("2\n", True)
+    assert (again.stdout, "has the same key" in again.stderr) == ("2\n", True)
     assert elsewhere("import", exports["top9"], "--force").stdout == "4\n"
 
 
