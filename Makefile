@@ -12,7 +12,11 @@ demo: $(VENV)/.installed ## generate data, train, search, and leave a page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
 
 test: $(VENV)/.installed-test lint ## every test, on SQLite and PostgreSQL, with a real Redis and real workers
-	$(BIN)/python -m pytest
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest; code=$$?; \
+		$(BIN)/coverage combine --quiet; \
+		echo "Branch coverage: $$($(BIN)/coverage report --format total) %. \`$(BIN)/coverage report\` lists the modules."; \
+		exit $$code
 
 # SEED is what the last lines of a run say; with it the same faults meet the same jobs again.
 SEED ?=
@@ -51,4 +55,4 @@ $(VENV)/.installed-test: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo fuzz.txt gpu-report .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) demo fuzz.txt gpu-report .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

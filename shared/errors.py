@@ -212,8 +212,8 @@ class DatasetInUse(UsageError):
 
 
 class DatabaseBusy(UsageError):
-    """The database {url} cannot be vacuumed while a job is running ({jobs}), since nobody else can write meanwhile.
-    Wait for its end, or cancel it."""
+    """The database {url} cannot be vacuumed while jobs are running ({jobs}): it would block them. Wait for their
+    end, or cancel them."""
 
 
 # --- 3: out of reach -----------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def _difference(session: Session, dataset: Dataset, found: FoundDataset) -> Data
 def _registered(session: Session, dataset: Dataset) -> dict[Key, tuple[Any, ...]]:
     splits: dict[int, set[str]] = {}
     members = select(ImageSplit.image_id, ImageSplit.split).where(ImageSplit.dataset_id == dataset.id)
-    for image_id, split in session.execute(members).tuples():
+    for image_id, split in session.execute(members):
         splits.setdefault(image_id, set()).add(split)
     return {
         (image.path, image.object_number): (image.sha256, image.class_name, image.box, splits.get(image.id, set()))

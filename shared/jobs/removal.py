@@ -66,7 +66,7 @@ def removable_jobs(
         new = set().union(*users.values())
         if new and not with_dependents:
             used = next(job_id for job_id, found in users.items() if found)
-            every = " ".join(map(str, sorted(chosen | new)))
+            every = " ".join(map(str, sorted(_with_all_dependents(session, chosen))))
             raise JobInUse(job_id=used, jobs=list_job_ids(sorted(users[used])), all=every)
     return [_removable(session, job_id) for job_id in sorted(chosen, reverse=True)]  # a job uses older ones only
 
@@ -109,7 +109,7 @@ def dependents(session: Session, job_ids: Collection[int]) -> dict[int, list[int
         for field in kind.other_jobs:
             used = Job.specification[field].as_integer()
             query = select(used, Job.id).where(Job.kind == name, used.in_(job_ids)).order_by(Job.id)
-            for job_id, user in session.execute(query).tuples():
+            for job_id, user in session.execute(query):
                 users.setdefault(job_id, []).append(user)
     return users
 
@@ -118,6 +118,14 @@ def list_job_ids(job_ids: Sequence[int], shown: int = 10) -> str:
     """``jobs 2, 3, 5``, for a message: the first so many."""
     more = f" and {len(job_ids) - shown} more" if len(job_ids) > shown else ""
     return ("job " if len(job_ids) == 1 else "jobs ") + ", ".join(map(str, job_ids[:shown])) + more
+
+
+def _with_all_dependents(session: Session, job_ids: Collection[int]) -> set[int]:
+    found, new = set(job_ids), set(job_ids)
+    while new:
+        new = {user for users in dependents(session, new).values() for user in users} - found
+        found |= new
+    return found
 
 
 def _lock(session: Session, job_id: int) -> None:

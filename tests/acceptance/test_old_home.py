@@ -53,16 +53,21 @@ def old(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Analyze:
     """The home, with its data set drawn again; only read."""
     folder = tmp_path_factory.mktemp("home")
     shutil.copytree(unpacked / "home", folder / "home")
-    generate(folder / "shapes", images=IMAGES)
-    database = sqlite3.connect(folder / "home" / "unitscope.sqlite3")
+    give_root(folder / "home", folder / "shapes")
+    return Analyze(folder / "home")
+
+
+def give_root(home: Path, root: Path) -> None:
+    """Draw the data set of a home again, as ``root``."""
+    generate(root, images=IMAGES)
+    database = sqlite3.connect(home / "unitscope.sqlite3")
     with database:
-        database.execute("UPDATE datasets SET root = ?", [str(folder / "shapes")])
+        database.execute("UPDATE datasets SET root = ?", [str(root)])
         for (path,) in database.execute("SELECT DISTINCT path FROM images").fetchall():
             # Another version of Pillow may write other bytes.
-            sha256 = hashlib.sha256((folder / "shapes" / path).read_bytes()).hexdigest()
+            sha256 = hashlib.sha256((root / path).read_bytes()).hexdigest()
             database.execute("UPDATE images SET sha256 = ? WHERE path = ?", [sha256, path])
     database.close()
-    return Analyze(folder / "home")
 
 
 @pytest.fixture

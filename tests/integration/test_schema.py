@@ -175,6 +175,19 @@ def test_every_constraint_has_a_name(database: Database) -> None:
         assert None not in names, table
 
 
+def test_every_foreign_key_has_an_index(database: Database) -> None:
+    """Else deleting a row looks through the whole of each table that refers to its table."""
+    inspector = inspect(database.engine)
+    for table in Base.metadata.tables:
+        leading = [tuple(inspector.get_pk_constraint(table)["constrained_columns"])]
+        leading += [tuple(index["column_names"]) for index in inspector.get_indexes(table)]
+        leading += [tuple(unique["column_names"]) for unique in inspector.get_unique_constraints(table)]
+        for key in inspector.get_foreign_keys(table):
+            columns = tuple(key["constrained_columns"])
+            if key["referred_table"] != "networks":  # their rows are not deleted
+                assert any(index[: len(columns)] == columns for index in leading), (table, columns)
+
+
 @pytest.mark.parametrize(("view", "columns"), [*SEARCH_VIEWS.items(), *OCCLUSION_VIEWS.items()])
 def test_the_public_views_have_the_columns_of_the_design(
     database: Database, view: str, columns: list[str]
