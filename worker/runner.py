@@ -75,6 +75,11 @@ class ShardContext(JobContext):
         if self.cancel_requested.is_set():
             raise Cancelled
 
+    def resume(self, work: int) -> None:
+        """So much work was done by an earlier attempt, and this one goes on from there (raises ``LeaseLost``)."""
+        self.work_done = min(work, self.claim.work_total)
+        self._ledger.resume(self.claim, self.work_done)
+
     def record(self, write: Callable[[Session], None]) -> None:
         """Write to the database on the way, while the lease holds (raises ``LeaseLost``)."""
         self._ledger.record(self.claim, write)

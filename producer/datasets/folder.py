@@ -11,8 +11,8 @@ from pathlib import Path
 from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NoDatasetThere
+from unitscope.images.files import SUFFIXES, validates
 from unitscope.images.files import image_files as files_below
-from unitscope.images.files import validates
 
 SPLITS = ("train", "val", "test")
 
@@ -50,12 +50,15 @@ def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
     Raises
     ------
     NoDatasetThere
-        A folder can't be read.
+        A folder can't be read, or is a broken link: its target may not be mounted.
     """
     found: list[str] = []
     for top in tops:
         depth = len(top.relative_to(root).parts)
         try:
+            for folder in top.iterdir():
+                if folder.is_symlink() and not folder.exists() and folder.suffix.lower() not in SUFFIXES:
+                    raise FileNotFoundError(0, "it is a link to nothing", str(folder))
             found += (path for path in files_below(root, top) if path.count("/") > depth)
         except OSError as error:
             raise NoDatasetThere(root=root, kind="folder", reason=f"{error.filename}: {error.strerror}") from error

@@ -146,7 +146,8 @@ def _running(session: Session) -> Iterator[Metric]:
     query = (
         select(Job.kind, Shard.stage_name, Shard.work_done, Shard.started_at)
         .join(Job, Job.id == Shard.job_id)
-        .where(Shard.state == ShardState.RUNNING, Job.state == JobState.RUNNING)
+        .where(Shard.state == ShardState.RUNNING, Shard.lease_until >= database_now())
+        .where(Job.state == JobState.RUNNING)
     )
     speeds: dict[tuple[str, str], float] = {}
     for kind, stage, done, began in session.execute(query):

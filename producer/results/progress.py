@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from producer.results.jobs import find_job
-from shared.database.base import utc_now
+from producer.results.speed import Speed, stage_speeds
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.jobs.ledger import RETRY_REQUESTED
@@ -21,7 +21,10 @@ from shared.kinds.registry import describe
 
 @dataclass(frozen=True)
 class StageProgress:
-    """Progress of a stage: its work, in images or units, and its numbers of shards by state."""
+    """Progress of a stage: its work, in images or units, and its numbers of shards by state.
+
+    ``per_second`` is the speed while its shards ran; ``seconds_left`` is None unless a shard is running.
+    """
 
     name: str
     done: int
@@ -94,7 +97,7 @@ def job_progress(database: Database, job_id: int) -> JobProgress:
     with database.read() as session:
         job = find_job(session, job_id)
         dataset = session.get_one(Dataset, job.dataset_id).name
-        return JobProgress(job, dataset, _stages(session, job_id), _first_error(session, job))
+        return JobProgress(job, dataset, _stages(session, job), _first_error(session, job))
 
 
 def _first_error(session: Session, job: Job) -> FirstError | None:
@@ -113,38 +116,35 @@ def _first_error(session: Session, job: Job) -> FirstError | None:
     return FirstError(*row) if row else None
 
 
-def _stages(session: Session, job_id: int) -> list[StageProgress]:
+def _stages(session: Session, job: Job) -> list[StageProgress]:
     rows = session.execute(
         select(
+            Shard.stage,
             Shard.stage_name,
             Shard.state,
             func.count().label("shards"),
             func.sum(Shard.work_done).label("done"),
             func.sum(Shard.work_total).label("total"),
-            func.min(Shard.started_at).label("began"),
-            func.max(Shard.finished_at).label("ended"),
-            func.sum(case((Shard.started_at.is_not(None), 1), else_=0)).label("begun"),
         )
-        .where(Shard.job_id == job_id)
+        .where(Shard.job_id == job.id)
         .group_by(Shard.stage, Shard.stage_name, Shard.state)
         .order_by(Shard.stage)
     ).all()
     names = list(dict.fromkeys(row.stage_name for row in rows))
-    return [_stage(name, [row for row in rows if row.stage_name == name]) for name in names]
+    speeds = stage_speeds(session, job.id, [(row.stage, row.state) for row in rows])
+    return [
+        _stage(name, [row for row in rows if row.stage_name == name], speeds.get(name, Speed(None, running=False)))
+        for name in names
+    ]
 
 
-def _stage(name: str, rows: Sequence[Any]) -> StageProgress:
-    done = int(
-        sum(row.done for row in rows if row.state != ShardState.QUEUED)
-    )  # ignores the work of dead attempts
+def _stage(name: str, rows: Sequence[Any], speed: Speed) -> StageProgress:
+    # The work of a queued shard is that of a dead attempt.
+    done = int(sum(row.done for row in rows if row.state != ShardState.QUEUED))
     total = int(sum(row.total for row in rows))
-    began = min((row.began for row in rows if row.began), default=None)
-    ended = max((row.ended for row in rows if row.ended), default=None)
     shards = {row.state: row.shards for row in rows}
-    running = shards.get(ShardState.RUNNING, 0) > 0 or done < total
-    seconds = ((utc_now() if running else ended or utc_now()) - began).total_seconds() if began else 0.0
-    rate = done / seconds if done and seconds > 0 else None
-    left = (total - done) / rate if rate and running else None
+    rate = speed.per_second
+    left = (total - done) / rate if rate and speed.running else None
     return StageProgress(name, done, total, shards, rate, left)
 
 

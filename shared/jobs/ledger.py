@@ -40,6 +40,7 @@ from shared.kinds.specification import Specification
 WORKER_ALIVE_SECONDS = 30.0
 LARGEST_ID = 2**31 - 1
 RETRY_REQUESTED = "retry requested"
+RESUMED = "resumed"  # in a shard's payload: work that its attempt found done
 
 
 class LeaseLost(Exception):
@@ -195,6 +196,16 @@ class Ledger:
                 work_done=min(work_done, claim.work_total),
             )
             return bool(session.scalar(select(Job.cancel_requested).where(Job.id == claim.job_id)))
+
+    def resume(self, claim: Claim, work_done: int) -> None:
+        """Note the work that an earlier attempt did and this one goes on from: it tells nothing of the speed.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        with self.database.write() as session:
+            self._fence(session, claim, work_done=work_done, payload={**claim.payload, RESUMED: work_done})
 
     def record(self, claim: Claim, write: Callable[[Session], None]) -> None:
         """Write something on the way (an epoch, a checkpoint), only while the claim holds.

@@ -16,6 +16,7 @@ from producer.datasets.voc import read_voc
 from producer.kinds.occlusion.request import _images_of_file
 from shared.database.catalogue import FoundDataset, find_dataset, register
 from shared.database.connection import Database
+from shared.errors import NoDatasetThere
 from tests.integration.datasets.helpers import GOOD, Voc, an_annotation, an_object, source_of, write_folder
 from unitscope.data.images import read_image
 
@@ -142,6 +143,14 @@ def test_links_that_lead_back_are_noticed(tmp_path: Path) -> None:
     found = read_folder(root)
     assert [image.path for image in found.images] == sorted([*PLAIN, "cat/4.png", "same/3.png"])
     assert found.problems == []
+
+
+def test_a_class_that_is_a_link_to_nothing_is_no_class_less(tmp_path: Path) -> None:
+    """The disk may not be mounted."""
+    root = write_folder(tmp_path / "data", PLAIN)
+    linked(root / "bee", tmp_path / "disk").rename(tmp_path / "away")
+    with pytest.raises(NoDatasetThere, match="bee: it is a link to nothing"):
+        read_folder(root)
 
 
 def test_an_image_is_found_by_any_path_that_leads_to_it(voc: Voc, tmp_path: Path, database: Database) -> None:

@@ -149,7 +149,7 @@ def _resume(run: _Run) -> None:
     if own is None:
         _take_over_epochs(run)
     images = run.specification.train_count + run.specification.val_count
-    run.context.progress((run.trainer.epoch - run.specification.extended_epochs) * images)
+    run.context.resume((run.trainer.epoch - run.specification.extended_epochs) * images)
     run.context.log("info", f"goes on behind epoch {run.trainer.epoch}")
 
 
