@@ -17,44 +17,42 @@ from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import Sweep
 from worker.kinds.occlusion.estimate import estimate, time_image
 
-COLD = 0.5  # seconds that the first run of a shape takes more here
-NOW_AND_THEN = 3  # which run of a shape is as slow again
+WARM, COLD = 0.01, 0.5  # seconds of a run here; the first of a shape is cold
+NOW_AND_THEN = 3  # which run of a shape takes as long as the first again
 
 
 class SlowAtFirst(Incremental):
-    """An engine whose first run of each kind of places, and one later run, take long."""
+    """An engine whose first run of each kind of places, and one later run, take long, by a clock of its own."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.runs: dict[object, int] = {}
+        self.now = 0.0
 
-    def _pause(self, shape: object) -> None:
+    def _take_time(self, shape: object) -> None:
         self.runs[shape] = self.runs.get(shape, 0) + 1
-        if self.runs[shape] in (1, NOW_AND_THEN):
-            time.sleep(COLD)
+        self.now += COLD if self.runs[shape] in (1, NOW_AND_THEN) else WARM
 
     def clear(self, images: torch.Tensor) -> Any:
-        self._pause("clear")
+        self._take_time("clear")
         return super().clear(images)
 
     def run(self, clear: Any, filled: torch.Tensor, images: torch.Tensor, places: torch.Tensor, units: Any) -> Any:
-        self._pause(int(self.kinds(places)[0]))
+        self._take_time(int(self.kinds(places)[0]))
         return super().run(clear, filled, images, places, units)
 
 
-@pytest.fixture(scope="module")
-def sweep() -> Sweep:
-    torch.manual_seed(0)
+def test_what_only_the_first_runs_take_is_not_taken_for_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
     model = networks.build("zfnet", 5, 64, fc=16).eval().requires_grad_(False)
-    return Sweep(SlowAtFirst(model, "features.10", Grid(64, 16, 8)), together=1)
-
-
-def test_what_only_the_first_runs_take_is_not_taken_for_every_image(sweep: Sweep) -> None:
-    shapes = len(sweep.engine.kinds(sweep.engine.grid.all_places()).unique()) + 1
-    assert shapes > 2
+    engine = SlowAtFirst(model, "features.10", Grid(64, 16, 8))
+    monkeypatch.setattr(time, "perf_counter", lambda: engine.now)
+    sweep = Sweep(engine, together=1)
+    kinds = engine.kinds(engine.grid.all_places())
+    batches = sum(-(-int((kinds == kind).sum()) // sweep.at_once) for kind in kinds.unique())
+    assert batches >= len(kinds.unique()) > 1
     first, seconds = time_image(sweep, 1)
-    assert seconds < COLD
-    assert (shapes - 1) * COLD < first < (shapes + 1) * COLD
+    assert seconds == pytest.approx(WARM * (1 + batches))
+    assert first == pytest.approx((COLD - WARM) * (1 + len(kinds.unique())))
 
 
 def test_the_whole_is_the_images_and_what_comes_before_them() -> None:
