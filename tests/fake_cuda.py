@@ -5,8 +5,8 @@ to combine tensors of host and device, to convert a device tensor to an array, t
 generator.
 
 It also raises ``CudaMisuse`` for race conditions that CUDA doesn't report: reading the result of an asynchronous
-copy before it has finished, modifying memory while it is being copied, and using a tensor on a stream that doesn't wait
-for the stream that creates it. It records each time the host waits for the device (``waits``), and the bytes
+copy before it has finished, modifying memory while it is being copied, and using a tensor on a stream that doesn't
+wait for the stream that creates it. It records each time the host waits for the device (``waits``), and the bytes
 allocated.
 
 It can't reproduce the numerical results of CUDA libraries, nor their speed.

@@ -94,8 +94,8 @@ def _case(setting: Setting, case: Case, model: nn.Module, grid: Grid, budget: Ti
     difference = float(max_errors(maps, expected, expected).max())
     yield Row(
         "occlusion",
-        f"occlusion, {case.title} {sizes.image}, {case.layer}, {grid.positions:,} squares of {grid.patch} px, stride "
-        f"{grid.stride}, per image",
+        f"occlusion, {case.title} {sizes.image}, {case.layer}, {grid.positions:,} squares of {grid.patch} px, "
+        f"stride {grid.stride}, per image",
         timings.seconds["incremental"],
         f"plain batching in float32, batches of {plain.at_once}",
         timings.seconds["plain"],

@@ -45,7 +45,7 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
 def image_files(root: Path, tops: Iterable[Path]) -> list[str]:
     """Return the image files in subfolders of ``tops``, at any depth, as sorted paths relative to ``root``.
 
-    Links to folders are followed, unless they lead back.
+    Links to folders are followed, except links to a parent folder.
 
     Raises
     ------

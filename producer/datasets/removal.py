@@ -87,7 +87,7 @@ def _jobs(session: Session, dataset: Dataset, with_jobs: bool) -> list[Removable
 
 
 def _own_folder(session: Session, settings: Settings, dataset: Dataset) -> Path | None:
-    """The folder below ``datasets`` of the home folder, if the program made it and no other data set is in it."""
+    """Return the data set's own folder below ``datasets`` of the home, or None if it has none or shares it."""
     if not dataset.options.get(OWN_FOLDER):
         return None
     base = settings.home / "datasets"

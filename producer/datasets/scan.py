@@ -78,8 +78,10 @@ def scan_files(
 
 
 def scan_file(root: Path, path: str) -> Scanned:
-    """Decode one file. A path that leads out of ``root`` by its words is refused. Links are followed: the owner of
-    the data set made them, often to a larger disk."""
+    """Decode one file. A path that is absolute or contains ``..`` is refused.
+
+    Symbolic links are followed: the owner of the data set made them, often to a larger disk.
+    """
     try:
         path.encode()
         if leads_out(path):
@@ -94,18 +96,18 @@ def scan_file(root: Path, path: str) -> Scanned:
 
 
 def leads_out(path: str) -> bool:
-    """Whether a path, to be taken from the data set's root, leads out of it by its words."""
-    words = PurePosixPath(path)
-    return words.is_absolute() or ".." in words.parts
+    """Return whether a path in a data set is absolute or contains ``..``."""
+    pure_path = PurePosixPath(path)
+    return pure_path.is_absolute() or ".." in pure_path.parts
 
 
 def require_usable(found: FoundDataset) -> None:
-    """See that a data set has an image.
+    """Raise an error if a data set has no usable image.
 
     Raises
     ------
     NothingUsable
-        with the number of images and objects that were left out, by reason.
+        The message has the numbers of images and objects that were left out, by reason.
     """
     if found.images:
         return

@@ -1,4 +1,4 @@
-"""Replace a registered data set by what is in its folder now. Jobs keep the version that they were made with."""
+"""Update of a registered data set to the current content of its folder. Jobs keep the version they were run on."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class DatasetUpdate:
     images: int
     added: list[str]
     removed: list[str]
-    changed: list[str]  # another content, box, class or split
+    changed: list[str]  # images with different content, box, class or splits
     left_out: int
-    earlier_version: str | None  # the name that jobs on the version before know it by; None: no job needs it
+    earlier_version: str | None  # new name of the previous version; None if no job was submitted on it
 
     @property
     def is_same(self) -> bool:
-        """Whether the content is what it was."""
+        """True if the content has not changed."""
         return self.fingerprint == self.fingerprint_before
 
 
@@ -55,10 +55,10 @@ def compare(database: Database, name: str, found: FoundDataset) -> DatasetUpdate
 
 
 def update_dataset(database: Database, name: str, found: FoundDataset) -> DatasetUpdate:
-    """Make ``found`` the content of a registered data set.
+    """Replace the content of a registered data set by ``found``.
 
-    With another content the version before is renamed to ``NAME@FINGERPRINT`` if a job was submitted on it, and
-    deleted otherwise. An earlier version with the content that was found gets the name back.
+    If the content has changed, the previous version is renamed to ``NAME@FINGERPRINT`` if a job was submitted on
+    it, and deleted otherwise. An earlier version that has the content of ``found`` gets its name back.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def _named(keys: Iterable[Key]) -> list[str]:
 
 
 def _replace_description(session: Session, dataset: Dataset, found: FoundDataset) -> None:
-    """Write what may differ where the content is the same: the root, the options, and what was left out."""
+    """Update the root, the options and the problems, which can differ although the content is the same."""
     for earlier in earlier_versions(session, dataset.name):
         if earlier.root == dataset.root:  # the folder was moved
             earlier.root = found.root

@@ -60,7 +60,7 @@ class JobProgress:
 
     @property
     def current(self) -> StageProgress | None:
-        """The first unfinished stage."""
+        """First unfinished stage, or None."""
         return next((stage for stage in self.stages if stage.done < stage.total), None)
 
     def as_json(self) -> dict[str, Any]:

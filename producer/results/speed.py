@@ -1,4 +1,4 @@
-"""How fast the stages of a job are worked on: from when their shards ran, and what these did."""
+"""Speed of the stages of a job, computed from the times and the work of their shards."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from shared.database.connection import database_now
 from shared.jobs.ledger import RESUMED
 from shared.jobs.tables import Shard, ShardState
 
-RECENT = 1000  # shards of a stage and state that are looked at
-PAUSE = timedelta(seconds=60)  # a shorter gap between two shards is part of the work: the next one is fetched
+RECENT = 1000  # shards of each stage and state, at most
+PAUSE = timedelta(seconds=60)  # a shorter gap between two shards counts as work: a worker fetches the next one
 BEGUN = (ShardState.RUNNING, ShardState.DONE, ShardState.FAILED, ShardState.CANCELLED)
 
-Span = tuple[datetime, datetime]  # from the beginning to the end
+Span = tuple[datetime, datetime]  # begin, end
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Work a second of a stage while a worker had one of its shards, and whether one has now."""
+    """Speed of a stage."""
 
-    per_second: float | None
-    running: bool
+    per_second: float | None  # work per second while a worker ran one of its shards
+    running: bool  # whether a worker runs one now
 
 
 def stage_speeds(session: Session, job_id: int, present: Iterable[tuple[int, str]]) -> dict[str, Speed]:
-    """The speed of each stage that has begun.
+    """Return the speed of each stage that has begun.
 
-    A time in which nothing ran doesn't count: before a retry, while no worker was there, after the job ended. A
-    shard whose lease has run out is not running: its worker is gone.
+    Time in which no shard ran doesn't count: before a retry, without a worker, after the end of the job. A shard
+    whose lease has expired is not running.
 
     Parameters
     ----------
@@ -52,8 +52,7 @@ def stage_speeds(session: Session, job_id: int, present: Iterable[tuple[int, str
 
 
 def _recent(job_id: int, stage: int, state: str) -> Select[Any]:
-    """The last shards of a stage that are in this state, in the order in which they were sent: by the index, since
-    a job can have 100,000."""
+    """Build the query of a stage's last ``RECENT`` shards in this state; a job can have 100,000 shards."""
     times = (Shard.started_at, Shard.finished_at, Shard.lease_until)
     resumed = func.coalesce(Shard.payload[RESUMED].as_integer(), 0).label("resumed")
     query = select(Shard.stage_name, Shard.state, Shard.work_done, resumed, *times)
@@ -62,10 +61,10 @@ def _recent(job_id: int, stage: int, state: str) -> Select[Any]:
 
 
 def _speed(shards: Sequence[Any], now: datetime, by_database: float) -> Speed:
-    rows = [row for row in shards if row.started_at]  # others were cancelled before
+    rows = [row for row in shards if row.started_at]  # others were cancelled before they began
     running = [row for row in rows if row.state == ShardState.RUNNING]
     held = [row for row in running if row.lease_until >= by_database]
-    # Of a shard that was stopped it is not known whether it ran until then: it counts where nothing else does.
+    # Failed and cancelled shards count only without others: they may not have run until their end.
     counted = [row for row in rows if row.state == ShardState.DONE] + running or list(rows)
     seconds = _covered((row.started_at, _end(row, now)) for row in counted)
     work = sum(max(row.work_done - row.resumed, 0) for row in counted)
@@ -73,7 +72,7 @@ def _speed(shards: Sequence[Any], now: datetime, by_database: float) -> Speed:
 
 
 def _end(row: Any, now: datetime) -> datetime:
-    """When a shard's worker was last heard of."""
+    """Return when a shard ended, or the end of its lease if that is in the past."""
     if row.state == ShardState.RUNNING:
         return min(now, datetime.fromtimestamp(row.lease_until, UTC))
     ended: datetime = row.finished_at or row.started_at
@@ -81,7 +80,7 @@ def _end(row: Any, now: datetime) -> datetime:
 
 
 def _covered(spans: Iterable[Span]) -> float:
-    """Seconds that lie in at least one of the spans, or in a short gap between them."""
+    """Return the seconds that at least one span covers; gaps shorter than ``PAUSE`` are covered, too."""
     blocks: list[Span] = []
     for began, ended in sorted(spans):
         if blocks and began <= blocks[-1][1] + PAUSE:

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.old_home import CANCELLED, FAILED, SEARCHED, SUBMITTED, SWEPT, TRAINED, begun_with, unpack
+from tests.acceptance.old_home import (
+    CANCELLED,
+    FAILED,
+    SEARCHED,
+    SUBMITTED,
+    SWEPT,
+    TRAINED,
+    initial_weights,
+    unpack,
+)
 from tests.acceptance.test_old_home import STORED, give_root
 from tests.conftest import Analyze
 
@@ -49,7 +58,7 @@ def ended(analyze: Analyze, *jobs: int, state: str = "done") -> None:
 
 def test_removing_while_workers_run(home: Analyze) -> None:
     store = home.home / "store"
-    weights = shutil.copy(begun_with(home), home.home.parent / "weights.safetensors")
+    weights = shutil.copy(initial_weights(home), home.home.parent / "weights.safetensors")
     kept_before = {job: home.json("results", job) for job in (TRAINED, SEARCHED)}
 
     # A long run occupies the worker: it is refused.
@@ -93,7 +102,7 @@ def test_removing_while_workers_run(home: Analyze) -> None:
     home("gc", "--delete")
     assert files(store) == set()
     assert home.json("ls") == home.json("dataset", "ls") == []
-    assert "MB now" in home("db", "vacuum").stdout
+    assert "MB after" in home("db", "vacuum").stdout
 
 
 def test_updating_while_workers_run(home: Analyze) -> None:

@@ -103,9 +103,9 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     found = _read(app, kind, root, name or kind, options)
     require_usable(found)
     _, new = register(database, name or kind, found)
+    state = f"Registered {name or kind}" if new else f"{name or kind} is already registered"
     app.err.print(
-        f"{'Registered' if new else 'Registered before:'} {name or kind}: {len(found.images)} images of "
-        f"{len(found.class_names)} classes, {len(found.problems)} left out "
+        f"{state}: {len(found.images)} images of {len(found.class_names)} classes, {len(found.problems)} left out "
         f"(`analyze dataset show {name or kind}`)."
     )
     print_text(name or kind)

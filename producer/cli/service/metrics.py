@@ -39,7 +39,7 @@ def metrics(app: App, port: int | None, address: str) -> None:
         click.echo(generate_latest(registry).decode(), nl=False)
         return
     server, thread = start_http_server(port, address, registry)
-    app.err.print(f"Serving metrics at http://{address}:{server.server_port}/metrics. Ctrl+C stops the server.")
+    app.err.print(f"Serving metrics at http://{address}:{server.server_port}/metrics; Ctrl+C stops the server.")
     try:
         threading.Event().wait()
     finally:

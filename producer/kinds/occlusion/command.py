@@ -144,20 +144,18 @@ def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: An
 def _print_estimate(app: App, specification: OcclusionSpecification) -> None:
     from producer.kinds.occlusion.estimate import estimate
 
-    found = estimate(specification)
-    counted = found["multiplications_of_a_position"].items()
-    at_once = f"{found['occluded_images_at_once']} occluded images, of {found['images_at_once']} images at most"
-    time = f"{found['seconds_an_image']:.2f} s an image, {found['seconds']:,.0f} s in all on one {found['device']}"
-    before = f"{found['seconds_before_the_first']:.2f} s, once for each worker"
+    cost = estimate(specification)
+    multiplications = cost["multiplications_of_a_position"].items()
+    time = f"{cost['seconds_an_image']:.2f} s per image, {cost['seconds']:,.0f} s in total on one {cost['device']}"
     lines = {
-        "sweep": f"{found['images']} images, {found['positions_of_an_image']} positions each",
+        "sweep": f"{cost['images']} images, {cost['positions_of_an_image']} positions each",
         "multiplications of a position": ", ".join(
-            f"{name} {count / 1e6:,.0f} million" for name, count in counted
+            f"{name} {count / 1e6:,.0f} million" for name, count in multiplications
         ),
-        "engine": f"{found['engine']}: {found['because']}",
-        "at once": at_once,
-        "time": time + (", less as far as positions are interpolated" if found["approximate"] else ""),
-        "of it before the first image": before,
+        "engine": f"{cost['engine']}: {cost['because']}",
+        "at once": f"{cost['occluded_images_at_once']} occluded images of at most {cost['images_at_once']} images",
+        "time": time + (", less if positions are interpolated" if cost["approximate"] else ""),
+        "time before the first image": f"{cost['seconds_before_the_first']:.2f} s, once for each worker",
     }
     for name, text in lines.items():
         app.out.print(f"{name:30} {text}", soft_wrap=True)

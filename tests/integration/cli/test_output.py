@@ -25,7 +25,7 @@ def test_small_data_set_is_searched_without_naming_a_split(home: Home, photos: P
 def test_same_data_set_can_be_added_again(home: Home, shapes_root: Path) -> None:
     again = home("dataset", "add", "shapes", "--root", shapes_root)
     assert again.stdout == "shapes\n"
-    assert "before" in again.stderr
+    assert "shapes is already registered" in again.stderr
 
 
 def test_result_of_a_query_is_printed_unchanged(home: Home) -> None:

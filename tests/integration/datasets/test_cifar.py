@@ -312,7 +312,7 @@ def test_command_registers_and_shows_the_data_set(kind: str, tmp_path: Path, ana
     first = analyze("dataset", "add", kind, "--root", folder)
     assert first.stdout == f"{kind}\n"
     assert f"Registered {kind}: {train + test} images of {len(NAMES[kind])} classes, 0 left out" in first.stderr
-    assert "Registered before" in analyze("dataset", "add", kind, "--root", folder.parent).stderr
+    assert "is already registered" in analyze("dataset", "add", kind, "--root", folder.parent).stderr
     shown = analyze.json("dataset", "show", kind)
     assert shown["root"] == str(analyze.home / "datasets" / kind)
     assert (shown["kind"], shown["images"], shown["left_out"]) == (kind, train + test, [])

@@ -13,7 +13,7 @@ from producer.datasets.cifar import read_cifar
 from producer.datasets.folder import read_folder
 from producer.datasets.scan import BrokenFile, scan_file
 from producer.datasets.voc import read_voc
-from producer.kinds.occlusion.request import _of_file
+from producer.kinds.occlusion.request import _images_of_file
 from shared.database.catalogue import FoundDataset, find_dataset, register
 from shared.database.connection import Database
 from shared.errors import NotADataset
@@ -159,10 +159,10 @@ def test_an_image_is_found_by_any_path_that_leads_to_it(voc: Voc, tmp_path: Path
     register(database, "voc", read_voc(voc.root))
     with database.read() as session:
         dataset = find_dataset(session, "voc")
-        (expected,) = _of_file(session, dataset, Path("VOC2007/JPEGImages/one.png"))
+        (expected,) = _images_of_file(session, dataset, Path("VOC2007/JPEGImages/one.png"))
         for path in (
             voc.year / "JPEGImages" / "one.png",
             tmp_path / "entry" / "VOC2007" / "JPEGImages" / "one.png",
             disk / "one.png",
         ):
-            assert _of_file(session, dataset, path) == [expected], path
+            assert _images_of_file(session, dataset, path) == [expected], path

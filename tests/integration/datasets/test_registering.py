@@ -62,14 +62,14 @@ def test_a_name_that_another_process_takes_meanwhile(
         "elsewhere": read_folder(shutil.copytree(photos, tmp_path / "copy")),
         "other": read_folder(write_folder(tmp_path / "other", ["ant/a.png"])),
     }[which]
-    insert = catalogue._insert
+    insert = catalogue.insert_dataset
 
     def too_late(session: Session, name: str, found: FoundDataset) -> int:
         monkeypatch.undo()
         register(database, name, theirs)
         return insert(session, name, found)
 
-    monkeypatch.setattr(catalogue, "_insert", too_late)
+    monkeypatch.setattr(catalogue, "insert_dataset", too_late)
     if which == "same":
         assert register(database, "photos", found) == (1, False)
     else:
