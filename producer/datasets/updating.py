@@ -70,7 +70,7 @@ def update_dataset(database: Database, name: str, found: FoundDataset) -> Datase
         if update.is_same:
             _replace_description(session, dataset, found)
             return update
-        dataset.name = _earlier_name(session, dataset)
+        dataset.name = version_name(session, name, dataset.fingerprint)
         session.flush()
         if same := _earlier_version(session, name, found.fingerprint):
             same.name = name
@@ -87,6 +87,15 @@ def earlier_versions(session: Session, name: str) -> list[Dataset]:
     """Return the earlier versions of a data set that jobs still need."""
     query = select(Dataset).where(Dataset.name.startswith(f"{name}@", autoescape=True))
     return list(session.scalars(query.order_by(Dataset.id)))
+
+
+def version_name(session: Session, name: str, fingerprint: str) -> str:
+    """Return ``NAME@FINGERPRINT``, with as many digits of the fingerprint as no other data set's name has."""
+    for length in range(SHORTEST_SUFFIX, len(fingerprint)):
+        version = f"{name}@{fingerprint[:length]}"
+        if not session.scalar(select(exists().where(Dataset.name == version))):
+            return version
+    return f"{name}@{fingerprint}"
 
 
 def _difference(session: Session, dataset: Dataset, found: FoundDataset) -> DatasetUpdate:
@@ -134,14 +143,6 @@ def _replace_description(session: Session, dataset: Dataset, found: FoundDataset
     problems = [{"dataset_id": dataset.id, **vars(problem)} for problem in found.problems]
     if problems:
         session.execute(insert(DatasetProblem), problems)
-
-
-def _earlier_name(session: Session, dataset: Dataset) -> str:
-    for length in range(SHORTEST_SUFFIX, len(dataset.fingerprint)):
-        name = f"{dataset.name}@{dataset.fingerprint[:length]}"
-        if not session.scalar(select(exists().where(Dataset.name == name))):
-            return name
-    return f"{dataset.name}@{dataset.fingerprint}"
 
 
 def _earlier_version(session: Session, name: str, fingerprint: str) -> Dataset | None:

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from producer.datasets.scan import fingerprint, leads_out
+from producer.datasets.updating import version_name
 from shared.database.catalogue import FoundDataset, FoundImage, Problem, register
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
@@ -61,17 +62,15 @@ def find_or_register(
 ) -> tuple[int, dict[int, int]]:
     """Find a data set with the same fingerprint, preferably of the same name, or register a new one.
 
-    Returns its id, and the ids of its images by their ids in the export.
-
-    Raises
-    ------
-    DatasetExists
-        A data set with this name but other content is registered.
+    If the name belongs to other content, the new one is registered as ``NAME@FINGERPRINT``. Returns the id of the
+    data set, and the ids of its images by their ids in the export.
     """
     same = select(Dataset.id).where(Dataset.fingerprint == found.fingerprint)
     with database.read() as session:
         known = session.scalar(same.order_by(Dataset.name != name, Dataset.id).limit(1))
-    dataset_id = known if known is not None else register(database, name, found)[0]
+        taken = session.scalar(select(exists().where(Dataset.name == name)))
+        free_name = version_name(session, name, found.fingerprint) if taken else name
+    dataset_id = known if known is not None else register(database, free_name, found)[0]
     query = select(Image.path, Image.object_number, Image.id).where(Image.dataset_id == dataset_id)
     with database.read() as session:
         local_ids = {(path, number): image_id for path, number, image_id in session.execute(query)}

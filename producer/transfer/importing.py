@@ -81,7 +81,7 @@ def import_job(
     ------
     BadExport
         The file is damaged, was written by another version, or is not an export.
-    NoSuchFile, DatasetExists, StoreFull, StoreNotWritable
+    NoSuchFile, StoreFull, StoreNotWritable
     """
     try:
         with tarfile.open(source, "r:") as tar, TemporaryDirectory() as folder:

@@ -252,6 +252,17 @@ def test_imported_jobs_have_the_same_rows(home: Analyze, exports: dict[str, Path
     assert elsewhere("import", exports["top9"], "--force").stdout == "4\n"
 
 
+def test_an_imported_data_set_gets_another_name_if_its_own_is_taken(
+    exports: dict[str, Path], elsewhere: Analyze
+) -> None:
+    elsewhere("dataset", "add", "shapes", "--images", 20)
+    elsewhere("import", exports["top9"])
+    elsewhere("import", exports["train"])
+    (own, imported) = elsewhere.json("dataset", "ls")
+    assert (own["name"], imported["name"]) == ("shapes", f"shapes@{imported['fingerprint'][:8]}")
+    assert elsewhere.json("status", 1)["dataset"] == elsewhere.json("status", 2)["dataset"] == imported["name"]
+
+
 def test_a_new_job_can_use_an_imported_one(
     exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
 ) -> None:

@@ -34,9 +34,9 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
     """
     from producer.datasets.reading import chosen_before, read_dataset
     from producer.datasets.removal import OWN_FOLDER
+    from producer.datasets.scan import require_usable
     from producer.datasets.updating import compare, update_dataset
     from shared.database.catalogue import find_dataset
-    from shared.errors import NotADataset
 
     with app.database.read() as session:
         dataset = find_dataset(session, name)
@@ -44,9 +44,7 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
         found = read_dataset(
             dataset.kind, root or Path(dataset.root), chosen_before(dataset), show("reading images")
         )
-    if not found.images:  # more likely a folder that is not mounted than an emptied one
-        reason = f"none of its images can be used ({len(found.problems)} left out); nothing was changed"
-        raise NotADataset(root=found.root, kind=dataset.kind, reason=reason)
+    require_usable(found)  # the folder may not be mounted
     if OWN_FOLDER in dataset.options and found.root == dataset.root:
         found.options[OWN_FOLDER] = dataset.options[OWN_FOLDER]
     result = compare(app.database, name, found) if dry_run else update_dataset(app.database, name, found)
