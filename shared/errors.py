@@ -168,7 +168,7 @@ class DatasetElsewhere(UsageError):
 
 
 class NothingUsable(UsageError):
-    """No image at {root} can be used ({reasons}). Nothing was registered."""
+    """No image at {root} can be used ({reasons}). The database was not changed."""
 
 
 class FolderNotEmpty(UsageError):

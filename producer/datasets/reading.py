@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from producer.datasets.shapes import CLASSES
 from producer.datasets.voc import read_voc
 from shared.database.catalogue import FoundDataset
 from shared.database.datasets import Dataset
+from shared.errors import UsageError
 
 # kind -> options of reading it, which `datasets.options` keeps for `analyze dataset update`.
 CHOICES = {
@@ -24,6 +26,7 @@ CHOICES = {
     "caltech256": ("background",),
     "folder": (),
 }
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a year or a split
 CHOSEN = "chosen"  # the key in `datasets.options`
 
 
@@ -52,11 +55,30 @@ def read_dataset(
 
 
 def chosen_before(dataset: Dataset) -> dict[str, Any]:
-    """Return the options with which a registered data set was read."""
-    if CHOSEN in dataset.options:
-        return dict(dataset.options[CHOSEN])
-    # Registered by a version that kept only the years and splits that were found.
-    return {name: dataset.options[name] for name in CHOICES[dataset.kind] if name in dataset.options}
+    """Return what was chosen when a registered data set was read.
+
+    Raises
+    ------
+    UsageError
+        The data set was imported, and its options are not those of a data set of its kind.
+    """
+    # Without a record, from before it was kept, what was found is used.
+    options = dataset.options.get(CHOSEN, dataset.options)
+    if isinstance(options, dict) and dataset.kind in CHOICES:
+        chosen = {name: options[name] for name in CHOICES[dataset.kind] if name in options}
+    else:
+        chosen = {"kind": dataset.kind}
+    if not all(_is_valid(name, value) for name, value in chosen.items()):
+        reason = f"The options of data set '{dataset.name}' can't be read. Register its folder under another name."
+        raise UsageError(reason=reason)
+    return chosen
+
+
+def _is_valid(name: str, value: Any) -> bool:
+    if name in ("whole", "difficult", "background"):
+        return isinstance(value, bool)
+    is_list = name in ("years", "splits") and isinstance(value, list)
+    return is_list and all(isinstance(item, str) and NAME.fullmatch(item) for item in value)
 
 
 def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[int, int], None]) -> FoundDataset:

@@ -70,7 +70,7 @@ def update_dataset(database: Database, name: str, found: FoundDataset) -> Datase
         if update.is_same:
             _replace_description(session, dataset, found)
             return update
-        dataset.name = version_name(session, name, dataset.fingerprint)
+        dataset.name = unused_name(session, f"{name}@", dataset.fingerprint)
         session.flush()
         if same := _earlier_version(session, name, found.fingerprint):
             same.name = name
@@ -89,13 +89,13 @@ def earlier_versions(session: Session, name: str) -> list[Dataset]:
     return list(session.scalars(query.order_by(Dataset.id)))
 
 
-def version_name(session: Session, name: str, fingerprint: str) -> str:
-    """Return ``NAME@FINGERPRINT``, with as many digits of the fingerprint as no other data set's name has."""
+def unused_name(session: Session, prefix: str, fingerprint: str) -> str:
+    """Return ``prefix`` with the first digits of the fingerprint, as many as make the name unique."""
     for length in range(SHORTEST_SUFFIX, len(fingerprint)):
-        version = f"{name}@{fingerprint[:length]}"
-        if not session.scalar(select(exists().where(Dataset.name == version))):
-            return version
-    return f"{name}@{fingerprint}"
+        name = prefix + fingerprint[:length]
+        if not session.scalar(select(exists().where(Dataset.name == name))):
+            return name
+    return prefix + fingerprint
 
 
 def _difference(session: Session, dataset: Dataset, found: FoundDataset) -> DatasetUpdate:

@@ -17,7 +17,7 @@ from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
 from shared.errors import BrokerUnreachable, DatabaseUnreachable
 from shared.jobs.broker import Broker
-from shared.jobs.ledger import WORKER_ALIVE_SECONDS
+from shared.jobs.ledger import RESUMED, WORKER_ALIVE_SECONDS
 from shared.jobs.tables import ACTIVE_JOBS, Counter, Job, JobState, Shard, ShardState, Worker
 from shared.kinds.specification import QUEUES
 
@@ -143,8 +143,9 @@ def _running(session: Session) -> Iterator[Metric]:
         "Speed of the running shards since each began, in images per second or what the stage counts",
         labels=["kind", "stage"],
     )
+    resumed = func.coalesce(Shard.payload[RESUMED].as_integer(), 0)  # work of earlier attempts
     query = (
-        select(Job.kind, Shard.stage_name, Shard.work_done, Shard.started_at)
+        select(Job.kind, Shard.stage_name, Shard.work_done - resumed, Shard.started_at)
         .join(Job, Job.id == Shard.job_id)
         .where(Shard.state == ShardState.RUNNING, Shard.lease_until >= database_now())
         .where(Job.state == JobState.RUNNING)
@@ -152,7 +153,7 @@ def _running(session: Session) -> Iterator[Metric]:
     speeds: dict[tuple[str, str], float] = {}
     for kind, stage, done, began in session.execute(query):
         if began and (seconds := _seconds_since(began)) > 0:
-            speeds[kind, stage] = speeds.get((kind, stage), 0.0) + done / seconds
+            speeds[kind, stage] = speeds.get((kind, stage), 0.0) + max(done, 0) / seconds
     for labels, value in sorted(speeds.items()):
         speed.add_metric(labels, value)
     yield speed

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import exists, select
 
+from producer.datasets.removal import OWN_FOLDER
 from producer.datasets.scan import fingerprint, leads_out
-from producer.datasets.updating import version_name
+from producer.datasets.updating import unused_name
 from shared.database.catalogue import FoundDataset, FoundImage, Problem, register
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
@@ -30,7 +31,11 @@ def parse_dataset(
     splits_by_image: dict[int, list[str]] = defaultdict(list)
     for row in splits:
         splits_by_image[row["image_id"]].append(row["split"])
-    found = FoundDataset(dataset["kind"], root or dataset["root"], dataset["options"], dataset["class_names"])
+    if not isinstance(dataset["options"], dict):
+        raise ValueError("the data set's options are not a JSON object")
+    # Another home's folder is not this program's own to delete.
+    options = {name: value for name, value in dataset["options"].items() if name != OWN_FOLDER}
+    found = FoundDataset(dataset["kind"], root or dataset["root"], options, dataset["class_names"])
     exported_ids = []
     for row in images:
         if leads_out(row["path"]):
@@ -62,14 +67,14 @@ def find_or_register(
 ) -> tuple[int, dict[int, int]]:
     """Find a data set with the same fingerprint, preferably of the same name, or register a new one.
 
-    If the name belongs to other content, the new one is registered as ``NAME@FINGERPRINT``. Returns the id of the
-    data set, and the ids of its images by their ids in the export.
+    If the name belongs to other content, the new one is registered as ``NAME-imported-FINGERPRINT``. Returns the
+    id of the data set, and the ids of its images by their ids in the export.
     """
     same = select(Dataset.id).where(Dataset.fingerprint == found.fingerprint)
     with database.read() as session:
         known = session.scalar(same.order_by(Dataset.name != name, Dataset.id).limit(1))
         taken = session.scalar(select(exists().where(Dataset.name == name)))
-        free_name = version_name(session, name, found.fingerprint) if taken else name
+        free_name = unused_name(session, f"{name}-imported-", found.fingerprint) if taken else name
     dataset_id = known if known is not None else register(database, free_name, found)[0]
     query = select(Image.path, Image.object_number, Image.id).where(Image.dataset_id == dataset_id)
     with database.read() as session:

@@ -465,7 +465,10 @@ class Ledger:
             jobs = session.scalars(select(Shard.job_id).where(held).distinct()).all()
         for job_id in jobs:
             with self.database.write() as session:
-                job = lock_job(session, job_id)
+                try:
+                    job = lock_job(session, job_id)
+                except NoSuchJob:  # cancelled and removed at this moment
+                    continue
                 query = select(Shard).where(held, Shard.job_id == job_id).with_for_update()
                 for shard in session.scalars(query).all():
                     shard.attempt -= 1

@@ -259,8 +259,27 @@ def test_an_imported_data_set_gets_another_name_if_its_own_is_taken(
     elsewhere("import", exports["top9"])
     elsewhere("import", exports["train"])
     (own, imported) = elsewhere.json("dataset", "ls")
-    assert (own["name"], imported["name"]) == ("shapes", f"shapes@{imported['fingerprint'][:8]}")
+    assert (own["name"], imported["name"]) == ("shapes", f"shapes-imported-{imported['fingerprint'][:8]}")
     assert elsewhere.json("status", 1)["dataset"] == elsewhere.json("status", 2)["dataset"] == imported["name"]
+
+
+def test_the_folder_of_an_imported_data_set_is_never_deleted(
+    exports: dict[str, Path], elsewhere: Analyze, tmp_path: Path
+) -> None:
+    """The export says that the folder is the program's own."""
+    own = rewritten(
+        exports["top9"],
+        tmp_path / "own.tar",
+        lambda name, content: (
+            content.replace(b"{", b'{"own_folder": true, ', 1) if name.startswith("rows/datasets") else content
+        ),
+    )
+    folder = elsewhere.home / "datasets" / "shapes"
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("kept")
+    elsewhere("import", own, "--root", folder)
+    elsewhere("dataset", "rm", "shapes", "--with-jobs")
+    assert (folder / "mine.txt").read_text() == "kept"
 
 
 def test_a_new_job_can_use_an_imported_one(
@@ -315,6 +334,10 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
             content.replace(b"JPEGImages/", b"../JPEGImages/") if "images.j" in name else content
         ),
         "outside",
+    ),
+    "options of another type": (
+        lambda name, content: re.sub(rb"\{.*\}", b"[]", content) if name.startswith("rows/datasets") else content,
+        "options",
     ),
     "another image": (
         lambda name, content: content.replace(b'.jpg", ', b'.png", ') if "rows/images" in name else content,

@@ -13,7 +13,7 @@ from producer.datasets.updating import DatasetUpdate, compare, update_dataset
 from shared.database.catalogue import register
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image
-from shared.errors import NoSuchDataset
+from shared.errors import NoSuchDataset, UsageError
 from shared.jobs.ledger import Ledger
 from shared.jobs.removal import removable_jobs, remove_job
 from tests.integration.datasets.helpers import GOOD, encoded, noise
@@ -171,6 +171,28 @@ def test_what_was_chosen_is_chosen_again(database: Database, pictures: Path, sha
     del before["chosen"]  # as an older program registered it
     dataset.options = before
     assert chosen_before(dataset)["splits"] == ["val"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chosen": []},
+        {"chosen": {"years": True}},
+        {"chosen": {"splits": ["../../etc"]}},
+        {"chosen": {"splits": "val"}},
+        {"chosen": {"whole": "yes"}},
+        {"splits": [7]},
+    ],
+    ids=str,
+)
+def test_options_of_an_imported_data_set_are_checked(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="options of data set 'mine' can't be read"):
+        chosen_before(Dataset(name="mine", kind="voc", root="/data", options=options))
+
+
+def test_a_kind_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(UsageError, match="can't be read"):
+        chosen_before(Dataset(name="mine", kind="other", root="/data", options={}))
 
 
 def test_an_earlier_version_can_be_removed_with_its_job(database: Database, pictures: Path) -> None:

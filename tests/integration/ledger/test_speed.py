@@ -131,10 +131,19 @@ def test_what_an_earlier_attempt_did_is_done_but_not_by_this_one(ledger: Ledger,
     ledger.heartbeat(claim, HALF + 8)
     stage = search(ledger, job)
     assert stage.per_second == pytest.approx(0.1, rel=0.1)
+    assert exported(ledger)["search"] == pytest.approx(0.1, rel=0.1)
     assert stage.seconds_left == pytest.approx(80, rel=0.1)
     ledger.complete(claim)
     ran(ledger, only, 160, 0)
     assert search(ledger, job).per_second == pytest.approx(0.1, rel=0.1)
+
+
+def exported(ledger: Ledger) -> dict[str, float]:
+    """The exported speed of each stage."""
+    metrics: Collector = Metrics(ledger.database, Broker("redis://127.0.0.1:9/0"))
+    families = {family.name: family for family in metrics.collect()}
+    samples = families["unitscope_work_per_second"].samples
+    return {sample.labels["stage"]: sample.value for sample in samples}
 
 
 def test_a_stage_that_is_done_keeps_its_speed(ledger: Ledger, half_done: tuple[int, int]) -> None:
@@ -150,15 +159,8 @@ def test_the_exported_speed_leaves_out_a_worker_that_is_gone(ledger: Ledger, hal
     _, second = half_done
     ledger.heartbeat(claimed(ledger, second), HALF)
     ran(ledger, second, 5)
-    metrics: Collector = Metrics(ledger.database, Broker("redis://127.0.0.1:9/0"))
-
-    def exported() -> dict[str, float]:
-        families = {family.name: family for family in metrics.collect()}
-        samples = families["unitscope_work_per_second"].samples
-        return {sample.labels["stage"]: sample.value for sample in samples}
-
-    assert exported()["search"] == pytest.approx(3.2, rel=0.3)
+    assert exported(ledger)["search"] == pytest.approx(3.2, rel=0.3)
     expire(ledger, second)
-    assert exported() == {}
+    assert exported(ledger) == {}
     with ledger.database.read() as session:
         assert session.scalar(select(Shard.state).where(Shard.id == second)) == "running"
