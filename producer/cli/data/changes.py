@@ -108,5 +108,6 @@ def rm(app: App, name: str, with_jobs: bool, keep_files: bool, dry_run: bool, as
         return
     if found.jobs:
         print_removed(app, found.jobs, dry_run)
-    deleted = f"its folder {folder} is deleted" if folder else f"its files at {found.root} stay"
-    app.out.print(f"{name}: {found.images} images {'would be' if dry_run else 'are'} removed; {deleted}.")
+    verb = "would be" if dry_run else "were"
+    files = f"its folder {folder} {verb} deleted" if folder else f"its files at {found.root} stay"
+    app.out.print(f"{name}: {found.images} images {verb} removed; {files}.")
