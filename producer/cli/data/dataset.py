@@ -99,7 +99,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     from shared.database.catalogue import register
 
     _refuse_options_of_other_kinds(kind, options)
-    database = app.database  # fail before anything is drawn or read if it is out of reach
+    database = app.database  # fail before anything is drawn or read if the database is unreachable
     found = _read(app, kind, root, name or kind, options)
     require_usable(found)
     _, new = register(database, name or kind, found)

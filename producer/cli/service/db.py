@@ -52,7 +52,7 @@ def version(app: App, as_json: bool) -> None:
 @new_file
 @pass_app
 def backup(app: App, target: Path) -> None:
-    """Copy the SQLite database to FILE; workers can run meanwhile.
+    """Copy the SQLite database to FILE. Workers can keep running.
 
     Copy the artifact store afterwards, not before. Use pg_dump for a PostgreSQL database.
     """

@@ -35,8 +35,8 @@ SHOWN = 20
 def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
     """List files of the artifact store that nothing refers to, or remove them with --delete.
 
-    Attempts that died leave such files. Files that a job refers to stay, whatever the state of the job. Workers
-    can run meanwhile.
+    Attempts that were killed or failed leave such files. Files that a job refers to stay, whatever the state of
+    the job. Workers can keep running.
     """
     from producer.operations.garbage import find_garbage, remove_garbage
 

@@ -228,5 +228,8 @@ def test_a_missing_server_program_is_reported(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(NoRedisServer, match="neither on the PATH"), private_redis(home_settings):
+    with (
+        pytest.raises(NoRedisServer, match="no redis-server program is on the PATH"),
+        private_redis(home_settings),
+    ):
         pass

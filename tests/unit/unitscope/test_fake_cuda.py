@@ -20,7 +20,7 @@ from torch import nn
 from tests.fake_cuda import CUDA, CudaMisuse, FakeCuda
 from tests.gpu.networks import batches, network, pictures
 from tests.gpu.test_occlusion import ENGINES, run, sweep_of
-from tests.gpu.test_projections import ROADS, projector_of, requests_of
+from tests.gpu.test_projections import IMPLEMENTATIONS, projector_of, requests_of
 from tests.gpu.test_training import samples, trainer_on
 from tests.unit.shared.test_specifications import SWEEP
 from unitscope.data.images import ImageSource
@@ -268,13 +268,16 @@ def test_graph_projections_synchronise_for_results_only() -> None:
     assert projected(5) - projected(1) == FETCHES * (5 - 1)
 
 
-@pytest.mark.parametrize("road", [road for road, (*_, served) in ROADS.items() if served is not None])
-def test_window_projections_synchronise_for_results_only(road: str) -> None:
-    pixels, requests = requests_of(road)
+@pytest.mark.parametrize(
+    "implementation",
+    [implementation for implementation, (*_, served) in IMPLEMENTATIONS.items() if served is not None],
+)
+def test_window_projections_synchronise_for_results_only(implementation: str) -> None:
+    pixels, requests = requests_of(implementation)
 
     def projected(at_once: int) -> int:
         def work() -> None:
-            projector: Any = projector_of(road, "guided", "cuda", requests.ids.tolist())
+            projector: Any = projector_of(implementation, "guided", "cuda", requests.ids.tolist())
             projector.at_once = at_once
             assert len(list(projector.project(pixels, requests))) == len(requests.ids)
 
