@@ -23,7 +23,7 @@ MANY = 10**6  # so many units per image that the whole image is run forward
 IMPLEMENTATIONS = {  # network, image size, layer, units per image; None: the whole graph
     "windows, images as a whole": ("zfnet-paper", 64, "features.8", MANY),
     "windows alone": ("zfnet-paper", 80, "features.4", 1),
-    "windows, batch normalisation": ("cifar-cnn", 32, "features.9", 1),
+    "windows, batch normalization": ("cifar-cnn", 32, "features.9", 1),
     "graph of a chain": ("zfnet-paper", 64, "features.8", None),
     "graph with sums": ("residual", 64, "second.2.0", None),
 }

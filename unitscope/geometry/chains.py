@@ -67,7 +67,7 @@ def chain(model: nn.Module, layer: str, image_size: Pair) -> list[Step] | None:
     """Return the modules from the input up to and including ``layer``; None if they are not a chain.
 
     In a chain, each module reads the output of the previous one only, and all are convolutions, poolings, batch or
-    contrast normalisations, ReLUs or dropouts, called as modules, not as functions.
+    contrast normalizations, ReLUs or dropouts, called as modules, not as functions.
     """
     modules = _modules_before(model, layer)
     if modules is None:
@@ -166,7 +166,7 @@ def inside(
     """Return which positions of windows lie inside a map of this size: bool [N, 1, rows, columns] on ``device``.
 
     The result is None if all do. Pass ``starts`` on the CPU, so that this is known without a device
-    synchronisation.
+    synchronization.
     """
     (top, left), (bottom, right) = starts.amin(0).tolist(), starts.amax(0).tolist()
     if min(top, left) >= 0 and bottom + window[0] <= size[0] and right + window[1] <= size[1]:
@@ -218,7 +218,7 @@ def overlay(windows: torch.Tensor, changed: torch.Tensor, offsets: torch.Tensor)
     """
     count, channels, height, width = windows.shape
     device, size = changed.device, (changed.shape[2], changed.shape[3])
-    fits = inside(offsets, size, (height, width))  # on the CPU, to avoid a device synchronisation
+    fits = inside(offsets, size, (height, width))  # on the CPU, to avoid a device synchronization
     offsets = offsets.to(device, non_blocking=True)
     rows, cols = (offsets[:, axis, None] + torch.arange(size[axis], device=device) for axis in (0, 1))
     places = rows[:, :, None] * width + cols[:, None, :]

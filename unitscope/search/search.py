@@ -122,7 +122,7 @@ def search(
     progress
         called after each batch with the number of its images.
     mean, std
-        the input's normalisation by channel: see ``images.to_input``.
+        the input's normalization by channel: see ``images.to_input``.
     bottom
         also rank the images with the lowest spatial minimum, where it is negative.
     per_class
@@ -258,7 +258,7 @@ def _joined(parts: Sequence[_Maxima]) -> _Maxima:
 
 
 class _LayerRecord:
-    """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronisation."""
+    """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronization."""
 
     def __init__(self, path: str, units: int, top: int, bottom: bool, per_class: bool) -> None:
         self.path, self.top, self.per_class = path, top, per_class

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import models
 
 from tests.unit.unitscope.test_deconvnet import fresh, maps_of
-from tests.unit.unitscope.test_deconvnet import images as normalised
+from tests.unit.unitscope.test_deconvnet import images as normalized
 from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
@@ -76,7 +76,7 @@ def assert_same(
 
 def images_and_fillings(size: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and fillings, which are other images."""
-    return normalised(count, size, seed=5), normalised(count, size, seed=6)
+    return normalized(count, size, seed=5), normalized(count, size, seed=6)
 
 
 @lru_cache(1)
@@ -165,7 +165,7 @@ def small_network() -> nn.Module:
         *(nn.Flatten(), nn.LazyLinear(3)),
     )
     model[1].running_mean.normal_()
-    model(torch.zeros(2, 3, 15, 15))  # initialises the lazy layer
+    model(torch.zeros(2, 3, 15, 15))  # initializes the lazy layer
     return model.eval()
 
 

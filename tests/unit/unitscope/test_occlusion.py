@@ -149,7 +149,7 @@ def test_the_content_of_the_square_is_the_requested_one(engine: Any, fill: Fill,
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_square_is_normalised_as_the_image_is(engine: Any) -> None:
+def test_the_square_is_normalized_as_the_image_is(engine: Any) -> None:
     pixels, mean, std = photos(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     maps = sweep(engine(known_network(), "conv", GRID), mean=mean, std=std).run(pixels, LABELS)
     expected = expected_maps(pixels, torch.full_like(pixels, 128), mean, std)

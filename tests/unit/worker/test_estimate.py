@@ -1,4 +1,4 @@
-"""What a sweep is estimated to take: as its images do behind the first."""
+"""Estimated time of a sweep, from the images after the first."""
 
 from __future__ import annotations
 
