@@ -149,12 +149,12 @@ def window_sizes(steps: Sequence[Step]) -> list[Pair]:
     return sizes[::-1]
 
 
-def window_starts(steps: Sequence[Step], places: torch.Tensor) -> list[torch.Tensor]:
+def window_starts(steps: Sequence[Step], positions: torch.Tensor) -> list[torch.Tensor]:
     """Return the first rows and columns, int64 [N, 2], of the windows of each step's input.
 
-    ``places``, int64 [N, 2], are output positions of the last step (row, column); they are the last entry.
+    ``positions``, int64 [N, 2], are output positions of the last step (row, column); they are the last entry.
     """
-    starts = [places]
+    starts = [positions]
     for step in reversed(steps):
         starts.append(step.starts(starts[-1]))
     return starts[::-1]
@@ -203,10 +203,10 @@ def gather(
     within = inside(starts, window, (height, width), maps.device)
     starts = starts.to(maps.device, non_blocking=True)
     rows, cols = (starts[:, axis, None] + torch.arange(window[axis], device=maps.device) for axis in (0, 1))
-    places = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
-    places += images[:, None, None] * (height * width)
+    positions = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
+    positions += images[:, None, None] * (height * width)
     flat = maps.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy if the maps are channels last
-    windows = flat.index_select(0, places.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
+    windows = flat.index_select(0, positions.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
     return windows if within is None else windows.masked_fill_(~within, outside)
 
 
@@ -221,11 +221,11 @@ def overlay(windows: torch.Tensor, changed: torch.Tensor, offsets: torch.Tensor)
     fits = inside(offsets, size, (height, width))  # on the CPU, to avoid a device synchronization
     offsets = offsets.to(device, non_blocking=True)
     rows, cols = (offsets[:, axis, None] + torch.arange(size[axis], device=device) for axis in (0, 1))
-    places = rows[:, :, None] * width + cols[:, None, :]
-    places = (places + torch.arange(count, device=device)[:, None, None] * (height * width)).flatten()
+    positions = rows[:, :, None] * width + cols[:, None, :]
+    positions = (positions + torch.arange(count, device=device)[:, None, None] * (height * width)).flatten()
     pixels = changed.permute(0, 2, 3, 1).reshape(-1, channels)
     if fits is not None:
         within = fits.flatten().nonzero().flatten().to(device, non_blocking=True)
-        places, pixels = places[within], pixels[within]
+        positions, pixels = positions[within], pixels[within]
     # No index occurs twice, so that the result doesn't depend on the order in which a GPU writes.
-    windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, places, pixels)
+    windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, positions, pixels)

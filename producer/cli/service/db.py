@@ -41,11 +41,11 @@ def version(app: App, as_json: bool) -> None:
     from shared.database.schema import NEWEST_REVISION, current_revision
 
     database = Database(app.settings.resolved_database_url)
-    found = current_revision(database)
+    revision = current_revision(database)
     if as_json:
-        print_json({"database": str(database), "found": found, "needed": NEWEST_REVISION})
+        print_json({"database": str(database), "found": revision, "needed": NEWEST_REVISION})
     else:
-        app.out.print(f"{database}: schema {found or 'none'}, needed {NEWEST_REVISION}")
+        app.out.print(f"{database}: schema {revision or 'none'}, needed {NEWEST_REVISION}")
 
 
 @db.command()

@@ -110,9 +110,9 @@ def _redis(app: App) -> Check:
 
     if not app.settings.uses_private_redis:
         app.broker.ping()
-        return Check("redis", True, f"{redacted(app.broker.url)} answers")
+        return Check("redis", True, f"{redacted(app.broker.url)} responds")
     if app.broker.answers():
-        return Check("redis", True, "the private server answers")
+        return Check("redis", True, "the private server responds")
     program = server_program()
     return Check("redis", False, f"the private server is not running ({program})", "`analyze up` starts it.")
 

@@ -40,9 +40,9 @@ def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
     """
     from producer.operations.garbage import find_garbage, remove_garbage
 
-    found = find_garbage(app.database, app.store, hours * HOUR)
-    removed = remove_garbage(app.database, app.store, found) if delete else []
-    shown = removed if delete else found
+    unreferenced = find_garbage(app.database, app.store, hours * HOUR)
+    removed = remove_garbage(app.database, app.store, unreferenced) if delete else []
+    shown = removed if delete else unreferenced
     if as_json:
         print_json({"deleted": delete, "files": [vars(file) for file in shown], "bytes": _size(shown)})
         return

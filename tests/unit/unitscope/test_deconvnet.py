@@ -19,7 +19,7 @@ SIZE = 127
 
 
 def fresh(name: str, size: int = SIZE) -> nn.Module:
-    """Build a network with He initialization, so that units of all layers fire."""
+    """Build a network with He initialization, so that units of all layers are active."""
     torch.manual_seed(11)
     model = networks.build(name, classes=10, image_size=size, fc=16 if name.startswith("zfnet") else None)
     initialize(model, "he")
