@@ -181,7 +181,7 @@ def _wait_for_answer(server: _Server | None, broker: Broker, socket: Path) -> No
         if (server and server.process.poll() is not None) or time.monotonic() > deadline:
             log = socket.with_suffix(".log")
             last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
-            raise NoRedisServer(reason=f"it did not start: {''.join(last) or 'its log is empty'}")
+            raise NoRedisServer(reason=f"redis-server does not respond ({''.join(last) or 'its log is empty'})")
         time.sleep(0.05)
 
 
