@@ -32,7 +32,7 @@ WITHOUT_CROPS = ("merge", "database", "load")
     "--crops", "count", default=1600, show_default=True, type=click.IntRange(1), help="Number of images at most."
 )
 @click.option(
-    "--weights", type=click.Path(path_type=Path, exists=True), help="ZFNet weights.  [default: He initialisation]"
+    "--weights", type=click.Path(path_type=Path, exists=True), help="ZFNet weights.  [default: He initialization]"
 )
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed rounds.")
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, ...")

@@ -16,7 +16,7 @@ from benchmarks.setting import CONV5, SIZE, Setting
 from benchmarks.timing import Goal, Row, Timed, Variant, time_interleaved, timed
 from unitscope.data.images import ImageSource, read_image, to_input
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.occlusion.engines import Engine, Full
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid, filling
@@ -28,7 +28,7 @@ TOLERANCE = 0.02  # of approximate sweeps, as a share of a map's range
 ACCURACY_IMAGES = 64
 BATCHES = (32, 64, 128)  # batch sizes tried for plain batching
 MAX_DIFFERENCE, MAX_CAPTUM_DIFFERENCE = 1e-5, 1e-4  # as a share of a map's range
-CALIBRATION_IMAGES = 64  # for the statistics of batch normalisation
+CALIBRATION_IMAGES = 64  # for the statistics of batch normalization
 FLOAT64_POSITIONS = 16
 
 
@@ -57,14 +57,14 @@ METHOD = f"""
 The images are crops of all classes, in memory as decoded pixels; times are per image. unitscope: a worker's sweep
 with the incremental engine, whose plans are made once per job and not timed. It computes three maps: the
 activation of the unit that is strongest in the unoccluded image, the probability of the image's class, and the
-most probable class. Captum: `Occlusion` of the same normalised images with a grey baseline. It computes one map,
+most probable class. Captum: `Occlusion` of the same normalized images with a grey baseline. It computes one map,
 of the class's probability, with the fastest of {", ".join(map(str, PERTURBATIONS))} perturbations per batch,
 {" and ".join(map(str, BATCH_IMAGES))} images per batch, and both memory formats. Plain batching: the same sweep
 with the engine that runs the whole network on every occluded image, with its fastest batch size. ZFNet: {IMAGES}
 images at a time; Captum and plain batching run {PEER_IMAGES} of them, since their time is proportional to the
 number of images.
 
-VGG-16 and ResNet-18 (He initialisation; batch normalisation with the statistics of {CALIBRATION_IMAGES} crops) run
+VGG-16 and ResNet-18 (He initialization; batch normalization with the statistics of {CALIBRATION_IMAGES} crops) run
 only some batches of a sweep. The incremental engine runs one batch per position group; its time is multiplied by
 the number of such batches in a sweep over as many images as a worker sweeps at a time. Plain batching runs batches
 with some of the same positions, since its time is proportional to their number.
@@ -295,19 +295,19 @@ def _large(setting: Setting, large: LargeNetwork) -> Row:
 def _network(setting: Setting, large: LargeNetwork) -> nn.Module:
     torch.manual_seed(0)
     model = networks.build(large.network, large.classes, large.size)
-    initialise(model, "he")
+    initialize(model, "he")
     model = model.to(setting.device, memory_format=torch.channels_last)
     return calibrated(model, setting.crops.sources, large.size, setting.device)
 
 
 def calibrated(model: nn.Module, sources: Sequence[ImageSource], size: int, device: str) -> nn.Module:
-    """Set the statistics of batch normalisation from some images, and return the model in evaluation mode.
+    """Set the statistics of batch normalization from some images, and return the model in evaluation mode.
 
     Without them, a ResNet's maps grow from block to block, and the probability of all classes but one is zero.
     """
-    normalised = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    if normalised:
-        for module in normalised:
+    normalized = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    if normalized:
+        for module in normalized:
             module.momentum = 1.0
         images = Images.spread(sources, CALIBRATION_IMAGES, size)
         with torch.no_grad():

@@ -28,7 +28,7 @@ call of the function that a worker calls projects all activations of a layer, wi
 `NeuronDeconvolution` on a copy of the network without in-place ReLUs, with a function as selector so that a batch
 can hold different units and positions, and with the fastest of the batch sizes 1, 9, 18, 36 and of both memory
 formats. Captum is timed on the top activations of {SUBSET_UNITS} units, and the time is scaled by the number of
-projections, to which it is proportional. Captum's images are normalised before timing starts; unitscope's are not.
+projections, to which it is proportional. Captum's images are normalized before timing starts; unitscope's are not.
 The results of both agree to 1e-5 of the largest value on {CHECKED} projections of each layer.
 """
 
@@ -44,11 +44,9 @@ def measure(setting: Setting) -> Iterator[Row]:
         yield _layer(setting, model, number, results[layer].top, pixels)
 
 
-def _layer(
-    setting: Setting, model: nn.Module, number: int, winners: TopActivations, pixels: list[np.ndarray]
-) -> Row:
+def _layer(setting: Setting, model: nn.Module, number: int, top: TopActivations, pixels: list[np.ndarray]) -> Row:
     layer, device = LAYERS[number], setting.device
-    requests = _requests(winners)
+    requests = _requests(top)
     counts = dict(Counter(requests.ids.tolist()))
     live = np.unique(requests.units)
     chosen = live[np.linspace(0, len(live) - 1, min(SUBSET_UNITS, len(live))).round().astype(int)]
@@ -100,10 +98,10 @@ def _layer(
     )
 
 
-def _requests(winners: TopActivations) -> Requests:
-    unit, rank = (winners.image != NO_IMAGE).nonzero()
-    image = winners.image[unit, rank]
-    row, col = (values[unit, rank].astype(np.int64) for values in (winners.row, winners.col))
+def _requests(top: TopActivations) -> Requests:
+    unit, rank = (top.image != NO_IMAGE).nonzero()
+    image = top.image[unit, rank]
+    row, col = (values[unit, rank].astype(np.int64) for values in (top.row, top.col))
     return Requests(unit, image, image, row, col)
 
 

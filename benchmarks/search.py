@@ -18,7 +18,7 @@ from unitscope.search.ranking import NO_IMAGE
 from unitscope.search.search import LayerSearch, search
 
 METHOD = """
-The forward pass runs the layers up to conv 5 on batches of 32 normalised images that are in memory as float32,
+The forward pass runs the layers up to conv 5 on batches of 32 normalized images that are in memory as float32,
 channels last. *Decoded* is the search over the same batches as decoded pixels. The plain PyTorch loop consists of
 ImageFolder, DataLoader(num_workers=2), transforms v2, a forward hook, the whole network in float32, channels
 first, and a running topk. It reads the same files as the search: crops stored as JPEG files of quality 95. *Cold*

@@ -16,7 +16,7 @@ from producer.datasets.voc import read_voc
 from shared.errors import NotADataset
 from unitscope.data.images import ImageSource
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.networks.weights import load_weights, read_weights, weights_writer
 
 SIZE, BATCH, TOP = 227, 32, 9
@@ -120,7 +120,7 @@ class Setting:
         if self.weights:
             load_weights(model, read_weights(self.weights), "zfnet", self.weights)
         else:
-            initialise(model, "he")
+            initialize(model, "he")
         return model.eval().to(self.device, memory_format=torch.channels_last)
 
     def weights_file(self) -> Path:
@@ -129,7 +129,7 @@ class Setting:
 
     def describe(self, uses_crops: bool) -> dict[str, str | int]:
         """Return the entries that the page shows."""
-        network = {"crops": str(self.crops), "weights": "trained" if self.weights else "He initialisation"}
+        network = {"crops": str(self.crops), "weights": "trained" if self.weights else "He initialization"}
         return {"rounds": self.rounds, "device": self.device, **(network if uses_crops else {})}
 
 

@@ -35,7 +35,7 @@ from shared.database.catalogue import FoundDataset, FoundImage
 from unitscope.data.images import ImageSource, batches, read_image
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.training.loop import Trainer
 from unitscope.training.recipes import Recipe
 
@@ -73,7 +73,7 @@ class Data:
                     image.convert("RGB").crop(source.box).save(file, quality=95)
 
     def loader(self, split: str, batch_size: int) -> DataLoader[tuple[torch.Tensor, int]]:
-        """Return the loader of the plain loop, which resizes, flips and normalises image by image."""
+        """Return the loader of the plain loop, which resizes, flips and normalizes image by image."""
         steps = [v2.ToImage(), v2.Resize((self.size, self.size)), v2.ToDtype(torch.float32, scale=True)]
         steps += [v2.RandomHorizontalFlip(0.5)] if split == "train" else []
         transform = v2.Compose([*steps, v2.Normalize([0.5] * 3, [0.5] * 3)])
@@ -84,7 +84,7 @@ class Data:
 def new_model(name: str, size: int, fc: int | None, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     model = networks.build(name, CLASSES, size, fc=fc)
-    initialise(model, "he")
+    initialize(model, "he")
     return model
 
 

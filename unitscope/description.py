@@ -26,7 +26,7 @@ Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class InputDefaults(NamedTuple):
-    """Default input of a network: ``size`` is height and width in pixels; inputs are normalised to
+    """Default input of a network: ``size`` is height and width in pixels; inputs are normalized to
     (pixel - mean) / std by channel, for pixels from 0 to 1."""
 
     size: int
@@ -44,8 +44,8 @@ INPUT_DEFAULTS = {
     "zfnet-paper": InputDefaults(224, HALF, PAPER_STD),
     "zfnet-wide": InputDefaults(224, HALF, PAPER_STD),
     "cifar-cnn": InputDefaults(32, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    # The published weights of these three expect this normalisation: for the first two, torchvision's
-    # ``transform_input`` converts ImageNet's normalisation to it.
+    # The published weights of these three expect this normalization: for the first two, torchvision's
+    # ``transform_input`` converts ImageNet's normalization to it.
     "googlenet": InputDefaults(224, HALF, HALF),
     "inception_v3": InputDefaults(299, HALF, HALF),
     "efficientnet_v2_l": InputDefaults(224, HALF, HALF),
@@ -68,7 +68,7 @@ class NetworkSpecification(BaseModel):
     fc: Width | None = Field(default=None, description="width of the fully connected layers")
     maps: tuple[Width, Width, Width] | None = Field(default=None, description="maps of convolutions 3, 4 and 5")
     without: tuple[str, ...] = Field(default=(), description="layers left out: conv3, fc7 (paper, Table 3)")
-    # Normalisation of the input: (pixel - mean) / std by channel, for pixels from 0 to 1.
+    # Normalization of the input: (pixel - mean) / std by channel, for pixels from 0 to 1.
     mean: Channels = HALF
     std: Channels = HALF
 

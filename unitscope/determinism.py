@@ -17,7 +17,7 @@ FIXED_ORDER = r"(adaptive_avg_pool2d|avg_pool3d)_backward_cuda does not have a d
 def reproducible(device: torch.device) -> Iterator[None]:
     """Use PyTorch's deterministic implementations within the context; a no-op on a CPU.
 
-    This matters for attention: convolutions, poolings, normalisations and fully connected layers are deterministic
+    This matters for attention: convolutions, poolings, normalizations and fully connected layers are deterministic
     without it in channels-last memory. PyTorch warns of an operation that has no deterministic implementation, and
     runs it all the same. Searches and occlusion sweeps don't use this context: it would slow down ``index_copy_``,
     which is deterministic there because no index occurs twice.
@@ -29,7 +29,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     filled = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
-    memory.fill_uninitialized_memory = False  # uninitialised memory is never read
+    memory.fill_uninitialized_memory = False  # uninitialized memory is never read
     try:
         yield
     finally:

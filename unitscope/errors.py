@@ -26,7 +26,8 @@ class InvalidRecipe(InvalidArgument):
 
 
 class NotFinite(UnitscopeError):
-    """{where} produced a value that is not a finite number ({value}). Check the weights, or use other ones."""
+    """{where} produced a value that is not a finite number ({value}). Check the weights, or use another
+    weights file."""
 
 
 class FunctionalActivation(UnitscopeError):
@@ -40,11 +41,11 @@ class NoSuchNetwork(UnitscopeError):
 
 
 class NoSuchLayer(UnitscopeError):
-    """{network} has no layer '{layer}'. Its convolutions: {choices}."""
+    """{network} has no layer '{layer}'. Convolutions of {network}: {choices}."""
 
 
 class NotAConvolution(UnitscopeError):
-    """Layer '{layer}' of {network} is a {kind}, not a convolution. Its convolutions: {choices}."""
+    """Layer '{layer}' of {network} is a {kind}, not a convolution. Convolutions of {network}: {choices}."""
 
 
 class AmbiguousLayer(UnitscopeError):
@@ -58,7 +59,7 @@ class NoSuchUnit(UnitscopeError):
 
 class UnitNotFiring(UnitscopeError):
     """Unit {unit} of layer '{layer}' has no positive activation {where}: there is nothing to project.
-    Choose another unit or another image; without a place, the unit's maximum is projected."""
+    Choose another unit or another image. If no position is given, the unit's maximum is projected."""
 
 
 class BrokenProjection(UnitscopeError):

@@ -21,7 +21,7 @@ ENGINES: tuple[Engine, ...] = get_args(Engine)
 ProjectionMethod = Literal["deconvnet", "guided", "gradient"]
 PROJECTION_METHODS: tuple[ProjectionMethod, ...] = get_args(ProjectionMethod)
 
-# Initial weights: see ``unitscope.networks.initialization.initialise``.
+# Initial weights: see ``unitscope.networks.initialization.initialize``.
 Initialization = Literal["default", "he", "he-quiet", "paper"]
 INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)
 

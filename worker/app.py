@@ -87,6 +87,6 @@ def run_shard(shard_id: object) -> None:
         run(shard_id, settings)
     except DeviceUnusable as error:
         logger.error("%s: the worker process is restarted", error)
-        # The pool waits ten seconds for the process and takes no other message meanwhile, so that a device that
-        # has failed for good does not consume message after message.
+        # The pool waits ten seconds for the process and takes no other message during that time, so that a device
+        # that has failed for good does not consume message after message.
         os._exit(1)

@@ -18,7 +18,7 @@ def configure_determinism(threads: int | None) -> None:
     environment when it is first used. All other operations of searches, projections and sweeps are deterministic
     anyway, including the backward passes of pooling: ``max_pool2d`` sums, for each position, over the windows that
     selected it, without atomic additions. Average pooling in channels-last memory and the ``avg_pool3d`` of stride
-    1 inside contrast normalisation do not use atomic additions either, although
+    1 inside contrast normalization do not use atomic additions either, although
     ``torch.use_deterministic_algorithms`` rejects both. For training see ``unitscope.determinism``.
     """
     if threads:

@@ -63,7 +63,7 @@ class ShardContext(JobContext):
         self.lease_lost = threading.Event()
 
     def progress(self, work: int = 1) -> None:
-        """Report that ``work`` more units are done. Call it after every batch: it raises if the shard is to stop.
+        """Report that ``work`` more units are done. Call it after every batch: it raises if the shard must stop.
 
         Raises
         ------
@@ -76,7 +76,12 @@ class ShardContext(JobContext):
             raise Cancelled
 
     def resume(self, work: int) -> None:
-        """So much work was done by an earlier attempt, and this one goes on from there (raises ``LeaseLost``)."""
+        """Record that an earlier attempt completed ``work`` units, from which this attempt resumes.
+
+        Raises
+        ------
+        LeaseLost
+        """
         self.work_done = min(work, self.claim.work_total)
         self._ledger.resume(self.claim, self.work_done)
 

@@ -89,6 +89,6 @@ def write_all_crops(plans: Sequence[CropPlan]) -> None:
     for folder in {file.parent for plan in plans for _, _, file in plan.crops}:
         folder.mkdir(parents=True, exist_ok=True)
     processes = min(len(os.sched_getaffinity(0)), len(plans))
-    # "spawn", since this process may have initialised CUDA, which a forked process can't use.
+    # "spawn", since this process may have initialized CUDA, which a forked process can't use.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         list(pool.map(write_crops, plans, chunksize=max(1, len(plans) // (8 * processes))))

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import select
 from torch import nn
 
-from benchmarks.gpu.projection import ProjectionInput, project, search_winners
+from benchmarks.gpu.projection import ProjectionInput, project, search_top_activations
 from benchmarks.gpu.report import Finding
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.time_budget import TimeBudget
@@ -84,7 +84,7 @@ def _durations(seconds: Mapping[str, float]) -> str:
 
 def _as_functions(setting: Setting, model: nn.Module) -> dict[str, LayerSearch]:
     """Compute what the job computes: the top activations of all layers, and their projections."""
-    found = search_winners(setting, model, list(LAYERS.values()))
+    found = search_top_activations(setting, model, list(LAYERS.values()))
     for path, layer in found.items():
         for _ in project(setting, model, path, ProjectionInput.of(setting, layer.top)):
             pass

@@ -26,7 +26,7 @@ from benchmarks.occlusion import (
 from benchmarks.timing import Goal, Row
 from unitscope.memory import is_out_of_memory
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.occlusion.engines import Full
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
@@ -61,12 +61,12 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
 
 
 def build_model(setting: Setting, case: Case) -> nn.Module:
-    """Build a network with He initialisation; batch normalisation has the statistics of some crops."""
+    """Build a network with He initialization; batch normalization has the statistics of some crops."""
     if case.network == "zfnet":
         return setting.model()
     torch.manual_seed(0)
     model = networks.build(case.network, 20, setting.sizes.image)
-    initialise(model, "he")
+    initialize(model, "he")
     model = model.to(setting.device, memory_format=torch.channels_last)
     return calibrated(model, setting.crops.sources, setting.sizes.image, setting.device)
 

@@ -9,7 +9,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.occlusion import CASES, build_model
-from benchmarks.gpu.projection import ProjectionInput, project, search_winners
+from benchmarks.gpu.projection import ProjectionInput, project, search_top_activations
 from benchmarks.gpu.report import Finding, Operation, Profile
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.time_budget import TimeBudget
@@ -36,7 +36,7 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
         lambda: search(model, units, setting.batches(sizes.profiled), TOP, device),
         setting,
     )
-    projections = ProjectionInput.of(setting, search_winners(setting, model, [CONV5])[CONV5].top)
+    projections = ProjectionInput.of(setting, search_top_activations(setting, model, [CONV5])[CONV5].top)
     yield profiled(
         f"{len(projections.requests.units):,} projections of conv 5",
         lambda: list(project(setting, model, CONV5, projections)),

@@ -39,12 +39,12 @@ class ProjectionInput:
     counts: dict[int, int]  # number of projections by image id
 
     @classmethod
-    def of(cls, setting: Setting, winners: TopActivations) -> ProjectionInput:
+    def of(cls, setting: Setting, top: TopActivations) -> ProjectionInput:
         """Collect all top activations of a layer, with pixels from the cache."""
-        unit, rank = (winners.image != NO_IMAGE).nonzero()
-        ids = winners.image[unit, rank]
+        unit, rank = (top.image != NO_IMAGE).nonzero()
+        ids = top.image[unit, rank]
         images, number = np.unique(ids, return_inverse=True)
-        row, col = (values[unit, rank].astype(np.int64) for values in (winners.row, winners.col))
+        row, col = (values[unit, rank].astype(np.int64) for values in (top.row, top.col))
         pixels, present = setting.cache.gather(images.tolist())
         assert present.all(), "an image is missing from the cache"
         return cls(Requests(unit, number, ids, row, col), list(pixels), dict(Counter(ids.tolist())))
@@ -57,7 +57,7 @@ class ProjectionInput:
         return Targets(to_input(images.permute(0, 3, 1, 2), device), *on_device)
 
 
-def search_winners(setting: Setting, model: nn.Module, layers: Sequence[str]) -> dict[str, LayerSearch]:
+def search_top_activations(setting: Setting, model: nn.Module, layers: Sequence[str]) -> dict[str, LayerSearch]:
     """Search the first ``sizes.units`` units of each layer."""
     units = {path: numbers[: setting.sizes.units] for path, numbers in layer_units(model, layers).items()}
     return search(model, units, setting.batches(), TOP, setting.device)
@@ -74,7 +74,7 @@ def project(
 def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
     """Yield the row, then check that both compute the same projections."""
     model = setting.model()
-    projections = ProjectionInput.of(setting, search_winners(setting, model, [CONV5])[CONV5].top)
+    projections = ProjectionInput.of(setting, search_top_activations(setting, model, [CONV5])[CONV5].top)
     targets, count = projections.targets(setting.device), len(projections.requests.units)
     captum = _best(setting, model, targets)
     prepared = captum.to_batches(targets)
@@ -97,7 +97,7 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
         "Captum NeuronDeconvolution, fastest batch size",
         timings.seconds["Captum"],
         Goal(6),
-        f"Captum with batches of {captum.batch}, {captum.format}. Captum's images are normalised and on the "
+        f"Captum with batches of {captum.batch}, {captum.format}. Captum's images are normalized and on the "
         "device; unitscope's images are copied from host memory, and its projections are copied back. Difference "
         f"of {len(differences)} projections relative to their largest value: median {np.median(differences):.1e}, "
         f"maximum {max(differences):.1e}.",

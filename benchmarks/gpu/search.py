@@ -59,7 +59,7 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
         Goal(0.85),
         f"{count / ours:,.0f} images/s. With decoded pixels in memory, the search takes {from_memory:.3g} s, "
         f"{bare_seconds / from_memory:.3g} times the speed of the forward pass. The forward pass cycles through "
-        f"{len(inputs)} of {len(decoded)} batches, which are normalised and on the device.",
+        f"{len(inputs)} of {len(decoded)} batches, which are normalized and on the device.",
         {"decoded_in_memory": seconds["search, decoded"]},
         judged=setting.is_cuda,
         limit=LIMIT,

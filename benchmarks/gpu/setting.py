@@ -20,7 +20,7 @@ from benchmarks.timing import Timings, Variant, timed
 from unitscope.data.images import Batch, ImageSource, batches
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 
 BATCH = 32  # images per batch of the search
 RESIDENT_SHARE = 0.25  # share of the GPU's free memory for batches that stay there as float32
@@ -127,10 +127,10 @@ class Setting:
         return max(2, os.cpu_count() or 1)
 
     def model(self) -> nn.Module:
-        """Build a ZFNet as a worker does: in evaluation mode, channels last, on the device. He initialisation."""
+        """Build a ZFNet as a worker does: in evaluation mode, channels last, on the device. He initialization."""
         torch.manual_seed(0)
         model = networks.build("zfnet", CLASSES, self.sizes.image, fc=self.sizes.fc)
-        initialise(model, "he")
+        initialize(model, "he")
         return model.eval().to(self.device, memory_format=torch.channels_last)
 
     def weights_file(self) -> Path:

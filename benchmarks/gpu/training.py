@@ -88,7 +88,7 @@ def _spread(setting: Setting, count: int) -> list[ImageSource]:
 
 
 def _loader(setting: Setting, sources: Sequence[ImageSource]) -> DataLoader[tuple[torch.Tensor, int]]:
-    """Return the loader of the plain loop, which resizes, flips and normalises image by image."""
+    """Return the loader of the plain loop, which resizes, flips and normalizes image by image."""
     size = setting.sizes.image
     steps = [v2.ToImage(), v2.Resize((size, size)), v2.ToDtype(torch.float32, scale=True)]
     transform = v2.Compose([*steps, v2.RandomHorizontalFlip(0.5), v2.Normalize([0.5] * 3, [0.5] * 3)])

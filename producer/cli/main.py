@@ -115,13 +115,14 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 )
 @click.pass_context
 def cli(ctx: click.Context, /, **options: Any) -> None:
-    """Find the images of a data set that fire each unit of a convolutional network most.
+    """Find the images of a data set that activate each unit of a convolutional network most.
 
     \b
+    analyze up                                   start Redis and the workers; keep it running, and use another
+                                                 terminal for the rest
     analyze dataset add voc --root VOCdevkit     register a data set
-    analyze up                                   run Redis and the workers (in another terminal)
     analyze submit train --dataset voc           train a network on the data set
-    analyze submit --layer 5 --dataset voc       find the images that fire the units of layer 5
+    analyze submit --layer 5 --dataset voc       find the images that activate the units of layer 5
     """
     ctx.obj = App(options)
 

@@ -39,7 +39,7 @@ def separated(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
     """Split the comma-separated values of an option that may be repeated; for use as a callback."""
     names = tuple(part.strip() for value in values for part in value.split(",") if part.strip())
     if values and not names:
-        raise click.BadParameter("is empty", ctx, param)
+        raise click.BadParameter("give at least one name", ctx, param)
     return names
 
 

@@ -74,7 +74,8 @@ def _base(root: Path, kind: str) -> Path:
     for around in (resolved, *(resolved / name for name in layout.around)):
         if (around / layout.folder).is_dir():
             return existing_folder(around / layout.folder, kind)
-    raise NotADataset(root=root, kind=kind, reason=f"it is not called {layout.folder}, and there is none in it")
+    reason = f"neither the folder nor a folder inside it is named {layout.folder}"
+    raise NotADataset(root=root, kind=kind, reason=reason)
 
 
 def _class_names(folders: list[str]) -> dict[str, str]:

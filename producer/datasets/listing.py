@@ -79,31 +79,31 @@ def summarize_dataset(database: Database, name: str) -> DatasetSummary:
     NoSuchDataset
     """
     with database.read() as session:
-        found = find_dataset(session, name)
-        sizes = split_sizes(session, found)
+        dataset = find_dataset(session, name)
+        sizes = split_sizes(session, dataset)
         by_class = session.execute(
             select(ImageSplit.split, Image.class_name, func.count())
             .join(Image, Image.id == ImageSplit.image_id)
-            .where(ImageSplit.dataset_id == found.id)
+            .where(ImageSplit.dataset_id == dataset.id)
             .group_by(ImageSplit.split, Image.class_name)
         ).all()
-        total = session.scalar(select(func.count()).where(Image.dataset_id == found.id)) or 0
+        total = session.scalar(select(func.count()).where(Image.dataset_id == dataset.id)) or 0
         problems = session.execute(
             select(DatasetProblem.reason, func.count(), func.min(DatasetProblem.path))
-            .where(DatasetProblem.dataset_id == found.id)
+            .where(DatasetProblem.dataset_id == dataset.id)
             .group_by(DatasetProblem.reason)
             .order_by(func.count().desc())
         ).all()
     counts = {(split, class_name): count for split, class_name, count in by_class}
     return DatasetSummary(
-        name=found.name,
-        kind=found.kind,
-        root=found.root,
-        options=found.options,
-        fingerprint=found.fingerprint,
+        name=dataset.name,
+        kind=dataset.kind,
+        root=dataset.root,
+        options=dataset.options,
+        fingerprint=dataset.fingerprint,
         images=total,
         splits=sizes,
-        classes={c: {split: counts.get((split, c), 0) for split in sizes} for c in found.class_names},
+        classes={c: {split: counts.get((split, c), 0) for split in sizes} for c in dataset.class_names},
         left_out=[LeftOut(*problem) for problem in problems],
     )
 

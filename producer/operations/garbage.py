@@ -1,7 +1,7 @@
 """Garbage collection of the artifact store: find and remove files that no row refers to.
 
-Dead attempts leave such files, and so do training runs that were killed after an epoch, before they removed the
-training state of the previous one.
+Attempts that were killed or failed leave such files, and so do training runs that were killed after an epoch,
+before they removed the training state of the previous one.
 """
 
 from __future__ import annotations

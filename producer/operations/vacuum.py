@@ -23,8 +23,8 @@ class Vacuumed:
 def vacuum(database: Database) -> Vacuumed:
     """Vacuum the database and update the statistics of the query planner.
 
-    SQLite rewrites the file without the space of removed rows, and blocks all other writers meanwhile. PostgreSQL
-    doesn't block writers, and keeps the space for new rows.
+    SQLite rewrites the file without the space of removed rows, and blocks all other writers while it runs.
+    PostgreSQL doesn't block writers, and keeps the space for new rows.
 
     Raises
     ------

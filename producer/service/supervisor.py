@@ -102,7 +102,7 @@ class Supervisor:
             for process in self.processes:
                 self.ledger.worker_seen(process.name, str(process.device), self.queues, process.popen.pid)
             sweep(self.ledger, self.broker, self.settings.resend_seconds)
-        except Unreachable as error:  # the next sweep tries again; the workers continue their shards meanwhile
+        except Unreachable as error:  # the next sweep tries again; the workers continue their shards
             logger.warning("%s", error)
 
     def _stop_workers(self) -> None:

@@ -199,7 +199,7 @@ class Ledger:
             return bool(session.scalar(select(Job.cancel_requested).where(Job.id == claim.job_id)))
 
     def resume(self, claim: Claim, work_done: int) -> None:
-        """Note the work that an earlier attempt did and this one goes on from: it tells nothing of the speed.
+        """Record the work of an earlier attempt from which this one resumes; it is excluded from the speed.
 
         Raises
         ------

@@ -1,6 +1,6 @@
 """Remove jobs: their rows, in transactions small enough that workers can write in between.
 
-A job is first marked: cancelled, under another key, and without shards to retry. From then on nobody finds its
+A job is first marked: cancelled, under another key, and without shards to retry. After that, no query finds its
 results. Then its rows are deleted, and last the job's own row, of which ``removed_jobs`` keeps a record. A removal
 that was interrupted is completed by removing the job again. The files are left to ``analyze gc``.
 """
@@ -155,10 +155,8 @@ def _mark(session: Session, job_id: int) -> None:
 
 
 def _change_some(database: Database, table: Table, condition: ColumnElement[bool]) -> int:
-    """Delete some of the job's rows, of files only the reference to the job; return how many there were."""
-    row: ColumnElement[object] = literal_column(
-        "rowid" if database.is_sqlite else "ctid"
-    )  # the row's place on disk
+    """Delete some of the job's rows (of its files, remove only the reference to the job); return their number."""
+    row: ColumnElement[object] = literal_column("rowid" if database.is_sqlite else "ctid")  # the row's location
     some = select(row).select_from(table).where(condition).limit(ROWS_AT_ONCE)
     chosen = row.in_(some) if database.is_sqlite else row == any_(func.array(some.scalar_subquery()))
     change = update(table).values(job_id=None) if table is Artifact.__table__ else delete(table)

@@ -46,8 +46,8 @@ def unused_job_id(session: Session) -> int | None:
     """Return an id for a new job that no removed job had, or None on PostgreSQL, whose sequence does not reuse
     ids.
 
-    SQLite would reuse the id of a deleted last row. No other transaction can insert a job meanwhile, since a
-    writing transaction locks the SQLite file.
+    SQLite would reuse the id of a deleted last row. No other transaction can insert a job at the same time, since
+    a writing transaction locks the SQLite file.
     """
     if session.get_bind().dialect.name != "sqlite":
         return None

@@ -21,7 +21,7 @@ SIZE, FC, CLASSES = 64, 16, 20
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights of a small ZFNet with He initialisation, whose units are active without training."""
+    """Weights of a small ZFNet with He initialization, whose units are active without training."""
     torch.manual_seed(3)
     model = reference.zfnet(CLASSES, FC)
     for module in model.modules():

@@ -111,7 +111,7 @@ def unpack(stored: Path, folder: Path) -> None:
 
 
 def coarse_weights() -> dict[str, torch.Tensor]:
-    """Generate weights as large as those of He initialisation, but with three distinct values.
+    """Generate weights as large as those of He initialization, but with three distinct values.
 
     Training leaves most of them unchanged, so that the files can be compressed.
     """

@@ -873,7 +873,7 @@ def test_a_dry_run_estimates_the_cost(home: Home) -> None:
     estimate = {line[:30].strip(): line[30:].strip() for line in printed.splitlines()}
     assert estimate["sweep"] == "7 images, 121 positions each"
     counted = re.fullmatch(
-        r"full ([\d,]+) million, incremental ([\d,]+) million", estimate["multiplications of a position"]
+        r"full ([\d,]+) million, incremental ([\d,]+) million", estimate["multiplications per position"]
     )
     assert counted
     full, incremental = (int(number.replace(",", "")) for number in counted.groups())

@@ -200,7 +200,7 @@ def test_a_run_with_few_images_per_class_frozen_layers_and_given_weights(home: t
         analyze, "--epochs", 1, "--without", "conv4,conv3", "--weights", analyze.home / "store" / best["path"],
         "--wait",
     )  # fmt: skip
-    assert "initial weights loaded; randomly initialised: none" in analyze("logs", again).stdout
+    assert "initial weights loaded; randomly initialized: none" in analyze("logs", again).stdout
 
 
 def test_a_diverging_run_fails_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:

@@ -139,7 +139,7 @@ def case(
     """A function that causes the fault and checks the result. A home in which a test failed isn't used again."""
     fault, database, kind, number = request.param
     home = homes.get(database, fault.private)
-    home.settle()
+    home.reset()
     draw = random.Random(f"{request.config.option.seed} {fault.name} {database} {kind} {number}")
     server = request.getfixturevalue("postgresql") if database == "postgresql" else None
     case = Case(home, kind, draw, common, server)

@@ -142,9 +142,9 @@ class Home(Analyze):
             if verb == "up" and not self.redis:  # it starts the Redis that the other worker needs
                 self.wait(lambda: self.workers() - before != set(), process)
         self.environment = usual
-        self.settle()
+        self.reset()
 
-    def settle(self) -> None:
+    def reset(self) -> None:
         """Remove the plans of earlier faults and wait until two workers are registered."""
         for plan in self.plans.glob("plan-*"):
             plan.unlink()

@@ -10,20 +10,20 @@ from torch import nn
 
 from unitscope.data.images import Batch, ImageSource
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 
 CLASSES = 5
 
 
 class Residual(nn.Module):
-    """A small ResNet with sums, strides and batch normalisation."""
+    """A small ResNet with sums, strides and batch normalization."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_normalised(3, 24, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
-        self.first = nn.Sequential(_normalised(24, 24), nn.ReLU(inplace=True), _normalised(24, 24))
-        self.second = nn.Sequential(_normalised(24, 32, 2), nn.ReLU(inplace=True), _normalised(32, 32))
-        self.shortcut = _normalised(24, 32, 2)
+        self.stem = nn.Sequential(_normalized(3, 24, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        self.first = nn.Sequential(_normalized(24, 24), nn.ReLU(inplace=True), _normalized(24, 24))
+        self.second = nn.Sequential(_normalized(24, 32, 2), nn.ReLU(inplace=True), _normalized(32, 32))
+        self.shortcut = _normalized(24, 32, 2)
         self.relu, self.pool = nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1)
         self.last = nn.Linear(32, CLASSES)
 
@@ -34,7 +34,7 @@ class Residual(nn.Module):
         return self.last(torch.flatten(self.pool(x), 1))  # type: ignore[no-any-return]
 
 
-def _normalised(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def _normalized(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
 
 
@@ -51,7 +51,7 @@ def network(name: str, size: int, device: torch.device | str = "cpu") -> nn.Modu
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(1)
         model = _built(name, size)
-        initialise(model, "he")
+        initialize(model, "he")
         for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
             norm.running_mean.normal_()  # type: ignore[union-attr]
             norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]

@@ -20,10 +20,10 @@ from unitscope.search.search import observe
 from unitscope.vocabulary import ProjectionMethod as Method
 
 MANY = 10**6  # so many units per image that the whole image is run forward
-ROADS = {  # network, image size, layer, units per image; None: the whole graph
+IMPLEMENTATIONS = {  # network, image size, layer, units per image; None: the whole graph
     "windows, images as a whole": ("zfnet-paper", 64, "features.8", MANY),
     "windows alone": ("zfnet-paper", 80, "features.4", 1),
-    "windows, batch normalisation": ("cifar-cnn", 32, "features.9", 1),
+    "windows, batch normalization": ("cifar-cnn", 32, "features.9", 1),
     "graph of a chain": ("zfnet-paper", 64, "features.8", None),
     "graph with sums": ("residual", 64, "second.2.0", None),
 }
@@ -31,8 +31,8 @@ METHODS = get_args(Method)
 IMAGES, REQUESTS = 5, 20
 
 
-def projector_of(road: str, method: Method, device: torch.device | str, ids: Sequence[int]) -> Projector:
-    name, size, layer, served = ROADS[road]
+def projector_of(implementation: str, method: Method, device: torch.device | str, ids: Sequence[int]) -> Projector:
+    name, size, layer, served = IMPLEMENTATIONS[implementation]
     model = network(name, size, device)
     if served is None:
         return GraphProjector(Deconvnet(model, layer, method), device)
@@ -41,9 +41,9 @@ def projector_of(road: str, method: Method, device: torch.device | str, ids: Seq
     return projector
 
 
-def requests_of(road: str) -> tuple[list[np.ndarray], Requests]:
+def requests_of(implementation: str) -> tuple[list[np.ndarray], Requests]:
     """Return images and requests for units at random positions, including the corners."""
-    name, size, layer, _ = ROADS[road]
+    name, size, layer, _ = IMPLEMENTATIONS[implementation]
     pixels = list(pictures(IMAGES, size))
     shape: list[tuple[int, ...]] = []
     model = network(name, size)
@@ -61,35 +61,37 @@ def bits(projections: dict[int, Projection]) -> dict[int, tuple[bytes, int, int,
     return {n: (p.values.tobytes(), p.top, p.left, p.activation) for n, p in projections.items()}
 
 
-@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("method", METHODS)
-def test_projections_equal_those_of_the_cpu(device: torch.device, method: Method, road: str) -> None:
-    pixels, requests = requests_of(road)
-    projections = dict(projector_of(road, method, device, requests.ids.tolist()).project(pixels, requests))
-    wanted = dict(projector_of(road, method, "cpu", requests.ids.tolist()).project(pixels, requests))
-    assert sorted(projections) == sorted(wanted) == list(range(REQUESTS))
-    largest = max(abs(projection.activation) for projection in wanted.values())
+def test_projections_equal_those_of_the_cpu(device: torch.device, method: Method, implementation: str) -> None:
+    pixels, requests = requests_of(implementation)
+    projections = dict(
+        projector_of(implementation, method, device, requests.ids.tolist()).project(pixels, requests)
+    )
+    expected = dict(projector_of(implementation, method, "cpu", requests.ids.tolist()).project(pixels, requests))
+    assert sorted(projections) == sorted(expected) == list(range(REQUESTS))
+    largest = max(abs(projection.activation) for projection in expected.values())
     close = 0
     for number, projection in projections.items():
-        expected = wanted[number]
-        assert (projection.top, projection.left) == (expected.top, expected.left)
-        assert projection.activation == pytest.approx(expected.activation, rel=1e-4, abs=1e-5 * largest)
+        reference = expected[number]
+        assert (projection.top, projection.left) == (reference.top, reference.left)
+        assert projection.activation == pytest.approx(reference.activation, rel=1e-4, abs=1e-5 * largest)
         # An activation near zero has a large relative rounding error, and scales its projection.
-        cancelled = max(1.0, 0.1 * largest / max(abs(expected.activation), 1e-12))
-        allowed = 1e-4 * cancelled * np.abs(expected.values).max() + 1e-12
-        close += bool((np.abs(projection.values - expected.values) <= allowed).all())
+        cancelled = max(1.0, 0.1 * largest / max(abs(reference.activation), 1e-12))
+        allowed = 1e-4 * cancelled * np.abs(reference.values).max() + 1e-12
+        close += bool((np.abs(projection.values - reference.values) <= allowed).all())
     # Where the two largest values of a pooling window are equal up to rounding, the switch may differ.
     assert close >= 0.9 * REQUESTS
 
 
-@pytest.mark.parametrize("road", ROADS)
-def test_repeated_projections_are_bitwise_equal(device: torch.device, road: str) -> None:
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_repeated_projections_are_bitwise_equal(device: torch.device, implementation: str) -> None:
     """Also if other projections are computed in the same call. Pooling windows overlap, so that a changing order
     of summation would show."""
-    pixels, requests = requests_of(road)
-    projector = projector_of(road, "deconvnet", device, requests.ids.tolist())
+    pixels, requests = requests_of(implementation)
+    projector = projector_of(implementation, "deconvnet", device, requests.ids.tolist())
     first = bits(dict(projector.project(pixels, requests)))
-    again = projector_of(road, "deconvnet", device, requests.ids.tolist())
+    again = projector_of(implementation, "deconvnet", device, requests.ids.tolist())
     assert bits(dict(again.project(pixels, requests))) == first
     some = np.arange(REQUESTS - 1, 0, -3)
     alone = bits(dict(again.project(pixels, requests.at(some))))

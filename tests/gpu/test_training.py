@@ -129,8 +129,8 @@ def test_the_loss_decreases(device: torch.device, precision: str) -> None:
         assert trainer.mixed == (precision == "mixed")
 
 
-def test_networks_with_normalisation_train(device: torch.device) -> None:
-    """The networks have contrast or batch normalisation, sums, and pooling that doesn't divide its map."""
+def test_networks_with_normalization_train(device: torch.device) -> None:
+    """The networks have contrast or batch normalization, sums, and pooling that doesn't divide its map."""
     for name, size in (("zfnet-paper", 80), ("residual", 48), ("zfnet", 96)):
         results = []
         for _ in range(2):

@@ -143,7 +143,7 @@ def test_decoding_in_threads_changes_no_warning_filter() -> None:
 
 
 @pytest.mark.parametrize("name", [*ODD_IMAGES, *MORE_ODD])
-def test_formats_are_recognised_as_in_pillow(name: str) -> None:
+def test_formats_are_recognized_as_in_pillow(name: str) -> None:
     content = {**ODD_IMAGES, **MORE_ODD}[name]
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         if not image.mode.startswith("I"):  # 16 bits are converted to 8 differently

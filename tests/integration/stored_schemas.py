@@ -94,7 +94,7 @@ def schema(database: Database) -> list[tuple[Any, ...]]:
 def _parse_checks_again(connection: Connection) -> None:
     """Recreate every CHECK constraint from its text in PostgreSQL's catalogue, as dumping and loading does.
 
-    This normalises the casts in lists of values.
+    This normalizes the casts in lists of values.
     """
     for table, name, definition in connection.exec_driver_sql(CHECKS).all():
         connection.exec_driver_sql(

@@ -197,7 +197,7 @@ def test_a_worker_writes_during_the_removal_of_a_file(
 def test_gc_while_a_worker_commits_what_it_wrote_long_ago(scene: Scene) -> None:
     """The worker has found its old file in the store and has not committed.
 
-    gc has already chosen the file, and does not recognise it as recent, since the worker's clock is wrong.
+    gc has already chosen the file, and does not recognize it as recent, since the worker's clock is wrong.
     """
     claim = scene.claim()
     file = scene.store.put(CONTENT, ".npz")

@@ -145,7 +145,7 @@ def test_a_second_search_decodes_nothing_and_has_the_same_rows(home: Home, decod
     assert decoded == []
 
 
-def test_networks_with_other_normalisation_share_the_cache(home: Home, decoded: list[int]) -> None:
+def test_networks_with_other_normalization_share_the_cache(home: Home, decoded: list[int]) -> None:
     usual = home.search(home.settings())
     decoded.clear()
     other = home.search(home.settings(), **IMAGENET)

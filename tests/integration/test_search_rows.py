@@ -26,12 +26,12 @@ from unitscope.search.search import LayerSearch
 from unitscope.search.statistics import unit_statistics
 from worker.kinds.top9 import rows as top9_rows
 from worker.kinds.top9.partials import (
-    Winners,
+    MergedTopActivations,
+    load_merged,
     load_partial,
     load_skipped,
-    load_winners,
+    store_merged,
     store_partial,
-    store_winners,
 )
 from worker.kinds.top9.rows import record_layer
 
@@ -248,13 +248,13 @@ def test_equal_partial_results_give_the_same_file(context: Context) -> None:
     assert store_partial(context, [searched(8)], 0) == store_partial(context, [searched(8)], 0)
 
 
-def test_winners_are_read_layer_by_layer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merged_top_activations_are_read_layer_by_layer(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(9)
-    winners = [Winners(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
-    path = store_winners(context, winners, skipped=5).path
+    layers = [MergedTopActivations(ranking(random, units), random.random((units, TOP)) < 0.5) for units in (3, 1)]
+    path = store_merged(context, layers, skipped=5).path
     monkeypatch.setattr("worker.kinds.top9.partials.stage_results", lambda context, stage: [path])
     assert load_skipped(context, path) == 5
-    for number, layer in enumerate(winners):
-        loaded = load_winners(context, number)
+    for number, layer in enumerate(layers):
+        loaded = load_merged(context, number)
         assert same(loaded.top, layer.top)
         assert np.array_equal(loaded.tied, layer.tied)

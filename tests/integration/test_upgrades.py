@@ -121,9 +121,11 @@ def test_upgrade_keeps_every_row_and_gives_the_current_schema(
     after = snapshot(stored, before)
     for table, (columns, kept) in before.items():
         meant = {f"{table}.{column}" for column in columns} & {what for made, what in MEANT if made > revision}
-        places = [place for place, column in enumerate(columns) if f"{table}.{column}" not in meant]
-        wanted = [sorted([[row[p] for p in places] for row in some], key=repr) for some in (kept, after[table][1])]
-        assert wanted[0] == wanted[1], table
+        positions = [position for position, column in enumerate(columns) if f"{table}.{column}" not in meant]
+        compared = [
+            sorted([[row[p] for p in positions] for row in some], key=repr) for some in (kept, after[table][1])
+        ]
+        assert compared[0] == compared[1], table
     found = opened(stored)
     fresh = Database(fresh_database(kind, request, tmp_path / "fresh"))
     upgrade(fresh)

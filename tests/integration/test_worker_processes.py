@@ -142,7 +142,7 @@ def loaded(pid: int) -> str:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc")
 def test_only_the_child_loads_torch(analyze: Analyze) -> None:
-    """The parent must not initialise CUDA before the fork."""
+    """The parent must not initialize CUDA before the fork."""
     supervisor = analyze.up()
     (worker,) = live(analyze)
     with pytest.MonkeyPatch.context() as patch:

@@ -36,12 +36,12 @@ CAPTUMS = {
     "gradient": reference.captum_gradient,
 }
 DECONVNET = [("deconvnet", name, layer) for name, layers in LAYERS.items() for layer in layers]
-# The deconvnet passes contrast normalisation backward unchanged, unlike Captum, so that it can't be compared.
-NORMALISED = {"zfnet-paper": ["features.0", "features.4", "features.8", "features.12"]}
+# The deconvnet passes contrast normalization backward unchanged, unlike Captum, so that it can't be compared.
+NORMALIZED = {"zfnet-paper": ["features.0", "features.4", "features.8", "features.12"]}
 OTHERS = [
     (method, name, layer)
     for method in ("guided", "gradient")
-    for name, layers in {**LAYERS, **NORMALISED}.items()
+    for name, layers in {**LAYERS, **NORMALIZED}.items()
     for layer in layers[1::2]
 ]
 

@@ -33,7 +33,7 @@ TOLERANCE = 1e-5  # absolute for probabilities, relative to the unoccluded activ
 
 @cache
 def network(name: str) -> nn.Module:
-    """Build a network with logits of about one. With He initialisation they are so large that probabilities
+    """Build a network with logits of about one. With He initialization they are so large that probabilities
     saturate."""
     model, (size, _) = fresh(name, NETWORKS[name][0]), NETWORKS[name]
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Comparison with zennit-crp: its activation maximisation finds the same images as the search.
+"""Comparison with zennit-crp: its activation maximization finds the same images as the search.
 
 zennit-crp runs with its complete pipeline, another batch size, and images read by the reference implementation.
 """
@@ -22,7 +22,7 @@ from producer.datasets.shapes import generate
 from tests import reference
 from unitscope.data.images import ImageSource, batches
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import search
 
@@ -101,11 +101,11 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Both:
     assert len(crops) == CROPS
     torch.manual_seed(2)
     model = networks.build("zfnet", classes=20, image_size=SIZE, fc=16)
-    initialise(model, "he")
+    initialize(model, "he")
     for path in LAYERS.values():
         model.get_submodule(path).bias.data[DEAD] = -1000
     model.eval()
-    return Both(searched(model, root, crops), maximised(model, crops, folder), model, crops)
+    return Both(searched(model, root, crops), maximized(model, crops, folder), model, crops)
 
 
 def searched(model: torch.nn.Module, root: Path, crops: list[reference.Crop]) -> dict[str, TopActivations]:
@@ -114,7 +114,7 @@ def searched(model: torch.nn.Module, root: Path, crops: list[reference.Crop]) ->
     return {path: problems.top for path, problems in search(model, units, batches(sources, 48, SIZE), TOP).items()}
 
 
-def maximised(model: torch.nn.Module, crops: list[reference.Crop], folder: Path) -> dict[str, Peer]:
+def maximized(model: torch.nn.Module, crops: list[reference.Crop], folder: Path) -> dict[str, Peer]:
     visualization = FeatureVisualization(
         CondAttribution(
             copy.deepcopy(model)

@@ -45,7 +45,7 @@ class Network:
     size : int, optional
         Height and width in pixels to which images are resized, 16 to 4096.
     mean, std : three floats each, optional
-        The input's normalisation by channel: (pixel - mean) / std, for pixels from 0 to 1.
+        The input's normalization by channel: (pixel - mean) / std, for pixels from 0 to 1.
     class_names : sequence of str, optional
         Class names by index of the output.
     name : str, optional
@@ -172,7 +172,7 @@ def load_network(
         zfnet, zfnet-paper, zfnet-wide, cifar-cnn, or a classification model of torchvision: alexnet, resnet18, ...
     weights : path, optional
         A .safetensors file, or a .pth file that contains tensors only. Names and shapes must be those of the
-        network. By default, weights are initialised from torch's global generator. (For torchvision's pretrained
+        network. By default, weights are initialized from torch's global generator. (For torchvision's pretrained
         weights, use ``Network(torchvision.models.resnet18(weights="DEFAULT"))``.)
     classes : int, optional
         Number of classes; by default that of the weights, or the number of ``class_names``, or 1000.

@@ -83,7 +83,8 @@ class Occluded:
         """Draw a figure like the paper's Fig. 7.
 
         It has the image with the square, and the maps of the unit's activation, of the probabilities, and of the
-        most probable class. The unit's projection is included if the unit fires and the network has a deconvnet.
+        most probable class. The unit's projection is included if the unit is active and the network has a
+        deconvnet.
 
         Raises
         ------

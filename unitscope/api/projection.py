@@ -172,7 +172,7 @@ def project_pixels(
     layer_name = layer.name or layer.path
     with exact_float32(device):
         maps = _maps(network, layer, pixels, device)
-        row, col = _place(maps, unit, place)
+        row, col = _position(maps, unit, place)
         recorded = float(maps[0, unit, row, col])
         if not recorded > 0:
             where = f"anywhere on {name}" if place is None else f"at row {row}, column {col} of {name}"
@@ -203,12 +203,12 @@ def _maps(network: Network, layer: LayerDescription, pixels: np.ndarray, device:
     return outputs[0]
 
 
-def _place(maps: torch.Tensor, unit: int, place: tuple[int, int] | None) -> tuple[int, int]:
+def _position(maps: torch.Tensor, unit: int, place: tuple[int, int] | None) -> tuple[int, int]:
     """Return the requested row and column, or those of the unit's maximum."""
     rows, columns = maps.shape[2:]
     if place is None:
-        _, places = strongest(maps)
-        row, col = divmod(int(places[0, unit]), columns)
+        _, positions = strongest(maps)
+        row, col = divmod(int(positions[0, unit]), columns)
         return row, col
     try:
         row, col = place

@@ -199,7 +199,7 @@ class Top9:
         return f"Top9({self._summary})"
 
     def _repr_html_(self) -> str:
-        headings = ("unit", "strongest", "fires on", "strongest images")
+        headings = ("unit", "strongest", "active on", "strongest images")
         rows = []
         for index, unit in enumerate(self.units[:SHOWN_UNITS]):
             ranked = self._search.top.image[index]
@@ -220,7 +220,7 @@ class Top9:
     @property
     def _summary(self) -> str:
         parts = [f"{len(self.units)} units", f"{len(self.dead)} dead", f"{len(self.maxima)} images"]
-        parts += [f"{len(self.skipped)} skipped"] if self.skipped else []
+        parts += [f"{len(self.skipped)} left out"] if self.skipped else []
         return f"{self._name} {self._layer}: {', '.join(parts)}"
 
     def _firing(self, unit: int) -> int:

@@ -24,7 +24,7 @@ from unitscope.drawing.figures import NotebookFigure
 from unitscope.errors import InvalidArgument, NoSuchFile
 from unitscope.images.files import is_validation_image
 from unitscope.networks.build import build
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.networks.weights import weights_writer
 from unitscope.tables import as_html
 from unitscope.training.loop import PhaseResult, Trainer
@@ -143,7 +143,7 @@ def train(
         Whether to show a progress bar on stderr; by default if that is a terminal.
     **changes
         Fields of the recipe to override: ``epochs=8``, ``batch_size=32``, ``learning_rate=5e-4``,
-        ``freeze=("layer1.*",)``. ``init`` also reinitialises a ``Network``, except for frozen parameters.
+        ``freeze=("layer1.*",)``. ``init`` also reinitializes a ``Network``, except for frozen parameters.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def train(
     data = _classified(*_split(images), network.class_names if isinstance(network, Network) else None)
     with torch.random.fork_rng([chosen_device] if chosen_device.type == "cuda" else []):
         torch.manual_seed(seed)
-        start = _initial(network, data, chosen, size, reinitialise="init" in changes)
+        start = _initial(network, data, chosen, size, reinitialize="init" in changes)
         run = _Run(start, data, chosen, seed, chosen_device)
         images_seen = chosen.epochs * (len(data.training) + len(data.validation))
         with exact_float32(chosen_device), bar("train", images_seen, "images", progress) as shown:
@@ -244,9 +244,9 @@ def _relabelled(images: ImageSet, names: Sequence[str]) -> list[ImageSource]:
 
 
 def _initial(
-    network: Network | str, data: _Data, recipe: Recipe, size: int | None, *, reinitialise: bool
+    network: Network | str, data: _Data, recipe: Recipe, size: int | None, *, reinitialize: bool
 ) -> Network:
-    """Return the network to train, with its weights initialised again if ``reinitialise``."""
+    """Return the network to train, with its weights initialized again if ``reinitialize``."""
     if isinstance(network, Network):
         if size is not None:
             raise InvalidArgument(reason="size can't be set for a Network, which has its own. Leave it out.")
@@ -265,13 +265,13 @@ def _initial(
             class_names=network.class_names or data.class_names,
             name=network.name,
         )
-        if reinitialise:
+        if reinitialize:
             names = start.model.named_parameters()
-            initialise(start.model, recipe.init, {name for name, p in names if is_frozen(name, p, recipe)})
+            initialize(start.model, recipe.init, {name for name, p in names if is_frozen(name, p, recipe)})
         return start
     pixels = input_defaults(network).size if size is None else whole_number("size", size, LEAST_SIZE, LARGEST_SIZE)
     model = build(network, len(data.class_names), pixels)
-    initialise(model, recipe.init)
+    initialize(model, recipe.init)
     return Network(model, size=pixels, class_names=data.class_names, name=network)
 
 

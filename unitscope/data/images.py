@@ -204,7 +204,7 @@ def _end(group: _Group, at_least: int, skipped: list[Skipped] | None) -> Batch:
 def to_input(
     pixels: torch.Tensor, device: torch.device | str = "cpu", mean: Channels = MEAN, std: Channels = STD
 ) -> torch.Tensor:
-    """Normalise pixels uint8 [N, 3, H, W] to a network's input float32 [N, 3, H, W] on ``device``.
+    """Normalize pixels uint8 [N, 3, H, W] to a network's input float32 [N, 3, H, W] on ``device``.
 
     The input is (pixel / 255 - mean) / std by channel, in channels-last memory format.
     """
@@ -215,7 +215,7 @@ def to_input(
     images = pixels.to(torch.float32, memory_format=torch.channels_last).div_(255)
     if len(set(mean)) == len(set(std)) == 1:
         return images.sub_(mean[0]).div_(std[0])
-    # A row of pixels is contiguous in memory. Broadcasting over the three channels would not be vectorised.
+    # A row of pixels is contiguous in memory. Broadcasting over the three channels would not be vectorized.
     rows = images.permute(0, 2, 3, 1).view(-1, images.shape[3] * 3)
     rows.sub_(_row(mean, images.shape[3], device)).div_(_row(std, images.shape[3], device))
     return images

@@ -13,7 +13,7 @@ AHEAD = 4  # batches that may be queued on a GPU before the next upload blocks
 
 
 class Uploader:
-    """Copy pixels to a device and normalise them (``images.to_input``).
+    """Copy pixels to a device and normalize them (``images.to_input``).
 
     For a GPU, pixels are copied from pinned memory on a separate stream, so that the copy overlaps with
     computation and doesn't block the caller.

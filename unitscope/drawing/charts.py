@@ -51,7 +51,7 @@ def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) 
 
 
 def filter_summary(weight: torch.Tensor) -> dict[str, float | int]:
-    """Summarise the RMS of filters [N, C, h, w], and count dead and dominating ones (paper, section 4.1)."""
+    """Summarize the RMS of filters [N, C, h, w], and count dead and dominating ones (paper, section 4.1)."""
     rms = _rms(weight)
     median = float(rms.median())
     return {

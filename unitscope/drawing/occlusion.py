@@ -56,7 +56,7 @@ class OcclusionFigure:
     class_names: Sequence[str]  # by index
     layer: str
     filled: Picture  # [H, W, 3], pixels that replace those of the image inside the square
-    projection: Picture | None  # of the unit from this image; None if it doesn't fire or there is no deconvnet
+    projection: Picture | None  # of the unit from this image; None if it isn't active or there is no deconvnet
     patch: Picture | None  # part of the image in the unit's receptive field
     others: tuple[Picture, Picture] | None = None  # the unit's mosaics of a search: projections, image patches
     box: Box | None = None  # bounding box of the object

@@ -67,7 +67,7 @@ def chain(model: nn.Module, layer: str, image_size: Pair) -> list[Step] | None:
     """Return the modules from the input up to and including ``layer``; None if they are not a chain.
 
     In a chain, each module reads the output of the previous one only, and all are convolutions, poolings, batch or
-    contrast normalisations, ReLUs or dropouts, called as modules, not as functions.
+    contrast normalizations, ReLUs or dropouts, called as modules, not as functions.
     """
     modules = _modules_before(model, layer)
     if modules is None:
@@ -149,12 +149,12 @@ def window_sizes(steps: Sequence[Step]) -> list[Pair]:
     return sizes[::-1]
 
 
-def window_starts(steps: Sequence[Step], places: torch.Tensor) -> list[torch.Tensor]:
+def window_starts(steps: Sequence[Step], positions: torch.Tensor) -> list[torch.Tensor]:
     """Return the first rows and columns, int64 [N, 2], of the windows of each step's input.
 
-    ``places``, int64 [N, 2], are output positions of the last step (row, column); they are the last entry.
+    ``positions``, int64 [N, 2], are output positions of the last step (row, column); they are the last entry.
     """
-    starts = [places]
+    starts = [positions]
     for step in reversed(steps):
         starts.append(step.starts(starts[-1]))
     return starts[::-1]
@@ -166,7 +166,7 @@ def inside(
     """Return which positions of windows lie inside a map of this size: bool [N, 1, rows, columns] on ``device``.
 
     The result is None if all do. Pass ``starts`` on the CPU, so that this is known without a device
-    synchronisation.
+    synchronization.
     """
     (top, left), (bottom, right) = starts.amin(0).tolist(), starts.amax(0).tolist()
     if min(top, left) >= 0 and bottom + window[0] <= size[0] and right + window[1] <= size[1]:
@@ -203,10 +203,10 @@ def gather(
     within = inside(starts, window, (height, width), maps.device)
     starts = starts.to(maps.device, non_blocking=True)
     rows, cols = (starts[:, axis, None] + torch.arange(window[axis], device=maps.device) for axis in (0, 1))
-    places = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
-    places += images[:, None, None] * (height * width)
+    positions = rows.clamp(0, height - 1)[:, :, None] * width + cols.clamp(0, width - 1)[:, None, :]
+    positions += images[:, None, None] * (height * width)
     flat = maps.permute(0, 2, 3, 1).reshape(-1, channels)  # no copy if the maps are channels last
-    windows = flat.index_select(0, places.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
+    windows = flat.index_select(0, positions.flatten()).view(len(starts), *window, channels).permute(0, 3, 1, 2)
     return windows if within is None else windows.masked_fill_(~within, outside)
 
 
@@ -218,14 +218,14 @@ def overlay(windows: torch.Tensor, changed: torch.Tensor, offsets: torch.Tensor)
     """
     count, channels, height, width = windows.shape
     device, size = changed.device, (changed.shape[2], changed.shape[3])
-    fits = inside(offsets, size, (height, width))  # on the CPU, to avoid a device synchronisation
+    fits = inside(offsets, size, (height, width))  # on the CPU, to avoid a device synchronization
     offsets = offsets.to(device, non_blocking=True)
     rows, cols = (offsets[:, axis, None] + torch.arange(size[axis], device=device) for axis in (0, 1))
-    places = rows[:, :, None] * width + cols[:, None, :]
-    places = (places + torch.arange(count, device=device)[:, None, None] * (height * width)).flatten()
+    positions = rows[:, :, None] * width + cols[:, None, :]
+    positions = (positions + torch.arange(count, device=device)[:, None, None] * (height * width)).flatten()
     pixels = changed.permute(0, 2, 3, 1).reshape(-1, channels)
     if fits is not None:
         within = fits.flatten().nonzero().flatten().to(device, non_blocking=True)
-        places, pixels = places[within], pixels[within]
+        positions, pixels = positions[within], pixels[within]
     # No index occurs twice, so that the result doesn't depend on the order in which a GPU writes.
-    windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, places, pixels)
+    windows.permute(0, 2, 3, 1).view(-1, channels).index_copy_(0, positions, pixels)

@@ -1,7 +1,7 @@
 """Positions of a map on which one position of an operation's output depends.
 
 Only the operations listed here are local: they read the same position, or a square around it. Any other operation
-may depend on the whole map, whatever the size of its output: softmax over positions, shifts, normalisation by
+may depend on the whole map, whatever the size of its output: softmax over positions, shifts, normalization by
 statistics of the map, interpolation, attention.
 """
 
@@ -118,7 +118,7 @@ def of_module(module: nn.Module, before: torch.Size, after: torch.Size) -> Neigh
 
 
 def uses_statistics_of_batch(module: nn.Module) -> bool:
-    """Whether a module is a batch normalisation without running statistics, which mixes all images of a batch."""
+    """Whether a module is a batch normalization without running statistics, which mixes all images of a batch."""
     return isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
 
 

@@ -1,1 +1,1 @@
-"""Networks: construction by name, initialisation, weights and descriptions."""
+"""Networks: construction by name, initialization, weights and descriptions."""

@@ -26,7 +26,7 @@ class ZFNet(nn.Module):
     Parameters
     ----------
     stem
-        modules up to the second pooling (and normalisation).
+        modules up to the second pooling (and normalization).
     maps
         numbers of feature maps of convolutions 2 to 5.
     avgpool
@@ -92,7 +92,7 @@ def zfnet(
     maps: tuple[int, int, int] = (384, 256, 256),
     without: Collection[str] = (),
 ) -> ZFNet:
-    """Build the variant of the published replications: 64, 192, 384, 256, 256 maps, padding, no normalisation."""
+    """Build the variant of the published replications: 64, 192, 384, 256, 256 maps, padding, no normalization."""
     stem = [
         *_convolution(3, 64, 7, stride=2, padding=2),
         nn.MaxPool2d(3, 2),
@@ -109,11 +109,11 @@ def zfnet_paper(
     maps: tuple[int, int, int] = (384, 384, 256),
     without: Collection[str] = (),
 ) -> ZFNet:
-    """Build the paper's network (Fig. 3): 96, 256, 384, 384, 256 maps, contrast normalisation after conv1 and
+    """Build the paper's network (Fig. 3): 96, 256, 384, 384, 256 maps, contrast normalization after conv1 and
     conv2.
 
     The paper does not state the padding: it follows from the map sizes (110, 55, 26, 13, 13, 13, 13, 6). Contrast
-    normalisation is torch's local response normalisation with the constants of Krizhevsky et al. 2012.
+    normalization is torch's local response normalization with the constants of Krizhevsky et al. 2012.
     """
     stem = [
         *_convolution(3, 96, 7, stride=2, padding=1),
@@ -141,7 +141,7 @@ def _outputs(features: nn.Module, image_size: int) -> int:
 class CifarCNN(nn.Module):
     """Network of the published replications for CIFAR-10: six convolutions in three blocks, three linear layers.
 
-    The blocks output 64, 128 and 256 maps; the first convolution of each is followed by batch normalisation.
+    The blocks output 64, 128 and 256 maps; the first convolution of each is followed by batch normalization.
     """
 
     def __init__(self, classes: int, image_size: int) -> None:
@@ -169,8 +169,8 @@ class CifarCNN(nn.Module):
 
 def _block(inputs: int, middle: int, outputs: int) -> list[nn.Module]:
     convolution, relu = _convolution(inputs, middle, 3, padding=1)
-    normalised = [convolution, nn.BatchNorm2d(middle), relu]
-    return [*normalised, *_convolution(middle, outputs, 3, padding=1), nn.MaxPool2d(2)]
+    normalized = [convolution, nn.BatchNorm2d(middle), relu]
+    return [*normalized, *_convolution(middle, outputs, 3, padding=1), nn.MaxPool2d(2)]
 
 
 ZFNETS: dict[str, Callable[..., ZFNet]] = {

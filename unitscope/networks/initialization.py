@@ -1,4 +1,4 @@
-"""Weight initialisation schemes other than PyTorch's defaults."""
+"""Weight initialization schemes other than PyTorch's defaults."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ PAPER_STD = 1e-2
 QUIET = 0.1  # factor on the first layer's weights of the scheme he-quiet
 
 
-def initialise(model: nn.Module, scheme: Initialization, frozen: Container[str] = ()) -> None:
-    """Initialise the weights of convolutions and linear layers in place, from torch's global generator.
+def initialize(model: nn.Module, scheme: Initialization, frozen: Container[str] = ()) -> None:
+    """Initialize the weights of convolutions and linear layers in place, from torch's global generator.
 
     Parameters
     ----------
     model
-        network to initialise.
+        network to initialize.
     scheme
         ``default`` keeps the weights of the network's constructor; ``he`` is normal with variance 2 / fan-in
         (He et al. 2015); ``he-quiet`` is the same with the first layer scaled by 0.1, so that after a short

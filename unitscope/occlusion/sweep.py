@@ -92,7 +92,7 @@ class Sweep:
     device
         device of the engine's model.
     mean, std
-        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
+        the input's normalization by channel: see ``unitscope.data.images.to_input``.
     on_smaller
         called with the new number of occluded images per batch when a batch doesn't fit into the device's memory.
     """

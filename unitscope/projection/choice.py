@@ -41,7 +41,7 @@ def projector_for(
     device
         device to compute on.
     mean, std
-        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
+        the input's normalization by channel: see ``unitscope.data.images.to_input``.
     """
     steps = chain(model, layer, (image_size, image_size))
     if steps is None:

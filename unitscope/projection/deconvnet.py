@@ -3,7 +3,7 @@
 Unpooling with the switches of the forward pass, rectification and filtering with transposed filters are the
 backward pass of the network with one change: the backward pass of a ReLU is ``clamp(gradient, min=0)``, without
 the mask of its forward pass. Where overlapping pooling windows share a switch, their gradients are accumulated.
-The backward pass of contrast normalisation is the identity; that of batch normalisation scales, as if folded into
+The backward pass of contrast normalization is the identity; that of batch normalization scales, as if folded into
 its convolution.
 """
 
@@ -70,8 +70,8 @@ class DeconvReLU(nn.Module):
         return _Rectify.apply(x, self.ceiling, self.masked)
 
 
-class _Normalise(torch.autograd.Function):
-    """Local response normalisation whose backward pass is the identity."""
+class _Normalize(torch.autograd.Function):
+    """Local response normalization whose backward pass is the identity."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, size: int, alpha: float, beta: float, k: float) -> torch.Tensor:
@@ -90,7 +90,7 @@ class DeconvLocalResponseNorm(nn.Module):
         self.constants = (norm.size, norm.alpha, norm.beta, norm.k)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return _Normalise.apply(x, *self.constants)
+        return _Normalize.apply(x, *self.constants)
 
 
 class Deconvnet:
@@ -173,7 +173,7 @@ class ForwardPass:
 
 
 def _with_replacements(module: nn.Module, method: ProjectionMethod) -> nn.Module:
-    """Replace every ReLU in ``module``, and for the deconvnet every local response normalisation, in place."""
+    """Replace every ReLU in ``module``, and for the deconvnet every local response normalization, in place."""
     if isinstance(module, (nn.ReLU, nn.ReLU6)):
         return DeconvReLU(6.0 if isinstance(module, nn.ReLU6) else None, masked=method == "guided")
     if isinstance(module, nn.LocalResponseNorm) and method == "deconvnet":

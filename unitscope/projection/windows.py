@@ -50,7 +50,7 @@ class WindowProjector:
     device
         device to compute on.
     mean, std
-        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
+        the input's normalization by channel: see ``unitscope.data.images.to_input``.
     """
 
     def __init__(
@@ -244,12 +244,12 @@ class _Operation:
         self.step, self.method = step, method
         self.phases = _Phases.of(step.module) if isinstance(step.module, nn.Conv2d) else None
         # Other steps are pointwise, so that values outside of the map have no effect inside. The derivative of a
-        # normalisation must be finite outside of the map, too.
+        # normalization must be finite outside of the map, too.
         derived = isinstance(step.module, nn.LocalResponseNorm) and method != "deconvnet"
         self.needs_padding = derived or (step.kernel, step.padding) != ((1, 1), (0, 0))
 
     def forward(self, maps: torch.Tensor, padding: Pair = (0, 0)) -> tuple[torch.Tensor, Saved]:
-        """Return the output, and what the backward pass needs: switches, ReLU mask, or normalisation input."""
+        """Return the output, and what the backward pass needs: switches, ReLU mask, or normalization input."""
         step, module = self.step, self.step.module
         if isinstance(module, nn.Conv2d):
             weight, bias = module.weight, module.bias
@@ -325,7 +325,7 @@ class _Operation:
 
 
 def _scale(norm: nn.BatchNorm2d) -> torch.Tensor:
-    """Return the factor by which batch normalisation in evaluation mode multiplies each map: [channels, 1, 1]."""
+    """Return the factor by which batch normalization in evaluation mode multiplies each map: [channels, 1, 1]."""
     assert norm.running_var is not None  # noqa: S101 - in evaluation mode
     scale = (norm.running_var + norm.eps).rsqrt()
     return (scale if norm.weight is None else scale * norm.weight)[:, None, None]

@@ -53,7 +53,7 @@ class TopActivations:
 
 
 def rank(
-    maxima: torch.Tensor, places: torch.Tensor, images: Sequence[int], columns: int, top: int
+    maxima: torch.Tensor, positions: torch.Tensor, images: Sequence[int], columns: int, top: int
 ) -> TopActivations:
     """Rank images by the maxima of each unit's map, on the device of ``maxima``.
 
@@ -61,7 +61,7 @@ def rank(
     ----------
     maxima
         float32 [images, units]: largest value of each map. Images where it is not positive are not ranked.
-    places
+    positions
         int64 [images, units]: position of the maximum, row * ``columns`` + column.
     images
         ids of the images, in ascending order.
@@ -73,13 +73,13 @@ def rank(
     by_unit = maxima.T.contiguous()
     best, chosen = by_unit.sort(dim=1, descending=True, stable=True)  # stable: ties keep the order of the images
     best, chosen = best[:, :top], chosen[:, :top]
-    position = places.T.gather(1, chosen).cpu().numpy()
+    position = positions.T.gather(1, chosen).cpu().numpy()
     activation, order = best.cpu().numpy(), chosen.cpu().numpy()
-    fires = activation > 0
+    active = activation > 0
     ranking = TopActivations.empty(maxima.shape[1], top)
     filled = slice(activation.shape[1])  # there can be fewer images than ``top``
-    ranking.activation[:, filled] = np.where(fires, activation, -np.inf)
-    ranking.image[:, filled] = np.where(fires, np.asarray(images, np.int64)[order], NO_IMAGE)
-    ranking.row[:, filled] = np.where(fires, position // columns, 0)
-    ranking.col[:, filled] = np.where(fires, position % columns, 0)
+    ranking.activation[:, filled] = np.where(active, activation, -np.inf)
+    ranking.image[:, filled] = np.where(active, np.asarray(images, np.int64)[order], NO_IMAGE)
+    ranking.row[:, filled] = np.where(active, position // columns, 0)
+    ranking.col[:, filled] = np.where(active, position % columns, 0)
     return ranking

@@ -122,7 +122,7 @@ def search(
     progress
         called after each batch with the number of its images.
     mean, std
-        the input's normalisation by channel: see ``images.to_input``.
+        the input's normalization by channel: see ``images.to_input``.
     bottom
         also rank the images with the lowest spatial minimum, where it is negative.
     per_class
@@ -157,7 +157,7 @@ class _Maxima:
     """
 
     maxima: torch.Tensor
-    places: torch.Tensor
+    positions: torch.Tensor
     columns: int
     negated: tuple[torch.Tensor, torch.Tensor] | None
 
@@ -165,19 +165,19 @@ class _Maxima:
     def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> _Maxima:
         if maps.shape[1] != len(units):
             maps = maps[:, units]
-        maxima, places = strongest(maps)
-        return cls(maxima, places, maps.shape[3], strongest(-maps) if bottom else None)
+        maxima, positions = strongest(maps)
+        return cls(maxima, positions, maps.shape[3], strongest(-maps) if bottom else None)
 
     def first(self, images: int) -> _Maxima:
         if images == len(self.maxima):
             return self
         negated = (self.negated[0][:images], self.negated[1][:images]) if self.negated else None
-        return _Maxima(self.maxima[:images], self.places[:images], self.columns, negated)
+        return _Maxima(self.maxima[:images], self.positions[:images], self.columns, negated)
 
     @property
     def bytes(self) -> int:
-        pairs = [(self.maxima, self.places), *([self.negated] if self.negated else [])]
-        return sum(maxima.nbytes + places.nbytes for maxima, places in pairs)
+        pairs = [(self.maxima, self.positions), *([self.negated] if self.negated else [])]
+        return sum(maxima.nbytes + positions.nbytes for maxima, positions in pairs)
 
 
 def strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -194,15 +194,15 @@ def strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     -------
     maxima
         [images, units].
-    places
+    positions
         int64 [images, units]: row * columns + column.
     """
     if maps.is_cuda:  # where pooling would process a whole map in one thread
-        maxima, places = maps.flatten(2).max(2)
-        return maxima, places
+        maxima, positions = maps.flatten(2).max(2)
+        return maxima, positions
     # Pooling over the whole map: for channels-last maps several times faster than max() of flattened ones.
-    maxima, places = F.adaptive_max_pool2d(maps, 1, return_indices=True)
-    return maxima.flatten(1), places.flatten(1)
+    maxima, positions = F.adaptive_max_pool2d(maps, 1, return_indices=True)
+    return maxima.flatten(1), positions.flatten(1)
 
 
 class _Extremes:
@@ -251,14 +251,14 @@ def _joined(parts: Sequence[_Maxima]) -> _Maxima:
     pairs = [part.negated for part in parts if part.negated]
     return _Maxima(
         torch.cat([part.maxima for part in parts]),
-        torch.cat([part.places for part in parts]),
+        torch.cat([part.positions for part in parts]),
         parts[0].columns,
         (torch.cat([m for m, _ in pairs]), torch.cat([p for _, p in pairs])) if pairs else None,
     )
 
 
 class _LayerRecord:
-    """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronisation."""
+    """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronization."""
 
     def __init__(self, path: str, units: int, top: int, bottom: bool, per_class: bool) -> None:
         self.path, self.top, self.per_class = path, top, per_class
@@ -292,10 +292,10 @@ class _LayerRecord:
         for label in labels.unique().tolist() if self.per_class else ():
             of_class = (labels == label).nonzero().flatten()
             ids = [images[index] for index in of_class.tolist()]
-            by_class[label] = rank(block.maxima[of_class], block.places[of_class], ids, block.columns, self.top)
+            by_class[label] = rank(block.maxima[of_class], block.positions[of_class], ids, block.columns, self.top)
         self.ranked.append(
             LayerSearch(
-                rank(block.maxima, block.places, images, block.columns, self.top),
+                rank(block.maxima, block.positions, images, block.columns, self.top),
                 rank(*block.negated, images, block.columns, self.top) if block.negated else None,
                 by_class,
                 block.maxima.cpu().numpy(),

@@ -1,4 +1,4 @@
-"""Statistics of units over a whole data set: how often and how strongly they fire."""
+"""Statistics of units over a whole data set: how often and how strongly they are active."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ class Trainer:
     device
         device to train on.
     mean, std
-        the input's normalisation by channel: see ``unitscope.data.images.to_input``.
+        the input's normalization by channel: see ``unitscope.data.images.to_input``.
     on_smaller
         called with the new number of images per forward pass when a batch doesn't fit into the device's memory.
 

@@ -113,8 +113,8 @@ def filter_bounds(model: nn.Module, recipe: Recipe, std: tuple[float, ...]) -> l
         return []
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     half_range = 0.5 / (sum(std) / len(std))
-    bounds = [recipe.filter_rms * (PAPER_HALF_RANGE / half_range if place == 0 else 1.0)
-              for place in range(len(convolutions))]  # fmt: skip
+    bounds = [recipe.filter_rms * (PAPER_HALF_RANGE / half_range if index == 0 else 1.0)
+              for index in range(len(convolutions))]  # fmt: skip
     return [(convolution, bound) for convolution, bound in zip(convolutions, bounds, strict=True)
             if convolution.weight.requires_grad]  # fmt: skip
 

@@ -41,7 +41,7 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
 def take_weights(
     specification: NetworkSpecification, path: Path, store: Store, *, pretrained: bool = False
 ) -> dict[str, Any]:
-    """Check that a file of weights fits a network, and write its tensors to the store.
+    """Check that a weights file fits a network, and write its tensors to the store.
 
     ``pretrained`` weights may have another number of classes; the path ``DEFAULT`` means torchvision's weights.
     """

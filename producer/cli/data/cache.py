@@ -69,7 +69,7 @@ def ls(app: App, as_json: bool) -> None:
 def clear(app: App, name: str | None) -> None:
     """Remove the cached files.
 
-    A worker that has a file open can go on using it; the disk space is freed when the worker closes the file.
+    A worker that has a file open can keep using it; the disk space is freed when the worker closes the file.
     """
     from shared.database.catalogue import find_dataset
     from unitscope.images.pixel_files import pixel_files

@@ -99,7 +99,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     from shared.database.catalogue import register
 
     _refuse_options_of_other_kinds(kind, options)
-    database = app.database  # fail before anything is drawn or read if it is out of reach
+    database = app.database  # fail before anything is drawn or read if the database is unreachable
     found = _read(app, kind, root, name or kind, options)
     require_usable(found)
     _, new = register(database, name or kind, found)
@@ -212,19 +212,20 @@ def show(app: App, name: str, as_json: bool) -> None:
 
     from producer.datasets.listing import summarize_dataset
 
-    found = summarize_dataset(app.database, name)
+    summary = summarize_dataset(app.database, name)
     if as_json:
-        print_json({**vars(found), "left_out": [vars(reason) for reason in found.left_out]})
+        print_json({**vars(summary), "left_out": [vars(reason) for reason in summary.left_out]})
         return
     app.out.print(
-        f"{found.name} ({found.kind}), {found.images} images at {found.root}\nfingerprint {found.fingerprint}"
+        f"{summary.name} ({summary.kind}), {summary.images} images at {summary.root}\n"
+        f"fingerprint {summary.fingerprint}"
     )
-    table = Table("class", *found.splits, box=None)
-    for class_name, counts in found.classes.items():
+    table = Table("class", *summary.splits, box=None)
+    for class_name, counts in summary.classes.items():
         table.add_row(class_name, *(str(count) for count in counts.values()))
-    table.add_row("total", *(str(size) for size in found.splits.values()), style="bold")
+    table.add_row("total", *(str(size) for size in summary.splits.values()), style="bold")
     app.out.print(table)
     left_out = Table("reason", "left out", "first path", box=None)
-    for reason in found.left_out:
+    for reason in summary.left_out:
         left_out.add_row(reason.reason, str(reason.count), reason.first)
-    app.out.print(left_out if found.left_out else "Nothing was left out.")
+    app.out.print(left_out if summary.left_out else "Nothing was left out.")

@@ -92,7 +92,7 @@ def _chosen_result(kind: ProducerKind, job_id: int, instead: dict[str, Any]) -> 
             for result in kind.results[1:]:
                 if result.name == option:
                     return result, value if result.takes_count else None
-            raise JobNotOfKind(job_id=job_id, kind=kind.name, wanted=f"results for --{option}")
+            raise JobNotOfKind(job_id=job_id, kind=kind.name, result=f"results for --{option}")
     return kind.results[0], None
 
 
@@ -102,7 +102,7 @@ def _write_page(app: App, kind: ProducerKind, job_id: int, filters: Filters, pag
     from shared.errors import JobNotOfKind
 
     if kind.page is None:
-        raise JobNotOfKind(job_id=job_id, kind=kind.name, wanted="page")
+        raise JobNotOfKind(job_id=job_id, kind=kind.name, result="page")
     refuse_other_filters(filters, kind.page_filters, "the page")
     write_file(page, load(kind.page)(app.database, app.store, job_id, filters).encode())
     click.echo(page)

@@ -37,13 +37,16 @@ def export(app: App, job_id: int, target: Path) -> None:
     type=click.Path(path_type=Path),
     help="Folder of the data set's images on this machine.  [default: the folder on the exporting machine]",
 )
-@click.option("--force", is_flag=True, help="Import the job even if the same job is here already.")
+@click.option(
+    "--force", is_flag=True, help="Import the job even if the same job already exists in this home folder."
+)
 @pass_app
 def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
     """Import an exported job into this home folder, and print its id.
 
-    All rows and files are checked. If a job with the same key is here already, nothing is imported and the id of
-    that job is printed. The data set is the one with the same fingerprint, or is registered from the export.
+    All rows and files are checked. If a job with the same key already exists in this home folder, nothing is
+    imported and the id of that job is printed. The data set is the one with the same fingerprint, or is registered
+    from the export.
     """
     from producer.transfer.importing import import_job
 

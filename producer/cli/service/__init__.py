@@ -1,1 +1,1 @@
-"""Commands that run a service and take care of it."""
+"""Commands that run and maintain the service."""

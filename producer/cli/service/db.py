@@ -41,18 +41,18 @@ def version(app: App, as_json: bool) -> None:
     from shared.database.schema import NEWEST_REVISION, current_revision
 
     database = Database(app.settings.resolved_database_url)
-    found = current_revision(database)
+    revision = current_revision(database)
     if as_json:
-        print_json({"database": str(database), "found": found, "needed": NEWEST_REVISION})
+        print_json({"database": str(database), "found": revision, "needed": NEWEST_REVISION})
     else:
-        app.out.print(f"{database}: schema {found or 'none'}, needed {NEWEST_REVISION}")
+        app.out.print(f"{database}: schema {revision or 'none'}, needed {NEWEST_REVISION}")
 
 
 @db.command()
 @new_file
 @pass_app
 def backup(app: App, target: Path) -> None:
-    """Copy the SQLite database to FILE; workers can run meanwhile.
+    """Copy the SQLite database to FILE. Workers can keep running.
 
     Copy the artifact store afterwards, not before. Use pg_dump for a PostgreSQL database.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -94,7 +95,7 @@ def _print_summary(app: App, training: str, search: str, page: Path, seconds: fl
     for name, value in (
         ("validation accuracy", f"{run['best_accuracy'] or 0:.1%}"),
         ("seconds", f"{seconds:.0f}"),
-        ("rows", f"analyze results {search}"),
+        ("rows", f"analyze --home {shlex.quote(str(app.settings.home))} results {search}"),
         ("database", str(app.database)),
         ("pictures", str(app.settings.resolved_store)),
         ("page", page.absolute().as_uri()),

@@ -100,7 +100,7 @@ def _database(app: App) -> Check:
     from producer.operations.database_status import database_status
 
     status = database_status(app.database)
-    found = f"{app.database} answers: {status.datasets} data sets, {status.jobs} jobs"
+    found = f"{app.database} responds: {status.datasets} data sets, {status.jobs} jobs"
     remedy = "The user is a superuser, so `analyze query` can read files of the server. Use an ordinary role."
     return Check("database", True, found, remedy if status.is_superuser else "")
 
@@ -110,9 +110,9 @@ def _redis(app: App) -> Check:
 
     if not app.settings.uses_private_redis:
         app.broker.ping()
-        return Check("redis", True, f"{redacted(app.broker.url)} answers")
+        return Check("redis", True, f"{redacted(app.broker.url)} responds")
     if app.broker.answers():
-        return Check("redis", True, "the private server answers")
+        return Check("redis", True, "the private server responds")
     program = server_program()
     return Check("redis", False, f"the private server is not running ({program})", "`analyze up` starts it.")
 

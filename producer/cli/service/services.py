@@ -50,7 +50,9 @@ def worker(app: App, devices: str, queues: str | None) -> None:
 @queues_option
 @pass_app
 def up(app: App, devices: str, queues: str | None) -> None:
-    """Run the whole service on one machine until Ctrl+C: the private Redis, workers, and the sweeper."""
+    """Run the whole service on one machine until Ctrl+C: the private Redis (unless a Redis URL is set),
+    workers, and the sweeper.
+    """
     from producer.service.private_redis import private_redis
 
     supervisor, remark = _supervisor(app, devices, queues)

@@ -35,14 +35,14 @@ SHOWN = 20
 def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
     """List files of the artifact store that nothing refers to, or remove them with --delete.
 
-    Attempts that died leave such files. Files that a job refers to stay, whatever the state of the job. Workers
-    can run meanwhile.
+    Attempts that were killed or failed leave such files. Files that a job refers to stay, whatever the state of
+    the job. Workers can keep running.
     """
     from producer.operations.garbage import find_garbage, remove_garbage
 
-    found = find_garbage(app.database, app.store, hours * HOUR)
-    removed = remove_garbage(app.database, app.store, found) if delete else []
-    shown = removed if delete else found
+    unreferenced = find_garbage(app.database, app.store, hours * HOUR)
+    removed = remove_garbage(app.database, app.store, unreferenced) if delete else []
+    shown = removed if delete else unreferenced
     if as_json:
         print_json({"deleted": delete, "files": [vars(file) for file in shown], "bytes": _size(shown)})
         return

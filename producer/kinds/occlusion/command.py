@@ -112,7 +112,7 @@ def _refuse_nan(value: float) -> float:
 @job_options
 @pass_app
 def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: Any) -> None:
-    """Slide a square over images, and record how a unit's activation and the prediction change.
+    """Cover parts of images with a square, and record how a unit's activation and the prediction change.
 
     The method is that of Zeiler & Fergus (2013), Fig. 7.
 
@@ -149,11 +149,11 @@ def _print_estimate(app: App, specification: OcclusionSpecification) -> None:
     time = f"{cost['seconds_an_image']:.2f} s per image, {cost['seconds']:,.0f} s in total on one {cost['device']}"
     lines = {
         "sweep": f"{cost['images']} images, {cost['positions_of_an_image']} positions each",
-        "multiplications of a position": ", ".join(
+        "multiplications per position": ", ".join(
             f"{name} {count / 1e6:,.0f} million" for name, count in multiplications
         ),
         "engine": f"{cost['engine']}: {cost['because']}",
-        "at once": f"{cost['occluded_images_at_once']} occluded images of at most {cost['images_at_once']} images",
+        "batch": f"{cost['occluded_images_at_once']} occluded images, of at most {cost['images_at_once']} images",
         "time": time + (", less if positions are interpolated" if cost["approximate"] else ""),
         "time before the first image": f"{cost['seconds_before_the_first']:.2f} s, once for each worker",
     }

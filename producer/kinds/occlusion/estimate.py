@@ -18,5 +18,5 @@ def estimate(specification: OcclusionSpecification) -> dict[str, Any]:
     """
     command = [sys.executable, "-m", "worker.kinds.occlusion.estimate"]
     # By stdin, because it holds the numbers of all images and the length of arguments is limited.
-    found: dict[str, Any] = ask_worker(command, stdin=specification.model_dump_json())["estimate"]
-    return found
+    estimated: dict[str, Any] = ask_worker(command, stdin=specification.model_dump_json())["estimate"]
+    return estimated

@@ -70,19 +70,19 @@ def occlusion_request(
     NotAConvolution, AmbiguousLayer, NoSuchUnit, UsageError, and the errors of ``choose_network``
     """
     with database.read() as session:
-        found = find_dataset(session, dataset)
-        split, numbers = _chosen_images(session, found, images)
-    chosen = choose_network(database, settings, found, network)
+        row = find_dataset(session, dataset)
+        split, numbers = _chosen_images(session, row, images)
+    chosen = choose_network(database, settings, row, network)
     description = chosen.description
     swept = description.find_convolution(layer)
     if unit is not None and unit >= swept.units:
         raise NoSuchUnit(layer=layer, unit=unit, last=swept.units - 1)
-    _check_fit(chosen, found, occluder.patch)
+    _check_fit(chosen, row, occluder.patch)
     with database.read() as session:
-        top9 = _search(session, found, chosen, swept)
+        top9 = _search(session, row, chosen, swept)
     return OcclusionSpecification(
-        dataset_id=found.id,
-        dataset_fingerprint=found.fingerprint,
+        dataset_id=row.id,
+        dataset_fingerprint=row.fingerprint,
         split=split,
         images=numbers,
         network=description.specification,
@@ -92,7 +92,7 @@ def occlusion_request(
         layer=swept.name or swept.path,
         path=swept.path,
         unit=unit,
-        target=None if target is None else class_index(found, target),
+        target=None if target is None else class_index(row, target),
         top9_key=top9.key if top9 else None,
         top9_job_id=top9.id if top9 else None,
         shards=shards,

@@ -44,7 +44,7 @@ from unitscope.vocabulary import PROJECTION_METHODS
 @job_options
 @pass_app
 def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **options: Any) -> None:
-    """Find the images that fire each unit most, and project the activations back to pixels."""
+    """Find the images that activate each unit most, and project the activations back to pixels."""
     from producer.kinds.top9.request import search_request
 
     names = [name for part in layers for name in _layer_names(part)]
@@ -64,5 +64,5 @@ def _layer_names(value: str) -> list[str]:
         elif part.strip():
             names.append(part.strip())
     if not names:
-        raise click.BadParameter("names no layer", param_hint="--layer")
+        raise click.BadParameter("give at least one layer", param_hint="--layer")
     return names

@@ -34,11 +34,9 @@ def _named_layers(session: Session, job_id: int, layer: str | None) -> list[Sear
     layers = list(session.scalars(query))
     if layer is None:
         return layers
-    chosen = [
-        found for found in layers if layer in (found.layer, found.layer_path) or f"conv{layer}" == found.layer
-    ]
+    chosen = [row for row in layers if layer in (row.layer, row.layer_path) or f"conv{layer}" == row.layer]
     if not chosen:
-        choices = ", ".join(found.layer for found in layers) or "none yet"
+        choices = ", ".join(searched.layer for searched in layers) or "none yet"
         raise NoSuchLayer(network=f"Job {job_id}", layer=layer, choices=choices)
     return chosen
 

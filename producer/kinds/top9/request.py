@@ -36,10 +36,10 @@ def search_request(
     AmbiguousLayer, NoSuchUnit, and the errors of ``choose_network``
     """
     with database.read() as session:
-        found = find_dataset(session, dataset)
-        split = split or default_split(session, found)
-        count = split_size(session, found, split)
-    chosen = choose_network(database, settings, found, network)
+        row = find_dataset(session, dataset)
+        split = split or default_split(session, row)
+        count = split_size(session, row, split)
+    chosen = choose_network(database, settings, row, network)
     searched: dict[str, SearchedLayerSpecification] = {}
     for name in layers:
         layer = chosen.description.find_convolution(name)
@@ -51,8 +51,8 @@ def search_request(
         )
     order = [layer.path for layer in chosen.description.layers]
     return Top9Specification(
-        dataset_id=found.id,
-        dataset_fingerprint=found.fingerprint,
+        dataset_id=row.id,
+        dataset_fingerprint=row.fingerprint,
         split=split,
         image_count=count,
         network=chosen.description.specification,

@@ -55,7 +55,7 @@ class BottomActivationRow:
 
 @dataclass(frozen=True)
 class TopActivationRow(BottomActivationRow):
-    """An image that fires a unit most: a row of the view ``top_activations``."""
+    """An image that activates a unit most: a row of the view ``top_activations``."""
 
     patch_path: str
     projection_path: str
@@ -65,7 +65,7 @@ class TopActivationRow(BottomActivationRow):
 
 @dataclass(frozen=True)
 class ClassActivationRow:
-    """An image of a class that fires a unit most: a row of the view ``class_activations``."""
+    """An image of a class that activates a unit most: a row of the view ``class_activations``."""
 
     job_id: int
     layer: str

@@ -22,14 +22,14 @@ def compare(app: App, runs: tuple[int, ...], picture: Path | None, form: str) ->
     from producer.files import write_file
     from producer.kinds.train.comparison import compared_runs, draw_comparison, epoch_rows, summary_rows
 
-    found = compared_runs(app.database, runs)
+    compared = compared_runs(app.database, runs)
     if picture:
-        write_file(picture, draw_comparison(found))
+        write_file(picture, draw_comparison(compared))
         app.err.print(f"Curves: {picture}")
     if form == "json":
-        print_json({"runs": summary_rows(found), "epochs": epoch_rows(found)})
+        print_json({"runs": summary_rows(compared), "epochs": epoch_rows(compared)})
         return
     if form == "table":
-        print_records(app, summary_rows(found), form)
+        print_records(app, summary_rows(compared), form)
         app.out.print()
-    print_records(app, epoch_rows(found), form)
+    print_records(app, epoch_rows(compared), form)

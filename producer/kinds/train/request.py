@@ -66,12 +66,12 @@ def training_request(
         flag = f"--{str(field).replace('_', '-')}"
         raise UsageError(reason=f"{flag} {value} (in --set {field}): {reason}.") from error
     with database.read() as session:
-        found = find_dataset(session, dataset)
-        train_count = split_size(session, found, train_split)
-        val_count = split_size(session, found, val_split)
+        row = find_dataset(session, dataset)
+        train_count = split_size(session, row, train_split)
+        val_count = split_size(session, row, val_split)
         if train_per_class:
-            train_count = _count_per_class(session, found, train_split, train_per_class)
-    specification = network_specification(network_name, len(found.class_names), **network_options)
+            train_count = _count_per_class(session, row, train_split, train_per_class)
+    specification = network_specification(network_name, len(row.class_names), **network_options)
     stored = None
     if weights:
         _, stored = describe_with_weights(database, specification, weights, settings, pretrained=True)
@@ -79,8 +79,8 @@ def training_request(
         describe(database, specification, settings)
     try:
         return TrainSpecification(
-            dataset_id=found.id,
-            dataset_fingerprint=found.fingerprint,
+            dataset_id=row.id,
+            dataset_fingerprint=row.fingerprint,
             network=specification,
             recipe_name=recipe_name,
             recipe=chosen,

@@ -136,11 +136,11 @@ def change_store(module: ModuleType) -> None:
     make_durable = module.Store.make_durable
 
     @wraps(make_durable)
-    def settle_and_reach(*arguments: Any, **named: Any) -> None:
+    def make_durable_and_reach(*arguments: Any, **named: Any) -> None:
         make_durable(*arguments, **named)
         reach("written")
 
-    module.Store.make_durable = settle_and_reach
+    module.Store.make_durable = make_durable_and_reach
 
 
 def change_runner(module: ModuleType) -> None:

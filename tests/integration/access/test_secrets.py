@@ -21,7 +21,7 @@ from tests.integration.access.tls import Certificates, TlsProxy
 
 pytestmark = pytest.mark.timeout(600)  # takes about a minute on an idle machine
 
-# Parts of the passwords that are recognisable even if they are encoded or truncated.
+# Parts of the passwords that are recognizable even if they are encoded or truncated.
 PARTS = ["R3d1s", "P0stgres", "can:ary", "can%3Aary", "ary/with", "ary%2Fwith", "with?all", "all#of", "of%2525it"]
 HOLDS_IT = "config.toml"
 

@@ -79,9 +79,9 @@ def test_messages_that_could_not_be_sent_are_sent_later(
     ledger: Ledger, dataset: int, home_settings: Settings, away: Broker
 ) -> None:
     job, _ = ledger.submit(top9(dataset))
-    for out_of_reach in (away, Broker("redis://:secret@127.0.0.1:1/0")):
+    for unreachable in (away, Broker("redis://:secret@127.0.0.1:1/0")):
         with pytest.raises(BrokerUnreachable) as raised:
-            dispatch(ledger, out_of_reach)
+            dispatch(ledger, unreachable)
         assert raised.value.exit_code == 3
         assert "secret" not in str(raised.value)
         assert unsent(ledger) == queued(ledger, job)

@@ -219,7 +219,7 @@ def test_the_error_of_a_server_that_does_not_start_is_reported(tmp_path: Path) -
     settings = Settings(home=tmp_path / "home")
     socket = private_socket(settings.home)
     (socket / "in the way").mkdir(parents=True)
-    with pytest.raises(NoRedisServer, match="did not start"), private_redis(settings):
+    with pytest.raises(NoRedisServer, match="does not respond"), private_redis(settings):
         pass
 
 
@@ -228,5 +228,8 @@ def test_a_missing_server_program_is_reported(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(NoRedisServer, match="neither on the PATH"), private_redis(home_settings):
+    with (
+        pytest.raises(NoRedisServer, match="no redis-server program is on the PATH"),
+        private_redis(home_settings),
+    ):
         pass

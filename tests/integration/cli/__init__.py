@@ -1,4 +1,6 @@
-"""Its helpers' assertions are to say as much as those of the tests."""
+"""Command line tests. Assertions in their helper modules are rewritten by pytest, to give the same details as in
+tests.
+"""
 
 import pytest
 

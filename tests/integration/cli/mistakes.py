@@ -180,16 +180,16 @@ USAGE = {
     "page of a training run": Mistake(
         ("results", "@RUN@", "--html", "@FOLDER@/x.html"), 2, ("Job @RUN@", "train")
     ),
-    "query that writes": Mistake(("query", "DELETE FROM jobs"), 2, ("refused",)),
-    "query of nothing": Mistake(("query", ""), 2, ("refused",)),
-    "query of two": Mistake(("query", "SELECT 1; DROP TABLE jobs"), 2, ("refused",)),
+    "query that writes": Mistake(("query", "DELETE FROM jobs"), 2, ("query failed",)),
+    "query of nothing": Mistake(("query", ""), 2, ("query failed",)),
+    "query of two": Mistake(("query", "SELECT 1; DROP TABLE jobs"), 2, ("query failed",)),
     "query of no table": Mistake(("query", "SELECT 1 FROM nowhere"), 2, ("nowhere",)),
     "retry of a job that is done": Mistake(("retry", "@DONE@"), 2, ("Job @DONE@ is done",)),
     "retry of a job that is queued": Mistake(("retry", "@QUEUED@"), 2, ("Job @QUEUED@ is queued",)),
     "cancel of a job that is done": Mistake(("cancel", "@DONE@"), 2, ("Job @DONE@ is done",)),
 }  # fmt: skip
 
-OUT_OF_REACH = {
+UNREACHABLE = {
     "redis": redis(f"redis://:{SECRET}@127.0.0.1:@PORT@/0", 3),
     "redis with a query": redis(f"redis://127.0.0.1:@PORT@/0?password={SECRET}", 3),
     "redis with TLS": redis(f"rediss://user:{SECRET}@127.0.0.1:@PORT@/0", 3),
@@ -243,7 +243,7 @@ BAD_SETTINGS = {
 MISTAKES = {
     **{f"unknown: {name}": mistake for name, mistake in UNKNOWN.items()},
     **{f"usage: {name}": mistake for name, mistake in USAGE.items()},
-    **{f"out of reach: {name}": mistake for name, mistake in OUT_OF_REACH.items()},
+    **{f"unreachable: {name}": mistake for name, mistake in UNREACHABLE.items()},
     **{f"settings: {name}": mistake for name, mistake in BAD_SETTINGS.items()},
 }
 

@@ -45,7 +45,7 @@ def test_mistake_gives_one_line_with_a_remedy(
             assert setting in line.lower()
 
 
-@pytest.mark.parametrize("name", ["unknown: split", "usage: run and weights", "out of reach: postgresql"])
+@pytest.mark.parametrize("name", ["unknown: split", "usage: run and weights", "unreachable: postgresql"])
 def test_separate_process_ends_in_the_same_way(
     home: Home, places: dict[str, str], outcomes: dict[str, Done], name: str
 ) -> None:

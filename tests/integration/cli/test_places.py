@@ -13,7 +13,7 @@ from tests.conftest import fresh_database
 from tests.integration.cli.helpers import SECRET, Call, Home, closed_port, refusal
 
 
-def test_nothing_is_drawn_or_read_for_a_database_out_of_reach(home: Home, tmp_path: Path) -> None:
+def test_nothing_is_drawn_or_read_for_an_unreachable_database(home: Home, tmp_path: Path) -> None:
     url = {"database_url": f"postgresql://user@127.0.0.1:{closed_port()}/db"}
     (done,) = home.many([(("dataset", "add", "shapes", "--images", "2", "--root", tmp_path / "new"), url)])
     refusal(done, 3, ("127.0.0.1",))
@@ -80,7 +80,7 @@ def test_doctor_succeeds_with_default_settings(fresh: Home) -> None:
     assert answer["settings"]["store"]["from"] == "default"
 
 
-def test_doctor_reports_what_is_out_of_reach_and_shows_no_password(fresh: Home) -> None:
+def test_doctor_reports_what_is_unreachable_and_shows_no_password(fresh: Home) -> None:
     for name, scheme in (("redis", "redis"), ("database", "postgresql")):
         fresh.environment[f"ANALYZE_{name.upper()}_URL"] = f"{scheme}://user:{SECRET}@127.0.0.1:{closed_port()}/0"
     done = fresh("doctor", "--json", code=3)

@@ -123,7 +123,7 @@ def test_folder_without_the_data_set_is_refused(kind: str, tmp_path: Path) -> No
     (tmp_path / "empty" / LAYOUTS[kind].folder).mkdir(parents=True)
     only = write_folder(tmp_path / "only" / LAYOUTS[kind].folder, [f"{LAYOUTS[kind].background}/1.jpg"])
     for root, reason in (
-        (tmp_path / "photos", "not called"),
+        (tmp_path / "photos", "neither the folder nor a folder inside it is named"),
         (tmp_path / "missing", "not an existing folder"),
         (tmp_path / "empty", "has images"),
         (only, "has images"),
@@ -183,7 +183,9 @@ def test_command_registers_and_shows_the_data_set(kind: str, tmp_path: Path, ana
     analyze("dataset", "add", kind, "--root", tmp_path)
     analyze("dataset", "add", kind, "--root", root, "--background", "--name", "more")
     refused = analyze("dataset", "add", kind, "--root", root, "--background", code=2)
-    assert f"'{kind}' is registered already" in " ".join(refused.stderr.split())
+    assert f"A data set named '{kind}' with other content is already registered" in " ".join(
+        refused.stderr.split()
+    )
     for name, classes in ((kind, CLASSES[kind]), ("more", ALL_CLASSES[kind])):
         shown = analyze.json("dataset", "show", name)
         assert (shown["kind"], shown["root"], list(shown["classes"])) == (kind, str(root), classes)

@@ -145,7 +145,7 @@ def test_links_that_lead_back_are_noticed(tmp_path: Path) -> None:
     assert found.problems == []
 
 
-def test_a_class_that_is_a_link_to_nothing_is_no_class_less(tmp_path: Path) -> None:
+def test_a_broken_link_as_a_class_folder_is_an_error(tmp_path: Path) -> None:
     """The disk may not be mounted."""
     root = write_folder(tmp_path / "data", PLAIN)
     linked(root / "bee", tmp_path / "disk").rename(tmp_path / "away")

@@ -151,7 +151,7 @@ def test_a_folder_that_was_moved(database: Database, pictures: Path) -> None:
     }
 
 
-def test_what_was_left_out_is_written_anew(database: Database, pictures: Path) -> None:
+def test_problems_are_replaced_by_an_update(database: Database, pictures: Path) -> None:
     (pictures / "cat" / "broken.png").write_bytes(GOOD[:40])
     add(database, pictures)
     (pictures / "cat" / "broken.png").unlink()

@@ -163,7 +163,7 @@ def test_an_attempt_that_fails_while_the_job_is_being_cancelled_is_not_tried_aga
 
 
 @pytest.mark.parametrize(("attempt", "again"), [(MAX_ATTEMPTS, True), (1, False), (MAX_ATTEMPTS, False)])
-def test_a_job_that_is_being_cancelled_ends_so_whatever_fails(
+def test_a_job_being_cancelled_ends_as_cancelled_after_any_failure(
     ledger: Ledger, job: int, attempt: int, again: bool
 ) -> None:
     """The last attempt's failure, and one that would be the same every time, as well as any other."""

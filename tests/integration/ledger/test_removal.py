@@ -152,7 +152,7 @@ def test_a_queued_or_running_job_is_refused(ledger: Ledger, job: int, claim: boo
     assert rows(ledger.database, job) == before
 
 
-def test_a_job_that_is_not_there(database: Database) -> None:
+def test_an_unknown_job_is_an_error(database: Database) -> None:
     with pytest.raises(NoSuchJob):
         remove(database, 77)
 

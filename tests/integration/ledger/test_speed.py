@@ -75,7 +75,7 @@ def test_a_job_that_is_over_keeps_its_speed_and_has_no_time_left(
     assert "left" not in speed(stage, "top9")
 
 
-def test_the_only_shard_of_a_cancelled_job_tells_its_speed(ledger: Ledger, dataset: int) -> None:
+def test_the_only_shard_of_a_cancelled_job_has_a_speed(ledger: Ledger, dataset: int) -> None:
     job, _ = ledger.submit(top9(dataset, search=1))
     (only,) = queued(ledger, job)
     claim = claimed(ledger, only)

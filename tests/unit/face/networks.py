@@ -61,7 +61,7 @@ class Maps(nn.Module):
 
 
 def trained_looking(model: nn.Module) -> nn.Module:
-    """Set weights large enough for active units, and non-initial statistics of batch normalisation."""
+    """Set weights large enough for active units, and non-initial statistics of batch normalization."""
     torch.manual_seed(1)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

@@ -19,7 +19,7 @@ from unitscope.description import input_defaults
 from unitscope.errors import InvalidArgument, InvalidRecipe, NoSuchFile, NoSuchNetwork, NotFinite
 from unitscope.images.files import is_validation_image
 from unitscope.networks.build import build
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.training.loop import Trainer
 
 RECIPE = us.Recipe(epochs=3, batch_size=4, learning_rate=1e-2)
@@ -78,7 +78,7 @@ def test_a_network_by_name_starts_with_the_recipes_weights(photos: Path, paths: 
     assert result.recipe.crop_padding == 4  # from the network's recipe
     torch.manual_seed(2)
     model = build("cifar-cnn", 3, 32)
-    initialise(model, "he")
+    initialize(model, "he")
     _, mean, std = input_defaults("cifar-cnn")
     trainer = Trainer(model, result.recipe, 2, mean=mean, std=std)
     ((loss, _, weights),) = by_hand(trainer, *divided(photos, paths), 32)
@@ -168,7 +168,7 @@ def test_frozen_parameters_do_not_change_and_can_be_trained_later(residual: us.N
     assert not torch.equal(later.network.model.stem.weight, residual.model.stem.weight)  # type: ignore[union-attr, arg-type]
 
 
-def test_init_reinitialises_the_weights(residual: us.Network, photos: Path) -> None:
+def test_init_reinitializes_the_weights(residual: us.Network, photos: Path) -> None:
     one, other = (us.train(residual, photos, RECIPE, **changes) for changes in ({}, {"init": "he"}))
     assert one.epochs[0]["loss"] != other.epochs[0]["loss"]
     assert other.epochs[0]["loss"] == us.train(residual, photos, RECIPE, init="he").epochs[0]["loss"]

@@ -86,7 +86,7 @@ def test_long_running_service_has_a_health_check_and_is_restarted(name: str) -> 
 
 @pytest.mark.parametrize("name", sorted(OURS.keys() - {"migrate"}))
 def test_own_services_start_after_schema_and_servers(name: str) -> None:
-    conditions = {other: wanted["condition"] for other, wanted in OURS[name]["depends_on"].items()}
+    conditions = {other: dependency["condition"] for other, dependency in OURS[name]["depends_on"].items()}
     assert conditions == {
         "migrate": "service_completed_successfully",
         "redis": "service_healthy",

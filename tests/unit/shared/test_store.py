@@ -207,7 +207,7 @@ def test_content_is_on_disk_before_the_file_gets_its_name(store: Store, monkeypa
     assert calls == ["fsync", "rename", "fsync", "fsync"]  # the file's folder, and the root that names it
 
 
-def test_settle_of_nothing_does_nothing(store: Store) -> None:
+def test_make_durable_of_nothing_does_nothing(store: Store) -> None:
     store.make_durable([])
     assert not store.root.exists()
 

@@ -11,7 +11,7 @@ from torch import nn
 from unitscope.errors import FunctionalActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.projection.deconvnet import Deconvnet, find_problem
 from unitscope.search.search import observe
 
@@ -19,10 +19,10 @@ SIZE = 127
 
 
 def fresh(name: str, size: int = SIZE) -> nn.Module:
-    """Build a network with He initialisation, so that units of all layers fire."""
+    """Build a network with He initialization, so that units of all layers are active."""
     torch.manual_seed(11)
     model = networks.build(name, classes=10, image_size=size, fc=16 if name.startswith("zfnet") else None)
-    initialise(model, "he")
+    initialize(model, "he")
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
@@ -112,11 +112,11 @@ def test_many_units_in_one_batch_are_the_same_as_one_at_a_time(name: str) -> Non
         assert relative_error(together[i], alone[0]) < 1e-5
 
 
-def test_contrast_normalisation_passes_back_unchanged() -> None:
+def test_contrast_normalization_passes_back_unchanged() -> None:
     model, pixels = fresh("zfnet-paper"), images(1)
     without = fresh("zfnet-paper")
     without.features[3] = nn.Identity()
-    # With the same switches and seed, the backward pass of the normalisation is the identity.
+    # With the same switches and seed, the backward pass of the normalization is the identity.
     with_norm = Deconvnet(model, "features.3").model.features[3]
     values = torch.rand(1, 96, 5, 5, requires_grad=True)
     seed = torch.rand(1, 96, 5, 5)

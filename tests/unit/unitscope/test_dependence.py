@@ -62,8 +62,8 @@ class Constants(nn.Module):
         return x * self.scale + self.shift.flip(2)
 
 
-class Normalised(nn.Module):
-    """Batch normalisation called as a function."""
+class Normalized(nn.Module):
+    """Batch normalization called as a function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,7 +154,7 @@ POINTWISE: dict[str, Operation | nn.Module] = {
     "local_response_norm": lambda x: F.local_response_norm(x, 3),
     "dropout": lambda x: F.dropout(x, 0.5, training=False),
     "glu": lambda x: F.glu(torch.cat([x, x], 1), 1),
-    "batch_norm": Normalised(),
+    "batch_norm": Normalized(),
     "parameters": Constants(),
     "BatchNorm2d": nn.BatchNorm2d(3),
     "InstanceNorm2d with statistics": nn.InstanceNorm2d(3, track_running_stats=True),
@@ -320,6 +320,6 @@ def test_a_map_that_is_modified_in_place_is_no_chain_and_has_no_windows() -> Non
         Graph(copy.deepcopy(model), Grid(SIZE, 4, 4))
 
 
-def test_a_batch_normalisation_without_statistics_is_not_a_step_of_a_chain() -> None:
+def test_a_batch_normalization_without_statistics_is_not_a_step_of_a_chain() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.Conv2d(4, 4, 3))
     assert chain(model.eval(), "2", (SIZE, SIZE)) is None

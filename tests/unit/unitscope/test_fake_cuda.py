@@ -1,4 +1,4 @@
-"""The simulated GPU: it detects mistakes; and tests on it of synchronisations and memory.
+"""The simulated GPU: it detects mistakes; and tests on it of synchronizations and memory.
 
 ``tests/gpu`` compares results with the CPU's; ``tests/integration`` runs whole jobs.
 """
@@ -20,7 +20,7 @@ from torch import nn
 from tests.fake_cuda import CUDA, CudaMisuse, FakeCuda
 from tests.gpu.networks import batches, network, pictures
 from tests.gpu.test_occlusion import ENGINES, run, sweep_of
-from tests.gpu.test_projections import ROADS, projector_of, requests_of
+from tests.gpu.test_projections import IMPLEMENTATIONS, projector_of, requests_of
 from tests.gpu.test_training import samples, trainer_on
 from tests.unit.shared.test_specifications import SWEEP
 from unitscope.data.images import ImageSource
@@ -131,7 +131,7 @@ def test_changing_memory_during_a_copy_is_detected(fake_cuda: FakeCuda) -> None:
 
 
 @pytest.mark.parametrize("forgotten", ["nothing", "wait_stream", "record_stream"])
-def test_missing_stream_synchronisation_is_detected(forgotten: str) -> None:
+def test_missing_stream_synchronization_is_detected(forgotten: str) -> None:
     def use() -> None:
         stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
         with torch.cuda.stream(stream):
@@ -153,7 +153,7 @@ def test_missing_stream_synchronisation_is_detected(forgotten: str) -> None:
             through()
 
 
-def test_synchronisations_are_counted(fake_cuda: FakeCuda) -> None:
+def test_synchronizations_are_counted(fake_cuda: FakeCuda) -> None:
     on_device = torch.arange(4.0, device="cuda")
     before = len(fake_cuda.waits)
     _ = on_device * 2, on_device.sum(), on_device[1:], torch.ones(3).to("cuda", non_blocking=True)
@@ -195,11 +195,11 @@ def test_memory_is_limited(fake_cuda: FakeCuda) -> None:
     assert (torch.zeros(200, device="cuda")).sum() == 0
 
 
-# --- number of synchronisations ---
+# --- number of synchronizations ---
 
 
-def count_synchronisations(work: Callable[[], object]) -> int:
-    """Count the synchronisations of the second of two runs."""
+def count_synchronizations(work: Callable[[], object]) -> int:
+    """Count the synchronizations of the second of two runs."""
     with FakeCuda() as found:
         work()
         before = len(found.waits)
@@ -207,7 +207,7 @@ def count_synchronisations(work: Callable[[], object]) -> int:
         return len(found.waits) - before
 
 
-def test_the_batches_of_a_search_do_not_synchronise() -> None:
+def test_the_batches_of_a_search_do_not_synchronize() -> None:
     def searched(count: int) -> int:
         model = network("zfnet", 64).to("cpu")
 
@@ -216,12 +216,12 @@ def test_the_batches_of_a_search_do_not_synchronise() -> None:
             layers = {"features.0": range(64), "features.6": [5, 3]}
             search(on_device, layers, batches(pictures(count, 64), 4), 3, "cuda", bottom=True)
 
-        return count_synchronisations(work)
+        return count_synchronizations(work)
 
     assert searched(24) == searched(4)
 
 
-def test_the_batches_of_training_and_validation_do_not_synchronise() -> None:
+def test_the_batches_of_training_and_validation_do_not_synchronize() -> None:
     def trained(count: int, **recipe: Any) -> int:
         def work() -> None:
             trainer = trainer_on("cuda", optimizer="adam", crop_padding=2, **recipe)
@@ -229,29 +229,29 @@ def test_the_batches_of_training_and_validation_do_not_synchronise() -> None:
             trainer.train(several)
             trainer.validate(several)
 
-        return count_synchronisations(work)
+        return count_synchronizations(work)
 
     for recipe in ({"filter_rms": 0.1}, {"precision": "mixed"}):
         assert trained(2 * BEHIND + 1, **recipe) == trained(1, **recipe)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_batches_of_a_sweep_do_not_synchronise(engine: str) -> None:
+def test_the_batches_of_a_sweep_do_not_synchronize(engine: str) -> None:
     def swept(at_once: int) -> int:
         def work() -> None:
             sweep = sweep_of("zfnet", engine, "cuda", Grid(64, 16, 12), unit=3)
             sweep.at_once = at_once
             run(sweep, 1)
 
-        return count_synchronisations(work)
+        return count_synchronizations(work)
 
     assert swept(1) == swept(25)
 
 
-FETCHES = 2  # synchronisations to fetch values and activations
+FETCHES = 2  # synchronizations to fetch values and activations
 
 
-def test_graph_projections_synchronise_for_results_only() -> None:
+def test_graph_projections_synchronize_for_results_only() -> None:
     """There is a backward pass, with results of its own, for each unit of an image."""
     pixels, requests = requests_of("graph with sums")
 
@@ -262,23 +262,26 @@ def test_graph_projections_synchronise_for_results_only() -> None:
             projector = projector_of("graph with sums", "deconvnet", "cuda", ())
             assert len(list(projector.project(pixels, chosen))) == 2 * turns
 
-        return count_synchronisations(work)
+        return count_synchronizations(work)
 
     other = int(np.flatnonzero(requests.images != requests.images[0])[0])
     assert projected(5) - projected(1) == FETCHES * (5 - 1)
 
 
-@pytest.mark.parametrize("road", [road for road, (*_, served) in ROADS.items() if served is not None])
-def test_window_projections_synchronise_for_results_only(road: str) -> None:
-    pixels, requests = requests_of(road)
+@pytest.mark.parametrize(
+    "implementation",
+    [implementation for implementation, (*_, served) in IMPLEMENTATIONS.items() if served is not None],
+)
+def test_window_projections_synchronize_for_results_only(implementation: str) -> None:
+    pixels, requests = requests_of(implementation)
 
     def projected(at_once: int) -> int:
         def work() -> None:
-            projector: Any = projector_of(road, "guided", "cuda", requests.ids.tolist())
+            projector: Any = projector_of(implementation, "guided", "cuda", requests.ids.tolist())
             projector.at_once = at_once
             assert len(list(projector.project(pixels, requests))) == len(requests.ids)
 
-        return count_synchronisations(work)
+        return count_synchronizations(work)
 
     assert projected(4) - projected(20) == FETCHES * (5 - 1)
 
@@ -378,5 +381,5 @@ def test_one_network_is_cached_and_never_two(monkeypatch: pytest.MonkeyPatch, fa
         (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
     ],
 )
-def test_out_of_memory_errors_are_recognised(error: RuntimeError, is_one: bool) -> None:
+def test_out_of_memory_errors_are_recognized(error: RuntimeError, is_one: bool) -> None:
     assert is_out_of_memory(error) == is_one

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import models
 
 from tests.unit.unitscope.test_deconvnet import fresh, maps_of
-from tests.unit.unitscope.test_deconvnet import images as normalised
+from tests.unit.unitscope.test_deconvnet import images as normalized
 from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
@@ -29,14 +29,14 @@ def everywhere(
 ) -> Answers:
     """Run every image with the square at every position; positions of a group share batches."""
     positions = torch.arange(len(engine.grid.starts))
-    wanted = torch.cartesian_prod(torch.arange(len(images)), positions, positions)
+    requests = torch.cartesian_prod(torch.arange(len(images)), positions, positions)
     clear = engine.clear(images.clone())
-    groups = engine.groups(wanted[:, 1:])
-    sums = torch.full((len(wanted),), torch.nan, dtype=torch.float64)
-    outputs = clear.outputs.new_full((len(wanted), clear.outputs.shape[1]), torch.nan)
+    groups = engine.groups(requests[:, 1:])
+    sums = torch.full((len(requests),), torch.nan, dtype=torch.float64)
+    outputs = clear.outputs.new_full((len(requests), clear.outputs.shape[1]), torch.nan)
     for kind in groups.unique():
         for some in (groups == kind).nonzero().flatten().split(at_once):
-            sums[some], outputs[some] = engine.run(clear, filled, wanted[some, 0], wanted[some, 1:], units)
+            sums[some], outputs[some] = engine.run(clear, filled, requests[some, 0], requests[some, 1:], units)
     return sums, outputs
 
 
@@ -69,14 +69,14 @@ def assert_same(
     of_largest: float = 1e-5,
 ) -> None:
     """Compare with tolerances that by default are those of float32 rounding, in proportion to the summed terms."""
-    for some, wanted in zip(found, expected, strict=True):
-        largest = float(wanted.abs().max())
-        torch.testing.assert_close(some, wanted, rtol=relative, atol=of_largest * largest + 1e-12)
+    for one, other in zip(found, expected, strict=True):
+        largest = float(other.abs().max())
+        torch.testing.assert_close(one, other, rtol=relative, atol=of_largest * largest + 1e-12)
 
 
 def images_and_fillings(size: int, count: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
     """Return images and fillings, which are other images."""
-    return normalised(count, size, seed=5), normalised(count, size, seed=6)
+    return normalized(count, size, seed=5), normalized(count, size, seed=6)
 
 
 @lru_cache(1)
@@ -165,7 +165,7 @@ def small_network() -> nn.Module:
         *(nn.Flatten(), nn.LazyLinear(3)),
     )
     model[1].running_mean.normal_()
-    model(torch.zeros(2, 3, 15, 15))  # initialises the lazy layer
+    model(torch.zeros(2, 3, 15, 15))  # initializes the lazy layer
     return model.eval()
 
 
@@ -319,9 +319,9 @@ class Choosing(nn.Module):
         return self.last(x.mean((2, 3))) + brightest.numel()
 
 
-@pytest.mark.parametrize("wanted", ["auto", "incremental"])
-def test_a_network_that_cant_be_traced_uses_the_full_engine_with_a_reason(wanted: EngineName) -> None:
-    choice = choose_engine(Deciding().eval(), "conv", Grid(32, 8, 8), wanted)
+@pytest.mark.parametrize("requested", ["auto", "incremental"])
+def test_a_network_that_cant_be_traced_uses_the_full_engine_with_a_reason(requested: EngineName) -> None:
+    choice = choose_engine(Deciding().eval(), "conv", Grid(32, 8, 8), requested)
     assert choice.engine.name == "full"
     assert "can't trace it" in choice.reason
     assert "control flow" in choice.reason
@@ -336,9 +336,9 @@ def test_a_network_that_cant_be_traced_uses_the_full_engine_with_a_reason(wanted
     ],
     ids=["unknown shapes", "overwritten", "block"],
 )
-@pytest.mark.parametrize("wanted", ["auto", "incremental"])
-def test_unsupported_networks_use_the_full_engine(model: nn.Module, layer: str, wanted: EngineName) -> None:
-    choice = choose_engine(model.eval(), layer, Grid(64, 8, 8), wanted)
+@pytest.mark.parametrize("requested", ["auto", "incremental"])
+def test_unsupported_networks_use_the_full_engine(model: nn.Module, layer: str, requested: EngineName) -> None:
+    choice = choose_engine(model.eval(), layer, Grid(64, 8, 8), requested)
     assert choice.engine.name == "full"
     assert "doesn't support this network" in choice.reason
 
@@ -352,10 +352,10 @@ def test_auto_chooses_the_engine_with_fewer_multiplications(patch: int, name: st
     assert f"{ours / whole:.0%}" in choice.reason
 
 
-@pytest.mark.parametrize("wanted", ["full", "incremental"])
-def test_a_requested_engine_is_used(wanted: EngineName) -> None:
-    choice = choose_engine(small_network(), "4", Grid(15, 14, 1), wanted)
-    assert (choice.engine.name, choice.reason) == (wanted, "requested")
+@pytest.mark.parametrize("requested", ["full", "incremental"])
+def test_a_requested_engine_is_used(requested: EngineName) -> None:
+    choice = choose_engine(small_network(), "4", Grid(15, 14, 1), requested)
+    assert (choice.engine.name, choice.reason) == (requested, "requested")
 
 
 class Branched(nn.Module):

@@ -50,8 +50,8 @@ def test_cifar_cnn_layer_by_layer() -> None:
     }  # fmt: skip
     assert [layer.receptive_field for layer in description.convolutions()] == [3, 5, 10, 14, 24, 32]
     kinds = [type(module) for module in networks.build("cifar-cnn", 10, 32).features]
-    normalised = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.ReLU, nn.MaxPool2d]
-    assert kinds == [*normalised, *normalised, nn.Dropout2d, *normalised]
+    normalized = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.Conv2d, nn.ReLU, nn.MaxPool2d]
+    assert kinds == [*normalized, *normalized, nn.Dropout2d, *normalized]
 
 
 def test_the_wide_network_is_the_papers_with_more_maps() -> None:

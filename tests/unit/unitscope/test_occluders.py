@@ -153,7 +153,7 @@ def test_blur_is_a_gaussian_with_a_sigma_of_a_quarter_of_the_patch() -> None:
     pixels[..., 16] = 255  # a line, whose cross-section after blurring is the kernel
     across = filling(pixels, "blur", 12)[0, 0, 16].double()
     expected = 255 * torch.exp(-((torch.arange(33) - 16) ** 2) / (2 * 3.0**2)) / (3.0 * (2 * np.pi) ** 0.5)
-    # The kernel is truncated at two sigmas (0.046 of it) and renormalised; then pixels are rounded.
+    # The kernel is truncated at two sigmas (0.046 of it) and renormalized; then pixels are rounded.
     near = (torch.arange(33) - 16).abs() <= 6
     torch.testing.assert_close(across[near], expected[near].double(), rtol=0.05, atol=0.6)
     assert (across[~near] == 0).all()

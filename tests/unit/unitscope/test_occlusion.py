@@ -72,7 +72,9 @@ class Expected:
     probabilities: np.ndarray
 
 
-def expected(pixels: torch.Tensor, filled: torch.Tensor, mean: Channels = MEAN, std: Channels = STD) -> Expected:
+def expected_maps(
+    pixels: torch.Tensor, filled: torch.Tensor, mean: Channels = MEAN, std: Channels = STD
+) -> Expected:
     """Compute the change of each sum by a square from integral images."""
     clear, square = (_rectified(p.numpy(), mean, std) for p in (pixels, filled))
     clear_sums = clear.sum((2, 3))
@@ -111,9 +113,9 @@ def sweep(engine: Engine, fill: Fill = "grey", at_once: int = 8, **options: Any)
     return made
 
 
-def assert_close(found: Any, wanted: Any) -> None:
+def assert_close(found: Any, expected: Any) -> None:
     """Compare with the tolerance of a float32 sum over all pixels."""
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("fill", get_args(Fill))
@@ -121,20 +123,20 @@ def assert_close(found: Any, wanted: Any) -> None:
 def test_all_maps_equal_the_closed_form(engine: Any, fill: Fill) -> None:
     pixels = photos()
     maps = sweep(engine(known_network(), "conv", GRID), fill, seed=3, target=2).run(pixels, LABELS)
-    wanted = expected(pixels, filling(pixels, fill, GRID.patch, seed=3))
-    units = wanted.maxima.argmax(1)
+    expected = expected_maps(pixels, filling(pixels, fill, GRID.patch, seed=3))
+    units = expected.maxima.argmax(1)
     assert len(set(units)) > 1
-    assert (units != wanted.clear_sums.argmax(1)).any()
+    assert (units != expected.clear_sums.argmax(1)).any()
     for number, found in enumerate(maps):
         assert found.unit == units[number]
-        assert_close(found.activation, wanted.sums[number, found.unit])
-        assert_close(found.probability, wanted.probabilities[number, LABELS[number]])
-        assert_close(found.target_probability, wanted.probabilities[number, 2])
-        np.testing.assert_array_equal(found.classes, wanted.probabilities[number].argmax(0))
-        assert_close(found.clear_activation, wanted.clear_sums[number, found.unit])
-        assert_close(found.clear_probability, wanted.clear_probabilities[number, LABELS[number]])
-        assert_close(found.clear_target_probability, wanted.clear_probabilities[number, 2])
-        assert found.clear_class == wanted.clear_probabilities[number].argmax()
+        assert_close(found.activation, expected.sums[number, found.unit])
+        assert_close(found.probability, expected.probabilities[number, LABELS[number]])
+        assert_close(found.target_probability, expected.probabilities[number, 2])
+        np.testing.assert_array_equal(found.classes, expected.probabilities[number].argmax(0))
+        assert_close(found.clear_activation, expected.clear_sums[number, found.unit])
+        assert_close(found.clear_probability, expected.clear_probabilities[number, LABELS[number]])
+        assert_close(found.clear_target_probability, expected.clear_probabilities[number, 2])
+        assert found.clear_class == expected.clear_probabilities[number].argmax()
 
 
 @pytest.mark.parametrize(("fill", "value"), [("grey", 128), ("black", 0)])
@@ -142,18 +144,18 @@ def test_all_maps_equal_the_closed_form(engine: Any, fill: Fill) -> None:
 def test_the_content_of_the_square_is_the_requested_one(engine: Any, fill: Fill, value: int) -> None:
     pixels = photos()
     maps = sweep(engine(known_network(), "conv", GRID), fill, unit=0).run(pixels, LABELS)
-    wanted = expected(pixels, torch.full_like(pixels, value))
-    assert_close(np.stack([found.activation for found in maps]), wanted.sums[:, 0])
+    expected = expected_maps(pixels, torch.full_like(pixels, value))
+    assert_close(np.stack([found.activation for found in maps]), expected.sums[:, 0])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_square_is_normalised_as_the_image_is(engine: Any) -> None:
+def test_the_square_is_normalized_as_the_image_is(engine: Any) -> None:
     pixels, mean, std = photos(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     maps = sweep(engine(known_network(), "conv", GRID), mean=mean, std=std).run(pixels, LABELS)
-    wanted = expected(pixels, torch.full_like(pixels, 128), mean, std)
+    expected = expected_maps(pixels, torch.full_like(pixels, 128), mean, std)
     for number, found in enumerate(maps):
-        assert_close(found.activation, wanted.sums[number, found.unit])
-        assert_close(found.probability, wanted.probabilities[number, LABELS[number]])
+        assert_close(found.activation, expected.sums[number, found.unit])
+        assert_close(found.probability, expected.probabilities[number, LABELS[number]])
 
 
 @pytest.mark.parametrize("unit", range(3))
@@ -161,10 +163,10 @@ def test_the_square_is_normalised_as_the_image_is(engine: Any) -> None:
 def test_a_requested_unit_is_observed_in_every_image(engine: Any, unit: int) -> None:
     pixels = photos()
     maps = sweep(engine(known_network(), "conv", GRID), unit=unit).run(pixels, LABELS)
-    wanted = expected(pixels, torch.full_like(pixels, 128))
+    expected = expected_maps(pixels, torch.full_like(pixels, 128))
     assert [found.unit for found in maps] == [unit] * 3
-    assert_close(np.stack([found.activation for found in maps]), wanted.sums[:, unit])
-    assert_close([found.clear_activation for found in maps], wanted.clear_sums[:, unit])
+    assert_close(np.stack([found.activation for found in maps]), expected.sums[:, unit])
+    assert_close([found.clear_activation for found in maps], expected.clear_sums[:, unit])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -234,9 +236,9 @@ def test_maps_do_not_depend_on_the_batch_size(engine: Any) -> None:
     model = fresh("zfnet", 64).to(memory_format=torch.channels_last)
     made = engine(model, "features.3", Grid(64, 16, 24))
     pixels = photos(2, 64)
-    wanted = sweep(made, at_once=1).run(pixels, LABELS[:2])
+    expected = sweep(made, at_once=1).run(pixels, LABELS[:2])
     for at_once in (2, 5, 9, 40):  # 9: all positions; 5: the last batch is padded
-        for found, one in zip(sweep(made, at_once=at_once).run(pixels, LABELS[:2]), wanted, strict=True):
+        for found, one in zip(sweep(made, at_once=at_once).run(pixels, LABELS[:2]), expected, strict=True):
             assert_close_maps(found, one)
 
 
@@ -281,13 +283,13 @@ def small_device(monkeypatch: pytest.MonkeyPatch, engine: Engine, room: int, sai
 @pytest.mark.parametrize("engine", ENGINES)
 def test_batches_that_do_not_fit_into_memory_are_halved(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
     made, pixels = engine(known_network(), "conv", GRID), photos()
-    wanted = sweep(made, at_once=8).run(pixels, LABELS)
+    expected = sweep(made, at_once=8).run(pixels, LABELS)
     said: list[int] = []
     sweeping = sweep(made, at_once=128, on_smaller=said.append)
     small_device(monkeypatch, made, 8)
     found = sweeping.run(pixels, LABELS)
     assert said == [64, 32, 16, 8]
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(found, expected, strict=True):
         assert_same_bits(one, other)
     sweeping.run(pixels, LABELS)
     assert said == [64, 32, 16, 8]  # for all further batches
@@ -334,8 +336,8 @@ class Deciding(nn.Module):
 
 def test_a_network_that_cant_be_traced_is_swept() -> None:
     engine = choose_engine(Deciding(), "all.conv", GRID).engine
-    wanted = Sweep(Full(known_network(), "conv", GRID)).run(photos(), LABELS)
-    for found, one in zip(Sweep(engine).run(photos(), LABELS), wanted, strict=True):
+    expected = Sweep(Full(known_network(), "conv", GRID)).run(photos(), LABELS)
+    for found, one in zip(Sweep(engine).run(photos(), LABELS), expected, strict=True):
         assert_close_maps(found, one)
 
 
@@ -360,9 +362,9 @@ def test_correlation_is_pearson_s_of_activation_and_probability() -> None:
     assert maps(activation, 1 - activation / 1000).correlation == pytest.approx(-1.0, abs=1e-6)
     probability = activation / 2000 + noise
     deviations = [values - values.mean() for values in (activation, probability)]
-    wanted = (deviations[0] * deviations[1]).mean() / (activation.std() * probability.std())
-    assert 0.5 < wanted < 0.95
-    assert maps(activation, probability).correlation == pytest.approx(wanted, rel=1e-5)
+    expected = (deviations[0] * deviations[1]).mean() / (activation.std() * probability.std())
+    assert 0.5 < expected < 0.95
+    assert maps(activation, probability).correlation == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("constant", [0.0, 1.0, 1e-30, 12345.678])
@@ -382,5 +384,5 @@ def test_a_single_position_has_no_correlation() -> None:
 def test_correlation_does_not_depend_on_the_scale(scale: float) -> None:
     drawn = np.random.default_rng(1)
     activation, probability = drawn.uniform(0, 1, (7, 7)), drawn.uniform(0, 1, (7, 7))
-    wanted = maps(activation, probability).correlation
-    assert maps(activation * scale, probability).correlation == pytest.approx(wanted, rel=1e-5)
+    expected = maps(activation, probability).correlation
+    assert maps(activation * scale, probability).correlation == pytest.approx(expected, rel=1e-5)

@@ -12,7 +12,7 @@ from torch import nn
 
 from unitscope.data.images import Batch, ImageSource
 from unitscope.errors import InvalidArgument
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.training.loop import Trainer
 from unitscope.training.optimizers import (
     bound_filters,
@@ -60,7 +60,7 @@ def test_frozen_modules_need_no_gradient_and_keep_their_statistics(model: nn.Seq
     assert torch.equal(model.layer1[1].running_mean, before)
 
 
-def test_a_normalisation_without_parameters_is_frozen_with_its_parent() -> None:
+def test_a_normalization_without_parameters_is_frozen_with_its_parent() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False), nn.Dropout())
     model = nn.Sequential(plain, nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False)))
     parameter_groups(model, Recipe(freeze=("0",)))
@@ -100,13 +100,13 @@ def test_a_training_step_does_not_change_frozen_tensors(optimizer: str, marked: 
         assert torch.equal(after[name], tensor) == name.startswith("0."), name
 
 
-def test_initialisation_does_not_change_frozen_parameters(model: nn.Sequential) -> None:
+def test_initialization_does_not_change_frozen_parameters(model: nn.Sequential) -> None:
     recipe = Recipe(freeze=("conv1",))
     model.fc.bias.requires_grad_(False)
     before = copy.deepcopy(model.state_dict())
     names = {name for name, parameter in model.named_parameters() if is_frozen(name, parameter, recipe)}
     assert names == {"conv1.weight", "conv1.bias", "fc.bias"}
-    initialise(model, "he-quiet", names)
+    initialize(model, "he-quiet", names)
     for name in ("conv1.weight", "conv1.bias", "fc.bias"):
         assert torch.equal(model.state_dict()[name], before[name])
     assert not torch.equal(model.layer1[0].weight, before["layer1.0.weight"])
@@ -183,14 +183,14 @@ def test_the_first_layers_bound_follows_the_range_of_the_pixels() -> None:
 def test_initial_weights() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(16, 64, 5), nn.ReLU(), nn.Linear(1000, 500))
-    initialise(model, "he")
+    initialize(model, "he")
     assert model[0].weight.std().item() == pytest.approx((2 / (16 * 25)) ** 0.5, rel=0.05)
-    initialise(model, "he-quiet")
+    initialize(model, "he-quiet")
     assert model[0].weight.std().item() == pytest.approx(0.1 * (2 / (16 * 25)) ** 0.5, rel=0.05)
     assert model[2].weight.std().item() == pytest.approx((2 / 1000) ** 0.5, rel=0.05)
-    initialise(model, "paper")
+    initialize(model, "paper")
     assert model[2].weight.std().item() == pytest.approx(1e-2, rel=0.05)
     assert not model[2].bias.any()
     before = model[2].weight.clone()
-    initialise(model, "default")
+    initialize(model, "default")
     assert torch.equal(model[2].weight, before)

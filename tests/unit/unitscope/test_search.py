@@ -144,8 +144,8 @@ class Batches:
     def __init__(self, seed: int, images: int = 37) -> None:
         random = np.random.default_rng(seed)
         self.pixels = random.choice(np.array([0, 60, 120, 180, 240], np.uint8), (images, 3, 2, 3))
-        self.pixels[:, 1] //= 2  # a unit that never fires
-        self.pixels[:, 2] |= 128  # a unit that always fires
+        self.pixels[:, 1] //= 2  # a unit that is never active
+        self.pixels[:, 2] |= 128  # a unit that is always active
         self.sources = [
             ImageSource(3 * number + 1, None, label=int(random.integers(CLASSES)))  # type: ignore[arg-type]
             for number in range(images)

@@ -17,7 +17,7 @@ from unitscope.data.images import ImageSource, batches, to_input
 from unitscope.data.sampling import some_of_each_class
 from unitscope.errors import NotFinite
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.training.loop import IncompatibleState, Trainer
 from unitscope.training.recipes import Recipe
 
@@ -34,7 +34,7 @@ def sources(shapes_root: Path) -> list[ImageSource]:
 def new_model() -> nn.Module:
     torch.manual_seed(1)
     model = networks.build("zfnet", 20, SIZE, fc=16)
-    initialise(model, "he")
+    initialize(model, "he")
     return model
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from unitscope.data.images import to_input
 from unitscope.geometry.chains import chain, window_sizes
 from unitscope.networks import build as networks
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.projection.choice import projector_for
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.graph import GraphProjector
@@ -99,7 +99,7 @@ def assert_as_the_whole_network(
 def test_every_layer_of_a_chain(name: str, size: int, method: ProjectionMethod, served: int) -> None:
     torch.manual_seed(0)
     model = networks.build(name, 5, size, fc=8 if name.startswith("zfnet") else None).eval()
-    initialise(model, "he")
+    initialize(model, "he")
     for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.running_mean.normal_(), norm.running_var.uniform_(0.5, 2), norm.weight.data.uniform_(-1, 2)
     model = model.to(memory_format=torch.channels_last)
@@ -153,7 +153,7 @@ def test_any_chain(
     model = nn.Sequential(*(module for stage in before for module in stage), last)
     pixels = images(2, 31, seed)
     try:
-        model(batch(pixels))  # initialises lazy modules
+        model(batch(pixels))  # initializes lazy modules
     except RuntimeError:
         return  # the maps are too small for a module
     layer = str(len(model) - 1)

@@ -1,4 +1,4 @@
-"""What a sweep is estimated to take: as its images do behind the first."""
+"""Estimated time of a sweep, from the images after the first."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SlowAtFirst(Incremental):
         return super().run(clear, filled, images, positions, units)
 
 
-def test_what_only_the_first_runs_take_is_not_taken_for_every_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_time_costs_are_not_counted_per_image(monkeypatch: pytest.MonkeyPatch) -> None:
     model = networks.build("zfnet", 5, 64, fc=16).eval().requires_grad_(False)
     engine = SlowAtFirst(model, "features.10", Grid(64, 16, 8))
     monkeypatch.setattr(time, "perf_counter", lambda: engine.now)

@@ -58,7 +58,7 @@ def test_other_errors_do_not_corrupt_the_context(error: Exception) -> None:
     assert not corrupts_cuda_context(error)
 
 
-def test_an_accelerator_error_is_recognised_by_its_class() -> None:
+def test_an_accelerator_error_is_recognized_by_its_class() -> None:
     if ACCELERATOR_ERROR == ():
         pytest.skip("this version of PyTorch has no AcceleratorError")
     assert corrupts_cuda_context(ACCELERATOR_ERROR("something new"))

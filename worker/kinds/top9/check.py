@@ -96,10 +96,10 @@ def _sample(
     return sampled
 
 
-def _compare(comparison: Comparison, item: _Sampled, result: LayerSearch, place: int) -> None:
+def _compare(comparison: Comparison, item: _Sampled, result: LayerSearch, index: int) -> None:
     ranking = result.bottom if isinstance(item.row, BottomActivation) else result.top
     sign = -1 if isinstance(item.row, BottomActivation) else 1
-    entry = _entry(ranking, place, item.row.image_id) if ranking else None
+    entry = _entry(ranking, index, item.row.image_id) if ranking else None
     if entry is None:
         comparison.row(item.name, "the unit has no activation on this image")
         return
@@ -108,11 +108,11 @@ def _compare(comparison: Comparison, item: _Sampled, result: LayerSearch, place:
     moved = (row, col) != (item.row.row, item.row.col)
     problem = f"recorded at {item.row.row}, {item.row.col}, recomputed at {row}, {col}" if moved else None
     comparison.row(item.name, problem)
-    comparison.number(item.name, item.row.activation, sign * activation, float(result.maxima[:, place].max()))
+    comparison.number(item.name, item.row.activation, sign * activation, float(result.maxima[:, index].max()))
 
 
-def _entry(ranking: TopActivations, place: int, image_id: int) -> tuple[float, int, int] | None:
+def _entry(ranking: TopActivations, index: int, image_id: int) -> tuple[float, int, int] | None:
     """Return the activation, row and column of an image in a unit's ranking, or None if it isn't ranked."""
-    for rank in (ranking.image[place] == image_id).nonzero()[0].tolist():
-        return float(ranking.activation[place, rank]), int(ranking.row[place, rank]), int(ranking.col[place, rank])
+    for rank in (ranking.image[index] == image_id).nonzero()[0].tolist():
+        return float(ranking.activation[index, rank]), int(ranking.row[index, rank]), int(ranking.col[index, rank])
     return None

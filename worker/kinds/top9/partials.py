@@ -20,7 +20,7 @@ Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Winners:
+class MergedTopActivations:
     """A layer's top activations among all images. ``tied``, bool [units, top], marks those that have the same
     value as another image's."""
 
@@ -53,23 +53,23 @@ def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
         )
 
 
-def store_winners(context: ShardContext, winners: Sequence[Winners], skipped: int) -> StoredFile:
-    """Store the winners of each layer, and the number of images that were left out."""
+def store_merged(context: ShardContext, layers: Sequence[MergedTopActivations], skipped: int) -> StoredFile:
+    """Store the merged top activations of each layer, and the number of images that were left out."""
     arrays: Arrays = {"skipped": np.array(skipped, np.int64)}
-    for number, layer in enumerate(winners):
+    for number, layer in enumerate(layers):
         arrays |= {f"{number}.{name}": values for name, values in _top_arrays("top", layer.top)}
         arrays[f"{number}.tied"] = layer.tied
     return _store(context, arrays)
 
 
-def load_winners(context: ShardContext, number: int) -> Winners:
-    """Load the winners of the layer of this number, which the stage *select* stored."""
+def load_merged(context: ShardContext, number: int) -> MergedTopActivations:
+    """Load the merged top activations of a layer, by its number, which the stage *select* stored."""
     with _stored(context.store.verified(stage_results(context, "select")[0])) as arrays:
-        return Winners(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
+        return MergedTopActivations(_load_top(arrays, f"{number}.top"), arrays[f"{number}.tied"])
 
 
 def load_skipped(context: ShardContext, path: str) -> int:
-    """Verify the file of a shard, or of the winners, and return the number of images that were left out."""
+    """Verify a file that a stage stored; return the number of images that were left out."""
     with _stored(context.store.verified(path)) as arrays:
         return int(arrays["skipped"])
 

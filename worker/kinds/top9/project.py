@@ -1,4 +1,4 @@
-"""Stage *project* of a top-9 search: the winners of units, projected back to pixels."""
+"""Stage *project* of a top-9 search: the top activations of units, projected back to pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from unitscope.projection.choice import projector_for
 from unitscope.projection.requests import Requests
 from unitscope.search.ranking import NO_IMAGE
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
-from worker.kinds.top9.partials import load_winners
+from worker.kinds.top9.partials import load_merged
 from worker.runner import ShardContext
 
 WRITERS = 4
@@ -43,7 +43,7 @@ class _Projected:
 
 
 def project(context: ShardContext) -> None:
-    """Store and check the patch and projection of every winner of a shard's units, and the units' mosaics."""
+    """Check and store the patch and projection of every top activation of a shard's units, and their mosaics."""
     specification = cast(Top9Specification, context.specification)
     layer = specification.layers[context.payload["layer"]]
     units = _Units(context, specification, layer)
@@ -69,7 +69,7 @@ def project(context: ShardContext) -> None:
 
 
 @dataclass(frozen=True)
-class _Winner:
+class _TopActivation:
     """An image in a unit's ranking, with its activation and position."""
 
     unit: int
@@ -82,25 +82,25 @@ class _Winner:
 
 
 class _Units:
-    """The units of a shard, with their merged winners and the projector."""
+    """The units of a shard, with their merged top activations and the projector."""
 
     def __init__(
         self, context: ShardContext, specification: Top9Specification, layer: SearchedLayerSpecification
     ) -> None:
         self.context, self.specification, self.layer = context, specification, layer
         network = specification.network
-        winners = load_winners(context, specification.layers.index(layer))
-        self.winners, self.tied = winners.top, winners.tied
-        self.largest = float(self.winners.activation.max())
-        self.place = {unit: place for place, unit in enumerate(layer.units)}
-        self.live = [unit for unit in context.payload["units"] if not self.winners.dead[self.place[unit]]]
-        chosen = self.winners.image[[self.place[unit] for unit in self.live]]
+        merged = load_merged(context, specification.layers.index(layer))
+        self.top, self.tied = merged.top, merged.tied
+        self.largest = float(self.top.activation.max())
+        self.index = {unit: index for index, unit in enumerate(layer.units)}
+        self.live = [unit for unit in context.payload["units"] if not self.top.dead[self.index[unit]]]
+        chosen = self.top.image[[self.index[unit] for unit in self.live]]
         self.sources = sources_by_id(context, np.unique(chosen[chosen != NO_IMAGE]).tolist())
         self.cache = pixel_cache(context, network.image_size)
         model = load_network(context, network, specification.weights_path)
         self.geometry = next(t.geometry for t in trace(model, network.image_size).layers if t.path == layer.path)
         # Count the images of all units, not only the shard's: pictures must not depend on the number of shards.
-        images, counts = np.unique(self.winners.image, return_counts=True)
+        images, counts = np.unique(self.top.image, return_counts=True)
         self.projector = projector_for(
             model,
             layer.path,
@@ -119,69 +119,69 @@ class _Units:
         ------
         ProjectionCheckFailed
         """
-        winners = [winner for unit in units for winner in self._winners(unit)]
-        sources = {winner.source.id: winner.source for winner in winners}
+        entries = [entry for unit in units for entry in self._top_activations(unit)]
+        sources = {entry.source.id: entry.source for entry in entries}
         number = {image: number for number, image in enumerate(sources)}
         pixels = [self._read(source) for source in sources.values()]
-        images = [winner.source.id for winner in winners]
+        images = [entry.source.id for entry in entries]
         numbers = (
-            [winner.unit for winner in winners],
+            [entry.unit for entry in entries],
             [number[image] for image in images],
             images,
-            [winner.row for winner in winners],
-            [winner.col for winner in winners],
+            [entry.row for entry in entries],
+            [entry.col for entry in entries],
         )
         requests = Requests(*(np.array(values, np.int64) for values in numbers))
-        drawn: dict[int, dict[_Winner, UnitPicture]] = {unit: {} for unit in units}
-        missing = Counter(winner.unit for winner in winners)
+        drawn: dict[int, dict[_TopActivation, UnitPicture]] = {unit: {} for unit in units}
+        missing = Counter(entry.unit for entry in entries)
         stored: dict[int, Future[_Projected]] = {}
-        for place, projection in self.projector.project(pixels, requests):
-            winner = winners[place]
-            window = self.geometry.window(winner.row, winner.col) if self.geometry else None
-            image = pixels[number[winner.source.id]]
+        for index, projection in self.projector.project(pixels, requests):
+            entry = entries[index]
+            window = self.geometry.window(entry.row, entry.col) if self.geometry else None
+            image = pixels[number[entry.source.id]]
             try:
-                picture = unit_picture(image, projection, window, winner.activation, self.largest)
+                picture = unit_picture(image, projection, window, entry.activation, self.largest)
             except WrongProjection as wrong:
-                raise self._failed(winner.unit, winner.source, str(wrong)) from wrong
-            drawn[winner.unit][winner] = picture
-            complete = len(drawn[winner.unit]) == missing[winner.unit]
+                raise self._failed(entry.unit, entry.source, str(wrong)) from wrong
+            drawn[entry.unit][entry] = picture
+            complete = len(drawn[entry.unit]) == missing[entry.unit]
             if complete:
-                stored[winner.unit] = writers.submit(self._store, winner.unit, drawn.pop(winner.unit))
+                stored[entry.unit] = writers.submit(self._store, entry.unit, drawn.pop(entry.unit))
             self.context.progress(int(complete))
         return [stored[unit].result() for unit in units]
 
-    def _winners(self, unit: int) -> Iterator[_Winner]:
-        place, top = self.place[unit], self.winners
-        for rank in range(int((top.image[place] != NO_IMAGE).sum())):
-            yield _Winner(
+    def _top_activations(self, unit: int) -> Iterator[_TopActivation]:
+        index, top = self.index[unit], self.top
+        for rank in range(int((top.image[index] != NO_IMAGE).sum())):
+            yield _TopActivation(
                 unit,
                 rank,
-                self.sources[int(top.image[place, rank])],
-                int(top.row[place, rank]),
-                int(top.col[place, rank]),
-                float(top.activation[place, rank]),
-                bool(self.tied[place, rank]),
+                self.sources[int(top.image[index, rank])],
+                int(top.row[index, rank]),
+                int(top.col[index, rank]),
+                float(top.activation[index, rank]),
+                bool(self.tied[index, rank]),
             )
 
-    def _store(self, unit: int, drawn: dict[_Winner, UnitPicture]) -> _Projected:
-        winners = sorted(drawn, key=lambda winner: winner.rank)
-        of_unit = [drawn[winner] for winner in winners]
+    def _store(self, unit: int, drawn: dict[_TopActivation, UnitPicture]) -> _Projected:
+        entries = sorted(drawn, key=lambda entry: entry.rank)
+        of_unit = [drawn[entry] for entry in entries]
         patches = [self._put(picture.patch) for picture in of_unit]
         projections = [self._put(picture.projection) for picture in of_unit]
         of_patches, of_projections = (self._put(mosaic) for mosaic in mosaics(of_unit, self.specification.top))
         rows = [
             {
-                "rank": winner.rank + 1,
-                "activation": winner.activation,
-                "image_id": winner.source.id,
-                "row": winner.row,
-                "col": winner.col,
+                "rank": entry.rank + 1,
+                "activation": entry.activation,
+                "image_id": entry.source.id,
+                "row": entry.row,
+                "col": entry.col,
                 "patch_path": patch.path,
                 "projection_path": projection.path,
                 "projection_scale": picture.scale,
-                "tied": winner.tied,
+                "tied": entry.tied,
             }
-            for winner, picture, patch, projection in zip(winners, of_unit, patches, projections, strict=True)
+            for entry, picture, patch, projection in zip(entries, of_unit, patches, projections, strict=True)
         ]
         files = [*patches, *projections, of_patches, of_projections]
         return _Projected(unit, of_patches, of_projections, rows, files)
@@ -193,7 +193,9 @@ class _Units:
         try:
             return read_cached(source, self.specification.network.image_size, self.cache)
         except UnreadableImage as error:  # the stage search could read it
-            unit = next(unit for unit in self.live if source in (w.source for w in self._winners(unit)))
+            unit = next(
+                unit for unit in self.live if source in (entry.source for entry in self._top_activations(unit))
+            )
             raise self._failed(unit, source, str(error)) from error
 
     def _failed(self, unit: int, source: ImageSource, reason: str) -> ProjectionCheckFailed:

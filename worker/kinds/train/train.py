@@ -26,7 +26,7 @@ from unitscope.data.pixel_cache import PixelCache
 from unitscope.data.sampling import some_of_each_class
 from unitscope.drawing.charts import draw_confusion, draw_filters, filter_summary
 from unitscope.drawing.curves import draw_curves, phase_curves
-from unitscope.networks.initialization import initialise
+from unitscope.networks.initialization import initialize
 from unitscope.networks.weights import load_pretrained, read_weights, weights_writer
 from unitscope.training.loop import IncompatibleState, PhaseResult, Trainer
 from worker.kinds.common import (
@@ -98,11 +98,11 @@ def train(context: ShardContext) -> None:
 def _initial_model(context: ShardContext, specification: TrainSpecification) -> nn.Module:
     torch.manual_seed(specification.seed)
     model = build(specification.network)
-    initialise(model, specification.recipe.init)
+    initialize(model, specification.recipe.init)
     if specification.weights_path:
         file = context.store.verified(specification.weights_path)
         missing = load_pretrained(model, read_weights(file), specification.network.name, file)
-        context.log("info", f"initial weights loaded; randomly initialised: {', '.join(missing) or 'none'}")
+        context.log("info", f"initial weights loaded; randomly initialized: {', '.join(missing) or 'none'}")
     return model
 
 
