@@ -14,7 +14,8 @@ demo: $(VENV)/.installed ## generate data, train a network, search it, and write
 test: $(VENV)/.installed-test lint ## run all tests, on SQLite and PostgreSQL, with real Redis servers and workers
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest; code=$$?; \
-		$(BIN)/coverage combine --quiet; \
+		$(BIN)/coverage combine --quiet 2> /dev/null; \
+		rm -f .coverage.*; \
 		echo "Branch coverage: $$($(BIN)/coverage report --format total) %. \`$(BIN)/coverage report\` lists the modules."; \
 		exit $$code
 

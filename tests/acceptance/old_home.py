@@ -78,7 +78,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def begun_with(analyze: Analyze) -> Path:
+def initial_weights(analyze: Analyze) -> Path:
     """Return the file of the training run's initial weights."""
     path = analyze.json("status", TRAINED)["specification"]["weights_path"]
     return analyze.home / "store" / path

@@ -29,7 +29,7 @@ from tests.acceptance.old_home import (
     SUBMITTED,
     SWEPT,
     TRAINED,
-    begun_with,
+    initial_weights,
     unpack,
 )
 from tests.conftest import Analyze
@@ -163,7 +163,7 @@ def test_an_old_export_can_be_imported(stored: Path, old: Analyze, copy: Analyze
 
 def test_submitting_the_same_job_returns_the_old_one(copy: Analyze) -> None:
     for job, words in SUBMITTED.items():
-        options = ["--weights", begun_with(copy)] if job == TRAINED else []
+        options = ["--weights", initial_weights(copy)] if job == TRAINED else []
         assert copy("submit", *words, *options).stdout == f"{job}\n"
     assert len(copy.json("ls")) == len(SUBMITTED)
 

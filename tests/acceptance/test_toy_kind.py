@@ -158,4 +158,4 @@ def test_a_toy_job_is_verified_exported_and_imported(program: Program, job: str,
 def test_a_program_without_the_kind_refuses_its_export(program: Program, job: str, tmp_path: Path) -> None:
     program("export", job, tmp_path / "job.tar")
     without = Program(ROOT, tmp_path / "without")
-    assert "schema 9999" in without("import", tmp_path / "job.tar", code=2)
+    assert "schema is 9999" in without("import", tmp_path / "job.tar", code=2)

@@ -98,8 +98,8 @@ def done_job(database: Database, kind: str, picture: str, names: list[str]) -> i
         numbers = [image.id for image in images]
     network = NetworkSpecification(name=names[3], classes=20, image_size=64)
     common: dict[str, Any] = {
-        "dataset_id": dataset.id, "dataset_fingerprint": sha256, "network": network, "weights_sha256": sha256,
-        "weights_path": f"ab/{sha256}.safetensors", "training_job_id": None,
+        "dataset_id": dataset.id, "dataset_fingerprint": dataset.fingerprint, "network": network,
+        "weights_sha256": sha256, "weights_path": f"ab/{sha256}.safetensors", "training_job_id": None,
     }  # fmt: skip
     ledger = Ledger(database)
     if kind == "top9":

@@ -27,7 +27,7 @@ def weights_file() -> bytes:
 
 def test_the_url_is_that_of_torchvision() -> None:
     assert pretrained_url("resnet18") == "https://download.pytorch.org/models/resnet18-f37072fd.pth"
-    with pytest.raises(InvalidArgument, match="zfnet has none"):
+    with pytest.raises(InvalidArgument, match="zfnet has no default weights"):
         pretrained_url("zfnet")
 
 

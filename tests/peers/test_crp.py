@@ -188,7 +188,7 @@ def test_ties_are_not_reported_as_differences() -> None:
         (lambda problems: swap(problems, 0, 1), "rank 0: image 1 has 19"),
         (lambda problems: problems.image.__setitem__((0, 8), 9), "rank 8: image 9 has 11"),
         (lambda problems: problems.image.__setitem__((0, 8), 77), "rank 8: image 77 is not among"),
-        (lambda problems: problems.image.__setitem__((0, 4), 3), "an image twice"),
+        (lambda problems: problems.image.__setitem__((0, 4), 3), "an image occurs twice"),
         (lambda problems: problems.col.__setitem__((0, 2), 0), "rank 2: image 2 is not largest at place 0"),
         (lambda problems: problems.activation.__setitem__((0, 5), 15.001), "rank 5: 15.00"),
         (lambda problems: problems.activation.__setitem__((1, 0), -np.inf), "unit 1, rank 0: -inf is 4"),
