@@ -35,7 +35,7 @@ def test_the_same_content_at_another_root_is_called_so(photos: Path, tmp_path: P
     with pytest.raises(DatasetElsewhere) as refused:
         register(database, "photos", read_folder(copy))
     said = str(refused.value)
-    assert f"same content, at {photos}" in said
+    assert f"with the same content is already registered, at {photos}" in said
     assert f"`analyze dataset update photos --root {copy}`" in said
     assert "other content" not in said
     assert not register(database, "photos", read_folder(photos))[1]
@@ -45,7 +45,8 @@ def test_the_same_content_at_another_root_is_called_so(photos: Path, tmp_path: P
 def test_other_content_is_called_so_and_where_it_is(photos: Path, database: Database) -> None:
     register(database, "photos", read_folder(photos))
     write_folder(photos, ["bee/c.png"])
-    with pytest.raises(DatasetExists, match=r"other content \(at .*photos\).*`analyze dataset update photos`"):
+    expected = r"with other content is already registered \(at .*photos\).*`analyze dataset update photos`"
+    with pytest.raises(DatasetExists, match=expected):
         register(database, "photos", read_folder(photos))
 
 
