@@ -1,4 +1,4 @@
-"""Choice of the network to analyse: from a training run, or from a file of weights."""
+"""Choice of the network to analyse: from a training run, or from a weights file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from unitscope.description import NetworkDescription, NetworkSpecification, inpu
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The requested network: a training run, or a file of weights with the network that it belongs to."""
+    """The requested network: a training run, or a weights file with the network that it belongs to."""
 
     run: int | None = None
     weights: Path | None = None
