@@ -65,7 +65,7 @@ def _page(rows: Sequence[Row], measured: dict[str, dict[str, Any]]) -> str:
     table = [COLUMNS, ("---",) * len(COLUMNS), *(table_cells(row) for row in rows)]
     parts = [HEAD, *(f"| {' | '.join(cells)} |\n" for cells in table), "\n## How it was measured\n", EXPLANATION]
     for group, description in measured.items():
-        machine = _machine_and_setting(description["machine"], description["setting"])
+        machine = machine_and_setting(description["machine"], description["setting"])
         parts.append(f"\n### {group.capitalize()}\n{description['how']}\nMeasured on {machine}.\n")
         notes = [f"* {row.work}: {row.note}\n" for row in rows if row.group == group and row.note]
         parts += ["\n", *notes] if notes else []
@@ -76,22 +76,25 @@ def _page(rows: Sequence[Row], measured: dict[str, dict[str, Any]]) -> str:
 
 
 def table_cells(row: Row) -> tuple[str, ...]:
+    """Return the cells of a benchmark's row, in the order of ``COLUMNS``."""
     met = {True: "yes", False: "no", None: ""}[row.met]
     ratio = f"{row.ratio:.3g} ({min(row.ratios):.3g} to {max(row.ratios):.3g})" if row.ratio else ""
     goal = row.goal_text or "none"
-    return (row.work, row.against, _median(row.ours, row.unit), _median(row.peer, row.unit), ratio, goal, met)
+    return (row.work, row.against, median(row.ours, row.unit), median(row.peer, row.unit), ratio, goal, met)
 
 
-def _median(rounds: Sequence[float], unit: str) -> str:
+def median(rounds: Sequence[float], unit: str) -> str:
+    """Return the median with its unit: ``2.1 s``, ``342 ms``, ``1,291 MB``; empty without a measurement."""
     if not rounds:
         return ""
-    median = statistics.median(rounds)
+    value = statistics.median(rounds)
     if unit != "s":
-        return f"{median:,.0f} {unit}"
-    return f"{median * 1000:.3g} ms" if median < 1 else f"{median:.1f} s" if median < 100 else f"{median:.0f} s"
+        return f"{value:,.0f} {unit}"
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
 
 
-def _machine_and_setting(machine: dict[str, Any], setting: dict[str, Any]) -> str:
+def machine_and_setting(machine: dict[str, Any], setting: dict[str, Any]) -> str:
+    """Describe what a group was measured on."""
     parts = [machine["gpu"]] if machine["gpu"] else []
     parts += [f"{machine['cores']} cores ({machine['instructions']})", f"torch {machine['torch']}"]
     parts += [f"Python {machine['python']}", f"{setting['rounds']} round{'s' if setting['rounds'] > 1 else ''}"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import runpy
 import shlex
@@ -14,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import inspect
 
+from benchmarks.page import Results, median
 from producer.cli.main import all_verbs, cli
 from shared.database.connection import Database
 from shared.database.schema import upgrade
@@ -134,9 +134,8 @@ def test_readme_and_pictures_are_small() -> None:
 def test_figures_on_benchmark_pages_were_measured(page: Path) -> None:
     """Figures in bold are medians in the file that ``python -m benchmarks`` writes."""
     hook = runpy.run_path(str(DOCS / "hooks" / "benchmark_tables.py"))
-    measured = set()
-    for row in json.loads((DOCS / "benchmarks.json").read_text())["rows"]:
-        measured |= {hook["amount"](row["ours"], row["unit"]), f"{row['ratio'] or 0:.3g} times"}
+    rows = Results.read(DOCS / "benchmarks.json").rows
+    measured = {median(row.ours, row.unit) for row in rows} | {f"{row.ratio or 0:.3g} times" for row in rows}
     figures = re.findall(r"\*\*([\d.,]+ \w+)\*\*", page.read_text())
     assert figures
     assert [figure for figure in figures if figure not in measured] == []
