@@ -18,9 +18,8 @@ from shared.jobs.tables import Job
 from shared.settings import Settings
 from unitscope.images.pixel_files import pixel_files
 
-OWN_FOLDER = (
-    "own_folder"  # in `datasets.options`: the program drew, unpacked or downloaded the images into its home
-)
+# The key in `datasets.options`; true if the program drew, unpacked or downloaded the images into its home folder.
+OWN_FOLDER = "own_folder"
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,11 @@ def _own_folder(session: Session, settings: Settings, dataset: Dataset) -> Path 
     """Return the data set's own folder below ``datasets`` of the home, or None if it has none or shares it."""
     if not dataset.options.get(OWN_FOLDER):
         return None
-    base = settings.home / "datasets"
+    base = (settings.home / "datasets").resolve()
     root = Path(dataset.root)
-    if not root.is_relative_to(base.resolve()) or root == base.resolve():
+    if not root.is_relative_to(base) or root == base:
         return None
-    folder = base.resolve() / root.relative_to(base.resolve()).parts[0]
+    folder = base / root.relative_to(base).parts[0]
     others = session.scalars(select(Dataset.root).where(Dataset.id != dataset.id))
     if any(Path(other).is_relative_to(folder) for other in others):
         return None

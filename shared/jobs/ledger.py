@@ -20,13 +20,14 @@ from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
-from shared.errors import JobStateConflict, NoSuchJob
+from shared.errors import JobStateConflict
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import (
     MAX_ATTEMPTS,
     add_event,
     end_if_cancelled,
     end_job,
+    find_and_lock_job,
     insert_job,
     lock_job,
     open_next_stage,
@@ -125,9 +126,8 @@ class Ledger:
             ).one_or_none()
             if shard is None:
                 return None
-            try:
-                job = lock_job(session, shard.job_id)
-            except NoSuchJob:  # removed concurrently
+            job = find_and_lock_job(session, shard.job_id)
+            if job is None:  # removed concurrently
                 return None
             previous_state = session.scalar(select(Shard.state).where(Shard.id == shard_id))
             if job.state not in ACTIVE_JOBS or job.cancel_requested:
@@ -318,10 +318,10 @@ class Ledger:
             end_if_cancelled(session, job)
 
     def _lock_claimed(self, session: Session, claim: Claim) -> Job:
-        try:
-            return lock_job(session, claim.job_id)
-        except NoSuchJob as error:  # removed after it was cancelled
-            raise LeaseLost(f"shard {claim.shard_id}: {error}") from error
+        job = find_and_lock_job(session, claim.job_id)
+        if job is None:  # removed after it was cancelled
+            raise LeaseLost(f"shard {claim.shard_id}: its job was removed")
+        return job
 
     def _fence(self, session: Session, claim: Claim, **values: Any) -> datetime:
         """Update the shard's row if the claim's token is still valid; return the time when the attempt began."""
@@ -403,9 +403,8 @@ class Ledger:
             jobs = session.scalars(select(Shard.job_id).where(expired).distinct()).all()
         for job_id in jobs:
             with self.database.write() as session:
-                try:
-                    job = lock_job(session, job_id)
-                except NoSuchJob:  # cancelled and removed concurrently
+                job = find_and_lock_job(session, job_id)
+                if job is None:  # cancelled and removed concurrently
                     continue
                 shards = session.scalars(
                     select(Shard).where(expired, Shard.job_id == job_id).with_for_update()
@@ -465,9 +464,8 @@ class Ledger:
             jobs = session.scalars(select(Shard.job_id).where(held).distinct()).all()
         for job_id in jobs:
             with self.database.write() as session:
-                try:
-                    job = lock_job(session, job_id)
-                except NoSuchJob:  # cancelled and removed at this moment
+                job = find_and_lock_job(session, job_id)
+                if job is None:  # cancelled and removed concurrently
                     continue
                 query = select(Shard).where(held, Shard.job_id == job_id).with_for_update()
                 for shard in session.scalars(query).all():

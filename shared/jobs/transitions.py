@@ -23,12 +23,22 @@ MAX_ATTEMPTS = 3
 INSERTED_AT_ONCE = 5000  # shards, to limit the memory of their rows
 
 
-def lock_job(session: Session, job_id: int) -> Job:
-    """Lock and return the job's row. It is always locked before its shards' rows, so that transitions do not
-    deadlock, and so that of two shards that end a stage concurrently the second sees the first. FOR NO KEY UPDATE
-    lets other transactions insert rows that refer to the job."""
+def find_and_lock_job(session: Session, job_id: int) -> Job | None:
+    """Lock and return the job's row, or None if the job was removed. It is always locked before its shards' rows,
+    so that transitions do not deadlock, and so that of two shards that end a stage concurrently the second sees
+    the first. FOR NO KEY UPDATE lets other transactions insert rows that refer to the job."""
     locked = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
-    job = session.scalars(locked).one_or_none()
+    return session.scalars(locked).one_or_none()
+
+
+def lock_job(session: Session, job_id: int) -> Job:
+    """Lock and return the row of a job that a user named.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    job = find_and_lock_job(session, job_id)
     if job is None:
         raise missing_job(session, job_id)
     return job
