@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 
+from producer.operations.garbage import find_garbage, remove_garbage
 from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
@@ -27,6 +30,7 @@ from shared.jobs.removal import RemovableJob, dependents, removable_jobs, remove
 from shared.jobs.tables import Artifact, RemovedJob, Shard
 from shared.kinds.top9.specification import Top9Specification
 from shared.store.references import rows_of_job
+from shared.store.store import Store
 from tests.conftest import fresh_database
 from tests.integration.ledger.helpers import claimed, expire, finish, job_of, queued, top9
 from tests.integration.stored_schemas import load
@@ -137,6 +141,22 @@ def test_the_number_of_a_removed_job_is_not_used_again(ledger: Ledger, specifica
     ) as raised:
         ledger.cancel(first)
     assert raised.value.exit_code == 4
+
+
+def test_gc_deletes_the_event_files_of_removed_runs_only(ledger: Ledger, job: int, tmp_path: Path) -> None:
+    """TensorBoard's files have names of their own, and no row refers to them."""
+    store = Store(tmp_path / "store")
+    for name in (f"run-{job}", f"run-{job + 1}", "mine"):
+        file = store.root / "tensorboard" / name / "events"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (0, 0))
+    ledger.cancel(job)
+    garbage = find_garbage(ledger.database, store, 3600)
+    assert [file.path for file in garbage] == [f"tensorboard/run-{job + 1}/events"]
+    remove(ledger.database, job)
+    remove_garbage(ledger.database, store, find_garbage(ledger.database, store, 3600))
+    assert [path.name for path in (store.root / "tensorboard").iterdir()] == ["mine"]
 
 
 # --- what is refused ---
