@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from shared.database.catalogue import find_dataset, split_sizes
+from shared.database.catalogue import NOTES, find_dataset, split_sizes
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 
@@ -47,6 +47,7 @@ class DatasetSummary:
     splits: dict[str, int]
     classes: dict[str, dict[str, int]]
     left_out: list[LeftOut]
+    notes: list[str]
 
 
 def list_datasets(database: Database) -> list[ListedDataset]:
@@ -105,6 +106,7 @@ def summarize_dataset(database: Database, name: str) -> DatasetSummary:
         splits=sizes,
         classes={c: {split: counts.get((split, c), 0) for split in sizes} for c in dataset.class_names},
         left_out=[LeftOut(*problem) for problem in problems],
+        notes=list(map(str, dataset.options.get(NOTES, ()))),
     )
 
 

@@ -12,7 +12,7 @@ from producer.datasets.cifar import read_cifar
 from producer.datasets.folder import read_folder
 from producer.datasets.shapes import CLASSES
 from producer.datasets.voc import read_voc
-from shared.database.catalogue import FoundDataset
+from shared.database.catalogue import NOTES, FoundDataset
 from shared.database.datasets import Dataset
 from shared.errors import UsageError
 
@@ -51,6 +51,8 @@ def read_dataset(
     given = {name: chosen[name] for name in CHOICES[kind] if chosen.get(name)}
     found = _read(kind, root, given, progress)
     found.options[CHOSEN] = given
+    if found.notes:
+        found.options[NOTES] = found.notes
     return found
 
 

@@ -16,6 +16,8 @@ from shared.database.networks import Checkpoint, CheckpointKind, Network
 from shared.errors import DatasetElsewhere, DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
 from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
 
+NOTES = "notes"  # the key of the notes in `datasets.options`
+
 
 @dataclass(frozen=True)
 class FoundImage:
@@ -44,7 +46,10 @@ class Problem:
 
 @dataclass
 class FoundDataset:
-    """The images and problems that a reader found below a root."""
+    """The images and problems that a reader found below a root.
+
+    ``notes`` are sentences for the person who adds it: what was assumed, and what was skipped and why.
+    """
 
     kind: str
     root: str
@@ -52,6 +57,7 @@ class FoundDataset:
     class_names: list[str]
     images: list[FoundImage] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     fingerprint: str = ""
 
 

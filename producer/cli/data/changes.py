@@ -47,6 +47,7 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
     require_usable(found)  # the folder may not be mounted
     if OWN_FOLDER in dataset.options and found.root == dataset.root:
         found.options[OWN_FOLDER] = dataset.options[OWN_FOLDER]
+    print_notes(app, found.notes)
     result = compare(app.database, name, found) if dry_run else update_dataset(app.database, name, found)
     if as_json:
         print_json({**vars(result), "changed_now": not (dry_run or result.is_same)})
@@ -56,6 +57,12 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
         app.err.print("Nothing was changed (--dry-run).")
     elif result.earlier_version:
         app.err.print(f"Jobs that were submitted before keep the earlier content, {result.earlier_version}.")
+
+
+def print_notes(app: App, notes: list[str]) -> None:
+    """Print what was assumed or skipped while reading a data set, on standard error."""
+    for note in notes:
+        app.err.print(f"Note: {note}")
 
 
 def _print_update(app: App, result: DatasetUpdate) -> None:

@@ -10,7 +10,7 @@ import click
 
 from producer.cli.bars import Bars
 from producer.cli.context import App, pass_app
-from producer.cli.data.changes import rm, update
+from producer.cli.data.changes import print_notes, rm, update
 from producer.cli.printing import json_option, print_json, print_text
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
         f"{state}: {len(found.images)} images of {len(found.class_names)} classes, {len(found.problems)} left out "
         f"(`analyze dataset show {name or kind}`)."
     )
+    print_notes(app, found.notes)
     print_text(name or kind)
 
 
@@ -229,3 +230,5 @@ def show(app: App, name: str, as_json: bool) -> None:
     for reason in summary.left_out:
         left_out.add_row(reason.reason, str(reason.count), reason.first)
     app.out.print(left_out if summary.left_out else "Nothing was left out.")
+    for note in summary.notes:
+        app.out.print(f"Note: {note}")

@@ -1,0 +1,1 @@
+"""Files and habits as people have them: each module generates its inputs with ``tests.wild.generators``."""
