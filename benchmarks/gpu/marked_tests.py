@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from benchmarks.gpu.pytest_plugin import FILE
+from benchmarks.gpu.pytest_plugin import FILE, UNFINISHED
 from benchmarks.gpu.report import Finding
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.steps import StepFailed, StepSkipped, StepTimedOut
@@ -22,7 +22,7 @@ from benchmarks.gpu.time_budget import TimeBudget
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "mark.gpu"
-NOTHING_COLLECTED = 5  # pytest's exit code
+FINISHED = (0, 1, 5)  # pytest's exit codes: all passed, some failed, nothing collected
 MAX_FAILURE_CHARACTERS = 300
 STOP_SECONDS = 15.0  # between SIGINT and SIGKILL
 
@@ -54,7 +54,9 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
         raise StepFailed(f"{counts['failed']} tests failed")
     if code is None:
         raise StepTimedOut(f"stopped after {budget.seconds:.0f} s, the tests' share of the time limit")
-    if code not in (0, NOTHING_COLLECTED):
+    if counts[UNFINISHED]:
+        raise StepFailed(f"the process ended during {counts[UNFINISHED]} tests")
+    if code not in FINISHED:
         raise StepFailed(f"pytest exited with {code}: {last_lines(log.read_text(errors='replace'))}")
 
 
@@ -68,12 +70,26 @@ def marked_files(tests: Path) -> list[Path]:
 
 
 def run(files: list[Path], outcomes: Path, log: Path, budget: TimeBudget) -> int | None:
-    """Run the tests of the files; return pytest's exit code, or None if the time limit was reached."""
+    """Run the tests of the files; return pytest's exit code, or None if the time limit was reached.
+
+    If the process ends early, for example because a test has made CUDA unusable, a new one runs the other tests.
+    """
+    done = 0
+    while True:
+        tests = [test["test"] for test in read(outcomes)]
+        code = _run(files, tests, outcomes, log, budget)
+        if code is None or code in FINISHED or len(read(outcomes)) == done:
+            return code
+        done = len(read(outcomes))
+
+
+def _run(files: list[Path], done: list[str], outcomes: Path, log: Path, budget: TimeBudget) -> int | None:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, FILE: str(outcomes)}
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-n", "0", "-p", "benchmarks.gpu.pytest_plugin"]
     command += ["-p", "no:cacheprovider", "--continue-on-collection-errors", *map(str, files)]
-    with log.open("wb") as file:
+    command += [f"--deselect={test}" for test in done]
+    with log.open("ab") as file:
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=file, stderr=file, start_new_session=True
         )

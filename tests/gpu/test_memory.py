@@ -20,7 +20,7 @@ def shards(device: torch.device) -> None:
     epoch(trainer_on(device))
     try:
         search(model, {"features.6": [8000]}, batches(pictures(16, 64), 8), device=device)
-    except (IndexError, RuntimeError):
+    except IndexError:
         pass
     else:
         raise AssertionError("there is no such unit")

@@ -8,7 +8,7 @@ windows alone.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,12 +24,27 @@ from unitscope.geometry.chains import Step, gather, inside, window_sizes, window
 from unitscope.geometry.dependence import Pair
 from unitscope.projection.deconvnet import let_pass
 from unitscope.projection.requests import Projection, Requests
+from unitscope.readings import Reading
 from unitscope.vocabulary import Channels, ProjectionMethod
 
-# Batch sizes don't depend on the requests, because the last bits of a result can depend on the batch size.
-IMAGES = 8
-LARGEST_WINDOWS, LEAST_WINDOWS = 64, 4
-BATCH_BYTES = 2**26  # bytes of the largest windows of a batch
+LEAST_WINDOWS = 4  # per batch
+AHEAD = 1  # batches of a GPU whose projections are copied while the next one is computed
+
+
+@dataclass(frozen=True)
+class _BatchSizes:
+    """Largest numbers of images and of windows in a batch, and bytes of its largest windows.
+
+    They depend on the device alone, because the last bits of a result can depend on the batch size.
+    """
+
+    images: int
+    windows: int
+    bytes: int
+
+
+ON_CPU = _BatchSizes(images=8, windows=64, bytes=2**26)
+ON_GPU = _BatchSizes(images=32, windows=256, bytes=2**28)  # a GPU computes small batches as slowly as larger ones
 
 Saved = torch.Tensor | None
 
@@ -67,7 +82,8 @@ class WindowProjector:
         self.device, self.mean, self.std = torch.device(device), mean, std
         self.sizes = window_sizes(steps)
         largest = max(4 * step.channels * prod(size) for step, size in zip(steps, self.sizes, strict=False))
-        self.at_once = min(max(BATCH_BYTES // largest, LEAST_WINDOWS), LARGEST_WINDOWS)
+        self.batch = ON_GPU if self.device.type == "cuda" else ON_CPU
+        self.at_once = min(max(self.batch.bytes // largest, LEAST_WINDOWS), self.batch.windows)
         of_whole = [_multiplications(step, self._map_after(n)) for n, step in enumerate(steps)]
         of_window = [_multiplications(step, self.sizes[n + 1]) for n, step in enumerate(steps)]
         # Multiplications of an image before each step, and of a window from each step on.
@@ -97,7 +113,7 @@ class WindowProjector:
         """Iterate over the windows of the chosen requests, which are sorted by image."""
         images = requests.images[chosen]
         _, number = np.unique(images, return_inverse=True)
-        for _, group in groupby(range(len(chosen)), lambda index: number[index] // IMAGES):
+        for _, group in groupby(range(len(chosen)), lambda index: number[index] // self.batch.images):
             indices = np.array(list(group))
             in_group, local = np.unique(images[indices], return_inverse=True)
             maps, saved = self._run_whole([pixels[image] for image in in_group], first)
@@ -109,7 +125,7 @@ class WindowProjector:
     @torch.inference_mode()
     def _run_whole(self, pixels: Sequence[np.ndarray], first: int) -> tuple[torch.Tensor, list[Saved]]:
         """Run images forward up to step ``first``; return its input, and what each earlier step saved."""
-        batch = np.zeros((IMAGES, *pixels[0].shape), np.uint8)
+        batch = np.zeros((self.batch.images, *pixels[0].shape), np.uint8)
         batch[: len(pixels)] = pixels
         maps = to_input(torch.from_numpy(batch).permute(0, 3, 1, 2), self.device, self.mean, self.std)
         saved: list[Saved] = []
@@ -140,18 +156,29 @@ class WindowProjector:
         return _Windows(windows, gathered, starts, units, numbers)
 
     def _batched(self, parts: Iterator[_Windows]) -> Iterator[tuple[int, Projection]]:
-        """Project parts of any size in batches of one size; the last batch is filled up."""
+        """Project parts of any size in batches of one size."""
+        running: deque[_Batch] = deque()
+        ahead = AHEAD if self.device.type == "cuda" else 0
+        for windows in self._of_one_size(parts):
+            running.append(self._project(windows))
+            if len(running) > ahead:
+                yield from running.popleft().projections()
+        for batch in running:
+            yield from batch.projections()
+
+    def _of_one_size(self, parts: Iterator[_Windows]) -> Iterator[_Windows]:
+        """Divide parts of any size into parts of ``at_once`` windows; the last one is filled up."""
         waiting: _Windows | None = None
         for part in parts:
             waiting = part if waiting is None else waiting.with_more(part)
             while len(waiting.numbers) >= self.at_once:
-                yield from self._project(waiting.part(slice(self.at_once)))
+                yield waiting.part(slice(self.at_once))
                 waiting = waiting.part(slice(self.at_once, None))
         if waiting is not None and len(waiting.numbers):
-            yield from self._project(waiting.filled(self.at_once))
+            yield waiting.filled(self.at_once)
 
     @torch.inference_mode()
-    def _project(self, windows: _Windows) -> list[tuple[int, Projection]]:
+    def _project(self, windows: _Windows) -> _Batch:
         maps, saved, starts = windows.maps, list(windows.saved), windows.starts
         for number in range(len(saved), len(self.steps)):
             operation = self.operations[number]
@@ -167,12 +194,7 @@ class WindowProjector:
             gradient = self.operations[number].backward(gradient, saved[number], self.sizes[number])
             if not isinstance(self.steps[number].module, nn.MaxPool2d):  # switches never point outside of the map
                 gradient = self._filled(gradient, number, starts, 0.0)
-        values, origins = gradient.cpu().numpy(), starts[0].tolist()
-        projected = activations.tolist()
-        return [
-            (int(number), Projection(values[index], origins[index][0], origins[index][1], projected[index]))
-            for index, number in enumerate(windows.numbers)
-        ]
+        return _Batch(windows.numbers, starts[0], Reading(gradient), Reading(activations))
 
     def _filled(
         self, maps: torch.Tensor, number: int, starts: Sequence[torch.Tensor], outside: float
@@ -235,6 +257,22 @@ class _Windows:
             self.units[on_device],
             self.numbers,
         )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Projections of a batch that are being computed, or copied from the device."""
+
+    numbers: np.ndarray  # indices of the requests
+    origins: torch.Tensor  # int64 [N, 2]
+    values: Reading  # float32 [N, 3, rows, columns]
+    activations: Reading  # float32 [N]
+
+    def projections(self) -> Iterator[tuple[int, Projection]]:
+        values, activations = self.values.array(), self.activations.array().tolist()
+        for index, number in enumerate(self.numbers):
+            top, left = self.origins[index].tolist()
+            yield int(number), Projection(values[index], top, left, activations[index])
 
 
 class _Operation:

@@ -138,6 +138,8 @@ def search(
     ------
     NotFinite
         a map contains NaN or infinity.
+    IndexError
+        a layer has fewer units than requested.
     """
     extremes = _Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
     records = {path: _LayerRecord(path, len(units), top, bottom, per_class) for path, units in layers.items()}
@@ -198,7 +200,8 @@ def strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         int64 [images, units]: row * columns + column.
     """
     if maps.is_cuda:  # where pooling would process a whole map in one thread
-        maxima, positions = maps.flatten(2).max(2)
+        # Without a copy: flattening channels-last maps directly would reorder them first.
+        maxima, positions = maps.permute(0, 2, 3, 1).flatten(1, 2).max(1)
         return maxima, positions
     # Pooling over the whole map: for channels-last maps several times faster than max() of flattened ones.
     maxima, positions = F.adaptive_max_pool2d(maps, 1, return_indices=True)
@@ -218,6 +221,7 @@ class _Extremes:
     ) -> None:
         self.model, self.upload, self.bottom, self.on_smaller = model, upload, bottom, on_smaller
         self.units = {path: torch.as_tensor(units, device=upload.device) for path, units in layers.items()}
+        self.largest = {path: max(units, default=-1) for path, units in layers.items()}
         self.at_once = 0  # images per forward pass; 0: a whole batch
 
     def of(self, batch: Batch) -> dict[str, _Maxima]:
@@ -239,6 +243,9 @@ class _Extremes:
         maxima: dict[str, _Maxima] = {}
 
         def record(maps: torch.Tensor, path: str) -> None:
+            # On a GPU, a wrong index would make CUDA unusable in this process.
+            if self.largest[path] >= maps.shape[1]:
+                raise IndexError(f"layer {path} has {maps.shape[1]} units, none of number {self.largest[path]}")
             maxima[path] = _Maxima.of(maps, self.units[path], self.bottom)
 
         observe(self.model, {path: partial(record, path=path) for path in self.units}, images)

@@ -237,4 +237,35 @@ def test_marked_tests_are_stopped_at_the_time_limit(tmp_path: Path) -> None:
     began = time.monotonic()
     assert marked_tests.run(files, tmp_path / "tests.jsonl", tmp_path / "log", TimeBudget(20)) is None
     assert time.monotonic() - began < 60
-    assert _outcomes(tmp_path) == {"test_passes": "passed", "test_fails": "failed", "test_is_skipped": "skipped"}
+    assert _outcomes(tmp_path) == {
+        "test_passes": "passed",
+        "test_fails": "failed",
+        "test_is_skipped": "skipped",
+        "test_takes_long": "not finished",
+    }
+
+
+ENDS_EARLY = """
+import os
+import pytest
+
+@pytest.mark.gpu
+def test_first(): pass
+
+@pytest.mark.gpu
+def test_ends_the_process(): os._exit(86)
+
+@pytest.mark.gpu
+def test_last(): pass
+"""
+
+
+def test_after_a_test_that_ends_the_process_a_new_one_runs_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "test_device.py"
+    file.write_text(ENDS_EARLY)
+    assert marked_tests.run([file], tmp_path / "tests.jsonl", tmp_path / "log", TimeBudget(60)) == 0
+    assert _outcomes(tmp_path) == {
+        "test_first": "passed",
+        "test_ends_the_process": "not finished",
+        "test_last": "passed",
+    }
