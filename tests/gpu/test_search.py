@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.gpu.devices import Device
+from tests.gpu.devices import SHARES, Device
 from tests.gpu.networks import batches, convolutions, network, pictures
 from unitscope.data.images import to_input
 from unitscope.data.upload import Uploader
@@ -166,7 +166,8 @@ def test_queued_batches_are_not_overwritten(device: torch.device) -> None:
         sums = [upload(pixels).double().sum((0, 2, 3)) for pixels in many]
         for pixels, actual in zip(many, sums, strict=True):
             expected = to_input(pixels, "cpu", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)).double().sum((0, 2, 3))
-            np.testing.assert_allclose(actual.cpu().numpy(), expected.numpy(), rtol=1e-5)
+            # The values cancel in the sums. Pixels of other images would change them by hundreds.
+            np.testing.assert_allclose(actual.cpu().numpy(), expected.numpy(), rtol=1e-5, atol=0.05)
 
 
 def test_when_memory_runs_out_a_search_runs_fewer_images_at_once(gpu: Device) -> None:
@@ -183,8 +184,11 @@ def test_when_memory_runs_out_a_search_runs_fewer_images_at_once(gpu: Device) ->
     with gpu.measured() as peak:
         expected = run()
     smaller: list[int] = []
-    with gpu.limited(0.6 * peak.reserved):
-        actual = run(on_smaller=smaller.append)
+    for share in SHARES:
+        with gpu.limited(share * peak.reserved):
+            actual = run(on_smaller=smaller.append)
+        if smaller:
+            break
     assert smaller
     assert smaller[0] == count // 2
     for path in layers:

@@ -22,7 +22,7 @@ from unitscope.occlusion.occluders import filling
 from unitscope.vocabulary import Channels, Fill
 
 MEMORY = 2**30  # bytes
-LARGEST_BATCH = 128  # occluded images: larger batches are no faster
+LARGEST_BATCH, LARGEST_GPU_BATCH = 128, 512  # occluded images: larger batches are no faster
 APPROXIMATE_BATCH = 32
 MOST_IMAGES = 16
 
@@ -117,7 +117,10 @@ class Sweep:
         self.unit, self.target, self.tolerance = unit, target, tolerance
         self.device, self.mean, self.std, self.on_smaller = torch.device(device), mean, std, on_smaller
         # All batches have one size, because the last bits of results depend on the shape of a batch.
-        at_most = min(LARGEST_BATCH, _positions_per_group(engine) * together)
+        at_most = min(
+            LARGEST_GPU_BATCH if self.device.type == "cuda" else LARGEST_BATCH,
+            _positions_per_group(engine) * together,
+        )
         if tolerance:  # positions are computed in several rounds, whose last batches are padded
             at_most = min(at_most, APPROXIMATE_BATCH)
         self.at_once = _how_many(memory // 2, engine.bytes_per_position(), at_most)
