@@ -74,7 +74,7 @@ class Device:
 
 # Shares of a peak of reserved memory to which tests limit a process. With a little less memory than before, cuDNN
 # still succeeds, with algorithms that need smaller workspaces.
-SHARES = (0.6, 0.4, 0.25, 0.15)
+SHARES = [percent / 100 for percent in range(90, 10, -5)]
 
 
 class Peak:
