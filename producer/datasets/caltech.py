@@ -35,6 +35,8 @@ def read_caltech(
     kind: str,
     background: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    upright: bool = False,
 ) -> FoundDataset:
     """Read Caltech-101 or Caltech-256.
 
@@ -49,6 +51,8 @@ def read_caltech(
         A key of ``LAYOUTS``.
     background
         Include the background images as a class.
+    upright
+        Turn images as their EXIF orientation says.
 
     Raises
     ------
@@ -62,7 +66,12 @@ def read_caltech(
     names = _class_names(sorted({path.split("/")[0] for path in files}))
     options = {"splits": ["all", "train", "val"], "background": background}
     found = FoundDataset(kind, str(base), options, [name for name in names.values() if is_text(name)])
-    fill(found, {path: (names[path.split("/")[0]], chosen_splits(path)) for path in files}, progress)
+    fill(
+        found,
+        {path: (names[path.split("/")[0]], chosen_splits(path)) for path in files},
+        progress,
+        upright=upright,
+    )
     return found
 
 

@@ -63,7 +63,11 @@ def image_folder(
 
 
 def read_cifar(
-    root: Path, kind: str, progress: Callable[[int, int], None] = lambda done, total: None
+    root: Path,
+    kind: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    upright: bool = False,
 ) -> FoundDataset:
     """Read a folder with ``train/CLASS`` and ``test/CLASS``. The images of ``test`` are also the split ``val``.
 
@@ -79,7 +83,12 @@ def read_cifar(
     if len(classes) > FORMATS[kind].classes:
         raise NotADataset(root=root, kind=kind, reason=f"it has {len(classes)} classes")
     found = FoundDataset(kind, str(root), {"splits": ["train", "val", "test"]}, classes)
-    fill(found, {path: (path.split("/")[1], SPLITS[path.split("/")[0]]) for path in files}, progress)
+    fill(
+        found,
+        {path: (path.split("/")[1], SPLITS[path.split("/")[0]]) for path in files},
+        progress,
+        upright=upright,
+    )
     return found
 
 

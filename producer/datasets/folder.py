@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from producer.datasets.scan import BrokenFile, existing_folder, fingerprint, scan_files
+from producer.datasets.scan import BrokenFile, complete, existing_folder, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NotADataset
 from unitscope.images.files import SUFFIXES, is_validation_image
@@ -17,7 +17,9 @@ from unitscope.images.files import image_files as files_below
 SPLITS = ("train", "val", "test")
 
 
-def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> FoundDataset:
+def read_folder(
+    root: Path, progress: Callable[[int, int], None] = lambda done, total: None, *, upright: bool = False
+) -> FoundDataset:
     """Read a data set with a folder for each class.
 
     Without a folder ``train``, every image is in the split ``all``, and a hash of its path, which is the same on
@@ -38,7 +40,7 @@ def read_folder(root: Path, progress: Callable[[int, int], None] = lambda done, 
     names = sorted({name for name in classes.values() if is_text(name)})
     found = FoundDataset("folder", str(root), {"splits": divided or ["all", "train", "val"]}, names)
     splits_of = (lambda path: (path.split("/")[0],)) if divided else chosen_splits
-    fill(found, {path: (name, splits_of(path)) for path, name in classes.items()}, progress)
+    fill(found, {path: (name, splits_of(path)) for path, name in classes.items()}, progress, upright=upright)
     return found
 
 
@@ -69,6 +71,8 @@ def fill(
     found: FoundDataset,
     members: Mapping[str, tuple[str, tuple[str, ...]]],
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    upright: bool = False,
 ) -> None:
     """Scan image files, and add each to the images or the problems of ``found``.
 
@@ -76,11 +80,13 @@ def fill(
     ----------
     members
         (class name, splits) by path, in the order of the images.
+    upright
+        Turn images as their EXIF orientation says.
     """
     root, files = Path(found.root), list(members)
     indices = {name: index for index, name in enumerate(found.class_names)}
     done = iter(range(1, len(files) + 1))
-    scanned = scan_files(root, files, lambda _: progress(next(done), len(files)))
+    scanned = scan_files(root, files, lambda _: progress(next(done), len(files)), upright=upright)
     for path, image in scanned.items():
         if isinstance(image, BrokenFile):
             found.problems.append(Problem(path, 0, image.reason, image.detail))
@@ -99,7 +105,7 @@ def fill(
                 splits=splits,
             )
         )
-    found.fingerprint = fingerprint(found)
+    complete(found, scanned, upright=upright)
 
 
 def holds_classes(folder: Path) -> bool:

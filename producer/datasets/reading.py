@@ -12,19 +12,19 @@ from producer.datasets.cifar import read_cifar
 from producer.datasets.folder import read_folder
 from producer.datasets.shapes import CLASSES
 from producer.datasets.voc import read_voc
-from shared.database.catalogue import NOTES, FoundDataset
+from shared.database.catalogue import EXIF, NOTES, ORIENTATION, ORIENTATIONS, STORED, FoundDataset
 from shared.database.datasets import Dataset
 from shared.errors import UsageError
 
 # kind -> options of reading it, which `datasets.options` keeps for `analyze dataset update`.
 CHOICES = {
-    "voc": ("years", "splits", "whole", "difficult"),
-    "shapes": ("whole",),
-    "cifar10": (),
-    "cifar100": (),
-    "caltech101": ("background",),
-    "caltech256": ("background",),
-    "folder": (),
+    "voc": ("years", "splits", "whole", "difficult", ORIENTATION),
+    "shapes": ("whole", ORIENTATION),
+    "cifar10": (ORIENTATION,),
+    "cifar100": (ORIENTATION,),
+    "caltech101": ("background", ORIENTATION),
+    "caltech256": ("background", ORIENTATION),
+    "folder": (ORIENTATION,),
 }
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a year or a split
 CHOSEN = "chosen"  # the key in `datasets.options`
@@ -50,6 +50,7 @@ def read_dataset(
     """
     given = {name: chosen[name] for name in CHOICES[kind] if chosen.get(name)}
     found = _read(kind, root, given, progress)
+    found.options |= {name: given[name] for name in (ORIENTATION,) if name in given}
     found.options[CHOSEN] = given
     if found.notes:
         found.options[NOTES] = found.notes
@@ -79,17 +80,20 @@ def chosen_before(dataset: Dataset) -> dict[str, Any]:
 def _is_valid(name: str, value: Any) -> bool:
     if name in ("whole", "difficult", "background"):
         return isinstance(value, bool)
+    if name == ORIENTATION:
+        return value in ORIENTATIONS
     is_list = name in ("years", "splits") and isinstance(value, list)
     return is_list and all(isinstance(item, str) and NAME.fullmatch(item) for item in value)
 
 
 def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[int, int], None]) -> FoundDataset:
+    upright = given.get(ORIENTATION, STORED) == EXIF  # earlier versions read all images as stored
     if kind == "folder":
-        return read_folder(root, progress)
+        return read_folder(root, progress, upright=upright)
     if kind.startswith("cifar"):
-        return read_cifar(root, kind, progress)
+        return read_cifar(root, kind, progress, upright=upright)
     if kind.startswith("caltech"):
-        return read_caltech(root, kind, given.get("background", False), progress)
+        return read_caltech(root, kind, given.get("background", False), progress, upright=upright)
     years, splits = given.get("years"), given.get("splits")
     return read_voc(
         root,
@@ -99,5 +103,6 @@ def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[i
         whole=given.get("whole", False),
         difficult=given.get("difficult", False),
         classes=CLASSES if kind == "shapes" else None,
+        upright=upright,
         progress=progress,
     )

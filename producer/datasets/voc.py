@@ -16,7 +16,7 @@ from xml.parsers.expat import ExpatError
 
 import xmltodict
 
-from producer.datasets.scan import BrokenFile, ScannedFile, existing_folder, fingerprint, scan_files
+from producer.datasets.scan import BrokenFile, ScannedFile, complete, existing_folder, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NotADataset
 
@@ -70,6 +70,7 @@ def read_voc(
     whole: bool = False,
     difficult: bool = False,
     classes: tuple[str, ...] | None = None,
+    upright: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> FoundDataset:
     """Read a VOC data set.
@@ -86,6 +87,8 @@ def read_voc(
         Include objects marked as difficult.
     classes
         Class names in the order of their indices; None for VOC's 20 classes.
+    upright
+        Turn images as their EXIF orientation says.
     progress
         Called with (files read, files in total).
 
@@ -113,7 +116,7 @@ def read_voc(
             found.problems.append(Problem(annotation, 0, bad.reason, bad.detail))
     files = sorted({path for path, _ in annotated.values()})
     done = iter(range(1, len(files) + 1))
-    scanned = scan_files(base, files, lambda _: progress(next(done), len(files)))
+    scanned = scan_files(base, files, lambda _: progress(next(done), len(files)), upright=upright)
     for annotation, (path, objects) in annotated.items():
         image = scanned[path]
         if isinstance(image, BrokenFile):
@@ -121,7 +124,7 @@ def read_voc(
         else:
             usable = _usable(found, path, image, objects)
             _add(found, path, image, usable, tuple(sorted(members[annotation][1])), whole)
-    found.fingerprint = fingerprint(found)
+    complete(found, scanned, upright=upright)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,11 @@ from shared.database.networks import Checkpoint, CheckpointKind, Network
 from shared.errors import DatasetElsewhere, DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
 from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
 
-NOTES = "notes"  # the key of the notes in `datasets.options`
+# Keys in `datasets.options`
+NOTES = "notes"
+ORIENTATION = "orientation"  # of photographs: as EXIF says, or as stored. Missing in data sets of earlier versions
+TURNED = "turned_images"  # number of image files that EXIF says to turn, if they are turned
+EXIF, STORED = ORIENTATIONS = ("exif", "stored")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,14 @@ class FoundDataset:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     fingerprint: str = ""
+
+
+def turns_images(options: Mapping[str, Any]) -> bool:
+    """Return whether a data set with these options has images that are turned as their EXIF orientation says.
+
+    Its fingerprint then differs from that of the same files as they are stored.
+    """
+    return options.get(ORIENTATION) == EXIF and bool(options.get(TURNED))
 
 
 def register(database: Database, name: str, found: FoundDataset) -> tuple[int, bool]:

@@ -172,12 +172,12 @@ def class_folders(root: Path) -> ImageSet:
     if not files:
         raise InvalidArgument(reason=f"Folder {root} contains no images ({', '.join(sorted(SUFFIXES))}).")
     if any("/" not in file for file in files):
-        return ImageSet([ImageSource(number, root / file) for number, file in enumerate(files)])
+        return ImageSet([ImageSource(number, root / file, upright=True) for number, file in enumerate(files)])
     classes = [file.partition("/")[0] for file in files]
     names = sorted(set(classes))
     labels = {name: label for label, name in enumerate(names)}
     sources = [
-        ImageSource(number, root / file, labels[name])
+        ImageSource(number, root / file, labels[name], upright=True)
         for number, (file, name) in enumerate(zip(files, classes, strict=True))
     ]
     return ImageSet(sources, tuple(names))
@@ -192,7 +192,7 @@ def _listed(images: Sequence[OneImage]) -> ImageSet:
             if path.is_dir():
                 reason = f"{path} is a folder: a list must contain image files. Give the folder alone."
                 raise InvalidArgument(reason=reason)
-            sources.append(ImageSource(number, path))
+            sources.append(ImageSource(number, path, upright=True))
             continue
         if problem := _why_not_supported(image):
             remedy = "Give a path, a PIL image, or an array uint8 [H, W, 3] (0 to 255)."

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 SHAPES_IMAGES = 800
 LONGEST_FOLDER_NAME = 200  # bytes: the names of locks and unfinished folders are longer, and 255 is the limit
 OPTIONS = {  # kind -> its options besides --root and --name
-    "voc": {"download", "years", "splits", "whole", "difficult"},
-    "cifar10": {"download"},
-    "cifar100": {"download"},
-    "caltech101": {"download", "background"},
-    "caltech256": {"download", "background"},
-    "folder": set(),
-    "shapes": {"whole", "images", "seed"},
+    "voc": {"download", "years", "splits", "whole", "difficult", "orientation"},
+    "cifar10": {"download", "orientation"},
+    "cifar100": {"download", "orientation"},
+    "caltech101": {"download", "background", "orientation"},
+    "caltech256": {"download", "background", "orientation"},
+    "folder": {"orientation"},
+    "shapes": {"whole", "images", "seed", "orientation"},
 }
 
 
@@ -69,6 +69,13 @@ dataset.add_command(rm)
 @click.option("--difficult", is_flag=True, help="voc: include objects marked as difficult.")
 @click.option(
     "--background", is_flag=True, help="caltech101, caltech256: include the background images as a class."
+)
+@click.option(
+    "--orientation",
+    type=click.Choice(["exif", "stored"]),
+    default="exif",
+    show_default=True,
+    help="Turn photographs upright as their EXIF orientation says, or use them as they are stored.",
 )
 @click.option(
     "--images",
