@@ -12,13 +12,15 @@ from producer.datasets.cifar import read_cifar
 from producer.datasets.folder import read_folder
 from producer.datasets.shapes import CLASSES
 from producer.datasets.voc import read_voc
+from producer.datasets.voc.boxes import FROM_1, ORIGINS
+from producer.datasets.voc.classes import AUTO, is_name
 from shared.database.catalogue import EXIF, NOTES, ORIENTATION, ORIENTATIONS, STORED, FoundDataset
 from shared.database.datasets import Dataset
 from shared.errors import UsageError
 
 # kind -> options of reading it, which `datasets.options` keeps for `analyze dataset update`.
 CHOICES = {
-    "voc": ("years", "splits", "whole", "difficult", ORIENTATION),
+    "voc": ("years", "splits", "whole", "difficult", "classes", "boxes", ORIENTATION),
     "shapes": ("whole", ORIENTATION),
     "cifar10": (ORIENTATION,),
     "cifar100": (ORIENTATION,),
@@ -27,6 +29,7 @@ CHOICES = {
     "folder": (ORIENTATION,),
 }
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a year or a split
+RECOGNISED = ("classes", "boxes")
 CHOSEN = "chosen"  # the key in `datasets.options`
 
 
@@ -51,7 +54,8 @@ def read_dataset(
     given = {name: chosen[name] for name in CHOICES[kind] if chosen.get(name)}
     found = _read(kind, root, given, progress)
     found.options |= {name: given[name] for name in (ORIENTATION,) if name in given}
-    found.options[CHOSEN] = given
+    # What a reader recognised is kept, so that an update reads in the same way.
+    found.options[CHOSEN] = given | {name: found.options[name] for name in RECOGNISED if name in found.options}
     if found.notes:
         found.options[NOTES] = found.notes
     return found
@@ -82,6 +86,10 @@ def _is_valid(name: str, value: Any) -> bool:
         return isinstance(value, bool)
     if name == ORIENTATION:
         return value in ORIENTATIONS
+    if name == "boxes":
+        return value in ORIGINS
+    if name == "classes":
+        return value == AUTO or (isinstance(value, list) and all(isinstance(v, str) and is_name(v) for v in value))
     is_list = name in ("years", "splits") and isinstance(value, list)
     return is_list and all(isinstance(item, str) and NAME.fullmatch(item) for item in value)
 
@@ -94,7 +102,7 @@ def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[i
         return read_cifar(root, kind, progress, upright=upright)
     if kind.startswith("caltech"):
         return read_caltech(root, kind, given.get("background", False), progress, upright=upright)
-    years, splits = given.get("years"), given.get("splits")
+    years, splits, classes = given.get("years"), given.get("splits"), given.get("classes")
     return read_voc(
         root,
         kind=kind,
@@ -102,7 +110,8 @@ def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[i
         splits=tuple(splits) if splits else None,
         whole=given.get("whole", False),
         difficult=given.get("difficult", False),
-        classes=CLASSES if kind == "shapes" else None,
+        classes=CLASSES if kind == "shapes" else tuple(classes) if isinstance(classes, list) else classes,
+        boxes=FROM_1 if kind == "shapes" else given.get("boxes"),
         upright=upright,
         progress=progress,
     )
