@@ -9,7 +9,8 @@ from typing import Any
 
 from producer.datasets.caltech import read_caltech
 from producer.datasets.cifar import read_cifar
-from producer.datasets.folder import read_folder
+from producer.datasets.folder import ONLY_CLASS, read_folder
+from producer.datasets.layout import NO_SPLITS, parse_split_folders
 from producer.datasets.shapes import CLASSES
 from producer.datasets.voc import read_voc
 from shared.database.catalogue import EXIF, NOTES, ORIENTATION, ORIENTATIONS, STORED, FoundDataset
@@ -24,7 +25,7 @@ CHOICES = {
     "cifar100": (ORIENTATION,),
     "caltech101": ("background", ORIENTATION),
     "caltech256": ("background", ORIENTATION),
-    "folder": (ORIENTATION,),
+    "folder": ("split_folders", ONLY_CLASS, ORIENTATION),
 }
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of a year or a split
 CHOSEN = "chosen"  # the key in `datasets.options`
@@ -51,6 +52,8 @@ def read_dataset(
     given = {name: chosen[name] for name in CHOICES[kind] if chosen.get(name)}
     found = _read(kind, root, given, progress)
     found.options |= {name: given[name] for name in (ORIENTATION,) if name in given}
+    if name := found.options.get(ONLY_CLASS):  # a folder that is moved or renamed keeps it
+        given[ONLY_CLASS] = name
     found.options[CHOSEN] = given
     if found.notes:
         found.options[NOTES] = found.notes
@@ -82,14 +85,31 @@ def _is_valid(name: str, value: Any) -> bool:
         return isinstance(value, bool)
     if name == ORIENTATION:
         return value in ORIENTATIONS
+    if name == ONLY_CLASS:
+        return isinstance(value, str)
+    if name == "split_folders":
+        return isinstance(value, str) and (value == NO_SPLITS or _is_parsed(value))
     is_list = name in ("years", "splits") and isinstance(value, list)
     return is_list and all(isinstance(item, str) and NAME.fullmatch(item) for item in value)
+
+
+def _is_parsed(split_folders: str) -> bool:
+    try:
+        return bool(parse_split_folders(split_folders))
+    except ValueError:
+        return False
 
 
 def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[int, int], None]) -> FoundDataset:
     upright = given.get(ORIENTATION, STORED) == EXIF  # earlier versions read all images as stored
     if kind == "folder":
-        return read_folder(root, progress, upright=upright)
+        return read_folder(
+            root,
+            progress,
+            split_folders=given.get("split_folders"),
+            only_class=given.get(ONLY_CLASS),
+            upright=upright,
+        )
     if kind.startswith("cifar"):
         return read_cifar(root, kind, progress, upright=upright)
     if kind.startswith("caltech"):

@@ -15,7 +15,8 @@ from PIL import Image
 
 from unitscope.data.images import Batch, ImageSource, Skipped, UnreadableImage, batches, read_image
 from unitscope.errors import ImageNotReadable, InvalidArgument, NoSuchFile
-from unitscope.images.files import SUFFIXES, image_files
+from unitscope.images.files import image_files
+from unitscope.images.formats import SUFFIXES
 
 OneImage = str | os.PathLike[str] | Image.Image | np.ndarray
 Images = OneImage | Sequence[OneImage]

@@ -24,9 +24,21 @@ OPTIONS = {  # kind -> its options besides --root and --name
     "cifar100": {"download", "orientation"},
     "caltech101": {"download", "background", "orientation"},
     "caltech256": {"download", "background", "orientation"},
-    "folder": {"orientation"},
+    "folder": {"split_folders", "orientation"},
     "shapes": {"whole", "images", "seed", "orientation"},
 }
+
+
+def _split_folders(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the option's form; which folders exist is seen when the data set is read."""
+    from producer.datasets.layout import NO_SPLITS, parse_split_folders
+
+    if value not in (None, NO_SPLITS):
+        try:
+            parse_split_folders(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}. Example: train=Training,val=Testing.") from error
+    return value
 
 
 @click.group()
@@ -69,6 +81,13 @@ dataset.add_command(rm)
 @click.option("--difficult", is_flag=True, help="voc: include objects marked as difficult.")
 @click.option(
     "--background", is_flag=True, help="caltech101, caltech256: include the background images as a class."
+)
+@click.option(
+    "--split-folders",
+    metavar="SPLIT=FOLDER,...",
+    callback=_split_folders,
+    help="folder: folders of the splits, such as train=Training,val=Testing; none if all folders are classes.  "
+    "[default: those with usual names]",
 )
 @click.option(
     "--orientation",
@@ -122,7 +141,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
 def _refuse_options_of_other_kinds(kind: str, options: dict[str, Any]) -> None:
     for option, value in options.items():
         if value not in (None, False, ()) and option not in OPTIONS[kind]:
-            flag = {"years": "year", "splits": "split"}.get(option, option)
+            flag = {"years": "year", "splits": "split"}.get(option, option).replace("_", "-")
             raise click.UsageError(f"--{flag} does not apply to data sets of kind {kind}.")
 
 
