@@ -1,9 +1,8 @@
-"""Untrusted text for display, in which control sequences of a terminal are escaped, and spellings of names."""
+"""Escape untrusted text for display: names and messages can contain control sequences of a terminal."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 
 # Control characters except tab and line feed, bidirectional formatting characters, and lone surrogates.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -19,13 +18,3 @@ def one_line(text: str, longest: int = 2000) -> str:
     if len(text) > longest:
         text = f"{text[: longest // 2]} ... {text[-longest // 2 :]}"
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def nfc(text: str) -> str:
-    """Return ``text`` with composed letters (Unicode NFC). File names of macOS have them decomposed (NFD)."""
-    return unicodedata.normalize("NFC", text)
-
-
-def spellings(text: str) -> set[str]:
-    """Return the spellings of a name, composed and decomposed, under which it may have been stored."""
-    return {text, nfc(text), unicodedata.normalize("NFD", text)}

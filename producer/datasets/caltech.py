@@ -19,7 +19,7 @@ from producer.datasets.folder import (
 from producer.datasets.scan import existing_folder
 from shared.database.catalogue import FoundDataset
 from shared.errors import NotADataset
-from shared.text import nfc
+from unitscope.spelling import nfc
 
 NUMBERED = re.compile(r"\d{3}\.(.+)")  # 001.ak47
 

@@ -22,7 +22,7 @@ from producer.datasets.folder import (
 from producer.datasets.scan import existing_folder
 from shared.database.catalogue import FoundDataset
 from shared.errors import FileNotWritable, FolderNotEmpty, NotADataset
-from shared.text import nfc
+from unitscope.spelling import nfc
 
 SPLITS = {"train": ("train",), "test": ("test", "val")}  # folder -> splits: the replications validate on test
 MARKER = ".unpacked"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from producer.datasets.labels import Labels, read_labels
@@ -15,8 +15,8 @@ from producer.datasets.layout import Layout, class_of, find_layout, join, listed
 from producer.datasets.scan import BrokenFile, complete, existing_folder, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NotADataset
-from shared.text import nfc
 from unitscope.images.files import Listing, is_validation_image, list_folder
+from unitscope.spelling import nfc
 
 ONLY_CLASS = "only_class"  # the key in `datasets.options` of the class of images without classes
 HASHED = ["all", "train", "val"]  # splits of a data set that is divided by a hash of its paths
@@ -30,6 +30,7 @@ def read_folder(
     *,
     split_folders: str | None = None,
     only_class: str | None = None,
+    known_classes: Sequence[str] = (),
     upright: bool = False,
 ) -> FoundDataset:
     """Read a data set with a folder for each class.
@@ -45,6 +46,8 @@ def read_folder(
         splits by their names.
     only_class
         Class of images that are in no class folder; None for the name of the folder.
+    known_classes
+        Classes whose Unicode spelling is kept: earlier versions registered names as the file system spells them.
     upright
         Turn images as their EXIF orientation says.
 
@@ -65,6 +68,8 @@ def read_folder(
         found.options[ONLY_CLASS] = name
         found.notes.append(f"The images are in no class folders: they have one class, {name}.")
     members = _divided(found, root, listing, layout) if layout.splits else _undivided(found, root, listing, layout)
+    spelled = {nfc(name): name for name in known_classes}
+    members = {path: (spelled.get(name, name), splits) for path, (name, splits) in members.items()}
     found.class_names = sorted({name for name, _ in members.values() if is_text(name)})
     _note_classes(found, members, listing, layout)
     note_listing(found, listing)

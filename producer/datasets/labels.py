@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.datasets.layout import join, name_of, parent
-from shared.text import nfc
 from unitscope.images.files import Listing
+from unitscope.spelling import nfc
 
 LARGEST_LIST = 64 * 2**20  # bytes
 LISTS = (
     "{split}_annotations.txt", "LOC_{split}_solution.csv", "{split}.txt", "{split}.csv", "{split}_labels.txt",
     "{split}_labels.csv", "{folder}.txt", "{folder}.csv", "{folder}_labels.txt", "{folder}_labels.csv",
 )  # fmt: skip
+
 SEPARATORS = re.compile(r"[\t,; ]+")
 
 

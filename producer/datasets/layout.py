@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.errors import NotADataset
-from shared.text import nfc
 from unitscope.images.files import Listing
 from unitscope.images.splits import GENERIC, SPLITS, split_in, split_of
+from unitscope.spelling import nfc
 
 NO_SPLITS = "none"  # value of --split-folders: all folders are classes
 

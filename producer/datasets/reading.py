@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from producer.datasets.folder import ONLY_CLASS, read_folder
 from producer.datasets.layout import NO_SPLITS, parse_split_folders
 from producer.datasets.shapes import CLASSES
 from producer.datasets.voc import read_voc
-from shared.database.catalogue import EXIF, NOTES, ORIENTATION, ORIENTATIONS, STORED, FoundDataset
+from shared.database.catalogue import EXIF, NOTES, ORIENTATION, ORIENTATIONS, STORED, FoundDataset, find_dataset
+from shared.database.connection import Database
 from shared.database.datasets import Dataset
-from shared.errors import UsageError
+from shared.errors import NoSuchDataset, UsageError
 
 # kind -> options of reading it, which `datasets.options` keeps for `analyze dataset update`.
 CHOICES = {
@@ -32,7 +33,11 @@ CHOSEN = "chosen"  # the key in `datasets.options`
 
 
 def read_dataset(
-    kind: str, root: Path, chosen: Mapping[str, Any], progress: Callable[[int, int], None]
+    kind: str,
+    root: Path,
+    chosen: Mapping[str, Any],
+    progress: Callable[[int, int], None],
+    known_classes: Sequence[str] = (),
 ) -> FoundDataset:
     """Read the images of a data set below ``root``.
 
@@ -44,13 +49,15 @@ def read_dataset(
         Values for the names in ``CHOICES[kind]``; a name that is missing has its default.
     progress
         Called with (files read, files in all).
+    known_classes
+        Names of classes whose Unicode spelling is kept.
 
     Raises
     ------
     NotADataset
     """
     given = {name: chosen[name] for name in CHOICES[kind] if chosen.get(name)}
-    found = _read(kind, root, given, progress)
+    found = _read(kind, root, given, progress, known_classes)
     found.options |= {name: given[name] for name in (ORIENTATION,) if name in given}
     if name := found.options.get(ONLY_CLASS):  # a folder that is moved or renamed keeps it
         given[ONLY_CLASS] = name
@@ -58,6 +65,16 @@ def read_dataset(
     if found.notes:
         found.options[NOTES] = found.notes
     return found
+
+
+def default_orientation(database: Database, name: str) -> str:
+    """Return the orientation of a new data set. That of a registered one of this name is kept, so that adding it
+    again finds it unchanged."""
+    with database.read() as session:
+        try:
+            return str(chosen_before(find_dataset(session, name)).get(ORIENTATION, STORED))
+        except (NoSuchDataset, UsageError):
+            return EXIF
 
 
 def chosen_before(dataset: Dataset) -> dict[str, Any]:
@@ -100,7 +117,13 @@ def _is_parsed(split_folders: str) -> bool:
         return False
 
 
-def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[int, int], None]) -> FoundDataset:
+def _read(
+    kind: str,
+    root: Path,
+    given: Mapping[str, Any],
+    progress: Callable[[int, int], None],
+    known_classes: Sequence[str],
+) -> FoundDataset:
     upright = given.get(ORIENTATION, STORED) == EXIF  # earlier versions read all images as stored
     if kind == "folder":
         return read_folder(
@@ -108,6 +131,7 @@ def _read(kind: str, root: Path, given: Mapping[str, Any], progress: Callable[[i
             progress,
             split_folders=given.get("split_folders"),
             only_class=given.get(ONLY_CLASS),
+            known_classes=known_classes,
             upright=upright,
         )
     if kind.startswith("cifar"):

@@ -92,9 +92,7 @@ dataset.add_command(rm)
 @click.option(
     "--orientation",
     type=click.Choice(["exif", "stored"]),
-    default="exif",
-    show_default=True,
-    help="Turn photographs upright as their EXIF orientation says, or use them as they are stored.",
+    help="Turn photographs upright, as their EXIF orientation says, or use them as stored.  [default: exif]",
 )
 @click.option(
     "--images",
@@ -121,11 +119,13 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train
     and val, a hash of the path puts one image in five into val and the others into train.
     """
+    from producer.datasets.reading import default_orientation
     from producer.datasets.scan import require_usable
     from shared.database.catalogue import register
 
     _refuse_options_of_other_kinds(kind, options)
     database = app.database  # fail before anything is drawn or read if the database is unreachable
+    options["orientation"] = options["orientation"] or default_orientation(database, name or kind)
     found = _read(app, kind, root, name or kind, options)
     require_usable(found)
     _, new = register(database, name or kind, found)
