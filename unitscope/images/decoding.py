@@ -23,12 +23,14 @@ from PIL import (  # importing a plugin registers it in ``Image.OPEN``
 )
 
 from unitscope.images import orientation as exif
+from unitscope.images.formats import unsupported_format
 from unitscope.images.odd_images import reason_not_to_decode, reason_not_to_open, size_of_gif
 
 LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, above which it only warns
 LARGEST_FILE = 256 * 2**20  # bytes
 # A part of Pillow's formats: EPS files would be run by Ghostscript, and readers of rare formats are little tested.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+NOT_SUPPORTED = f"not an image of a supported format ({', '.join(FORMATS)})"
 
 
 class BrokenImage(Exception):
@@ -45,8 +47,11 @@ def read_file(path: Path) -> bytes:
     Raises
     ------
     BrokenImage
-        the file is missing, not a regular file, not readable, or larger than ``LARGEST_FILE``.
+        the file is missing, not a regular file, not readable, larger than ``LARGEST_FILE``, or by its name of a
+        format that is not read.
     """
+    if form := unsupported_format(b"", path.name):
+        raise _unsupported(form)
     try:
         if not path.is_file():  # reading a pipe or a device could block for ever
             raise BrokenImage("missing file", path.name)
@@ -124,7 +129,13 @@ def _opened(content: bytes) -> ImageFile.ImageFile:
             return reader(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error):  # the prefix matched, but the format is another
             continue
-    raise BrokenImage("broken image", f"not an image of a supported format ({', '.join(FORMATS)})")
+    if form := unsupported_format(content):
+        raise _unsupported(form)
+    raise BrokenImage("broken image", NOT_SUPPORTED)
+
+
+def _unsupported(form: str) -> BrokenImage:
+    return BrokenImage(f"unsupported format ({form}): convert to JPEG or PNG", NOT_SUPPORTED)
 
 
 def _refuse_too_large(size: tuple[int, int]) -> None:

@@ -42,7 +42,11 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
         dataset = find_dataset(session, name)
     with Bars(app) as (_, show):
         found = read_dataset(
-            dataset.kind, root or Path(dataset.root), chosen_before(dataset), show("reading images")
+            dataset.kind,
+            root or Path(dataset.root),
+            chosen_before(dataset),
+            show("reading images"),
+            dataset.class_names,
         )
     print_notes(app, found.notes)
     require_usable(found)  # the folder may not be mounted

@@ -24,7 +24,7 @@ OPTIONS = {  # kind -> its options besides --root and --name
     "cifar100": {"download", "orientation"},
     "caltech101": {"download", "background", "orientation"},
     "caltech256": {"download", "background", "orientation"},
-    "folder": {"orientation"},
+    "folder": {"split_folders", "orientation"},
     "shapes": {"whole", "images", "seed", "orientation"},
 }
 
@@ -44,6 +44,18 @@ class Year(click.ParamType[str]):
         if not (len(value) == 4 and value.isascii() and value.isdigit()):
             self.fail(f"{value!r} is not a year of four digits.", param, ctx)
         return str(value)
+
+
+def _split_folders(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the option's form; which folders exist is seen when the data set is read."""
+    from producer.datasets.layout import NO_SPLITS, parse_split_folders
+
+    if value not in (None, NO_SPLITS):
+        try:
+            parse_split_folders(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}. Example: train=Training,val=Testing.") from error
+    return value
 
 
 @click.group()
@@ -102,11 +114,16 @@ dataset.add_command(rm)
     "--background", is_flag=True, help="caltech101, caltech256: include the background images as a class."
 )
 @click.option(
+    "--split-folders",
+    metavar="SPLIT=FOLDER,...",
+    callback=_split_folders,
+    help="folder: folders of the splits, such as train=Training,val=Testing; none if all folders are classes.  "
+    "[default: those with usual names]",
+)
+@click.option(
     "--orientation",
     type=click.Choice(["exif", "stored"]),
-    default="exif",
-    show_default=True,
-    help="Turn photographs upright as their EXIF orientation says, or use them as they are stored.",
+    help="Turn photographs upright, as their EXIF orientation says, or use them as stored.  [default: exif]",
 )
 @click.option(
     "--images",
@@ -134,11 +151,13 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train
     and val, a hash of the path puts one image in five into val and the others into train.
     """
+    from producer.datasets.reading import default_orientation
     from producer.datasets.scan import require_usable
     from shared.database.catalogue import register
 
     _refuse_options_of_other_kinds(kind, options)
     database = app.database  # fail before anything is drawn or read if the database is unreachable
+    options["orientation"] = options["orientation"] or default_orientation(database, name or kind)
     found = _read(app, kind, root, name or kind, options)
     print_notes(app, found.notes)
     require_usable(found)
@@ -154,7 +173,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
 def _refuse_options_of_other_kinds(kind: str, options: dict[str, Any]) -> None:
     for option, value in options.items():
         if value not in (None, False, ()) and option not in OPTIONS[kind]:
-            flag = {"years": "year", "splits": "split"}.get(option, option)
+            flag = {"years": "year", "splits": "split"}.get(option, option).replace("_", "-")
             raise click.UsageError(f"--{flag} does not apply to data sets of kind {kind}.")
 
 

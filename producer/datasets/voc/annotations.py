@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
 import xmltodict
+
+from unitscope.spelling import nfc
 
 LARGEST_ANNOTATION = 2**20  # bytes
 DECLARATION = re.compile(rb"""\s*<\?xml[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]+)["'][^>]*\?>""")
@@ -104,7 +105,7 @@ def parse_annotation(content: bytes) -> Annotation:
 
 def normalized(name: str) -> str:
     """Return a class name as it is compared: in normal form NFC, without blanks at its ends."""
-    return unicodedata.normalize("NFC", name.strip())
+    return nfc(name.strip())
 
 
 def _recoded(content: bytes) -> bytes:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import unicodedata
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 
-from unitscope.images.files import SUFFIXES
+from unitscope.images.formats import NOT_READ, SUFFIXES
+from unitscope.spelling import nfc
 
-# Folders that file systems and archivers add: none of their files is part of a data set.
-FOREIGN_FOLDERS = frozenset({"__MACOSX", "@eaDir"})
 ANNOTATION = ".xml"
 
 
@@ -45,23 +42,15 @@ class Index:
         return _chosen(self._stems, stem, near)
 
 
-def files_below(folder: Path) -> list[str]:
-    """Return all files below a folder, as sorted relative POSIX paths.
-
-    Links to folders are followed, except to a folder that contains them. Hidden files and folders are skipped.
-    """
-    return sorted(path.relative_to(folder).as_posix() for path in _walk(folder, frozenset()))
-
-
 def stem_of(path: str) -> str:
     """Return a path without the suffix of an image or an annotation; other suffixes are part of the name."""
     suffix = PurePosixPath(path).suffix
-    return path[: -len(suffix)] if suffix.lower() in {*SUFFIXES, ANNOTATION} else path
+    return path[: -len(suffix)] if suffix.lower() in {*SUFFIXES, *NOT_READ, ANNOTATION} else path
 
 
 def folded(name: str) -> str:
     """Return a name in the form in which names are compared whatever their case and normal form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return nfc(nfc(name).casefold())
 
 
 def _chosen(table: dict[str, list[str]], key: str, near: str) -> str | None:
@@ -74,16 +63,3 @@ def _chosen(table: dict[str, list[str]], key: str, near: str) -> str | None:
                 # Several files of one name in other folders: which one is meant can't be known.
                 return candidates[0] if candidates is not paths or len(paths) == 1 else None
     return None
-
-
-def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    for entry in folder.iterdir():
-        if entry.name.startswith(".") or entry.name in FOREIGN_FOLDERS:
-            continue
-        if entry.is_dir():
-            yield from _walk(entry, above | {real})
-        else:
-            yield entry

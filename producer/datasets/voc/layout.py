@@ -14,17 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.datasets.scan import existing_folder
-from producer.datasets.voc.index import ANNOTATION, FOREIGN_FOLDERS, Index, files_below
+from producer.datasets.voc.index import ANNOTATION, Index
 from shared.errors import NotADataset
-from unitscope.images.files import SUFFIXES
+from unitscope.images.files import IGNORED_FOLDERS, Listing, list_folder
+from unitscope.images.formats import SUFFIXES
+from unitscope.images.splits import split_of
 
 YEAR = re.compile(r"VOC(\d{4})")
 ANNOTATION_FOLDERS = ("annotations", "annotation", "xml", "xmls", "labels")
 IMAGE_FOLDERS = ("jpegimages", "images", "image", "imgs", "img", "photos")
-SPLIT_FOLDERS = {"train": "train", "training": "train", "valid": "val", "validation": "val", "val": "val"} | {
-    "test": "test",
-    "testing": "test",
-}
 WRAPPERS = 3  # folders that hold nothing but the data set: `archive/VOCdevkit/VOC2007`
 
 
@@ -39,6 +37,8 @@ class Part:
     split: str | None  # the split that the folder is
     annotation_index: Index
     image_index: Index
+    pictures: list[str]  # the files that are images, relative to the folder of images
+    loops: list[str]  # links to a folder that contains them, relative to the base
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _layout(root: Path, years: tuple[str, ...] | None, wrappers: int) -> Layout 
         divided = [
             part
             for folder in _subfolders(base)
-            if (split := SPLIT_FOLDERS.get(folder.name.lower()))
+            if (split := split_of(folder.name))
             and (part := _part(base, folder, split) or _flat(base, folder, split))
         ]
         if divided:
@@ -150,28 +150,30 @@ def _part(base: Path, folder: Path, split: str | None = None) -> Part | None:
 def _flat(base: Path, folder: Path, split: str | None = None) -> Part | None:
     """Return the part in a folder that has images and, beside them or further below, annotations."""
     part = _indexed(base, folder, folder, folder, None, split)
-    return part if part.annotation_index.paths and any(map(is_image, part.image_index.paths)) else None
+    return part if part.annotation_index.paths and part.pictures else None
 
 
 def _indexed(
     base: Path, folder: Path, annotations: Path, images: Path, lists: Path | None, split: str | None
 ) -> Part:
     """Return a part with the indices of its annotations and its images."""
-    files = {place: files_below(place) if place.is_dir() else [] for place in (annotations, images)}
+    files = {place: list_folder(place) if place.is_dir() else Listing() for place in (annotations, images)}
+    loops = {f"{_relative(place, base)}/{path}" for place, listing in files.items() for path in listing.loops}
     return Part(
         name=_relative(folder, base),
         annotations=_relative(annotations, base),
         images=_relative(images, base),
         lists=lists,
         split=split,
-        annotation_index=Index(path for path in files[annotations] if path.lower().endswith(ANNOTATION)),
-        image_index=Index(path for path in files[images] if not path.lower().endswith(ANNOTATION)),
+        annotation_index=Index(path for path in _all(files[annotations]) if path.lower().endswith(ANNOTATION)),
+        image_index=Index(path for path in _all(files[images]) if not path.lower().endswith(ANNOTATION)),
+        pictures=files[images].images,
+        loops=sorted(path.removeprefix("/") for path in loops),
     )
 
 
-def is_image(path: str) -> bool:
-    """Return whether a file has the name of an image."""
-    return Path(path).suffix.lower() in SUFFIXES
+def _all(listing: Listing) -> list[str]:
+    return listing.images + listing.others + listing.dangling
 
 
 def _relative(folder: Path, base: Path) -> str:
@@ -185,7 +187,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 def _each_subfolder(folder: Path) -> Iterator[Path]:
     for entry in folder.iterdir():
-        if not entry.name.startswith(".") and entry.name not in FOREIGN_FOLDERS and entry.is_dir():
+        if not entry.name.startswith(".") and entry.name.lower() not in IGNORED_FOLDERS and entry.is_dir():
             yield entry
 
 

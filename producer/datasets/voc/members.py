@@ -8,11 +8,12 @@ from pathlib import PurePosixPath
 
 from producer.datasets.folder import chosen_splits, is_text
 from producer.datasets.voc.index import stem_of
-from producer.datasets.voc.layout import SPLIT_FOLDERS, Layout, Part, is_image
+from producer.datasets.voc.layout import Layout, Part
 from producer.datasets.voc.lists import has_lists, listed_annotations
 from producer.datasets.voc.notes import first_of, number_of
 from shared.database.catalogue import FoundDataset, Problem
 from shared.errors import NotADataset
+from unitscope.images.splits import split_of
 
 HASHED = ("all", "train", "val")  # splits of images that neither lists nor folders divide
 
@@ -65,6 +66,8 @@ def members_of(
             found.notes.append(
                 f"{number_of(len(others), 'annotation is', 'annotations are')} in no list: {first_of(others)}."
             )
+    if loops := sorted({path for part in layout.parts for path in part.loops}):
+        found.notes.append(f"Not followed, because they lead back to a folder above: {first_of(loops)}.")
     if undivided:
         found.notes.append(
             "Neither lists in ImageSets nor folders divide the images: all are in the split all, and a hash of "
@@ -82,8 +85,8 @@ def _divided(
 ) -> dict[str, Member]:
     """Return all annotations of a part, divided by its folders or a hash of their images' paths."""
     names = part.annotation_index.paths
-    folders = [PurePosixPath(name).parts[0].lower() if "/" in name else "" for name in names]
-    by_folder = part.split is None and bool(names) and all(folder in SPLIT_FOLDERS for folder in folders)
+    folders = [split_of(PurePosixPath(name).parts[0]) if "/" in name else None for name in names]
+    by_folder = part.split is None and bool(names) and None not in folders
     wanted = frozenset(splits) if splits is not None else None
     members: dict[str, Member] = {}
     existing: set[str] = set()
@@ -91,7 +94,7 @@ def _divided(
         if not is_text(path):
             found.problems.append(Problem(ascii(path), 0, "name not UTF-8", ascii(path)))
             continue
-        split = SPLIT_FOLDERS[folder] if by_folder else part.split
+        split = folder if by_folder else part.split
         existing |= {split} if split else set(HASHED)
         if split is None:
             undivided.update(HASHED)
@@ -112,7 +115,7 @@ def leave_out_images_without_annotation(layout: Layout, annotated: Collection[st
     """Add the images that no annotation refers to, in parts without lists (lists leave out images on purpose)."""
     for part in layout.parts:
         folder = f"{part.images}/" if part.images else ""
-        for name in () if has_lists(part) else filter(is_image, part.image_index.paths):
+        for name in () if has_lists(part) else part.pictures:
             stem = PurePosixPath(stem_of(name)).name
             if folder + name not in annotated and not part.annotation_index.with_stem(stem):
                 path = folder + name if is_text(name) else ascii(folder + name)
