@@ -15,6 +15,7 @@ from pathlib import Path
 
 from producer.datasets.scan import existing_folder
 from producer.datasets.voc.index import ANNOTATION, Index
+from producer.datasets.voc.notes import first_of
 from shared.errors import NotADataset
 from unitscope.images.files import IGNORED_FOLDERS, Listing, list_folder
 from unitscope.images.formats import SUFFIXES
@@ -76,6 +77,8 @@ def find_layout(root: Path, years: tuple[str, ...] | None) -> Layout:
         root = existing_folder(given.parent, "voc") / given.name
     try:
         layout = _layout(root, years, WRAPPERS)
+        if layout is None and years is None and (part := _flat(root, root)):
+            layout = Layout(root, [part])
     except OSError as error:
         raise NotADataset(root=root, kind="voc", reason=f"{error.filename}: {error.strerror}") from error
     if layout is None:
@@ -106,10 +109,7 @@ def _layout(root: Path, years: tuple[str, ...] | None, wrappers: int) -> Layout 
         ]
         if divided:
             return Layout(base, divided)
-    if layout := _wrapped(root, years, wrappers):
-        return layout
-    part = _flat(root, root)
-    return Layout(root, [part]) if part else None
+    return _wrapped(root, years, wrappers)
 
 
 def _years(root: Path, years: tuple[str, ...] | None) -> Layout | None:
@@ -127,11 +127,14 @@ def _years(root: Path, years: tuple[str, ...] | None) -> Layout | None:
 
 
 def _wrapped(root: Path, years: tuple[str, ...] | None, wrappers: int) -> Layout | None:
-    """Look into the only subfolder of a folder that holds no files of a data set itself."""
-    inner = _subfolders(root)
-    if len(inner) != 1 or not wrappers or any(entry.suffix.lower() == ANNOTATION for entry in root.iterdir()):
+    """Return the layout of the only data set further below, at most ``wrappers`` folders."""
+    if not wrappers or any(entry.suffix.lower() == ANNOTATION for entry in root.iterdir()):
         return None
-    return _layout(inner[0], years, wrappers - 1)
+    layouts = [layout for inner in _subfolders(root) if (layout := _layout(inner, years, wrappers - 1))]
+    if len(layouts) > 1 and any(part.lists for layout in layouts for part in layout.parts):
+        bases = first_of([os.path.relpath(layout.base, root) for layout in layouts])
+        raise NotADataset(root=root, kind="voc", reason=f"it has several data sets: give one of {bases}")
+    return layouts[0] if len(layouts) == 1 else None
 
 
 def _part(base: Path, folder: Path, split: str | None = None) -> Part | None:
