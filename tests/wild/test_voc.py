@@ -196,6 +196,16 @@ def test_layouts(tmp_path: Path, make: object, expected: dict[str, int]) -> None
     assert all((Path(found.root) / image.path).is_file() for image in found.images)
 
 
+def test_an_empty_split_is_noted(tmp_path: Path) -> None:
+    side_by_side(tmp_path)
+    for name in IDS[1:]:
+        (tmp_path / f"{name}.xml").unlink()
+        (tmp_path / f"{name}.jpg").unlink()
+    found = read_voc(tmp_path)
+    (empty,) = {"train", "val"} - set(splits(found))
+    assert f"Split {empty} is empty" in said(found)
+
+
 def test_any_year(tmp_path: Path) -> None:
     for year in ("VOC2007", "VOC2024"):
         devkit(tmp_path, plain([f"in{year}"]), year=year)
@@ -311,6 +321,41 @@ def test_photographs_whose_size_does_not_tell_follow_the_others(tmp_path: Path) 
     assert boxes == [(HEIGHT - 20, 2, HEIGHT - 4, 12), (WIDTH - 12, HEIGHT - 20, WIDTH - 2, HEIGHT - 4)]
 
 
+# From public reports of other programs.
+ODD_OBJECTS = {
+    "corners in another order": (
+        "<object><name>cat</name><bndbox><ymax>20</ymax><xmin>5</xmin><xmax>30</xmax><ymin>7</ymin></bndbox></object>",
+        (4, 6, 30, 20),
+        "",
+    ),
+    "fractions of the size": (
+        thing(box=(0.1, 0.25, 0.5, 0.75)),
+        None,
+        "fractions of the image's size, not pixels",
+    ),
+    "exponents": (thing(box=("1e0", "2.0e0", "3e1", "2e1")), (0, 1, 30, 20), ""),
+    "decimal commas": (thing(box=("1,5", "2,5", "30,1", "20,2")), None, "not four numbers"),
+    "polygon only": ("<object><name>cat</name><polygon><x1>1</x1></polygon></object>", None, "not four numbers"),
+    "polygon and box": (thing(box=(5, 7, 30, 20), more="<polygon><x1>1</x1></polygon>"), (4, 6, 30, 20), ""),
+    "parts": (thing(box=(5, 7, 30, 20), more=thing("head").replace("object", "part")), (4, 6, 30, 20), ""),
+}
+
+
+@pytest.mark.parametrize("name", ODD_OBJECTS)
+def test_objects_as_tools_write_them(tmp_path: Path, name: str) -> None:
+    written, box, detail = ODD_OBJECTS[name]
+    found = read_voc(devkit(tmp_path, plain(["1"], written, thing("dog"))))
+    assert boxes_of(found) == [*([box] if box else []), (4, 4, 20, 20)]
+    assert [problem.detail for problem in found.problems] == ([detail] if detail else [])
+
+
+def test_images_that_were_resized_after_annotating_are_noted(tmp_path: Path) -> None:
+    items = plain(["1"]) | {"2": annotation("2.jpg", thing(), size=(4 * WIDTH, 4 * HEIGHT))}
+    found = read_voc(devkit(tmp_path, items))
+    assert "1 image has another size than the annotation states" in said(found)
+    assert f"2.jpg ({WIDTH} x {HEIGHT}, not {4 * WIDTH} x {4 * HEIGHT})" in said(found)
+
+
 # --- classes ---
 
 
@@ -353,6 +398,7 @@ ENCODINGS = {
     "windows-1252": annotation(
         "1.jpg", thing("é"), head='<?xml version="1.0" encoding="windows-1252"?>', encoding="cp1252"
     ),
+    "blank line first": annotation("1.jpg", thing(), head='\n <?xml version="1.0" encoding="utf-8"?>\n'),
     "BOM": annotation("1.jpg", thing(), encoding="utf-8-sig"),
     "DOCTYPE": annotation("1.jpg", thing(), head='<?xml version="1.0"?><!DOCTYPE annotation>'),
     "attributes": annotation("1.jpg", thing('x</name><name lang="en">cat').replace("<name>x</name>", "")),

@@ -114,6 +114,7 @@ def _recoded(content: bytes) -> bytes:
     Tools on Windows write a folder's name in the system's encoding and declare none: such bytes are replaced,
     because only the file name and the names of classes are needed.
     """
+    content = content.lstrip(b" \t\r\n")  # a declaration has to be at the start
     declaration = DECLARATION.match(content.removeprefix(b"\xef\xbb\xbf"))
     declared = declaration[1].decode().lower().replace("_", "-") if declaration else "utf-8"
     encoding = RECODED.get(declared)
@@ -136,7 +137,7 @@ def _read_object(number: int, item: Any) -> AnnotatedObject:
     """Parse an object. Its box is checked later, against the size of the image."""
     if not isinstance(item, dict):
         return AnnotatedObject(number, "", None, difficult=False)
-    difficult = (_text(item.get("difficult")) or "").strip() == "1"
+    difficult = (_text(item.get("difficult")) or "").strip().lower() in ("1", "true")
     name = normalized(_text(item.get("name")) or "")
     try:
         box: Any = item["bndbox"]

@@ -30,7 +30,7 @@ def sides_at_0_and_1(corners: Iterable[Corners | None]) -> tuple[int, int]:
     sides = [
         round(side)
         for xmin, ymin, xmax, ymax in filter(None, corners)
-        if xmin < xmax and ymin < ymax  # boxes of zeros are placeholders
+        if xmin < xmax and ymin < ymax and xmax > 1  # others are placeholders, or fractions of the size
         for side in (xmin, ymin)
     ]
     return sides.count(0), sides.count(1)
@@ -40,6 +40,11 @@ def box_of(corners: Corners, origin: str) -> Box:
     """Return the box; fractions are rounded."""
     xmin, ymin, xmax, ymax = (round(corner) for corner in corners)
     return (xmin, ymin, xmax, ymax) if origin == FROM_0 else (xmin - 1, ymin - 1, xmax, ymax)
+
+
+def is_relative(corners: Corners) -> bool:
+    """Return whether corners are fractions of the image's size, as in YOLO's files."""
+    return all(0 <= corner <= 1 for corner in corners) and any(corner % 1 for corner in corners)
 
 
 def fitted(box: Box, width: int, height: int) -> Box:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 SHOWN = 3
-LONGEST_NAME = 60
+LONGEST_NAME = 80
 
 
 def first_of(names: Sequence[str], shown: int = SHOWN) -> str:
