@@ -340,7 +340,12 @@ def _note_copies(found: FoundDataset) -> None:
     several = [images for images in copies.values() if len(images) > 1]
     in_classes = [images for images in several if len({image.class_name for image in images}) > 1]
     in_splits = [images for images in several if {"train", "val"} <= {s for image in images for s in image.splits}]
-    for groups, where in ((in_classes, "in more than one class"), (in_splits, "in both train and val")):
+    rest = [images for images in several if images not in in_classes and images not in in_splits]
+    for groups, where in (
+        (in_classes, "in more than one class"),
+        (in_splits, "in both train and val"),
+        (rest, "in one class"),
+    ):
         if groups:
             first = listed([image.path for image in groups[0]])
             found.notes.append(f"{sum(map(len, groups))} files with equal content are {where} (first: {first}).")

@@ -71,6 +71,7 @@ NAMED = {
     "beside other words": (["asl_alphabet_train", "asl_alphabet_test"], ["train", "test"]),
     "only val": (["val"], ["val"]),
     "plain": (["train", "test"], ["train", "test"]),
+    "beside other words, wrapped": (["hands_train/hands_train", "hands_test/hands_test"], ["train", "test"]),
     "wrapped": (["ILSVRC/Data/CLS-LOC/train", "ILSVRC/Data/CLS-LOC/val"], ["train", "val"]),
     "wrapped within": (["seg_train/seg_train", "seg_test/seg_test"], ["train", "test"]),
     "images": (["images/train", "images/val"], ["train", "val"]),
@@ -160,6 +161,7 @@ LISTS = {
     ),
     "ImageNet": ("val", "LOC_val_solution.csv", "ImageId,PredictionString\nv0,n01 1 2 3 4\nv1,n02 5 6 7 8 \n"),
     "indices": ("val", "val.txt", "v0.JPEG 0\nv1.JPEG 1\n"),
+    "a table with a heading": ("val", "Val.csv", 'Width,ClassId,Path\n9,n01,"Val/v0.JPEG"\n9,n02,"Val/v1.JPEG"\n'),
     "with a BOM": ("val", "val.txt", "\ufeffval/v0.JPEG n01\r\nval/v1.JPEG n02\r\n"),
 }
 
@@ -198,6 +200,29 @@ def test_classes_that_differ_between_the_splits_are_named(tmp_path: Path) -> Non
     found = read_folder(images(tmp_path / "data", paths))
     assert noted(found, "val", "no images of dog")
     assert noted(found, "train", "no images of bird")
+
+
+def test_kaggle_asl_alphabet(tmp_path: Path) -> None:
+    """Its test images are in no class folders."""
+    paths = [*splits("asl_alphabet_train/asl_alphabet_train"), "asl_alphabet_test/asl_alphabet_test/A_test.png"]
+    found = read_folder(images(tmp_path / "data", paths))
+    assert (found.class_names, sizes(found)) == (["cat", "dog"], {"train": 4})
+    assert left_out(found) == {"not in a class folder": 1}
+
+
+def test_kaggle_chest_xray(tmp_path: Path) -> None:
+    """It holds a copy of itself."""
+    paths = splits("train", "val", "test")
+    copy = [f"chest_xray/chest_xray/{path}" for path in paths]
+    found = read_folder(images(tmp_path / "data", [*(f"chest_xray/{path}" for path in paths), *copy]))
+    assert (found.class_names, sizes(found)) == (["cat", "dog"], {"train": 4, "val": 4, "test": 4})
+    assert left_out(found) == {"outside of the split folders": 12}
+
+
+def test_oxford_pets(tmp_path: Path) -> None:
+    """Masks lie beside a folder of all images."""
+    found = read_folder(images(tmp_path / "data", ["images/a_1.png", "annotations/trimaps/a_1.png"]))
+    assert noted(found, "images is read as a class", "--root")
 
 
 # --- folders around and beside the classes ---
