@@ -17,6 +17,7 @@ from shared.database.catalogue import EXIF, NOTES, ORIENTATION, ORIENTATIONS, ST
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.errors import NoSuchDataset, UsageError
+from shared.text import one_line
 
 # kind -> options of reading it, which `datasets.options` keeps for `analyze dataset update`.
 CHOICES = {
@@ -62,6 +63,7 @@ def read_dataset(
     if name := found.options.get(ONLY_CLASS):  # a folder that is moved or renamed keeps it
         given[ONLY_CLASS] = name
     found.options[CHOSEN] = given
+    found.notes = [one_line(note) for note in found.notes]  # names of files can be any bytes
     if found.notes:
         found.options[NOTES] = found.notes
     return found

@@ -313,6 +313,16 @@ def test_files_that_are_no_images_are_named_except_those_of_systems(tmp_path: Pa
     assert noted(found, f"{len(NO_IMAGES)} of the files are no images")
 
 
+def test_notes_can_name_any_file(tmp_path: Path, database: Database) -> None:
+    root = images(tmp_path / "data", ["cat/1.png", "[red]/2.png", "[red]/@eaDir/3.png"])
+    for name in (b"\xff.txt", b"\x1b[2J.txt"):
+        (root / "cat" / os.fsdecode(name)).write_text("")
+    found = read_dataset("folder", root, {}, lambda done, total: None)
+    register(database, "odd", found)
+    assert noted(found, "2 of the files", "cat/\\x1b[2J.txt", "cat/\\udcff.txt")
+    assert noted(found, "[red]/@eaDir")
+
+
 def test_an_archive_that_is_not_unpacked_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotADataset, match=r"Unpack images\.zip first"):
         read_folder(files(tmp_path / "data", {"images.zip": b"PK"}))
@@ -371,6 +381,14 @@ def test_names_are_found_in_both_spellings(tmp_path: Path, database: Database) -
         assert find_split(session, dataset, "all") == ("all", 2)
         assert len(_images_of_file(session, dataset, Path("naïve/ü.png"))) == 1
     assert register(database, decomposed("été"), found) == (dataset.id, False)
+
+
+def test_an_update_keeps_the_spelling_of_earlier_versions(home: Home, tmp_path: Path) -> None:
+    name = decomposed("naïve")
+    root = images(tmp_path / "data", [f"{name}/1.png", "b/2.png"])
+    database = Database(f"sqlite:///{home.home / 'unitscope.sqlite3'}")
+    register(database, "decomposed", read_folder(root, known_classes=[name, "b"]))
+    assert "the content is the same" in home("dataset", "update", "decomposed").stdout
 
 
 def test_names_stored_by_earlier_versions_are_found_in_both_spellings() -> None:

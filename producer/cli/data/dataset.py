@@ -117,8 +117,8 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     shapes      20 classes of drawn objects, generated without a download
 
     CIFAR's test images are in the splits test and val, because the published replications validate on them.
-    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without splits,
-    a hash of the path puts one image in five into val and the others into train.
+    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without
+    splits, a hash of the path puts one image in five into val and the others into train.
     """
     from producer.datasets.reading import default_orientation
     from producer.datasets.scan import require_usable
