@@ -337,10 +337,17 @@ def _note_copies(found: FoundDataset) -> None:
     copies: dict[str, list[FoundImage]] = defaultdict(list)
     for image in found.images:
         copies[image.sha256].append(image)
-    several = [images for images in copies.values() if len(images) > 1]
-    in_classes = [images for images in several if len({image.class_name for image in images}) > 1]
-    in_splits = [images for images in several if {"train", "val"} <= {s for image in images for s in image.splits}]
-    for groups, where in ((in_classes, "in more than one class"), (in_splits, "in both train and val")):
-        if groups:
-            first = listed([image.path for image in groups[0]])
-            found.notes.append(f"{sum(map(len, groups))} files with equal content are {where} (first: {first}).")
+    by_place: dict[str, list[list[FoundImage]]] = defaultdict(list)
+    for images in copies.values():
+        splits = {split for image in images for split in image.splits}
+        across_classes = len({image.class_name for image in images}) > 1
+        across_splits = len(images) > 1 and splits >= {"train", "val"}
+        if across_classes:
+            by_place["in more than one class"].append(images)
+        if across_splits:
+            by_place["in both train and val"].append(images)
+        if len(images) > 1 and not (across_classes or across_splits):
+            by_place["in one class"].append(images)
+    for where, groups in by_place.items():
+        first = listed([image.path for image in groups[0]])
+        found.notes.append(f"{sum(map(len, groups))} files with equal content are {where} (first: {first}).")

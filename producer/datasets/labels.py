@@ -21,6 +21,8 @@ LISTS = (
     "{split}_labels.csv", "{folder}.txt", "{folder}.csv", "{folder}_labels.txt", "{folder}_labels.csv",
 )  # fmt: skip
 
+IMAGE_COLUMNS = ("path", "filename", "file", "image", "imageid", "imagename", "imagepath")
+CLASS_COLUMNS = ("classid", "class", "classname", "label", "labels", "category", "predictionstring")
 SEPARATORS = re.compile(r"[\t,; ]+")
 
 
@@ -62,21 +64,34 @@ def read_labels(root: Path, listing: Listing, split: str, folder: str, known: Se
 
 
 def _parse(file: Path) -> dict[str, str]:
-    """Return the second field by the first, a file name without its extension."""
+    """Return the class by the image's file name without its extension."""
     try:
         if file.stat().st_size > LARGEST_LIST:
             return {}
-        text = file.read_text("utf-8-sig", errors="replace")
+        lines = file.read_text("utf-8-sig", errors="replace").splitlines()
     except OSError:
         return {}
+    image, label = _columns(lines[0]) if lines else (0, 1)
     labels = {}
-    for line in text.splitlines():
-        # A tab or comma is a separator before a blank is, since names may contain blanks.
-        separator = "\t" if "\t" in line else "," if "," in line else None
-        name, *fields = line.strip().split(separator)
-        if fields and (label := SEPARATORS.split(fields[0].strip())[0]):
-            labels[_stem(name_of(name.strip().replace("\\", "/")))] = nfc(label)
+    for line in lines:
+        fields = _fields(line)
+        if len(fields) > max(image, label) and (name := SEPARATORS.split(fields[label])[0]):
+            labels[_stem(name_of(fields[image].replace("\\", "/")))] = nfc(name)
     return labels
+
+
+def _columns(heading: str) -> tuple[int, int]:
+    """Return the columns of the image and the class, by a table's heading; the first two without one."""
+    names = [re.sub("[^a-z]", "", field.lower()) for field in _fields(heading)]
+    image = next((index for index, name in enumerate(names) if name in IMAGE_COLUMNS), 0)
+    label = next((index for index, name in enumerate(names) if name in CLASS_COLUMNS), 1)
+    return (image, label) if image != label else (0, 1)
+
+
+def _fields(line: str) -> list[str]:
+    # A tab or comma separates before a blank does, since names may contain blanks.
+    separator = next((mark for mark in "\t,;" if mark in line), None)
+    return [field.strip().strip('"') for field in line.strip().split(separator)]
 
 
 def _named(path: str, labels: dict[str, str], known: Sequence[str]) -> Labels:

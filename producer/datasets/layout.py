@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from shared.errors import NotADataset
 from unitscope.images.files import Listing
-from unitscope.images.splits import GENERIC, SPLITS, split_in, split_of
+from unitscope.images.splits import GENERIC, SPLITS, rest_of, split_in, split_of
 from unitscope.spelling import nfc
 
 NO_SPLITS = "none"  # value of --split-folders: all folders are classes
@@ -173,11 +173,12 @@ def _splits(tree: Tree, base: str) -> dict[str, list[str]]:
         "train" in divided or len(splits) > 1 or not others or _share_classes(tree, base, splits, others)
     ):
         return _located(splits, base)
-    # Names with more words, such as asl_alphabet_train, if their folders have the same classes.
-    longer = _by_split(split_in, names)
-    folders = [name for names in longer.values() for name in names]
-    if len(longer) > 1 and set.intersection(*(tree.inner[join(base, name)] for name in folders)):
-        return _located(longer, base)
+    # Names with more words, such as asl_alphabet_train and asl_alphabet_test.
+    longer = _located(_by_split(split_in, names), base)
+    folders = [_unwrapped(tree, folder, split) for split in longer for folder in longer[split]]
+    alike = len({rest_of(name_of(folder)) for paths in longer.values() for folder in paths}) == 1
+    if len(longer) > 1 and (alike or set.intersection(*(tree.inner[folder] for folder in folders))):
+        return longer
     return {}
 
 
@@ -203,8 +204,8 @@ def _unwrapped(tree: Tree, folder: str, split: str) -> str:
     """Return the folder that holds the classes of a split: ``seg_train/seg_train``, ``train/images``."""
     while folder not in tree.direct and len(tree.inner[folder]) == 1:
         (only,) = tree.inner[folder]
-        same = split_of(only) == split or only.casefold() == name_of(folder).casefold()
-        if not (only.lower() in GENERIC or (same and tree.inner[join(folder, only)])):
+        repeated = only.lower() in GENERIC or only.casefold() == name_of(folder).casefold()
+        if not (repeated or (split_of(only) == split and tree.inner[join(folder, only)])):
             break
         folder = join(folder, only)
     return folder
@@ -229,6 +230,10 @@ def _note_possible_splits(layout: Layout, tree: Tree) -> None:
         example = ",".join(f"{split_in(name)}={join(layout.base, name)}" for name in like)
         layout.notes.append(
             f"Folders {listed(like)} are read as classes. If they are splits, add --split-folders {example}."
+        )
+    if generic := [name for name in classes if name.lower() in GENERIC and len(classes) > 1]:
+        layout.notes.append(
+            f"{listed(generic)} is read as a class. If it holds all images, give it alone as --root."
         )
     inside = {name for folder in classes for name in tree.inner[join(layout.base, folder)] if split_of(name)}
     if len({split_of(name) for name in inside}) > 1:

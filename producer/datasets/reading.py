@@ -19,6 +19,7 @@ from shared.database.catalogue import EXIF, NOTES, ORIENTATION, ORIENTATIONS, ST
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.errors import NoSuchDataset, UsageError
+from shared.text import one_line
 
 # kind -> options of reading it, which `datasets.options` keeps for `analyze dataset update`.
 CHOICES = {
@@ -66,6 +67,7 @@ def read_dataset(
         given[ONLY_CLASS] = name
     # What a reader recognised is kept, so that an update reads in the same way.
     found.options[CHOSEN] = given | {name: found.options[name] for name in RECOGNISED if name in found.options}
+    found.notes = [one_line(note) for note in found.notes]  # names of files can be any bytes
     if found.notes:
         found.options[NOTES] = found.notes
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -71,6 +72,7 @@ NAMED = {
     "beside other words": (["asl_alphabet_train", "asl_alphabet_test"], ["train", "test"]),
     "only val": (["val"], ["val"]),
     "plain": (["train", "test"], ["train", "test"]),
+    "beside other words, wrapped": (["hands_train/hands_train", "hands_test/hands_test"], ["train", "test"]),
     "wrapped": (["ILSVRC/Data/CLS-LOC/train", "ILSVRC/Data/CLS-LOC/val"], ["train", "val"]),
     "wrapped within": (["seg_train/seg_train", "seg_test/seg_test"], ["train", "test"]),
     "images": (["images/train", "images/val"], ["train", "val"]),
@@ -160,6 +162,7 @@ LISTS = {
     ),
     "ImageNet": ("val", "LOC_val_solution.csv", "ImageId,PredictionString\nv0,n01 1 2 3 4\nv1,n02 5 6 7 8 \n"),
     "indices": ("val", "val.txt", "v0.JPEG 0\nv1.JPEG 1\n"),
+    "a table with a heading": ("val", "Val.csv", 'Width,ClassId,Path\n9,n01,"Val/v0.JPEG"\n9,n02,"Val/v1.JPEG"\n'),
     "with a BOM": ("val", "val.txt", "\ufeffval/v0.JPEG n01\r\nval/v1.JPEG n02\r\n"),
 }
 
@@ -198,6 +201,29 @@ def test_classes_that_differ_between_the_splits_are_named(tmp_path: Path) -> Non
     found = read_folder(images(tmp_path / "data", paths))
     assert noted(found, "val", "no images of dog")
     assert noted(found, "train", "no images of bird")
+
+
+def test_kaggle_asl_alphabet(tmp_path: Path) -> None:
+    """Its test images are in no class folders."""
+    paths = [*splits("asl_alphabet_train/asl_alphabet_train"), "asl_alphabet_test/asl_alphabet_test/A_test.png"]
+    found = read_folder(images(tmp_path / "data", paths))
+    assert (found.class_names, sizes(found)) == (["cat", "dog"], {"train": 4})
+    assert left_out(found) == {"not in a class folder": 1}
+
+
+def test_kaggle_chest_xray(tmp_path: Path) -> None:
+    """It holds a copy of itself."""
+    paths = splits("train", "val", "test")
+    copy = [f"chest_xray/chest_xray/{path}" for path in paths]
+    found = read_folder(images(tmp_path / "data", [*(f"chest_xray/{path}" for path in paths), *copy]))
+    assert (found.class_names, sizes(found)) == (["cat", "dog"], {"train": 4, "val": 4, "test": 4})
+    assert left_out(found) == {"outside of the split folders": 12}
+
+
+def test_oxford_pets(tmp_path: Path) -> None:
+    """Masks lie beside a folder of all images."""
+    found = read_folder(images(tmp_path / "data", ["images/a_1.png", "annotations/trimaps/a_1.png"]))
+    assert noted(found, "images is read as a class", "--root")
 
 
 # --- folders around and beside the classes ---
@@ -288,6 +314,16 @@ def test_files_that_are_no_images_are_named_except_those_of_systems(tmp_path: Pa
     assert noted(found, f"{len(NO_IMAGES)} of the files are no images")
 
 
+def test_notes_can_name_any_file(tmp_path: Path, database: Database) -> None:
+    root = images(tmp_path / "data", ["cat/1.png", "[red]/2.png", "[red]/@eaDir/3.png"])
+    for name in (b"\xff.txt", b"\x1b[2J.txt"):
+        (root / "cat" / os.fsdecode(name)).write_text("")
+    found = read_dataset("folder", root, {}, lambda done, total: None)
+    register(database, "odd", found)
+    assert noted(found, "2 of the files", "cat/\\x1b[2J.txt", "cat/\\udcff.txt")
+    assert noted(found, "[red]/@eaDir")
+
+
 def test_an_archive_that_is_not_unpacked_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotADataset, match=r"Unpack images\.zip first"):
         read_folder(files(tmp_path / "data", {"images.zip": b"PK"}))
@@ -346,6 +382,14 @@ def test_names_are_found_in_both_spellings(tmp_path: Path, database: Database) -
         assert find_split(session, dataset, "all") == ("all", 2)
         assert len(_images_of_file(session, dataset, Path("naïve/ü.png"))) == 1
     assert register(database, decomposed("été"), found) == (dataset.id, False)
+
+
+def test_an_update_keeps_the_spelling_of_earlier_versions(home: Home, tmp_path: Path) -> None:
+    name = decomposed("naïve")
+    root = images(tmp_path / "data", [f"{name}/1.png", "b/2.png"])
+    database = Database(f"sqlite:///{home.home / 'unitscope.sqlite3'}")
+    register(database, "decomposed", read_folder(root, known_classes=[name, "b"]))
+    assert "the content is the same" in home("dataset", "update", "decomposed").stdout
 
 
 def test_names_stored_by_earlier_versions_are_found_in_both_spellings() -> None:

@@ -47,5 +47,10 @@ def split_in(folder: str) -> str | None:
     return splits.pop() if len(splits) == 1 else None
 
 
+def rest_of(folder: str) -> tuple[str, ...]:
+    """Return the words of a folder's name that don't name a split."""
+    return tuple(word for word in _words(folder) if word not in WORDS)
+
+
 def _words(folder: str) -> list[str]:
     return [word.lower() for word in WORD.findall(folder)]

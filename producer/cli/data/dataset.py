@@ -144,30 +144,33 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     cifar100    images in train/CLASS and test/CLASS
     caltech101  101_ObjectCategories, or its parent folder
     caltech256  256_ObjectCategories, or its parent folder
-    folder      a folder of images for each class, optionally inside train and val
+    folder      a folder of images for each class, optionally inside folders for the
+                splits (train, valid, Testing, ...), or a folder of images
     shapes      20 classes of drawn objects, generated without a download
 
     CIFAR's test images are in the splits test and val, because the published replications validate on them.
-    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train
-    and val, a hash of the path puts one image in five into val and the others into train.
+    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without
+    splits, a hash of the path puts one image in five into val and the others into train.
     """
     from producer.datasets.reading import default_orientation
     from producer.datasets.scan import require_usable
     from shared.database.catalogue import register
+    from unitscope.spelling import nfc
 
     _refuse_options_of_other_kinds(kind, options)
     database = app.database  # fail before anything is drawn or read if the database is unreachable
-    options["orientation"] = options["orientation"] or default_orientation(database, name or kind)
-    found = _read(app, kind, root, name or kind, options)
+    name = nfc(name or kind)
+    options["orientation"] = options["orientation"] or default_orientation(database, name)
+    found = _read(app, kind, root, name, options)
     print_notes(app, found.notes)
     require_usable(found)
-    _, new = register(database, name or kind, found)
-    state = f"Registered {name or kind}" if new else f"{name or kind} is already registered"
+    _, new = register(database, name, found)
+    state = f"Registered {name}" if new else f"{name} is already registered"
     app.err.print(
         f"{state}: {len(found.images)} images of {len(found.class_names)} classes, {len(found.problems)} left out "
-        f"(`analyze dataset show {name or kind}`)."
+        f"(`analyze dataset show {name}`)."
     )
-    print_text(name or kind)
+    print_text(name)
 
 
 def _refuse_options_of_other_kinds(kind: str, options: dict[str, Any]) -> None:
