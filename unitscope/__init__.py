@@ -10,9 +10,9 @@
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
-Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Computation runs
-on the GPU if there is one. Errors are classes of ``unitscope.errors``. Torch and matplotlib are imported on first
-use.
+Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Files are turned
+as their EXIF orientation says; PIL images and arrays are used as they are. Computation runs on the GPU if there is
+one. Errors are classes of ``unitscope.errors``. Torch and matplotlib are imported on first use.
 """
 
 from __future__ import annotations

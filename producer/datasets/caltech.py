@@ -7,10 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.datasets.folder import chosen_splits, fill, image_files, is_text
+from producer.datasets.folder import (
+    chosen_splits,
+    fill,
+    is_text,
+    leave_out,
+    list_images,
+    note_listing,
+    refuse_dangling,
+)
 from producer.datasets.scan import existing_folder
 from shared.database.catalogue import FoundDataset
 from shared.errors import NotADataset
+from unitscope.spelling import nfc
 
 NUMBERED = re.compile(r"\d{3}\.(.+)")  # 001.ak47
 
@@ -35,6 +44,8 @@ def read_caltech(
     kind: str,
     background: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    upright: bool = False,
 ) -> FoundDataset:
     """Read Caltech-101 or Caltech-256.
 
@@ -49,6 +60,8 @@ def read_caltech(
         A key of ``LAYOUTS``.
     background
         Include the background images as a class.
+    upright
+        Turn images as their EXIF orientation says.
 
     Raises
     ------
@@ -56,13 +69,23 @@ def read_caltech(
     """
     layout = LAYOUTS[kind]
     base = _base(root, kind)
-    files = [path for path in image_files(base, [base]) if background or path.split("/")[0] != layout.background]
+    listing = list_images(base, [base])
+    refuse_dangling(base, listing, [""])
+    in_classes = [path for path in listing.images if "/" in path]
+    files = [path for path in in_classes if background or path.split("/")[0] != layout.background]
     if not files:
         raise NotADataset(root=base, kind=kind, reason="no folder in it has images")
-    names = _class_names(sorted({path.split("/")[0] for path in files}))
+    names = _class_names(sorted({nfc(path.split("/")[0]) for path in files}))
     options = {"splits": ["all", "train", "val"], "background": background}
     found = FoundDataset(kind, str(base), options, [name for name in names.values() if is_text(name)])
-    fill(found, {path: (names[path.split("/")[0]], chosen_splits(path)) for path in files}, progress)
+    leave_out(found, (path for path in listing.images if "/" not in path), "not in a class folder")
+    note_listing(found, listing)
+    fill(
+        found,
+        {path: (names[nfc(path.split("/")[0])], chosen_splits(path)) for path in files},
+        progress,
+        upright=upright,
+    )
     return found
 
 

@@ -10,10 +10,19 @@ from filelock import FileLock
 from PIL import Image
 
 from producer.datasets.cifar_files import FORMATS, CifarFiles, read_files
-from producer.datasets.folder import fill, holds_classes, image_files, is_text
+from producer.datasets.folder import (
+    fill,
+    holds_classes,
+    is_text,
+    leave_out,
+    list_images,
+    note_listing,
+    refuse_dangling,
+)
 from producer.datasets.scan import existing_folder
 from shared.database.catalogue import FoundDataset
 from shared.errors import FileNotWritable, FolderNotEmpty, NotADataset
+from unitscope.spelling import nfc
 
 SPLITS = {"train": ("train",), "test": ("test", "val")}  # folder -> splits: the replications validate on test
 MARKER = ".unpacked"
@@ -63,7 +72,11 @@ def image_folder(
 
 
 def read_cifar(
-    root: Path, kind: str, progress: Callable[[int, int], None] = lambda done, total: None
+    root: Path,
+    kind: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    upright: bool = False,
 ) -> FoundDataset:
     """Read a folder with ``train/CLASS`` and ``test/CLASS``. The images of ``test`` are also the split ``val``.
 
@@ -72,14 +85,23 @@ def read_cifar(
     NotADataset
     """
     root = existing_folder(root, kind)
-    files = image_files(root, [root / split for split in SPLITS])
-    classes = sorted({name for path in files if is_text(name := path.split("/")[1])})
+    listing = list_images(root, [root / split for split in SPLITS])
+    refuse_dangling(root, listing, SPLITS)
+    files = [path for path in listing.images if path.count("/") > 1]
+    classes = sorted({nfc(name) for path in files if is_text(name := path.split("/")[1])})
     if not files:
         raise NotADataset(root=root, kind=kind, reason="no folder in its train and test has images")
     if len(classes) > FORMATS[kind].classes:
         raise NotADataset(root=root, kind=kind, reason=f"it has {len(classes)} classes")
     found = FoundDataset(kind, str(root), {"splits": ["train", "val", "test"]}, classes)
-    fill(found, {path: (path.split("/")[1], SPLITS[path.split("/")[0]]) for path in files}, progress)
+    leave_out(found, (path for path in listing.images if path.count("/") == 1), "not in a class folder")
+    note_listing(found, listing)
+    fill(
+        found,
+        {path: (nfc(path.split("/")[1]), SPLITS[path.split("/")[0]]) for path in files},
+        progress,
+        upright=upright,
+    )
     return found
 
 

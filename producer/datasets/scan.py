@@ -6,26 +6,34 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from shared.database.catalogue import FoundDataset
+from shared.database.catalogue import EXIF, ORIENTATION, TURNED, FoundDataset, turns_images
 from shared.errors import NotADataset, NothingUsable
-from unitscope.images.decoding import BrokenImage, decode, read_file
+from unitscope.images.decoding import BrokenImage, decode_as_stored, read_file
+from unitscope.images.orientation import SIDEWAYS, UPRIGHT
 
 LARGEST_BATCH = 64  # files
 
 
 @dataclass(frozen=True)
 class ScannedFile:
-    """An image file that was decoded completely."""
+    """An image file that was decoded completely.
+
+    ``width`` and ``height`` are those of the image as it is used: turned as its EXIF ``orientation`` (1 to 8)
+    says, or as it is stored.
+    """
 
     width: int
     height: int
     sha256: str
+    stored_width: int
+    stored_height: int
+    orientation: int = UPRIGHT
 
 
 @dataclass(frozen=True)
@@ -61,23 +69,30 @@ def existing_folder(root: Path, kind: str, reason: str = "it is not an existing 
 
 
 def scan_files(
-    root: Path, paths: Sequence[str], progress: Callable[[int], None] = lambda files: None
+    root: Path,
+    paths: Sequence[str],
+    progress: Callable[[int], None] = lambda files: None,
+    *,
+    upright: bool = False,
 ) -> dict[str, Scanned]:
-    """Decode files (paths relative to ``root``) on all cores; broken ones give ``BrokenFile``, not an error."""
+    """Decode files (paths relative to ``root``) on all cores; broken ones give ``BrokenFile``, not an error.
+
+    With ``upright``, images are turned as their EXIF orientation says.
+    """
     results: dict[str, Scanned] = {}
     threads = max(2, os.cpu_count() or 1)
     # Tiny files are submitted in batches: submitting one takes as long as reading it.
     size = max(1, min(LARGEST_BATCH, len(paths) // (8 * threads)))
     batches = [paths[start : start + size] for start in range(0, len(paths), size)]
     with ThreadPoolExecutor(threads) as pool:
-        scanned = pool.map(lambda batch: [scan_file(root, path) for path in batch], batches)
+        scanned = pool.map(lambda batch: [scan_file(root, path, upright=upright) for path in batch], batches)
         for path, result in zip(paths, chain.from_iterable(scanned), strict=True):
             results[path] = result
             progress(1)
     return results
 
 
-def scan_file(root: Path, path: str) -> Scanned:
+def scan_file(root: Path, path: str, *, upright: bool = False) -> Scanned:
     """Decode one file. A path that is absolute or contains ``..`` is refused.
 
     Symbolic links are followed: the owner of the data set made them, often to a larger disk.
@@ -87,8 +102,9 @@ def scan_file(root: Path, path: str) -> Scanned:
         if leads_out(path):
             return BrokenFile("path outside the data set", path)
         content = read_file(root / path)
-        image = decode(content)
-        return ScannedFile(image.width, image.height, hashlib.sha256(content).hexdigest())
+        image, orientation = decode_as_stored(content)
+        size = image.size[::-1] if upright and orientation in SIDEWAYS else image.size
+        return ScannedFile(*size, hashlib.sha256(content).hexdigest(), *image.size, orientation)
     except UnicodeEncodeError:
         return BrokenFile("name not UTF-8", repr(path))
     except BrokenImage as broken:
@@ -116,10 +132,43 @@ def require_usable(found: FoundDataset) -> None:
     raise NothingUsable(root=found.root, reasons=reasons or "no image has an object, or none is listed")
 
 
+def complete(found: FoundDataset, scanned: Mapping[str, Scanned], *, upright: bool) -> None:
+    """Record how many of the used images are turned, and compute the fingerprint.
+
+    Parameters
+    ----------
+    scanned
+        The scanned files by path.
+    upright
+        Whether images are turned as their EXIF orientation says.
+    """
+    used = {image.path for image in found.images}
+    files = [file for path, file in scanned.items() if path in used]
+    turned = sum(isinstance(file, ScannedFile) and file.orientation != UPRIGHT for file in files)
+    if upright:
+        found.options |= {ORIENTATION: EXIF, TURNED: turned}
+        if turned:
+            found.notes.append(
+                f"{turned} of {len(used)} photographs are turned upright, as their EXIF orientation says "
+                "(--orientation stored leaves them as they are stored)."
+            )
+    elif turned:
+        found.notes.append(
+            f"{turned} of {len(used)} photographs lie on their side or are mirrored: they are used as they are "
+            "stored (`dataset add --orientation exif` turns them, as viewers do)."
+        )
+    found.fingerprint = fingerprint(found)
+
+
 def fingerprint(found: FoundDataset) -> str:
-    """Return the SHA-256 of what results depend on: classes, and each image's content, box, class and splits."""
+    """Return the SHA-256 of what results depend on: classes, and each image's content, box, class and splits.
+
+    How images are turned follows from their content. Only whether they are turned is added, where any is.
+    """
     digest = hashlib.sha256(json.dumps(found.class_names).encode())
     for image in found.images:
         line = [image.path, image.object_number, image.class_index, image.box, image.sha256, image.splits]
         digest.update(json.dumps(line).encode())
+    if turns_images(found.options):
+        digest.update(json.dumps([ORIENTATION, EXIF]).encode())
     return digest.hexdigest()

@@ -66,6 +66,7 @@ def update_dataset(database: Database, name: str, found: FoundDataset) -> Datase
     """
     with database.write() as session:
         dataset = find_dataset(session, name, lock=True)
+        name = dataset.name  # may be spelled in another way
         update = _difference(session, dataset, found)
         if update.is_same:
             _replace_description(session, dataset, found)

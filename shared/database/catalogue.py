@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,13 @@ from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Checkpoint, CheckpointKind, Network
 from shared.errors import DatasetElsewhere, DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
 from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
+from unitscope.spelling import index_of, nfc, spellings
 
-NOTES = "notes"  # the key of the notes in `datasets.options`
+# Keys in `datasets.options`
+NOTES = "notes"
+ORIENTATION = "orientation"  # of photographs: as EXIF says, or as stored. Missing in data sets of earlier versions
+TURNED = "turned_images"  # number of image files that EXIF says to turn, if they are turned
+EXIF, STORED = ORIENTATIONS = ("exif", "stored")
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,14 @@ class FoundDataset:
     fingerprint: str = ""
 
 
+def turns_images(options: Mapping[str, Any]) -> bool:
+    """Return whether a data set with these options has images that are turned as their EXIF orientation says.
+
+    Its fingerprint then differs from that of the same files as they are stored.
+    """
+    return options.get(ORIENTATION) == EXIF and bool(options.get(TURNED))
+
+
 def register(database: Database, name: str, found: FoundDataset) -> tuple[int, bool]:
     """Register a data set in one transaction; return its id and whether it is new.
 
@@ -73,12 +86,12 @@ def register(database: Database, name: str, found: FoundDataset) -> tuple[int, b
     """
     try:
         with database.write() as session:
-            existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
+            existing = _named(session, name)
             if existing is None:
-                return insert_dataset(session, name, found), True
+                return insert_dataset(session, nfc(name), found), True
     except IntegrityError:  # another process may have registered the name concurrently
         with database.read() as session:
-            existing = session.scalars(select(Dataset).where(Dataset.name == name)).one_or_none()
+            existing = _named(session, name)
         if existing is None:
             raise
     if existing.fingerprint != found.fingerprint:
@@ -142,31 +155,37 @@ def _insert_images(session: Session, images: list[dict[str, Any]]) -> Sequence[i
 
 
 def find_dataset(session: Session, name: str, *, lock: bool = False) -> Dataset:
-    """Return the data set named ``name``. With ``lock``, no other transaction can change or use it until this one
-    ends.
+    """Return the data set named ``name``, in any Unicode spelling. With ``lock``, no other transaction can change
+    or use it until this one ends.
 
     Raises
     ------
     NoSuchDataset
     """
-    query = select(Dataset).where(Dataset.name == name)
-    dataset = session.scalars(query.with_for_update() if lock else query).one_or_none()
+    dataset = _named(session, name, lock=lock)
     if dataset is None:
         names = session.scalars(select(Dataset.name).order_by(Dataset.name)).all()
         raise NoSuchDataset(name=name, choices=", ".join(names) or "none")
     return dataset
 
 
+def _named(session: Session, name: str, *, lock: bool = False) -> Dataset | None:
+    """Return the data set of this name, or else of another Unicode spelling of it."""
+    query = select(Dataset).where(Dataset.name.in_(spellings(name))).order_by(Dataset.name != name).limit(1)
+    return session.scalars(query.with_for_update() if lock else query).one_or_none()
+
+
 def class_index(dataset: Dataset, name: str) -> int:
-    """Return the index of a class of a data set.
+    """Return the index of a class of a data set, in any Unicode spelling.
 
     Raises
     ------
     NoSuchClass
     """
-    if name not in dataset.class_names:
+    index = index_of(name, dataset.class_names)
+    if index is None:
         raise NoSuchClass(dataset=dataset.name, name=name)
-    return dataset.class_names.index(name)
+    return index
 
 
 def split_sizes(session: Session, dataset: Dataset) -> dict[str, int]:
@@ -181,19 +200,21 @@ def split_sizes(session: Session, dataset: Dataset) -> dict[str, int]:
     return {**empty, **dict(rows.tuples().all())}
 
 
-def split_size(session: Session, dataset: Dataset, split: str) -> int:
-    """Return the number of usable images of a split, which is at least 1.
+def find_split(session: Session, dataset: Dataset, split: str) -> tuple[str, int]:
+    """Return a split's name as it is stored, and the number of its usable images, which is at least 1.
 
     Raises
     ------
     NoSuchSplit, EmptySplit
     """
     sizes = split_sizes(session, dataset)
-    if split not in sizes:
+    index = index_of(split, [*sizes])
+    if index is None:
         raise NoSuchSplit(dataset=dataset.name, split=split, choices=", ".join(sizes) or "none")
-    if not sizes[split]:
-        raise EmptySplit(dataset=dataset.name, split=split)
-    return sizes[split]
+    name, size = [*sizes.items()][index]
+    if not size:
+        raise EmptySplit(dataset=dataset.name, split=name)
+    return name, size
 
 
 def default_split(session: Session, dataset: Dataset) -> str:

@@ -51,7 +51,7 @@ class Image(Base):
     object_number: Mapped[int]  # from 1 in the order of the annotation; 0: the whole image
     class_index: Mapped[int]
     class_name: Mapped[str]
-    width: Mapped[int]  # of the file
+    width: Mapped[int]  # of the file's image, as it is used: turned or as stored
     height: Mapped[int]
     box_left: Mapped[int | None]
     box_top: Mapped[int | None]

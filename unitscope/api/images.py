@@ -15,7 +15,10 @@ from PIL import Image
 
 from unitscope.data.images import Batch, ImageSource, Skipped, UnreadableImage, batches, read_image
 from unitscope.errors import ImageNotReadable, InvalidArgument, NoSuchFile
-from unitscope.images.files import SUFFIXES, image_files
+from unitscope.images.files import image_files
+from unitscope.images.formats import SUFFIXES
+from unitscope.images.splits import split_of
+from unitscope.spelling import nfc
 
 OneImage = str | os.PathLike[str] | Image.Image | np.ndarray
 Images = OneImage | Sequence[OneImage]
@@ -161,7 +164,7 @@ def class_folders(root: Path) -> ImageSet:
     """Collect the images of a folder, at any depth, sorted by path.
 
     The immediate subfolders of ``root`` are the classes. If ``root`` itself contains an image, there are no
-    classes.
+    classes. A warning is given if the subfolders are named for splits (``Train``, ``val``) and hold the classes.
 
     Raises
     ------
@@ -172,15 +175,27 @@ def class_folders(root: Path) -> ImageSet:
     if not files:
         raise InvalidArgument(reason=f"Folder {root} contains no images ({', '.join(sorted(SUFFIXES))}).")
     if any("/" not in file for file in files):
-        return ImageSet([ImageSource(number, root / file) for number, file in enumerate(files)])
-    classes = [file.partition("/")[0] for file in files]
+        return ImageSet([ImageSource(number, root / file, upright=True) for number, file in enumerate(files)])
+    classes = [nfc(file.partition("/")[0]) for file in files]
+    _warn_of_splits(root, files)
     names = sorted(set(classes))
     labels = {name: label for label, name in enumerate(names)}
     sources = [
-        ImageSource(number, root / file, labels[name])
+        ImageSource(number, root / file, labels[name], upright=True)
         for number, (file, name) in enumerate(zip(files, classes, strict=True))
     ]
     return ImageSet(sources, tuple(names))
+
+
+def _warn_of_splits(root: Path, files: Sequence[str]) -> None:
+    holding_classes = {file.split("/")[0] for file in files if file.count("/") > 1}
+    splits = sorted(name for name in holding_classes if split_of(name))
+    if len({split_of(name) for name in splits}) > 1:
+        warnings.warn(
+            f"The subfolders {', '.join(splits)} of {root} are taken for the classes, but are named for splits. "
+            "Give one of them if they hold the classes.",
+            stacklevel=4,
+        )
 
 
 def _listed(images: Sequence[OneImage]) -> ImageSet:
@@ -192,7 +207,7 @@ def _listed(images: Sequence[OneImage]) -> ImageSet:
             if path.is_dir():
                 reason = f"{path} is a folder: a list must contain image files. Give the folder alone."
                 raise InvalidArgument(reason=reason)
-            sources.append(ImageSource(number, path))
+            sources.append(ImageSource(number, path, upright=True))
             continue
         if problem := _why_not_supported(image):
             remedy = "Give a path, a PIL image, or an array uint8 [H, W, 3] (0 to 255)."

@@ -23,6 +23,7 @@ from unitscope.networks.build import build
 from unitscope.networks.describe import count_classes, describe_module
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import Weights, load_weights, read_weights
+from unitscope.spelling import index_of
 from unitscope.vocabulary import Channels
 
 CLASSES = 1000  # ImageNet's
@@ -302,10 +303,11 @@ def find_class(network: Network, name: str, value: int | str) -> int:
     if not isinstance(value, str):
         return whole_number(name, value, 0, network.classes - 1)
     names = network.class_names or ()
-    if value not in names:
+    index = index_of(value, names)
+    if index is None:
         known = ", ".join(names[:SHOWN_NAMES]) or "none (give class_names to the network)"
         raise InvalidArgument(reason=f"{name} can't be {value!r}. Class names of {network.name}: {known}.")
-    return names.index(value)
+    return index
 
 
 def check_unit(layer: LayerDescription, unit: object) -> int:

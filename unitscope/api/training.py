@@ -23,16 +23,18 @@ from unitscope.drawing.curves import curves_figure, phase_curves
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.errors import InvalidArgument, NoSuchFile
 from unitscope.images.files import is_validation_image
+from unitscope.images.splits import split_of
 from unitscope.networks.build import build
 from unitscope.networks.initialization import initialize
 from unitscope.networks.weights import weights_writer
+from unitscope.spelling import nfc
 from unitscope.tables import as_html
 from unitscope.training.loop import PhaseResult, Trainer
 from unitscope.training.optimizers import is_frozen
 from unitscope.training.recipes import Recipe, recipe_for
 
 Root = str | os.PathLike[str]
-TRAIN, VALIDATION = "train", ("val", "test")  # subfolders of a data set that is divided already
+TRAIN, VALIDATION = "train", ("val", "test")  # splits of a data set that is divided already
 SUFFIX = ".safetensors"
 
 
@@ -127,8 +129,9 @@ def train(
         (see ``load_network``) is trained from the recipe's initial weights and has as many classes as the images.
     images
         A folder with one subfolder of images per class; or a folder whose subfolders ``train`` and ``val`` (or
-        ``test``) are such folders; or a pair (training folder, validation folder). If the data set is not divided,
-        one image in five, chosen by a hash of its path, is used for validation.
+        ``test``, or other usual names such as ``Training`` and ``valid``) are such folders; or a pair (training
+        folder, validation folder). If the data set is not divided, one image in five, chosen by a hash of its
+        path, is used for validation.
     recipe : str or Recipe, optional
         zfnet, alexnet, zfnet-paper, zfnet-wide, cifar-cnn or resnet18; by default the recipe of the network's
         name, or zfnet: Adam 1e-3, batches of 128, flips, 50 epochs.
@@ -203,9 +206,11 @@ def _split(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
             raise InvalidArgument(reason=f"images must be a folder or a pair of folders, not {len(pair)} of them.")
         return class_folders(_folder(pair[0])), class_folders(_folder(pair[1]))
     root = _folder(images)
-    divided = [root / name for name in VALIDATION if (root / name).is_dir()]
-    if divided and (root / TRAIN).is_dir() and any(inner.is_dir() for inner in (root / TRAIN).iterdir()):
-        return class_folders(root / TRAIN), class_folders(divided[0])
+    folders = sorted(root.iterdir(), key=lambda path: (path.name in (TRAIN, *VALIDATION), path.name))
+    splits = {split: path for path in folders if path.is_dir() and (split := split_of(path.name))}
+    divided = [splits[name] for name in VALIDATION if name in splits]
+    if divided and TRAIN in splits and any(inner.is_dir() for inner in splits[TRAIN].iterdir()):
+        return class_folders(splits[TRAIN]), class_folders(divided[0])
     together = class_folders(root)
     parts: tuple[list[ImageSource], list[ImageSource]] = ([], [])
     for source in together.sources:
@@ -227,7 +232,7 @@ def _classified(training: ImageSet, validation: ImageSet, known: tuple[str, ...]
     if len(training.class_names) < 2:
         reason = "Training needs at least two classes: give a folder with one subfolder of images per class."
         raise InvalidArgument(reason=reason)
-    names = known or training.class_names
+    names = tuple(map(nfc, known or training.class_names))
     for images, owner, verb in (
         (training, "the network", "does"),
         (validation, "the network", "does") if known else (validation, "the training images", "do"),

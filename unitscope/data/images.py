@@ -29,9 +29,10 @@ AHEAD = 3  # batches that are prepared in advance
 class ImageSource:
     """Location of an image.
 
-    ``label`` is the index of its class, -1 for none. ``box`` is (left, top, right, bottom) in pixels of the file,
-    right and bottom exclusive; None is the whole image. ``sha256`` is the expected SHA-256 of the file, None for
-    no check. ``position`` is the number of its record in a ``PixelCache``, -1 for none.
+    ``label`` is the index of its class, -1 for none. ``box`` is (left, top, right, bottom) in pixels, right and
+    bottom exclusive; None is the whole image. ``sha256`` is the expected SHA-256 of the file, None for no check.
+    ``position`` is the number of its record in a ``PixelCache``, -1 for none. With ``upright``, the image is
+    turned as its EXIF orientation says, and the box refers to the turned image.
     """
 
     id: int
@@ -40,6 +41,7 @@ class ImageSource:
     box: tuple[int, int, int, int] | None = None
     sha256: str | None = None
     position: int = -1
+    upright: bool = False
 
 
 class UnreadableImage(Exception):
@@ -58,7 +60,7 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
         content = read_file(source.path)
         if source.sha256 and hashlib.sha256(content).hexdigest() != source.sha256:
             raise UnreadableImage("its content has changed since it was registered")
-        image = decode(content)
+        image = decode(content, upright=source.upright)
         # Cropped first: resize(box=...) would blend in pixels from outside of the box.
         region = image.crop(source.box) if source.box else image
         return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))

@@ -22,12 +22,15 @@ from PIL import (  # importing a plugin registers it in ``Image.OPEN``
     WebPImagePlugin,  # noqa: F401
 )
 
+from unitscope.images import orientation as exif
+from unitscope.images.formats import unsupported_format
 from unitscope.images.odd_images import reason_not_to_decode, reason_not_to_open, size_of_gif
 
 LARGEST_IMAGE = 89_478_485  # pixels; Pillow's own limit, above which it only warns
 LARGEST_FILE = 256 * 2**20  # bytes
 # A part of Pillow's formats: EPS files would be run by Ghostscript, and readers of rare formats are little tested.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "GIF", "TIFF", "WEBP")
+NOT_SUPPORTED = f"not an image of a supported format ({', '.join(FORMATS)})"
 
 
 class BrokenImage(Exception):
@@ -44,8 +47,11 @@ def read_file(path: Path) -> bytes:
     Raises
     ------
     BrokenImage
-        the file is missing, not a regular file, not readable, or larger than ``LARGEST_FILE``.
+        the file is missing, not a regular file, not readable, larger than ``LARGEST_FILE``, or by its name of a
+        format that is not read.
     """
+    if form := unsupported_format(b"", path.name):
+        raise _unsupported(form)
     try:
         if not path.is_file():  # reading a pipe or a device could block for ever
             raise BrokenImage("missing file", path.name)
@@ -57,13 +63,29 @@ def read_file(path: Path) -> bytes:
         raise BrokenImage("missing file", error.strerror or str(error)) from error
 
 
-def decode(content: bytes) -> Image.Image:
+def decode(content: bytes, *, upright: bool = False) -> Image.Image:
     """Decode the first frame of an image file as RGB; 16-bit pixels are scaled to 8 bits.
+
+    Parameters
+    ----------
+    upright
+        turn the image as its EXIF orientation says; False leaves the pixels as they are stored.
 
     Raises
     ------
     BrokenImage
         the file is damaged, of an unsupported format, too large, or has pixels of an unknown range.
+    """
+    image, orientation = decode_as_stored(content)
+    return exif.upright(image, orientation) if upright else image
+
+
+def decode_as_stored(content: bytes) -> tuple[Image.Image, int]:
+    """Decode an image file as ``decode`` does, without turning it, and return its EXIF orientation (1 to 8) too.
+
+    Raises
+    ------
+    BrokenImage
     """
     try:
         if reason := reason_not_to_open(content):
@@ -75,11 +97,11 @@ def decode(content: bytes) -> Image.Image:
                 raise BrokenImage("broken image", reason)
             if image.mode == "I" and image.format not in ("PPM", "PNG"):
                 raise BrokenImage("broken image", "32-bit pixels have no known range")
-            if image.mode == "I" or image.mode.startswith("I;16"):
-                return _from_16_bits(image)
             if image.mode == "F":
                 raise BrokenImage("broken image", "floating-point pixels have no known range")
-            return image.convert("RGB")
+            has_16_bits = image.mode == "I" or image.mode.startswith("I;16")
+            pixels = _from_16_bits(image) if has_16_bits else image.convert("RGB")
+            return pixels, exif.orientation(image)  # a PNG's EXIF may follow its pixels
     except BrokenImage:
         raise
     except Image.DecompressionBombError as error:
@@ -107,7 +129,13 @@ def _opened(content: bytes) -> ImageFile.ImageFile:
             return reader(io.BytesIO(content), "")
         except (SyntaxError, IndexError, TypeError, struct.error):  # the prefix matched, but the format is another
             continue
-    raise BrokenImage("broken image", f"not an image of a supported format ({', '.join(FORMATS)})")
+    if form := unsupported_format(content):
+        raise _unsupported(form)
+    raise BrokenImage("broken image", NOT_SUPPORTED)
+
+
+def _unsupported(form: str) -> BrokenImage:
+    return BrokenImage(f"unsupported format ({form}): convert to JPEG or PNG", NOT_SUPPORTED)
 
 
 def _refuse_too_large(size: tuple[int, int]) -> None:

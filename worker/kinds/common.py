@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from torch import nn
 
 from shared.database.base import utc_now
+from shared.database.catalogue import turns_images
 from shared.database.connection import insert_missing
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoUsableImage
@@ -61,12 +62,12 @@ def numbered_images(context: JobContext, numbers: Sequence[int]) -> list[tuple[I
     dataset_id = context.specification.dataset_id
     images: dict[int, tuple[Image, ImageSource]] = {}
     with context.database.read() as session:
-        root = Path(session.get_one(Dataset, dataset_id).root)
+        dataset = session.get_one(Dataset, dataset_id)
         for chunk in _chunks(numbers):
             listed = _numbered(dataset_id).subquery()
             ids = select(listed.c.id).where(listed.c.position.in_(chunk))
             for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(ids))).tuples():
-                images[position] = image, _source(root, image, position)
+                images[position] = image, _source(dataset, image, position)
     return [images[number] for number in numbers]
 
 
@@ -85,13 +86,14 @@ def _numbered(dataset_id: int) -> Select[Image, int]:
 
 def _sources(context: JobContext, dataset_id: int, query: Select[Image, int]) -> list[ImageSource]:
     with context.database.read() as session:
-        root = Path(session.get_one(Dataset, dataset_id).root)
+        dataset = session.get_one(Dataset, dataset_id)
         rows = session.execute(query).tuples().all()
-    return [_source(root, image, position) for image, position in rows]
+    return [_source(dataset, image, position) for image, position in rows]
 
 
-def _source(root: Path, image: Image, position: int) -> ImageSource:
-    return ImageSource(image.id, root / image.path, image.class_index, image.box, image.sha256, position)
+def _source(dataset: Dataset, image: Image, position: int) -> ImageSource:
+    path, upright = Path(dataset.root) / image.path, turns_images(dataset.options)
+    return ImageSource(image.id, path, image.class_index, image.box, image.sha256, position, upright)
 
 
 def pixel_cache(context: JobContext, size: int) -> PixelCache | None:

@@ -42,12 +42,16 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
         dataset = find_dataset(session, name)
     with Bars(app) as (_, show):
         found = read_dataset(
-            dataset.kind, root or Path(dataset.root), chosen_before(dataset), show("reading images")
+            dataset.kind,
+            root or Path(dataset.root),
+            chosen_before(dataset),
+            show("reading images"),
+            dataset.class_names,
         )
+    print_notes(app, found.notes)
     require_usable(found)  # the folder may not be mounted
     if OWN_FOLDER in dataset.options and found.root == dataset.root:
         found.options[OWN_FOLDER] = dataset.options[OWN_FOLDER]
-    print_notes(app, found.notes)
     result = compare(app.database, name, found) if dry_run else update_dataset(app.database, name, found)
     if as_json:
         print_json({**vars(result), "changed_now": not (dry_run or result.is_same)})

@@ -19,14 +19,43 @@ if TYPE_CHECKING:
 SHAPES_IMAGES = 800
 LONGEST_FOLDER_NAME = 200  # bytes: the names of locks and unfinished folders are longer, and 255 is the limit
 OPTIONS = {  # kind -> its options besides --root and --name
-    "voc": {"download", "years", "splits", "whole", "difficult"},
-    "cifar10": {"download"},
-    "cifar100": {"download"},
-    "caltech101": {"download", "background"},
-    "caltech256": {"download", "background"},
-    "folder": set(),
-    "shapes": {"whole", "images", "seed"},
+    "voc": {"download", "years", "splits", "whole", "difficult", "classes", "boxes", "orientation"},
+    "cifar10": {"download", "orientation"},
+    "cifar100": {"download", "orientation"},
+    "caltech101": {"download", "background", "orientation"},
+    "caltech256": {"download", "background", "orientation"},
+    "folder": {"split_folders", "orientation"},
+    "shapes": {"whole", "images", "seed", "orientation"},
 }
+
+
+class Year(click.ParamType[str]):
+    """A year, as four digits."""
+
+    name = "year"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the digits.
+
+        Raises
+        ------
+        click.BadParameter
+        """
+        if not (len(value) == 4 and value.isascii() and value.isdigit()):
+            self.fail(f"{value!r} is not a year of four digits.", param, ctx)
+        return str(value)
+
+
+def _split_folders(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check the option's form; which folders exist is seen when the data set is read."""
+    from producer.datasets.layout import NO_SPLITS, parse_split_folders
+
+    if value not in (None, NO_SPLITS):
+        try:
+            parse_split_folders(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}. Example: train=Training,val=Testing.") from error
+    return value
 
 
 @click.group()
@@ -56,19 +85,45 @@ dataset.add_command(rm)
     "--year",
     "years",
     multiple=True,
-    type=click.Choice(["2007", "2012"]),
-    help="voc: year to include; may be repeated.  [default: all years in the folder; 2007 with --download]",
+    type=Year(),
+    help="voc: year to include (folder VOC2007); may be repeated.  [default: all years in the folder; 2007 with "
+    "--download]",
 )
 @click.option(
     "--split",
     "splits",
     multiple=True,
-    help="voc: list of ImageSets/Main to include; may be repeated.  [default: all except lists per class]",
+    help="voc: list of ImageSets/Main, or folder, to include; may be repeated.  [default: all except lists per "
+    "class]",
 )
 @click.option("--whole", is_flag=True, help="voc, shapes: use whole images instead of their objects.")
 @click.option("--difficult", is_flag=True, help="voc: include objects marked as difficult.")
 @click.option(
+    "--classes",
+    metavar="NAME,NAME|FILE|auto",
+    help="voc: names of the classes, a file of names, or auto: the names in the annotations.  [default: VOC's "
+    "twenty classes; auto if none of them occurs]",
+)
+@click.option(
+    "--boxes",
+    type=click.Choice(["from-0", "from-1"]),
+    help="voc: whether boxes count pixels from 0, or from 1 as VOC's do.  [default: from-0 if more of their left "
+    "and upper sides are at 0 than at 1]",
+)
+@click.option(
     "--background", is_flag=True, help="caltech101, caltech256: include the background images as a class."
+)
+@click.option(
+    "--split-folders",
+    metavar="SPLIT=FOLDER,...",
+    callback=_split_folders,
+    help="folder: folders of the splits, such as train=Training,val=Testing; none if all folders are classes.  "
+    "[default: those with usual names]",
+)
+@click.option(
+    "--orientation",
+    type=click.Choice(["exif", "stored"]),
+    help="Turn photographs upright, as their EXIF orientation says, or use them as stored.  [default: exif]",
 )
 @click.option(
     "--images",
@@ -83,39 +138,45 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     """Register a data set.
 
     \b
-    voc         PASCAL VOC: every annotated object, cut out by its bounding box
+    voc         PASCAL VOC, or images and XML files of annotation tools: every
+                annotated object, cut out by its bounding box
     cifar10,    CIFAR: the binary version, the version that torchvision downloads, or
     cifar100    images in train/CLASS and test/CLASS
     caltech101  101_ObjectCategories, or its parent folder
     caltech256  256_ObjectCategories, or its parent folder
-    folder      a folder of images for each class, optionally inside train and val
+    folder      a folder of images for each class, optionally inside folders for the
+                splits (train, valid, Testing, ...), or a folder of images
     shapes      20 classes of drawn objects, generated without a download
 
     CIFAR's test images are in the splits test and val, because the published replications validate on them.
-    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without train
-    and val, a hash of the path puts one image in five into val and the others into train.
+    CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without
+    splits, a hash of the path puts one image in five into val and the others into train.
     """
+    from producer.datasets.reading import default_orientation
     from producer.datasets.scan import require_usable
     from shared.database.catalogue import register
+    from unitscope.spelling import nfc
 
     _refuse_options_of_other_kinds(kind, options)
     database = app.database  # fail before anything is drawn or read if the database is unreachable
-    found = _read(app, kind, root, name or kind, options)
+    name = nfc(name or kind)
+    options["orientation"] = options["orientation"] or default_orientation(database, name)
+    found = _read(app, kind, root, name, options)
+    print_notes(app, found.notes)
     require_usable(found)
-    _, new = register(database, name or kind, found)
-    state = f"Registered {name or kind}" if new else f"{name or kind} is already registered"
+    _, new = register(database, name, found)
+    state = f"Registered {name}" if new else f"{name} is already registered"
     app.err.print(
         f"{state}: {len(found.images)} images of {len(found.class_names)} classes, {len(found.problems)} left out "
-        f"(`analyze dataset show {name or kind}`)."
+        f"(`analyze dataset show {name}`)."
     )
-    print_notes(app, found.notes)
-    print_text(name or kind)
+    print_text(name)
 
 
 def _refuse_options_of_other_kinds(kind: str, options: dict[str, Any]) -> None:
     for option, value in options.items():
         if value not in (None, False, ()) and option not in OPTIONS[kind]:
-            flag = {"years": "year", "splits": "split"}.get(option, option)
+            flag = {"years": "year", "splits": "split"}.get(option, option).replace("_", "-")
             raise click.UsageError(f"--{flag} does not apply to data sets of kind {kind}.")
 
 
@@ -133,6 +194,7 @@ def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, 
     from producer.datasets.cifar import image_folder
     from producer.datasets.reading import read_dataset
     from producer.datasets.removal import OWN_FOLDER
+    from producer.datasets.voc.classes import chosen_classes
 
     if root is None and kind != "shapes" and not options["download"]:
         raise click.UsageError(
@@ -144,6 +206,8 @@ def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, 
     if kind.startswith("cifar"):  # the downloaded files are converted to images, which are written to ``own``
         root = root or app.settings.home / "archives"
     root = root or own
+    if options["classes"] is not None:
+        options["classes"] = chosen_classes(options["classes"])
     with Bars(app) as (progress, show):
         if options["download"]:
             progress.stop()  # the download shows a progress bar of its own
@@ -159,12 +223,14 @@ def _read(app: App, kind: str, root: Path | None, name: str, options: dict[str, 
 
 
 def _download(kind: str, root: Path, options: dict[str, Any]) -> None:
-    from producer.datasets.download import SOURCES, download, download_voc
+    from producer.datasets.download import SOURCES, VOC_SOURCES, download, download_voc
 
     if kind != "voc":
         download(root, [SOURCES[kind]])
         return
     years = options["years"] or ("2007",)
+    if missing := [year for year in years if year not in VOC_SOURCES]:
+        raise click.UsageError(f"There is no download of VOC {missing[0]}: --year 2007 and 2012 have one.")
     download_voc(root, [s for year in years for s in ((year, f"{year}-test") if year == "2007" else (year,))])
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network
-from shared.database.catalogue import class_index, default_split, find_dataset, split_size
+from shared.database.catalogue import class_index, default_split, find_dataset, find_split
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoSuchImage, UsageError
@@ -20,6 +20,7 @@ from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.settings import Settings
 from unitscope.description import LayerDescription
 from unitscope.errors import NoSuchUnit
+from unitscope.spelling import spellings
 from unitscope.vocabulary import Engine, Fill
 
 
@@ -123,8 +124,7 @@ def _chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> t
             raise NoSuchImage(dataset=dataset.name, image=wrong[0])
         by_path = [image for path in choice.paths for image in _images_of_file(session, dataset, path)]
         return None, sorted({number[image] for image in [*choice.ids, *by_path]})
-    split = choice.split or default_split(session, dataset)
-    split_size(session, dataset, split)
+    split, _ = find_split(session, dataset, choice.split or default_split(session, dataset))
     query = select(Image.id).join(ImageSplit, ImageSplit.image_id == Image.id)
     query = query.where(ImageSplit.dataset_id == dataset.id, ImageSplit.split == split).order_by(Image.id)
     if choice.class_name is not None:
@@ -144,15 +144,20 @@ def _spread(members: Sequence[int], count: int | None) -> list[int]:
 
 
 def _images_of_file(session: Session, dataset: Dataset, path: Path) -> list[int]:
-    """Return the ids of a file's images. The path is relative to the working directory or the data set's root."""
+    """Return the ids of a file's images. The path is relative to the working directory or the data set's root, in
+    any Unicode spelling."""
     root, absolute = Path(dataset.root), Path(os.path.abspath(path))
     above = next((folder for folder in absolute.parents if folder.resolve() == root.resolve()), None)
-    names = {str(path), *([str(absolute.relative_to(above))] if above else [])}
+    given = [str(path), *([str(absolute.relative_to(above))] if above else [])]
+    names = {name for typed in given for name in spellings(typed)}
     of_dataset = Image.dataset_id == dataset.id
     ids = list(session.scalars(select(Image.id).where(of_dataset, Image.path.in_(names))))
     if not ids:  # a file that is linked into the data set, by its own path
-        same_name = or_(Image.path == path.name, Image.path.endswith(f"/{path.name}", autoescape=True))
-        rows = session.execute(select(Image.id, Image.path).where(of_dataset, same_name))
+        same_name = (
+            or_(Image.path == name, Image.path.endswith(f"/{name}", autoescape=True))
+            for name in spellings(path.name)
+        )
+        rows = session.execute(select(Image.id, Image.path).where(of_dataset, or_(*same_name)))
         ids = [image for image, name in rows if _is_same_file(root / name, absolute)]
     if not ids:
         raise NoSuchImage(dataset=dataset.name, image=path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from producer.networks.choice import NetworkOptions, choose_network
-from shared.database.catalogue import default_split, find_dataset, split_size
+from shared.database.catalogue import default_split, find_dataset, find_split
 from shared.database.connection import Database
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.settings import Settings
@@ -37,8 +37,7 @@ def search_request(
     """
     with database.read() as session:
         row = find_dataset(session, dataset)
-        split = split or default_split(session, row)
-        count = split_size(session, row, split)
+        split, count = find_split(session, row, split or default_split(session, row))
     chosen = choose_network(database, settings, row, network)
     searched: dict[str, SearchedLayerSpecification] = {}
     for name in layers:

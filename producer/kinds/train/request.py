@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from producer.networks.choice import network_specification
 from producer.networks.description import describe, describe_with_weights
-from shared.database.catalogue import find_checkpoint, find_dataset, split_size
+from shared.database.catalogue import find_checkpoint, find_dataset, find_split
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.database.networks import CheckpointKind, TrainingRun
@@ -67,8 +67,8 @@ def training_request(
         raise UsageError(reason=f"{flag} {value} (in --set {field}): {reason}.") from error
     with database.read() as session:
         row = find_dataset(session, dataset)
-        train_count = split_size(session, row, train_split)
-        val_count = split_size(session, row, val_split)
+        train_split, train_count = find_split(session, row, train_split)
+        val_split, val_count = find_split(session, row, val_split)
         if train_per_class:
             train_count = _count_per_class(session, row, train_split, train_per_class)
     specification = network_specification(network_name, len(row.class_names), **network_options)

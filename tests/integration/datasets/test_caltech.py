@@ -93,7 +93,9 @@ def test_classes_of_the_same_name_keep_their_numbers(tmp_path: Path) -> None:
 
 
 def test_other_files_of_the_archives_are_ignored(tmp_path: Path) -> None:
-    root = write_folder(tmp_path / "256_ObjectCategories", [*PATHS["caltech256"], "198.spider/RENAME2"])
+    root = write_folder(tmp_path / "256_ObjectCategories", PATHS["caltech256"])
+    (root / "198.spider").mkdir(exist_ok=True)
+    (root / "198.spider" / "RENAME2").write_text("#!/usr/bin/perl -w")
     (root / "056.dog" / "greg" / "vision309").mkdir(parents=True)
     dataset = read_caltech(root, "caltech256")
     assert (dataset.class_names, dataset.problems) == (CLASSES["caltech256"], [])

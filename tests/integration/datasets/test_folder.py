@@ -79,15 +79,22 @@ def test_folders_below_a_class_belong_to_it(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_other_files_are_ignored(tmp_path: Path) -> None:
-    dataset = read_folder(
-        write_folder(tmp_path / "data", ["ant/a.png", "ant/notes.txt", "ant/noending", "top.png"])
-    )
+def test_files_that_are_no_images_are_ignored_and_named(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", ["ant/a.png", "ant/notes.txt", "ant/Thumbs.db"])
+    (root / "ant" / "noending").write_text("no image")
+    dataset = read_folder(root)
     assert [image.path for image in dataset.images] == ["ant/a.png"]
     assert not dataset.problems
+    assert "2 of the files are no images: ant/noending, ant/notes.txt." in dataset.notes
 
 
-@pytest.mark.parametrize("paths", [[], ["top.png"], ["ant/notes.txt"]])
+def test_images_beside_class_folders_are_left_out(tmp_path: Path) -> None:
+    dataset = read_folder(write_folder(tmp_path / "data", ["ant/a.png", "ant/noending", "top.png"]))
+    assert [image.path for image in dataset.images] == ["ant/a.png", "ant/noending"]
+    assert [(p.path, p.reason) for p in dataset.problems] == [("top.png", "not in a class folder")]
+
+
+@pytest.mark.parametrize("paths", [[], ["ant/notes.txt"]])
 def test_folder_without_images_is_refused(tmp_path: Path, paths: list[str]) -> None:
     (tmp_path / "data").mkdir()
     with pytest.raises(NotADataset):

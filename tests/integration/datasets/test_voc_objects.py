@@ -120,10 +120,10 @@ def test_progress_ends_at_the_number_of_files(voc: Voc) -> None:
 
 OUTSIDE, NO_AREA, NO_BOX = "box outside the image", "box without area", "invalid box"
 BAD_BOXES: dict[str, tuple[str, str]] = {
-    "right of the image": (box_of(1, 1, WIDTH + 1, 5), OUTSIDE),
-    "below the image": (box_of(1, 1, 5, HEIGHT + 1), OUTSIDE),
-    "left of the image": (box_of(0, 1, 5, 5), OUTSIDE),
-    "above the image": (box_of(1, 0, 5, 5), OUTSIDE),
+    "right of the image": (box_of(1, 1, WIDTH + 2, 5), OUTSIDE),
+    "below the image": (box_of(1, 1, 5, HEIGHT + 2), OUTSIDE),
+    "left of the image": (box_of(-1, 1, 5, 5), OUTSIDE),
+    "above the image": (box_of(1, -1, 5, 5), OUTSIDE),
     "negative": (box_of(-5, -5, 5, 5), OUTSIDE),
     "all negative": (box_of(-9, -9, -1, -1), OUTSIDE),
     "far outside": (box_of(1, 1, 999_999_999, 5), OUTSIDE),
@@ -163,7 +163,7 @@ def test_invalid_box_is_a_problem_of_its_object_only(voc: Voc, name: str) -> Non
 
 NAMELESS = {
     "unknown": "<object><name>unicorn</name>{}</object>",
-    "in capitals": "<object><name>DOG</name>{}</object>",
+    "another in capitals": "<object><name>UNICORN</name>{}</object>",
     "no name": "<object>{}</object>",
     "an empty name": "<object><name/>{}</object>",
     "two names": "<object><name>dog</name><name>cat</name>{}</object>",
@@ -182,6 +182,15 @@ def test_unknown_class_is_a_problem_of_its_object_only(voc: Voc, name: str) -> N
     assert [(image.object_number, image.class_name) for image in dataset.images] == [(2, "dog")]
     assert problems_of(dataset) == [(voc.path("good.png"), 1, "unknown class")]
     assert len(dataset.problems[0].detail) <= 200
+
+
+def test_the_case_of_vocs_own_classes_does_not_matter(voc: Voc) -> None:
+    voc.add("good", an_object("DOG"), an_object("cat"))
+    voc.split("train", "good")
+    dataset = read_voc(voc.root)
+    assert [image.class_name for image in dataset.images] == ["dog", "cat"]
+    assert dataset.notes == ["Names in another case were taken for VOC's classes: DOG (1)."]
+    assert [image.class_name for image in read_voc(voc.root, classes=("cat", "dog")).images] == ["cat"]
 
 
 def test_classes_can_be_given(voc: Voc) -> None:

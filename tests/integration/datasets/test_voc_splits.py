@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.datasets.folder import read_folder
+from producer.datasets.folder import chosen_splits, read_folder
 from producer.datasets.voc import read_voc
 from shared.database.catalogue import register
 from shared.database.connection import Database
@@ -97,10 +97,13 @@ def test_missing_split_is_refused(voc: Voc, split: str) -> None:
         read_voc(voc.root, splits=(split,))
 
 
-def test_data_set_without_split_lists_is_refused(voc: Voc) -> None:
+def test_data_set_without_split_lists_is_divided_by_a_hash(voc: Voc) -> None:
     shutil.rmtree(voc.year / "ImageSets")
-    with pytest.raises(NotADataset, match="split list"):
-        read_voc(voc.root)
+    dataset = read_voc(voc.root)
+    assert [image.splits for image in dataset.images] == [chosen_splits(voc.path("good.png"))]
+    assert dataset.options["splits"] == ["all", "train", "val"]
+    with pytest.raises(NotADataset, match=r"no split nosuch\. It has: all, train, val"):
+        read_voc(voc.root, splits=("nosuch",))
 
 
 @pytest.mark.parametrize("stray", ["train - copy.txt", ".txt", "für mich.txt", "notes (1).txt"])
@@ -129,13 +132,12 @@ BAD_IDS = [
     "a/b",
     "a\\b",
     "..",
-    "-x",
-    "good;rm",
-    "x" * 101,
-    "ümlaut",
+    ".",
+    "x" * 300,
     "good\x00",
     "\x1b[2J",
 ]
+ODD_IDS = ["-x", "good;rm", "x" * 101, "ümlaut", "图片_1", "a b", "a, b", "(1)"]
 
 
 @pytest.mark.parametrize("bad", BAD_IDS)
@@ -143,6 +145,15 @@ def test_invalid_id_in_a_split_list_is_a_problem(voc: Voc, bad: str) -> None:
     voc.split("train", "good", bad)
     problem = only_problem(read_voc(voc.root))
     assert problem.reason == "bad image id"
+
+
+@pytest.mark.parametrize("odd", ODD_IDS)
+def test_any_name_of_a_file_is_an_id(voc: Voc, odd: str) -> None:
+    voc.split("train", "good", odd)
+    problem = only_problem(read_voc(voc.root))
+    assert (problem.path, problem.reason) == (f"VOC2007/Annotations/{odd}.xml", "missing annotation")
+    voc.add(odd, an_object())
+    assert stems(read_voc(voc.root)) == sorted([odd, "good"])
 
 
 def test_binary_split_list_gives_only_problems(voc: Voc) -> None:
