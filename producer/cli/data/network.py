@@ -27,7 +27,8 @@ def network() -> None:
 @json_option
 @pass_app
 def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) -> None:
-    """Show the layers of a network: output shape, receptive field, stride, parameters, and totals."""
+    """Show the layers of a network: output shape, receptive field, stride, parameters, totals, and projection
+    methods."""
     from rich.table import Table
 
     from producer.networks.choice import network_specification
@@ -46,3 +47,4 @@ def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) ->
         table.add_row(*cells)
     app.out.print(table)
     app.out.print(description.totals)
+    app.out.print(description.projections)

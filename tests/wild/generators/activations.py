@@ -1,0 +1,228 @@
+"""Small networks whose activations are written in the ways in which people write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Activation = Callable[[torch.Tensor], torch.Tensor]
+SIZE = 24
+
+
+class Network(nn.Module):
+    """Two convolutions with an activation in between, and a shortcut."""
+
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.last = nn.Conv2d(6, 6, 3)
+        self.activation = activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.activation(self.first(x))
+        return self.last(x + self.second(x))
+
+
+def network(activation: Activation) -> nn.Module:
+    torch.manual_seed(0)
+    model = Network(activation)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+    return model.eval()
+
+
+def _indexed(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    x[x < 0] = 0
+    return x
+
+
+def _through_a_view(x: torch.Tensor) -> torch.Tensor:
+    x[:, :3].clamp_(min=0)
+    return x
+
+
+def _data(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    x.data.clamp_(min=0)
+    return x
+
+
+def _out(x: torch.Tensor) -> torch.Tensor:
+    if torch.is_grad_enabled():  # ``out`` has no derivative
+        return x
+    result = torch.zeros_like(x)
+    torch.clamp(x, min=0, out=result)
+    return result
+
+
+def _numpy(x: torch.Tensor) -> torch.Tensor:
+    mask = torch.from_numpy((x.detach().numpy() > 0).astype("float32"))
+    return x * mask
+
+
+def _looped(x: torch.Tensor) -> torch.Tensor:
+    return torch.stack([torch.where(image > 0, image, torch.zeros_like(image)) for image in x])
+
+
+class _Own(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+class Shifted(nn.ReLU):
+    """A subclass of ReLU with its own forward pass."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x + 0.1).clamp(min=0)
+
+
+class Swish(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(x)
+
+
+def _patched() -> nn.Module:
+    relu = nn.ReLU()
+    relu.forward = lambda x: F.leaky_relu(x, 0.2)  # type: ignore[method-assign]
+    return relu
+
+
+# Name of the activation: the activation, and the operation that the error names.
+UNSUPPORTED: dict[str, tuple[Activation, str]] = {
+    "F.relu": (F.relu, "relu"),
+    "x.relu_()": (lambda x: x.relu_(), "relu"),
+    "clamp": (lambda x: x.clamp(min=0), "clamp"),
+    "clamp_": (lambda x: x.clamp_(0), "clamp"),
+    "clamp_min": (lambda x: torch.clamp_min(x, 0), "clamp_min"),
+    "clip": (lambda x: x.clip(0, 6), "clamp"),
+    "clamp into out": (_out, "clamp"),
+    "clamp of data": (_data, "clamp"),
+    "clamp of a view": (_through_a_view, "clamp"),
+    "maximum": (lambda x: torch.maximum(x, torch.zeros_like(x)), "maximum"),
+    "max": (lambda x: torch.max(x, torch.tensor(0.0, device=x.device)), "maximum"),
+    "fmax": (lambda x: torch.fmax(x, torch.zeros_like(x)), "fmax"),
+    "amax of a stack": (lambda x: torch.stack([x, torch.zeros_like(x)]).amax(0), "amax"),
+    "mask": (lambda x: x * (x > 0), "gt"),
+    "mask, detached": (lambda x: x * (x.detach() > 0).float(), "gt"),
+    "mask, not negative": (lambda x: x * ~(x < 0), "lt"),
+    "mask from NumPy": (_numpy, "numpy"),
+    "heaviside": (lambda x: x * torch.heaviside(x.detach(), torch.zeros(1, device=x.device)), "heaviside"),
+    "sign": (lambda x: x * (x.sign() + 1) / 2, "sign"),
+    "threshold": (lambda x: F.threshold(x, 0, 0), "threshold"),
+    "nn.Threshold": (nn.Threshold(0.1, 0), "threshold"),
+    "half of x + |x|": (lambda x: (x + x.abs()) / 2, "abs"),
+    "half of x + sqrt(x^2)": (lambda x: (x + x.square().sqrt()) / 2, "pow"),
+    "where": (lambda x: torch.where(x > 0, x, torch.zeros_like(x)), "gt"),
+    "where, image by image": (_looped, "gt"),
+    "x[x < 0] = 0": (_indexed, "lt"),
+    "masked_fill": (lambda x: x.masked_fill(x < 0, 0), "lt"),
+    "masked_fill_": (lambda x: x.masked_fill_(x <= 0, 0), "le"),
+    "nn.Hardtanh": (nn.Hardtanh(0, 6), "hardtanh"),
+    "F.hardtanh": (lambda x: F.hardtanh(x, 0, 6), "hardtanh"),
+    "F.relu6": (F.relu6, "hardtanh"),
+    "F.leaky_relu": (F.leaky_relu, "leaky_relu"),
+    "nn.PReLU": (nn.PReLU(), "_prelu_kernel"),
+    "own autograd function": (_Own.apply, "clamp"),
+    "subclass of ReLU": (Shifted(), "clamp"),
+    "patched ReLU": (_patched(), "leaky_relu"),
+    "unregistered ReLU": ((nn.ReLU(),)[0].forward, "relu"),
+    "nn.SiLU": (nn.SiLU(), "silu"),
+    "x * sigmoid(x)": (Swish(), "sigmoid"),
+    "nn.Hardswish": (nn.Hardswish(), "hardswish"),
+    "nn.GELU": (nn.GELU(), "gelu"),
+    "nn.Mish": (nn.Mish(), "mish"),
+    "nn.ELU": (nn.ELU(), "elu"),
+    "nn.Sigmoid": (nn.Sigmoid(), "sigmoid"),
+    "nn.Tanh": (nn.Tanh(), "tanh"),
+    "nn.Softplus": (nn.Softplus(), "softplus"),
+    "gated unit": (lambda x: F.glu(torch.cat([x, x], 1), 1), "glu"),
+    "product of maps": (lambda x: x * x, "mul"),
+    "attention over positions": (lambda x: x.flatten(2).softmax(-1).view_as(x), "_softmax"),
+    "a gate, added": (lambda x: x + x.mean((2, 3), keepdim=True).sigmoid(), "sigmoid"),
+    "a hard gate": (lambda x: x * (x.mean((2, 3), keepdim=True) > 0), "gt"),
+    "a rectified gate": (lambda x: x * F.relu(x.mean((2, 3), keepdim=True)), "relu"),
+    "rounding": (lambda x: torch.div(x, 0.1, rounding_mode="floor"), "div"),
+    "whole numbers": (lambda x: x + 0 * x.int(), "_to_copy"),
+}
+
+
+class Excited(nn.Module):
+    """A ReLU, and squeeze-and-excitation."""
+
+    def __init__(self, in_place: bool = False) -> None:
+        super().__init__()
+        self.relu, self.inner, self.in_place = nn.ReLU(), nn.ReLU(), in_place
+        self.down, self.up = nn.Conv2d(6, 2, 1), nn.Conv2d(2, 6, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(x)
+        gate = self.up(self.inner(self.down(F.adaptive_avg_pool2d(x, 1))))
+        return x.mul_(gate.sigmoid_()) if self.in_place else x * torch.sigmoid(gate)
+
+
+def after_relu(operation: Activation) -> Activation:
+    return nn.Sequential(nn.ReLU(), Operation(operation))
+
+
+class Operation(nn.Module):
+    def __init__(self, operation: Activation) -> None:
+        super().__init__()
+        self.operation = operation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.operation(x)
+
+
+def _branching(x: torch.Tensor) -> torch.Tensor:
+    if not bool(x.isfinite().all()) or x.abs().max() > 1e9:
+        raise ValueError("values out of range")
+    return x * 2
+
+
+def _unpooled(x: torch.Tensor) -> torch.Tensor:
+    pooled, switches = F.max_pool2d(x, 2, return_indices=True)
+    return F.max_unpool2d(pooled, switches, 2)
+
+
+# Through these, a deconvnet projects with their derivative.
+SUPPORTED: dict[str, Activation] = {
+    "ReLU": nn.ReLU(),
+    "ReLU, in place": nn.ReLU(inplace=True),
+    "ReLU6": nn.ReLU6(),
+    "no activation": lambda x: x,
+    "parts": after_relu(lambda x: torch.cat([x[:, 3:] * 0.5, x.flip(1)[:, :3] - 1], 1)),
+    "channel shuffle": after_relu(lambda x: x.view(-1, 2, 3, *x.shape[2:]).transpose(1, 2).reshape(x.shape)),
+    "padding and pooling": after_relu(lambda x: F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 3, 1)),
+    "max pooling": after_relu(lambda x: F.max_pool2d(x, 3, 1, 1)),
+    "unpooling": after_relu(_unpooled),
+    "pooling and interpolation": after_relu(lambda x: F.interpolate(F.avg_pool2d(x, 2), scale_factor=2.0)),
+    "written into zeros": after_relu(lambda x: torch.zeros_like(x).copy_(x)),
+    "constants": after_relu(lambda x: x.masked_fill(torch.eye(SIZE, device=x.device) > 0, 0) / 3),
+    "batch normalization": nn.Sequential(nn.BatchNorm2d(6), nn.ReLU()),
+    "group normalization": nn.Sequential(nn.GroupNorm(2, 6), nn.ReLU()),
+    "layer normalization": after_relu(lambda x: F.layer_norm(x.permute(0, 2, 3, 1), (6,)).permute(0, 3, 1, 2)),
+    "contrast normalization": nn.Sequential(nn.ReLU(), nn.LocalResponseNorm(3)),
+    "dropout": nn.Sequential(nn.ReLU(), nn.Dropout2d()),
+    "squeeze-and-excitation": Excited(),
+    "squeeze-and-excitation, in place": Excited(in_place=True),
+    "softmax of branches": after_relu(
+        lambda x: sum(  # type: ignore[arg-type, return-value]
+            gate * part
+            for gate, part in zip(
+                torch.stack([x, 2 * x]).mean((3, 4), keepdim=True).softmax(0), (x, 2 * x), strict=True
+            )
+        )
+    ),
+    "a check of the values": after_relu(_branching),
+    "statistics on the side": after_relu(lambda x: (x, x.abs().clamp(max=3).std())[0]),
+}
