@@ -189,14 +189,14 @@ class NetworkDescription(BaseModel):
         ]
 
     def __str__(self) -> str:
-        lines = [self.title, as_text(HEADINGS, self.table(), NUMBERS), self.totals, self.projections]
+        lines = [self.title, as_text(HEADINGS, self.table(), NUMBERS), self.projections, self.totals]
         return "\n".join(line for line in lines if line)
 
     def __repr__(self) -> str:  # pydantic's own would be one long line at a prompt
         return str(self)
 
     def _repr_html_(self) -> str:
-        below = "; ".join(line for line in (self.totals, self.projections) if line)
+        below = "; ".join(line for line in (self.projections, self.totals) if line)
         return as_html(self.title, HEADINGS, self.table(), NUMBERS, below)
 
     def convolutions(self) -> list[LayerDescription]:

@@ -36,6 +36,11 @@ class FunctionalActivation(UnitscopeError):
     activations are the modules torch.nn.ReLU and torch.nn.ReLU6."""
 
 
+class NoGradient(UnitscopeError):
+    """Layer '{layer}' has no projections: no gradient leads from its output to the pixels, because the network
+    computes it with torch.no_grad() or detach(). Remove them from the network's forward pass."""
+
+
 class NoSuchNetwork(UnitscopeError):
     """Network '{name}' is not known{close}. Known networks: zfnet, zfnet-paper, zfnet-wide, cifar-cnn, and
     torchvision's classification models."""

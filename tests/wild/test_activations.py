@@ -14,7 +14,7 @@ from torch import nn
 from tests.integration.cli.helpers import Home
 from tests.wild.generators.activations import SIZE, SUPPORTED, UNSUPPORTED, Shifted, network
 from unitscope.description import NetworkSpecification
-from unitscope.errors import FunctionalActivation
+from unitscope.errors import FunctionalActivation, NoGradient
 from unitscope.geometry.chains import chain
 from unitscope.networks.build import build
 from unitscope.networks.describe import describe_module
@@ -78,6 +78,20 @@ def test_a_relu_with_two_names_is_replaced_twice(method: Any) -> None:
     shared, separate = (project(network(Named(one)), "last", method) for one in (True, False))
     assert torch.equal(shared, separate)
     assert not torch.equal(shared, project(network(Named(True)), "last", "gradient"))
+
+
+class Frozen(nn.Sequential):
+    """A network whose first part is run without gradients, as a backbone that is not trained."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return super().forward(x)
+
+
+def test_a_layer_without_a_gradient_is_named() -> None:
+    model = Frozen(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)).eval()
+    with pytest.raises(NoGradient, match=r"'1'.*no_grad"):
+        project(model, "1", "gradient")
 
 
 class Beside(nn.Module):

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from unitscope.description import UnsupportedOperation
-from unitscope.errors import FunctionalActivation
+from unitscope.errors import FunctionalActivation, NoGradient
 from unitscope.geometry.dependence import runs_as
 from unitscope.geometry.receptive_fields import Window
 from unitscope.projection.operations import unsupported_operations
@@ -136,6 +136,8 @@ class Deconvnet:
         ------
         FunctionalActivation
             an operation before the layer has no rule: an activation that is not a ReLU module.
+        NoGradient
+            the network cuts the layer off from the pixels.
         """
         return self.forward(images).project(units, rows, cols)
 
@@ -148,6 +150,8 @@ class Deconvnet:
             images = images.detach().requires_grad_(True)
             maps: list[torch.Tensor] = []
             observe(self.model, {self.layer: maps.append}, images)
+        if not maps[0].requires_grad:
+            raise NoGradient(layer=self.layer)
         return ForwardPass(images, maps[0])
 
 

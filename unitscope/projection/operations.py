@@ -135,7 +135,7 @@ def _traced(
     model: nn.Module, layers: Collection[str], images: torch.Tensor, known: tuple[type[nn.Module], ...]
 ) -> dict[str, UnsupportedOperation | None]:
     found: dict[str, UnsupportedOperation | None] = {}
-    images = images.clone()  # the network may modify its input
+    images = images.detach().requires_grad_(True).clone()  # the network may modify its input
     trace = _Trace(model, images, known)
 
     def observer(path: str) -> Callable[[torch.Tensor], None]:
@@ -144,7 +144,7 @@ def _traced(
 
         return observe_output
 
-    with torch.no_grad(), trace, _Escapes(trace):
+    with torch.inference_mode(False), torch.enable_grad(), trace, _Escapes(trace):
         try:
             observe(model, {path: observer(path) for path in layers}, images)
         finally:
@@ -192,6 +192,10 @@ class _Trace(TorchDispatchMode):
         kind = type(module).__name__
         return UnsupportedOperation(module=path or kind, kind=kind, function=function)
 
+    def _is_known(self) -> bool:
+        """Whether a module for whose operations there is a rule is running."""
+        return any(runs_as(module, *self._known) for _, module in self._running)
+
     def origin(self, value: object) -> _Origin | None:
         """Return the origin of a tensor; None if it doesn't depend on the pixels, or is no tensor."""
         if not isinstance(value, torch.Tensor):
@@ -205,6 +209,8 @@ class _Trace(TorchDispatchMode):
         origins = [origin for value in tree_leaves((args, kwargs)) if (origin := self.origin(value))]
         if origins and name not in SHAPES_ONLY:
             origin = self._after(name, args, kwargs, origins, result)
+            if not (torch.is_grad_enabled() or origin.unsupported or self._is_known()):
+                origin = _Origin(unsupported=self.running("no_grad"))  # also in an autograd function of the user's
             written = (
                 args[number] for number, of in enumerate(func._schema.arguments[: len(args)]) if of.is_write
             )
@@ -220,7 +226,7 @@ class _Trace(TorchDispatchMode):
         joined = _joined(origins)
         if any(origin.unsupported for origin in origins):
             return joined
-        if any(runs_as(module, *self._known) for _, module in self._running):
+        if self._is_known():
             return joined
         refused = _Origin(unsupported=self.running(name))
         if name in PRODUCTS:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.checkpoint import checkpoint
+from torchvision.ops import FrozenBatchNorm2d
 
 Activation = Callable[[torch.Tensor], torch.Tensor]
 SIZE = 24
@@ -53,11 +56,10 @@ def _data(x: torch.Tensor) -> torch.Tensor:
 
 
 def _out(x: torch.Tensor) -> torch.Tensor:
-    if torch.is_grad_enabled():  # ``out`` has no derivative
-        return x
-    result = torch.zeros_like(x)
-    torch.clamp(x, min=0, out=result)
-    return result
+    rectified = torch.zeros_like(x)
+    with torch.no_grad():
+        torch.clamp(x, min=0, out=rectified)
+    return x * rectified.bool()
 
 
 def _numpy(x: torch.Tensor) -> torch.Tensor:
@@ -77,6 +79,24 @@ class _Own(torch.autograd.Function):
     @staticmethod
     def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:
         return gradient
+
+
+class _Reversed(torch.autograd.Function):
+    """A linear function with another backward pass."""
+
+    @staticmethod
+    def forward(ctx: object, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:
+        return -gradient
+
+
+def _without_gradient(x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        half = x / 2
+    return x + half
 
 
 class Shifted(nn.ReLU):
@@ -133,6 +153,8 @@ UNSUPPORTED: dict[str, tuple[Activation, str]] = {
     "F.leaky_relu": (F.leaky_relu, "leaky_relu"),
     "nn.PReLU": (nn.PReLU(), "_prelu_kernel"),
     "own autograd function": (_Own.apply, "clamp"),
+    "linear autograd function": (_Reversed.apply, "no_grad"),
+    "a part without gradient": (_without_gradient, "no_grad"),
     "subclass of ReLU": (Shifted(), "clamp"),
     "patched ReLU": (_patched(), "leaky_relu"),
     "unregistered ReLU": ((nn.ReLU(),)[0].forward, "relu"),
@@ -189,6 +211,12 @@ def _branching(x: torch.Tensor) -> torch.Tensor:
     return x * 2
 
 
+def _channel_attention(x: torch.Tensor) -> torch.Tensor:
+    means = x.mean((2, 3))[:, None]
+    gate = F.conv1d(means, torch.ones(1, 1, 3, device=x.device), padding=1).sigmoid()
+    return x * gate.view(-1, 6, 1, 1).expand_as(x)
+
+
 def _unpooled(x: torch.Tensor) -> torch.Tensor:
     pooled, switches = F.max_pool2d(x, 2, return_indices=True)
     return F.max_unpool2d(pooled, switches, 2)
@@ -224,5 +252,24 @@ SUPPORTED: dict[str, Activation] = {
         )
     ),
     "a check of the values": after_relu(_branching),
+    "circular padding": nn.Sequential(nn.ReLU(), nn.Conv2d(6, 6, 3, padding=1, padding_mode="circular")),
+    "reflected padding": nn.Sequential(nn.ReLU(), nn.Conv2d(6, 6, 3, padding=1, padding_mode="reflect")),
+    "frozen normalization": nn.Sequential(FrozenBatchNorm2d(6), nn.ReLU()),
+    "weight normalization": nn.Sequential(weight_norm(nn.Conv2d(6, 6, 1)), nn.ReLU()),
+    "checkpoint": after_relu(lambda x: checkpoint(lambda y: 2 * y, x, use_reentrant=False)),
+    "einsum with constants": after_relu(
+        lambda x: torch.einsum("nchw,dc->ndhw", x, torch.ones(6, 6, device=x.device))
+    ),
+    "linear layer over channels": after_relu(
+        lambda x: F.linear(x.permute(0, 2, 3, 1), torch.ones(6, 6, device=x.device)).permute(0, 3, 1, 2)
+    ),
+    "nearest and bilinear": after_relu(
+        lambda x: F.interpolate(F.interpolate(x, 12, mode="bilinear", antialias=True), SIZE, mode="nearest-exact")
+    ),
+    "unfold and fold": after_relu(lambda x: F.fold(F.unfold(x, 2, stride=2), SIZE, 2, stride=2)),
+    "pixel shuffle": after_relu(lambda x: F.pixel_shuffle(F.pixel_unshuffle(x, 2), 2)),
+    "half precision": after_relu(lambda x: x.bfloat16().float()),
+    "transposed convolution": nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(6, 6, 3, padding=1)),
+    "channel attention by a 1d convolution": after_relu(_channel_attention),
     "statistics on the side": after_relu(lambda x: (x, x.abs().clamp(max=3).std())[0]),
 }
