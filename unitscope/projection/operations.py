@@ -190,7 +190,7 @@ class _Trace(TorchDispatchMode):
         """Describe an operation of the module that is running."""
         path, module = self._running[-1]
         kind = type(module).__name__
-        return UnsupportedOperation(module=path or kind, kind=kind, function=function)
+        return UnsupportedOperation(module=path or kind, kind=kind, function=function.lstrip("_"))
 
     def _is_known(self) -> bool:
         """Whether a module for whose operations there is a rule is running."""

@@ -117,6 +117,36 @@ def _patched() -> nn.Module:
     return relu
 
 
+class NormalizedAndRectified(nn.BatchNorm2d):
+    """Batch normalization with its activation, as libraries of networks have it."""
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__(6)
+        self.activation = activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.activation(super().forward(x))
+
+
+class Standardized(nn.Conv2d):
+    """A convolution with standardized weights."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight / weight.std((1, 2, 3), keepdim=True), self.bias, 1, 1)
+
+
+class Both(nn.Module):
+    """A ReLU of the maps and of their negatives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.relu(x[:, :3]), self.relu(-x[:, :3])], 1)
+
+
 # Name of the activation: the activation, and the operation that the error names.
 UNSUPPORTED: dict[str, tuple[Activation, str]] = {
     "F.relu": (F.relu, "relu"),
@@ -151,7 +181,7 @@ UNSUPPORTED: dict[str, tuple[Activation, str]] = {
     "F.hardtanh": (lambda x: F.hardtanh(x, 0, 6), "hardtanh"),
     "F.relu6": (F.relu6, "hardtanh"),
     "F.leaky_relu": (F.leaky_relu, "leaky_relu"),
-    "nn.PReLU": (nn.PReLU(), "_prelu_kernel"),
+    "nn.PReLU": (nn.PReLU(), "prelu_kernel"),
     "own autograd function": (_Own.apply, "clamp"),
     "linear autograd function": (_Reversed.apply, "no_grad"),
     "a part without gradient": (_without_gradient, "no_grad"),
@@ -167,14 +197,24 @@ UNSUPPORTED: dict[str, tuple[Activation, str]] = {
     "nn.Sigmoid": (nn.Sigmoid(), "sigmoid"),
     "nn.Tanh": (nn.Tanh(), "tanh"),
     "nn.Softplus": (nn.Softplus(), "softplus"),
+    "GELU by erf": (lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2, "erf"),
+    "quick GELU": (lambda x: x * torch.sigmoid(1.7 * x), "sigmoid"),
+    "vmap": (lambda x: torch.vmap(lambda image: image.clamp(min=0))(x), "clamp"),
+    "x - minimum": (lambda x: x - torch.minimum(x, torch.zeros_like(x)), "minimum"),
+    "maxout": (lambda x: torch.cat([x, -x], 1).unflatten(1, (6, 2)).max(2).values, "max"),
+    "largest values": (lambda x: x * (x >= x.flatten(2).topk(50).values[..., -1:, None]), "topk"),
+    "generalized mean": (lambda x: F.avg_pool2d(x.clamp(min=1e-6) ** 3, 3, 1, 1) ** (1 / 3), "clamp"),
+    "attention by a maximum": (lambda x: x * x.amax(1, keepdim=True).sigmoid(), "amax"),
+    "ReLU of a normalization": (NormalizedAndRectified(nn.LeakyReLU()), "leaky_relu"),
+    "contrast normalization by function": (lambda x: F.local_response_norm(x, 3), "mul"),
     "gated unit": (lambda x: F.glu(torch.cat([x, x], 1), 1), "glu"),
     "product of maps": (lambda x: x * x, "mul"),
-    "attention over positions": (lambda x: x.flatten(2).softmax(-1).view_as(x), "_softmax"),
+    "attention over positions": (lambda x: x.flatten(2).softmax(-1).view_as(x), "softmax"),
     "a gate, added": (lambda x: x + x.mean((2, 3), keepdim=True).sigmoid(), "sigmoid"),
     "a hard gate": (lambda x: x * (x.mean((2, 3), keepdim=True) > 0), "gt"),
     "a rectified gate": (lambda x: x * F.relu(x.mean((2, 3), keepdim=True)), "relu"),
     "rounding": (lambda x: torch.div(x, 0.1, rounding_mode="floor"), "div"),
-    "whole numbers": (lambda x: x + 0 * x.int(), "_to_copy"),
+    "whole numbers": (lambda x: x + 0 * x.int(), "to_copy"),
 }
 
 
@@ -217,6 +257,11 @@ def _channel_attention(x: torch.Tensor) -> torch.Tensor:
     return x * gate.view(-1, 6, 1, 1).expand_as(x)
 
 
+def _automatically_cast(x: torch.Tensor) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        return F.conv2d(x, torch.ones(6, 6, 1, 1, device=x.device)).float()
+
+
 def _unpooled(x: torch.Tensor) -> torch.Tensor:
     pooled, switches = F.max_pool2d(x, 2, return_indices=True)
     return F.max_unpool2d(pooled, switches, 2)
@@ -252,6 +297,12 @@ SUPPORTED: dict[str, Activation] = {
         )
     ),
     "a check of the values": after_relu(_branching),
+    "ReLU in a normalization": NormalizedAndRectified(nn.ReLU(inplace=True)),
+    "standardized weights": nn.Sequential(Standardized(6, 6, 3), nn.ReLU()),
+    "ReLU of both signs": Both(),
+    "autocast": after_relu(_automatically_cast),
+    "random dropout": after_relu(lambda x: F.dropout(x, 0.5, training=True)),
+    "image by image": after_relu(lambda x: torch.stack([2 * image for image in x])),
     "circular padding": nn.Sequential(nn.ReLU(), nn.Conv2d(6, 6, 3, padding=1, padding_mode="circular")),
     "reflected padding": nn.Sequential(nn.ReLU(), nn.Conv2d(6, 6, 3, padding=1, padding_mode="reflect")),
     "frozen normalization": nn.Sequential(FrozenBatchNorm2d(6), nn.ReLU()),
