@@ -14,6 +14,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
     vision.AmbiguousLayer: 2,
+    vision.FunctionalActivation: 2,
     vision.WeightsDontFit: 2,
     vision.WeightsNotReadable: 2,
     vision.DownloadFailed: 2,

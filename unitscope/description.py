@@ -12,12 +12,13 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from unitscope.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution
+from unitscope.errors import AmbiguousLayer, FunctionalActivation, NoSuchLayer, NotAConvolution
 from unitscope.tables import as_html, as_text
-from unitscope.vocabulary import Channels
+from unitscope.vocabulary import Channels, ProjectionMethod
 
 SHOWN_CHOICES = 30
-VERSION = 2  # increase it with every change of the content of a description
+SHOWN_SUPPORTED = 5
+VERSION = 3  # increase it with every change of the content of a description
 NUMBER = re.compile(r"[0-9]{1,6}")
 HEADINGS = ("layer", "module", "kind", "output", "receptive field", "stride", "parameters")
 NUMBERS = HEADINGS[3:]  # columns aligned to the right
@@ -83,6 +84,16 @@ class NetworkSpecification(BaseModel):
         return hashlib.sha256(f"description 2 {self.model_dump_json()}".encode()).hexdigest()
 
 
+class UnsupportedOperation(BaseModel):
+    """An operation through which a deconvnet can't project: an activation other than a ReLU module."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    module: str  # path of the module that executes it; the network's class outside of its modules
+    kind: str  # class of that module
+    function: str  # name of the ATen operator: silu
+
+
 class LayerDescription(BaseModel):
     """A leaf module of a network: its output shape, number of parameters and receptive field."""
 
@@ -97,10 +108,28 @@ class LayerDescription(BaseModel):
     receptive_field: int | None
     stride: int | None  # distance in input pixels between the receptive fields of neighbouring positions
     start: int | None  # first row and column of the receptive field of position (0, 0); negative in the padding
+    # Of a convolution: what rules out its deconvnet and guided projections. None: all projection methods work.
+    unsupported: UnsupportedOperation | None = None
 
     @property
     def units(self) -> int:
         return self.output_shape[0]
+
+    @property
+    def label(self) -> str:
+        """The layer's name, or its module path if it has none."""
+        return self.name or self.path
+
+    def check_projection(self, method: ProjectionMethod) -> None:
+        """Check that units of this layer can be projected.
+
+        Raises
+        ------
+        FunctionalActivation
+            an operation before the layer rules the method out.
+        """
+        if method != "gradient" and self.unsupported:
+            raise FunctionalActivation(layer=self.label, **self.unsupported.model_dump())
 
 
 class NetworkDescription(BaseModel):
@@ -113,7 +142,8 @@ class NetworkDescription(BaseModel):
     layers: list[LayerDescription]
     parameters: int
     bytes: int  # of parameters and buffers
-    version: int = 1  # VERSION of the code; 1 took functions that keep the size of a map for pointwise
+    # VERSION of the code. 1 took functions that keep the size of a map for pointwise, 2 had no ``unsupported``.
+    version: int = 1
 
     @property
     def title(self) -> str:
@@ -126,6 +156,22 @@ class NetworkDescription(BaseModel):
     def totals(self) -> str:
         """One line: number of parameters, and size of parameters and buffers."""
         return f"{self.parameters:,} parameters; {self.bytes / 2**20:.2f} MB with buffers"
+
+    @property
+    def projections(self) -> str:
+        """One line: the projection methods that work for the convolutions; empty without convolutions."""
+        supported = [layer.label for layer in self.convolutions() if not layer.unsupported]
+        operations = [layer.unsupported for layer in self.convolutions() if layer.unsupported]
+        if not operations:
+            return "projection methods: deconvnet, guided, gradient" if supported else ""
+        named = ", ".join(supported[:SHOWN_SUPPORTED])
+        more = f" and {len(supported) - SHOWN_SUPPORTED} more" if len(supported) > SHOWN_SUPPORTED else ""
+        first = operations[0]
+        return (
+            f"projection methods: {f'all for {named}{more}; ' if supported else ''}only gradient for "
+            f"{len(operations)} {'other ' if supported else ''}convolutions, since module {first.module} "
+            f"({first.kind}) applies {first.function}"
+        )
 
     def table(self) -> list[tuple[str, ...]]:
         """Return one row of text cells for each layer, in the columns of ``HEADINGS``."""
@@ -143,13 +189,15 @@ class NetworkDescription(BaseModel):
         ]
 
     def __str__(self) -> str:
-        return "\n".join([self.title, as_text(HEADINGS, self.table(), NUMBERS), self.totals])
+        lines = [self.title, as_text(HEADINGS, self.table(), NUMBERS), self.projections, self.totals]
+        return "\n".join(line for line in lines if line)
 
     def __repr__(self) -> str:  # pydantic's own would be one long line at a prompt
         return str(self)
 
     def _repr_html_(self) -> str:
-        return as_html(self.title, HEADINGS, self.table(), NUMBERS, self.totals)
+        below = "; ".join(line for line in (self.projections, self.totals) if line)
+        return as_html(self.title, HEADINGS, self.table(), NUMBERS, below)
 
     def convolutions(self) -> list[LayerDescription]:
         return [layer for layer in self.layers if layer.kind == "Conv2d"]

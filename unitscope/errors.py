@@ -31,8 +31,14 @@ class NotFinite(UnitscopeError):
 
 
 class FunctionalActivation(UnitscopeError):
-    """Module '{module}' calls the function {function}, whose backward pass a deconvnet can't replace.
-    Use a network whose activations are modules (torch.nn.ReLU), or the projection method 'gradient'."""
+    """Layer '{layer}' has no deconvnet and no guided projections: before it, module '{module}' ({kind}) applies
+    {function}, for which they have no rule. Use the projection method 'gradient', or a network whose only
+    activations are the modules torch.nn.ReLU and torch.nn.ReLU6."""
+
+
+class NoGradient(UnitscopeError):
+    """Layer '{layer}' has no projections: no gradient leads from its output to the pixels, because the network
+    computes it with torch.no_grad() or detach(). Remove them from the network's forward pass."""
 
 
 class NoSuchNetwork(UnitscopeError):

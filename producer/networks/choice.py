@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.networks.description import describe_with_weights
+from producer.networks.description import describe, describe_with_weights
 from shared.database.catalogue import find_checkpoint
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
@@ -80,7 +80,9 @@ def choose_network(
     """
     if options.weights is None:
         with database.read() as session:
-            return _from_run(session, dataset, options.run)
+            chosen = _from_run(session, dataset, options.run)
+        # The description of an earlier version lacks what is checked now.
+        return replace(chosen, description=describe(database, chosen.description.specification, settings))
     specification = network_specification(
         options.network or "zfnet",
         options.classes or len(dataset.class_names),

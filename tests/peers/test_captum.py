@@ -29,6 +29,7 @@ LAYERS = {
         "layer3.1.conv1",
         "layer4.1.conv2",
     ],
+    "regnet_y_400mf": ["trunk_output.block2.block2-0.f.b.0"],  # after squeeze-and-excitation
 }
 CAPTUMS = {
     "deconvnet": reference.captum_deconvolution,

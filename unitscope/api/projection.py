@@ -126,7 +126,9 @@ def project(
     InvalidArgument
         another argument is not valid.
     FunctionalActivation
-        the network calls its activations as functions and therefore has no deconvnet: use the method "gradient".
+        an activation other than a ReLU module stands before the layer: use the method "gradient".
+    NoGradient
+        the network computes the layer under torch.no_grad().
     BrokenProjection
         the projection failed its check.
     """

@@ -300,8 +300,10 @@ def top9(
     InvalidArgument
         another argument is not valid, or no image can be read.
     FunctionalActivation
-        the network calls its activations as functions and therefore has no deconvnet: use the projection
-        "gradient" or None.
+        an activation other than a ReLU module stands before the layer: use the projection "gradient" or None. This
+        is known before the search.
+    NoGradient
+        the network computes the layer under torch.no_grad(): use the projection None.
     NotFinite
         a map of the layer contains NaN or infinity.
     """

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
-from unitscope.geometry.dependence import Pair, uses_statistics_of_batch
+from unitscope.geometry.dependence import Pair, runs_as, uses_statistics_of_batch
 
 # Modules that return their input in evaluation mode.
 SAME = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 POINTWISE = (nn.ReLU, nn.ReLU6, nn.BatchNorm2d, nn.LocalResponseNorm, *SAME)
+KINDS = (*POINTWISE, nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 # Functions of ``operator`` that modify their first argument.
 IN_PLACE = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "imatmul"}
 
@@ -93,16 +94,27 @@ def _modules_before(model: nn.Module, layer: str) -> list[tuple[str, nn.Module]]
     calls = [node for node in nodes if node.target == layer]
     if len(calls) != 1:
         return None
-    node, modules = calls[0], []
+    node, path = calls[0], []
     while node.op != "placeholder":
         if node.op != "call_module" or len(node.all_input_nodes) != 1:
             return None
-        modules.append((str(node.target), model.get_submodule(str(node.target))))
-        before = node.all_input_nodes[0]
-        if any(user is not node and overwrites(model, user) for user in before.users):
-            return None  # the module may read a modified map
-        node = before
-    return modules[::-1]
+        path.append(node)
+        node = node.all_input_nodes[0]
+    beside = [other for other in nodes[: nodes.index(calls[0])] if other not in path and overwrites(model, other)]
+    if any(_may_share(model, read, path) for other in beside for read in other.all_input_nodes):
+        return None  # a module of the path may read a map that was modified
+    return [(str(node.target), model.get_submodule(str(node.target))) for node in path[::-1]]
+
+
+def _may_share(model: nn.Module, node: fx.Node, path: Sequence[fx.Node]) -> bool:
+    """Whether a node's output may share its memory with the output of a node of the path, or with the input."""
+    if node in path or node.op == "placeholder":
+        return True
+    if node.op == "call_module" and not overwrites(model, node):
+        module = model.get_submodule(str(node.target))
+        if isinstance(module, KINDS) and not isinstance(module, SAME):
+            return False
+    return any(_may_share(model, read, path) for read in node.all_input_nodes)
 
 
 def overwrites(model: nn.Module, node: fx.Node) -> bool:
@@ -117,7 +129,7 @@ def overwrites(model: nn.Module, node: fx.Node) -> bool:
 def step_of(path: str, module: nn.Module, shape: Sequence[int]) -> Step | None:
     """Return ``module``, whose input has this shape [N, C, H, W], as a step; None if its kind isn't supported."""
     _, channels, height, width = shape
-    if uses_statistics_of_batch(module):
+    if uses_statistics_of_batch(module) or not runs_as(module, *KINDS) or _has_hooks(module):
         return None
     if isinstance(module, POINTWISE):
         return Step(path, module, channels, height, width)
@@ -135,6 +147,11 @@ def step_of(path: str, module: nn.Module, shape: Sequence[int]) -> Step | None:
         return None
     sizes = (_pair(getattr(module, name, 1)) for name in ("kernel_size", "stride", "padding", "dilation"))
     return Step(path, module, channels, height, width, *sizes)
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether a module has hooks, which can change its input or output."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _pair(value: int | Pair) -> Pair:

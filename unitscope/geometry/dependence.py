@@ -94,7 +94,7 @@ def of_module(module: nn.Module, before: torch.Size, after: torch.Size) -> Neigh
     before, after
         shapes of its input and output.
     """
-    if len(before) != 4 or len(after) != 4:
+    if len(before) != 4 or len(after) != 4 or "forward" in vars(module):
         return None
     if isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
         return None if uses_statistics_of_batch(module) else SAME_PLACE
@@ -115,6 +115,13 @@ def of_module(module: nn.Module, before: torch.Size, after: torch.Size) -> Neigh
     if isinstance(module, (nn.ZeroPad2d, nn.ConstantPad2d)):
         return _padded(module.padding)
     return None
+
+
+def runs_as(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether a module runs the forward pass of one of these classes: not that of a subclass, nor its own."""
+    if "forward" in vars(module):
+        return False
+    return any(isinstance(module, kind) and type(module).forward is kind.forward for kind in kinds)
 
 
 def uses_statistics_of_batch(module: nn.Module) -> bool:

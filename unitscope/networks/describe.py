@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from unitscope.description import VERSION, LayerDescription, NetworkDescription, NetworkSpecification
+from unitscope.description import (
+    VERSION,
+    LayerDescription,
+    NetworkDescription,
+    NetworkSpecification,
+    UnsupportedOperation,
+)
 from unitscope.errors import InvalidArgument
 from unitscope.geometry.receptive_fields import Trace, TracedLayer, trace
 from unitscope.networks.build import layer_names
+from unitscope.projection.deconvnet import unsupported_before
 
 
 def describe_module(model: nn.Module, specification: NetworkSpecification) -> NetworkDescription:
@@ -35,6 +43,7 @@ def describe_module(model: nn.Module, specification: NetworkSpecification) -> Ne
     """
     traced = _traced(model, specification)
     names = layer_names(model)
+    unsupported = _unsupported(model, traced.layers, specification.image_size)
     layers = [
         LayerDescription(
             path=layer.path,
@@ -45,6 +54,7 @@ def describe_module(model: nn.Module, specification: NetworkSpecification) -> Ne
             receptive_field=layer.geometry.size if layer.geometry else None,
             stride=layer.geometry.stride if layer.geometry else None,
             start=layer.geometry.start if layer.geometry else None,
+            unsupported=unsupported.get(layer.path),
         )
         for layer in traced.layers
     ]
@@ -84,6 +94,23 @@ def _traced(model: nn.Module, specification: NetworkSpecification) -> Trace:
         return Trace(layers, chain=False)
 
 
+def _unsupported(
+    model: nn.Module, layers: Sequence[TracedLayer], image_size: int
+) -> dict[str, UnsupportedOperation | None]:
+    """Return by convolution the operation that rules out its deconvnet; {} if the network can't be followed."""
+    convolutions = [layer.path for layer in layers if isinstance(layer.module, nn.Conv2d)]
+    try:
+        return unsupported_before(
+            model, convolutions, torch.zeros(1, 3, image_size, image_size, device=_device(model))
+        )
+    except Exception:  # user code can raise anything. The projector checks it again
+        return {}
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
 def _run_blank(model: nn.Module, image_size: int) -> tuple[list[TracedLayer], Any]:
     """Run a black image through a copy of ``model``; return its leaf modules in execution order, and the output.
 
@@ -94,9 +121,8 @@ def _run_blank(model: nn.Module, image_size: int) -> tuple[list[TracedLayer], An
     ValueError
         the model can't be run.
     """
-    own = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     failed: Exception | None = None
-    for device in (torch.device("meta"), own):
+    for device in (torch.device("meta"), _device(model)):
         copied = copy.deepcopy(model).eval()
         layers: dict[str, TracedLayer] = {}
         for path, module in copied.named_modules():

@@ -10,6 +10,7 @@ its convolution.
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,19 +18,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
-from unitscope.errors import FunctionalActivation
+from unitscope.description import UnsupportedOperation
+from unitscope.errors import FunctionalActivation, NoGradient
+from unitscope.geometry.dependence import runs_as
 from unitscope.geometry.receptive_fields import Window
+from unitscope.projection.operations import unsupported_operations
 from unitscope.search.search import observe
 from unitscope.vocabulary import ProjectionMethod
-
-FUNCTIONAL_ACTIVATIONS = {
-    getattr(namespace, name)
-    for namespace in (F, torch, torch.Tensor)
-    for name in ("relu", "relu_", "relu6", "leaky_relu", "elu", "gelu", "silu", "hardswish", "threshold")
-    if hasattr(namespace, name)
-}
 
 
 class _Rectify(torch.autograd.Function):
@@ -93,6 +89,10 @@ class DeconvLocalResponseNorm(nn.Module):
         return _Normalize.apply(x, *self.constants)
 
 
+# Modules with a rule. Guided back-propagation uses the derivative of the normalization.
+KNOWN = (DeconvReLU, DeconvLocalResponseNorm, nn.LocalResponseNorm)
+
+
 class Deconvnet:
     """Deconvnet of a network, for the units of one layer.
 
@@ -109,9 +109,9 @@ class Deconvnet:
 
     def __init__(self, model: nn.Module, layer: str, method: ProjectionMethod = "deconvnet") -> None:
         model = copy.deepcopy(model).eval()
-        self.model = (model if method == "gradient" else _with_replacements(model, method)).requires_grad_(False)
+        self.model = (model if method == "gradient" else with_rules(model, method)).requires_grad_(False)
         self.layer = layer
-        self._checked = method == "gradient"
+        self._checked = method == "gradient"  # which needs no rules
 
     def project(
         self, images: torch.Tensor, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
@@ -135,21 +135,23 @@ class Deconvnet:
         Raises
         ------
         FunctionalActivation
-            a module before the layer calls its activation as a function, which can't be replaced.
+            an operation before the layer has no rule: an activation that is not a ReLU module.
+        NoGradient
+            the network cuts the layer off from the pixels.
         """
         return self.forward(images).project(units, rows, cols)
 
     def forward(self, images: torch.Tensor) -> ForwardPass:
         """Run images float32 [N, 3, H, W] forward, for any number of projections; raises as ``project``."""
+        if not self._checked:
+            check_operations(self.model, self.layer, images[:1])
+            self._checked = True
         with torch.enable_grad():
             images = images.detach().requires_grad_(True)
             maps: list[torch.Tensor] = []
-            if self._checked:
-                observe(self.model, {self.layer: maps.append}, images)
-            else:
-                with _RefuseFunctionalActivations(self.model):
-                    observe(self.model, {self.layer: maps.append}, images)
-                self._checked = True
+            observe(self.model, {self.layer: maps.append}, images)
+        if not maps[0].requires_grad:
+            raise NoGradient(layer=self.layer)
         return ForwardPass(images, maps[0])
 
 
@@ -172,43 +174,38 @@ class ForwardPass:
         return projections, activations
 
 
-def _with_replacements(module: nn.Module, method: ProjectionMethod) -> nn.Module:
+def check_operations(model: nn.Module, layer: str, images: torch.Tensor) -> None:
+    """Check that a deconvnet, the result of ``with_rules``, has a rule for all operations before a layer.
+
+    Raises
+    ------
+    FunctionalActivation
+    """
+    unsupported = unsupported_operations(model, [layer], images, KNOWN).get(layer)
+    if unsupported:
+        raise FunctionalActivation(layer=layer, **unsupported.model_dump())
+
+
+def unsupported_before(
+    model: nn.Module, layers: Collection[str], images: torch.Tensor
+) -> dict[str, UnsupportedOperation | None]:
+    """Find the operations that rule out the deconvnets of layers: see ``operations.unsupported_operations``.
+
+    The network is copied.
+    """
+    return unsupported_operations(with_rules(copy.deepcopy(model).eval()), layers, images, KNOWN)
+
+
+def with_rules(module: nn.Module, method: ProjectionMethod = "deconvnet") -> nn.Module:
     """Replace every ReLU in ``module``, and for the deconvnet every local response normalization, in place."""
-    if isinstance(module, (nn.ReLU, nn.ReLU6)):
+    if runs_as(module, nn.ReLU, nn.ReLU6):
         return DeconvReLU(6.0 if isinstance(module, nn.ReLU6) else None, masked=method == "guided")
-    if isinstance(module, nn.LocalResponseNorm) and method == "deconvnet":
-        return DeconvLocalResponseNorm(module)
-    for name, child in module.named_children():
-        setattr(module, name, _with_replacements(child, method))
+    if runs_as(module, nn.LocalResponseNorm) and method == "deconvnet":
+        return DeconvLocalResponseNorm(module)  # type: ignore[arg-type]
+    for name, child in module._modules.items():  # named_children() leaves out a module's second name
+        if child is not None and (replacement := with_rules(child, method)) is not child:
+            setattr(module, name, replacement)
     return module
-
-
-class _RefuseFunctionalActivations(TorchFunctionMode):
-    """Context that raises ``FunctionalActivation`` when a module calls an activation as a function."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.running: list[str] = []
-        self.handles = []
-        for path, module in model.named_modules():
-            self.handles.append(module.register_forward_pre_hook(self._enter(path or type(model).__name__)))
-            self.handles.append(module.register_forward_hook(self._leave))
-
-    def _enter(self, path: str) -> Any:
-        return lambda module, inputs: self.running.append(path)
-
-    def _leave(self, module: nn.Module, inputs: object, output: object) -> None:
-        self.running.pop()
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in FUNCTIONAL_ACTIVATIONS:
-            raise FunctionalActivation(module=self.running[-1], function=func.__name__)
-        return func(*args, **(kwargs or {}))
-
-    def __exit__(self, *exception: Any) -> None:
-        for handle in self.handles:
-            handle.remove()
-        super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
 
 def find_problem(

@@ -27,7 +27,8 @@ def network() -> None:
 @json_option
 @pass_app
 def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) -> None:
-    """Show the layers of a network: output shape, receptive field, stride, parameters, and totals."""
+    """Show the layers of a network: output shape, receptive field, stride, parameters; projection methods;
+    and totals."""
     from rich.table import Table
 
     from producer.networks.choice import network_specification
@@ -45,4 +46,6 @@ def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) ->
     for cells in description.table():
         table.add_row(*cells)
     app.out.print(table)
+    if description.projections:
+        app.out.print(description.projections)
     app.out.print(description.totals)

@@ -37,7 +37,7 @@ from unitscope.vocabulary import PROJECTION_METHODS
     show_default=True,
     type=click.Choice(PROJECTION_METHODS),
     help="Projection method: the paper's deconvnet, guided back-propagation, or the plain gradient, each "
-    "multiplied by the activation.",
+    "multiplied by the activation. The first two need layers with no activations but ReLU modules before them.",
 )
 @click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Number of shards.")
 @trained_network_options

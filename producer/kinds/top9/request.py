@@ -33,7 +33,7 @@ def search_request(
     Raises
     ------
     NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer, NotAConvolution,
-    AmbiguousLayer, NoSuchUnit, and the errors of ``choose_network``
+    AmbiguousLayer, NoSuchUnit, FunctionalActivation, and the errors of ``choose_network``
     """
     with database.read() as session:
         row = find_dataset(session, dataset)
@@ -42,11 +42,12 @@ def search_request(
     searched: dict[str, SearchedLayerSpecification] = {}
     for name in layers:
         layer = chosen.description.find_convolution(name)
+        layer.check_projection(projection)
         wrong = [unit for unit in units or () if unit >= layer.units]
         if wrong:
             raise NoSuchUnit(layer=name, unit=wrong[0], last=layer.units - 1)
         searched[layer.path] = SearchedLayerSpecification(
-            layer=layer.name or layer.path, path=layer.path, units=list(units or range(layer.units))
+            layer=layer.label, path=layer.path, units=list(units or range(layer.units))
         )
     order = [layer.path for layer in chosen.description.layers]
     return Top9Specification(
