@@ -15,6 +15,8 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.NotAConvolution: 2,
     vision.AmbiguousLayer: 2,
     vision.WeightsDontFit: 2,
+    vision.OtherClasses: 2,
+    vision.WeightsAmbiguous: 2,
     vision.WeightsNotReadable: 2,
     vision.DownloadFailed: 2,
     vision.NoSuchNetwork: 4,
@@ -27,6 +29,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
 # Sentences about command-line options that are appended to the messages of the vision library's errors.
 REMEDIES: dict[type[UnitscopeError], str] = {
     vision.WeightsDontFit: "Options: --network, --classes, --fc, --maps, --without.",
+    vision.OtherClasses: "Option: --classes.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.FunctionalActivation: "Option: --projection gradient.",
 }

@@ -72,6 +72,16 @@ class WeightsDontFit(UnitscopeError):
     the width and number of its layers."""
 
 
+class OtherClasses(WeightsDontFit):
+    """The weights in {path} are those of a {network} for {found} classes, not {needed} ({shapes}). Give the number
+    of classes {found}, or other weights."""
+
+
+class WeightsAmbiguous(WeightsDontFit):
+    """The file {path} contains several sets of weights that fit {network}: {choices}. Save one of them in a file of
+    its own, with torch.save."""
+
+
 class WeightsNotReadable(UnitscopeError):
     """The weights in {path} can't be loaded safely: {reason}. Use a file that contains tensors only:
     a .safetensors file, or a .pth file saved from a state_dict."""

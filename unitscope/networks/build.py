@@ -179,6 +179,8 @@ ZFNETS: dict[str, Callable[..., ZFNet]] = {
     "zfnet-wide": partial(zfnet_paper, maps=(512, 1024, 512)),  # the widest of the paper's Table 3
 }
 OWN: dict[str, Callable[..., nn.Module]] = {**ZFNETS, "cifar-cnn": CifarCNN}
+# Parts that only training uses, which networks are built without. The published weights contain them.
+AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 
 
 def torchvision_models() -> ModuleType:
@@ -239,7 +241,7 @@ def build(
                 raise
             reason = f"{name} can't process images of {image_size} pixels: {str(error).splitlines()[0]}."
             raise InvalidArgument(reason=reason) from error
-    if name in ("googlenet", "inception_v3"):
+    if name in AUXILIARY_HEADS:
         options = {"aux_logits": False, "init_weights": True}
     model: nn.Module = torchvision_models().get_model(name, weights=None, num_classes=classes, **options)
     return model
