@@ -11,6 +11,7 @@ from unitscope.errors import UnitscopeError
 
 EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.InvalidArgument: 2,
+    vision.UnsupportedSize: 2,
     vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
     vision.AmbiguousLayer: 2,
@@ -30,6 +31,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
 REMEDIES: dict[type[UnitscopeError], str] = {
     vision.WeightsDontFit: "Options: --network, --classes, --fc, --maps, --without.",
     vision.OtherClasses: "Option: --classes.",
+    vision.UnsupportedSize: "Option: --size.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.FunctionalActivation: "Option: --projection gradient.",
 }

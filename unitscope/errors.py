@@ -21,6 +21,10 @@ class InvalidArgument(UnitscopeError):
     """{reason}"""
 
 
+class UnsupportedSize(InvalidArgument):
+    """{network} can't process images of {size} pixels: {reason}. Give another size."""
+
+
 class InvalidRecipe(InvalidArgument):
     """The recipe's {field} can't be {value!r}: {reason}."""
 
@@ -78,8 +82,8 @@ class OtherClasses(WeightsDontFit):
 
 
 class WeightsAmbiguous(WeightsDontFit):
-    """The file {path} contains several sets of weights that fit {network}: {choices}. Save one of them in a file of
-    its own, with torch.save."""
+    """The file {path} contains several sets of weights that fit {network}: {choices}. Save one of them in a file
+    of its own, with torch.save."""
 
 
 class WeightsNotReadable(UnitscopeError):

@@ -17,6 +17,7 @@ from unitscope.description import (
     LayerDescription,
     NetworkDescription,
     NetworkSpecification,
+    default_classes,
     input_defaults,
 )
 from unitscope.errors import InvalidArgument, NoSuchUnit
@@ -24,15 +25,15 @@ from unitscope.networks.build import build
 from unitscope.networks.checkpoints import Checkpoint, read_checkpoint
 from unitscope.networks.describe import count_classes, describe_module
 from unitscope.networks.names import fit
+from unitscope.networks.sizes import runs_on_meta, unsupported_size
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_weights
 from unitscope.vocabulary import Channels
 
-CLASSES = 1000  # ImageNet's
 LEAST_SIZE, LARGEST_SIZE = 16, 4096  # height and width of images, in pixels
-logger = logging.getLogger(__name__)
-
 SHOWN_NAMES = 20  # class names listed in an error message
+
+logger = logging.getLogger(__name__)
 
 
 class Network:
@@ -141,8 +142,8 @@ class Network:
         try:
             return count_classes(self.model, self.size)
         except ValueError as error:
-            reason = f"{self.name} can't process images of {self.size} pixels: {error}. Give another size."
-            raise InvalidArgument(reason=reason) from error
+            reason = str(error).rstrip(".")
+            raise unsupported_size(self.name, self.size, runs_on_meta(self.model), reason) from error
 
     def class_name(self, index: int) -> str:
         """Return the name of a class, or its index as text if it has none."""
@@ -181,7 +182,8 @@ def load_network(
         is logged. By default, weights are initialized from torch's global generator. (For torchvision's pretrained
         weights, use ``Network(torchvision.models.resnet18(weights="DEFAULT"))``.)
     classes : int, optional
-        Number of classes; by default that of the weights, or the number of ``class_names``, or 1000.
+        Number of classes; by default that of the weights, or the number of ``class_names``, or that of
+        the network's recipe: 10 for cifar-cnn, 1000 for others.
     size, mean, std, class_names
         See ``Network``.
     fc, maps, without
@@ -214,7 +216,7 @@ def load_network(
 
     if classes is None:
         of_weights = None if read is None else _classes_of(read, built, name)
-        classes = of_weights or len(class_names or ()) or CLASSES
+        classes = of_weights or len(class_names or ()) or default_classes(name)
     if class_names is not None and len(class_names) != classes:
         raise InvalidArgument(
             reason=f"class_names has {len(class_names)} names for {classes} classes. Give one name for each class."

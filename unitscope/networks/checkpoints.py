@@ -113,9 +113,6 @@ def _foreign(start: bytes, path: Path) -> str | None:
             members = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         return _known(start)  # None: the format before PyTorch 1.6, or damaged
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        # torch.load has no limit on what a member expands to.
-        return "it is a compressed archive, which torch.save never writes"
     names = {member.filename.partition("/")[2] for member in members}
     if "constants.pkl" in names:
         return (
@@ -127,6 +124,9 @@ def _foreign(start: bytes, path: Path) -> str | None:
             "it is an exported program (torch.export.save), which is code. Save its weights alone: "
             "torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
         )
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        # torch.load has no limit on what a member expands to.
+        return "it is a compressed archive, which torch.save never writes"
     return None
 
 
@@ -147,7 +147,7 @@ class _Replaced:
 
 
 def _unpickled(path: Path) -> Any:
-    """Load a file of ``torch.save`` with torch's restricted unpickler, and every class that it refuses replaced."""
+    """Load a file of ``torch.save`` with torch's restricted unpickler; classes that it refuses are replaced."""
     try:
         refused = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
     except Exception:  # not a zip archive, or a pickle with other instructions: torch.load reports it

@@ -1,13 +1,12 @@
 """Names of tensors in weights files, fitted to those of a network.
 
-Training programs wrap networks, and with them the names of tensors: ``{"net": {"module.model.conv1.weight": ...}}``.
-The dictionary and the prefix are found by comparison with the network's names. Names of earlier versions are
-converted by the network's modules, as ``load_state_dict`` does.
+Training programs wrap networks, and the names of tensors with them: ``{"net": {"module.conv1.weight": ...}}``. The
+dictionary and the prefix are found by comparison with the network's names. Names of earlier versions are converted
+by the network's modules, as ``load_state_dict`` does.
 """
 
 from __future__ import annotations
 
-import copy
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +19,7 @@ from torch import nn
 from unitscope.errors import WeightsAmbiguous, WeightsNotReadable
 from unitscope.networks.build import AUXILIARY_HEADS
 from unitscope.networks.checkpoints import LONGEST_NAME, Checkpoint, StateDict, Weights
+from unitscope.networks.unallocated import meta_copy
 
 # Parts of names that belong to torch's wrappers: DataParallel, torch.compile, FSDP, activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
@@ -180,7 +180,7 @@ def _converted(model: nn.Module, tensors: Weights, versions: dict[str, int]) -> 
     file does not say.
     """
     own = {path: local.get("version") for path, local in _metadata(model).items()}
-    blank = copy.deepcopy(model, {id(t): _on_meta(t) for t in (*model.parameters(), *model.buffers())})
+    blank = meta_copy(model)
     for numbers in (versions, own):
         state: Weights = OrderedDict(tensors)
         try:
@@ -201,11 +201,6 @@ def _metadata(model: nn.Module) -> dict[str, dict[str, int]]:
     return metadata
 
 
-def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    blank = tensor.detach().to("meta")
-    return nn.Parameter(blank, requires_grad=False) if isinstance(tensor, nn.Parameter) else blank
-
-
 # --- sentences ---
 
 
@@ -213,23 +208,21 @@ def _notes(
     chosen: _Candidate, others: Sequence[_Candidate], auxiliary: Sequence[str], counters: Sequence[str]
 ) -> list[str]:
     notes = []
-    if chosen.key or chosen.prefix or chosen.wrappers:
-        prefixes = _listed(
-            [*(f"{part}." for part in chosen.wrappers), *([chosen.prefix] if chosen.prefix else [])]
-        )
-        taken = f"The tensors {f'under {_quoted(chosen.key)} ' if chosen.key else ''}were taken"
-        notes.append(f"{taken}, without the prefix {prefixes}." if prefixes else f"{taken}.")
+    prefixes = [*(f"{part}." for part in chosen.wrappers), *([chosen.prefix] if chosen.prefix else [])]
+    if chosen.key:
+        notes.append(f"The tensors under {_quoted(chosen.key)} were taken.")
+    if prefixes:
+        notes.append(f"Prefixes of the tensors' names were removed: {_listed(prefixes)}.")
     if others:
-        notes.append(
-            f"Not taken: those {_listed([str(other) for other in others], quoted=False)}, which also fit."
-        )
-    for names, what in (
-        (auxiliary, "of auxiliary heads, which are used in training only"),
-        (chosen.outside, "outside of the network"),
-        (counters, "that count something"),
+        choices = _listed([str(other) for other in others], quoted=False)
+        notes.append(f"Tensors that fit as well were not taken: those {choices}.")
+    for what, names in (
+        ("of auxiliary heads, which only training uses,", auxiliary),
+        ("outside of the network", chosen.outside),
+        ("that are counters", counters),
     ):
         if names:
-            notes.append(f"{len(names)} tensors {what} were left out: {_listed(names)}.")
+            notes.append(f"Tensors {what} were left out ({len(names)}): {_listed(names)}.")
     return notes
 
 

@@ -107,7 +107,7 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
 
 
 def _other_classes(model: nn.Module, weights: Weights) -> tuple[int, int] | None:
-    """Return the numbers of outputs of the last layer in ``weights`` and in the model, if no other shape differs."""
+    """Return the last layer's number of outputs in ``weights`` and in the model, if nothing else differs."""
     last = [path for path, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1:]
     numbers = set()
     for name, tensor in model.state_dict().items():
