@@ -127,6 +127,8 @@ def _foreign(start: bytes, path: Path) -> str | None:
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         # torch.load has no limit on what a member expands to.
         return "it is a compressed archive, which torch.save never writes"
+    if "data.pkl" not in names:
+        return "it is a zip archive of other files: unpack it first"
     return None
 
 
@@ -149,15 +151,17 @@ class _Replaced:
 def _unpickled(path: Path) -> Any:
     """Load a file of ``torch.save`` with torch's restricted unpickler; classes that it refuses are replaced."""
     try:
-        refused = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+        with path.open("rb") as file:
+            refused = torch.serialization.get_unsafe_globals_in_checkpoint(file)
     except Exception:  # not a zip archive, or a pickle with other instructions: torch.load reports it
         refused = []
     if len(refused) > MOST_CLASSES:
         raise WeightsNotReadable(path=path, reason=f"it has objects of {len(refused)} classes beside tensors")
     replacements = [(type("_Replaced", (_Replaced,), {"of": name}), name) for name in refused]
     try:
-        with torch.serialization.safe_globals(replacements):  # type: ignore[arg-type]
-            return torch.load(path, map_location="cpu", weights_only=True)
+        # Torch is given the open file, since it would go by the suffix of a path.
+        with torch.serialization.safe_globals(replacements), path.open("rb") as file:  # type: ignore[arg-type]
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler can raise anything on an invalid file
         # Torch's message is left out: it advises to load the file unsafely.
         reason = f"it is damaged, or contains more than tensors ({type(error).__name__})"

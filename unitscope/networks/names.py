@@ -164,12 +164,11 @@ def _best(candidates: Sequence[_Candidate], path: Path, network: str) -> tuple[_
         return max(candidates, key=lambda candidate: len(candidate.tensors)), []
     best = [candidate for candidate in candidates if candidate.found == most]
     remaining = [c for c in best if not AVERAGED.search(f"{c.key}.{c.prefix}".lower())] or best
+    usual = next((same for key in PREFERRED if (same := [c for c in remaining if c.key == key])), remaining)
+    remaining = usual if len(usual) == 1 else remaining
     if len(remaining) > 1:
-        remaining = [c for key in PREFERRED for c in remaining if c.key == key][:1] or remaining
-    if len(remaining) > 1:
-        raise WeightsAmbiguous(
-            path=path, network=network, choices=_listed([str(c) for c in remaining], quoted=False)
-        )
+        choices = _listed([str(candidate) for candidate in remaining], quoted=False)
+        raise WeightsAmbiguous(path=path, network=network, choices=choices)
     return remaining[0], [candidate for candidate in best if candidate is not remaining[0]]
 
 
