@@ -189,7 +189,7 @@ def _converted(model: nn.Module, tensors: Weights, versions: dict[str, int]) -> 
                     local["version"] = numbers[path]
                 # The method that modules override for this purpose; load_state_dict calls it with a copy.
                 module._load_from_state_dict(state, f"{path}." if path else "", local, False, [], [], [])
-        except ValueError:  # the version is not known
+        except (ValueError, RuntimeError):  # the version is not known, or a tensor is nested
             continue
         return dict(state)
     return tensors

@@ -39,12 +39,23 @@ def read_weights(path: Path) -> Weights:
 def _unsupported_kind(tensor: torch.Tensor) -> str | None:
     """Name the property for which a parameter can't be copied from a tensor; None if it can."""
     kinds = {
+        "nested": tensor.is_nested,
         "sparse": tensor.layout is not torch.strided,
         "complex": tensor.is_complex(),
         "quantized": tensor.is_quantized,
         "meta": tensor.is_meta,
     }
     return next((kind for kind, holds in kinds.items() if holds), None)
+
+
+def _check_kinds(weights: Weights, network: str, path: Path | str) -> None:
+    unsupported = [
+        f"{name[:LONGEST_NAME]} is a {kind} tensor"
+        for name, tensor in weights.items()
+        if (kind := _unsupported_kind(tensor))
+    ]
+    if unsupported:
+        raise WeightsDontFit(path=path, network=network, reason="; ".join(unsupported[:3]))
 
 
 def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | str) -> None:
@@ -66,6 +77,7 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
     WeightsNotReadable
         a value is not finite.
     """
+    _check_kinds(weights, network, path)  # first, since a nested tensor has no shape
     expected = model.state_dict()
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]
@@ -74,12 +86,7 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
-    unsupported = [
-        f"{name[:LONGEST_NAME]} is a {kind} tensor"
-        for name, tensor in weights.items()
-        if (kind := _unsupported_kind(tensor))
-    ]
-    reasons = [*unsupported[:3]]
+    reasons = []
     if missing:
         reasons.append(f"{len(missing)} tensors are missing (first: {missing[0]})")
     if unexpected:
@@ -133,16 +140,20 @@ def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path
     ------
     WeightsDontFit
         a name is missing or unexpected, a shape outside of the head differs, or a tensor's type is not supported.
-        (``OtherClasses`` if the network has no such head.)
     WeightsNotReadable
         a value is not finite.
     """
+    _check_kinds(weights, network, path)
     current = model.state_dict()
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     head = {name for path in linear[-1:] for name in current if name.rpartition(".")[0] == path}
     given = [name for name in current if name in head and name in weights]  # load_weights reports missing ones
     skipped = given if any(weights[name].shape != current[name].shape for name in given) else []
-    load_weights(model, {**weights, **{name: current[name] for name in skipped}}, network, path)
+    try:
+        load_weights(model, {**weights, **{name: current[name] for name in skipped}}, network, path)
+    except OtherClasses as error:  # the number of classes is that of the data set
+        reason = f"{error.details['shapes']}; its last layer is not linear, and only a linear one is replaced"
+        raise WeightsDontFit(path=path, network=network, reason=reason) from error
     return skipped
 
 
