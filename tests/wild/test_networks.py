@@ -14,6 +14,7 @@ import torch
 from torchvision import models
 
 import unitscope as us
+from shared.store.store import Store
 from tests.integration.cli.helpers import Home
 from tests.wild.generators.networks import CLASSES, as_published, published_network
 from unitscope.description import NetworkSpecification, default_classes, input_defaults
@@ -22,7 +23,8 @@ from unitscope.networks.build import build
 from unitscope.networks.checkpoints import Checkpoint, StateDict
 from unitscope.networks.names import fit
 from unitscope.networks.unallocated import Unallocated
-from worker.programs.describe import describe
+from unitscope.networks.weights import load_weights, read_weights
+from worker.programs.describe import describe, take_weights
 
 NAMES = models.list_models(module=models)
 # A small network of each family, and a size at which it is quick; AlexNet and VGG are searched in other tests.
@@ -78,6 +80,18 @@ def test_published_weights_are_loaded_and_a_layer_is_searched(name: str, tmp_pat
         torch.testing.assert_close(network.model(images), reference(images), rtol=1e-3, atol=1e-4)
     result = us.top9(network, layer.path, [photo.numpy()], units=[0, 1], projection=None)
     torch.testing.assert_close(torch.from_numpy(result.maxima), maps[0][:, :2].amax((2, 3)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "densenet121", "googlenet"])
+def test_workers_load_what_was_stored_of_published_weights(name: str, tmp_path: Path) -> None:
+    reference = published_network(name)
+    torch.save(as_published(name, reference), tmp_path / "w.pth")
+    specification = NetworkSpecification(name=name, classes=CLASSES, image_size=64)
+    store = Store(tmp_path / "store")
+    stored = store.locate(take_weights(specification, tmp_path / "w.pth", store)["path"])
+    model, own = build(name, CLASSES, 64), reference.state_dict()
+    load_weights(model, read_weights(stored), name, stored)
+    assert all(torch.equal(tensor, own[key]) for key, tensor in model.state_dict().items())
 
 
 # --- the size of images ---

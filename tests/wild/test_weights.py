@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -97,6 +98,13 @@ def test_files_that_are_something_else_are_named(name: str, tmp_path: Path) -> N
 def test_torchscript_is_named_with_the_way_out(tmp_path: Path) -> None:
     generate.scripted(tmp_path / "w.pt")
     assert_refused(tmp_path / "w.pt", ("TorchScript", "torch.jit.load(FILE).state_dict()"))
+
+
+def test_whole_models_of_old_files_and_archives_of_arrays_are_refused(tmp_path: Path) -> None:
+    torch.save(generate.network(), tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    assert_refused(tmp_path / "w.pt", ("torch.save(model.state_dict()",))
+    np.savez(tmp_path / "w.npz", weight=np.zeros(3))
+    assert_refused(tmp_path / "w.npz", ("torch.from_numpy",))
 
 
 def assert_refused(path: Path, words: tuple[str, ...]) -> None:

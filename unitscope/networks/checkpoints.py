@@ -127,6 +127,8 @@ def _foreign(start: bytes, path: Path) -> str | None:
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         # torch.load has no limit on what a member expands to.
         return "it is a compressed archive, which torch.save never writes"
+    if any(member.filename.endswith(".npy") for member in members):
+        return "it is an archive of NumPy's arrays. Convert them with torch.from_numpy, and save the tensors"
     if "data.pkl" not in names:
         return "it is a zip archive of other files: unpack it first"
     return None
@@ -164,7 +166,7 @@ def _unpickled(path: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler can raise anything on an invalid file
         # Torch's message is left out: it advises to load the file unsafely.
-        reason = f"it is damaged, or contains more than tensors ({type(error).__name__})"
+        reason = f"it is damaged, or contains more than tensors ({type(error).__name__}). {SAVE_WEIGHTS}"
         raise WeightsNotReadable(path=path, reason=reason) from error
 
 

@@ -52,7 +52,7 @@ class _Candidate:
     wrappers: list[str]
     tensors: Weights
     versions: dict[str, int]
-    outside: list[str]  # names without the prefix
+    outside: Weights  # tensors whose names don't have the prefix
     found: int
 
     def __str__(self) -> str:
@@ -96,6 +96,8 @@ def fit(checkpoint: Checkpoint, model: nn.Module, network: str) -> Fitted:
     for name, tensor in expected.items():
         if name not in kept and name.endswith("num_batches_tracked"):  # files before PyTorch 0.4.1 have none
             kept[name] = torch.zeros_like(tensor, device="cpu")
+    if any(name not in kept for name in expected):  # they may be what is missing: load_weights names them
+        return Fitted({**chosen.outside, **kept}, [])
     return Fitted(kept, _notes(chosen, others, auxiliary, counters))
 
 
@@ -130,7 +132,7 @@ def _candidates(key: str, state_dict: StateDict, expected: Collection[str], path
                 for module, number in versions.items()
                 if f"{module}.".startswith(prefix)
             },
-            [name for name in tensors if not name.startswith(prefix)],
+            {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)},
             found,
         )
 
@@ -217,7 +219,7 @@ def _notes(
         notes.append(f"Tensors that fit as well were not taken: those {choices}.")
     for what, names in (
         ("of auxiliary heads, which only training uses,", auxiliary),
-        ("outside of the network", chosen.outside),
+        ("outside of the network", list(chosen.outside)),
         ("that are counters", counters),
     ):
         if names:

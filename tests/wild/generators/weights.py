@@ -157,6 +157,13 @@ REFUSED: dict[str, tuple[Callable[[nn.Module], Any], tuple[str, ...]]] = {
         ("several sets", "'encoder_q.'", "'encoder_k.'"),
     ),
     "itself": (lambda m: _contains_itself({}), ("no dictionary of tensors",)),
+    "head elsewhere": (  # OpenMMLab
+        lambda m: {
+            "meta": {},
+            "state_dict": {("head." if "fc" in k else "backbone.") + k: v for k, v in m.state_dict().items()},
+        },
+        ("2 tensors are missing (first: fc.weight)", "2 tensors are unexpected (first: head.fc.weight)"),
+    ),
     "no backbone": (
         lambda m: {name: tensor for name, tensor in m.state_dict().items() if "fc" in name},
         ("are missing (first: conv1.0.weight)",),
