@@ -64,8 +64,9 @@ class _Candidate:
 def fit(checkpoint: Checkpoint, model: nn.Module, network: str) -> Fitted:
     """Choose the tensors of a file that belong to a network, and give them the network's names.
 
-    Tensors of auxiliary heads that the network was built without are left out. Tensors that the network lacks
-    otherwise, and shapes, are not checked: see ``weights.load_weights``.
+    Tensors of auxiliary heads that the network was built without are left out, and so are those without the prefix
+    of the others, unless a tensor is missing. Missing and unexpected names, and shapes, are not checked: see
+    ``weights.load_weights``.
 
     Parameters
     ----------
@@ -112,13 +113,12 @@ def _candidates(key: str, state_dict: StateDict, expected: Collection[str], path
         return OLD_DENSE.sub(r"\1\2", joined) if dense else joined
 
     tensors: Weights = {}
-    for name, tensor in state_dict.tensors.items():
-        if plain(name) in tensors:
-            reason = (
-                f"it contains tensor {plain(name)[:LONGEST_NAME]} twice, with and without the prefix 'module.'"
-            )
+    for full_name, tensor in state_dict.tensors.items():
+        name = plain(full_name)
+        if name in tensors:
+            reason = f"it contains {name[:LONGEST_NAME]} twice, with and without the prefix 'module.'"
             raise WeightsNotReadable(path=path, reason=reason)
-        tensors[plain(name)] = tensor
+        tensors[name] = tensor
     removed = sorted(wrappers & {part for name in state_dict.tensors for part in name.split(".")})
     versions = {plain(module): number for module, number in state_dict.versions.items()}
     for prefix, found in _prefixes(tensors, expected):
