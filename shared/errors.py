@@ -11,11 +11,14 @@ from unitscope.errors import UnitscopeError
 
 EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.InvalidArgument: 2,
+    vision.UnsupportedSize: 2,
     vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
     vision.AmbiguousLayer: 2,
     vision.FunctionalActivation: 2,
     vision.WeightsDontFit: 2,
+    vision.OtherClasses: 2,
+    vision.WeightsAmbiguous: 2,
     vision.WeightsNotReadable: 2,
     vision.DownloadFailed: 2,
     vision.NoSuchNetwork: 4,
@@ -28,6 +31,8 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
 # Sentences about command-line options that are appended to the messages of the vision library's errors.
 REMEDIES: dict[type[UnitscopeError], str] = {
     vision.WeightsDontFit: "Options: --network, --classes, --fc, --maps, --without.",
+    vision.OtherClasses: "Option: --classes.",
+    vision.UnsupportedSize: "Option: --size.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.FunctionalActivation: "Option: --projection gradient.",
 }

@@ -51,6 +51,12 @@ INPUT_DEFAULTS = {
     "inception_v3": InputDefaults(299, HALF, HALF),
     "efficientnet_v2_l": InputDefaults(224, HALF, HALF),
 }
+RECIPE_CLASSES = {"cifar-cnn": 10}  # of the data set of the published recipe; ImageNet's 1000 for other networks
+
+
+def default_classes(name: str) -> int:
+    """Return the number of classes of the network's published recipe."""
+    return RECIPE_CLASSES.get(name, 1000)
 
 
 def input_defaults(name: str) -> InputDefaults:

@@ -21,6 +21,10 @@ class InvalidArgument(UnitscopeError):
     """{reason}"""
 
 
+class UnsupportedSize(InvalidArgument):
+    """{network} can't process images of {size} pixels: {reason}. Give another size."""
+
+
 class InvalidRecipe(InvalidArgument):
     """The recipe's {field} can't be {value!r}: {reason}."""
 
@@ -76,6 +80,16 @@ class BrokenProjection(UnitscopeError):
 class WeightsDontFit(UnitscopeError):
     """The weights in {path} don't fit {network}: {reason}. Check the network's name, its number of classes, and
     the width and number of its layers."""
+
+
+class OtherClasses(WeightsDontFit):
+    """The weights in {path} are those of a {network} for {found} classes, not {needed} ({shapes}). Give the number
+    of classes {found}, or other weights."""
+
+
+class WeightsAmbiguous(WeightsDontFit):
+    """The file {path} contains several sets of weights that fit {network}: {choices}. Save one of them in a file
+    of its own, with torch.save."""
 
 
 class WeightsNotReadable(UnitscopeError):

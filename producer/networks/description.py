@@ -6,6 +6,7 @@ The producer never imports torch.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from shared.database.catalogue import find_network_description, store_network_de
 from shared.database.connection import Database
 from shared.errors import error_class
 from shared.settings import Settings
+from shared.text import one_line
 from unitscope.description import NetworkDescription, NetworkSpecification
 from unitscope.errors import UnitscopeError
 
 DEFAULT_WEIGHTS = "DEFAULT"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def _describe_in_subprocess(
     answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
     description = NetworkDescription.model_validate(answer["network"])
     store_network_description(database, description)
+    for note in answer.get("notes", ()):
+        logger.warning("Note: %s", one_line(note))
     return description, answer
 
 

@@ -148,6 +148,7 @@ ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sparse": torch.Tensor.to_sparse,
     "without data": lambda tensor: tensor.to("meta"),
     "complex": lambda tensor: tensor.to(torch.complex64),
+    "nested": lambda tensor: torch.nested.nested_tensor([tensor[:1], tensor[1:]]),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
@@ -16,19 +17,24 @@ from unitscope.description import (
     LayerDescription,
     NetworkDescription,
     NetworkSpecification,
+    default_classes,
     input_defaults,
 )
 from unitscope.errors import InvalidArgument, NoSuchUnit
 from unitscope.networks.build import build
+from unitscope.networks.checkpoints import Checkpoint, read_checkpoint
 from unitscope.networks.describe import count_classes, describe_module
+from unitscope.networks.names import fit
+from unitscope.networks.sizes import runs_on_meta, unsupported_size
 from unitscope.networks.unallocated import Unallocated
-from unitscope.networks.weights import Weights, load_weights, read_weights
+from unitscope.networks.weights import load_weights
 from unitscope.spelling import index_of
 from unitscope.vocabulary import Channels
 
-CLASSES = 1000  # ImageNet's
 LEAST_SIZE, LARGEST_SIZE = 16, 4096  # height and width of images, in pixels
 SHOWN_NAMES = 20  # class names listed in an error message
+
+logger = logging.getLogger(__name__)
 
 
 class Network:
@@ -137,8 +143,8 @@ class Network:
         try:
             return count_classes(self.model, self.size)
         except ValueError as error:
-            reason = f"{self.name} can't process images of {self.size} pixels: {error}. Give another size."
-            raise InvalidArgument(reason=reason) from error
+            reason = str(error).rstrip(".")
+            raise unsupported_size(self.name, self.size, runs_on_meta(self.model), reason) from error
 
     def class_name(self, index: int) -> str:
         """Return the name of a class, or its index as text if it has none."""
@@ -172,11 +178,13 @@ def load_network(
     name : str
         zfnet, zfnet-paper, zfnet-wide, cifar-cnn, or a classification model of torchvision: alexnet, resnet18, ...
     weights : path, optional
-        A .safetensors file, or a .pth file that contains tensors only. Names and shapes must be those of the
-        network. By default, weights are initialized from torch's global generator. (For torchvision's pretrained
+        A file of safetensors, or of ``torch.save`` with tensors by name. They may be nested in dictionaries
+        (``{"state_dict": ...}``), and their names may have a prefix (``module.``); what was assumed and left out
+        is logged. By default, weights are initialized from torch's global generator. (For torchvision's pretrained
         weights, use ``Network(torchvision.models.resnet18(weights="DEFAULT"))``.)
     classes : int, optional
-        Number of classes; by default that of the weights, or the number of ``class_names``, or 1000.
+        Number of classes; by default that of the weights, or the number of ``class_names``, or that of
+        the network's recipe: 10 for cifar-cnn, 1000 for others.
     size, mean, std, class_names
         See ``Network``.
     fc, maps, without
@@ -202,31 +210,35 @@ def load_network(
     """
     defaults = input_defaults(name)
     size = defaults.size if size is None else whole_number("size", size, LEAST_SIZE, LARGEST_SIZE)
-    read = None if weights is None else read_weights(Path(weights))
+    read = None if weights is None else read_checkpoint(Path(weights))
 
     def built(outputs: int) -> nn.Module:
         return build(name, outputs, size, fc=fc, maps=maps, without=without)
 
     if classes is None:
-        of_weights = None if read is None else _classes_of(read, built)
-        classes = of_weights or len(class_names or ()) or CLASSES
+        of_weights = None if read is None else _classes_of(read, built, name)
+        classes = of_weights or len(class_names or ()) or default_classes(name)
     if class_names is not None and len(class_names) != classes:
         raise InvalidArgument(
             reason=f"class_names has {len(class_names)} names for {classes} classes. Give one name for each class."
         )
     model = built(whole_number("classes", classes, 1, 100_000))
     if read is not None:
-        load_weights(model, read, name, Path(weights or ""))
+        fitted = fit(read, model, name)
+        load_weights(model, fitted.weights, name, read.path)
+        for note in fitted.notes:
+            logger.warning("%s: %s", read.path, note)
     return Network(model, size=size, mean=mean, std=std, class_names=class_names, name=name)
 
 
-def _classes_of(weights: Weights, built: Callable[[int], nn.Module]) -> int | None:
+def _classes_of(checkpoint: Checkpoint, built: Callable[[int], nn.Module], network: str) -> int | None:
     """Return the number of classes of weights: the length of a dimension that depends on the number of classes.
 
     It is found by comparing the shapes of networks for 2 and 3 classes; None if no shape depends on it.
     """
     with Unallocated():
         two, three = (built(classes).state_dict() for classes in (2, 3))
+        weights = fit(checkpoint, built(2), network).weights
     for name in two:
         for dimension, (before, after) in enumerate(zip(two[name].shape, three[name].shape, strict=True)):
             if before != after and name in weights and weights[name].dim() == two[name].dim():

@@ -14,6 +14,8 @@ from torch import nn
 
 from unitscope.errors import InvalidArgument, NoSuchNetwork
 from unitscope.memory import is_out_of_memory
+from unitscope.networks.sizes import unsupported_size
+from unitscope.networks.unallocated import Unallocated
 
 FC_WIDTH = 4096
 ZFNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
@@ -179,6 +181,8 @@ ZFNETS: dict[str, Callable[..., ZFNet]] = {
     "zfnet-wide": partial(zfnet_paper, maps=(512, 1024, 512)),  # the widest of the paper's Table 3
 }
 OWN: dict[str, Callable[..., nn.Module]] = {**ZFNETS, "cifar-cnn": CifarCNN}
+# Parts that only training uses, which networks are built without. The published weights contain them.
+AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 
 
 def torchvision_models() -> ModuleType:
@@ -221,7 +225,9 @@ def build(
     NoSuchNetwork
         ``name`` is not known.
     InvalidArgument
-        ``fc``, ``maps`` or ``without`` was given for another network, or the images are too small.
+        ``fc``, ``maps`` or ``without`` was given for another network.
+    UnsupportedSize
+        the images are too small.
     """
     if name not in OWN and name not in names():
         close = difflib.get_close_matches(name, names(), n=3)
@@ -237,12 +243,26 @@ def build(
         except RuntimeError as error:  # a shape that is too small for a layer
             if is_out_of_memory(error):
                 raise
-            reason = f"{name} can't process images of {image_size} pixels: {str(error).splitlines()[0]}."
-            raise InvalidArgument(reason=reason) from error
-    if name in ("googlenet", "inception_v3"):
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise unsupported_size(name, image_size, _builds(OWN[name], classes, options), reason) from error
+    if name in AUXILIARY_HEADS:
         options = {"aux_logits": False, "init_weights": True}
     model: nn.Module = torchvision_models().get_model(name, weights=None, num_classes=classes, **options)
     return model
+
+
+def _builds(network: Callable[..., nn.Module], classes: int, options: dict[str, Any]) -> Callable[[int], bool]:
+    """Return a function that tells whether a network can be built for images of a size."""
+
+    def builds(size: int) -> bool:
+        try:
+            with Unallocated():
+                network(classes, size, **options)
+        except RuntimeError:
+            return False
+        return True
+
+    return builds
 
 
 def layer_names(model: nn.Module) -> dict[str, str]:

@@ -16,9 +16,9 @@ from unitscope.description import (
     NetworkSpecification,
     UnsupportedOperation,
 )
-from unitscope.errors import InvalidArgument
 from unitscope.geometry.receptive_fields import Trace, TracedLayer, trace
 from unitscope.networks.build import layer_names
+from unitscope.networks.sizes import runs_on_meta, unsupported_size
 from unitscope.projection.deconvnet import unsupported_before
 
 
@@ -38,7 +38,7 @@ def describe_module(model: nn.Module, specification: NetworkSpecification) -> Ne
 
     Raises
     ------
-    InvalidArgument
+    UnsupportedSize
         the network can't process images of this size.
     """
     traced = _traced(model, specification)
@@ -85,12 +85,12 @@ def count_classes(model: nn.Module, image_size: int) -> int | None:
 def _traced(model: nn.Module, specification: NetworkSpecification) -> Trace:
     try:
         return trace(model, specification.image_size)
-    except ValueError as error:
+    except ValueError:
         try:
             layers, _ = _run_blank(model, specification.image_size)
-        except ValueError:
-            reason = f"{specification.name} can't process images of {specification.image_size} pixels: {error}."
-            raise InvalidArgument(reason=reason) from error
+        except ValueError as error:
+            name, size = specification.name, specification.image_size
+            raise unsupported_size(name, size, runs_on_meta(model), str(error).rstrip(".")) from error
         return Trace(layers, chain=False)
 
 

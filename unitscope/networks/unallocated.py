@@ -1,10 +1,12 @@
-"""Construction of networks without allocating memory for their weights."""
+"""Construction and copies of networks without memory for their weights."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 
@@ -19,3 +21,13 @@ class Unallocated(TorchFunctionMode):
         if func is torch.empty:
             kwargs = {**(kwargs or {}), "device": "meta"}
         return func(*args, **(kwargs or {}))
+
+
+def meta_copy(model: nn.Module) -> nn.Module:
+    """Return a copy of a network with its parameters and buffers on the meta device; gradients are off."""
+    return copy.deepcopy(model, {id(t): _on_meta(t) for t in (*model.parameters(), *model.buffers())})
+
+
+def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    blank = tensor.detach().to("meta")
+    return nn.Parameter(blank, requires_grad=False) if isinstance(tensor, nn.Parameter) else blank

@@ -1,80 +1,45 @@
-"""Reading and writing of weights. Files may be hostile: only tensors are loaded, and no pickled code is run."""
+"""Loading and writing of weights: tensors with the names and shapes of a network."""
 
 from __future__ import annotations
 
-import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
-from unitscope.errors import NoSuchFile, WeightsDontFit, WeightsNotReadable
+from unitscope.errors import OtherClasses, WeightsAmbiguous, WeightsDontFit, WeightsNotReadable
+from unitscope.networks.checkpoints import LARGEST_FILE, LONGEST_NAME, Weights, read_checkpoint
 
-Weights = dict[str, torch.Tensor]
-
-LARGEST_FILE = 32 * 2**30  # bytes; torchvision's largest file has 2.5 GB
-LONGEST_NAME = 200  # characters of a tensor's name in a message
+__all__ = ["LARGEST_FILE", "Weights", "load_pretrained", "load_weights", "read_weights", "weights_writer"]
 
 
 def read_weights(path: Path) -> Weights:
-    """Read tensors by name from a ``.safetensors`` file, or from a ``.pth`` file with ``weights_only=True``.
-
-    A ``.pth`` file may contain the state_dict itself, or a dictionary with the state_dict under ``state_dict`` or
-    ``model``. The prefix ``module.`` of DataParallel is removed.
+    """Read the tensors of a file that contains one dictionary of tensors, which may be nested in others.
 
     Raises
     ------
     NoSuchFile
         ``path`` is not a file.
     WeightsNotReadable
-        the file is too large, damaged, compressed, or contains anything but tensors.
+        see ``read_checkpoint``.
+    WeightsAmbiguous
+        the file contains several dictionaries of tensors; ``names.fit`` chooses the one that fits a network.
     """
-    if not path.is_file():
-        raise NoSuchFile(path=path)
-    if (size := path.stat().st_size) > LARGEST_FILE:
-        raise WeightsNotReadable(path=path, reason=f"its {size} bytes exceed the limit of {LARGEST_FILE}")
-    if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise WeightsNotReadable(path=path, reason=error) from error
-    if _is_compressed(path):
-        raise WeightsNotReadable(path=path, reason="it is a compressed archive, which torch.save never writes")
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler can raise anything on an invalid file
-        # Torch's message is left out: it advises to load the file unsafely.
-        raise WeightsNotReadable(
-            path=path, reason=f"it is damaged, or contains more than tensors ({type(error).__name__})"
-        ) from error
-    for name in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(name), dict):
-            loaded = loaded[name]
-    if not _are_tensors(loaded):
-        raise WeightsNotReadable(path=path, reason="it contains no dictionary of tensors")
-    weights = {name.removeprefix("module."): tensor for name, tensor in loaded.items()}
-    if len(weights) < len(loaded):
-        reason = "it contains a tensor twice, with and without the prefix 'module.'"
-        raise WeightsNotReadable(path=path, reason=reason)
-    return weights
-
-
-def _is_compressed(path: Path) -> bool:
-    """Whether a file is a zip archive with compressed members: ``torch.load`` has no limit on their size."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False  # the format before PyTorch 1.6, or not a weights file
+    state_dicts = read_checkpoint(path).state_dicts
+    if len(state_dicts) > 1:
+        choices = ", ".join(f"'{key[:LONGEST_NAME]}'" for key in list(state_dicts)[:3])
+        raise WeightsAmbiguous(path=path, network="a network", choices=choices)
+    return next(iter(state_dicts.values())).tensors
 
 
 def _unsupported_kind(tensor: torch.Tensor) -> str | None:
     """Name the property for which a parameter can't be copied from a tensor; None if it can."""
     kinds = {
+        "nested": tensor.is_nested,
         "sparse": tensor.layout is not torch.strided,
         "complex": tensor.is_complex(),
         "quantized": tensor.is_quantized,
@@ -83,12 +48,14 @@ def _unsupported_kind(tensor: torch.Tensor) -> str | None:
     return next((kind for kind, holds in kinds.items() if holds), None)
 
 
-def _are_tensors(loaded: Any) -> bool:
-    return (
-        isinstance(loaded, dict)
-        and bool(loaded)
-        and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in loaded.items())
-    )
+def _check_kinds(weights: Weights, network: str, path: Path | str) -> None:
+    unsupported = [
+        f"{name[:LONGEST_NAME]} is a {kind} tensor"
+        for name, tensor in weights.items()
+        if (kind := _unsupported_kind(tensor))
+    ]
+    if unsupported:
+        raise WeightsDontFit(path=path, network=network, reason="; ".join(unsupported[:3]))
 
 
 def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | str) -> None:
@@ -103,11 +70,14 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
 
     Raises
     ------
+    OtherClasses
+        only the last layer's number of outputs differs.
     WeightsDontFit
         a name is missing or unexpected, a shape differs, or a tensor's type is not supported.
     WeightsNotReadable
         a value is not finite.
     """
+    _check_kinds(weights, network, path)  # first, since a nested tensor has no shape
     expected = model.state_dict()
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]
@@ -116,16 +86,14 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
         for name, tensor in expected.items()
         if name in weights and weights[name].shape != tensor.shape
     ]
-    unsupported = [
-        f"{name[:LONGEST_NAME]} is a {kind} tensor"
-        for name, tensor in weights.items()
-        if (kind := _unsupported_kind(tensor))
-    ]
-    reasons = [*unsupported[:3]]
+    reasons = []
     if missing:
         reasons.append(f"{len(missing)} tensors are missing (first: {missing[0]})")
     if unexpected:
         reasons.append(f"{len(unexpected)} tensors are unexpected (first: {unexpected[0][:LONGEST_NAME]})")
+    if shapes and not reasons and (classes := _other_classes(model, weights)):
+        found, needed = classes
+        raise OtherClasses(path=path, network=network, found=found, needed=needed, shapes="; ".join(shapes))
     reasons += shapes[:3]
     if reasons:
         raise WeightsDontFit(path=path, network=network, reason="; ".join(reasons))
@@ -139,7 +107,23 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
         if not torch.isfinite(converted).all():
             bad = converted[~torch.isfinite(converted)][0].item()
             raise WeightsNotReadable(path=path, reason=f"tensor {name} contains {bad}, which is not finite")
-    model.load_state_dict(weights)
+    state: Weights = OrderedDict(weights)
+    # The names and shapes are those of the modules' present versions; some modules need to be told so.
+    vars(state)["_metadata"] = vars(expected)["_metadata"]
+    model.load_state_dict(state)
+
+
+def _other_classes(model: nn.Module, weights: Weights) -> tuple[int, int] | None:
+    """Return the last layer's number of outputs in ``weights`` and in the model, if nothing else differs."""
+    last = [path for path, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1:]
+    numbers = set()
+    for name, tensor in model.state_dict().items():
+        given, own = weights[name].shape, tensor.shape
+        if given != own:
+            if [name.rpartition(".")[0]] != last or given[1:] != own[1:]:
+                return None
+            numbers.add((given[0], own[0]))
+    return numbers.pop() if len(numbers) == 1 else None
 
 
 def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path | str) -> list[str]:
@@ -159,12 +143,17 @@ def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path
     WeightsNotReadable
         a value is not finite.
     """
+    _check_kinds(weights, network, path)
     current = model.state_dict()
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     head = {name for path in linear[-1:] for name in current if name.rpartition(".")[0] == path}
     given = [name for name in current if name in head and name in weights]  # load_weights reports missing ones
     skipped = given if any(weights[name].shape != current[name].shape for name in given) else []
-    load_weights(model, {**weights, **{name: current[name] for name in skipped}}, network, path)
+    try:
+        load_weights(model, {**weights, **{name: current[name] for name in skipped}}, network, path)
+    except OtherClasses as error:  # the number of classes is that of the data set
+        reason = f"{error.details['shapes']}; its last layer is not linear, and only a linear one is replaced"
+        raise WeightsDontFit(path=path, network=network, reason=reason) from error
     return skipped
 
 

@@ -8,6 +8,7 @@ and writes them to the artifact store.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,10 +17,12 @@ import click
 
 from shared.store.store import Store
 from unitscope.description import NetworkDescription, NetworkSpecification
+from unitscope.networks.checkpoints import read_checkpoint
 from unitscope.networks.describe import describe_module
+from unitscope.networks.names import fit
 from unitscope.networks.pretrained import download_weights, pretrained_url
 from unitscope.networks.unallocated import Unallocated
-from unitscope.networks.weights import load_pretrained, load_weights, read_weights, weights_writer
+from unitscope.networks.weights import load_pretrained, load_weights, weights_writer
 from worker.kinds.common import build
 from worker.programs.output import print_answer
 
@@ -39,20 +42,29 @@ def describe(specification: NetworkSpecification) -> NetworkDescription:
 
 
 def take_weights(
-    specification: NetworkSpecification, path: Path, store: Store, *, pretrained: bool = False
+    specification: NetworkSpecification,
+    path: Path,
+    store: Store,
+    *,
+    pretrained: bool = False,
+    say: Callable[[str], None] = lambda note: None,
 ) -> dict[str, Any]:
-    """Check that a weights file fits a network, and write its tensors to the store.
+    """Check that a weights file fits a network, and write its tensors to the store, with the network's names.
 
     ``pretrained`` weights may have another number of classes; the path ``DEFAULT`` means torchvision's weights.
+    ``say`` is called with sentences on what was assumed and left out.
     """
     if pretrained and str(path) == "DEFAULT":
         with TemporaryDirectory() as folder:
             file = download_weights(pretrained_url(specification.name), Path(folder))
-            return take_weights(specification, file, store, pretrained=True)
-    weights = read_weights(path)
+            return take_weights(specification, file, store, pretrained=True, say=say)
+    model = build(specification)
+    fitted = fit(read_checkpoint(path), model, specification.name)
     load = load_pretrained if pretrained else load_weights
-    load(build(specification), weights, specification.name, path)
-    stored = store.write(".safetensors", weights_writer(weights))
+    load(model, fitted.weights, specification.name, path)
+    for note in fitted.notes:
+        say(note)
+    stored = store.write(".safetensors", weights_writer(fitted.weights))
     return {"path": stored.path, "sha256": stored.sha256}
 
 
@@ -69,7 +81,11 @@ def main(specification: str, weights: Path | None, store: Path | None, pretraine
         network = NetworkSpecification.model_validate_json(specification)
         result: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
         if weights and store:
-            result["weights"] = take_weights(network, weights, Store(store), pretrained=pretrained)
+            notes: list[str] = []
+            result["weights"] = take_weights(
+                network, weights, Store(store), pretrained=pretrained, say=notes.append
+            )
+            result["notes"] = notes
         return result
 
     print_answer(work)

@@ -10,8 +10,6 @@ from producer.cli.context import App, pass_app
 from producer.cli.options import network_options
 from producer.cli.printing import json_option, print_json
 
-CLASSES = 1000
-
 
 @click.group()
 def network() -> None:
@@ -21,21 +19,24 @@ def network() -> None:
 @network.command()
 @click.argument("name")
 @click.option(
-    "--classes", default=CLASSES, show_default=True, type=click.IntRange(1, 100_000), help="Number of classes."
+    "--classes",
+    type=click.IntRange(1, 100_000),
+    help="Number of classes.  [default: that of the network's recipe, 1000 or 10]",
 )
 @network_options
 @json_option
 @pass_app
-def show(app: App, /, name: str, classes: int, as_json: bool, **options: Any) -> None:
+def show(app: App, /, name: str, classes: int | None, as_json: bool, **options: Any) -> None:
     """Show the layers of a network: output shape, receptive field, stride, parameters; projection methods;
     and totals."""
     from rich.table import Table
 
     from producer.networks.choice import network_specification
     from producer.networks.description import describe
-    from unitscope.description import HEADINGS, NUMBERS
+    from unitscope.description import HEADINGS, NUMBERS, default_classes
 
-    description = describe(app.database, network_specification(name, classes, **options), app.settings)
+    specification = network_specification(name, classes or default_classes(name), **options)
+    description = describe(app.database, specification, app.settings)
     if as_json:
         print_json(description.model_dump(mode="json"))
         return

@@ -173,7 +173,8 @@ def test_the_head_is_found_for_every_architecture(name: str, options: dict[str, 
 
 
 def test_without_weights_the_number_of_classes_is_that_of_the_names() -> None:
-    assert us.load_network("cifar-cnn").classes == 1000
+    assert us.load_network("alexnet").classes == 1000
+    assert us.load_network("cifar-cnn").classes == 10  # its recipe is for CIFAR-10
     assert us.load_network("cifar-cnn", classes=4).classes == 4
     named = us.load_network("cifar-cnn", class_names=["cat", "dog"])
     assert (named.classes, named.class_name(1)) == (2, "dog")
