@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.database.connection import Database
 from shared.errors import JobNotOfKind
-from shared.jobs.tables import Job
+from shared.jobs.tables import Job, JobState, Shard, ShardState
 from shared.jobs.transitions import missing_job
 
 
@@ -45,3 +46,25 @@ def kind_of(database: Database, job_id: int) -> str:
     """
     with database.read() as session:
         return find_job(session, job_id).kind
+
+
+def incomplete(session: Session, job: Job) -> str | None:
+    """Return a sentence that says which results of a job that is not done are missing; None if the job is done."""
+    if job.state == JobState.DONE:
+        return None
+    unfinished = (Shard.job_id == job.id, Shard.state != ShardState.DONE)
+    query = select(Shard.stage_name).where(*unfinished).order_by(Shard.stage, Shard.number).limit(1)
+    stage = session.scalar(query)
+    missing = f": results of its stage {stage} and of later ones are missing" if stage else ""
+    return f"Job {job.id} is incomplete ({job.state}){missing}."
+
+
+def incomplete_job(database: Database, job_id: int) -> str | None:
+    """Return the sentence of ``incomplete`` for a job.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    with database.read() as session:
+        return incomplete(session, find_job(session, job_id))
