@@ -9,15 +9,11 @@ SET check_function_bodies = false;
 SET xmloption = content;
 SET client_min_messages = warning;
 SET row_security = off;
-
 SET default_tablespace = '';
-
 SET default_table_access_method = heap;
-
 CREATE TABLE public.alembic_version (
     version_num character varying(32) NOT NULL
 );
-
 CREATE TABLE public.answers (
     job_id integer NOT NULL,
     true_index integer NOT NULL,
@@ -27,7 +23,6 @@ CREATE TABLE public.answers (
     images integer NOT NULL,
     CONSTRAINT ck_answers_images CHECK ((images > 0))
 );
-
 CREATE TABLE public.artifacts (
     path text NOT NULL,
     sha256 character varying(64) NOT NULL,
@@ -35,7 +30,6 @@ CREATE TABLE public.artifacts (
     job_id integer,
     created_at timestamp with time zone NOT NULL
 );
-
 CREATE TABLE public.bottom_activation_rows (
     layer_id integer NOT NULL,
     unit integer NOT NULL,
@@ -47,7 +41,6 @@ CREATE TABLE public.bottom_activation_rows (
     CONSTRAINT ck_bottom_activation_rows_rank CHECK ((rank >= 1)),
     CONSTRAINT ck_bottom_activation_rows_sign CHECK ((activation < (0)::double precision))
 );
-
 CREATE TABLE public.images (
     id integer NOT NULL,
     dataset_id integer NOT NULL,
@@ -65,7 +58,6 @@ CREATE TABLE public.images (
     CONSTRAINT ck_images_box CHECK ((((box_left IS NULL) AND (box_top IS NULL) AND (box_right IS NULL) AND (box_bottom IS NULL)) OR ((box_left IS NOT NULL) AND (box_top IS NOT NULL) AND (box_right IS NOT NULL) AND (box_bottom IS NOT NULL) AND (box_left >= 0) AND (box_top >= 0) AND (box_left < box_right) AND (box_top < box_bottom) AND (box_right <= width) AND (box_bottom <= height)))),
     CONSTRAINT ck_images_size CHECK (((width > 0) AND (height > 0)))
 );
-
 CREATE TABLE public.searched_layers (
     id integer NOT NULL,
     job_id integer NOT NULL,
@@ -73,7 +65,6 @@ CREATE TABLE public.searched_layers (
     layer_path text NOT NULL,
     contact_sheet_path text
 );
-
 CREATE VIEW public.bottom_activations AS
  SELECT l.job_id,
     l.layer,
@@ -89,7 +80,6 @@ CREATE VIEW public.bottom_activations AS
    FROM ((public.bottom_activation_rows b
      JOIN public.searched_layers l ON ((l.id = b.layer_id)))
      JOIN public.images i ON ((i.id = b.image_id)));
-
 CREATE TABLE public.checkpoints (
     job_id integer NOT NULL,
     kind character varying(8) NOT NULL,
@@ -99,7 +89,6 @@ CREATE TABLE public.checkpoints (
     bytes integer NOT NULL,
     CONSTRAINT ck_checkpoints_kind CHECK (((kind)::text = ANY (ARRAY[('state'::character varying)::text, ('best'::character varying)::text, ('last'::character varying)::text, ('epoch'::character varying)::text])))
 );
-
 CREATE VIEW public.class_accuracies AS
  SELECT job_id,
     true_class AS class_name,
@@ -111,7 +100,6 @@ CREATE VIEW public.class_accuracies AS
         END))::numeric * 1.0) / (sum(images))::numeric) AS accuracy
    FROM public.answers
   GROUP BY job_id, true_index, true_class;
-
 CREATE TABLE public.class_activation_rows (
     layer_id integer NOT NULL,
     unit integer NOT NULL,
@@ -124,7 +112,6 @@ CREATE TABLE public.class_activation_rows (
     CONSTRAINT ck_class_activation_rows_rank CHECK ((rank >= 1)),
     CONSTRAINT ck_class_activation_rows_sign CHECK ((activation > (0)::double precision))
 );
-
 CREATE VIEW public.class_activations AS
  SELECT l.job_id,
     l.layer,
@@ -140,7 +127,6 @@ CREATE VIEW public.class_activations AS
    FROM ((public.class_activation_rows c
      JOIN public.searched_layers l ON ((l.id = c.layer_id)))
      JOIN public.images i ON ((i.id = c.image_id)));
-
 CREATE VIEW public.confusion_matrix AS
  SELECT job_id,
     true_class,
@@ -149,14 +135,12 @@ CREATE VIEW public.confusion_matrix AS
     true_index,
     answer_index
    FROM public.answers;
-
 CREATE TABLE public.counters (
     name text NOT NULL,
     kind text NOT NULL,
     stage text NOT NULL,
     value double precision NOT NULL
 );
-
 CREATE TABLE public.dataset_problems (
     id integer NOT NULL,
     dataset_id integer NOT NULL,
@@ -165,7 +149,6 @@ CREATE TABLE public.dataset_problems (
     reason text NOT NULL,
     detail text NOT NULL
 );
-
 CREATE SEQUENCE public.dataset_problems_id_seq
     AS integer
     START WITH 1
@@ -173,9 +156,7 @@ CREATE SEQUENCE public.dataset_problems_id_seq
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
 ALTER SEQUENCE public.dataset_problems_id_seq OWNED BY public.dataset_problems.id;
-
 CREATE TABLE public.datasets (
     id integer NOT NULL,
     name text NOT NULL,
@@ -186,7 +167,6 @@ CREATE TABLE public.datasets (
     class_names json NOT NULL,
     created_at timestamp with time zone NOT NULL
 );
-
 CREATE SEQUENCE public.datasets_id_seq
     AS integer
     START WITH 1
@@ -194,9 +174,7 @@ CREATE SEQUENCE public.datasets_id_seq
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
 ALTER SEQUENCE public.datasets_id_seq OWNED BY public.datasets.id;
-
 CREATE TABLE public.epochs (
     job_id integer NOT NULL,
     epoch integer NOT NULL,
@@ -210,7 +188,6 @@ CREATE TABLE public.epochs (
     gradient_norm double precision,
     CONSTRAINT ck_epochs_phase CHECK (((phase)::text = ANY (ARRAY[('train'::character varying)::text, ('val'::character varying)::text])))
 );
-
 CREATE TABLE public.events (
     id integer NOT NULL,
     job_id integer NOT NULL,
@@ -219,7 +196,6 @@ CREATE TABLE public.events (
     level text NOT NULL,
     message text NOT NULL
 );
-
 CREATE SEQUENCE public.events_id_seq
     AS integer
     START WITH 1
@@ -227,15 +203,12 @@ CREATE SEQUENCE public.events_id_seq
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
 ALTER SEQUENCE public.events_id_seq OWNED BY public.events.id;
-
 CREATE TABLE public.image_splits (
     split text NOT NULL,
     image_id integer NOT NULL,
     dataset_id integer NOT NULL
 );
-
 CREATE SEQUENCE public.images_id_seq
     AS integer
     START WITH 1
@@ -243,9 +216,7 @@ CREATE SEQUENCE public.images_id_seq
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
 ALTER SEQUENCE public.images_id_seq OWNED BY public.images.id;
-
 CREATE TABLE public.jobs (
     id integer NOT NULL,
     kind text NOT NULL,
@@ -266,7 +237,6 @@ CREATE TABLE public.jobs (
     CONSTRAINT ck_jobs_shards CHECK (((shards_left >= 0) AND (shards_left <= shards_total))),
     CONSTRAINT ck_jobs_state CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
 );
-
 CREATE SEQUENCE public.jobs_id_seq
     AS integer
     START WITH 1
@@ -274,20 +244,16 @@ CREATE SEQUENCE public.jobs_id_seq
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
 ALTER SEQUENCE public.jobs_id_seq OWNED BY public.jobs.id;
-
 CREATE TABLE public.networks (
     key character varying(64) NOT NULL,
     name text NOT NULL,
     description json NOT NULL
 );
-
 CREATE TABLE public.occlusion_jobs (
     job_id integer NOT NULL,
     contact_sheet_path text NOT NULL
 );
-
 CREATE TABLE public.occlusion_map_rows (
     job_id integer NOT NULL,
     image_id integer NOT NULL,
@@ -322,7 +288,6 @@ CREATE TABLE public.occlusion_map_rows (
     CONSTRAINT ck_occlusion_map_rows_class_changes CHECK (((class_changes >= 0) AND (class_changes <= positions))),
     CONSTRAINT ck_occlusion_map_rows_positions CHECK (((positions >= 1) AND (computed >= 1) AND (computed <= positions)))
 );
-
 CREATE VIEW public.occlusion_maps AS
  SELECT m.job_id,
     m.image_id,
@@ -358,7 +323,6 @@ CREATE VIEW public.occlusion_maps AS
     m.patch_path
    FROM (public.occlusion_map_rows m
      JOIN public.images i ON ((i.id = m.image_id)));
-
 CREATE TABLE public.occlusion_position_rows (
     job_id integer NOT NULL,
     image_id integer NOT NULL,
@@ -369,7 +333,6 @@ CREATE TABLE public.occlusion_position_rows (
     target_probability double precision,
     class_name text NOT NULL
 );
-
 CREATE VIEW public.occlusion_positions AS
  SELECT p.job_id,
     p.image_id,
@@ -383,7 +346,6 @@ CREATE VIEW public.occlusion_positions AS
     p.class_name AS answer_class
    FROM (public.occlusion_position_rows p
      JOIN public.images i ON ((i.id = p.image_id)));
-
 CREATE TABLE public.removed_jobs (
     id integer NOT NULL,
     kind text NOT NULL,
@@ -392,7 +354,6 @@ CREATE TABLE public.removed_jobs (
     submitted_at timestamp with time zone NOT NULL,
     removed_at timestamp with time zone NOT NULL
 );
-
 CREATE SEQUENCE public.searched_layers_id_seq
     AS integer
     START WITH 1
@@ -400,9 +361,7 @@ CREATE SEQUENCE public.searched_layers_id_seq
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
 ALTER SEQUENCE public.searched_layers_id_seq OWNED BY public.searched_layers.id;
-
 CREATE TABLE public.searched_units (
     layer_id integer NOT NULL,
     unit integer NOT NULL,
@@ -412,7 +371,6 @@ CREATE TABLE public.searched_units (
     constant boolean,
     not_finite boolean
 );
-
 CREATE TABLE public.shards (
     id integer NOT NULL,
     job_id integer NOT NULL,
@@ -437,7 +395,6 @@ CREATE TABLE public.shards (
     CONSTRAINT ck_shards_lease CHECK (((state = 'running'::text) = ((token IS NOT NULL) AND (lease_until IS NOT NULL)))),
     CONSTRAINT ck_shards_state CHECK ((state = ANY (ARRAY['waiting'::text, 'queued'::text, 'running'::text, 'done'::text, 'failed'::text, 'cancelled'::text])))
 );
-
 CREATE SEQUENCE public.shards_id_seq
     AS integer
     START WITH 1
@@ -445,9 +402,7 @@ CREATE SEQUENCE public.shards_id_seq
     NO MINVALUE
     NO MAXVALUE
     CACHE 1;
-
 ALTER SEQUENCE public.shards_id_seq OWNED BY public.shards.id;
-
 CREATE TABLE public.top_activation_rows (
     layer_id integer NOT NULL,
     unit integer NOT NULL,
@@ -464,7 +419,6 @@ CREATE TABLE public.top_activation_rows (
     CONSTRAINT ck_top_activation_rows_rank CHECK ((rank >= 1)),
     CONSTRAINT ck_top_activation_rows_unit CHECK ((unit >= 0))
 );
-
 CREATE VIEW public.top_activations AS
  SELECT l.job_id,
     l.layer,
@@ -485,7 +439,6 @@ CREATE VIEW public.top_activations AS
    FROM ((public.top_activation_rows t
      JOIN public.searched_layers l ON ((l.id = t.layer_id)))
      JOIN public.images i ON ((i.id = t.image_id)));
-
 CREATE TABLE public.training_runs (
     job_id integer NOT NULL,
     dataset_id integer NOT NULL,
@@ -499,7 +452,6 @@ CREATE TABLE public.training_runs (
     filters_path text,
     environment json
 );
-
 CREATE TABLE public.unit_statistics_rows (
     layer_id integer NOT NULL,
     unit integer NOT NULL,
@@ -515,7 +467,6 @@ CREATE TABLE public.unit_statistics_rows (
     histogram json NOT NULL,
     CONSTRAINT ck_unit_statistics_rows_images CHECK ((images >= 1))
 );
-
 CREATE VIEW public.unit_statistics AS
  SELECT l.job_id,
     l.layer,
@@ -533,7 +484,6 @@ CREATE VIEW public.unit_statistics AS
     s.histogram
    FROM (public.unit_statistics_rows s
      JOIN public.searched_layers l ON ((l.id = s.layer_id)));
-
 CREATE VIEW public.units AS
  SELECT l.job_id,
     l.layer,
@@ -546,7 +496,6 @@ CREATE VIEW public.units AS
     u.not_finite
    FROM (public.searched_units u
      JOIN public.searched_layers l ON ((l.id = u.layer_id)));
-
 CREATE TABLE public.workers (
     name text NOT NULL,
     device text NOT NULL,
@@ -555,23 +504,14 @@ CREATE TABLE public.workers (
     started_at timestamp with time zone NOT NULL,
     seen_at double precision NOT NULL
 );
-
 ALTER TABLE ONLY public.dataset_problems ALTER COLUMN id SET DEFAULT nextval('public.dataset_problems_id_seq'::regclass);
-
 ALTER TABLE ONLY public.datasets ALTER COLUMN id SET DEFAULT nextval('public.datasets_id_seq'::regclass);
-
 ALTER TABLE ONLY public.events ALTER COLUMN id SET DEFAULT nextval('public.events_id_seq'::regclass);
-
 ALTER TABLE ONLY public.images ALTER COLUMN id SET DEFAULT nextval('public.images_id_seq'::regclass);
-
 ALTER TABLE ONLY public.jobs ALTER COLUMN id SET DEFAULT nextval('public.jobs_id_seq'::regclass);
-
 ALTER TABLE ONLY public.searched_layers ALTER COLUMN id SET DEFAULT nextval('public.searched_layers_id_seq'::regclass);
-
 ALTER TABLE ONLY public.shards ALTER COLUMN id SET DEFAULT nextval('public.shards_id_seq'::regclass);
-
 INSERT INTO public.alembic_version VALUES ('0007');
-
 INSERT INTO public.answers VALUES (1, 0, 15, 'striped-circle', 'plain-star', 1);
 INSERT INTO public.answers VALUES (1, 1, 15, 'checked-circle', 'plain-star', 1);
 INSERT INTO public.answers VALUES (1, 2, 15, 'dotted-circle', 'plain-star', 1);
@@ -632,7 +572,6 @@ INSERT INTO public.answers VALUES (6, 16, 15, 'striped-cross', 'plain-star', 1);
 INSERT INTO public.answers VALUES (6, 17, 15, 'checked-cross', 'plain-star', 1);
 INSERT INTO public.answers VALUES (6, 18, 15, 'dotted-cross', 'plain-star', 1);
 INSERT INTO public.answers VALUES (6, 19, 15, 'plain-cross', 'plain-star', 1);
-
 INSERT INTO public.artifacts VALUES ('b5/b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a.safetensors', 'b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a', 10417168, 1, '2026-11-22 14:27:57.210465+00');
 INSERT INTO public.artifacts VALUES ('f2/f27233420b8f1bb862aff2c8b264c1a6a89dfba9f49d9ea33c1a931f4fb45718.safetensors', 'f27233420b8f1bb862aff2c8b264c1a6a89dfba9f49d9ea33c1a931f4fb45718', 10417168, 1, '2026-11-22 14:27:57.934023+00');
 INSERT INTO public.artifacts VALUES ('39/392dc9b524f0286d29b648ca61cc2503a92df169351763473b6943c660f3df13.png', '392dc9b524f0286d29b648ca61cc2503a92df169351763473b6943c660f3df13', 119596, 1, '2026-11-22 14:28:00.074337+00');
@@ -753,7 +692,6 @@ INSERT INTO public.artifacts VALUES ('0b/0ba9520199f7a24dcd623402b776b2f71f4cbcc
 INSERT INTO public.artifacts VALUES ('60/60877557c82236cadc74a206eeac27f9e60d97537e6322b78dca38377df3ff87.jpg', '60877557c82236cadc74a206eeac27f9e60d97537e6322b78dca38377df3ff87', 57307, 2, '2026-11-22 14:28:10.639824+00');
 INSERT INTO public.artifacts VALUES ('d0/d0dd5145671367ffde1a3a7c85bc9cb7639361917c0040be85932d71bcd8bc3b.jpg', 'd0dd5145671367ffde1a3a7c85bc9cb7639361917c0040be85932d71bcd8bc3b', 59308, 3, '2026-11-22 14:28:16.234352+00');
 INSERT INTO public.artifacts VALUES ('b4/b48dcfc6bc9792498e83e0389eec4460d7e2befe138a7e30f314c22e47d4035c.npz', 'b48dcfc6bc9792498e83e0389eec4460d7e2befe138a7e30f314c22e47d4035c', 21456, 7, '2026-11-22 14:29:00.946401+00');
-
 INSERT INTO public.bottom_activation_rows VALUES (1, 0, 1, -2.0084939002990723, 16, 10, 20);
 INSERT INTO public.bottom_activation_rows VALUES (1, 0, 2, -1.7156912088394165, 36, 28, 13);
 INSERT INTO public.bottom_activation_rows VALUES (1, 0, 3, -1.6771820783615112, 31, 29, 19);
@@ -800,7 +738,6 @@ INSERT INTO public.bottom_activation_rows VALUES (2, 2, 6, -5.472324371337891, 2
 INSERT INTO public.bottom_activation_rows VALUES (2, 2, 7, -4.965622901916504, 12, 1, 1);
 INSERT INTO public.bottom_activation_rows VALUES (2, 2, 8, -4.948798656463623, 11, 1, 1);
 INSERT INTO public.bottom_activation_rows VALUES (2, 2, 9, -4.9161481857299805, 27, 1, 1);
-
 INSERT INTO public.checkpoints VALUES (1, 'best', 1, 'b5/b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a.safetensors', 'b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a', 10417168);
 INSERT INTO public.checkpoints VALUES (1, 'epoch', 1, 'b5/b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a.safetensors', 'b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a', 10417168);
 INSERT INTO public.checkpoints VALUES (1, 'state', 2, '0a/0afee090f2d3e6a5eca374036f6258ec58848fd0916a954d02062b91656cd242.pt', '0afee090f2d3e6a5eca374036f6258ec58848fd0916a954d02062b91656cd242', 31277213);
@@ -813,7 +750,6 @@ INSERT INTO public.checkpoints VALUES (6, 'best', 1, 'b5/b52727a96ff4fae6fb6fdf3
 INSERT INTO public.checkpoints VALUES (6, 'epoch', 1, 'b5/b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a.safetensors', 'b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a', 10417168);
 INSERT INTO public.checkpoints VALUES (6, 'epoch', 2, 'f2/f27233420b8f1bb862aff2c8b264c1a6a89dfba9f49d9ea33c1a931f4fb45718.safetensors', 'f27233420b8f1bb862aff2c8b264c1a6a89dfba9f49d9ea33c1a931f4fb45718', 10417168);
 INSERT INTO public.checkpoints VALUES (6, 'state', 4, '42/42f655c772dd4befb27b15094cb97fcbe52f2c695fed143e48132283f92d7020.pt', '42f655c772dd4befb27b15094cb97fcbe52f2c695fed143e48132283f92d7020', 31277213);
-
 INSERT INTO public.class_activation_rows VALUES (1, 0, 0, 1, 1.3942984342575073, 40, 26, 27);
 INSERT INTO public.class_activation_rows VALUES (1, 0, 1, 1, 1.690973162651062, 20, 4, 23);
 INSERT INTO public.class_activation_rows VALUES (1, 0, 2, 1, 1.4509320259094238, 12, 3, 23);
@@ -929,7 +865,6 @@ INSERT INTO public.class_activation_rows VALUES (2, 2, 15, 1, 0.5873185396194458
 INSERT INTO public.class_activation_rows VALUES (2, 2, 17, 1, 0.2164187878370285, 39, 0, 2);
 INSERT INTO public.class_activation_rows VALUES (2, 2, 18, 1, 0.8642746806144714, 19, 0, 2);
 INSERT INTO public.class_activation_rows VALUES (2, 2, 19, 1, 1.003199577331543, 28, 0, 2);
-
 INSERT INTO public.counters VALUES ('shards_done', 'top9', 'select', 1);
 INSERT INTO public.counters VALUES ('shard_seconds', 'top9', 'select', 0.288278);
 INSERT INTO public.counters VALUES ('work_done', 'top9', 'select', 1);
@@ -955,12 +890,9 @@ INSERT INTO public.counters VALUES ('attempts_failed', 'train', 'train', 1);
 INSERT INTO public.counters VALUES ('shards_done', 'top9', 'search', 2);
 INSERT INTO public.counters VALUES ('shard_seconds', 'top9', 'search', 4.751886);
 INSERT INTO public.counters VALUES ('work_done', 'top9', 'search', 40);
-
 INSERT INTO public.dataset_problems VALUES (1, 2, 'train/cat/broken.png', 0, 'broken image', 'not an image of a known format (JPEG, PNG, PPM, BMP, GIF, TIFF, WEBP)');
-
 INSERT INTO public.datasets VALUES (1, 'shapes', 'shapes', '/datasets/shapes', '{"years": ["2007"], "whole": false, "difficult": false, "splits": ["train", "trainval", "val"]}', '7381d98eb0012b980f643756491491754b1abf58985884a65ab6887820349747', '["striped-circle", "checked-circle", "dotted-circle", "plain-circle", "striped-square", "checked-square", "dotted-square", "plain-square", "striped-triangle", "checked-triangle", "dotted-triangle", "plain-triangle", "striped-star", "checked-star", "dotted-star", "plain-star", "striped-cross", "checked-cross", "dotted-cross", "plain-cross"]', '2026-11-22 14:27:28.189782+00');
 INSERT INTO public.datasets VALUES (2, 'pictures', 'folder', '/datasets/pictures', '{"splits": ["train", "val"]}', '56c0f6ba1680837b1bda2e6cec2a7444ef267a5d73d4521f14357ff5723d5057', '["cat", "dog"]', '2026-11-22 14:27:30.389473+00');
-
 INSERT INTO public.epochs VALUES (1, 1, 'train', 4.705436897277832, 0.05, 0.0005, 20, 0.4914695629995549, 0.2, 113.6410140991211);
 INSERT INTO public.epochs VALUES (1, 1, 'val', 2.9957325935363768, 0.05, 0.0005, 20, 0.11603851299878443, 0.25, NULL);
 INSERT INTO public.epochs VALUES (1, 2, 'train', 3.2591641426086424, 0.05, 0.0005, 20, 0.36138021999795455, 0.15, 29.346938242514927);
@@ -979,7 +911,6 @@ INSERT INTO public.epochs VALUES (6, 3, 'train', 2.9958086013793945, 0.05, 0.000
 INSERT INTO public.epochs VALUES (6, 3, 'val', 2.995733451843262, 0.05, 0.0005, 20, 0.07917402900056913, 0.25, NULL);
 INSERT INTO public.epochs VALUES (6, 4, 'train', 3.047704792022705, 0, 0.0005, 20, 0.2954207590009901, 0.25, 12.602135787407557);
 INSERT INTO public.epochs VALUES (6, 4, 'val', 2.99573392868042, 0.05, 0.0005, 20, 0.07597762899968075, 0.25, NULL);
-
 INSERT INTO public.events VALUES (1, 1, NULL, '2026-11-22 14:27:46.601151+00', 'info', 'submitted: 1 shards');
 INSERT INTO public.events VALUES (2, 1, 1, '2026-11-22 14:27:50.689216+00', 'info', 'train: attempt 1 begins on host-cpu-47e611');
 INSERT INTO public.events VALUES (3, 1, 1, '2026-11-22 14:27:57.254596+00', 'info', 'epoch 1: train loss 4.7054 accuracy 0.0500, val loss 2.9957 accuracy 0.0500, 40.7 images/s');
@@ -1040,7 +971,6 @@ INSERT INTO public.events VALUES (57, 11, NULL, '2026-11-22 14:29:38.876594+00',
 INSERT INTO public.events VALUES (58, 12, NULL, '2026-11-22 14:29:42.035537+00', 'info', 'submitted: 1 shards');
 INSERT INTO public.events VALUES (59, 12, NULL, '2026-11-22 14:29:44.976036+00', 'info', 'cancel requested');
 INSERT INTO public.events VALUES (60, 12, NULL, '2026-11-22 14:29:45.013474+00', 'info', 'job cancelled');
-
 INSERT INTO public.image_splits VALUES ('train', 1, 1);
 INSERT INTO public.image_splits VALUES ('trainval', 1, 1);
 INSERT INTO public.image_splits VALUES ('train', 2, 1);
@@ -1129,7 +1059,6 @@ INSERT INTO public.image_splits VALUES ('val', 45, 2);
 INSERT INTO public.image_splits VALUES ('val', 46, 2);
 INSERT INTO public.image_splits VALUES ('val', 47, 2);
 INSERT INTO public.image_splits VALUES ('val', 48, 2);
-
 INSERT INTO public.images VALUES (1, 1, 'VOC2007/JPEGImages/000001.jpg', 1, 4, 'striped-square', 289, 249, 44, 135, 126, 217, '317e74c61b65a6ebe1c08b636f19a53716b876114b4bab22dddaa392e00cc7fa');
 INSERT INTO public.images VALUES (2, 1, 'VOC2007/JPEGImages/000001.jpg', 2, 19, 'plain-cross', 289, 249, 132, 84, 231, 183, '317e74c61b65a6ebe1c08b636f19a53716b876114b4bab22dddaa392e00cc7fa');
 INSERT INTO public.images VALUES (3, 1, 'VOC2007/JPEGImages/000002.jpg', 1, 11, 'plain-triangle', 319, 197, 28, 88, 109, 167, '01d72ade3bd65d687551de147f380a0bb1b94bf092b540529e7da9d20e1f0f4c');
@@ -1178,7 +1107,6 @@ INSERT INTO public.images VALUES (45, 2, 'val/cat/0.png', 0, 0, 'cat', 20, 16, N
 INSERT INTO public.images VALUES (46, 2, 'val/cat/1.png', 0, 0, 'cat', 20, 16, NULL, NULL, NULL, NULL, 'e7a0970267dae78854cf66747e7e78e48a1405e9026a99f6f27e7ac3f889c58a');
 INSERT INTO public.images VALUES (47, 2, 'val/dog/0.png', 0, 1, 'dog', 20, 16, NULL, NULL, NULL, NULL, '0ced56b184bdfd120f7968fbe48ed22e90bce333106c8f4aeaa33b87561093ae');
 INSERT INTO public.images VALUES (48, 2, 'val/dog/1.png', 0, 1, 'dog', 20, 16, NULL, NULL, NULL, NULL, 'f0be7c576a7edd74b324968e0ec06a967f80b8afb245ef59bf0d92eef04cfab3');
-
 INSERT INTO public.jobs VALUES (1, 'train', '53ae22f3a4857f5cdc65385dbde70b26c57c564ede309c0aa386197a91e078b2', 0, '{"dataset_id": 1, "dataset_fingerprint": "7381d98eb0012b980f643756491491754b1abf58985884a65ab6887820349747", "network": {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "recipe_name": "zfnet", "recipe": {"epochs": 2, "batch_size": 8, "optimizer": "adam", "learning_rate": 0.0005, "momentum": 0.9, "weight_decay": 0.0, "schedule": "step", "lr_step": 15, "lr_gamma": 0.1, "patience": 5, "flip": 0.5, "crop_padding": 0, "init": "he", "filter_rms": null, "precision": "auto", "freeze": [], "rates": {}}, "train_split": "train", "val_split": "val", "train_count": 20, "val_count": 20, "train_per_class": null, "seed": 0, "keep_epochs": [1], "weights_sha256": null, "weights_path": null, "extended_sha256": null, "extended_path": null, "extended_job_id": null, "extended_epochs": 0, "tensorboard": true}', 1, 'done', 0, 1, 0, false, NULL, '{"best_epoch": 1, "best_accuracy": 0.05, "epochs": 2, "images_left_out": 0, "first_layer": {"filters": 64, "rms_least": 0.10485800355672836, "rms_median": 0.11479351669549942, "rms_largest": 0.13124781847000122, "dead": 0, "dominating": 0}}', '2026-11-22 14:27:46.586294+00', '2026-11-22 14:27:50.686769+00', '2026-11-22 14:28:00.086776+00');
 INSERT INTO public.jobs VALUES (3, 'occlusion', '7e62342f3344b6c0d800ce193215c1581749cf027111e90cc2816fa19e571846', 0, '{"dataset_id": 1, "dataset_fingerprint": "7381d98eb0012b980f643756491491754b1abf58985884a65ab6887820349747", "split": "val", "images": [11, 31], "whole_files": false, "network": {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "weights_sha256": "b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a", "weights_path": "b5/b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a.safetensors", "training_job_id": 1, "layer": "conv5", "path": "features.10", "unit": null, "target": 4, "patch": 16, "stride": 16, "fill": "grey", "seed": 0, "engine": "auto", "approximate": 0.0, "memory_mb": 1024, "positions": true, "top9_key": null, "top9_job_id": null, "shards": null}', 1, 'done', 2, 3, 0, false, NULL, '{"images": 2, "images_left_out": 0, "positions": 16, "computed_share": 1.0, "engine": "incremental", "images_whose_class_changes": 0, "mean_drop": 5.17279583750474e-10}', '2026-11-22 14:28:13.115213+00', '2026-11-22 14:28:13.210851+00', '2026-11-22 14:28:16.23857+00');
 INSERT INTO public.jobs VALUES (2, 'top9', '3512ac313578f72caeb283511f6a1f81425d12c09bb2a799f8c20829d1692654', 0, '{"dataset_id": 1, "dataset_fingerprint": "7381d98eb0012b980f643756491491754b1abf58985884a65ab6887820349747", "split": "val", "image_count": 20, "network": {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "weights_sha256": "b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a", "weights_path": "b5/b52727a96ff4fae6fb6fdf39afa1db33bb00530b01c3654f033e809505ee218a.safetensors", "training_job_id": 1, "layers": [{"layer": "conv1", "path": "features.0", "units": [0, 1, 2]}, {"layer": "conv5", "path": "features.10", "units": [0, 1, 2]}], "top": 9, "bottom": true, "per_class": true, "projection": "deconvnet", "shards": 2}', 1, 'done', 3, 7, 0, false, NULL, '{"images": 20, "images_left_out": 0, "layers": [{"layer": "conv1", "units": 3, "dead": 0, "rows": 27}, {"layer": "conv5", "units": 3, "dead": 0, "rows": 27}]}', '2026-11-22 14:28:04.368745+00', '2026-11-22 14:28:04.538423+00', '2026-11-22 14:28:10.66037+00');
@@ -1191,15 +1119,11 @@ INSERT INTO public.jobs VALUES (9, 'train', '534fa668906f70cf03ee19588564d052592
 INSERT INTO public.jobs VALUES (10, 'top9', '681c268d2129842144b67f60a72cd30f79b41096b4c9739e1446ff173e10dba4', 0, '{"dataset_id": 1, "dataset_fingerprint": "7381d98eb0012b980f643756491491754b1abf58985884a65ab6887820349747", "split": "val", "image_count": 20, "network": {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "weights_sha256": "f40bcf6c608325387bbd89fda9a425069df5881ccc7de70e504bd066cf4faaaf", "weights_path": "f4/f40bcf6c608325387bbd89fda9a425069df5881ccc7de70e504bd066cf4faaaf.safetensors", "training_job_id": null, "layers": [{"layer": "conv1", "path": "features.0", "units": [0, 1, 2]}, {"layer": "conv5", "path": "features.10", "units": [0, 1, 2]}], "top": 9, "bottom": true, "per_class": true, "projection": "deconvnet", "shards": 2}', 1, 'queued', 0, 7, 7, false, NULL, NULL, '2026-11-22 14:29:24.251605+00', NULL, NULL);
 INSERT INTO public.jobs VALUES (11, 'occlusion', '4ffd1ea68b71f0de597552d3620120fdf811f496a8ac98d7f0159f9592de0934', 0, '{"dataset_id": 1, "dataset_fingerprint": "7381d98eb0012b980f643756491491754b1abf58985884a65ab6887820349747", "split": "val", "images": [22], "whole_files": false, "network": {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "weights_sha256": "f40bcf6c608325387bbd89fda9a425069df5881ccc7de70e504bd066cf4faaaf", "weights_path": "f4/f40bcf6c608325387bbd89fda9a425069df5881ccc7de70e504bd066cf4faaaf.safetensors", "training_job_id": null, "layer": "conv5", "path": "features.10", "unit": null, "target": 4, "patch": 16, "stride": 16, "fill": "grey", "seed": 0, "engine": "auto", "approximate": 0.0, "memory_mb": 1024, "positions": true, "top9_key": null, "top9_job_id": null, "shards": null}', 1, 'queued', 0, 3, 3, false, NULL, NULL, '2026-11-22 14:29:38.864137+00', NULL, NULL);
 INSERT INTO public.jobs VALUES (12, 'train', '1199f302f6c235077c2751311910988b5b3e1b5bdfb9f64414b7d26faf8b04ac', 0, '{"dataset_id": 1, "dataset_fingerprint": "7381d98eb0012b980f643756491491754b1abf58985884a65ab6887820349747", "network": {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "recipe_name": "zfnet", "recipe": {"epochs": 1, "batch_size": 8, "optimizer": "adam", "learning_rate": 0.0005, "momentum": 0.9, "weight_decay": 0.0, "schedule": "step", "lr_step": 15, "lr_gamma": 0.1, "patience": 5, "flip": 0.5, "crop_padding": 0, "init": "he", "filter_rms": null, "precision": "auto", "freeze": [], "rates": {}}, "train_split": "train", "val_split": "val", "train_count": 20, "val_count": 20, "train_per_class": null, "seed": 3, "keep_epochs": [1, 2, 5, 10, 20, 30, 40, 64], "weights_sha256": null, "weights_path": null, "extended_sha256": null, "extended_path": null, "extended_job_id": null, "extended_epochs": 0, "tensorboard": false}', 1, 'cancelled', 0, 1, 1, true, NULL, NULL, '2026-11-22 14:29:42.021431+00', NULL, '2026-11-22 14:29:44.998768+00');
-
 INSERT INTO public.networks VALUES ('22efd7ca0baa9be8b7ae855c5a932c6b9aaf6a5be430afa743736ed40f547ba9', 'zfnet', '{"specification": {"name": "zfnet", "classes": 20, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "chain": true, "layers": [{"path": "features.0", "name": "conv1", "kind": "Conv2d", "output_shape": [64, 31, 31], "parameters": 9472, "receptive_field": 7, "stride": 2, "start": -2}, {"path": "features.1", "name": null, "kind": "ReLU", "output_shape": [64, 31, 31], "parameters": 0, "receptive_field": 7, "stride": 2, "start": -2}, {"path": "features.2", "name": null, "kind": "MaxPool2d", "output_shape": [64, 15, 15], "parameters": 0, "receptive_field": 11, "stride": 4, "start": -2}, {"path": "features.3", "name": "conv2", "kind": "Conv2d", "output_shape": [192, 8, 8], "parameters": 307392, "receptive_field": 27, "stride": 8, "start": -10}, {"path": "features.4", "name": null, "kind": "ReLU", "output_shape": [192, 8, 8], "parameters": 0, "receptive_field": 27, "stride": 8, "start": -10}, {"path": "features.5", "name": null, "kind": "MaxPool2d", "output_shape": [192, 3, 3], "parameters": 0, "receptive_field": 43, "stride": 16, "start": -10}, {"path": "features.6", "name": "conv3", "kind": "Conv2d", "output_shape": [384, 3, 3], "parameters": 663936, "receptive_field": 75, "stride": 16, "start": -26}, {"path": "features.7", "name": null, "kind": "ReLU", "output_shape": [384, 3, 3], "parameters": 0, "receptive_field": 75, "stride": 16, "start": -26}, {"path": "features.8", "name": "conv4", "kind": "Conv2d", "output_shape": [256, 3, 3], "parameters": 884992, "receptive_field": 107, "stride": 16, "start": -42}, {"path": "features.9", "name": null, "kind": "ReLU", "output_shape": [256, 3, 3], "parameters": 0, "receptive_field": 107, "stride": 16, "start": -42}, {"path": "features.10", "name": "conv5", "kind": "Conv2d", "output_shape": [256, 3, 3], "parameters": 590080, "receptive_field": 139, "stride": 16, "start": -58}, {"path": "features.11", "name": null, "kind": "ReLU", "output_shape": [256, 3, 3], "parameters": 0, "receptive_field": 139, "stride": 16, "start": -58}, {"path": "features.12", "name": null, "kind": "MaxPool2d", "output_shape": [256, 1, 1], "parameters": 0, "receptive_field": 171, "stride": 32, "start": -58}, {"path": "avgpool", "name": null, "kind": "AdaptiveAvgPool2d", "output_shape": [256, 6, 6], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.0", "name": null, "kind": "Dropout", "output_shape": [9216], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.1", "name": "fc6", "kind": "Linear", "output_shape": [16], "parameters": 147472, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.2", "name": null, "kind": "ReLU", "output_shape": [16], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.3", "name": null, "kind": "Dropout", "output_shape": [16], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.4", "name": "fc7", "kind": "Linear", "output_shape": [16], "parameters": 272, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.5", "name": null, "kind": "ReLU", "output_shape": [16], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.6", "name": "fc8", "kind": "Linear", "output_shape": [20], "parameters": 340, "receptive_field": null, "stride": null, "start": null}], "parameters": 2603956, "bytes": 10415824}');
 INSERT INTO public.networks VALUES ('4edb33ba69dd934e7e15649246fec4111741d318bda6851d6f5513b9503f8b66', 'zfnet', '{"specification": {"name": "zfnet", "classes": 2, "image_size": 64, "fc": 16, "maps": null, "without": [], "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}, "chain": true, "layers": [{"path": "features.0", "name": "conv1", "kind": "Conv2d", "output_shape": [64, 31, 31], "parameters": 9472, "receptive_field": 7, "stride": 2, "start": -2}, {"path": "features.1", "name": null, "kind": "ReLU", "output_shape": [64, 31, 31], "parameters": 0, "receptive_field": 7, "stride": 2, "start": -2}, {"path": "features.2", "name": null, "kind": "MaxPool2d", "output_shape": [64, 15, 15], "parameters": 0, "receptive_field": 11, "stride": 4, "start": -2}, {"path": "features.3", "name": "conv2", "kind": "Conv2d", "output_shape": [192, 8, 8], "parameters": 307392, "receptive_field": 27, "stride": 8, "start": -10}, {"path": "features.4", "name": null, "kind": "ReLU", "output_shape": [192, 8, 8], "parameters": 0, "receptive_field": 27, "stride": 8, "start": -10}, {"path": "features.5", "name": null, "kind": "MaxPool2d", "output_shape": [192, 3, 3], "parameters": 0, "receptive_field": 43, "stride": 16, "start": -10}, {"path": "features.6", "name": "conv3", "kind": "Conv2d", "output_shape": [384, 3, 3], "parameters": 663936, "receptive_field": 75, "stride": 16, "start": -26}, {"path": "features.7", "name": null, "kind": "ReLU", "output_shape": [384, 3, 3], "parameters": 0, "receptive_field": 75, "stride": 16, "start": -26}, {"path": "features.8", "name": "conv4", "kind": "Conv2d", "output_shape": [256, 3, 3], "parameters": 884992, "receptive_field": 107, "stride": 16, "start": -42}, {"path": "features.9", "name": null, "kind": "ReLU", "output_shape": [256, 3, 3], "parameters": 0, "receptive_field": 107, "stride": 16, "start": -42}, {"path": "features.10", "name": "conv5", "kind": "Conv2d", "output_shape": [256, 3, 3], "parameters": 590080, "receptive_field": 139, "stride": 16, "start": -58}, {"path": "features.11", "name": null, "kind": "ReLU", "output_shape": [256, 3, 3], "parameters": 0, "receptive_field": 139, "stride": 16, "start": -58}, {"path": "features.12", "name": null, "kind": "MaxPool2d", "output_shape": [256, 1, 1], "parameters": 0, "receptive_field": 171, "stride": 32, "start": -58}, {"path": "avgpool", "name": null, "kind": "AdaptiveAvgPool2d", "output_shape": [256, 6, 6], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.0", "name": null, "kind": "Dropout", "output_shape": [9216], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.1", "name": "fc6", "kind": "Linear", "output_shape": [16], "parameters": 147472, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.2", "name": null, "kind": "ReLU", "output_shape": [16], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.3", "name": null, "kind": "Dropout", "output_shape": [16], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.4", "name": "fc7", "kind": "Linear", "output_shape": [16], "parameters": 272, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.5", "name": null, "kind": "ReLU", "output_shape": [16], "parameters": 0, "receptive_field": null, "stride": null, "start": null}, {"path": "classifier.6", "name": "fc8", "kind": "Linear", "output_shape": [2], "parameters": 34, "receptive_field": null, "stride": null, "start": null}], "parameters": 2603650, "bytes": 10414600}');
-
 INSERT INTO public.occlusion_jobs VALUES (3, 'd0/d0dd5145671367ffde1a3a7c85bc9cb7639361917c0040be85932d71bcd8bc3b.jpg');
-
 INSERT INTO public.occlusion_map_rows VALUES (3, 12, 'conv5', 'features.10', 220, 28.700897336006165, 0.04992687261825674, 'plain-star', 16, 16, NULL, 26.529993057250977, 16, 16, 0.04992687329649925, 0, 0, 0, NULL, 'striped-square', 0.05001956037900704, 0.050019558519124985, 0.050019558519124985, NULL, NULL, 'incremental', '7c/7c017cffea89e97dbced75181ca19718c7a65fcb11a4f44157a3dc270c1c69e3.npz', '1c/1c45dedf07a736bc93bbe7cf4d206cc1bab030c2360421872573e0009c78bc72.png', 'a2/a2e263a6bedf6a19b79a2f70232dcbd1309b06dd71de6fdd6e7181eca5260eae.png', '8d/8d63ca3d1f620d606de6e236ee4ab116ddd669c53ab4b591986fe9fe56052ae5.png');
 INSERT INTO public.occlusion_map_rows VALUES (3, 32, 'conv5', 'features.10', 220, 27.141127288341522, 0.050037694945099576, 'plain-star', 16, 16, NULL, 24.867807388305664, 16, 32, 0.0500376932322979, 0, 0, 0, NULL, 'striped-square', 0.05001956037900704, 0.050019558519124985, 0.050019558519124985, NULL, NULL, 'incremental', '26/260cb0e34e410bff8a9c9b711e5a0c014c85b4b241be4ce3a08f51864139fe3b.npz', '34/34de8cf092ae55c8842dc9c9d863d96cbc2255d5c2fd6b9f831b03316064329a.png', '01/015a5f9c6d66166f32200e4074a2a6b08ef7ce63cf68fe728840c0e4b4fffc32.png', 'ca/ca08260507a87178b8d5eca58bf4f518585e2703ea80dd6e6d7c0ce20949fbc3.png');
-
 INSERT INTO public.occlusion_position_rows VALUES (3, 12, 0, 0, 27.855554580688477, 0.04992687329649925, 0.050019558519124985, 'plain-star');
 INSERT INTO public.occlusion_position_rows VALUES (3, 12, 0, 16, 27.585681915283203, 0.04992687329649925, 0.050019558519124985, 'plain-star');
 INSERT INTO public.occlusion_position_rows VALUES (3, 12, 0, 32, 28.18370246887207, 0.04992687329649925, 0.050019558519124985, 'plain-star');
@@ -1232,19 +1156,15 @@ INSERT INTO public.occlusion_position_rows VALUES (3, 32, 48, 0, 27.241390228271
 INSERT INTO public.occlusion_position_rows VALUES (3, 32, 48, 16, 27.252891540527344, 0.0500376932322979, 0.050019558519124985, 'plain-star');
 INSERT INTO public.occlusion_position_rows VALUES (3, 32, 48, 32, 26.578243255615234, 0.0500376932322979, 0.050019558519124985, 'plain-star');
 INSERT INTO public.occlusion_position_rows VALUES (3, 32, 48, 48, 27.047204971313477, 0.0500376932322979, 0.050019558519124985, 'plain-star');
-
 INSERT INTO public.removed_jobs VALUES (13, 'train', 'train zfnet, 1 epochs', 'shapes', '2026-11-26 21:13:02.828611+00', '2026-11-26 21:13:02.896039+00');
-
 INSERT INTO public.searched_layers VALUES (1, 2, 'conv1', 'features.0', '0b/0ba9520199f7a24dcd623402b776b2f71f4cbccce7d6fcf0260cc05814bb01ed.jpg');
 INSERT INTO public.searched_layers VALUES (2, 2, 'conv5', 'features.10', '60/60877557c82236cadc74a206eeac27f9e60d97537e6322b78dca38377df3ff87.jpg');
-
 INSERT INTO public.searched_units VALUES (1, 0, false, '45/4546160c324ce587c188ad5a17d113616c0fe505559659c8cc05c539a1697ba1.png', '2a/2adbfb4b3b26fd00e6ffee1919af6d1f8e3f2e3f0da52f1a7361b9a316f2f114.png', NULL, NULL);
 INSERT INTO public.searched_units VALUES (1, 1, false, '30/30e838c29b5846333deffbc7891a6b999ac66fe8ad1ae31d764b2af4c56f8614.png', '05/051419b78f5366f5e7f498b61a66b2dea8d21402c294464e41daa5f65da0fe15.png', NULL, NULL);
 INSERT INTO public.searched_units VALUES (1, 2, false, '6c/6c819513595a21bdae4c7e5829d989c28701835309166432ed56fb901cde8b32.png', '4c/4cd54bdaaba82aad1697bd344c2ca3998192fe7f10b4940c2cc761db75473308.png', NULL, NULL);
 INSERT INTO public.searched_units VALUES (2, 0, false, '4f/4f67d6675a79c678c9eec5343b4a3ba83617f5ac64a99efb45ff0ab80f7ba691.png', '54/54e5712f5aa95e6ab47d173450e3bee894fff03b985453651b2ee47706de6ac0.png', NULL, NULL);
 INSERT INTO public.searched_units VALUES (2, 1, false, 'f5/f52dc93e4dfad7f329126665ad64acbb831edf292a3854fecd52bdfea8358382.png', 'ad/ad7f5f9c12971c99a9b2744951bc70ffc7f6505b8ce699ccd46f8b6735db0126.png', NULL, NULL);
 INSERT INTO public.searched_units VALUES (2, 2, false, '6c/6cf937caccb4be4b207131310deecf0d7a05ee5ff2784acab46bd7f352a47e99.png', 'f2/f207c278881ca5d6889626974ddf1b52360b5d6ce6602ecbb8016d55d9d43755.png', NULL, NULL);
-
 INSERT INTO public.shards VALUES (34, 12, 0, 'train', 0, 'training', '{}', 'cancelled', 0, NULL, NULL, NULL, NULL, 0, 40, NULL, NULL, NULL, '2026-11-22 14:29:44.974481+00');
 INSERT INTO public.shards VALUES (4, 2, 2, 'project', 2, 'analysis', '{"layer": 0, "units": [0]}', 'done', 1, NULL, NULL, 1795357685.375578, 'host-cpu-47e611', 1, 1, NULL, NULL, '2026-11-22 14:28:05.412916+00', '2026-11-22 14:28:05.845065+00');
 INSERT INTO public.shards VALUES (5, 2, 2, 'project', 3, 'analysis', '{"layer": 0, "units": [1, 2]}', 'done', 1, NULL, NULL, 1795357685.375647, 'host-cpu-47e611', 2, 2, NULL, NULL, '2026-11-22 14:28:05.996502+00', '2026-11-22 14:28:06.395455+00');
@@ -1279,7 +1199,6 @@ INSERT INTO public.shards VALUES (33, 11, 2, 'finish', 2, 'cpu', '{}', 'waiting'
 INSERT INTO public.shards VALUES (13, 5, 0, 'train', 0, 'training', '{}', 'failed', 1, NULL, NULL, NULL, 'host-cpu-47e611', 0, 8, NULL, 'None of the 4 images could be read. Is the data set''s root /datasets/pictures in place, and does this worker see it? `analyze logs 5` has the reasons.', '2026-11-22 14:28:36.674763+00', '2026-11-22 14:28:36.827472+00');
 INSERT INTO public.shards VALUES (10, 3, 1, 'draw', 1, 'cpu', '{"start": 0, "stop": 2}', 'done', 1, NULL, NULL, 1795357694.596867, 'host-cpu-47e611', 2, 2, '0f/0fce31e580b8faf573927a45d68a37d1da25cc940ddb4a70ecbe0406ae146e11.npz', NULL, '2026-11-22 14:28:14.637888+00', '2026-11-22 14:28:16.099422+00');
 INSERT INTO public.shards VALUES (11, 3, 2, 'finish', 2, 'cpu', '{}', 'done', 1, NULL, NULL, 1795357696.163393, 'host-cpu-47e611', 2, 2, NULL, NULL, '2026-11-22 14:28:16.184281+00', '2026-11-22 14:28:16.216724+00');
-
 INSERT INTO public.top_activation_rows VALUES (1, 0, 1, 2.000882387161255, 19, 15, 13, 'cb/cbda35db778cbe9bd8bc37b614343bec3e8755af93643cb75304fc862b40d8b4.png', 'de/de191d271d06b1e7bbc8915acf5e1e0d490ec37b8fb42ed21f73d79a7cb1db61.png', 0.6817888617515564, false, NULL);
 INSERT INTO public.top_activation_rows VALUES (1, 0, 2, 1.9619007110595703, 28, 11, 25, '24/24c070ea045fce781281747321b88a79870004684006d0179cda25a2cff5eff3.png', 'de/de191d271d06b1e7bbc8915acf5e1e0d490ec37b8fb42ed21f73d79a7cb1db61.png', 0.6685060858726501, false, NULL);
 INSERT INTO public.top_activation_rows VALUES (1, 0, 3, 1.792945384979248, 31, 23, 27, 'ec/ec1bfbecdee56d57333e5d4b3051bb81673460325f1a9d6d2e068923f473d5af.png', 'de/de191d271d06b1e7bbc8915acf5e1e0d490ec37b8fb42ed21f73d79a7cb1db61.png', 0.6109355688095093, false, NULL);
@@ -1334,7 +1253,6 @@ INSERT INTO public.top_activation_rows VALUES (2, 2, 6, 0.590728759765625, 31, 0
 INSERT INTO public.top_activation_rows VALUES (2, 2, 7, 0.5873185396194458, 36, 0, 2, '40/40840a76aa731d1d9864eb77cd73e8b8f89d0bb3f86a723cbbd040888e42d761.png', 'a4/a47cb587f2d391c47331bbb6963865b52a077de76e93c02b691492a9ce61de19.png', 0.027666505426168442, false, NULL);
 INSERT INTO public.top_activation_rows VALUES (2, 2, 8, 0.48599931597709656, 40, 0, 2, '09/098dee69c1235f3496e7b4f51639098174897f73a76251b971d2172c8a91c2ab.png', 'e6/e69525e200b7b793be06080a374785573e150c09bd56c2086609234c1c452c5e.png', 0.021572066470980644, false, NULL);
 INSERT INTO public.top_activation_rows VALUES (2, 2, 9, 0.4375231862068176, 8, 0, 2, 'ee/ee11cf2042d79012a9ca32691532fc3d16caa458c9c7058cc7fed5ab92d0023b.png', '72/72ae79033ab597d24d8e64ab1b34ff8fcce0f7ed63cbaa9aea32b539eaeebb8f.png', 0.019078055396676064, false, NULL);
-
 INSERT INTO public.training_runs VALUES (1, 1, '22efd7ca0baa9be8b7ae855c5a932c6b9aaf6a5be430afa743736ed40f547ba9', 'zfnet', 2, 1, 0.05, '73/736ef4ffdbc08e15caac0035af460522b1e9b027c276342161d0bb089677d4b0.png', '39/392dc9b524f0286d29b648ca61cc2503a92df169351763473b6943c660f3df13.png', '5d/5d9f0d5b188a792a00bd2d80cd53765faa2ac442a8d85f864accf7553e7bc2b6.png', '{"unitscope": "0.1.0", "python": "3.11.7", "torch": "2.14.1+cu130", "torchvision": "0.29.1", "pillow": "13.0.0", "device": "x86_64", "device_kind": "cpu", "threads": 1, "precision": "float32", "first_layer_filter_rms": null}');
 INSERT INTO public.training_runs VALUES (4, 1, '22efd7ca0baa9be8b7ae855c5a932c6b9aaf6a5be430afa743736ed40f547ba9', 'zfnet', 3, 1, 0.05, '19/197401c1bede5af5f106e7687fc2a56447f51071ba28795a9f4347d88bf79c25.png', 'c3/c3891751fb722362735b0457eba70e67d76dde366e8742b1a63c298db55f7e99.png', '6f/6f2954c1c580d08f9e614158c5155b877cd263a9d64b55ef246d77f3fd63085d.png', '{"unitscope": "0.1.0", "python": "3.11.7", "torch": "2.14.1+cu130", "torchvision": "0.29.1", "pillow": "13.0.0", "device": "x86_64", "device_kind": "cpu", "threads": 1, "precision": "float32", "first_layer_filter_rms": null}');
 INSERT INTO public.training_runs VALUES (5, 2, '4edb33ba69dd934e7e15649246fec4111741d318bda6851d6f5513b9503f8b66', 'zfnet', 1, NULL, NULL, NULL, NULL, NULL, '{"unitscope": "0.1.0", "python": "3.11.7", "torch": "2.14.1+cu130", "torchvision": "0.29.1", "pillow": "13.0.0", "device": "x86_64", "device_kind": "cpu", "threads": 1, "precision": "float32", "first_layer_filter_rms": null}');
@@ -1342,238 +1260,153 @@ INSERT INTO public.training_runs VALUES (6, 1, '22efd7ca0baa9be8b7ae855c5a932c6b
 INSERT INTO public.training_runs VALUES (8, 1, '22efd7ca0baa9be8b7ae855c5a932c6b9aaf6a5be430afa743736ed40f547ba9', 'zfnet', 1, NULL, NULL, NULL, NULL, NULL, NULL);
 INSERT INTO public.training_runs VALUES (9, 1, '22efd7ca0baa9be8b7ae855c5a932c6b9aaf6a5be430afa743736ed40f547ba9', 'zfnet', 1, NULL, NULL, NULL, NULL, NULL, NULL);
 INSERT INTO public.training_runs VALUES (12, 1, '22efd7ca0baa9be8b7ae855c5a932c6b9aaf6a5be430afa743736ed40f547ba9', 'zfnet', 1, NULL, NULL, NULL, NULL, NULL, NULL);
-
 INSERT INTO public.unit_statistics_rows VALUES (1, 0, 20, 1.5018333435058593, 0.7185268402099609, 2.000882387161255, 1, 1.5001840591430664, 1.8098409175872805, 1.9934758687019347, 2.000141735315323, '[1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 2, 1, 2, 0, 1, 1, 0, 0, 0, 1, 1, 2, 2, 0, 0, 0, 0, 1, 1]');
 INSERT INTO public.unit_statistics_rows VALUES (1, 1, 20, 1.5229292899370193, 0.460756778717041, 2.5402417182922363, 1, 1.6102814674377441, 2.2495671510696416, 2.532241232395172, 2.53944166970253, '[1, 0, 1, 0, 0, 0, 1, 0, 3, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 1, 0, 0, 1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 2]');
 INSERT INTO public.unit_statistics_rows VALUES (1, 2, 20, 1.517317658662796, 0.8073412179946899, 2.1065938472747803, 1, 1.500322699546814, 1.943056106567383, 2.0971417832374573, 2.105648640871048, '[1, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 2, 0, 2, 0, 1, 0, 0, 0, 1, 3, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 1]');
 INSERT INTO public.unit_statistics_rows VALUES (2, 0, 20, 3.0487485587596894, 1.7084609270095825, 4.0596723556518555, 1, 3.1273672580718994, 3.856075978279114, 4.0308703255653375, 4.056792152643204, '[1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 2, 1, 1, 0, 0, 1, 1, 0, 3, 0, 1, 1, 0, 0, 2, 0, 0, 0, 0, 1, 1, 0, 1]');
 INSERT INTO public.unit_statistics_rows VALUES (2, 1, 20, 2.2400861203670503, 1.0482920408248901, 3.0680041313171387, 1, 2.397300958633423, 2.9151430130004883, 3.0630353617668153, 3.0675072543621065, '[1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0, 0, 0, 2, 1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 0, 2]');
 INSERT INTO public.unit_statistics_rows VALUES (2, 2, 20, 0.3756927324458957, -0.24717602133750916, 1.003199577331543, 0.75, 0.3776603937149048, 0.8746979653835298, 0.99660808801651, 1.0025404284000397, '[1, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 2, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 1, 1]');
-
 INSERT INTO public.workers VALUES ('host-cpu-85be8d', 'cpu', '["analysis", "training"]', 23108, '2026-11-22 14:28:48.727845+00', 1795357744.078451);
-
 SELECT pg_catalog.setval('public.dataset_problems_id_seq', 1, true);
-
 SELECT pg_catalog.setval('public.datasets_id_seq', 2, true);
-
 SELECT pg_catalog.setval('public.events_id_seq', 63, true);
-
 SELECT pg_catalog.setval('public.images_id_seq', 48, true);
-
 SELECT pg_catalog.setval('public.jobs_id_seq', 13, true);
-
 SELECT pg_catalog.setval('public.searched_layers_id_seq', 2, true);
-
 SELECT pg_catalog.setval('public.shards_id_seq', 35, true);
-
 ALTER TABLE ONLY public.alembic_version
     ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
-
 ALTER TABLE ONLY public.answers
     ADD CONSTRAINT pk_answers PRIMARY KEY (job_id, true_index, answer_index);
-
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT pk_artifacts PRIMARY KEY (path);
-
 ALTER TABLE ONLY public.bottom_activation_rows
     ADD CONSTRAINT pk_bottom_activation_rows PRIMARY KEY (layer_id, unit, rank);
-
 ALTER TABLE ONLY public.checkpoints
     ADD CONSTRAINT pk_checkpoints PRIMARY KEY (job_id, kind, epoch);
-
 ALTER TABLE ONLY public.class_activation_rows
     ADD CONSTRAINT pk_class_activation_rows PRIMARY KEY (layer_id, unit, class_index, rank);
-
 ALTER TABLE ONLY public.counters
     ADD CONSTRAINT pk_counters PRIMARY KEY (name, kind, stage);
-
 ALTER TABLE ONLY public.dataset_problems
     ADD CONSTRAINT pk_dataset_problems PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.datasets
     ADD CONSTRAINT pk_datasets PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.epochs
     ADD CONSTRAINT pk_epochs PRIMARY KEY (job_id, epoch, phase);
-
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT pk_events PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.image_splits
     ADD CONSTRAINT pk_image_splits PRIMARY KEY (split, image_id);
-
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT pk_images PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT pk_jobs PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.networks
     ADD CONSTRAINT pk_networks PRIMARY KEY (key);
-
 ALTER TABLE ONLY public.occlusion_jobs
     ADD CONSTRAINT pk_occlusion_jobs PRIMARY KEY (job_id);
-
 ALTER TABLE ONLY public.occlusion_map_rows
     ADD CONSTRAINT pk_occlusion_map_rows PRIMARY KEY (job_id, image_id);
-
 ALTER TABLE ONLY public.occlusion_position_rows
     ADD CONSTRAINT pk_occlusion_position_rows PRIMARY KEY (job_id, image_id, "row", col);
-
 ALTER TABLE ONLY public.removed_jobs
     ADD CONSTRAINT pk_removed_jobs PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.searched_layers
     ADD CONSTRAINT pk_searched_layers PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.searched_units
     ADD CONSTRAINT pk_searched_units PRIMARY KEY (layer_id, unit);
-
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT pk_shards PRIMARY KEY (id);
-
 ALTER TABLE ONLY public.top_activation_rows
     ADD CONSTRAINT pk_top_activation_rows PRIMARY KEY (layer_id, unit, rank);
-
 ALTER TABLE ONLY public.training_runs
     ADD CONSTRAINT pk_training_runs PRIMARY KEY (job_id);
-
 ALTER TABLE ONLY public.unit_statistics_rows
     ADD CONSTRAINT pk_unit_statistics_rows PRIMARY KEY (layer_id, unit);
-
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT pk_workers PRIMARY KEY (name);
-
 ALTER TABLE ONLY public.datasets
     ADD CONSTRAINT uq_datasets_name UNIQUE (name);
-
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT uq_images_dataset_id_path_object_number UNIQUE (dataset_id, path, object_number);
-
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT uq_jobs_key_generation UNIQUE (key, generation);
-
 ALTER TABLE ONLY public.searched_layers
     ADD CONSTRAINT uq_searched_layers_job_id_layer_path UNIQUE (job_id, layer_path);
-
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT uq_shards_job_id_stage_number UNIQUE (job_id, stage, number);
-
 CREATE INDEX ix_artifacts_job_id ON public.artifacts USING btree (job_id);
-
 CREATE INDEX ix_bottom_activation_rows_image_id ON public.bottom_activation_rows USING btree (image_id);
-
 CREATE INDEX ix_class_activation_rows_image_id ON public.class_activation_rows USING btree (image_id);
-
 CREATE INDEX ix_dataset_problems_dataset_id ON public.dataset_problems USING btree (dataset_id);
-
 CREATE INDEX ix_events_job_id ON public.events USING btree (job_id);
-
 CREATE INDEX ix_events_shard_id ON public.events USING btree (shard_id);
-
 CREATE INDEX ix_image_splits_dataset_id_split_image_id ON public.image_splits USING btree (dataset_id, split, image_id);
-
 CREATE INDEX ix_image_splits_image_id ON public.image_splits USING btree (image_id);
-
 CREATE INDEX ix_jobs_dataset_id ON public.jobs USING btree (dataset_id);
-
 CREATE INDEX ix_jobs_state ON public.jobs USING btree (state);
-
 CREATE INDEX ix_occlusion_map_rows_image_id ON public.occlusion_map_rows USING btree (image_id);
-
 CREATE INDEX ix_occlusion_position_rows_image_id ON public.occlusion_position_rows USING btree (image_id);
-
 CREATE INDEX ix_shards_job_id_state_stage ON public.shards USING btree (job_id, state, stage);
-
 CREATE INDEX ix_shards_state_sent_at_id ON public.shards USING btree (state, sent_at, id);
-
 CREATE INDEX ix_top_activation_rows_image_id ON public.top_activation_rows USING btree (image_id);
-
 CREATE INDEX ix_training_runs_dataset_id ON public.training_runs USING btree (dataset_id);
-
 ALTER TABLE ONLY public.answers
     ADD CONSTRAINT fk_answers_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.artifacts
     ADD CONSTRAINT fk_artifacts_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE SET NULL;
-
 ALTER TABLE ONLY public.bottom_activation_rows
     ADD CONSTRAINT fk_bottom_activation_rows_image_id FOREIGN KEY (image_id) REFERENCES public.images(id);
-
 ALTER TABLE ONLY public.bottom_activation_rows
     ADD CONSTRAINT fk_bottom_activation_rows_layer_id FOREIGN KEY (layer_id) REFERENCES public.searched_layers(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.checkpoints
     ADD CONSTRAINT fk_checkpoints_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.class_activation_rows
     ADD CONSTRAINT fk_class_activation_rows_image_id FOREIGN KEY (image_id) REFERENCES public.images(id);
-
 ALTER TABLE ONLY public.class_activation_rows
     ADD CONSTRAINT fk_class_activation_rows_layer_id FOREIGN KEY (layer_id) REFERENCES public.searched_layers(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.dataset_problems
     ADD CONSTRAINT fk_dataset_problems_dataset_id FOREIGN KEY (dataset_id) REFERENCES public.datasets(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.epochs
     ADD CONSTRAINT fk_epochs_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT fk_events_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT fk_events_shard_id FOREIGN KEY (shard_id) REFERENCES public.shards(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.image_splits
     ADD CONSTRAINT fk_image_splits_dataset_id FOREIGN KEY (dataset_id) REFERENCES public.datasets(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.image_splits
     ADD CONSTRAINT fk_image_splits_image_id FOREIGN KEY (image_id) REFERENCES public.images(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.images
     ADD CONSTRAINT fk_images_dataset_id FOREIGN KEY (dataset_id) REFERENCES public.datasets(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.jobs
     ADD CONSTRAINT fk_jobs_dataset_id FOREIGN KEY (dataset_id) REFERENCES public.datasets(id);
-
 ALTER TABLE ONLY public.occlusion_jobs
     ADD CONSTRAINT fk_occlusion_jobs_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.occlusion_map_rows
     ADD CONSTRAINT fk_occlusion_map_rows_image_id FOREIGN KEY (image_id) REFERENCES public.images(id);
-
 ALTER TABLE ONLY public.occlusion_map_rows
     ADD CONSTRAINT fk_occlusion_map_rows_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.occlusion_position_rows
     ADD CONSTRAINT fk_occlusion_position_rows_image_id FOREIGN KEY (image_id) REFERENCES public.images(id);
-
 ALTER TABLE ONLY public.occlusion_position_rows
     ADD CONSTRAINT fk_occlusion_position_rows_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.searched_layers
     ADD CONSTRAINT fk_searched_layers_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.searched_units
     ADD CONSTRAINT fk_searched_units_layer_id FOREIGN KEY (layer_id) REFERENCES public.searched_layers(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.shards
     ADD CONSTRAINT fk_shards_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.top_activation_rows
     ADD CONSTRAINT fk_top_activation_rows_image_id FOREIGN KEY (image_id) REFERENCES public.images(id);
-
 ALTER TABLE ONLY public.top_activation_rows
     ADD CONSTRAINT fk_top_activation_rows_layer_id FOREIGN KEY (layer_id) REFERENCES public.searched_layers(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.training_runs
     ADD CONSTRAINT fk_training_runs_dataset_id FOREIGN KEY (dataset_id) REFERENCES public.datasets(id);
-
 ALTER TABLE ONLY public.training_runs
     ADD CONSTRAINT fk_training_runs_job_id FOREIGN KEY (job_id) REFERENCES public.jobs(id) ON DELETE CASCADE;
-
 ALTER TABLE ONLY public.training_runs
     ADD CONSTRAINT fk_training_runs_network_key FOREIGN KEY (network_key) REFERENCES public.networks(key);
-
 ALTER TABLE ONLY public.unit_statistics_rows
     ADD CONSTRAINT fk_unit_statistics_rows_layer_id FOREIGN KEY (layer_id) REFERENCES public.searched_layers(id) ON DELETE CASCADE;

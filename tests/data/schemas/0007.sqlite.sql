@@ -986,10 +986,10 @@ CREATE TABLE "top_activation_rows" (
 	tied BOOLEAN, 
 	projection_empty TEXT, 
 	CONSTRAINT pk_top_activation_rows PRIMARY KEY (layer_id, unit, rank), 
-	CONSTRAINT fk_top_activation_rows_layer_id FOREIGN KEY(layer_id) REFERENCES searched_layers (id) ON DELETE CASCADE, 
-	CONSTRAINT fk_top_activation_rows_image_id FOREIGN KEY(image_id) REFERENCES images (id), 
 	CONSTRAINT ck_top_activation_rows_rank CHECK (rank >= 1), 
-	CONSTRAINT ck_top_activation_rows_unit CHECK (unit >= 0)
+	CONSTRAINT ck_top_activation_rows_unit CHECK (unit >= 0), 
+	CONSTRAINT fk_top_activation_rows_image_id FOREIGN KEY(image_id) REFERENCES images (id), 
+	CONSTRAINT fk_top_activation_rows_layer_id FOREIGN KEY(layer_id) REFERENCES searched_layers (id) ON DELETE CASCADE
 );
 INSERT INTO "top_activation_rows" VALUES(1,0,1,2.00088238716125488281e+00,19,15,13,'cb/cbda35db778cbe9bd8bc37b614343bec3e8755af93643cb75304fc862b40d8b4.png','de/de191d271d06b1e7bbc8915acf5e1e0d490ec37b8fb42ed21f73d79a7cb1db61.png',6.81788861751556396484e-01,0,NULL);
 INSERT INTO "top_activation_rows" VALUES(1,0,2,1.9619007110595703125e+00,28,11,25,'24/24c070ea045fce781281747321b88a79870004684006d0179cda25a2cff5eff3.png','de/de191d271d06b1e7bbc8915acf5e1e0d490ec37b8fb42ed21f73d79a7cb1db61.png',6.68506085872650146484e-01,0,NULL);
