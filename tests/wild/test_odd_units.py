@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from PIL import Image
 from sqlalchemy import select
 
 import unitscope as us
+from producer.cli.main import cli
+from shared.database.connection import Database
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, Shard, ShardState
 from shared.settings import load_settings
@@ -32,6 +37,9 @@ from tests.wild.generators.odd_units import (
 from unitscope.drawing import pictures
 from unitscope.errors import NotFinite, UnitNotFiring
 from unitscope.projection.empty import CONSTANT, OVERFLOW, ZERO
+from unitscope.projection.choice import projector_for
+from unitscope.projection.requests import Projection, Projector
+from worker.kinds.top9 import project
 from worker.runner import run
 
 SIZE = 32
@@ -123,7 +131,7 @@ def test_the_reason_is_written_where_it_fits() -> None:
 
 
 class Home:
-    """A home whose shards are run in this process."""
+    """A home whose commands and shards are run in this process, since there are many."""
 
     def __init__(self, analyze: Analyze, monkeypatch: pytest.MonkeyPatch) -> None:
         self.analyze = analyze
@@ -133,7 +141,17 @@ class Home:
 
     def submit(self, weights: Path, *options: object) -> str:
         command = ("submit", "--dataset", "shapes", "--weights", weights, *OPTIONS, "--shards", 2, *options)
-        return self.analyze(*command).stdout.strip()
+        return self(*command).stdout.strip()
+
+    def __call__(self, *arguments: object) -> Result:
+        done = CliRunner().invoke(
+            cli, [*map(str, arguments)], env=self.analyze.environment, catch_exceptions=False
+        )
+        assert done.exit_code == 0, done.output
+        return done
+
+    def json(self, *arguments: object) -> Any:
+        return json.loads(self(*arguments, "--json").stdout)
 
     def work(self, *stages: str) -> None:
         """Run the shards of these stages, or of all."""
@@ -149,14 +167,12 @@ class Home:
         database.close()
         return found
 
-    def opened(self) -> Any:
-        from shared.database.connection import Database
-
+    def opened(self) -> Database:
         return Database(self.analyze.database_url)
 
 
 @pytest.fixture(scope="module", params=DATABASES)
-def analyze_home(
+def home(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shapes_root: Path
 ) -> Iterator[Home]:
     folder = tmp_path_factory.mktemp("odd")
@@ -174,20 +190,19 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("projection", ["deconvnet", "guided"])
-def test_a_search_with_odd_units_is_done(analyze_home: Home, odd: Path, projection: str, tmp_path: Path) -> None:
-    analyze = analyze_home.analyze
-    job = analyze_home.submit(
+def test_a_search_with_odd_units_is_done(home: Home, odd: Path, projection: str, tmp_path: Path) -> None:
+    job = home.submit(
         odd, "--layers", "1-3", "--units", "0-5", "--bottom", "--per-class", "--projection", projection
     )
-    analyze_home.work()
-    found = analyze.json("status", job)
+    home.work()
+    found = home.json("status", job)
     assert found["state"] == "done", found["error"]
     layers = {layer["layer"]: layer for layer in found["summary"]["layers"]}
     assert {name: layer["not_finite"] for name, layer in layers.items()} == {"conv1": 0, "conv2": 1, "conv3": 6}
     assert layers["conv2"]["constant"] == 1
     units = {
         unit["unit"]: unit
-        for unit in analyze.json("query", f"SELECT * FROM units WHERE job_id = {job} AND layer = 'conv2'")
+        for unit in home.json("query", f"SELECT * FROM units WHERE job_id = {job} AND layer = 'conv2'")
     }
     states = {unit: [bool(row[s]) for s in ("dead", "constant", "not_finite")] for unit, row in units.items()}
     assert states[PRUNED] == [False, True, False]
@@ -195,25 +210,25 @@ def test_a_search_with_odd_units_is_done(analyze_home: Home, odd: Path, projecti
     assert states[OVERFLOWN] == [False, False, True]
     assert states[INHIBITED] == states[NORMAL] == [False, False, False]
 
-    rows = analyze.json("results", job, "--layer", "2", "--units", PRUNED)
-    first = sorted(row["id"] for row in analyze.json("query", "SELECT image_id AS id FROM image_splits "
+    rows = home.json("results", job, "--layer", "2", "--units", PRUNED)
+    first = sorted(row["id"] for row in home.json("query", "SELECT image_id AS id FROM image_splits "
                    "WHERE split = 'val'", "--limit", 1000))[:9]  # fmt: skip
     assert [row["image_id"] for row in rows] == first
     assert {(row["row"], row["col"], row["tied"], row["projection_scale"]) for row in rows} == {(0, 0, True, 0.0)}
-    reasons = analyze.json(
+    reasons = home.json(
         "query",
         f"SELECT unit, projection_empty AS reason, count(*) AS n FROM top_activations WHERE job_id = {job} "
         "AND layer = 'conv2' AND projection_empty IS NOT NULL GROUP BY unit, projection_empty ORDER BY unit",
     )
     empty = [{"unit": PRUNED, "reason": CONSTANT, "n": 9}, {"unit": INHIBITED, "reason": ZERO[projection], "n": 9}]  # type: ignore[index]
     assert [row for row in reasons if row["unit"] in (PRUNED, INHIBITED)] == empty
-    with Image.open(analyze.home / "store" / units[PRUNED]["projections_path"]) as mosaic:
+    with Image.open(home.analyze.home / "store" / units[PRUNED]["projections_path"]) as mosaic:
         assert len(np.unique(np.asarray(mosaic))) > 2  # more than grey and paper: words
-    assert analyze.json("results", job, "--layer", "2", "--units", OVERFLOWN) == []
-    assert "have NaN or infinite values and no rows: 3" in analyze("logs", job).stdout
-    assert analyze.json("verify", job)["wrong"] == []
+    assert home.json("results", job, "--layer", "2", "--units", OVERFLOWN) == []
+    assert "have NaN or infinite values and no rows: 3" in home("logs", job).stdout
+    assert home.json("verify", job)["wrong"] == []
     page = tmp_path / "page.html"
-    analyze("results", job, "--html", page)
+    home("results", job, "--html", page)
     assert "1 constant (weights of zero" in page.read_text()
     assert "is incomplete" not in page.read_text()
 
@@ -234,60 +249,87 @@ def fail(home: Home, job: str) -> None:
 
 @pytest.mark.parametrize("outcome", ["queued", "failed", "cancelled"])
 def test_rows_of_a_job_that_is_not_done_are_shown_and_marked(
-    analyze_home: Home, odd: Path, outcome: str, tmp_path: Path
+    home: Home, odd: Path, outcome: str, tmp_path: Path
 ) -> None:
     """The search is merged, but nothing is projected."""
-    home, analyze = analyze_home, analyze_home.analyze
     options = ("--layer", "2", "--units", "0-5", "--top", {"queued": 3, "failed": 4, "cancelled": 5}[outcome])
     job = home.submit(odd, *options)
     page = tmp_path / "page.html"
-    early = analyze("results", job, "--html", page, code=2).stderr
-    assert "before it has results" in early
-    assert "incomplete" in analyze("results", job).stderr
-    assert analyze.json("results", job) == []
+    if outcome == "queued":
+        assert "before it has results" in home.analyze("results", job, "--html", page, code=2).stderr
+    assert "incomplete" in home("results", job).stderr
+    assert home.json("results", job) == []
     home.work("search", "select")
     if outcome == "failed":
         fail(home, job)
     if outcome == "cancelled":
-        analyze("cancel", job)
-    state = analyze.json("status", job)["state"]
+        home("cancel", job)
+    state = home.json("status", job)["state"]
     assert state == ("running" if outcome == "queued" else outcome)
 
-    shown = analyze("results", job, "--json")
+    shown = home("results", job, "--json")
     assert f"Job {job} is incomplete ({state})" in shown.stderr
     assert "stage project" in shown.stderr
-    rows = analyze.json("results", job)
+    rows = home.json("results", job)
     assert {row["unit"] for row in rows} >= {PRUNED, INHIBITED, NORMAL}
     assert all(row["incomplete"] is True and row["patch_path"] is None for row in rows)
-    assert all(row["incomplete"] for row in analyze.json("results", job, "--statistics"))
-    assert all(row["incomplete"] for row in analyze.json("results", job, "--best", 3))
-    header, *lines = csv.reader(io.StringIO(analyze("results", job, "--format", "csv").stdout))
+    assert all(row["incomplete"] for row in home.json("results", job, "--statistics"))
+    assert all(row["incomplete"] for row in home.json("results", job, "--best", 3))
+    header, *lines = csv.reader(io.StringIO(home("results", job, "--format", "csv").stdout))
     assert header == list(rows[0])
     assert len(lines) == len(rows)
-    assert "incomplete" not in analyze("results", job).stdout  # the line on stderr says it
-    in_view = analyze.json("query", f"SELECT count(*) AS n FROM top_activations WHERE job_id = {job}")
+    assert "incomplete" not in home("results", job).stdout  # the line on stderr says it
+    in_view = home.json("query", f"SELECT count(*) AS n FROM top_activations WHERE job_id = {job}")
     assert in_view == [{"n": len(rows)}]
-    analyze("results", job, "--html", page)
+    home("results", job, "--html", page)
     assert f"Job {job} is incomplete ({state})" in page.read_text()
     assert 'src=""' not in page.read_text()
-    verified = analyze("verify", job)
+    verified = home("verify", job)
     assert "incomplete" in verified.stderr
     assert "but incomplete" in verified.stdout
-    assert analyze.json("verify", job)["incomplete"] is True
+    assert home.json("verify", job)["incomplete"] is True  # no worker's program: only files are checked
 
     if state != "running":
-        analyze("retry", job)
+        home("retry", job)
     home.work()
-    done = analyze.json("results", job)
+    done = home.json("results", job)
     ranked = ("unit", "rank", "activation", "image_id", "row", "col", "tied")
     assert [[row[name] for name in ranked] for row in done] == [[row[name] for name in ranked] for row in rows]
     assert all("incomplete" not in row and row["patch_path"] for row in done)
 
 
-def test_a_search_without_any_finite_unit_fails_with_the_reason(analyze_home: Home, odd: Path) -> None:
-    job = analyze_home.submit(odd, "--layer", "3", "--units", "0-1")
-    analyze_home.work()
-    database = analyze_home.opened()
+class Zeros:
+    """A projector with a fault: all of its projections are zero."""
+
+    def __init__(self, projector: Projector) -> None:
+        self.projector = projector
+
+    def project(self, *arguments: Any) -> Iterator[tuple[int, Projection]]:
+        for number, projection in self.projector.project(*arguments):
+            yield number, replace(projection, values=projection.values * 0)
+
+
+def test_a_projection_that_is_wrong_fails_the_job_and_its_rows_are_readable(
+    home: Home, odd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A projection that is rightly zero is no error; this one is not zero by the other implementation."""
+    monkeypatch.setattr(project, "projector_for", lambda *given: Zeros(projector_for(*given)))
+    job = home.submit(odd, "--layer", "2", "--units", f"{PRUNED},{INHIBITED},{NORMAL}", "--top", 2)
+    home.work()
+    found = home.json("status", job)
+    assert found["state"] == "failed"
+    assert f"unit {NORMAL} of conv2" in found["error"]
+    assert ".jpg" in found["error"]
+    assert "all zero" in found["error"]
+    attempts = home.json("query", f"SELECT max(attempt) AS n FROM shards WHERE job_id = {job}")
+    assert attempts == [{"n": 1}]
+    assert {row["unit"] for row in home.json("results", job)} == {PRUNED, INHIBITED, NORMAL}
+
+
+def test_a_search_without_any_finite_unit_fails_with_the_reason(home: Home, odd: Path) -> None:
+    job = home.submit(odd, "--layer", "3", "--units", "0-1")
+    home.work()
+    database = home.opened()
     with database.read() as session:
         error = session.get_one(Job, int(job)).error
     database.close()
