@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def _copy_rows() -> None:
-    """Copy the table: SQLite can't make a column nullable. Alembic's copies have their constraints in any order."""
+    """Copy the table: SQLite can't make a column nullable, and Alembic's copies have constraints in any order."""
     numbers = ("layer_id", "unit", "rank", "activation", "image_id", "row", "col")
     op.create_table(
         "new_rows",

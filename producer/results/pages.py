@@ -34,19 +34,21 @@ class Report:
     incomplete: str | None  # which results are missing; None if the job is done
 
 
-def load_report(session: Session, job_id: int, has_rows: Callable[[Session], bool]) -> Report:
+def load_report(
+    session: Session, job_id: int, has_rows: Callable[[Session], bool] = lambda session: False
+) -> Report:
     """Load a job with its data set and training run.
 
     Parameters
     ----------
     has_rows
-        Whether there is something to show. It is called if the job is not done.
+        Whether a job that is not done can be shown, because it has rows. By default it can't.
 
     Raises
     ------
     NoSuchJob
     JobStateConflict
-        The job is not done and has no rows yet.
+        The job is not done, and can't be shown yet.
     """
     job = find_job(session, job_id)
     missing = incomplete(session, job)

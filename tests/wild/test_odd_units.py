@@ -36,8 +36,8 @@ from tests.wild.generators.odd_units import (
 )
 from unitscope.drawing import pictures
 from unitscope.errors import NotFinite, UnitNotFiring
-from unitscope.projection.empty import CONSTANT, OVERFLOW, ZERO
 from unitscope.projection.choice import projector_for
+from unitscope.projection.empty import CONSTANT, OVERFLOW, ZERO
 from unitscope.projection.requests import Projection, Projector
 from worker.kinds.top9 import project
 from worker.runner import run
