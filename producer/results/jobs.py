@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.database.connection import Database
 from shared.errors import JobNotOfKind
-from shared.jobs.tables import Job, JobState, Shard, ShardState
+from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState
 from shared.jobs.transitions import missing_job
 
 
@@ -48,19 +50,30 @@ def kind_of(database: Database, job_id: int) -> str:
         return find_job(session, job_id).kind
 
 
-def incomplete(session: Session, job: Job) -> str | None:
-    """Return a sentence that says which results of a job that is not done are missing; None if the job is done."""
+@dataclass(frozen=True)
+class Incomplete:
+    """A job that is not done; its text says which results are missing."""
+
+    text: str
+    ended: bool  # failed or cancelled: nothing more will come
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def incomplete(session: Session, job: Job) -> Incomplete | None:
+    """Return which results of a job are missing; None if the job is done."""
     if job.state == JobState.DONE:
         return None
     unfinished = (Shard.job_id == job.id, Shard.state != ShardState.DONE)
     query = select(Shard.stage_name).where(*unfinished).order_by(Shard.stage, Shard.number).limit(1)
     stage = session.scalar(query)
     missing = f": results of its stage {stage} and of later ones are missing" if stage else ""
-    return f"Job {job.id} is incomplete ({job.state}){missing}."
+    return Incomplete(f"Job {job.id} is incomplete ({job.state}){missing}.", job.state not in ACTIVE_JOBS)
 
 
-def incomplete_job(database: Database, job_id: int) -> str | None:
-    """Return the sentence of ``incomplete`` for a job.
+def incomplete_job(database: Database, job_id: int) -> Incomplete | None:
+    """Return which results of a job are missing; None if the job is done.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, Template
 from sqlalchemy.orm import Session
 
-from producer.results.jobs import find_job, incomplete
+from producer.results.jobs import Incomplete, find_job, incomplete
 from shared.database.datasets import Dataset
 from shared.database.networks import TrainingRun
 from shared.errors import JobStateConflict
@@ -31,7 +31,7 @@ class Report:
     dataset: Dataset
     specification: Any
     run: TrainingRun | None  # the run that produced the weights
-    incomplete: str | None  # which results are missing; None if the job is done
+    incomplete: Incomplete | None  # which results are missing; None if the job is done
 
 
 def load_report(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,18 +73,17 @@ def results(
     missing = incomplete_job(app.database, job_id)  # before rows are read, which the job may be adding
     if html:
         _write_page(app, kind, job_id, filters, html)
-        _warn(app, missing)
+        if missing:
+            app.err.print(missing.text)
         return
     result, count = _chosen_result(kind, job_id, instead)
     table = load(result.table)
     rows = table.rows(app.database, job_id, filters)
-    _warn(app, missing)
-    print_typed_rows(app, table.row, islice(rows, count), form, marks={"incomplete": True} if missing else {})
-
-
-def _warn(app: App, missing: str | None) -> None:
-    if missing:
-        app.err.print(missing)
+    first = list(islice(rows, 1))
+    if missing and (first or missing.ended):
+        app.err.print(missing.text)
+    marks = {"incomplete": True} if missing else {}
+    print_typed_rows(app, table.row, islice(chain(first, rows), count), form, marks)
 
 
 def _refuse_combinations(instead: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     if wrong:
         raise VerificationFailed(job_id=job_id, count=len(wrong))
     if missing:
-        app.err.print(missing)
+        app.err.print(missing.text)
     if sample and rows is None:
         app.err.print(f"Job {job_id} is not done, so only its files were checked.")
     checked_rows = f", {rows.rows} rows (largest difference {rows.largest_difference:.1e})" if rows else ""
