@@ -59,6 +59,7 @@ VALUES = {
     "projection_path": "'00/' || {sha256} || '.png'",
     "projection_scale": "0.5",
     "tied": "false",
+    "projection_empty": "NULL",
 }
 # One row per rank for each unit of each layer of a job.
 ROWS = f"""

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -43,16 +44,28 @@ def _format_options(command: Command, choices: Sequence[str], text: str) -> Comm
     return click.option("--format", "form", default="table", show_default=True, type=choice, help=text)(command)
 
 
-def print_typed_rows(app: App, kind: type[Any], rows: Iterable[Any], form: str) -> None:
-    """Print rows of a dataclass. CSV and JSON Lines are streamed: any number of rows fits into memory."""
-    columns = list(kind.__dataclass_fields__)
+def print_typed_rows(
+    app: App,
+    kind: type[Any],
+    rows: Iterable[Any],
+    form: str,
+    marks: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Print rows of a dataclass. CSV and JSON Lines are streamed: any number of rows fits into memory.
+
+    ``marks`` are added to each row, but not in a table.
+    """
+    if form == "table":
+        marks = {}
+    columns = [*kind.__dataclass_fields__, *marks]
+    records = ({**vars(row), **marks} for row in rows)
     if form == "jsonl":
-        for row in rows:
-            click.echo(json.dumps(_finite(vars(row)), default=str, allow_nan=False))
+        for record in records:
+            click.echo(json.dumps(_finite(record), default=str, allow_nan=False))
     elif form == "csv":
-        _write_csv(columns, ([getattr(row, name) for name in columns] for row in rows))
+        _write_csv(columns, ([record[name] for name in columns] for record in records))
     else:
-        print_records(app, [vars(row) for row in rows], form)
+        print_records(app, list(records), form)
 
 
 def print_rows(app: App, columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:

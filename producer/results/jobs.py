@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.database.connection import Database
 from shared.errors import JobNotOfKind
-from shared.jobs.tables import Job
+from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState
 from shared.jobs.transitions import missing_job
 
 
@@ -45,3 +48,36 @@ def kind_of(database: Database, job_id: int) -> str:
     """
     with database.read() as session:
         return find_job(session, job_id).kind
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A job that is not done; its text says which results are missing."""
+
+    text: str
+    ended: bool  # failed or cancelled: nothing more will come
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def incomplete(session: Session, job: Job) -> Incomplete | None:
+    """Return which results of a job are missing; None if the job is done."""
+    if job.state == JobState.DONE:
+        return None
+    unfinished = (Shard.job_id == job.id, Shard.state != ShardState.DONE)
+    query = select(Shard.stage_name).where(*unfinished).order_by(Shard.stage, Shard.number).limit(1)
+    stage = session.scalar(query)
+    missing = f": results of its stage {stage} and of later ones are missing" if stage else ""
+    return Incomplete(f"Job {job.id} is incomplete ({job.state}){missing}.", job.state not in ACTIVE_JOBS)
+
+
+def incomplete_job(database: Database, job_id: int) -> Incomplete | None:
+    """Return which results of a job are missing; None if the job is done.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    with database.read() as session:
+        return incomplete(session, find_job(session, job_id))

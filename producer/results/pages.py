@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, Template
 from sqlalchemy.orm import Session
 
-from producer.results.jobs import find_job
+from producer.results.jobs import Incomplete, find_job, incomplete
 from shared.database.datasets import Dataset
 from shared.database.networks import TrainingRun
 from shared.errors import JobStateConflict
-from shared.jobs.tables import Job, JobState
+from shared.jobs.tables import Job
 from shared.kinds.registry import describe, parse
 from shared.store.store import Store
 
@@ -23,32 +24,41 @@ TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
 @dataclass(frozen=True)
 class Report:
-    """A finished job with its data set and training run: the variables that every page template has."""
+    """A job with its data set and training run: the variables that every page template has."""
 
     title: str
     job: Job
     dataset: Dataset
     specification: Any
     run: TrainingRun | None  # the run that produced the weights
+    incomplete: Incomplete | None  # which results are missing; None if the job is done
 
 
-def load_report(session: Session, job_id: int) -> Report:
-    """Load a finished job with its data set and training run.
+def load_report(
+    session: Session, job_id: int, has_rows: Callable[[Session], bool] = lambda session: False
+) -> Report:
+    """Load a job with its data set and training run.
+
+    Parameters
+    ----------
+    has_rows
+        Whether a job that is not done can be shown, because it has rows. By default it can't.
 
     Raises
     ------
     NoSuchJob
     JobStateConflict
-        The job is not done.
+        The job is not done, and can't be shown yet.
     """
     job = find_job(session, job_id)
-    if job.state != JobState.DONE:
-        raise JobStateConflict(job_id=job_id, state=job.state, action="shown on a page before it is done")
+    missing = incomplete(session, job)
+    if missing and not has_rows(session):
+        raise JobStateConflict(job_id=job_id, state=job.state, action="shown on a page before it has results")
     dataset = session.get_one(Dataset, job.dataset_id)
     specification: Any = parse(job.kind, job.specification)
     run_id = getattr(specification, "training_job_id", None)
     run = session.get(TrainingRun, run_id) if run_id else None
-    return Report(describe(job.kind, job.specification), job, dataset, specification, run)
+    return Report(describe(job.kind, job.specification), job, dataset, specification, run, missing)
 
 
 def page_template(name: str) -> Template:

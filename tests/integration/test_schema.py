@@ -31,9 +31,11 @@ PUBLIC_TABLES = {
 }  # fmt: skip
 TOP_ACTIVATIONS = [
     "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
-    "row", "col", "patch_path", "projection_path", "projection_scale", "tied",
+    "row", "col", "patch_path", "projection_path", "projection_scale", "tied", "projection_empty",
 ]  # fmt: skip
-UNITS = ["job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path"]
+UNITS = [
+    "job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path", "constant", "not_finite",
+]  # fmt: skip
 UNIT_STATISTICS = [
     "job_id", "layer", "layer_path", "unit", "images", "mean", "minimum", "maximum", "fired_share",
     "q50", "q90", "q99", "q999", "histogram",
@@ -230,8 +232,8 @@ def test_the_views_show_a_row(database: Database) -> None:
             shards_left, cancel_requested, created_at)
             VALUES (2, 'top9', {sha}, 0, '{{}}', 1, 'done', 0, 1, 0, :no, {now})""",
         "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL)",
-        "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png')",
-        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no)",
+        "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png', :no, NULL)",
+        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no, 'zero')",
         "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]')",
         "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
         "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
@@ -247,8 +249,21 @@ def test_the_views_show_a_row(database: Database) -> None:
             for view in (*SEARCH_VIEWS, *OCCLUSION_VIEWS)
         }
     unit, image = (2, "conv5", "features.10", 7), (5, "JPEGImages/a.jpg")
-    assert shown["top_activations"] == (*unit, 1, 0.5, *image, "cat", 11, 12, "a.png", "b.png", 0.25, False)
-    assert shown["units"] == (*unit, False, "p.png", "q.png")
+    assert shown["top_activations"] == (
+        *unit,
+        1,
+        0.5,
+        *image,
+        "cat",
+        11,
+        12,
+        "a.png",
+        "b.png",
+        0.25,
+        False,
+        "zero",
+    )
+    assert shown["units"] == (*unit, False, "p.png", "q.png", False, None)
     *numbers, histogram = shown["unit_statistics"]
     assert numbers == [*unit, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4]
     assert histogram in ([1, 1], "[1, 1]")  # SQLite returns JSON as text
@@ -399,7 +414,7 @@ SEARCHED = (
     "INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height, sha256) "
     "VALUES (5, 1, 'a.jpg', 1, 0, 'cat', 10, 10, 's')",
     "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL)",
-    "INSERT INTO searched_units VALUES (3, 7, false, 'p.png', 'q.png')",
+    "INSERT INTO searched_units (layer_id, unit, dead) VALUES (3, 7, false)",
 )
 
 

@@ -19,13 +19,11 @@ from unitscope.data.images import to_input
 from unitscope.description import LayerDescription
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.occlusion import OcclusionFigure, occlusion_figure
-from unitscope.drawing.unit_pictures import unit_picture
 from unitscope.errors import FunctionalActivation, InvalidArgument, UnitNotFiring
 from unitscope.occlusion.arrays import ARRAYS
 from unitscope.occlusion.engines import choose_engine
 from unitscope.occlusion.occluders import Grid, filling
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
-from unitscope.projection.requests import Projection
 from unitscope.vocabulary import ENGINES, FILLS, Engine, Fill
 
 
@@ -116,9 +114,8 @@ class Occluded:
             )
         except (UnitNotFiring, FunctionalActivation):
             return None, None
-        whole = Projection(projected.values, 0, 0, projected.activation)
-        drawn = unit_picture(pixels, whole, projected.window, projected.activation, projected.activation)
-        return drawn.projection, drawn.patch
+        drawn = projected.drawn()
+        return drawn.shown, drawn.patch
 
     def __repr__(self) -> str:
         name, square = self.layer.name or self.layer.path, f"{self.maps.patch} px"

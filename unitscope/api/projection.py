@@ -11,16 +11,17 @@ import torch
 from unitscope.api.arguments import check_choice, choose_device, whole_number
 from unitscope.api.images import ImageSet, OneImage, collect
 from unitscope.api.network import Network, check_unit, find_layer
-from unitscope.api.unit_pictures import geometry_of, make_projector
+from unitscope.api.unit_pictures import empty_projections, geometry_of, make_projector
 from unitscope.arithmetic import exact_float32
 from unitscope.data.images import to_input
 from unitscope.description import LayerDescription
 from unitscope.drawing.figures import NotebookFigure
-from unitscope.drawing.unit_pictures import unit_picture
+from unitscope.drawing.unit_pictures import UnitPicture, unit_picture
 from unitscope.drawing.units import projection_figure
 from unitscope.errors import BrokenProjection, InvalidArgument, UnitNotFiring
 from unitscope.geometry.receptive_fields import Window
 from unitscope.projection.deconvnet import find_problem
+from unitscope.projection.empty import WrongProjection, is_empty
 from unitscope.projection.requests import Projection, Requests
 from unitscope.search.search import observe, strongest
 from unitscope.vocabulary import PROJECTION_METHODS, ProjectionMethod
@@ -33,7 +34,8 @@ class Projected:
     Attributes
     ----------
     values : numpy.ndarray
-        float32 [3, H, W]: the projection, zero outside of the unit's receptive field.
+        float32 [3, H, W]: the projection, zero outside of the unit's receptive field. It can be zero everywhere:
+        see ``empty``.
     activation : float
         The projected activation.
     place : (int, int)
@@ -49,6 +51,8 @@ class Projected:
         Index of the unit.
     image : str
         Path of the image.
+    empty : str or None
+        Why the projection is zero everywhere, for example "constant unit"; None if it is not.
     """
 
     values: np.ndarray
@@ -60,18 +64,24 @@ class Projected:
     unit: int
     image: str
     _network: str
+    empty: str | None = None
+
+    def drawn(self) -> UnitPicture:
+        """Draw the projection and the image patch in the receptive field."""
+        whole = Projection(self.values, 0, 0, self.activation)
+        reason = self.empty or ""
+        return unit_picture(self.pixels, whole, self.window, self.activation, self.activation, lambda: reason)
 
     def figure(self) -> NotebookFigure:
         """Draw the image, its part in the receptive field, and the projection, as a matplotlib figure."""
-        whole = Projection(self.values, 0, 0, self.activation)
-        drawn = unit_picture(self.pixels, whole, self.window, self.activation, self.activation)
+        drawn = self.drawn()
         name = self.layer.name or self.layer.path
         row, column = self.place
         return projection_figure(
             f"{self._network} {name}, unit {self.unit}: {self.activation:.4g} at row {row}, column {column}",
             self.pixels,
             drawn.patch,
-            drawn.projection,
+            drawn.shown,
             self.window,
             Path(self.image).name,
         )
@@ -182,13 +192,21 @@ def project_pixels(
         projector = make_projector(network, layer, method, device)
         request = Requests(*(np.array([value], np.int64) for value in (unit, 0, 0, row, col)))
         ((_, projection),) = projector.project([pixels], request)
+        empty = None
+        if is_empty(projection.values):
+            reasons = empty_projections(network, layer, method, projector, device)
+            try:
+                empty = reasons.reason(projection.values, pixels, unit, row, col)
+            except WrongProjection as wrong:
+                raise BrokenProjection(unit=unit, layer=layer_name, image=name, reason=wrong) from wrong
     geometry = geometry_of(layer)
     window = geometry.window(row, col) if geometry else None
     values = projection.in_image(*pixels.shape[:2])
+    values = np.zeros_like(values) if empty else values
     if problem := find_problem(values, projection.activation, recorded, float(maps.max()), window):
         raise BrokenProjection(unit=unit, layer=layer_name, image=name, reason=problem)
     return Projected(
-        values, projection.activation, (row, col), window, pixels, layer, unit, name, _network=network.name
+        values, projection.activation, (row, col), window, pixels, layer, unit, name, network.name, empty
     )
 
 

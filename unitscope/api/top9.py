@@ -16,7 +16,7 @@ from unitscope.api.arguments import check_choice, choose_device, whole_number
 from unitscope.api.images import Images, ImageSet, SkippedImage, collect, report_skipped
 from unitscope.api.network import Network, check_unit, find_layer
 from unitscope.api.progress import bar
-from unitscope.api.unit_pictures import PictureMaker, UnitPictures, make_projector
+from unitscope.api.unit_pictures import PictureMaker, UnitPictures, empty_projections, make_projector
 from unitscope.arithmetic import exact_float32
 from unitscope.data.images import Skipped
 from unitscope.description import LayerDescription
@@ -24,7 +24,8 @@ from unitscope.drawing import pictures
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.unit_pictures import mosaic_of
 from unitscope.drawing.units import unit_figure
-from unitscope.errors import InvalidArgument, UnitNotFiring
+from unitscope.errors import InvalidArgument, NotFinite, UnitNotFiring
+from unitscope.projection.empty import EmptyProjections
 from unitscope.projection.requests import Projector
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch, search
@@ -49,6 +50,11 @@ class Top9:
         The searched units.
     dead : list of int
         Those of ``units`` that are positive on no image; they have no rows.
+    constant : list of int
+        Those of ``units`` that are positive and the same on every image, because their weights are zero. Their
+        rows are the first images, and their projections are empty.
+    not_finite : list of int
+        Those of ``units`` with a value that is NaN or infinite on some image; they have no rows and no statistics.
     skipped : list of SkippedImage
         Images that could not be read, as pairs (image, reason).
     maxima : numpy.ndarray
@@ -64,14 +70,18 @@ class Top9:
         images: ImageSet,
         skipped: list[SkippedImage],
         projector: Projector | None,
+        empty: EmptyProjections,
         device: torch.device,
         top: int,
     ) -> None:
         self.layer, self.units, self.skipped, self.maxima = layer, units, skipped, result.maxima
-        self.dead = [unit for unit, dead in zip(units, result.top.dead.tolist(), strict=True) if dead]
+        zero = empty.constant[units]
+        self.dead = _those(units, result.dead)
+        self.not_finite = _those(units, result.not_finite)
+        self.constant = _those(units, zero & ~result.top.dead)
         self._name, self._top, self._device = network.name, top, device
         self._search, self._images = result, images
-        self._maker = PictureMaker(layer, result.top, units, images, network.size, projector)
+        self._maker = PictureMaker(layer, result.top, units, images, network.size, projector, empty)
 
     def rows(self, ranking: Ranking = "top") -> list[dict[str, Any]]:
         """Return a ranking as a list of dicts, from which pandas makes a data frame.
@@ -137,7 +147,9 @@ class Top9:
         ``histogram`` (number of images in 40 equal bins from minimum to maximum).
         """
         rows = []
-        for unit, statistics in zip(self.units, unit_statistics(self.maxima), strict=True):
+        finite = [unit for unit in self.units if unit not in self.not_finite]
+        maxima = self.maxima[:, np.logical_not(self._search.not_finite)]
+        for unit, statistics in zip(finite, unit_statistics(maxima), strict=True):
             values = vars(statistics)
             quantiles = dict(zip(("q50", "q90", "q99", "q999"), values["quantiles"], strict=True))
             scalars = {name: value for name, value in values.items() if name not in ("quantiles", "histogram")}
@@ -152,6 +164,8 @@ class Top9:
         ------
         UnitNotFiring
             the unit is positive on no image.
+        NotFinite
+            the unit has a value that is not finite.
         NoSuchUnit, InvalidArgument
             the unit does not exist or was not searched.
         ImageNotReadable
@@ -175,7 +189,7 @@ class Top9:
         return Image.fromarray(patches if projections is None else np.hstack([projections, patches]))
 
     def sheet(self, columns: int = 8) -> Image.Image:
-        """Draw all units that are not dead on one contact sheet, each with its projections and image patches.
+        """Draw all units that have rows on one contact sheet, each with its projections and image patches.
 
         Raises
         ------
@@ -187,13 +201,14 @@ class Top9:
             a projection failed its check.
         """
         columns = whole_number("columns", columns, 1)
-        live = [unit for unit in self.units if unit not in self.dead]
+        live = [unit for unit in self.units if unit not in (*self.dead, *self.not_finite)]
         drawn = []
         for start in range(0, len(live), AT_ONCE):
             for unit, made in self._pictures(live[start : start + AT_ONCE]).items():
                 drawn.append((unit, *self._mosaics(made)))
         title = f"{self._name} {self._layer}: top {self._top} of {len(live)} units"
-        return Image.fromarray(pictures.contact_sheet(drawn, title, columns))
+        notes = dict.fromkeys(self.constant, "constant")
+        return Image.fromarray(pictures.contact_sheet(drawn, title, columns, notes=notes))
 
     def __repr__(self) -> str:
         return f"Top9({self._summary})"
@@ -219,7 +234,10 @@ class Top9:
 
     @property
     def _summary(self) -> str:
-        parts = [f"{len(self.units)} units", f"{len(self.dead)} dead", f"{len(self.maxima)} images"]
+        parts = [f"{len(self.units)} units", f"{len(self.dead)} dead"]
+        parts += [f"{len(self.constant)} constant"] if self.constant else []
+        parts += [f"{len(self.not_finite)} not finite"] if self.not_finite else []
+        parts += [f"{len(self.maxima)} images"]
         parts += [f"{len(self.skipped)} left out"] if self.skipped else []
         return f"{self._name} {self._layer}: {', '.join(parts)}"
 
@@ -229,6 +247,10 @@ class Top9:
             raise InvalidArgument(reason=reason)
         if unit in self.dead:
             raise UnitNotFiring(unit=unit, layer=self._layer, where=f"on any of {len(self.maxima)} images")
+        if unit in self.not_finite:
+            values = self.maxima[:, self.units.index(unit)]
+            value = values[~np.isfinite(values)][0]
+            raise NotFinite(where=f"Unit {unit} of layer '{self._layer}'", value=value)
         return unit
 
     def _pictures(self, units: Sequence[int]) -> dict[int, UnitPictures]:
@@ -305,7 +327,7 @@ def top9(
     NoGradient
         the network computes the layer under torch.no_grad(): use the projection None.
     NotFinite
-        a map of the layer contains NaN or infinity.
+        every unit has a value that is NaN or infinite: see ``Top9.not_finite``.
     """
     if projection is not None:
         check_choice("projection", projection, PROJECTION_METHODS)
@@ -334,6 +356,8 @@ def top9(
             bottom=bottom,
             per_class=per_class,
         )[described.path]
+    if result.not_finite.all():
+        raise NotFinite(where=f"Every unit of layer '{described.name or described.path}'", value="NaN or infinity")
     left_out = report_skipped(skipped, len(collected.sources), stacklevel=2)
     projector = None
     if projection is not None:
@@ -341,7 +365,12 @@ def top9(
         numbers, counts = np.unique(result.top.image, return_counts=True)
         units_of_image = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
         projector = make_projector(network, described, projection, chosen_device, units_of_image)
-    return Top9(network, described, chosen, result, collected, left_out, projector, chosen_device, top)
+    empty = empty_projections(network, described, projection or "deconvnet", projector, chosen_device)
+    return Top9(network, described, chosen, result, collected, left_out, projector, empty, chosen_device, top)
+
+
+def _those(units: Sequence[int], which: np.ndarray) -> list[int]:
+    return [unit for unit, chosen in zip(units, which.tolist(), strict=True) if chosen]
 
 
 def _chosen_units(layer: LayerDescription, units: int | Iterable[int] | None) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from unitscope.api.network import Network
 from unitscope.description import LayerDescription
 from unitscope.drawing import pictures
 from unitscope.drawing.pictures import Picture
-from unitscope.drawing.unit_pictures import UnitPicture, WrongProjection, unit_picture
+from unitscope.drawing.unit_pictures import UnitPicture, unit_picture
 from unitscope.errors import BrokenProjection
 from unitscope.geometry.receptive_fields import Geometry, Window
 from unitscope.projection.choice import projector_for
+from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.graph import GraphProjector
 from unitscope.projection.requests import Projection, Projector, Requests
 from unitscope.search.ranking import NO_IMAGE, TopActivations
@@ -50,6 +52,18 @@ def make_projector(
     if isinstance(projector, GraphProjector):
         projector.deconvnet.forward(torch.zeros(1, 3, size, size, device=device))
     return projector
+
+
+def empty_projections(
+    network: Network,
+    layer: LayerDescription,
+    method: ProjectionMethod,
+    projector: Projector | None,
+    device: torch.device,
+) -> EmptyProjections:
+    """Return the reasons of empty projections of a layer's units: see ``unitscope.projection.empty``."""
+    model = network.on(device)
+    return EmptyProjections(model, layer.path, method, projector, device, network.mean, network.std)
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,8 @@ class PictureMaker:
         height and width to which images are resized, in pixels.
     projector
         projector of the layer; None to draw image patches only.
+    empty
+        reasons of empty projections.
     """
 
     def __init__(
@@ -96,8 +112,10 @@ class PictureMaker:
         images: ImageSet,
         size: int,
         projector: Projector | None,
+        empty: EmptyProjections,
     ) -> None:
-        self.layer, self.top, self.images, self.size, self.projector = layer, top, images, size, projector
+        self.layer, self.top, self.images, self.size = layer, top, images, size
+        self.projector, self.empty = projector, empty
         self.geometry = geometry_of(layer)
         self.index = {unit: index for index, unit in enumerate(units)}
         self.largest = float(top.activation.max())
@@ -124,7 +142,7 @@ class PictureMaker:
                 pictures.cut(pixels[number[activations[index].image]], self.window(activations[index]))
                 for index in indices
             ]
-            projections = [drawn[index].projection for index in indices] if self.projector else None
+            projections = [drawn[index].shown for index in indices] if self.projector else None
             made[unit] = UnitPictures(patches, projections)
         return made
 
@@ -163,8 +181,12 @@ class PictureMaker:
         }
 
     def _checked(self, activation: _TopActivation, image: np.ndarray, projection: Projection) -> UnitPicture:
+        unit, row, col = activation.unit, activation.row, activation.col
+
+        window = self.window(activation)
+        why_empty = partial(self.empty.reason, projection.values, image, unit, row, col)
         try:
-            return unit_picture(image, projection, self.window(activation), activation.activation, self.largest)
+            return unit_picture(image, projection, window, activation.activation, self.largest, why_empty)
         except WrongProjection as error:
             raise BrokenProjection(
                 unit=activation.unit,

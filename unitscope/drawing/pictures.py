@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,6 +15,7 @@ GREY = 128  # zero of a projection, and padding of an image, for which the netwo
 PAPER = 255  # background of mosaics and sheets
 EMPTY = 235  # empty cells of a mosaic
 INK = (40, 40, 40)
+NOTE_INK = (PAPER, PAPER, PAPER)  # on grey
 
 Picture = np.ndarray
 
@@ -95,6 +97,22 @@ def empty(size: int) -> Picture:
     return np.full((size, size, 3), EMPTY, np.uint8)
 
 
+def note(size: tuple[int, int], text: str) -> Picture:
+    """Return a grey picture [rows, columns, 3] with a text in its middle, a word on a line.
+
+    The text is left out if it doesn't fit.
+    """
+    rows, columns = size
+    picture = Image.new("RGB", (columns, rows), (GREY, GREY, GREY))
+    draw, lines = ImageDraw.Draw(picture), text.replace(" ", "\n")
+    font = ImageFont.load_default(max(10, min(size) // 7))
+    left, top, right, bottom = draw.multiline_textbbox((0, 0), lines, font)
+    if right - left <= columns and bottom - top <= rows:
+        middle = (columns - right - left) / 2, (rows - bottom - top) / 2
+        draw.multiline_text(middle, lines, NOTE_INK, font, align="center")
+    return np.asarray(picture)
+
+
 def mosaic_cell(field: int) -> int:
     """Return the side of a mosaic's cell for a receptive field of ``field`` pixels; small fields are magnified."""
     if field >= 96:
@@ -103,7 +121,11 @@ def mosaic_cell(field: int) -> int:
 
 
 def contact_sheet(
-    units: Sequence[tuple[int, Picture | None, Picture]], title: str, columns: int, block: int = 132
+    units: Sequence[tuple[int, Picture | None, Picture]],
+    title: str,
+    columns: int,
+    block: int = 132,
+    notes: Mapping[int, str] = MappingProxyType({}),
 ) -> Picture:
     """Draw a layer's units on one sheet, like the paper's Fig. 2.
 
@@ -120,6 +142,8 @@ def contact_sheet(
         largest number of units in a row.
     block
         side of a mosaic on the sheet, in pixels.
+    notes
+        words beside the index of a unit, by unit.
     """
     margin, label, heading, gap = 24, 18, 48, 6
     without = bool(units) and all(projections is None for _, projections, _ in units)
@@ -137,7 +161,8 @@ def contact_sheet(
     for index, (unit, projections, patches) in enumerate(units):
         left = margin + (index % columns) * (cell_width + 2 * gap)
         top = heading + (index // columns) * (cell_height + gap)
-        draw.text((left, top), f"unit {unit}", INK, font)
+        note_of_unit = f": {notes[unit]}" if unit in notes else ""
+        draw.text((left, top), f"unit {unit}{note_of_unit}", INK, font)
         if projections is not None:
             sheet.paste(Image.fromarray(shrunk_projections(projections, block)), (left, top + label))
         sheet.paste(Image.fromarray(resized(patches, block)), (left + beside, top + label))

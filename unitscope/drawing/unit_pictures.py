@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,24 +11,38 @@ from unitscope.drawing import pictures
 from unitscope.drawing.pictures import Picture
 from unitscope.geometry.receptive_fields import Window
 from unitscope.projection.deconvnet import find_problem
+from unitscope.projection.empty import WrongProjection, is_empty
 from unitscope.projection.requests import Projection
 
 
 @dataclass(frozen=True)
 class UnitPicture:
-    """Image patch, drawn projection, and the projection's scale, of one image of a unit."""
+    """Image patch, drawn projection, and the projection's scale, of one image of a unit.
+
+    An empty projection has the scale 0, and the reason ``empty`` is written on it.
+    """
 
     patch: Picture
     projection: Picture
     scale: float
+    empty: str | None = None
 
-
-class WrongProjection(Exception):
-    """A projection failed its check; the message is the reason."""
+    @property
+    def shown(self) -> Picture:
+        """The projection for mosaics and figures: a reason is legible also if the receptive field is small."""
+        if self.empty is None:
+            return self.projection
+        cell = pictures.mosaic_cell(self.patch.shape[0])
+        return pictures.note((cell, cell), self.empty)
 
 
 def unit_picture(
-    image: np.ndarray, projection: Projection, window: Window | None, recorded: float, largest: float
+    image: np.ndarray,
+    projection: Projection,
+    window: Window | None,
+    recorded: float,
+    largest: float,
+    why_empty: Callable[[], str] | None = None,
 ) -> UnitPicture:
     """Check a projection, draw it, and crop it and the image to the unit's receptive field.
 
@@ -44,17 +58,29 @@ def unit_picture(
         the activation that the search recorded.
     largest
         largest activation recorded in the layer: see ``deconvnet.find_problem``.
+    why_empty
+        function that is called if the projection is empty: see ``empty.EmptyProjections.reason``. Without one, an
+        empty projection is wrong.
 
     Raises
     ------
     WrongProjection
-        ``deconvnet.find_problem`` gives a reason.
+        ``deconvnet.find_problem`` or ``why_empty`` gives a reason.
     """
     local = window and _shifted(window, -projection.top, -projection.left)
-    if problem := find_problem(projection.values, projection.activation, recorded, largest, local):
+    empty = None
+    if is_empty(projection.values):
+        if why_empty is None:
+            raise WrongProjection("it is all zero or not finite")
+        empty = why_empty()
+    values = np.zeros_like(projection.values) if empty else projection.values
+    if problem := find_problem(values, projection.activation, recorded, largest, local):
         raise WrongProjection(problem)
-    drawn, scale = pictures.draw_projection(projection.values)
-    return UnitPicture(pictures.cut(image, window), pictures.cut(drawn, local), scale)
+    drawn, scale = pictures.draw_projection(values)
+    patch = pictures.cut(image, window)
+    if empty:
+        return UnitPicture(patch, pictures.note(patch.shape[:2], empty), scale, empty)
+    return UnitPicture(patch, pictures.cut(drawn, local), scale)
 
 
 def _shifted(window: Window, rows: int, cols: int) -> Window:
@@ -64,7 +90,7 @@ def _shifted(window: Window, rows: int, cols: int) -> Window:
 
 def mosaics(drawn: Sequence[UnitPicture], top: int) -> tuple[Picture, Picture]:
     """Return the mosaics of patches and of projections, with cells for ``top`` pictures."""
-    return mosaic_of([d.patch for d in drawn], top), mosaic_of([d.projection for d in drawn], top)
+    return mosaic_of([d.patch for d in drawn], top), mosaic_of([d.shown for d in drawn], top)
 
 
 def mosaic_of(drawn: list[Picture], top: int) -> Picture:

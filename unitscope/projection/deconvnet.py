@@ -213,10 +213,10 @@ def find_problem(
 ) -> str | None:
     """Check a projection; return the reason why it is wrong, None if it is right.
 
-    The projected activation must be the recorded one, and the projection must be finite, not all zero, and lie
-    inside the receptive field. Activations may differ by float32 rounding, because the batch has another shape
-    than that of the search. Rounding is in proportion to the summed terms, not to their sum, which may be near
-    zero; ``largest`` is therefore part of the tolerance.
+    The projected activation must be the recorded one, and the projection must be finite and lie inside the
+    receptive field. It can be all zero: see ``unitscope.projection.empty``. Activations may differ by float32
+    rounding, because the batch has another shape than that of the search. Rounding is in proportion to the summed
+    terms, not to their sum, which may be near zero; ``largest`` is therefore part of the tolerance.
 
     Parameters
     ----------
@@ -231,15 +231,13 @@ def find_problem(
     window
         receptive field (top, left, bottom, right) in pixels of ``projection``; None for no check.
     """
-    if abs(activation - recorded) > 1e-4 * abs(recorded) + 1e-5 * abs(largest):
+    if not abs(activation - recorded) <= 1e-4 * abs(recorded) + 1e-5 * abs(largest):  # also if it is NaN
         return f"its activation is {activation!r}, but {recorded!r} was recorded"
     if not np.isfinite(projection).all():
         return "it contains values that are not finite"
-    if not (nonzero := np.count_nonzero(projection)):
-        return "it is all zero"
     if window is not None:
         top, left, bottom, right = window
         inside = projection[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-        if np.count_nonzero(inside) != nonzero:
+        if np.count_nonzero(inside) != np.count_nonzero(projection):
             return f"it extends outside the receptive field (rows {top}-{bottom - 1}, columns {left}-{right - 1})"
     return None

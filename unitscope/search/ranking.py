@@ -48,8 +48,14 @@ class TopActivations:
 
     @property
     def dead(self) -> np.ndarray:
-        """Dead units, which are positive on no image: bool [units]."""
+        """Units without a ranked image, which are positive on no image: bool [units]."""
         return self.image[:, 0] == NO_IMAGE
+
+    def without(self, units: np.ndarray) -> TopActivations:
+        """Return the rankings with those of ``units``, bool [units], emptied."""
+        nothing = TopActivations.empty(*self.activation.shape)
+        emptied = units[:, None]
+        return TopActivations(*(np.where(emptied, getattr(nothing, name), getattr(self, name)) for name in FIELDS))
 
 
 def rank(

@@ -13,7 +13,6 @@ from torch import nn
 
 from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
-from unitscope.errors import NotFinite
 from unitscope.memory import halved, is_out_of_memory
 from unitscope.search.ranking import TopActivations, rank
 from unitscope.vocabulary import Channels
@@ -23,12 +22,14 @@ BLOCK_BYTES = 2**28  # bytes of maxima and positions to collect on the device be
 
 @dataclass(frozen=True)
 class LayerSearch:
-    """Search results of a layer."""
+    """Search results of a layer. Units with a value that is not finite on some image are in no ranking."""
 
     top: TopActivations
     bottom: TopActivations | None  # of the negated maps: the images with the lowest minima
     by_class: dict[int, TopActivations]  # by ``ImageSource.label``
-    maxima: np.ndarray  # float32 [images, units]: largest value of each map, in the order of the search
+    # float32 [images, units]: largest value of each map, in the order of the search; NaN or infinite where the map
+    # has such a value
+    maxima: np.ndarray
 
     @classmethod
     def empty(cls, units: int, top: int, bottom: bool) -> LayerSearch:
@@ -40,7 +41,7 @@ class LayerSearch:
         """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``."""
         labels = sorted({label for part in parts for label in part.by_class})
         bottoms = [part.bottom for part in parts if part.bottom is not None]
-        return cls(
+        merged = cls(
             TopActivations.best_of([part.top for part in parts]),
             TopActivations.best_of(bottoms) if bottoms else None,
             {
@@ -48,6 +49,29 @@ class LayerSearch:
                 for label in labels
             },
             np.concatenate([part.maxima for part in parts]),
+        )
+        return merged._finite_only()
+
+    @property
+    def not_finite(self) -> np.ndarray:
+        """Units with a value that is NaN or infinite on some image: bool [units]."""
+        return np.logical_not(np.isfinite(self.maxima).all(0))
+
+    @property
+    def dead(self) -> np.ndarray:
+        """Dead units, which are positive on no image: bool [units]."""
+        return self.top.dead & ~self.not_finite
+
+    def _finite_only(self) -> LayerSearch:
+        """Empty the rankings of units that are not finite: other parts of the search may have ranked them."""
+        broken = self.not_finite
+        if not broken.any():
+            return self
+        return LayerSearch(
+            self.top.without(broken),
+            self.bottom.without(broken) if self.bottom else None,
+            {label: top.without(broken) for label, top in self.by_class.items()},
+            self.maxima,
         )
 
 
@@ -132,17 +156,15 @@ def search(
 
     Returns
     -------
-    Results by module path.
+    Results by module path. Units with NaN or infinity are in no ranking: see ``LayerSearch.not_finite``.
 
     Raises
     ------
-    NotFinite
-        a map contains NaN or infinity.
     IndexError
         a layer has fewer units than requested.
     """
     extremes = _Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
-    records = {path: _LayerRecord(path, len(units), top, bottom, per_class) for path, units in layers.items()}
+    records = {path: _LayerRecord(len(units), top, bottom, per_class) for path, units in layers.items()}
     with torch.inference_mode():
         for batch in batches:
             for path, maxima in extremes.of(batch).items():
@@ -264,11 +286,24 @@ def _joined(parts: Sequence[_Maxima]) -> _Maxima:
     )
 
 
+def _only_finite(block: _Maxima) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
+    """Return the maxima, and what to rank: maxima and negated minima, -inf for units that are not finite.
+
+    A map whose minimum is infinite has a NaN in place of its maximum.
+    """
+    maxima, negated = block.maxima, block.negated
+    if negated:
+        maxima = maxima.masked_fill(~torch.isfinite(negated[0]), torch.nan)
+    broken = ~torch.isfinite(maxima).all(0)
+    ranked = maxima.masked_fill(broken, -torch.inf)
+    return maxima, ranked, (negated[0].masked_fill(broken, -torch.inf), negated[1]) if negated else None
+
+
 class _LayerRecord:
     """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronization."""
 
-    def __init__(self, path: str, units: int, top: int, bottom: bool, per_class: bool) -> None:
-        self.path, self.top, self.per_class = path, top, per_class
+    def __init__(self, units: int, top: int, bottom: bool, per_class: bool) -> None:
+        self.top, self.per_class = top, per_class
         self.maxima: list[_Maxima] = []
         self.sources: list[ImageSource] = []
         self.bytes = 0
@@ -290,22 +325,20 @@ class _LayerRecord:
 
     def _rank(self) -> None:
         block = _joined(self.maxima)
-        for values in (block.maxima, *(block.negated or ())[:1]):
-            if not torch.isfinite(values).all():
-                raise NotFinite(where=f"Layer {self.path}", value=values[~torch.isfinite(values)][0].item())
+        maxima, ranked, negated = _only_finite(block)
         images = [source.id for source in self.sources]
         labels = torch.tensor([source.label for source in self.sources], device=block.maxima.device)
         by_class: dict[int, TopActivations] = {}
         for label in labels.unique().tolist() if self.per_class else ():
             of_class = (labels == label).nonzero().flatten()
             ids = [images[index] for index in of_class.tolist()]
-            by_class[label] = rank(block.maxima[of_class], block.positions[of_class], ids, block.columns, self.top)
+            by_class[label] = rank(ranked[of_class], block.positions[of_class], ids, block.columns, self.top)
         self.ranked.append(
             LayerSearch(
-                rank(block.maxima, block.positions, images, block.columns, self.top),
-                rank(*block.negated, images, block.columns, self.top) if block.negated else None,
+                rank(ranked, block.positions, images, block.columns, self.top),
+                rank(*negated, images, block.columns, self.top) if negated else None,
                 by_class,
-                block.maxima.cpu().numpy(),
+                maxima.cpu().numpy(),
             )
         )
         self.maxima, self.sources, self.bytes = [], [], 0

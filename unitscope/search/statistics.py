@@ -29,7 +29,7 @@ class UnitStatistics:
 
 
 def unit_statistics(maxima: np.ndarray) -> list[UnitStatistics]:
-    """Compute the statistics of each unit from ``maxima``, float32 [images, units], of at least one image."""
+    """Compute each unit's statistics from finite ``maxima``, float32 [images, units], of at least one image."""
     return [_statistics(maxima[:, unit]) for unit in range(maxima.shape[1])]
 
 

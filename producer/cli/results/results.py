@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,20 +60,30 @@ def results(
 
     By default these are the top images of each unit for a top-9 search, the epochs of a training run, and a row
     for each image of an occlusion sweep. A filter that does not apply to the printed rows is an error.
+
+    If a job is not done, the existing rows are printed, a line on stderr says what is missing, and in JSON and CSV
+    each row has "incomplete".
     """
     from producer.results.filters import Filters
-    from producer.results.jobs import kind_of
+    from producer.results.jobs import incomplete_job, kind_of
 
     filters = Filters(layer, tuple(units or ()), class_name, tuple(images or ()), tuple(ranks or ()))
     _refuse_combinations({**instead, "html": html})
     kind = producer_kinds()[kind_of(app.database, job_id)]
+    missing = incomplete_job(app.database, job_id)  # before rows are read, which the job may be adding
     if html:
         _write_page(app, kind, job_id, filters, html)
+        if missing:
+            app.err.print(missing.text)
         return
     result, count = _chosen_result(kind, job_id, instead)
     table = load(result.table)
     rows = table.rows(app.database, job_id, filters)
-    print_typed_rows(app, table.row, islice(rows, count), form)
+    first = list(islice(rows, 1))
+    if missing and (first or missing.ended):
+        app.err.print(missing.text)
+    marks = {"incomplete": True} if missing else {}
+    print_typed_rows(app, table.row, islice(chain(first, rows), count), form, marks)
 
 
 def _refuse_combinations(instead: dict[str, Any]) -> None:

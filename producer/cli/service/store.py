@@ -79,11 +79,13 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     from rich.progress import track
 
     from producer.operations.verify import check_rows, file_problem, files_of_job
+    from producer.results.jobs import incomplete_job
 
     files = files_of_job(app.database, job_id)
     shown = not as_json and sys.stderr.isatty()
     checked = track(files, "files", console=app.err, disable=not shown, transient=True)
     problems = [problem for path in checked if (problem := file_problem(app.store, path))]
+    missing = incomplete_job(app.database, job_id)
     rows = check_rows(app.database, app.settings, job_id, sample, seed) if sample else None
     wrong = [*problems, *(rows.wrong if rows else [])]
     if as_json:
@@ -94,6 +96,7 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
                 "rows": rows.rows if rows else 0,
                 "largest_difference": rows.largest_difference if rows else None,
                 "wrong": wrong,
+                "incomplete": missing is not None,
             }
         )
         if wrong:
@@ -103,7 +106,10 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
         app.out.print(line)
     if wrong:
         raise VerificationFailed(job_id=job_id, count=len(wrong))
+    if missing:
+        app.err.print(missing.text)
     if sample and rows is None:
         app.err.print(f"Job {job_id} is not done, so only its files were checked.")
     checked_rows = f", {rows.rows} rows (largest difference {rows.largest_difference:.1e})" if rows else ""
-    app.out.print(f"Job {job_id} is unchanged: {len(files)} files{checked_rows}.")
+    outcome = "is unchanged, but incomplete" if missing else "is unchanged"
+    app.out.print(f"Job {job_id} {outcome}: {len(files)} files{checked_rows}.")

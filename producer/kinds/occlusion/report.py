@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, exists, func, select
 
 from producer.kinds.occlusion.results import OCCLUSION_MAPS
 from producer.results.filters import EVERYTHING, Filters
@@ -17,7 +17,8 @@ FIGURE_COLUMNS = ("unit", "clear_class", "clear_probability", "min_probability",
 
 
 def render(database: Database, store: Store, job_id: int, filters: Filters = EVERYTHING) -> str:
-    """Render the page of a finished sweep for the images that ``filters`` selects; the contact sheet shows all.
+    """Render the page of a sweep, as far as it has come, for the images that ``filters`` selects; the sheet
+    shows all images.
 
     Raises
     ------
@@ -25,8 +26,9 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
     """
     row, drop = OcclusionMap, OcclusionMap.clear_probability - OcclusionMap.min_probability
     with database.read() as session:
-        report = load_report(session, job_id)
-        sheet = session.get_one(OcclusionJob, job_id).contact_sheet_path
+        swept = select(exists().where(row.job_id == job_id))
+        report = load_report(session, job_id, lambda session: bool(session.scalar(swept)))
+        sheet = session.scalar(select(OcclusionJob.contact_sheet_path).where(OcclusionJob.job_id == job_id))
         selected = (row.job_id == job_id, *OCCLUSION_MAPS.conditions(session, report.job, filters))
         by_class = (
             select(

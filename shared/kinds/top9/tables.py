@@ -24,7 +24,11 @@ class SearchedLayer(Base):
 
 
 class SearchedUnit(Base):
-    """A unit that a top-9 job searched; a dead unit was positive on no image."""
+    """A unit that a top-9 job searched, and its state.
+
+    A dead unit was positive on no image. A constant unit was positive, but its weights are zero: it doesn't depend
+    on the image. A unit with a value that is NaN or infinite on some image has no rows.
+    """
 
     __tablename__ = "searched_units"
 
@@ -33,6 +37,8 @@ class SearchedUnit(Base):
     dead: Mapped[bool]
     patches_path: Mapped[ArtifactPath | None]  # mosaic of the image patches
     projections_path: Mapped[ArtifactPath | None]  # mosaic of the projections
+    constant: Mapped[bool | None]  # NULL until it is projected, and in jobs made before schema 0007
+    not_finite: Mapped[bool | None]  # NULL in jobs made before schema 0007, which failed on such a unit
 
 
 class RankedActivation:
@@ -48,15 +54,19 @@ class RankedActivation:
 
 
 class TopActivation(RankedActivation, Base):
-    """One of the images with a unit's strongest activations. Read it through the view ``top_activations``."""
+    """One of the images with a unit's strongest activations. Read it through the view ``top_activations``.
+
+    The columns of the pictures are NULL until the unit is projected.
+    """
 
     __tablename__ = "top_activation_rows"
     __table_args__ = (CheckConstraint("rank >= 1", name="rank"), CheckConstraint("unit >= 0", name="unit"))
 
-    patch_path: Mapped[ArtifactPath]
-    projection_path: Mapped[ArtifactPath]
-    projection_scale: Mapped[float]  # largest |value| of the projection, drawn as black or white
+    patch_path: Mapped[ArtifactPath | None]
+    projection_path: Mapped[ArtifactPath | None]
+    projection_scale: Mapped[float | None]  # largest |value| of the projection, drawn as black or white
     tied: Mapped[bool | None]  # another image has exactly this activation; NULL in jobs made before schema 0003
+    projection_empty: Mapped[str | None]  # why the projection has no values; NULL if it has
 
 
 class UnitStatistics(Base):

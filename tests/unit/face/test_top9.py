@@ -305,8 +305,16 @@ def test_a_missing_gpu_is_reported(residual: us.Network, photos: Path) -> None:
 
 def test_weights_that_are_not_finite_raise_a_library_error(photos: Path) -> None:
     model = trained_looking(Residual())
+    weight = model.stem.weight
     with torch.no_grad():
-        model.stem.weight[0, 0, 0, 0] = float("nan")  # type: ignore[index, operator]
+        weight[0, 0, 0, 0] = float("nan")  # type: ignore[index, operator]
+    result = us.top9(us.Network(model, size=SIZE), "stem", photos)
+    assert result.not_finite == [0]
+    assert 0 not in {row["unit"] for row in [*result.rows(), *result.statistics()]}
+    with pytest.raises(NotFinite, match="Unit 0 of layer 'stem'"):
+        result.figure(unit=0)
+    with torch.no_grad():
+        weight[:] = float("nan")  # type: ignore[index, operator]
     with pytest.raises(NotFinite, match="stem"):
         us.top9(us.Network(model, size=SIZE), "stem", photos)
 

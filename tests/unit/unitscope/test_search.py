@@ -13,7 +13,6 @@ from torch import nn
 
 from shared.kinds.specification import cut
 from unitscope.data.images import Batch, ImageSource
-from unitscope.errors import NotFinite
 from unitscope.search import search as search_module
 from unitscope.search.ranking import NO_IMAGE, TopActivations, rank
 from unitscope.search.search import LayerSearch, observe, search
@@ -106,11 +105,63 @@ def test_only_requested_units_are_searched() -> None:
     assert found.activation[0, 0] == pytest.approx(200 / 127.5 - 1)
 
 
-def test_a_nan_in_a_map_is_an_error() -> None:
+def test_a_nan_in_a_map_is_a_state_of_its_unit() -> None:
     model = identity()
     model[0].weight.data[1, 1] = float("nan")
-    with pytest.raises(NotFinite, match="Layer 0"):
-        search(model, {"0": range(3)}, [batch(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))])
+    images = torch.full((1, 3, 4, 4), 200, dtype=torch.uint8)
+    found = search(model, {"0": range(3)}, [batch(images)], per_class=True)["0"]
+    assert found.not_finite.tolist() == [False, True, False]
+    assert found.dead.tolist() == [False, False, False]
+    assert [len(listed(found.top, unit)) for unit in range(3)] == [1, 0, 1]
+    assert [len(listed(top, 1)) for top in found.by_class.values()] == [0]
+
+
+@pytest.mark.parametrize("block", [1, 2**28])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_unit_that_is_not_finite_on_one_image_leaves_the_others_unchanged(
+    monkeypatch: pytest.MonkeyPatch, value: float, block: int
+) -> None:
+    """Whatever the blocks and shards, and wherever the image is: the unit is in no ranking, of any part."""
+    monkeypatch.setattr(search_module, "BLOCK_BYTES", block)
+    images = list(Batches(seed=7))
+    units = {"0": range(3)}
+    expected = search(identity(), units, images, TOP, bottom=True, per_class=True)["0"]
+    for broken in (0, len(images) - 1):
+        model = Spoiled(identity(), broken, value)
+        found = search(model, {"model.0": range(3)}, images, TOP, bottom=True, per_class=True)["model.0"]
+        model.batches = 0
+        parts = [
+            search(model, {"model.0": range(3)}, [one], TOP, bottom=True, per_class=True)["model.0"]
+            for one in images
+        ]
+        for result in (found, LayerSearch.merged(parts)):
+            assert result.not_finite.tolist() == [False, False, True]
+            assert result.bottom is not None
+            assert expected.bottom is not None
+            pairs = [(result.top, expected.top), (result.bottom, expected.bottom)]
+            pairs += [(result.by_class[label], top) for label, top in expected.by_class.items()]
+            for ranking, other in pairs:
+                assert [listed(ranking, unit) for unit in (0, 1)] == [listed(other, unit) for unit in (0, 1)]
+                assert listed(ranking, 2) == []
+
+
+class Spoiled(nn.Module):
+    """Sets a value of the first image's map of unit 2 in one batch."""
+
+    def __init__(self, model: nn.Module, broken: int, value: float) -> None:
+        super().__init__()
+        self.model, self.broken, self.value, self.batches = model, broken, value, 0
+        model[0].register_forward_hook(self._spoil)  # type: ignore[index]
+
+    def _spoil(self, module: nn.Module, inputs: object, maps: torch.Tensor) -> torch.Tensor:
+        if self.batches == self.broken:
+            maps = maps.clone()
+            maps[0, 2, 0, 0] = self.value
+        self.batches += 1
+        return maps
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)  # type: ignore[no-any-return]
 
 
 def test_the_forward_pass_stops_after_the_deepest_layer_and_removes_hooks() -> None:
@@ -261,12 +312,13 @@ def test_other_errors_do_not_halve_the_batch() -> None:
     assert smaller == []
 
 
-def test_a_minimum_that_is_not_finite_is_an_error() -> None:
+def test_a_minimum_that_is_not_finite_is_a_state_of_its_unit() -> None:
     """The maximum is finite, so that a check of maxima alone would not detect it."""
     model = identity()
     model[0].weight.data[1, 1] = 3e38
     pixels = torch.full((1, 3, 2, 2), 128, dtype=torch.uint8)
     pixels[0, 1, 0, 0] = 0
     model[0].bias = nn.Parameter(torch.tensor([0.0, -3e38, 0.0]))
-    with pytest.raises(NotFinite, match="Layer 0"):
-        search(model, {"0": range(3)}, [batch(pixels)], bottom=True)
+    found = search(model, {"0": range(3)}, [batch(pixels)], bottom=True)["0"]
+    assert found.not_finite.tolist() == [False, True, False]
+    assert listed(found.top, 1) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from shared.errors import ProjectionCheckFailed
 from shared.kinds.occlusion.specification import OcclusionSpecification
 from unitscope.data.images import ImageSource
 from unitscope.data.upload import Uploader
-from unitscope.drawing.unit_pictures import UnitPicture, WrongProjection, unit_picture
+from unitscope.drawing.unit_pictures import UnitPicture, unit_picture
 from unitscope.errors import FunctionalActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
+from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.requests import Requests
 from unitscope.search.search import observe, strongest
 from worker.runner import ShardContext
@@ -37,6 +39,9 @@ class UnitProjections:
             device=context.device,
             mean=network.mean,
             std=network.std,
+        )
+        self.empty = EmptyProjections(
+            model, specification.path, "deconvnet", self.projector, context.device, network.mean, network.std
         )
 
     def of(
@@ -83,7 +88,9 @@ class UnitProjections:
                 image = int(requests.images[number])
                 row, col = int(requests.rows[number]), int(requests.cols[number])
                 window = self.geometry.window(row, col) if self.geometry else None
-                result[image] = unit_picture(arrays[image], projection, window, float(activations[image]), largest)
+                reason = partial(self.empty.reason, projection.values, arrays[image], units[image], row, col)
+                activation = float(activations[image])
+                result[image] = unit_picture(arrays[image], projection, window, activation, largest, reason)
         except WrongProjection as wrong:
             raise ProjectionCheckFailed(
                 unit=units[image], layer=self.specification.layer, image=sources[image].path, reason=str(wrong)

@@ -44,19 +44,25 @@ def finish(context: ShardContext) -> None:
     counts = {row.layer_id: row.rows for row in rows}
     for layer in layers:
         units = _units(context, layer.id)
-        live = [_with_mosaics(context, unit) for unit in units if not unit.dead]
+        live = [_with_mosaics(context, unit) for unit in units if not (unit.dead or unit.not_finite)]
+        constant = [unit.unit for unit in units if unit.constant]
         title = (
             f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
             f"top {specification.top} of {len(live)} units, projections beside image patches"
         )
         sheets[layer.id] = context.store.put(
-            pictures.jpeg(pictures.contact_sheet(live, title, SHEET_COLUMNS)), ".jpg"
+            pictures.jpeg(
+                pictures.contact_sheet(live, title, SHEET_COLUMNS, notes=dict.fromkeys(constant, "constant"))
+            ),
+            ".jpg",
         )
         of_layers.append(
             {
                 "layer": layer.layer,
                 "units": len(units),
-                "dead": len(units) - len(live),
+                "dead": sum(unit.dead for unit in units),
+                "constant": len(constant),
+                "not_finite": sum(bool(unit.not_finite) for unit in units),
                 "rows": counts.get(layer.id, 0),
             }
         )

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from shared.errors import ProjectionCheckFailed
@@ -18,9 +19,10 @@ from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 from shared.store.store import StoredFile
 from unitscope.data.images import ImageSource, UnreadableImage, read_cached
 from unitscope.drawing import pictures
-from unitscope.drawing.unit_pictures import UnitPicture, WrongProjection, mosaics, unit_picture
+from unitscope.drawing.unit_pictures import UnitPicture, mosaics, unit_picture
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
+from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.requests import Requests
 from unitscope.search.ranking import NO_IMAGE
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
@@ -60,6 +62,10 @@ def project(context: ShardContext) -> None:
             )
         ).one()
         register_artifacts(context, session, [file for p in projected for file in p.files])
+        for unit in context.payload["units"]:
+            session.get_one(SearchedUnit, (layer_id, unit)).constant = unit in units.constant
+        of_shard = (TopActivation.layer_id == layer_id, TopActivation.unit.in_(units.live))
+        session.execute(delete(TopActivation).where(*of_shard))  # without pictures, written by *select*
         for p in projected:
             row = session.get_one(SearchedUnit, (layer_id, p.unit))
             row.patches_path, row.projections_path = p.patches.path, p.projections.path
@@ -111,6 +117,16 @@ class _Units:
             network.mean,
             network.std,
         )
+        self.empty = EmptyProjections(
+            model,
+            layer.path,
+            specification.projection,
+            self.projector,
+            context.device,
+            network.mean,
+            network.std,
+        )
+        self.constant = {unit for unit in self.live if self.empty.constant[unit]}
 
     def project(self, units: Sequence[int], writers: Executor) -> list[_Projected]:
         """Draw, check and store the pictures of these units.
@@ -139,8 +155,9 @@ class _Units:
             entry = entries[index]
             window = self.geometry.window(entry.row, entry.col) if self.geometry else None
             image = pixels[number[entry.source.id]]
+            reason = partial(self.empty.reason, projection.values, image, entry.unit, entry.row, entry.col)
             try:
-                picture = unit_picture(image, projection, window, entry.activation, self.largest)
+                picture = unit_picture(image, projection, window, entry.activation, self.largest, reason)
             except WrongProjection as wrong:
                 raise self._failed(entry.unit, entry.source, str(wrong)) from wrong
             drawn[entry.unit][entry] = picture
@@ -169,7 +186,7 @@ class _Units:
         patches = [self._put(picture.patch) for picture in of_unit]
         projections = [self._put(picture.projection) for picture in of_unit]
         of_patches, of_projections = (self._put(mosaic) for mosaic in mosaics(of_unit, self.specification.top))
-        rows = [
+        rows: list[dict[str, object]] = [
             {
                 "rank": entry.rank + 1,
                 "activation": entry.activation,
@@ -180,6 +197,7 @@ class _Units:
                 "projection_path": projection.path,
                 "projection_scale": picture.scale,
                 "tied": entry.tied,
+                "projection_empty": picture.empty,
             }
             for entry, picture, patch, projection in zip(entries, of_unit, patches, projections, strict=True)
         ]

@@ -13,10 +13,17 @@ from sqlalchemy.orm import Session
 from shared.database.base import Base
 from shared.database.connection import insert_missing
 from shared.kinds.top9.specification import SearchedLayerSpecification
-from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, SearchedUnit, UnitStatistics
+from shared.kinds.top9.tables import (
+    BottomActivation,
+    ClassActivation,
+    SearchedLayer,
+    SearchedUnit,
+    TopActivation,
+    UnitStatistics,
+)
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch
-from unitscope.search.statistics import unit_statistics
+from unitscope.search.statistics import tied, unit_statistics
 from worker.runner import ShardContext
 
 Columns = dict[str, np.ndarray]
@@ -26,12 +33,22 @@ Columns = dict[str, np.ndarray]
 ROWS_AT_ONCE = 20_000
 
 
-def record_layer(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> None:
+def record_layer(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> np.ndarray:
     """Write the results of a layer, in several transactions.
 
-    An earlier, incomplete attempt may have written some of these rows; they are identical and are skipped.
+    An earlier, incomplete attempt may have written some of these rows; they are identical and are skipped. The
+    stage *project* adds pictures to the top activations.
+
+    Returns
+    -------
+    bool [units, top]: see ``tied``.
     """
     layer_id = _record_units(context, layer, result)
+    ties = tied(result.maxima, result.top.activation)
+    columns = _columns(layer.units, {0: result.top})
+    del columns["class_index"]
+    columns["tied"] = ties[result.top.image != NO_IMAGE]
+    _record_columns(context, TopActivation, layer_id, columns)
     if result.bottom:
         columns = _columns(layer.units, {0: result.bottom})
         del columns["class_index"]
@@ -39,6 +56,7 @@ def record_layer(context: ShardContext, layer: SearchedLayerSpecification, resul
         _record_columns(context, BottomActivation, layer_id, columns)
     if result.by_class:
         _record_columns(context, ClassActivation, layer_id, _columns(layer.units, result.by_class))
+    return ties
 
 
 def _record_units(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> int:
@@ -50,14 +68,16 @@ def _record_units(context: ShardContext, layer: SearchedLayerSpecification, resu
     if layer_id is not None:  # written by an earlier attempt
         return layer_id
     row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path)
-    statistics = list(_statistics(layer.units, result.maxima))
+    statistics = list(_statistics(layer.units, result))
 
     def write(session: Session) -> None:
         session.add(row)
         session.flush()
         session.add_all(
-            SearchedUnit(layer_id=row.id, unit=unit, dead=dead)
-            for unit, dead in zip(layer.units, result.top.dead.tolist(), strict=True)
+            SearchedUnit(layer_id=row.id, unit=unit, dead=dead, not_finite=not_finite)
+            for unit, dead, not_finite in zip(
+                layer.units, result.dead.tolist(), result.not_finite.tolist(), strict=True
+            )
         )
         session.add_all(UnitStatistics(layer_id=row.id, **values) for values in statistics)
 
@@ -65,8 +85,10 @@ def _record_units(context: ShardContext, layer: SearchedLayerSpecification, resu
     return row.id
 
 
-def _statistics(units: Sequence[int], maxima: np.ndarray) -> Iterator[dict[str, Any]]:
-    for unit, statistics in zip(units, unit_statistics(maxima), strict=True):
+def _statistics(units: Sequence[int], result: LayerSearch) -> Iterator[dict[str, Any]]:
+    finite = np.logical_not(result.not_finite)
+    of_finite = unit_statistics(result.maxima[:, finite])
+    for unit, statistics in zip(np.asarray(units)[finite].tolist(), of_finite, strict=True):
         quantiles = dict(zip(("q50", "q90", "q99", "q999"), statistics.quantiles, strict=True))
         values = {name: value for name, value in vars(statistics).items() if name != "quantiles"}
         yield {"unit": unit, **values, **quantiles}

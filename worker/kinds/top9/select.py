@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
+
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from unitscope.errors import NotFinite
 from unitscope.search.search import LayerSearch
-from unitscope.search.statistics import tied
 from worker.kinds.common import register_artifacts, require_some, stage_results
 from worker.kinds.top9.partials import (
     MergedTopActivations,
@@ -17,25 +19,46 @@ from worker.kinds.top9.partials import (
 from worker.kinds.top9.rows import record_layer
 from worker.runner import ShardContext
 
+SHOWN = 8  # units that a warning names
+
 
 def select(context: ShardContext) -> None:
     """Merge the partial results into every unit's top activations, statistics and rankings, and record dead units.
 
     Layers are merged one at a time to limit memory: the maxima of all images can be large.
+
+    Raises
+    ------
+    NotFinite
+        no unit of any layer has finite values.
     """
     specification = cast(Top9Specification, context.specification)
     partials = stage_results(context, "search")
     skipped = sum(load_skipped(context, path) for path in partials)
     require_some(context, skipped, specification.image_count)
-    merged = [_select_layer(context, layer, number, partials) for number, layer in enumerate(specification.layers)]
+    merged: list[MergedTopActivations] = []
+    any_finite = False
+    for number, layer in enumerate(specification.layers):
+        top_activations, finite = _select_layer(context, layer, number, partials)
+        merged.append(top_activations)
+        any_finite |= finite
+    if not any_finite:
+        raise NotFinite(where="Every searched unit", value="NaN or infinity")
     result = store_merged(context, merged, skipped)
     context.complete(lambda session: register_artifacts(context, session, [result]), result.path)
 
 
 def _select_layer(
     context: ShardContext, layer: SearchedLayerSpecification, number: int, partials: list[str]
-) -> MergedTopActivations:
+) -> tuple[MergedTopActivations, bool]:
+    """Merge and record a layer; return its top activations, and whether any unit has finite values."""
     context.progress(0)
     result = LayerSearch.merged([load_partial(context, path, number) for path in partials])
-    record_layer(context, layer, result)
-    return MergedTopActivations(result.top, tied(result.maxima, result.top.activation))
+    ties = record_layer(context, layer, result)
+    broken = np.asarray(layer.units)[result.not_finite].tolist()
+    if broken:
+        shown = ", ".join(map(str, broken[:SHOWN])) + (", ..." if len(broken) > SHOWN else "")
+        context.log(
+            "warning", f"{len(broken)} units of {layer.layer} have NaN or infinite values and no rows: {shown}"
+        )
+    return MergedTopActivations(result.top, ties), not result.not_finite.all()
