@@ -244,6 +244,16 @@ class DatabaseFull(DatabaseUnreachable):
     shards that workers were running are queued again automatically."""
 
 
+class DatabaseFolderNotWritable(DatabaseUnreachable):
+    """The folder {folder} of the database can't be created: {reason}. Set ANALYZE_HOME to a folder that this user
+    can write, or correct the permissions."""
+
+
+class DatabaseLocked(DatabaseUnreachable):
+    """The database {url} is locked: {holder} kept it locked for the {seconds:.0f} s that this command waited. Nothing
+    was written. Try again when that process has ended or continues."""
+
+
 class BrokerUnreachable(Unreachable):
     """Redis at {url} is unreachable: {reason}. Check that it is running and that ANALYZE_REDIS_URL is correct.
     (Without that setting, `analyze up` starts a private Redis.)"""

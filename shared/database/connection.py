@@ -5,6 +5,8 @@ Use a ``Database`` only in the process that created it: pooled connections must 
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +21,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import GenericFunction
 
-from shared.errors import DatabaseFull, DatabaseUnreachable
+from shared.database.locks import UNKNOWN, is_locked, postgresql_holders, sqlite_holders
+from shared.errors import DatabaseFolderNotWritable, DatabaseFull, DatabaseLocked, DatabaseUnreachable
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
@@ -66,13 +69,17 @@ class Database:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        name = f"analyze, process {os.getpid()} on {socket.gethostname()}"[
+            :63
+        ]  # shown to whoever waits for a lock
+        arguments = {"connect_timeout": 10, "fallback_application_name": name}
+        return create_engine(self.url, pool_pre_ping=True, connect_args=arguments)
 
     def _make_folder(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseUnreachable(url=self, reason=f"{folder}: {error.strerror}") from error
+            raise DatabaseFolderNotWritable(folder=folder, reason=error.strerror) from error
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -111,9 +118,12 @@ class Database:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
+        began = time.monotonic()
         try:
             yield
         except (OperationalError, InterfaceError) as error:
+            if is_locked(error.orig):
+                raise self.locked(time.monotonic() - began) from error
             kind = DatabaseFull if _is_full(error) else DatabaseUnreachable
             raise kind(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
@@ -124,6 +134,17 @@ class Database:
             if lost or read_only or type(error.orig) is sqlite3.DatabaseError:
                 raise DatabaseUnreachable(url=self, reason=first_line(error)) from error
             raise
+
+    def locked(self, seconds: float) -> DatabaseLocked:
+        """Return the error for a lock that was not released for ``seconds``, with the process that holds it."""
+        if self.is_sqlite:
+            return DatabaseLocked(url=self, holder=sqlite_holders(Path(self.url.database or "")), seconds=seconds)
+        try:
+            with self.engine.connect() as connection:
+                holder = postgresql_holders(connection)
+        except DBAPIError:
+            holder = UNKNOWN
+        return DatabaseLocked(url=self, holder=holder, seconds=seconds)
 
     def driver_arguments(self) -> dict[str, Any]:
         """Return the arguments of the driver's own ``connect``, which does not accept SQLAlchemy's URLs."""
