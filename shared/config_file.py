@@ -48,9 +48,9 @@ def _home_directory_needed(place: str) -> Iterator[None]:
         yield
     except RuntimeError:  # of pathlib and platformdirs
         raise BadSettings(
-            reason=f"{place} is in the user's home directory, which is unknown: HOME is not set, and the system has "
-            f"no name for the user (id {os.getuid()}). Set ANALYZE_HOME to the full path of a folder that the user "
-            "can write"
+            reason=f"{place} is in the user's home directory, which is unknown: HOME is not set, and the system "
+            f"has no name for the user (id {os.getuid()}). Set ANALYZE_HOME to the full path of a folder that the "
+            "user can write"
         ) from None
 
 

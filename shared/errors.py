@@ -250,8 +250,8 @@ class DatabaseFolderNotWritable(DatabaseUnreachable):
 
 
 class DatabaseLocked(DatabaseUnreachable):
-    """The database {url} is locked: {holder} kept it locked for the {seconds:.0f} s that this command waited. Nothing
-    was written. Try again when that process has ended or continues."""
+    """The database {url} is locked: {holder} kept it locked for the {seconds:.0f} s that this command waited.
+    Nothing was written. Try again when that process has ended or continues."""
 
 
 class BrokerUnreachable(Unreachable):

@@ -56,7 +56,7 @@ def configure_logging(form: LogFormat) -> None:
 class _TextFormatter(logging.Formatter):
     """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
 
 def _add_fields(record: logging.LogRecord) -> bool:
