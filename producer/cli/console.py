@@ -37,9 +37,7 @@ class Console(rich.console.Console):
     def _print_fitted(self, table: Table, options: dict[str, Any]) -> None:
         fitted = fit_columns(table, self.width, self.render_str)
         terminal_width = self._width
-        self.width = max(
-            self.width, fitted.width
-        )  # the terminal itself wraps names that are longer than its width
+        self.width = max(self.width, fitted.width)  # the terminal itself wraps the lines if names are too long
         try:
             super().print(fitted.table, **options)
         finally:

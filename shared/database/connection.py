@@ -69,9 +69,7 @@ class Database:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        name = f"analyze, process {os.getpid()} on {socket.gethostname()}"[
-            :63
-        ]  # shown to whoever waits for a lock
+        name = f"analyze, process {os.getpid()} on {socket.gethostname()}"[:63]  # PostgreSQL's longest name
         arguments = {"connect_timeout": 10, "fallback_application_name": name}
         return create_engine(self.url, pool_pre_ping=True, connect_args=arguments)
 
