@@ -245,8 +245,8 @@ class DatabaseFull(DatabaseUnreachable):
 
 
 class DatabaseFolderNotWritable(DatabaseUnreachable):
-    """The database is unreachable: its folder {folder} can't be created ({reason}). Correct the permissions, or set
-    ANALYZE_HOME, or ANALYZE_DATABASE_URL if it is in use, to a place that this user can write."""
+    """The database is unreachable: its folder {folder} can't be created ({reason}). Correct the permissions, or
+    set ANALYZE_HOME, or ANALYZE_DATABASE_URL if it is in use, to a place that this user can write."""
 
 
 class DatabaseLocked(DatabaseUnreachable):

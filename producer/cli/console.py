@@ -36,11 +36,12 @@ class Console(rich.console.Console):
 
     def _print_fitted(self, table: Table, options: dict[str, Any]) -> None:
         fitted = fit_columns(table, self.width, self.render_str)
-        terminal_width = self._width
-        self.width = max(self.width, fitted.width)  # the terminal itself wraps the lines if names are too long
+        given = self._width, self._height
+        # The terminal itself wraps the lines if names are too long.
+        self.size = rich.console.ConsoleDimensions(max(self.width, fitted.width), self.height)
         try:
             super().print(fitted.table, **options)
         finally:
-            self._width = terminal_width
+            self._width, self._height = given
         if fitted.left_out:
             super().print(f"This terminal is too narrow for: {', '.join(fitted.left_out)}.", style="dim")

@@ -67,9 +67,7 @@ def _check_private_redis(settings: Settings) -> None:
 
 
 @NAMES
-def test_a_started_process_has_the_same_home(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_started_process_has_the_same_home(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings({"home": tmp_path / name})
     for variable, value in environment(settings).items():
         monkeypatch.setenv(variable, value)

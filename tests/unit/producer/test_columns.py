@@ -17,7 +17,7 @@ SENTENCE = "the mean of the squares of all of its weights is at most this"
 def printed(rows: Table, width: int | None) -> str:
     """Print a table in a terminal of ``width`` columns, or to a file."""
     target = io.StringIO()
-    console = Console(file=target, width=width, force_terminal=width is not None, color_system=None, highlight=False)
+    console = Console(file=target, width=width, force_terminal=width is not None, color_system=None)
     console.print(rows)
     return target.getvalue()
 
@@ -56,7 +56,7 @@ def test_details_are_left_out_first_and_named() -> None:
     columns = ["name", "fingerprint", "left out", "layer_path", "root"]
     lines = printed(table(columns, [["shapes", "f" * 64, 3, "features.10", "/data"]]), 40).splitlines()
     assert lines[0].split() == ["name", "left", "out", "layer_path", "root"]
-    assert " ".join(lines[2:]) == "This terminal is too narrow for: fingerprint."
+    assert " ".join(" ".join(lines[2:]).split()) == "This terminal is too narrow for: fingerprint."
 
 
 def test_control_characters_of_cells_are_escaped_at_any_width() -> None:

@@ -16,7 +16,7 @@ HOMES = {
     "blanks": " two  blanks ",
     "at and colon": "user:pass@host:6379",
     "unicode": "Größe/日本語",
-    "quotes": "it's \"quoted\" \\n",
+    "quotes": 'it\'s "quoted" \\n',
     "line feed": "two\nlines",
     "shell": "$(x)`y`*~",
     "brackets": "[bold]{x}",
