@@ -47,6 +47,8 @@ def _home_directory_needed(place: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError:  # of pathlib and platformdirs
+        if named := re.match("~([^/]+)", place):
+            raise BadSettings(reason=f"{place}: the system has no user '{named[1]}'") from None
         raise BadSettings(
             reason=f"{place} is in the user's home directory, which is unknown: HOME is not set, and the system "
             f"has no name for the user (id {os.getuid()}). Set ANALYZE_HOME to the full path of a folder that the "

@@ -249,6 +249,11 @@ class DatabaseFolderNotWritable(DatabaseUnreachable):
     set ANALYZE_HOME, or ANALYZE_DATABASE_URL if it is in use, to a place that this user can write."""
 
 
+class DatabaseFileNotUsable(DatabaseUnreachable):
+    """The database {url} can't be used: {reason}. Check that this user can read and write the file and its
+    folder (ANALYZE_HOME, or ANALYZE_DATABASE_URL if it is in use)."""
+
+
 class DatabaseLocked(DatabaseUnreachable):
     """The database {url} is locked: {holder} kept it locked for the {seconds:.0f} s that this command waited.
     Nothing was written. Try again when that process has ended or continues."""

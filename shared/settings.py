@@ -148,11 +148,16 @@ def load_valid_settings(options: Mapping[str, Any] | None = None) -> tuple[Setti
     found = list(_inconsistent(settings))
     defaults = {p.setting: Settings.model_fields[p.setting].default for p in found if p.setting}
     # Relative paths are resolved against the command's folder, so that workers that it starts use the same paths.
-    paths = {
-        "home": expand_user(settings.home).absolute(),
-        "store": expand_user(settings.store).absolute() if settings.store else None,
-    }
+    paths = {"home": _absolute(settings.home), "store": _absolute(settings.store) if settings.store else None}
     return settings.model_copy(update={**defaults, **paths}), problems + found
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return expand_user(path).absolute()
+    except FileNotFoundError:
+        reason = f"{path} is a relative path, and the working folder was removed. Change to another folder"
+        raise BadSettings(reason=reason) from None
 
 
 def _given(options: Mapping[str, Any]) -> tuple[dict[str, _Given], list[Problem]]:
@@ -188,13 +193,16 @@ def _variables() -> dict[str, str]:
 def _content(path: Path) -> tuple[dict[str, Any], list[Problem]]:
     """Read the TOML file, if there is one."""
     try:
-        if path.is_file():
-            return read_config(path), []
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return read_config(path), []
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"ANALYZE_CONFIG is set to {path}, which does not exist"
+        return {}, [Problem(missing, None)] if os.environ.get("ANALYZE_CONFIG") else []
+    except PermissionError:
+        return {}, [Problem(f"{path}: Permission denied (ANALYZE_HOME chooses another home folder)", None)]
+    except OSError as error:
+        return {}, [Problem(f"{path}: {error.strerror}", None)]
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         return {}, [Problem(f"{path}: {error}", None)]
-    if os.environ.get("ANALYZE_CONFIG"):
-        return {}, [Problem(f"ANALYZE_CONFIG is set to {path}, which does not exist", None)]
-    return {}, []
 
 
 def _problem(name: str, given: _Given, text: str) -> Problem:

@@ -55,7 +55,7 @@ def _files(settings: Settings) -> Iterator[Check]:
     home_is_closed = home.is_dir() and not _mode(home) & (OTHERS_READ | OTHERS_WRITE | OTHERS_ENTER)
     for name, path in paths.items():
         protected = home_is_closed and home in path.parents
-        if protected or not path.exists():
+        if protected or not (path.is_dir() or path.is_file()):
             continue
         if access := _access_by_others(path):
             mode = "700" if path.is_dir() else "600"

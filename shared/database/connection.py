@@ -22,11 +22,18 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import GenericFunction
 
 from shared.database.locks import UNKNOWN, is_locked, postgresql_holders, sqlite_holders
-from shared.errors import DatabaseFolderNotWritable, DatabaseFull, DatabaseLocked, DatabaseUnreachable
+from shared.errors import (
+    DatabaseFileNotUsable,
+    DatabaseFolderNotWritable,
+    DatabaseFull,
+    DatabaseLocked,
+    DatabaseUnreachable,
+)
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
+NOT_USABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)  # of a SQLite file
 READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: a standby, or a server that was set to read-only
 
 
@@ -77,7 +84,9 @@ class Database:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseFolderNotWritable(folder=folder, reason=error.strerror) from error
+            is_other = isinstance(error, FileExistsError)  # a file, or a link to a missing folder
+            reason = "something else has this name" if is_other else error.strerror
+            raise DatabaseFolderNotWritable(folder=folder, reason=reason) from error
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -122,8 +131,7 @@ class Database:
         except (OperationalError, InterfaceError) as error:
             if is_locked(error.orig):
                 raise self.locked(time.monotonic() - began) from error
-            kind = DatabaseFull if _is_full(error) else DatabaseUnreachable
-            raise kind(url=self, reason=first_line(error)) from error
+            raise _class_of(error)(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
             # Without a statement the connection itself failed: the URL has a parameter that libpq does not know.
             # sqlite3 raises DatabaseError for a file that is damaged or not a database.
@@ -170,10 +178,20 @@ def first_line(error: DBAPIError) -> str:
     return str(error.orig).strip().splitlines()[0].strip()
 
 
+def _class_of(error: DBAPIError) -> type[DatabaseUnreachable]:
+    """Return the class of our error for one of a driver, which chooses the advice in its message."""
+    if _is_full(error):
+        return DatabaseFull
+    return DatabaseFileNotUsable if _sqlite_code(error) in NOT_USABLE else DatabaseUnreachable
+
+
+def _sqlite_code(error: DBAPIError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _is_full(error: DBAPIError) -> bool:
     """Return whether the disk is full, or a SQLite file has reached its maximum size."""
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == DISK_FULL
+    return _sqlite_code(error) == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == DISK_FULL
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

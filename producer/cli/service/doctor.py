@@ -125,6 +125,9 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
 
 def _home(app: App) -> Check:
     home = app.settings.home
+    if home.is_symlink() and not home.exists():
+        found = f"{home} is a link to {home.readlink()}, which is missing"
+        return Check("home", False, found, "Set ANALYZE_HOME.", 2)
     if home.exists() and not home.is_dir():
         return Check("home", False, f"{home} is not a folder", "Set ANALYZE_HOME.", 2)
     if not home.is_dir():
