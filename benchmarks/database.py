@@ -22,6 +22,7 @@ from shared.database.datasets import Dataset, Image
 from shared.database.schema import upgrade
 from shared.jobs.tables import Job, JobState
 from shared.kinds.top9.tables import SearchedLayer, TopActivation
+from shared.settings import sqlite_url
 
 IMAGES = 5_000
 QUERIES = 50  # per round
@@ -76,7 +77,7 @@ ORDER BY l.id, u.number, r.number
 def measure(setting: Setting) -> Iterator[Row]:
     """Yield one row per database."""
     jobs = max(1, round(setting.rows / (sum(UNITS) * TOP)))
-    sqlite = Database(f"sqlite:///{setting.folder / 'database.sqlite3'}")
+    sqlite = Database(sqlite_url(setting.folder / "database.sqlite3"))
     with postgresql() as server:
         databases = {"postgresql": server, "sqlite": sqlite}
         for kind, database in databases.items():

@@ -36,7 +36,7 @@ from shared.jobs.broker import Broker, broker_for, dispatch
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, Shard, ShardState
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
-from shared.settings import Settings
+from shared.settings import Settings, sqlite_url
 from unitscope.description import NetworkSpecification
 
 REPEATS = 5  # calls of a function per round; their median is recorded
@@ -76,7 +76,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 def _new_database(server: Database, kind: str, folder: Path, name: str) -> Iterator[Database]:
     """Create a database with the current schema, and close it at the end."""
     if kind == "sqlite":
-        database = Database(f"sqlite:///{folder / name}.sqlite3")
+        database = Database(sqlite_url(folder / f"{name}.sqlite3"))
     else:
         with server.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text(f'CREATE DATABASE "{name}"'))

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from shared.database.connection import Database
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, JobState, Shard, ShardState
+from shared.settings import sqlite_url
 
 START_SECONDS, STOP_SECONDS = 120, 60
 
@@ -70,7 +71,7 @@ class Home:
         if threads:
             self.environment |= {"ANALYZE_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
         self.started: list[subprocess.Popen[bytes]] = []
-        self.database = Database(f"sqlite:///{folder / 'unitscope.sqlite3'}")
+        self.database = Database(sqlite_url(folder / "unitscope.sqlite3"))
 
     def analyze(self, *arguments: object) -> str:
         """Run an ``analyze`` command and return its output."""

@@ -250,6 +250,21 @@ class DatabaseFull(DatabaseUnreachable):
     shards that workers were running are queued again automatically."""
 
 
+class DatabaseFolderNotWritable(DatabaseUnreachable):
+    """The database is unreachable: its folder {folder} can't be created ({reason}). Correct the permissions, or
+    set ANALYZE_HOME, or ANALYZE_DATABASE_URL if it is in use, to a place that this user can write."""
+
+
+class DatabaseFileNotUsable(DatabaseUnreachable):
+    """The database {url} can't be used: {reason}. Check that this user can read and write the file and its
+    folder (ANALYZE_HOME, or ANALYZE_DATABASE_URL if it is in use)."""
+
+
+class DatabaseLocked(DatabaseUnreachable):
+    """The database {url} is locked: {holder} kept it locked for the {seconds:.0f} s that this command waited.
+    Nothing was written. Try again when that process has ended or continues."""
+
+
 class BrokerUnreachable(Unreachable):
     """Redis at {url} is unreachable: {reason}. Check that it is running and that ANALYZE_REDIS_URL is correct.
     (Without that setting, `analyze up` starts a private Redis.)"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -44,12 +45,18 @@ def configure_logging(form: LogFormat) -> None:
             json_ensure_ascii=False,
         )
         if form == "json"
-        else logging.Formatter("%(asctime)s %(levelname)s %(message)s%(fields)s")
+        else _TextFormatter("%(asctime)s UTC %(levelname)s %(message)s%(fields)s")
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in ("celery.worker.strategy", "celery.app.trace"):  # redundant records for each message
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _TextFormatter(logging.Formatter):
+    """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones."""
+
+    converter = staticmethod(time.gmtime)
 
 
 def _add_fields(record: logging.LogRecord) -> bool:

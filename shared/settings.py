@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-from pydantic import Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
-from sqlalchemy import make_url
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import URL, make_url
 
+from shared.config_file import config_file, default_home, expand_user, line_of, read_config
 from shared.errors import BadSettings
 from shared.jobs.redis_url import parse_redis_url
 from shared.logs import LogFormat
 
-CONFIG_NAME = "config.toml"
+PREFIX = "ANALYZE_"
+# Variables that are not settings: they are set for worker processes, or name the file with the settings.
+OTHER_VARIABLES = ("CONFIG", "DEVICE", "WORKER_NAME", "SUPERVISOR_PID")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings. Each can be set in ``config.toml`` or as ``ANALYZE_<NAME>`` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="ANALYZE_", env_ignore_empty=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     home: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path("unitscope"),
+        default_factory=default_home,
         description="folder with the SQLite file, the artifact store, generated data sets and the private Redis",
     )
     database_url: str | None = Field(
@@ -69,23 +67,10 @@ class Settings(BaseSettings):
         default="text", description="format of the log of workers and `analyze up` on stderr: text or json"
     )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: options, the environment, then the TOML file of the home folder set by these two."""
-        home = init_settings().get("home") or env_settings().get("home")
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file(home))
-
     @property
     def resolved_database_url(self) -> str:
         """The database URL; by default a SQLite file in the home folder."""
-        return self.database_url or f"sqlite:///{self.home / 'unitscope.sqlite3'}"
+        return self.database_url or sqlite_url(self.home / "unitscope.sqlite3")
 
     @property
     def resolved_store(self) -> Path:
@@ -108,11 +93,25 @@ class Settings(BaseSettings):
         return self.redis_url is None
 
 
-def config_file(home: str | Path | None) -> Path:
-    """Return the path of the TOML file: ``ANALYZE_CONFIG``, or ``config.toml`` in the home folder."""
-    if explicit := os.environ.get("ANALYZE_CONFIG"):
-        return Path(explicit).expanduser()
-    return Path(home or platformdirs.user_data_path("unitscope")).expanduser() / CONFIG_NAME
+def sqlite_url(file: Path) -> str:
+    """Return the URL of a SQLite file. Characters with a meaning in URLs (``% ? # @ :``) are percent-encoded."""
+    return URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An invalid value, or an unknown name. ``setting`` is the one that it affects, None if it can be any."""
+
+    text: str
+    setting: str | None
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A value and its source: ``option``, ``environment``, or the path of the TOML file."""
+
+    value: Any
+    source: str
 
 
 def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
@@ -123,73 +122,156 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
     BadSettings
         a value is invalid, a name is unknown, or the TOML file can't be read or parsed.
     """
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    path = config_file(given.get("home") or os.environ.get("ANALYZE_HOME"))
-    if os.environ.get("ANALYZE_CONFIG") and not path.is_file():
-        raise BadSettings(reason=f"ANALYZE_CONFIG is set to {path}, which does not exist")
-    try:
-        settings = Settings(**given)
-    except ValidationError as error:
-        reasons = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise BadSettings(reason="; ".join(reasons) + (f" (file {path})" if path.is_file() else "")) from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadSettings(reason=f"{path}: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(reason=f"{path}: {error}") from None
-    if settings.heartbeat_seconds >= settings.lease_seconds:
-        raise BadSettings(
-            reason="heartbeat_seconds must be smaller than lease_seconds, or leases expire between heartbeats"
-        )
-    _check_urls(settings)
+    settings, problems = load_valid_settings(options)
+    if problems:
+        raise BadSettings(reason="; ".join(problem.text for problem in problems))
+    return settings
+
+
+def load_valid_settings(options: Mapping[str, Any] | None = None) -> tuple[Settings, list[Problem]]:
+    """Read the settings like ``load_settings``, with the defaults in place of invalid values.
+
+    Raises
+    ------
+    BadSettings
+        there is no home folder.
+    """
+    given, problems = _given(options or {})
+    settings = None
+    while settings is None:
+        try:
+            settings = Settings(**{name: value.value for name, value in given.items()})
+        except ValidationError as error:
+            invalid = {str(e["loc"][0]): e["msg"] for e in error.errors()}
+            problems += [_problem(name, given[name], text) for name, text in invalid.items()]
+            given = {name: value for name, value in given.items() if name not in invalid}
+    found = list(_inconsistent(settings))
+    defaults = {p.setting: Settings.model_fields[p.setting].default for p in found if p.setting}
     # Relative paths are resolved against the command's folder, so that workers that it starts use the same paths.
-    return settings.model_copy(
-        update={
-            "home": settings.home.expanduser().absolute(),
-            "store": settings.store.expanduser().absolute() if settings.store else None,
-        }
-    )
+    paths = {"home": _absolute(settings.home), "store": _absolute(settings.store) if settings.store else None}
+    return settings.model_copy(update={**defaults, **paths}), problems + found
 
 
-def _check_urls(settings: Settings) -> None:
-    """Validate both URLs. The errors do not quote them, since they can contain passwords."""
+def _absolute(path: Path) -> Path:
     try:
-        url = make_url(settings.resolved_database_url)
-        valid = url.get_backend_name() in ("sqlite", "postgresql")
-        valid = valid and "@" not in (url.host or "")  # part of a password that isn't percent-encoded
-    except Exception:  # SQLAlchemy does not document which exceptions make_url raises
-        valid = False
-    if not valid:
-        raise BadSettings(
-            reason="database_url must have the form sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-        )
+        return expand_user(path).absolute()
+    except FileNotFoundError:
+        reason = f"{path} is a relative path, and the working folder was removed. Change to another folder"
+        raise BadSettings(reason=reason) from None
+
+
+def _given(options: Mapping[str, Any]) -> tuple[dict[str, _Given], list[Problem]]:
+    """Collect the values of all sources; later ones override earlier ones: file, environment, options."""
+    variables = _variables()
+    path = config_file(options.get("home") or variables.get("home"))
+    content, problems = _content(path)
+    given = {name: _Given(value, str(path)) for name, value in content.items()}
+    given |= {name: _Given(value, "environment") for name, value in variables.items()}
+    given |= {name: _Given(value, "option") for name, value in options.items() if value is not None}
+    text = "its name is not valid UTF-8, so it can be neither stored nor printed"
+    undecodable = [name for name, value in given.items() if not _is_utf8(value.value)]
+    problems += [_problem(name, given.pop(name), text) for name in undecodable]
+    return given, problems
+
+
+def _is_utf8(value: object) -> bool:
+    """Return whether a text or path is UTF-8; other bytes become surrogates, which can't be encoded."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _variables() -> dict[str, str]:
+    """Return the settings in the environment; an empty variable counts as unset."""
+    given = {name.upper(): value for name, value in os.environ.items() if value}
+    names = {name: PREFIX + name.upper() for name in Settings.model_fields}
+    return {name: given[variable] for name, variable in names.items() if variable in given}
+
+
+def _content(path: Path) -> tuple[dict[str, Any], list[Problem]]:
+    """Read the TOML file, if there is one."""
+    try:
+        return read_config(path), []
+    except (FileNotFoundError, NotADirectoryError):
+        missing = f"ANALYZE_CONFIG is set to {path}, which does not exist"
+        return {}, [Problem(missing, None)] if os.environ.get("ANALYZE_CONFIG") else []
+    except PermissionError:
+        return {}, [Problem(f"{path}: Permission denied (ANALYZE_HOME chooses another home folder)", None)]
+    except OSError as error:
+        return {}, [Problem(f"{path}: {error.strerror}", None)]
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return {}, [Problem(f"{path}: {error}", None)]
+
+
+def _problem(name: str, given: _Given, text: str) -> Problem:
+    """Describe an invalid value or an unknown name, with the place to correct it."""
+    if given.source == "environment":
+        return Problem(f"{name}: {text} (variable {PREFIX}{name.upper()})", name)
+    if given.source == "option":
+        return Problem(f"{name}: {text} (option --{name.replace('_', '-')})", name)
+    line = line_of(Path(given.source), name)
+    place = given.source + (f", line {line}" if line else "")
+    if name in Settings.model_fields:
+        return Problem(f"{name}: {text} ({place})", name)
+    nearest = _nearest(name, 0.5)
+    known = f"did you mean '{nearest}'?" if nearest else f"the settings are {', '.join(Settings.model_fields)}"
+    return Problem(f"{place}: there is no setting '{name}' ({known})", nearest)
+
+
+def _nearest(name: str, similarity: float) -> str | None:
+    """Return the setting whose name is most similar, if the similarity (0 to 1) is large enough."""
+    return next(iter(difflib.get_close_matches(name.lower(), Settings.model_fields, 1, similarity)), None)
+
+
+def misspelt_variables() -> list[str]:
+    """Return a sentence for each ``ANALYZE_*`` variable that is no setting, but has nearly the name of one."""
+    known = {PREFIX + name.upper() for name in (*Settings.model_fields, *OTHER_VARIABLES)}
+    unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
+    nearest = {name: _nearest(name[len(PREFIX) :], 0.75) for name in sorted(unknown)}
+    return [
+        f"The variable {name} is ignored: it is not a setting. Did you mean {PREFIX}{setting.upper()}?"
+        for name, setting in nearest.items()
+        if setting
+    ]
+
+
+def _inconsistent(settings: Settings) -> Iterator[Problem]:
+    """Yield the problems of values that are valid by type."""
+    if settings.heartbeat_seconds >= settings.lease_seconds:
+        text = "heartbeat_seconds must be smaller than lease_seconds, or leases expire between heartbeats"
+        yield Problem(text, "heartbeat_seconds")
+    # The errors do not quote URLs, since they can contain passwords.
+    if settings.database_url is not None and not _is_database_url(settings.database_url):
+        text = "database_url must have the form sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+        yield Problem(text, "database_url")
     if settings.redis_url is not None:
         try:
             parse_redis_url(settings.redis_url)
         except ValueError as error:
-            raise BadSettings(reason=f"redis_url {error}") from None
+            yield Problem(f"redis_url {error}", "redis_url")
+
+
+def _is_database_url(text: str) -> bool:
+    try:
+        url = make_url(text)
+    except Exception:  # SQLAlchemy does not document which exceptions make_url raises
+        return False
+    # An @ in the host is part of a password that isn't percent-encoded.
+    return url.get_backend_name() in ("sqlite", "postgresql") and "@" not in (url.host or "")
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the settings as ``ANALYZE_*`` variables, for programs that this process starts."""
     values = settings.model_dump(exclude_none=True)
-    return {f"ANALYZE_{name.upper()}": str(value) for name, value in values.items()}
+    return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
 
 
 def origins(options: Mapping[str, Any]) -> dict[str, str]:
     """Return each setting's source: ``option``, ``environment``, the path of the TOML file, or ``default``."""
-    path = config_file(options.get("home") or os.environ.get("ANALYZE_HOME"))
-    in_file = tomllib.loads(path.read_text()) if path.is_file() else {}
-    result = {}
-    for name in Settings.model_fields:
-        if options.get(name) is not None:
-            result[name] = "option"
-        elif os.environ.get(f"ANALYZE_{name.upper()}"):
-            result[name] = "environment"
-        elif name in in_file:
-            result[name] = str(path)
-        else:
-            result[name] = "default"
-    return result
+    given, _ = _given(options)
+    return {name: given[name].source if name in given else "default" for name in Settings.model_fields}
 
 
 def redacted(url: str) -> str:

@@ -25,6 +25,7 @@ from shared.database.schema import upgrade
 from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.kinds.registry import kinds
+from shared.settings import sqlite_url
 from tests import commands
 
 pytest_plugins = ["tests.faults.plugin"]
@@ -78,7 +79,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
     """Return the URL of an empty database of the kind ``sqlite`` or ``postgresql``."""
     if kind == "sqlite":
-        return f"sqlite:///{folder / 'home' / 'unitscope.sqlite3'}"
+        return sqlite_url(folder / "home" / "unitscope.sqlite3")
     import psycopg  # optional for tests on SQLite, such as those on GPU machines
 
     server = request.getfixturevalue("postgresql_server")
@@ -110,7 +111,7 @@ class Analyze:
 
     def __init__(self, home: Path, database_url: str | None = None) -> None:
         self.home = home
-        self.database_url = database_url or f"sqlite:///{home / 'unitscope.sqlite3'}"
+        self.database_url = database_url or sqlite_url(home / "unitscope.sqlite3")
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANALYZE_")},
             "ANALYZE_HOME": str(home),

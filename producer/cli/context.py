@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.settings import Settings, load_settings
+from shared.settings import Problem, Settings, load_settings, load_valid_settings, misspelt_variables
 
 if TYPE_CHECKING:
     from producer.cli.console import Console
@@ -27,7 +27,20 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
+        for warning in misspelt_variables():
+            self.err.print(f"Warning: {warning}")
         return load_settings(self.options)
+
+    def use_valid_settings(self) -> list[Problem]:
+        """Use the settings that are valid, and return the problems of the others.
+
+        Raises
+        ------
+        BadSettings
+            there is no home folder.
+        """
+        self.settings, problems = load_valid_settings(self.options)
+        return problems
 
     @cached_property
     def database(self) -> Database:
@@ -62,12 +75,10 @@ class App:
 
     @cached_property
     def out(self) -> Console:
-        """Console for data, on stdout; 200 columns wide if stdout is not a terminal."""
-        import sys
-
+        """Console for data, on stdout."""
         from producer.cli.console import Console
 
-        return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 200)
+        return Console(highlight=False, markup=False, emoji=False)
 
 
 NUMBER = re.compile(r"[0-9]{1,9}")

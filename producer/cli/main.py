@@ -14,6 +14,8 @@ import click
 
 from producer.cli.context import App
 from producer.cli.lazy import LazyGroup
+from producer.cli.signals import Ended, end_by, raise_on_signals
+from producer.cli.streams import drop_output, prepare_streams
 from producer.kinds.registry import producer_kinds
 from shared.errors import exit_code, message
 from shared.text import one_line, printable
@@ -138,10 +140,10 @@ def _refuse_undecodable(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line. An error is printed in one line and sets the exit code; there are no tracebacks."""
+    prepare_streams()
+    raise_on_signals()
     stdout = sys.stdout
     os.umask(0o077)  # only the user can read the files that this process and its children create
-    if isinstance(stdout, io.TextIOWrapper) and stdout.errors == "strict":
-        stdout.reconfigure(errors="backslashreplace")  # for characters that the locale's encoding doesn't have
     try:
         _refuse_undecodable(sys.argv[1:] if arguments is None else arguments)
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
@@ -157,27 +159,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("analyze: interrupted", err=True)
         code = 130
+    except Ended as signal:
+        end_by(signal.number)
     except (BrokenPipeError, SystemExit) as stop:
         # The reader closed the pipe, as in `analyze results 3 | head`. Where click notices it first, it wraps
         # stdout and exits.
         if isinstance(stop, SystemExit) and sys.stdout is stdout:
             raise
-        _drop_output()
+        drop_output(stdout.fileno())
         code = 0
     except OSError as error:  # a full disk, missing permissions
-        text = one_line(f"{error.filename or 'input or output'}: {error.strerror or error}")
-        click.secho(f"analyze: {text}", fg="red", err=True)
+        where = error.filename or ("input or output" if _flushed(0) == 0 else "standard output")
+        click.secho(f"analyze: {one_line(f'{where}: {error.strerror or error}')}", fg="red", err=True)
         code = 1
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _drop_output()
-    sys.exit(code or 0)
+    sys.exit(_flushed(code or 0))
 
 
-def _drop_output() -> None:
-    """Redirect stdout to /dev/null. Python flushes stdout at exit, and exits with 120 if that fails."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _flushed(code: int) -> int:
+    """Write what is left of the output, and return the exit code: 1 in place of 0 if that fails."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output(sys.stdout.fileno())
+    except OSError:
+        drop_output(sys.stdout.fileno())
+        return code or 1
+    return code
 
 
 if __name__ == "__main__":

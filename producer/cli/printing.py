@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,7 +62,7 @@ def print_typed_rows(
     records = ({**vars(row), **marks} for row in rows)
     if form == "jsonl":
         for record in records:
-            click.echo(json.dumps(_finite(record), default=str, allow_nan=False))
+            click.echo(json.dumps(_finite(record), default=json_text, allow_nan=False))
     elif form == "csv":
         _write_csv(columns, ([record[name] for name in columns] for record in records))
     else:
@@ -113,7 +114,17 @@ def print_text(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout."""
-    click.echo(json.dumps(_finite(value), indent=2, default=str, allow_nan=False))
+    click.echo(json.dumps(_finite(value), indent=2, default=json_text, allow_nan=False))
+
+
+def json_text(value: object) -> str:
+    """Return the text of a value that JSON doesn't have: times in ISO 8601, with their offset from UTC."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def utc(moment: datetime) -> str:
+    """Return a time for people, in UTC: ``2026-11-27 08:30:05 UTC``."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _for_stdout(values: Sequence[Any]) -> Sequence[Any]:

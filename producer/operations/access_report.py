@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, make_url
 
 from producer.operations.checks import Check
+from shared.config_file import config_file, read_config
 from shared.jobs.redis_url import RedisAddress, parse_redis_url
-from shared.settings import Settings, config_file, has_secret
+from shared.settings import Settings, has_secret
 
 if TYPE_CHECKING:
     from shared.jobs.broker import Broker
@@ -55,7 +55,7 @@ def _files(settings: Settings) -> Iterator[Check]:
     home_is_closed = home.is_dir() and not _mode(home) & (OTHERS_READ | OTHERS_WRITE | OTHERS_ENTER)
     for name, path in paths.items():
         protected = home_is_closed and home in path.parents
-        if protected or not path.exists():
+        if protected or not (path.is_dir() or path.is_file()):
             continue
         if access := _access_by_others(path):
             mode = "700" if path.is_dir() else "600"
@@ -86,7 +86,7 @@ def _passwords(settings: Settings, options: Mapping[str, Any]) -> Iterator[Check
             )
     file = config_file(settings.home)
     if file.is_file() and (access := _access_by_others(file)):
-        urls = {name: _read_config(file).get(name) for name in ("database_url", "redis_url")}
+        urls = {name: read_config(file).get(name) for name in ("database_url", "redis_url")}
         secret = [name for name, url in urls.items() if url and has_secret(str(url))]
         described = f"{file}, which has the password of {' and '.join(secret)}," if secret else str(file)
         if secret or "written" in access:
@@ -94,10 +94,6 @@ def _passwords(settings: Settings, options: Mapping[str, Any]) -> Iterator[Check
     for name, path in _secret_files(settings).items():
         if path.is_file() and (access := _access_by_others(path)):
             yield _finding(name, f"{path} can be {access} by other users", f"chmod 600 {path}")
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
 def _secret_files(settings: Settings) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from shared.database.connection import Database
+from shared.database.locks import is_locked
 from shared.errors import DatabaseUnreachable, QueryFailed
 
 SQLITE_ALLOWED = {
@@ -19,6 +20,7 @@ SQLITE_ALLOWED = {
     sqlite3.SQLITE_RECURSIVE,
 }
 SQLITE_REFUSED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
+SQLITE_BUSY_SECONDS = 5.0  # time to wait for a lock; only another program can lock out readers
 IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 LARGEST_VALUE = 10_000_000  # bytes
 LARGEST_ANSWER = 200_000_000  # bytes
@@ -82,7 +84,7 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
 
     uri = f"file:{quote(database.url.database or '')}?mode=ro"
     try:
-        connection = sqlite3.connect(uri, uri=True)
+        connection = sqlite3.connect(uri, uri=True, timeout=SQLITE_BUSY_SECONDS)
     except sqlite3.Error as error:
         raise DatabaseUnreachable(url=database, reason=error) from error
     try:
@@ -102,6 +104,8 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     except TimeoutError as error:
         raise QueryFailed(reason=f"it took more than {seconds:g} s; raise the limit with --seconds") from error
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+        if is_locked(error):
+            raise database.locked(SQLITE_BUSY_SECONDS) from error
         timed_out = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
         raise QueryFailed(
             reason=f"it took more than {seconds:g} s; raise the limit with --seconds" if timed_out else str(error)

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -26,7 +26,8 @@ def time_limit(seconds: float, message: str) -> Iterator[None]:
     """
 
     def end() -> None:
-        os.write(2, f"{message}\n".encode(errors="backslashreplace"))
+        with suppress(OSError):  # stderr is closed, or its disk is full
+            os.write(2, f"{message}\n".encode(errors="backslashreplace"))
         os._exit(2)
 
     timer = threading.Timer(seconds, end)

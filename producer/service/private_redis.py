@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -171,8 +172,9 @@ def _start(socket: Path) -> subprocess.Popen[bytes]:
 
 
 def _quoted(path: Path) -> str:
+    """Quote a path for the configuration file, which has one setting per line."""
     escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return '"' + re.sub("[\x00-\x1f]", lambda match: f"\\x{ord(match[0]):02x}", escaped) + '"'
 
 
 def _wait_for_answer(server: _Server | None, broker: Broker, socket: Path) -> None:

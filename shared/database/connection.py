@@ -5,6 +5,8 @@ Use a ``Database`` only in the process that created it: pooled connections must 
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -19,11 +21,19 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import GenericFunction
 
-from shared.errors import DatabaseFull, DatabaseUnreachable
+from shared.database.locks import UNKNOWN, is_locked, postgresql_holders, sqlite_holders
+from shared.errors import (
+    DatabaseFileNotUsable,
+    DatabaseFolderNotWritable,
+    DatabaseFull,
+    DatabaseLocked,
+    DatabaseUnreachable,
+)
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
+NOT_USABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)  # of a SQLite file
 READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: a standby, or a server that was set to read-only
 
 
@@ -66,13 +76,17 @@ class Database:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
-        return create_engine(self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        name = f"analyze, process {os.getpid()} on {socket.gethostname()}"[:63]  # PostgreSQL's longest name
+        arguments = {"connect_timeout": 10, "fallback_application_name": name}
+        return create_engine(self.url, pool_pre_ping=True, connect_args=arguments)
 
     def _make_folder(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseUnreachable(url=self, reason=f"{folder}: {error.strerror}") from error
+            is_other = isinstance(error, FileExistsError)  # a file, or a link to a missing folder
+            reason = "something else has this name" if is_other else error.strerror
+            raise DatabaseFolderNotWritable(folder=folder, reason=reason) from error
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -111,11 +125,13 @@ class Database:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
+        began = time.monotonic()
         try:
             yield
         except (OperationalError, InterfaceError) as error:
-            kind = DatabaseFull if _is_full(error) else DatabaseUnreachable
-            raise kind(url=self, reason=first_line(error)) from error
+            if is_locked(error.orig):
+                raise self.locked(time.monotonic() - began) from error
+            raise _class_of(error)(url=self, reason=first_line(error)) from error
         except DBAPIError as error:
             # Without a statement the connection itself failed: the URL has a parameter that libpq does not know.
             # sqlite3 raises DatabaseError for a file that is damaged or not a database.
@@ -124,6 +140,17 @@ class Database:
             if lost or read_only or type(error.orig) is sqlite3.DatabaseError:
                 raise DatabaseUnreachable(url=self, reason=first_line(error)) from error
             raise
+
+    def locked(self, seconds: float) -> DatabaseLocked:
+        """Return the error for a lock that was not released for ``seconds``, with the process that holds it."""
+        if self.is_sqlite:
+            return DatabaseLocked(url=self, holder=sqlite_holders(Path(self.url.database or "")), seconds=seconds)
+        try:
+            with self.engine.connect() as connection:
+                holder = postgresql_holders(connection)
+        except DBAPIError:
+            holder = UNKNOWN
+        return DatabaseLocked(url=self, holder=holder, seconds=seconds)
 
     def driver_arguments(self) -> dict[str, Any]:
         """Return the arguments of the driver's own ``connect``, which does not accept SQLAlchemy's URLs."""
@@ -151,10 +178,20 @@ def first_line(error: DBAPIError) -> str:
     return str(error.orig).strip().splitlines()[0].strip()
 
 
+def _class_of(error: DBAPIError) -> type[DatabaseUnreachable]:
+    """Return the class of our error for one of a driver, which chooses the advice in its message."""
+    if _is_full(error):
+        return DatabaseFull
+    return DatabaseFileNotUsable if _sqlite_code(error) in NOT_USABLE else DatabaseUnreachable
+
+
+def _sqlite_code(error: DBAPIError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", 0)) & 0xFF
+
+
 def _is_full(error: DBAPIError) -> bool:
     """Return whether the disk is full, or a SQLite file has reached its maximum size."""
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    return code == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == DISK_FULL
+    return _sqlite_code(error) == sqlite3.SQLITE_FULL or getattr(error.orig, "sqlstate", None) == DISK_FULL
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: object) -> None:

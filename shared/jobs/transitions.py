@@ -49,7 +49,7 @@ def missing_job(session: Session, job_id: int) -> NoSuchJob:
     removed = session.get(RemovedJob, job_id)
     if removed is None:
         return NoSuchJob(job_id=job_id)
-    return JobRemoved(job_id=job_id, description=removed.description, date=f"{removed.removed_at:%Y-%m-%d}")
+    return JobRemoved(job_id=job_id, description=removed.description, date=f"{removed.removed_at:%Y-%m-%d} (UTC)")
 
 
 def unused_job_id(session: Session) -> int | None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, print_json, table
+from producer.cli.printing import json_option, print_json, table, utc
 
 MB = 2**20
 
@@ -56,7 +56,7 @@ def ls(app: App, as_json: bool) -> None:
             file.images,
             f"{file.share:.0%}",
             f"{file.allocated / MB:.1f}",
-            f"{datetime.fromtimestamp(file.used, UTC):%Y-%m-%d %H:%M}",
+            utc(datetime.fromtimestamp(file.used, UTC)),
         ]
         for file in files
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, print_json
+from producer.cli.printing import json_option, json_text, print_json, utc
 from shared.kinds import kind_names
 from shared.text import printable
 
@@ -52,7 +52,7 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
             row["dataset"],
             Text(row["state"], style),
             f"{done}/{row['shards_total']}",
-            f"{row['created_at']:%Y-%m-%d %H:%M}",
+            utc(row["created_at"]),
         )
     app.out.print(table if rows else "No jobs.")
 
@@ -95,7 +95,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
         first = progress.first_error
         if first and first.message not in job.error:
             shard = "" if first.shard is None else f", shard {first.shard}"
-            label = Text(f"first error ({first.at:%Y-%m-%d %H:%M:%S}{shard}): ", "red")
+            label = Text(f"first error ({utc(first.at)}{shard}): ", "red")
             app.out.print(label + printable(first.message))
         app.out.print(Text("error: ", "red") + printable(job.error))
         app.out.print(
@@ -145,12 +145,12 @@ def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
             last = events[-1]["id"]
             for event in events:
                 if as_json:
-                    click.echo(json.dumps(event, default=str))
+                    click.echo(json.dumps(event, default=json_text))
                 else:
                     shard = f" shard {event['shard']}" if event["shard"] is not None else ""
                     # Continuation lines are indented, so that every line that begins with a time is an event.
                     message = printable(event["message"]).replace("\n", "\n    ")
-                    click.echo(f"{event['at']:%Y-%m-%d %H:%M:%S} {event['level']:7}{shard} {message}")
+                    click.echo(f"{utc(event['at'])} {event['level']:7}{shard} {message}")
         if not (follow and active):
             return
         time.sleep(0.5)

@@ -8,8 +8,9 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,11 +18,12 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
 from producer.operations.checks import Check
-from shared.errors import exit_code, message
-from shared.settings import Settings, origins, redacted
+from shared.errors import BadSettings, exit_code, message
+from shared.settings import Problem, Settings, misspelt_variables, origins, redacted
 from shared.text import printable
 from unitscope.errors import UnitscopeError
 
+NO_SETTINGS = "home folder"  # in place of the name of a setting, if there are no settings at all
 LOW_DISK_BYTES = 5 * 2**30
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -40,11 +42,12 @@ def doctor(app: App, quiet: bool, as_json: bool) -> None:
     The checks cover the home folder, database, Redis, workers, devices, artifact store and torch, and files,
     servers and passwords that other users can access.
     """
-    checks = list(_checks(app, brief=quiet))
+    problems = _problems(app)
+    checks = [*_settings_checks(problems), *_checks(app, {problem.setting for problem in problems}, brief=quiet)]
     if as_json:
-        print_json({"settings": _settings(app), "checks": [asdict(check) for check in checks]})
+        print_json({"settings": _settings(app, problems), "checks": [asdict(check) for check in checks]})
     elif not quiet:
-        _print(app, checks)
+        _print(app, _settings(app, problems), checks)
     failed = [
         check.exit_code
         for check in checks
@@ -54,27 +57,62 @@ def doctor(app: App, quiet: bool, as_json: bool) -> None:
         sys.exit(failed[0] or 1)
 
 
-def _settings(app: App) -> dict[str, dict[str, Any]]:
+def _problems(app: App) -> list[Problem]:
+    """Return the problems of the settings; the commands' checks then use the valid settings."""
+    try:
+        return app.use_valid_settings()
+    except BadSettings as error:  # there is no home folder
+        return [Problem(str(error.details["reason"]), NO_SETTINGS)]
+
+
+def _settings_checks(problems: Sequence[Problem]) -> Iterator[Check]:
+    for problem in problems:
+        remedy = "" if problem.setting == NO_SETTINGS else "Correct it; the default is used in the other checks."
+        yield Check("settings", False, problem.text, remedy, BadSettings.exit_code)
+    for warning in misspelt_variables():
+        yield Check("settings", True, warning, "Correct its name, or remove it.")
+
+
+def _settings(app: App, problems: Sequence[Problem]) -> dict[str, dict[str, Any]]:
+    if any(problem.setting == NO_SETTINGS for problem in problems):
+        return {}
     settings, sources = app.settings, origins(app.options)
     resolved = {"database_url": settings.resolved_database_url, "store": settings.resolved_store}
+    invalid = {problem.setting for problem in problems}
     answer = {}
     for name in Settings.model_fields:
         value = resolved.get(name, getattr(settings, name))
         shown = redacted(str(value)) if name.endswith("_url") and value else value
-        answer[name] = {"value": "private" if name == "redis_url" and not value else shown, "from": sources[name]}
+        source = "default" if name in invalid else sources[name]
+        answer[name] = {"value": "private" if name == "redis_url" and not value else shown, "from": source}
     return answer
 
 
-def _checks(app: App, brief: bool) -> Iterator[Check]:
-    yield _home(app)
-    yield _guarded("database", lambda: _database(app))
-    yield (redis := _guarded("redis", lambda: _redis(app)))
-    yield _guarded("workers", lambda: _workers(app))
+def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[Check]:
+    """Run the checks, without those that need one of the ``invalid`` settings: they would check something else.
+
+    None in ``invalid`` means that any setting may be invalid, as in a file that can't be parsed.
+    """
+
+    def valid(*names: str) -> bool:
+        return not any(name in invalid for name in (None, NO_SETTINGS, *names))
+
+    redis = None
+    if valid("home"):
+        yield _home(app)
+    if valid("home", "database_url"):
+        yield _guarded("database", lambda: _database(app))
+    if valid("home", "redis_url"):
+        yield (redis := _guarded("redis", lambda: _redis(app)))
+    if valid("home", "database_url"):
+        yield _guarded("workers", lambda: _workers(app))
     if not brief:
         yield _devices()
-        yield _store(app)
+        if valid("home", "store"):
+            yield _store(app)
         yield _torch()
-        yield from _access(app, redis.well)
+        if valid("home", "store", "database_url", "redis_url"):
+            yield from _access(app, redis is not None and redis.well)
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -87,13 +125,33 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
 
 def _home(app: App) -> Check:
     home = app.settings.home
+    if home.is_symlink() and not home.exists():
+        found = f"{home} is a link to {home.readlink()}, which is missing"
+        return Check("home", False, found, "Set ANALYZE_HOME.", 2)
     if home.exists() and not home.is_dir():
         return Check("home", False, f"{home} is not a folder", "Set ANALYZE_HOME.", 2)
     if not home.is_dir():
+        parent = next(folder for folder in home.parents if folder.exists())
+        if not os.access(parent, os.W_OK):
+            found = f"{home} can't be created: {parent} is not writable"
+            return Check("home", False, found, "Set ANALYZE_HOME to a folder that you can write.", 2)
         return Check("home", True, f"{home} (not created yet)")
     if not os.access(home, os.W_OK):
         return Check("home", False, f"{home} is not writable", "Change its permissions, or set ANALYZE_HOME.", 2)
+    if (database := _earlier_database(app.settings)) and database.is_file():
+        found = f"{home}; an earlier version, which misread the characters % and ? of the path, may have kept its"
+        remedy = f"If it is this home's, stop all commands and move it to {home}."
+        return Check("home", True, f"{found} database at {database}", remedy)
     return Check("home", True, str(home))
+
+
+def _earlier_database(settings: Settings) -> Path | None:
+    """Return the file that earlier versions used as the database of this home folder, if it is another one."""
+    from sqlalchemy import make_url
+
+    file = settings.home / "unitscope.sqlite3"
+    read = make_url(f"sqlite:///{file}").database
+    return Path(read) if settings.database_url is None and read and Path(read) != file else None
 
 
 def _database(app: App) -> Check:
@@ -173,15 +231,16 @@ def _access(app: App, redis_answers: bool) -> list[Check]:
     return access_checks(app.settings, app.options, ask_redis=redis_answers)
 
 
-def _print(app: App, checks: list[Check]) -> None:
+def _print(app: App, settings: Mapping[str, dict[str, Any]], checks: list[Check]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     table = Table("setting", "value", "from", box=None)
-    for name, setting in _settings(app).items():
+    for name, setting in settings.items():
         table.add_row(name, str(setting["value"]), setting["from"])
-    app.out.print(table)
-    app.out.print()
+    if settings:
+        app.out.print(table)
+        app.out.print()
     for check in checks:
         level = Text(f"{check.level:7}", LEVEL_STYLES[check.level])
         remedy = f"  {check.remedy}" if check.remedy else ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 
 import click
 
 from producer.cli.context import App, pass_app
+from shared.errors import UsageError
 
 
 @click.command()
@@ -38,10 +40,23 @@ def metrics(app: App, port: int | None, address: str) -> None:
     if port is None:
         click.echo(generate_latest(registry).decode(), nl=False)
         return
-    server, thread = start_http_server(port, address, registry)
+    try:
+        server, thread = start_http_server(port, address, registry)
+    except OSError as error:
+        raise UsageError(reason=_refused(error, address, port)) from None
     app.err.print(f"Serving metrics at http://{address}:{server.server_port}/metrics; Ctrl+C stops the server.")
     try:
         threading.Event().wait()
     finally:
         server.shutdown()
         thread.join()
+
+
+def _refused(error: OSError, address: str, port: int) -> str:
+    """Describe why the server can't listen, with the option to change."""
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {address} is in use by another program. Choose another one with --port; 0 is any."
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"This user can't listen on port {port}. Choose one from 1024 on with --port; 0 is any."
+    reason = error.strerror or error
+    return f"Can't listen on {address}, port {port}: {reason}. --address and --port choose others."

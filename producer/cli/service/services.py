@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.signals import ending_signals
 from shared import logs
 
 if TYPE_CHECKING:
@@ -94,6 +95,6 @@ def _run(supervisor: Supervisor, remark: str) -> None:
     def stop(number: int, frame: Any) -> None:
         supervisor.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *ending_signals()):
         signal.signal(number, stop)
     supervisor.run()

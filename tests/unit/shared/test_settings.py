@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.config_file import config_file
 from shared.errors import BadSettings
-from shared.settings import Settings, config_file, environment, load_settings, origins, redacted
+from shared.settings import Settings, environment, load_settings, origins, redacted
 
 
 @pytest.fixture(autouse=True)
