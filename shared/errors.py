@@ -29,6 +29,7 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.WeightsDontFit: "Options: --network, --classes, --fc, --maps, --without.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.FunctionalActivation: "Option: --projection gradient.",
+    vision.ImageUnavailable: "Command: analyze dataset update.",
 }
 
 

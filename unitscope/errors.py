@@ -30,6 +30,11 @@ class NotFinite(UnitscopeError):
     weights file."""
 
 
+class ImageUnavailable(UnitscopeError):
+    """Image {path} can't be read on {host}: {reason}. Check that the data set's folder is there, mounted, and
+    readable on this machine. If the image was removed on purpose, register the data set again."""
+
+
 class FunctionalActivation(UnitscopeError):
     """Module '{module}' calls the function {function}, whose backward pass a deconvnet can't replace.
     Use a network whose activations are modules (torch.nn.ReLU), or the projection method 'gradient'."""
