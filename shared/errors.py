@@ -35,6 +35,7 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.UnsupportedSize: "Option: --size.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.FunctionalActivation: "Option: --projection gradient.",
+    vision.ImageUnavailable: "Command: analyze dataset update.",
 }
 
 

@@ -34,6 +34,11 @@ class NotFinite(UnitscopeError):
     weights file."""
 
 
+class ImageUnavailable(UnitscopeError):
+    """Image {path} can't be read on {host}: {reason}. Check that the data set's folder is there, mounted, and
+    readable on this machine. If the image was removed on purpose, register the data set again."""
+
+
 class FunctionalActivation(UnitscopeError):
     """Layer '{layer}' has no deconvnet and no guided projections: before it, module '{module}' ({kind}) applies
     {function}, for which they have no rule. Use the projection method 'gradient', or a network whose only

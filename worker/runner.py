@@ -18,13 +18,14 @@ from sqlalchemy.orm import Session
 from shared import logs
 from shared.database.schema import open_database
 from shared.errors import BrokerUnreachable, DatabaseUnreachable, OutOfMemory, Unreachable
+from shared.errors import message as message_of
 from shared.jobs.broker import Broker, broker_for, dispatch
-from shared.jobs.ledger import Claim, LeaseLost, Ledger, log
+from shared.jobs.ledger import Claim, LeaseLost, Ledger, LeftToOthers, log
 from shared.kinds.registry import parse
 from shared.settings import Settings
 from shared.store.store import Store
 from shared.text import one_line
-from unitscope.errors import UnitscopeError
+from unitscope.errors import ImageUnavailable, UnitscopeError
 from worker.arithmetic import configure_determinism
 from worker.context import JobContext
 from worker.devices import DeviceUnusable, check_device, corrupts_cuda_context, is_memory_error
@@ -176,7 +177,13 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     device = device or os.environ.get("ANALYZE_DEVICE") or "cpu"
     check_device(device)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
-    claim = ledger.claim(shard_id, worker_name())
+    try:
+        claim = ledger.claim(shard_id, worker_name())
+    except LeftToOthers as error:
+        logger.warning("%s", error)
+        time.sleep(RETRY_SECONDS)  # so that an idle worker of another machine receives the message first
+        _send(ledger, settings)
+        return
     if claim is None:
         logger.info("shard %d cannot be claimed: it is done, cancelled, or leased by another worker", shard_id)
         return
@@ -192,12 +199,16 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
             broken = error if corrupts_cuda_context(error) else None
     if broken is None:
         release_memory()
-    try:
-        dispatch(ledger, _broker(settings))
-    except BrokerUnreachable as error:  # a sweeper sends the next stage's messages later
-        logger.warning("%s", error)
+    _send(ledger, settings)
     if broken:
         raise DeviceUnusable(f"this process can't use {device} any more after a CUDA error") from broken
+
+
+def _send(ledger: Ledger, settings: Settings) -> None:
+    try:
+        dispatch(ledger, _broker(settings))
+    except BrokerUnreachable as error:  # a sweeper sends the messages later
+        logger.warning("%s", error)
 
 
 def _count_late_write(ledger: Ledger, claim: Claim) -> None:
@@ -220,6 +231,9 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exce
         ledger.confirm_cancelled(claim)
     except Unreachable as error:  # the lease expires, and the sweeper queues the shard again
         logger.warning("%s", error)
+    except ImageUnavailable as error:  # on this machine: another one may read it
+        logger.error("%s", error)
+        ledger.hand_back(claim, message_of(error), worker_name())
     except Exception as error:
         if corrupts_cuda_context(error):
             logger.exception("this process can't use its device any more")

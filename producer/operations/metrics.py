@@ -17,7 +17,8 @@ from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
 from shared.errors import BrokerUnreachable, DatabaseUnreachable
 from shared.jobs.broker import Broker
-from shared.jobs.ledger import RESUMED, WORKER_ALIVE_SECONDS
+from shared.jobs.hosts import WORKER_ALIVE_SECONDS
+from shared.jobs.ledger import RESUMED
 from shared.jobs.tables import ACTIVE_JOBS, Counter, Job, JobState, Shard, ShardState, Worker
 from shared.kinds.specification import QUEUES
 

@@ -21,6 +21,14 @@ from sqlalchemy.orm import Session
 from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
 from shared.errors import JobStateConflict
+from shared.jobs.hosts import (
+    HOSTS_WITHOUT_DATA,
+    WORKER_ALIVE_SECONDS,
+    forget_hosts,
+    has_other_hosts,
+    host_of,
+    hosts_without_data,
+)
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import (
     MAX_ATTEMPTS,
@@ -38,7 +46,6 @@ from shared.jobs.transitions import (
 )
 from shared.kinds.specification import Specification
 
-WORKER_ALIVE_SECONDS = 30.0
 LARGEST_ID = 2**31 - 1
 RETRY_REQUESTED = "retry requested"
 RESUMED = "resumed"  # in a shard's payload: work that its attempt found done
@@ -46,6 +53,10 @@ RESUMED = "resumed"  # in a shard's payload: work that its attempt found done
 
 class LeaseLost(Exception):
     """The claim's token is no longer valid: the shard was reclaimed, or its job has ended. Nothing was written."""
+
+
+class LeftToOthers(Exception):
+    """This machine has handed the shard back, and a worker of another machine may be able to run it."""
 
 
 @dataclass(frozen=True)
@@ -116,71 +127,85 @@ class Ledger:
         attempts are left, or if its job has ended or is being cancelled.
 
         A single conditional UPDATE increments the attempt counter and sets the lease and the token.
+
+        Raises
+        ------
+        LeftToOthers
+            see ``hand_back``. The shard's message is due again.
         """
         if not 0 < shard_id <= LARGEST_ID:  # the content of messages is not trusted
             return None
-        token = secrets.token_hex(16)
         with self.database.write() as session:
             shard = session.execute(
-                select(Shard.job_id, Shard.stage_name).where(Shard.id == shard_id)
+                select(Shard.job_id, Shard.stage_name, Shard.queue, Shard.payload).where(Shard.id == shard_id)
             ).one_or_none()
             if shard is None:
                 return None
-            job = find_and_lock_job(session, shard.job_id)
-            if job is None:  # removed concurrently
-                return None
-            previous_state = session.scalar(select(Shard.state).where(Shard.id == shard_id))
-            if job.state not in ACTIVE_JOBS or job.cancel_requested:
-                raise_counter(session, "messages_ignored", job.kind, shard.stage_name)
-                return None
-            expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
-            row = session.execute(
-                update(Shard)
-                .where(
-                    Shard.id == shard_id,
-                    or_(Shard.state == ShardState.QUEUED, expired),
-                    Shard.attempt < MAX_ATTEMPTS,
-                )
-                .values(
-                    state=ShardState.RUNNING,
-                    attempt=Shard.attempt + 1,
-                    token=token,
-                    lease_until=database_now() + self.lease_seconds,
-                    worker=worker,
-                    work_done=0,
-                    started_at=utc_now(),
-                    finished_at=None,
-                    error=None,
-                )
-                .returning(Shard.stage_name, Shard.payload, Shard.attempt, Shard.work_total)
-                .execution_options(synchronize_session=False)
-            ).one_or_none()
-            if row is None:
-                raise_counter(session, "messages_ignored", job.kind, shard.stage_name)
-                return None
-            job.state = JobState.RUNNING
-            job.started_at = job.started_at or utc_now()
-            add_event(
-                session,
-                job.id,
-                shard_id,
-                "info",
-                f"{row.stage_name}: attempt {row.attempt} begins on {worker}",
+            host, without = host_of(worker), hosts_without_data(shard.payload)
+            if host not in without or not has_other_hosts(session, shard.queue, without):
+                return self._claim(session, shard_id, shard.job_id, shard.stage_name, worker)
+            set_sent_at(
+                session, select(Shard.id).where(Shard.id == shard_id, Shard.state == ShardState.QUEUED), None
             )
-            if previous_state == ShardState.RUNNING:
-                session.flush()
-                raise_counter(session, "leases_lost", job.kind, row.stage_name)
-            return Claim(
-                shard_id,
-                job.id,
-                job.kind,
-                job.specification,
-                row.stage_name,
-                row.payload,
-                row.attempt,
-                row.work_total,
-                token,
+        raise LeftToOthers(f"shard {shard_id} is left to other machines: its images can't be read on {host}")
+
+    def _claim(self, session: Session, shard_id: int, job_id: int, stage: str, worker: str) -> Claim | None:
+        token = secrets.token_hex(16)
+        job = find_and_lock_job(session, job_id)
+        if job is None:  # removed concurrently
+            return None
+        previous_state = session.scalar(select(Shard.state).where(Shard.id == shard_id))
+        if job.state not in ACTIVE_JOBS or job.cancel_requested:
+            raise_counter(session, "messages_ignored", job.kind, stage)
+            return None
+        expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
+        row = session.execute(
+            update(Shard)
+            .where(
+                Shard.id == shard_id,
+                or_(Shard.state == ShardState.QUEUED, expired),
+                Shard.attempt < MAX_ATTEMPTS,
             )
+            .values(
+                state=ShardState.RUNNING,
+                attempt=Shard.attempt + 1,
+                token=token,
+                lease_until=database_now() + self.lease_seconds,
+                worker=worker,
+                work_done=0,
+                started_at=utc_now(),
+                finished_at=None,
+                error=None,
+            )
+            .returning(Shard.stage_name, Shard.payload, Shard.attempt, Shard.work_total)
+            .execution_options(synchronize_session=False)
+        ).one_or_none()
+        if row is None:
+            raise_counter(session, "messages_ignored", job.kind, stage)
+            return None
+        job.state = JobState.RUNNING
+        job.started_at = job.started_at or utc_now()
+        add_event(
+            session,
+            job.id,
+            shard_id,
+            "info",
+            f"{row.stage_name}: attempt {row.attempt} begins on {worker}",
+        )
+        if previous_state == ShardState.RUNNING:
+            session.flush()
+            raise_counter(session, "leases_lost", job.kind, row.stage_name)
+        return Claim(
+            shard_id,
+            job.id,
+            job.kind,
+            job.specification,
+            row.stage_name,
+            row.payload,
+            row.attempt,
+            row.work_total,
+            token,
+        )
 
     def heartbeat(self, claim: Claim, work_done: int) -> bool:
         """Extend the lease and record the progress; return whether a cancel was requested.
@@ -276,27 +301,55 @@ class Ledger:
         """
         with self.database.write() as session:
             job = self._lock_claimed(session, claim)
-            if job.cancel_requested:  # as in ``reclaim``
-                state = ShardState.CANCELLED
-            else:
-                state = ShardState.QUEUED if again and claim.attempt < MAX_ATTEMPTS else ShardState.FAILED
-            self._fence(
-                session,
-                claim,
-                state=state,
-                token=None,
-                lease_until=None,
-                sent_at=None,
-                error=error,
-                finished_at=None if state == ShardState.QUEUED else utc_now(),
-            )
-            add_event(session, job.id, claim.shard_id, "error", error)
-            if state == ShardState.FAILED:
-                end_job(session, job, JobState.FAILED, error)
-            else:
-                end_if_cancelled(session, job)
-            session.flush()
-            raise_counter(session, "attempts_failed", claim.kind, claim.stage_name)
+            self._end_attempt(session, job, claim, error, again=again and claim.attempt < MAX_ATTEMPTS)
+
+    def hand_back(self, claim: Claim, error: str, worker: str) -> None:
+        """Queue a shard again whose images can't be read on the worker's machine; the attempt is not counted.
+
+        The machine's workers leave the shard to those of other machines. If no other machine is left that has
+        not handed it back, the job fails.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        without = hosts_without_data(claim.payload) | {host_of(worker)}
+        with self.database.write() as session:
+            job = self._lock_claimed(session, claim)
+            queue = session.scalars(select(Shard.queue).where(Shard.id == claim.shard_id)).one()
+            again = has_other_hosts(session, queue, without)
+            uncounted = {
+                "attempt": claim.attempt - 1,
+                "payload": {**claim.payload, HOSTS_WITHOUT_DATA: sorted(without)},
+            }
+            self._end_attempt(session, job, claim, error, again=again, **(uncounted if again else {}))
+
+    def _end_attempt(
+        self, session: Session, job: Job, claim: Claim, error: str, *, again: bool, **values: Any
+    ) -> None:
+        """Queue the shard again, or fail it and its job; if a cancel was requested, cancel it."""
+        if job.cancel_requested:  # as in ``reclaim``
+            state = ShardState.CANCELLED
+        else:
+            state = ShardState.QUEUED if again else ShardState.FAILED
+        self._fence(
+            session,
+            claim,
+            state=state,
+            token=None,
+            lease_until=None,
+            sent_at=None,
+            error=error,
+            finished_at=None if state == ShardState.QUEUED else utc_now(),
+            **values,
+        )
+        add_event(session, job.id, claim.shard_id, "error", error)
+        if state == ShardState.FAILED:
+            end_job(session, job, JobState.FAILED, error)
+        else:
+            end_if_cancelled(session, job)
+        session.flush()
+        raise_counter(session, "attempts_failed", claim.kind, claim.stage_name)
 
     def confirm_cancelled(self, claim: Claim) -> None:
         """Mark the shard cancelled after its worker stopped because of a cancel request.
@@ -384,6 +437,7 @@ class Ledger:
             reset = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
             session.execute(update(Shard).where(unfinished).values(state=ShardState.WAITING, **reset))
             session.execute(update(Shard).where(unfinished, Shard.stage == stage).values(state=ShardState.QUEUED))
+            forget_hosts(session, unfinished)
             job.stage = stage
             job.state = JobState.QUEUED
             job.cancel_requested = False

@@ -189,7 +189,7 @@ def test_a_changed_image_is_left_out_and_reported(
     analyze("dataset", "add", "shapes", "--root", root, "--name", "changed")
     files = sorted((root / "VOC2007" / "JPEGImages").glob("*.jpg"))
     files[0].write_bytes(b"no image any more")
-    files[1].unlink()
+    files[1].write_bytes(files[2].read_bytes())
     job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", dataset="changed")
     summary = analyze.json("status", job)["summary"]
     assert summary["images_left_out"] == 4  # two objects per file
@@ -199,14 +199,18 @@ def test_a_changed_image_is_left_out_and_reported(
     assert files[1].name in logs
 
 
-def test_a_job_fails_if_no_image_can_be_read(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
+def test_a_job_fails_if_its_images_are_missing(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
+    """The folder may not be mounted: a job without these images would be a wrong result."""
     analyze, _ = home
     root = tmp_path / "shapes"
     generate(root, images=20, seed=2)
     analyze("dataset", "add", "shapes", "--root", root, "--name", "gone")
     root.rename(tmp_path / "elsewhere")
     job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", dataset="gone", code=1)
-    assert "None of the 40 images" in analyze.json("status", job)["error"]
+    assert re.match(rf"Image {root}/.*jpg can't be read on .*: No such file", analyze.json("status", job)["error"])
+    (tmp_path / "elsewhere").rename(root)
+    analyze("retry", job, "--wait")
+    assert analyze.json("status", job)["summary"]["images_left_out"] == 0
 
 
 def test_a_full_disk_fails_the_job_and_a_retry_completes_it(

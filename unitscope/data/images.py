@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +18,8 @@ import torch
 from PIL import Image
 
 from unitscope.data.pixel_cache import PixelCache
-from unitscope.images.decoding import BrokenImage, decode, read_file
+from unitscope.errors import ImageUnavailable
+from unitscope.images.decoding import BrokenImage, UnavailableFile, decode, read_file
 from unitscope.vocabulary import Channels
 
 MEAN: Channels = (0.5, 0.5, 0.5)  # as in the replications: inputs from -1 to 1
@@ -45,7 +47,7 @@ class ImageSource:
 
 
 class UnreadableImage(Exception):
-    """An image can't be read; the message is the reason."""
+    """An image can't be used because of its content; the message is the reason."""
 
 
 def read_image(source: ImageSource, size: int) -> np.ndarray:
@@ -54,7 +56,10 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
     Raises
     ------
     UnreadableImage
-        the file is missing, damaged or too large, or its content has changed since registration.
+        the file is damaged or too large, or its content has changed since registration; or, if ``source`` has no
+        ``sha256``, it is missing.
+    ImageUnavailable
+        the file of a registered image, which has a ``sha256``, is missing or can't be read on this machine.
     """
     try:
         content = read_file(source.path)
@@ -64,6 +69,10 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
         # Cropped first: resize(box=...) would blend in pixels from outside of the box.
         region = image.crop(source.box) if source.box else image
         return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))
+    except UnavailableFile as error:
+        if source.sha256:
+            raise ImageUnavailable(path=source.path, host=socket.gethostname(), reason=error.detail) from error
+        raise UnreadableImage(str(error)) from error
     except BrokenImage as error:
         raise UnreadableImage(str(error)) from error
 
@@ -73,7 +82,7 @@ def read_cached(source: ImageSource, size: int, cache: PixelCache | None) -> np.
 
     Raises
     ------
-    UnreadableImage
+    UnreadableImage, ImageUnavailable
         the image is not in the cache and can't be read. The failure is not cached.
     """
     if cache is not None:

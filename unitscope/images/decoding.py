@@ -6,6 +6,7 @@ Registration of a data set and computation use the same functions, so that both 
 from __future__ import annotations
 
 import io
+import stat
 import struct
 from pathlib import Path
 
@@ -41,26 +42,32 @@ class BrokenImage(Exception):
         self.reason, self.detail = reason, detail
 
 
+class UnavailableFile(BrokenImage):
+    """An image file is missing or can't be read, which says nothing about its content."""
+
+
 def read_file(path: Path) -> bytes:
     """Read a regular file.
 
     Raises
     ------
+    UnavailableFile
+        the file is missing or can't be read.
     BrokenImage
-        the file is missing, not a regular file, not readable, larger than ``LARGEST_FILE``, or by its name of a
-        format that is not read.
+        it is not a regular file, is larger than ``LARGEST_FILE``, or has the name of a format that is not read.
     """
     if form := unsupported_format(b"", path.name):
         raise _unsupported(form)
     try:
-        if not path.is_file():  # reading a pipe or a device could block for ever
-            raise BrokenImage("missing file", path.name)
-        if (size := path.stat().st_size) > LARGEST_FILE:
-            raise BrokenImage("file too large", f"{size} bytes")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device could block for ever
+            raise BrokenImage("missing file", f"{path.name} is not a regular file")
+        if status.st_size > LARGEST_FILE:
+            raise BrokenImage("file too large", f"{status.st_size} bytes")
         # Files of /proc have size 0, and reading some of them never ends.
-        return path.read_bytes() if size else b""
+        return path.read_bytes() if status.st_size else b""
     except OSError as error:
-        raise BrokenImage("missing file", error.strerror or str(error)) from error
+        raise UnavailableFile("missing file", error.strerror or str(error)) from error
 
 
 def decode(content: bytes, *, upright: bool = False) -> Image.Image:

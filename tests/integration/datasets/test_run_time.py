@@ -14,6 +14,7 @@ import pytest
 from producer.datasets.folder import read_folder
 from tests.integration.datasets.helpers import encoded, source_of, write_folder
 from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches, read_image
+from unitscope.errors import ImageUnavailable
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def spoil(source: ImageSource, how: str) -> None:
         source.path.mkdir()
 
 
-SPOILED = ["removed", "changed", "emptied", "a folder"]
+SPOILED = ["changed", "emptied", "a folder"]
 
 
 @pytest.mark.parametrize("how", SPOILED)
@@ -60,6 +61,14 @@ def test_image_damaged_after_registration_is_skipped_with_a_reason(
         assert not batch.pixels[len(batch.sources) :].any()
 
 
+@pytest.mark.parametrize("pad", [True, False])
+def test_a_registered_image_that_is_missing_is_an_error(ten: list[ImageSource], pad: bool) -> None:
+    """The folder may not be mounted on this machine."""
+    spoil(ten[5], "removed")
+    with pytest.raises(ImageUnavailable, match=f"Image {ten[5].path} can't be read on .*: No such file"):
+        list(batches(ten, 4, 8, pad=pad, skipped=[]))
+
+
 def test_changed_image_is_reported_as_changed(ten: list[ImageSource]) -> None:
     spoil(ten[0], "changed")
     with pytest.raises(UnreadableImage, match="has changed since it was registered"):
@@ -69,7 +78,7 @@ def test_changed_image_is_reported_as_changed(ten: list[ImageSource]) -> None:
 @pytest.mark.parametrize("pad", [True, False])
 def test_if_no_image_can_be_read_every_reason_is_reported(ten: list[ImageSource], pad: bool) -> None:
     for source in ten:
-        spoil(source, "removed")
+        spoil(source, "changed")
     skipped: list[Skipped] = []
     dataset = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
     assert len(skipped) == 10

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from shared.database.connection import Database
-from shared.jobs.ledger import WORKER_ALIVE_SECONDS
+from shared.jobs.hosts import WORKER_ALIVE_SECONDS
 from shared.jobs.tables import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import MAX_ATTEMPTS
 from shared.kinds.specification import PlannedShard

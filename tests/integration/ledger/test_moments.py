@@ -10,7 +10,8 @@ from sqlalchemy import insert
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.schema import upgrade
-from shared.jobs.ledger import WORKER_ALIVE_SECONDS, Ledger
+from shared.jobs.hosts import WORKER_ALIVE_SECONDS
+from shared.jobs.ledger import Ledger
 from tests.integration.ledger.helpers import SHA256, claimed, queued, states, top9
 from tests.integration.ledger.virtual_clock import VirtualClock, virtual_clock
 
