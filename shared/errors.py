@@ -15,7 +15,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
     vision.AmbiguousLayer: 2,
-    vision.FunctionalActivation: 2,
+    vision.UnsupportedActivation: 2,
     vision.WeightsDontFit: 2,
     vision.OtherClasses: 2,
     vision.WeightsAmbiguous: 2,
@@ -34,7 +34,7 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.OtherClasses: "Option: --classes.",
     vision.UnsupportedSize: "Option: --size.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
-    vision.FunctionalActivation: "Option: --projection gradient.",
+    vision.UnsupportedActivation: "Option: --projection gradient.",
     vision.ImageUnavailable: "Command: analyze dataset update.",
 }
 

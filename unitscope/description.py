@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from unitscope.errors import AmbiguousLayer, FunctionalActivation, NoSuchLayer, NotAConvolution
+from unitscope.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution, UnsupportedActivation
 from unitscope.tables import as_html, as_text
 from unitscope.vocabulary import Channels, ProjectionMethod
 
@@ -131,11 +131,11 @@ class LayerDescription(BaseModel):
 
         Raises
         ------
-        FunctionalActivation
+        UnsupportedActivation
             an operation before the layer rules the method out.
         """
         if method != "gradient" and self.unsupported:
-            raise FunctionalActivation(layer=self.label, **self.unsupported.model_dump())
+            raise UnsupportedActivation(layer=self.label, **self.unsupported.model_dump())
 
 
 class NetworkDescription(BaseModel):

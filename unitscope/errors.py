@@ -39,7 +39,7 @@ class ImageUnavailable(UnitscopeError):
     readable on this machine. If the image was removed on purpose, register the data set again."""
 
 
-class FunctionalActivation(UnitscopeError):
+class UnsupportedActivation(UnitscopeError):
     """Layer '{layer}' has no deconvnet and no guided projections: before it, module '{module}' ({kind}) applies
     {function}, for which they have no rule. Use the projection method 'gradient', or a network whose only
     activations are the modules torch.nn.ReLU and torch.nn.ReLU6."""

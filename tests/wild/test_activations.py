@@ -14,7 +14,7 @@ from torch import nn
 from tests.integration.cli.helpers import Home
 from tests.wild.generators.activations import SIZE, SUPPORTED, UNSUPPORTED, Shifted, network
 from unitscope.description import NetworkSpecification
-from unitscope.errors import FunctionalActivation, NoGradient
+from unitscope.errors import NoGradient, UnsupportedActivation
 from unitscope.geometry.chains import chain
 from unitscope.networks.build import build
 from unitscope.networks.describe import describe_module
@@ -35,7 +35,7 @@ def project(model: nn.Module, layer: str, method: Any) -> torch.Tensor:
 def test_an_activation_without_a_rule_is_refused(activation: str, method: Any) -> None:
     written, function = UNSUPPORTED[activation]
     model = network(written)
-    with pytest.raises(FunctionalActivation) as caught:
+    with pytest.raises(UnsupportedActivation) as caught:
         project(model, "second", method)
     assert caught.value.details["function"] == function
     assert "'gradient'" in str(caught.value)
@@ -143,7 +143,7 @@ def test_a_chain_has_no_activation_but_relus(model: nn.Module, usable: bool) -> 
     model = model.eval()
     assert (chain(model, "second", (SIZE, SIZE)) is not None) == usable
     if not usable:
-        with pytest.raises(FunctionalActivation):
+        with pytest.raises(UnsupportedActivation):
             Deconvnet(model, "second").forward(IMAGE)
 
 

@@ -19,7 +19,7 @@ from unitscope.data.images import to_input
 from unitscope.description import LayerDescription
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.occlusion import OcclusionFigure, occlusion_figure
-from unitscope.errors import FunctionalActivation, InvalidArgument, UnitNotFiring
+from unitscope.errors import InvalidArgument, UnitNotFiring, UnsupportedActivation
 from unitscope.occlusion.arrays import ARRAYS
 from unitscope.occlusion.engines import choose_engine
 from unitscope.occlusion.occluders import Grid, filling
@@ -112,7 +112,7 @@ class Occluded:
             projected = project_pixels(
                 self._network, self.layer, unit, pixels, self.image, None, "deconvnet", self._device
             )
-        except (UnitNotFiring, FunctionalActivation):
+        except (UnitNotFiring, UnsupportedActivation):
             return None, None
         drawn = projected.drawn()
         return drawn.shown, drawn.patch

@@ -135,7 +135,7 @@ def project(
         the image does not exist or can't be read.
     InvalidArgument
         another argument is not valid.
-    FunctionalActivation
+    UnsupportedActivation
         an activation other than a ReLU module stands before the layer: use the method "gradient".
     NoGradient
         the network computes the layer under torch.no_grad().

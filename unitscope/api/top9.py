@@ -321,7 +321,7 @@ def top9(
         the only image can't be read.
     InvalidArgument
         another argument is not valid, or no image can be read.
-    FunctionalActivation
+    UnsupportedActivation
         an activation other than a ReLU module stands before the layer: use the projection "gradient" or None. This
         is known before the search.
     NoGradient

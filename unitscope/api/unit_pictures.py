@@ -43,7 +43,7 @@ def make_projector(
 
     Raises
     ------
-    FunctionalActivation
+    UnsupportedActivation
         the network has no deconvnet. This is checked here by a forward pass of a black image, not only at the
         first projection.
     """

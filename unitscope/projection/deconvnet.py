@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from unitscope.description import UnsupportedOperation
-from unitscope.errors import FunctionalActivation, NoGradient
+from unitscope.errors import NoGradient, UnsupportedActivation
 from unitscope.geometry.dependence import runs_as
 from unitscope.geometry.receptive_fields import Window
 from unitscope.projection.operations import unsupported_operations
@@ -134,7 +134,7 @@ class Deconvnet:
 
         Raises
         ------
-        FunctionalActivation
+        UnsupportedActivation
             an operation before the layer has no rule: an activation that is not a ReLU module.
         NoGradient
             the network cuts the layer off from the pixels.
@@ -179,11 +179,11 @@ def check_operations(model: nn.Module, layer: str, images: torch.Tensor) -> None
 
     Raises
     ------
-    FunctionalActivation
+    UnsupportedActivation
     """
     unsupported = unsupported_operations(model, [layer], images, KNOWN).get(layer)
     if unsupported:
-        raise FunctionalActivation(layer=layer, **unsupported.model_dump())
+        raise UnsupportedActivation(layer=layer, **unsupported.model_dump())
 
 
 def unsupported_before(

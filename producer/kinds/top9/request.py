@@ -33,7 +33,7 @@ def search_request(
     Raises
     ------
     NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer, NotAConvolution,
-    AmbiguousLayer, NoSuchUnit, FunctionalActivation, and the errors of ``choose_network``
+    AmbiguousLayer, NoSuchUnit, UnsupportedActivation, and the errors of ``choose_network``
     """
     with database.read() as session:
         row = find_dataset(session, dataset)

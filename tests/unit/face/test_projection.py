@@ -15,7 +15,7 @@ from PIL import Image
 import unitscope as us
 from tests.unit.face.networks import SIZE, Functional, trained_looking
 from unitscope.data.images import ImageSource, read_image, to_input
-from unitscope.errors import FunctionalActivation, InvalidArgument, NoSuchUnit, UnitNotFiring
+from unitscope.errors import InvalidArgument, NoSuchUnit, UnitNotFiring, UnsupportedActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.deconvnet import Deconvnet
 
@@ -167,6 +167,6 @@ def test_projecting_an_activation_that_is_not_positive_is_an_error(
 def test_a_functional_activation_is_reported(paths: list[Path]) -> None:
     network = us.Network(trained_looking(Functional()), size=SIZE)
     unit = int(maps_of(network, "conv2", paths[0]).max((1, 2)).argmax())
-    with pytest.raises(FunctionalActivation):
+    with pytest.raises(UnsupportedActivation):
         us.project(network, "conv2", unit=unit, image=paths[0])
     assert us.project(network, "conv2", unit=unit, image=paths[0], method="gradient").values.any()

@@ -18,7 +18,7 @@ import unitscope as us
 from tests.unit.face.networks import SIZE, Functional, Residual, Untraceable, trained_looking
 from unitscope.data.images import ImageSource, batches, read_image
 from unitscope.drawing.unit_pictures import mosaics, unit_picture
-from unitscope.errors import FunctionalActivation, InvalidArgument, NoSuchUnit, NotFinite, UnitNotFiring
+from unitscope.errors import InvalidArgument, NoSuchUnit, NotFinite, UnitNotFiring, UnsupportedActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
 from unitscope.projection.requests import Requests
@@ -225,7 +225,7 @@ def test_a_network_that_cannot_be_traced_can_be_searched(
 
 def test_a_network_without_a_deconvnet_is_refused_before_the_search(paths: list[Path]) -> None:
     network = us.Network(trained_looking(Functional()), size=SIZE)
-    with pytest.raises(FunctionalActivation, match="relu"):
+    with pytest.raises(UnsupportedActivation, match="relu"):
         us.top9(network, "conv2", ["not there.png"])
     for method in ("gradient", None):
         result = us.top9(network, "conv2", paths, projection=method)  # type: ignore[arg-type]

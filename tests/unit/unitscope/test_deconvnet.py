@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import nn
 
-from unitscope.errors import FunctionalActivation
+from unitscope.errors import UnsupportedActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialize
@@ -150,7 +150,7 @@ def test_a_functional_activation_is_refused_with_its_module(name: str, layer: st
         projections, _ = deconvnet.project(images(1, 64), *place)
         assert projections.any()
         return
-    with pytest.raises(FunctionalActivation) as caught:
+    with pytest.raises(UnsupportedActivation) as caught:
         deconvnet.project(images(1, 64), *place)
     assert caught.value.details["module"] == module
 

@@ -223,7 +223,7 @@ class Overwritten(Shared):
         (torchvision.models.resnet18(), "layer1.0.conv1", WindowProjector),  # the shortcut is beside the chain
         (torchvision.models.resnet18(), "layer1.1.conv1", GraphProjector),
         (Functional(), "first", WindowProjector),
-        (Functional(), "second", GraphProjector),  # which raises FunctionalActivation
+        (Functional(), "second", GraphProjector),  # which raises UnsupportedActivation
         (Shared(), "second", WindowProjector),
         (Overwritten(), "second", GraphProjector),  # reads a map that was modified in place
         (nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.ReLU(), nn.Conv2d(4, 4, 3)), "2", GraphProjector),

@@ -14,7 +14,7 @@ from shared.kinds.occlusion.specification import OcclusionSpecification
 from unitscope.data.images import ImageSource
 from unitscope.data.upload import Uploader
 from unitscope.drawing.unit_pictures import UnitPicture, unit_picture
-from unitscope.errors import FunctionalActivation
+from unitscope.errors import UnsupportedActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
 from unitscope.projection.empty import EmptyProjections, WrongProjection
@@ -95,6 +95,6 @@ class UnitProjections:
             raise ProjectionCheckFailed(
                 unit=units[image], layer=self.specification.layer, image=sources[image].path, reason=str(wrong)
             ) from wrong
-        except FunctionalActivation as error:
+        except UnsupportedActivation as error:
             self.context.log("warning", f"no projections: {error}")
         return result
