@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -80,9 +81,12 @@ def copy(old: Analyze, tmp_path: Path) -> Analyze:
 ADDED: dict[str, dict[str, Any]] = {"dataset show shapes": {"notes": []}}  # keys that newer versions print, too
 
 
+TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d[.\d]*\+00:00)")  # printed with a T by newer versions
+
+
 def stored_output(command: tuple[str, ...]) -> Any:
     name = " ".join(command)
-    stored = SAYS["commands"][name]
+    stored = json.loads(TIME.sub(r"\1T\2", json.dumps(SAYS["commands"][name])))
     return stored | ADDED[name] if name in ADDED else stored
 
 
