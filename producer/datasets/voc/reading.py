@@ -103,7 +103,7 @@ def read_voc(
     done = iter(range(1, len(files) + 1))
     scanned = scan_files(layout.base, files, lambda _: progress(next(done), len(files)), upright=upright)
     frames = Frames([(item.size, scanned[item.image]) for item in annotated], upright)
-    _note_other_sizes(found, annotated, scanned)
+    _note_other_sizes(found, annotated, scanned, upright)
     clipped: list[str] = []
     for item in annotated:
         image = scanned[item.image]
@@ -168,14 +168,19 @@ def _note_objects_left_out(found: FoundDataset, annotated: list[_Annotated], dif
         found.notes.append(f"{number_of(len(empty), 'image has', 'images have')} no object: {first_of(empty)}.")
 
 
-def _note_other_sizes(found: FoundDataset, annotated: list[_Annotated], scanned: Mapping[str, Scanned]) -> None:
-    """Say which images were resized after they were annotated, or have a size of another image."""
+def _note_other_sizes(
+    found: FoundDataset, annotated: list[_Annotated], scanned: Mapping[str, Scanned], upright: bool
+) -> None:
+    """Say which images have not the size that their annotation states: resized or other images, or turned ones
+    that are used as stored (without ``upright``).
+    """
     others = []
     for item in annotated:
         file = scanned[item.image]
         if item.size and isinstance(file, ScannedFile):
             stored = file.stored_width, file.stored_height
-            if item.size != stored and (file.orientation not in SIDEWAYS or item.size != stored[::-1]):
+            is_turned = upright and file.orientation in SIDEWAYS and item.size == stored[::-1]
+            if item.size != stored and not is_turned:
                 others.append(f"{item.image} ({stored[0]} x {stored[1]}, not {item.size[0]} x {item.size[1]})")
     if others:
         images_have = number_of(len(others), "image has", "images have")
