@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from producer.datasets.hashed import note_empty_split
+from producer.datasets.notes import first_of, number_of
 from producer.datasets.scan import BrokenFile, Scanned, ScannedFile, complete, scan_files
 from producer.datasets.voc.annotations import AnnotatedObject, BadAnnotation, read_annotation
 from producer.datasets.voc.boxes import (
@@ -21,8 +23,7 @@ from producer.datasets.voc.boxes import (
 )
 from producer.datasets.voc.classes import AUTO, VOC_CLASSES, classes_of, known_class, notes_on_classes
 from producer.datasets.voc.layout import find_layout
-from producer.datasets.voc.members import HASHED, Member, leave_out_images_without_annotation, members_of
-from producer.datasets.voc.notes import first_of, number_of
+from producer.datasets.voc.members import Member, leave_out_images_without_annotation, members_of
 from producer.datasets.voc.orientation import Frames, Size
 from producer.datasets.voc.pairing import Pair, image_of, is_own
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
@@ -111,7 +112,10 @@ def read_voc(
             found.problems.append(Problem(item.image, 0, image.reason, image.detail))
         else:
             _add(found, item, image, _located(found, item, image, origin, frames, clipped), whole)
-    _note_empty_split(found)
+    note_empty_split(
+        found,
+        "write lists ImageSets/Main/train.txt and val.txt, or move images and annotations into train and val",
+    )
     if clipped:
         boxes_were = number_of(len(clipped), "box was", "boxes were")
         found.notes.append(f"{boxes_were} one pixel over the edge of the image and clipped: {first_of(clipped)}.")
@@ -187,17 +191,6 @@ def _note_other_sizes(
         found.notes.append(
             f"{images_have} another size than the annotation states, so boxes may be in the wrong place: "
             f"{first_of(others)}."
-        )
-
-
-def _note_empty_split(found: FoundDataset) -> None:
-    """Say how to divide a data set that a hash left without training or validation images."""
-    used = {split for image in found.images for split in image.splits}
-    if found.images and found.options["splits"] == sorted(HASHED) and len(used) < len(HASHED):
-        empty = next(split for split in HASHED if split not in used)
-        found.notes.append(
-            f"Split {empty} is empty, because the hash left no image for it. Use --split all, or write lists "
-            "ImageSets/Main/train.txt and val.txt, or move images and annotations into folders train and val."
         )
 
 
