@@ -219,9 +219,11 @@ def _divided(found: FoundDataset, root: Path, listing: Listing, layout: Layout) 
         for path in inside[folder]
         if "train" in splits_of[folder] and parent(path) != folder
     }
+    lists: set[str] = set()  # of classes, by path
     for folder, paths in inside.items():
         splits = tuple(splits_of[folder])
         labels = _labels(found, root, listing, splits[0], folder, paths, sorted(classes))
+        lists |= {labels.path} if labels else set()
         for path in paths:
             name, below, _ = path[len(f"{folder}/") :].partition("/")
             label: str | None = found.options.get(ONLY_CLASS)
@@ -232,6 +234,7 @@ def _divided(found: FoundDataset, root: Path, listing: Listing, layout: Layout) 
                 leave_out(found, [path], f"no class in {labels.path}")
             else:
                 leave_out(found, [path], "not in a class folder")
+    listing.others = [path for path in listing.others if path not in lists]
     if outside:
         leave_out(found, outside, "outside of the split folders")
         found.notes.append(
@@ -257,7 +260,6 @@ def _labels(
         return None
     labels = read_labels(root, listing, split, folder, known)
     if labels:
-        listing.others.remove(labels.path)
         numbers = ", whose numbers count the sorted classes from 0" if labels.are_numbers else ""
         found.notes.append(f"The classes of {folder} are read from {labels.path}{numbers}.")
     elif not named:

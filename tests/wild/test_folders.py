@@ -192,6 +192,14 @@ def test_classes_with_blanks_are_read_from_a_list(tmp_path: Path) -> None:
     assert [i.class_name for i in found.images if "val" in i.splits] == ["African elephant", "cat"]
 
 
+def test_two_folders_of_a_split_share_a_list(tmp_path: Path) -> None:
+    root = images(tmp_path / "data", [*TRAINED, "val/v0.JPEG", "validation/v1.JPEG"])
+    (root / "val.txt").write_text("v0.JPEG n01\nv1.JPEG n02\n")
+    found = read_folder(root)
+    assert [i.class_name for i in found.images if "val" in i.splits] == ["n01", "n02"]
+    assert not found.problems
+
+
 def test_flat_val_without_a_list_is_left_out_and_named(tmp_path: Path) -> None:
     found = read_folder(images(tmp_path / "data", [*TRAINED, "val/images/1.JPEG", "val/images/2.JPEG"]))
     assert (found.class_names, sizes(found)) == (["n01", "n02"], {"train": 4})
