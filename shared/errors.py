@@ -262,7 +262,7 @@ class DatabaseFileNotUsable(DatabaseUnreachable):
 
 
 class DatabaseLocked(DatabaseUnreachable):
-    """The database {url} is locked: {holder} kept it locked for the {seconds:.0f} s that this command waited.
+    """The database {url} is locked: {holder} kept it locked for the {seconds} s that this command waited.
     Nothing was written. Try again when that process has ended or continues."""
 
 

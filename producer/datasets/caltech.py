@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from producer.datasets.folder import (
-    chosen_splits,
     fill,
     is_text,
     leave_out,
@@ -16,6 +15,7 @@ from producer.datasets.folder import (
     note_listing,
     refuse_dangling,
 )
+from producer.datasets.hashed import chosen_splits
 from producer.datasets.scan import existing_folder
 from shared.database.catalogue import FoundDataset
 from shared.errors import NotADataset

@@ -10,16 +10,17 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from producer.datasets.hashed import HASHED, chosen_splits, note_empty_split
 from producer.datasets.labels import Labels, read_labels
-from producer.datasets.layout import Layout, class_of, find_layout, join, listed, name_of, parent
+from producer.datasets.layout import Layout, class_of, find_layout, join, name_of, parent
+from producer.datasets.notes import first_of
 from producer.datasets.scan import BrokenFile, complete, existing_folder, scan_files
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
 from shared.errors import NotADataset
-from unitscope.images.files import Listing, is_validation_image, list_folder
+from unitscope.images.files import Listing, list_folder
 from unitscope.spelling import nfc
 
 ONLY_CLASS = "only_class"  # the key in `datasets.options` of the class of images without classes
-HASHED = ["all", "train", "val"]  # splits of a data set that is divided by a hash of its paths
 
 Members = dict[str, tuple[str, tuple[str, ...]]]  # (class name, splits) by path
 
@@ -62,7 +63,9 @@ def read_folder(
         raise NotADataset(root=root, kind="folder", reason=_why_no_images(listing))
     layout = find_layout(str(root), listing, split_folders)
     refuse_dangling(root, listing, ["", layout.base, *(f for folders in layout.splits.values() for f in folders)])
-    found = FoundDataset("folder", str(root), {"splits": [*layout.splits] or HASHED}, [], notes=[*layout.notes])
+    found = FoundDataset(
+        "folder", str(root), {"splits": [*layout.splits] or list(HASHED)}, [], notes=[*layout.notes]
+    )
     if layout.flat:
         name = only_class or nfc(root.name) or "images"
         found.options[ONLY_CLASS] = name
@@ -147,7 +150,7 @@ def fill(
                 splits=splits,
             )
         )
-    _note_empty_split(found)
+    note_empty_split(found, "move the images into train/CLASS and val/CLASS")
     _note_copies(found)
     complete(found, scanned, upright=upright)
 
@@ -160,13 +163,13 @@ def leave_out(found: FoundDataset, paths: Iterable[str], reason: str, detail: st
 def note_listing(found: FoundDataset, listing: Listing) -> None:
     """Say what was not looked into, and which files are no images."""
     if listing.ignored:
-        found.notes.append(f"Ignored: {listed(listing.ignored)}, made by an operating system or a program.")
+        found.notes.append(f"Ignored: {first_of(listing.ignored)}, made by an operating system or a program.")
     if listing.loops:
-        found.notes.append(f"Not followed: {listed(listing.loops)}, a link to a folder that contains it.")
+        found.notes.append(f"Not followed: {first_of(listing.loops)}, a link to a folder that contains it.")
     others = [path for path in listing.others if "/" in path]  # notes and licences lie at the top
     if others:
         verb = "is no image" if len(others) == 1 else "are no images"
-        found.notes.append(f"{len(others)} of the files {verb}: {listed(others)}.")
+        found.notes.append(f"{len(others)} of the files {verb}: {first_of(others)}.")
 
 
 def holds_classes(folder: Path) -> bool:
@@ -179,11 +182,6 @@ def is_text(name: str) -> bool:
     return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
-def chosen_splits(path: str) -> tuple[str, ...]:
-    """Return ``all``, and ``train`` or ``val`` by a hash of the path, which is the same on every machine."""
-    return "all", "val" if is_validation_image(path) else "train"
-
-
 def _undivided(found: FoundDataset, root: Path, listing: Listing, layout: Layout) -> Members:
     """Return the members of a data set without split folders."""
     if ONLY_CLASS in found.options:
@@ -192,7 +190,7 @@ def _undivided(found: FoundDataset, root: Path, listing: Listing, layout: Layout
     folders = {path: path[depth:].partition("/") for path in listing.images}
     pools = _pools(root, listing.images, {path: folder for path, (folder, below, _) in folders.items() if below})
     if pools:
-        found.notes.append(f"{listed(sorted(pools))}: the classes link to the files in it, so it is no class.")
+        found.notes.append(f"{first_of(sorted(pools))}: the classes link to the files in it, so it is no class.")
     only = len({folder for folder, below, _ in folders.values() if below}) == 1
     members: Members = {}
     for path, (folder, below, _) in folders.items():
@@ -221,9 +219,11 @@ def _divided(found: FoundDataset, root: Path, listing: Listing, layout: Layout) 
         for path in inside[folder]
         if "train" in splits_of[folder] and parent(path) != folder
     }
+    lists: set[str] = set()  # of classes, by path
     for folder, paths in inside.items():
         splits = tuple(splits_of[folder])
         labels = _labels(found, root, listing, splits[0], folder, paths, sorted(classes))
+        lists |= {labels.path} if labels else set()
         for path in paths:
             name, below, _ = path[len(f"{folder}/") :].partition("/")
             label: str | None = found.options.get(ONLY_CLASS)
@@ -234,10 +234,11 @@ def _divided(found: FoundDataset, root: Path, listing: Listing, layout: Layout) 
                 leave_out(found, [path], f"no class in {labels.path}")
             else:
                 leave_out(found, [path], "not in a class folder")
+    listing.others = [path for path in listing.others if path not in lists]
     if outside:
         leave_out(found, outside, "outside of the split folders")
         found.notes.append(
-            f"{len(outside)} images are outside of the split folders and left out ({listed(outside, 1)}). "
+            f"{len(outside)} images are outside of the split folders and left out ({first_of(outside, 1)}). "
             "--split-folders names other folders, and --split-folders none makes all folders classes."
         )
     return dict(sorted(members.items()))
@@ -259,7 +260,6 @@ def _labels(
         return None
     labels = read_labels(root, listing, split, folder, known)
     if labels:
-        listing.others.remove(labels.path)
         numbers = ", whose numbers count the sorted classes from 0" if labels.are_numbers else ""
         found.notes.append(f"The classes of {folder} are read from {labels.path}{numbers}.")
     elif not named:
@@ -287,8 +287,8 @@ def _why_no_images(listing: Listing) -> str:
     if archives := [
         path for path in listing.others if path.lower().endswith((".zip", ".tar", ".gz", ".tgz", ".rar"))
     ]:
-        return f"no file in it is an image. Unpack {listed(archives)} first"
-    return f"no file in it is an image{': ' + listed(listing.others) if listing.others else ''}"
+        return f"no file in it is an image. Unpack {first_of(archives)} first"
+    return f"no file in it is an image{': ' + first_of(listing.others) if listing.others else ''}"
 
 
 def _note_classes(found: FoundDataset, members: Members, listing: Listing, layout: Layout) -> None:
@@ -301,7 +301,7 @@ def _note_classes(found: FoundDataset, members: Members, listing: Listing, layou
         some = {split: names for split, names in by_split.items() if names}
         for split, names in some.items():
             if missing := sorted({name for other in some.values() for name in other} - names):
-                found.notes.append(f"Split {split} has no images of {listed(missing)}.")
+                found.notes.append(f"Split {split} has no images of {first_of(missing)}.")
     folded: dict[str, list[str]] = defaultdict(list)
     for name in found.class_names:
         folded[name.casefold()].append(name)
@@ -314,22 +314,10 @@ def _note_classes(found: FoundDataset, members: Members, listing: Listing, layou
     for path in class_folders:
         spelled[nfc(name_of(path))].add(name_of(path))
     if twice := sorted(name for name, spellings in spelled.items() if len(spellings) > 1):
-        found.notes.append(f"One class, though spelled in two ways (Unicode NFC and NFD): {listed(twice)}.")
+        found.notes.append(f"One class, though spelled in two ways (Unicode NFC and NFD): {first_of(twice)}.")
     used = {above for path in listing.images for above in _above(path)}
     if empty := [path for path in class_folders if path not in used]:
-        found.notes.append(f"Folders without an image: {listed(empty)}.")
-
-
-def _note_empty_split(found: FoundDataset) -> None:
-    """Say how to choose if the hash of the paths put all images into one split."""
-    if found.options.get("splits") != HASHED or not found.images:
-        return
-    for split in ("train", "val"):
-        if not any(split in image.splits for image in found.images):
-            found.notes.append(
-                f"Split {split} is empty: a hash of the path puts one image in five into val, which left none for "
-                f"{split} here. Use --split all, or choose: move the images into train/CLASS and val/CLASS."
-            )
+        found.notes.append(f"Folders without an image: {first_of(empty)}.")
 
 
 def _note_copies(found: FoundDataset) -> None:
@@ -349,5 +337,5 @@ def _note_copies(found: FoundDataset) -> None:
         if len(images) > 1 and not (across_classes or across_splits):
             by_place["in one class"].append(images)
     for where, groups in by_place.items():
-        first = listed([image.path for image in groups[0]])
+        first = first_of([image.path for image in groups[0]])
         found.notes.append(f"{sum(map(len, groups))} files with equal content are {where} (first: {first}).")

@@ -55,7 +55,7 @@ def read_labels(root: Path, listing: Listing, split: str, folder: str, known: Se
     while True:
         for name in names:
             if path := files.get(join(above, name).casefold()):
-                labels = _parse(root / path)
+                labels = _parse(root / path, known)
                 if labels:
                     return _named(path, labels, known)
         if not above:
@@ -63,28 +63,41 @@ def read_labels(root: Path, listing: Listing, split: str, folder: str, known: Se
         above = parent(above)
 
 
-def _parse(file: Path) -> dict[str, str]:
-    """Return the class by the image's file name without its extension."""
+def _parse(file: Path, known: Sequence[str]) -> dict[str, str]:
+    """Return the class by the image's file name without its extension.
+
+    A class that is not known ends at the first blank or comma: boxes follow it in ImageNet's and tiny-ImageNet's
+    lists.
+    """
     try:
         if file.stat().st_size > LARGEST_LIST:
             return {}
         lines = file.read_text("utf-8-sig", errors="replace").splitlines()
     except OSError:
         return {}
-    image, label = _columns(lines[0]) if lines else (0, 1)
+    columns = _columns(lines[0]) if lines else None
+    image, label = columns or (0, 1)
     labels = {}
-    for line in lines:
+    for line in lines[1:] if columns else lines:
         fields = _fields(line)
-        if len(fields) > max(image, label) and (name := SEPARATORS.split(fields[label])[0]):
-            labels[_stem(name_of(fields[image].replace("\\", "/")))] = nfc(name)
+        if len(fields) <= max(image, label):
+            continue
+        name = nfc(fields[label])
+        if name not in known:
+            name = SEPARATORS.split(name)[0]
+        if name:
+            labels[_stem(name_of(fields[image].replace("\\", "/")))] = name
     return labels
 
 
-def _columns(heading: str) -> tuple[int, int]:
-    """Return the columns of the image and the class, by a table's heading; the first two without one."""
-    names = [re.sub("[^a-z]", "", field.lower()) for field in _fields(heading)]
-    image = next((index for index, name in enumerate(names) if name in IMAGE_COLUMNS), 0)
-    label = next((index for index, name in enumerate(names) if name in CLASS_COLUMNS), 1)
+def _columns(heading: str) -> tuple[int, int] | None:
+    """Return the columns of the image and the class, by a table's heading; None if the line is no heading."""
+    names = [re.sub(r"[\s_-]", "", field.lower()) for field in _fields(heading)]  # image_1 is no heading
+    image = next((index for index, name in enumerate(names) if name in IMAGE_COLUMNS), None)
+    label = next((index for index, name in enumerate(names) if name in CLASS_COLUMNS), None)
+    if image is None and label is None:
+        return None
+    image, label = image or 0, 1 if label is None else label
     return (image, label) if image != label else (0, 1)
 
 

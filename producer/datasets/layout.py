@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from producer.datasets.notes import first_of
 from shared.errors import NotADataset
 from unitscope.images.files import Listing
 from unitscope.images.splits import GENERIC, SPLITS, rest_of, split_in, split_of
@@ -139,12 +140,6 @@ def join(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def listed(names: list[str], shown: int = 3) -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
-
-
 def _chosen(root: str, tree: Tree, split_folders: str) -> dict[str, list[str]]:
     with_images = sorted({join(above, name) for above, names in tree.inner.items() for name in names})
     exact, folded = ({key(nfc(path)): path for path in with_images} for key in (str, str.casefold))
@@ -152,7 +147,7 @@ def _chosen(root: str, tree: Tree, split_folders: str) -> dict[str, list[str]]:
     for split, given in parse_split_folders(split_folders).items():
         folder = exact.get(nfc(given)) or folded.get(nfc(given).casefold())
         if folder is None:
-            known = listed(sorted(tree.inner[""]), 10) or "none"
+            known = first_of(sorted(tree.inner[""]), 10) or "none"
             reason = f"--split-folders: there is no folder {given} with images in it. Folders with images: {known}"
             raise NotADataset(root=root, kind="folder", reason=reason)
         splits[split] = [_unwrapped(tree, folder, split)]
@@ -229,15 +224,15 @@ def _note_possible_splits(layout: Layout, tree: Tree) -> None:
     if like and len(classes) <= 4:
         example = ",".join(f"{split_in(name)}={join(layout.base, name)}" for name in like)
         layout.notes.append(
-            f"Folders {listed(like)} are read as classes. If they are splits, add --split-folders {example}."
+            f"Folders {first_of(like)} are read as classes. If they are splits, add --split-folders {example}."
         )
     if generic := [name for name in classes if name.lower() in GENERIC and len(classes) > 1]:
         layout.notes.append(
-            f"{listed(generic)} is read as a class. If it holds all images, give it alone as --root."
+            f"{first_of(generic)} is read as a class. If it holds all images, give it alone as --root."
         )
     inside = {name for folder in classes for name in tree.inner[join(layout.base, folder)] if split_of(name)}
     if len({split_of(name) for name in inside}) > 1:
         layout.notes.append(
-            f"Folders {listed(sorted(inside))} inside of the classes are not read as splits: splits are read from "
-            "SPLIT/CLASS, not from CLASS/SPLIT."
+            f"Folders {first_of(sorted(inside))} inside of the classes are not read as splits: splits are read "
+            "from SPLIT/CLASS, not from CLASS/SPLIT."
         )

@@ -11,9 +11,10 @@ from sqlalchemy import exists, select
 from producer.datasets.removal import OWN_FOLDER
 from producer.datasets.scan import fingerprint, leads_out
 from producer.datasets.updating import unused_name
-from shared.database.catalogue import FoundDataset, FoundImage, Problem, register
+from shared.database.catalogue import NOTES, FoundDataset, FoundImage, Problem, register
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
+from unitscope.spelling import nfc, spellings
 
 Row = dict[str, Any]
 
@@ -26,13 +27,17 @@ def parse_dataset(
     Raises
     ------
     ValueError
-        The fingerprint doesn't match the rows, or an image's path leads out of the root.
+        The fingerprint doesn't match the rows, an image's path leads out of the root, or an option is no list of
+        texts.
     """
     splits_by_image: dict[int, list[str]] = defaultdict(list)
     for row in splits:
         splits_by_image[row["image_id"]].append(row["split"])
     if not isinstance(dataset["options"], dict):
         raise ValueError("the data set's options are not a JSON object")
+    for option in ("splits", NOTES):
+        if not _is_list_of_texts(dataset["options"].get(option, [])):
+            raise ValueError(f"the data set's {option} are not a list of texts")
     # Another home's folder is not this program's own to delete.
     options = {name: value for name, value in dataset["options"].items() if name != OWN_FOLDER}
     found = FoundDataset(dataset["kind"], root or dataset["root"], options, dataset["class_names"])
@@ -70,10 +75,11 @@ def find_or_register(
     If the name belongs to other content, the new one is registered as ``NAME-imported-FINGERPRINT``. Returns the
     id of the data set, and the ids of its images by their ids in the export.
     """
+    name = nfc(name)
     same = select(Dataset.id).where(Dataset.fingerprint == found.fingerprint)
     with database.read() as session:
         known = session.scalar(same.order_by(Dataset.name != name, Dataset.id).limit(1))
-        taken = session.scalar(select(exists().where(Dataset.name == name)))
+        taken = session.scalar(select(exists().where(Dataset.name.in_(spellings(name)))))
         free_name = unused_name(session, f"{name}-imported-", found.fingerprint) if taken else name
     dataset_id = known if known is not None else register(database, free_name, found)[0]
     query = select(Image.path, Image.object_number, Image.id).where(Image.dataset_id == dataset_id)
@@ -84,3 +90,7 @@ def find_or_register(
         for exported_id, image in zip(exported_ids, found.images, strict=True)
     }
     return dataset_id, ids
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

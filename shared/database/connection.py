@@ -144,13 +144,14 @@ class Database:
     def locked(self, seconds: float) -> DatabaseLocked:
         """Return the error for a lock that was not released for ``seconds``, with the process that holds it."""
         if self.is_sqlite:
-            return DatabaseLocked(url=self, holder=sqlite_holders(Path(self.url.database or "")), seconds=seconds)
+            holder = sqlite_holders(Path(self.url.database or ""))
+            return DatabaseLocked(url=self, holder=holder, seconds=round(seconds))
         try:
             with self.engine.connect() as connection:
                 holder = postgresql_holders(connection)
         except DBAPIError:
             holder = UNKNOWN
-        return DatabaseLocked(url=self, holder=holder, seconds=seconds)
+        return DatabaseLocked(url=self, holder=holder, seconds=round(seconds))
 
     def driver_arguments(self) -> dict[str, Any]:
         """Return the arguments of the driver's own ``connect``, which does not accept SQLAlchemy's URLs."""

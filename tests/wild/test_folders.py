@@ -163,6 +163,7 @@ LISTS = {
     "ImageNet": ("val", "LOC_val_solution.csv", "ImageId,PredictionString\nv0,n01 1 2 3 4\nv1,n02 5 6 7 8 \n"),
     "indices": ("val", "val.txt", "v0.JPEG 0\nv1.JPEG 1\n"),
     "a table with a heading": ("val", "Val.csv", 'Width,ClassId,Path\n9,n01,"Val/v0.JPEG"\n9,n02,"Val/v1.JPEG"\n'),
+    "indices in a table with a heading": ("val", "val.csv", "file,label\nv0.JPEG,0\nv1.JPEG,1\n"),
     "with a BOM": ("val", "val.txt", "\ufeffval/v0.JPEG n01\r\nval/v1.JPEG n02\r\n"),
 }
 
@@ -180,6 +181,23 @@ def test_flat_val_is_read_with_its_list(name: str, tmp_path: Path) -> None:
     }
     assert left_out(found) == {f"no class in {path}": 1}
     assert noted(found, path)
+
+
+def test_classes_with_blanks_are_read_from_a_list(tmp_path: Path) -> None:
+    trained = splits("train", classes=("African elephant", "cat"))
+    root = images(tmp_path / "data", [*trained, "val/image_1.JPEG", "val/v1.JPEG"])
+    (root / "val.csv").write_text("image_1.JPEG,African elephant\nv1.JPEG,cat\n")
+    found = read_folder(root)
+    assert found.class_names == ["African elephant", "cat"]
+    assert [i.class_name for i in found.images if "val" in i.splits] == ["African elephant", "cat"]
+
+
+def test_two_folders_of_a_split_share_a_list(tmp_path: Path) -> None:
+    root = images(tmp_path / "data", [*TRAINED, "val/v0.JPEG", "validation/v1.JPEG"])
+    (root / "val.txt").write_text("v0.JPEG n01\nv1.JPEG n02\n")
+    found = read_folder(root)
+    assert [i.class_name for i in found.images if "val" in i.splits] == ["n01", "n02"]
+    assert not found.problems
 
 
 def test_flat_val_without_a_list_is_left_out_and_named(tmp_path: Path) -> None:

@@ -312,6 +312,13 @@ def test_boxes_are_turned_with_photographs(tmp_path: Path, orientation: int, fra
     assert (lying.box, lying.width) == ((2, 4, 12, 20), WIDTH)
 
 
+def test_boxes_of_a_turned_photograph_that_is_used_as_stored_are_noted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 6)
+    write(tmp_path / "a.xml", annotation("a.png", thing(box=(3, 5, 12, 20)), size=(HEIGHT, WIDTH)))
+    assert "boxes may be in the wrong place: a.png" in said(read_voc(tmp_path))
+    assert "boxes may be in the wrong place" not in said(read_voc(tmp_path, upright=True))
+
+
 def test_photographs_whose_size_does_not_tell_follow_the_others(tmp_path: Path) -> None:
     picture(tmp_path / "a.png", 6)
     picture(tmp_path / "b.png", 3)

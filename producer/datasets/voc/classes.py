@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from producer.datasets.notes import counted, first_of, number_of
 from producer.datasets.voc.annotations import normalized
 from producer.datasets.voc.index import folded
-from producer.datasets.voc.notes import counted, first_of, number_of
 from shared.errors import UsageError
 
 VOC_CLASSES = [

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from producer.datasets.notes import first_of
 from producer.datasets.scan import existing_folder
 from producer.datasets.voc.index import ANNOTATION, Index
-from producer.datasets.voc.notes import first_of
 from shared.errors import NotADataset
 from unitscope.images.files import IGNORED_FOLDERS, Listing, list_folder
 from unitscope.images.formats import SUFFIXES

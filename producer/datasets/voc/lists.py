@@ -13,9 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from producer.datasets.notes import first_of, number_of
 from producer.datasets.voc.index import stem_of
 from producer.datasets.voc.layout import Part, child
-from producer.datasets.voc.notes import first_of, number_of
 from shared.database.catalogue import FoundDataset, Problem
 from shared.errors import NotADataset
 

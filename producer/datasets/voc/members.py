@@ -6,16 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from producer.datasets.folder import chosen_splits, is_text
+from producer.datasets.folder import is_text
+from producer.datasets.hashed import HASHED, chosen_splits
+from producer.datasets.notes import first_of, number_of
 from producer.datasets.voc.index import stem_of
 from producer.datasets.voc.layout import Layout, Part
 from producer.datasets.voc.lists import has_lists, listed_annotations
-from producer.datasets.voc.notes import first_of, number_of
 from shared.database.catalogue import FoundDataset, Problem
 from shared.errors import NotADataset
 from unitscope.images.splits import split_of
-
-HASHED = ("all", "train", "val")  # splits of images that neither lists nor folders divide
 
 
 @dataclass(frozen=True)

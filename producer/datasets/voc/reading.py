@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from producer.datasets.hashed import note_empty_split
+from producer.datasets.notes import first_of, number_of
 from producer.datasets.scan import BrokenFile, Scanned, ScannedFile, complete, scan_files
 from producer.datasets.voc.annotations import AnnotatedObject, BadAnnotation, read_annotation
 from producer.datasets.voc.boxes import (
@@ -21,8 +23,7 @@ from producer.datasets.voc.boxes import (
 )
 from producer.datasets.voc.classes import AUTO, VOC_CLASSES, classes_of, known_class, notes_on_classes
 from producer.datasets.voc.layout import find_layout
-from producer.datasets.voc.members import HASHED, Member, leave_out_images_without_annotation, members_of
-from producer.datasets.voc.notes import first_of, number_of
+from producer.datasets.voc.members import Member, leave_out_images_without_annotation, members_of
 from producer.datasets.voc.orientation import Frames, Size
 from producer.datasets.voc.pairing import Pair, image_of, is_own
 from shared.database.catalogue import FoundDataset, FoundImage, Problem
@@ -103,7 +104,7 @@ def read_voc(
     done = iter(range(1, len(files) + 1))
     scanned = scan_files(layout.base, files, lambda _: progress(next(done), len(files)), upright=upright)
     frames = Frames([(item.size, scanned[item.image]) for item in annotated], upright)
-    _note_other_sizes(found, annotated, scanned)
+    _note_other_sizes(found, annotated, scanned, upright)
     clipped: list[str] = []
     for item in annotated:
         image = scanned[item.image]
@@ -111,7 +112,10 @@ def read_voc(
             found.problems.append(Problem(item.image, 0, image.reason, image.detail))
         else:
             _add(found, item, image, _located(found, item, image, origin, frames, clipped), whole)
-    _note_empty_split(found)
+    note_empty_split(
+        found,
+        "write lists ImageSets/Main/train.txt and val.txt, or move images and annotations into train and val",
+    )
     if clipped:
         boxes_were = number_of(len(clipped), "box was", "boxes were")
         found.notes.append(f"{boxes_were} one pixel over the edge of the image and clipped: {first_of(clipped)}.")
@@ -168,31 +172,25 @@ def _note_objects_left_out(found: FoundDataset, annotated: list[_Annotated], dif
         found.notes.append(f"{number_of(len(empty), 'image has', 'images have')} no object: {first_of(empty)}.")
 
 
-def _note_other_sizes(found: FoundDataset, annotated: list[_Annotated], scanned: Mapping[str, Scanned]) -> None:
-    """Say which images were resized after they were annotated, or have a size of another image."""
+def _note_other_sizes(
+    found: FoundDataset, annotated: list[_Annotated], scanned: Mapping[str, Scanned], upright: bool
+) -> None:
+    """Say which images have not the size that their annotation states: resized or other images, or turned ones
+    that are used as stored (without ``upright``).
+    """
     others = []
     for item in annotated:
         file = scanned[item.image]
         if item.size and isinstance(file, ScannedFile):
             stored = file.stored_width, file.stored_height
-            if item.size != stored and (file.orientation not in SIDEWAYS or item.size != stored[::-1]):
+            is_turned = upright and file.orientation in SIDEWAYS and item.size == stored[::-1]
+            if item.size != stored and not is_turned:
                 others.append(f"{item.image} ({stored[0]} x {stored[1]}, not {item.size[0]} x {item.size[1]})")
     if others:
         images_have = number_of(len(others), "image has", "images have")
         found.notes.append(
             f"{images_have} another size than the annotation states, so boxes may be in the wrong place: "
             f"{first_of(others)}."
-        )
-
-
-def _note_empty_split(found: FoundDataset) -> None:
-    """Say how to divide a data set that a hash left without training or validation images."""
-    used = {split for image in found.images for split in image.splits}
-    if found.images and found.options["splits"] == sorted(HASHED) and len(used) < len(HASHED):
-        empty = next(split for split in HASHED if split not in used)
-        found.notes.append(
-            f"Split {empty} is empty, because the hash left no image for it. Use --split all, or write lists "
-            "ImageSets/Main/train.txt and val.txt, or move images and annotations into folders train and val."
         )
 
 

@@ -55,11 +55,14 @@ class BottomActivationRow:
 
 @dataclass(frozen=True)
 class TopActivationRow(BottomActivationRow):
-    """An image that activates a unit most: a row of the view ``top_activations``."""
+    """An image that activates a unit most: a row of the view ``top_activations``.
 
-    patch_path: str
-    projection_path: str
-    projection_scale: float
+    The columns of the pictures are None until the unit is projected.
+    """
+
+    patch_path: str | None
+    projection_path: str | None
+    projection_scale: float | None
     tied: bool | None
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.datasets.folder import chosen_splits, read_folder
+from producer.datasets.folder import read_folder
+from producer.datasets.hashed import chosen_splits
 from producer.datasets.voc import read_voc
 from shared.database.catalogue import register
 from shared.database.connection import Database

@@ -1,4 +1,7 @@
-"""Sentences about what was assumed or skipped, with a number and the first names."""
+"""Parts of sentences about what was assumed or skipped: numbers, and the first names.
+
+Names may have any characters; ``reading.read_dataset`` escapes those that can't be printed.
+"""
 
 from __future__ import annotations
 
@@ -26,5 +29,4 @@ def number_of(count: int, singular: str, plural: str = "") -> str:
 
 
 def _short(name: str) -> str:
-    name = "".join(letter if letter.isprintable() else "?" for letter in name)
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
