@@ -95,6 +95,8 @@ def chosen_before(dataset: Dataset) -> dict[str, Any]:
     options = dataset.options.get(CHOSEN, dataset.options)
     if isinstance(options, dict) and dataset.kind in CHOICES:
         chosen = {name: options[name] for name in CHOICES[dataset.kind] if name in options}
+        if "boxes" in CHOICES[dataset.kind]:  # boxes that count from 0 are on record
+            chosen.setdefault("boxes", "from-1")
     else:
         chosen = {"kind": dataset.kind}
     if not all(_is_valid(name, value) for name, value in chosen.items()):

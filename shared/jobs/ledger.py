@@ -136,17 +136,16 @@ class Ledger:
         if not 0 < shard_id <= LARGEST_ID:  # the content of messages is not trusted
             return None
         with self.database.write() as session:
-            shard = session.execute(
-                select(Shard.job_id, Shard.stage_name, Shard.queue, Shard.payload).where(Shard.id == shard_id)
-            ).one_or_none()
+            query = select(Shard.job_id, Shard.stage_name, Shard.state, Shard.queue, Shard.payload)
+            shard = session.execute(query.where(Shard.id == shard_id)).one_or_none()
             if shard is None:
                 return None
             host, without = host_of(worker), hosts_without_data(shard.payload)
-            if host not in without or not has_other_hosts(session, shard.queue, without):
+            left = shard.state == ShardState.QUEUED and host in without
+            if not left or not has_other_hosts(session, shard.queue, without):
                 return self._claim(session, shard_id, shard.job_id, shard.stage_name, worker)
-            set_sent_at(
-                session, select(Shard.id).where(Shard.id == shard_id, Shard.state == ShardState.QUEUED), None
-            )
+            queued = select(Shard.id).where(Shard.id == shard_id, Shard.state == ShardState.QUEUED)
+            set_sent_at(session, queued, None)
         raise LeftToOthers(f"shard {shard_id} is left to other machines: its images can't be read on {host}")
 
     def _claim(self, session: Session, shard_id: int, job_id: int, stage: str, worker: str) -> Claim | None:
@@ -304,10 +303,11 @@ class Ledger:
             self._end_attempt(session, job, claim, error, again=again and claim.attempt < MAX_ATTEMPTS)
 
     def hand_back(self, claim: Claim, error: str, worker: str) -> None:
-        """Queue a shard again whose images can't be read on the worker's machine; the attempt is not counted.
+        """Queue a shard again whose images can't be read on the worker's machine.
 
-        The machine's workers leave the shard to those of other machines. If no other machine is left that has
-        not handed it back, the job fails.
+        The machine's workers leave the shard to those of other machines, and the attempt is not counted. If no
+        other machine is left that has not handed it back, the attempt is counted; the job fails after the last
+        one.
 
         Raises
         ------
@@ -317,12 +317,16 @@ class Ledger:
         with self.database.write() as session:
             job = self._lock_claimed(session, claim)
             queue = session.scalars(select(Shard.queue).where(Shard.id == claim.shard_id)).one()
-            again = has_other_hosts(session, queue, without)
-            uncounted = {
-                "attempt": claim.attempt - 1,
-                "payload": {**claim.payload, HOSTS_WITHOUT_DATA: sorted(without)},
-            }
-            self._end_attempt(session, job, claim, error, again=again, **(uncounted if again else {}))
+            others = has_other_hosts(session, queue, without)
+            self._end_attempt(
+                session,
+                job,
+                claim,
+                error,
+                again=others or claim.attempt < MAX_ATTEMPTS,
+                attempt=claim.attempt - others,
+                payload={**claim.payload, HOSTS_WITHOUT_DATA: sorted(without)},
+            )
 
     def _end_attempt(
         self, session: Session, job: Job, claim: Claim, error: str, *, again: bool, **values: Any

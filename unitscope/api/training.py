@@ -207,9 +207,14 @@ def _split(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
         return class_folders(_folder(pair[0])), class_folders(_folder(pair[1]))
     root = _folder(images)
     folders = sorted(root.iterdir(), key=lambda path: (path.name in (TRAIN, *VALIDATION), path.name))
-    splits = {split: path for path in folders if path.is_dir() and (split := split_of(path.name))}
+    named = [(split, path) for path in folders if path.is_dir() and (split := split_of(path.name))]
+    splits = dict(named)
     divided = [splits[name] for name in VALIDATION if name in splits]
     if divided and TRAIN in splits and any(inner.is_dir() for inner in splits[TRAIN].iterdir()):
+        if len(named) > len(splits):
+            names = ", ".join(path.name for _, path in named)
+            reason = f"{root} has several folders for one split ({names}). Give a pair of folders."
+            raise InvalidArgument(reason=reason)
         return class_folders(splits[TRAIN]), class_folders(divided[0])
     together = class_folders(root)
     parts: tuple[list[ImageSource], list[ImageSource]] = ([], [])

@@ -9,7 +9,8 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json, table
-from shared.errors import VerificationFailed
+from shared.errors import VerificationFailed, message
+from unitscope.errors import ImageUnavailable
 
 if TYPE_CHECKING:
     from producer.operations.garbage import Unreferenced
@@ -86,7 +87,11 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     checked = track(files, "files", console=app.err, disable=not shown, transient=True)
     problems = [problem for path in checked if (problem := file_problem(app.store, path))]
     missing = incomplete_job(app.database, job_id)
-    rows = check_rows(app.database, app.settings, job_id, sample, seed) if sample else None
+    try:
+        rows = check_rows(app.database, app.settings, job_id, sample, seed) if sample else None
+    except ImageUnavailable as error:  # the files were checked
+        problems.append(message(error))
+        rows = None
     wrong = [*problems, *(rows.wrong if rows else [])]
     if as_json:
         print_json(
@@ -108,7 +113,7 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
         raise VerificationFailed(job_id=job_id, count=len(wrong))
     if missing:
         app.err.print(missing.text)
-    if sample and rows is None:
+    if sample and rows is None and not wrong:
         app.err.print(f"Job {job_id} is not done, so only its files were checked.")
     checked_rows = f", {rows.rows} rows (largest difference {rows.largest_difference:.1e})" if rows else ""
     outcome = "is unchanged, but incomplete" if missing else "is unchanged"
