@@ -97,7 +97,7 @@ def read_voc(
     if splits is None:
         leave_out_images_without_annotation(layout, {item.image for item in annotated}, found)
     _choose_classes(found, annotated, classes)
-    origin = boxes or _recognised_origin(found, annotated)
+    origin = _origin(found, annotated, boxes)
 
     files = sorted({item.image for item in annotated})
     done = iter(range(1, len(files) + 1))
@@ -186,7 +186,7 @@ def _note_other_sizes(found: FoundDataset, annotated: list[_Annotated], scanned:
 
 
 def _note_empty_split(found: FoundDataset) -> None:
-    """Say how to divide a data set that a hash left without training or validation images."""
+    """Name the splits without an image, and say how to divide a data set of which a hash left one empty."""
     used = {split for image in found.images for split in image.splits}
     if found.images and found.options["splits"] == sorted(HASHED) and len(used) < len(HASHED):
         empty = next(split for split in HASHED if split not in used)
@@ -194,6 +194,9 @@ def _note_empty_split(found: FoundDataset) -> None:
             f"Split {empty} is empty, because the hash left no image for it. Use --split all, or write lists "
             "ImageSets/Main/train.txt and val.txt, or move images and annotations into folders train and val."
         )
+    elif empty_splits := [split for split in found.options["splits"] if split not in used]:
+        splits_are = number_of(len(empty_splits), "split has", "splits have")
+        found.notes.append(f"{splits_are} no usable image: {first_of(empty_splits)}.")
 
 
 def _choose_classes(found: FoundDataset, annotated: list[_Annotated], given: str | tuple[str, ...] | None) -> None:
@@ -204,13 +207,15 @@ def _choose_classes(found: FoundDataset, annotated: list[_Annotated], given: str
         found.options["classes"] = AUTO
 
 
-def _recognised_origin(found: FoundDataset, annotated: list[_Annotated]) -> str:
-    """Return from where boxes count: from 0 if more left and upper sides are at 0 than at 1.
+def _origin(found: FoundDataset, annotated: list[_Annotated], chosen: str | None) -> str:
+    """Return from where boxes count; if it is not chosen, from 0 if more left and upper sides are at 0 than at 1.
 
-    VOC's own annotations have none at 0, and objects that touch the edge are frequent.
+    VOC's own annotations have none at 0, and objects that touch the edge are frequent. The note is also made of a
+    chosen origin: an update passes on what was recognised before.
     """
     zeros, ones = sides_at_0_and_1(item.corners for image in annotated for item in image.objects)
-    if zeros <= ones:
+    origin = chosen or (FROM_0 if zeros > ones else FROM_1)
+    if origin == FROM_1:
         return FROM_1
     found.options["boxes"] = FROM_0
     sides = number_of(zeros, "left or upper side")
