@@ -168,7 +168,8 @@ class OnlyEarlierNetwork(UsageError):
 
 class DatasetExists(UsageError):
     """A data set named '{name}' with other content is already registered (at {root}). Choose another --name.
-    If its files have changed, run `analyze dataset update {name}`."""
+    If its files have changed, run `analyze dataset update {name}`. To read it with other options, remove it first:
+    `analyze dataset rm {name}`."""
 
 
 class DatasetElsewhere(UsageError):

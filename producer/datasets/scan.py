@@ -149,13 +149,13 @@ def complete(found: FoundDataset, scanned: Mapping[str, Scanned], *, upright: bo
         found.options |= {ORIENTATION: EXIF, TURNED: turned}
         if turned:
             found.notes.append(
-                f"{turned} of {len(used)} photographs are turned upright, as their EXIF orientation says "
+                f"Photographs turned upright, as their EXIF orientation says: {turned} of {len(used)} "
                 "(--orientation stored leaves them as they are stored)."
             )
     elif turned:
         found.notes.append(
-            f"{turned} of {len(used)} photographs lie on their side or are mirrored: they are used as they are "
-            "stored (`dataset add --orientation exif` turns them, as viewers do)."
+            f"Photographs that lie on their side or are mirrored: {turned} of {len(used)}. They are used as "
+            "they are stored (`dataset add --orientation exif` turns them, as viewers do)."
         )
     found.fingerprint = fingerprint(found)
 

@@ -434,8 +434,8 @@ def test_turned_photographs_have_another_fingerprint(tmp_path: Path) -> None:
     assert [(i.width, i.height) for i in stored.images] == [(WIDTH, HEIGHT)] * 2
     assert [(i.width, i.height) for i in upright.images] == [(HEIGHT, WIDTH), (WIDTH, HEIGHT)]
     assert stored.fingerprint != upright.fingerprint
-    assert noted(upright, "1 of 2 photographs are turned", "--orientation stored")
-    assert noted(stored, "1 of 2 photographs", "--orientation exif")
+    assert noted(upright, "turned upright", ": 1 of 2 ", "--orientation stored")
+    assert noted(stored, "lie on their side or are mirrored: 1 of 2.", "--orientation exif")
 
 
 def test_without_turned_photographs_the_fingerprint_stays(tmp_path: Path) -> None:

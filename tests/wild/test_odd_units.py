@@ -225,6 +225,8 @@ def test_a_search_with_odd_units_is_done(home: Home, odd: Path, projection: str,
     with Image.open(home.analyze.home / "store" / units[PRUNED]["projections_path"]) as mosaic:
         assert len(np.unique(np.asarray(mosaic))) > 2  # more than grey and paper: words
     assert home.json("results", job, "--layer", "2", "--units", OVERFLOWN) == []
+    best = home.json("results", job, "--layer", "2", "--best", 10)
+    assert {row["unit"] for row in best} == {unit for unit in units if unit not in (PRUNED, DEAD, OVERFLOWN)}
     assert "have NaN or infinite values and no rows: 3" in home("logs", job).stdout
     assert home.json("verify", job)["wrong"] == []
     page = tmp_path / "page.html"

@@ -104,7 +104,9 @@ def test_lists_that_are_read(
 
 def test_an_empty_list_is_an_empty_split_and_the_lists_are_named(tmp_path: Path) -> None:
     root = devkit(tmp_path, plain(IDS), {"train": LINES, "val": "", "my_train": LINES})
-    assert read_voc(root).options["splits"] == ["train", "val"]
+    found = read_voc(root)
+    assert found.options["splits"] == ["train", "val"]
+    assert "1 split has no usable image: val." in said(found)
     with pytest.raises(NotADataset, match=r"split list test\.txt\. It has: my_train, train, val"):
         read_voc(root, splits=("test",))
 
@@ -451,6 +453,11 @@ def test_commands_say_what_was_assumed_and_updates_read_in_the_same_way(fresh: H
     fresh("dataset", "update", "voc")
     shown = json.loads(fresh("dataset", "show", "voc", "--json").stdout)
     assert (shown["images"], list(shown["classes"])) == (5, ["cat", "helmet"])
+    notes = " ".join(shown["notes"])  # what was recognised before is still said
+    assert "The classes are the names in the annotations: cat, helmet." in notes
+    assert "Boxes count from 0" in notes
+    other = fresh("dataset", "add", "voc", "--root", root, "--boxes", "from-1", code=2).stderr
+    assert "with other options, remove it first: `analyze dataset rm voc`" in " ".join(other.split())
 
     names = tmp_path / "classes.txt"
     names.write_text("helmet\nvest\n", encoding="utf-8-sig")

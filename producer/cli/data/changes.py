@@ -37,9 +37,15 @@ def update(app: App, name: str, root: Path | None, dry_run: bool, as_json: bool)
     from producer.datasets.scan import require_usable
     from producer.datasets.updating import compare, update_dataset
     from shared.database.catalogue import find_dataset
+    from shared.errors import UsageError
 
     with app.database.read() as session:
         dataset = find_dataset(session, name)
+    if root is None and not Path(dataset.root).is_dir():
+        raise UsageError(
+            reason=f"The folder of data set '{name}' is not there: {dataset.root}. If it was moved, give its new "
+            f"path: `analyze dataset update {name} --root PATH`."
+        )
     with Bars(app) as (_, show):
         found = read_dataset(
             dataset.kind,

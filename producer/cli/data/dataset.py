@@ -154,6 +154,7 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     """
     from producer.datasets.reading import default_orientation
     from producer.datasets.scan import require_usable
+    from producer.datasets.voc.notes import number_of
     from shared.database.catalogue import register
     from unitscope.spelling import nfc
 
@@ -167,7 +168,8 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     _, new = register(database, name, found)
     state = f"Registered {name}" if new else f"{name} is already registered"
     app.err.print(
-        f"{state}: {len(found.images)} images of {len(found.class_names)} classes, {len(found.problems)} left out "
+        f"{state}: {number_of(len(found.images), 'image')} of "
+        f"{number_of(len(found.class_names), 'class', 'classes')}, {len(found.problems)} left out "
         f"(`analyze dataset show {name}`)."
     )
     print_text(name)

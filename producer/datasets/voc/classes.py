@@ -112,13 +112,10 @@ def notes_on_classes(
 ) -> list[str]:
     """Return what is to be said about the classes that were chosen and those that were not."""
     if is_auto:
-        notes = []
-        if given is None:
-            shown = first_of(classes, 10)
-            notes.append(
-                f"None of VOC's twenty classes occurs, so the classes are the names in the annotations: {shown}. "
-                "`--classes` names others."
-            )
+        why = "None of VOC's twenty classes occurs, so the" if given is None else "The"
+        notes = [
+            f"{why} classes are the names in the annotations: {first_of(classes, 10)}. `--classes` names others."
+        ]
         spellings: dict[str, list[str]] = {}
         for name in classes:
             spellings.setdefault(folded(name), []).append(name)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.datasets.hashed import note_empty_split
+from producer.datasets.hashed import HASHED, note_empty_split
 from producer.datasets.notes import first_of, number_of
 from producer.datasets.scan import BrokenFile, Scanned, ScannedFile, complete, scan_files
 from producer.datasets.voc.annotations import AnnotatedObject, BadAnnotation, read_annotation
@@ -98,7 +98,7 @@ def read_voc(
     if splits is None:
         leave_out_images_without_annotation(layout, {item.image for item in annotated}, found)
     _choose_classes(found, annotated, classes)
-    origin = boxes or _recognised_origin(found, annotated)
+    origin = _origin(found, annotated, boxes)
 
     files = sorted({item.image for item in annotated})
     done = iter(range(1, len(files) + 1))
@@ -112,6 +112,7 @@ def read_voc(
             found.problems.append(Problem(item.image, 0, image.reason, image.detail))
         else:
             _add(found, item, image, _located(found, item, image, origin, frames, clipped), whole)
+    _note_lists_without_images(found)
     note_empty_split(
         found,
         "write lists ImageSets/Main/train.txt and val.txt, or move images and annotations into train and val",
@@ -194,6 +195,14 @@ def _note_other_sizes(
         )
 
 
+def _note_lists_without_images(found: FoundDataset) -> None:
+    used = {split for image in found.images for split in image.splits}
+    empty = [split for split in found.options["splits"] if split not in used]
+    if found.images and empty and found.options["splits"] != list(HASHED):
+        splits_have = number_of(len(empty), "split has", "splits have")
+        found.notes.append(f"{splits_have} no usable image: {first_of(empty)}.")
+
+
 def _choose_classes(found: FoundDataset, annotated: list[_Annotated], given: str | tuple[str, ...] | None) -> None:
     counts = Counter(item.name for image in annotated for item in image.objects)
     found.class_names, is_auto = classes_of(counts, given)
@@ -202,13 +211,15 @@ def _choose_classes(found: FoundDataset, annotated: list[_Annotated], given: str
         found.options["classes"] = AUTO
 
 
-def _recognised_origin(found: FoundDataset, annotated: list[_Annotated]) -> str:
-    """Return from where boxes count: from 0 if more left and upper sides are at 0 than at 1.
+def _origin(found: FoundDataset, annotated: list[_Annotated], chosen: str | None) -> str:
+    """Return from where boxes count; if it is not chosen, from 0 if more left and upper sides are at 0 than at 1.
 
-    VOC's own annotations have none at 0, and objects that touch the edge are frequent.
+    VOC's own annotations have none at 0, and objects that touch the edge are frequent. The note is also made of a
+    chosen origin: an update passes on what was recognised before.
     """
     zeros, ones = sides_at_0_and_1(item.corners for image in annotated for item in image.objects)
-    if zeros <= ones:
+    origin = chosen or (FROM_0 if zeros > ones else FROM_1)
+    if origin == FROM_1:
         return FROM_1
     found.options["boxes"] = FROM_0
     sides = number_of(zeros, "left or upper side")

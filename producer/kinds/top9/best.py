@@ -33,6 +33,7 @@ class UnitSummary:
 def best_units(database: Database, job_id: int, filters: Filters = EVERYTHING) -> list[UnitSummary]:
     """Return a summary of each live unit, sorted by the agreement of its top images on one class.
 
+    Constant units are left out: their top images are only the first of the split, and say nothing about a class.
     Units with fewer than the full number of top images come last. Ties are sorted by activation, highest first.
 
     Raises
@@ -40,9 +41,11 @@ def best_units(database: Database, job_id: int, filters: Filters = EVERYTHING) -
     NoSuchJob, JobNotOfKind, NoSuchLayer, NoSuchUnit, UsageError
     """
     rows = TOP_ACTIVATIONS.rows(database, job_id, filters)
-    mosaics = _mosaics(database, job_id)
+    mosaics, constant = _mosaics(database, job_id), _constant_units(database, job_id)
     summaries = []
     for (layer, unit), unit_rows in groupby(rows, lambda row: (row.layer, row.unit)):
+        if (layer, unit) in constant:
+            continue
         group = list(unit_rows)
         class_name, frequency = Counter(row.class_name for row in group).most_common(1)[0]
         share, first = frequency / len(group), group[0].activation
@@ -61,6 +64,16 @@ def _mosaics(database: Database, job_id: int) -> dict[tuple[str, int], Sequence[
     )
     with database.read() as session:
         return {(row[0], row[1]): (row[2], row[3]) for row in session.execute(query)}
+
+
+def _constant_units(database: Database, job_id: int) -> set[tuple[str, int]]:
+    query = (
+        select(SearchedLayer.layer, SearchedUnit.unit)
+        .join(SearchedLayer, SearchedLayer.id == SearchedUnit.layer_id)
+        .where(SearchedLayer.job_id == job_id, SearchedUnit.constant.is_(True))
+    )
+    with database.read() as session:
+        return {(row[0], row[1]) for row in session.execute(query)}
 
 
 BEST_UNITS: ComputedTable[UnitSummary] = ComputedTable(

@@ -166,7 +166,7 @@ def test_what_was_chosen_is_chosen_again(database: Database, pictures: Path, sha
     assert update(database, dry_run=True).fingerprint == found.fingerprint
     with database.read() as session:
         dataset = session.scalars(select(Dataset)).one()
-    assert chosen_before(dataset) == {"whole": True, "splits": ["val"], "classes": "auto"}
+    assert chosen_before(dataset) == {"whole": True, "splits": ["val"], "classes": "auto", "boxes": "from-1"}
     before = dict(dataset.options)
     del before["chosen"]  # as an older program registered it
     dataset.options = before
