@@ -25,6 +25,7 @@ from producer.cli.main import cli
 from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.schema import NEWEST_REVISION, _config, current_revision, upgrade
+from shared.jobs.transitions import MAX_ATTEMPTS
 from shared.kinds.registry import kinds, parse
 from shared.store.store import Store
 from tests.conftest import DATABASES, Analyze, fresh_database
@@ -206,8 +207,8 @@ def test_old_jobs_can_be_read(stored: Analyze, request: pytest.FixtureRequest) -
 def test_old_jobs_continue(stored: Analyze, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Jobs that were queued, interrupted by a kill, or cancelled before they started can be finished.
 
-    Jobs whose files are missing, or were written by another version, fail immediately with an error. To save time,
-    only the oldest schema and the newest one, which has jobs of all kinds, are tested;
+    Jobs whose artifacts are missing, or were written by another version, fail immediately with an error. To save
+    time, only the oldest schema and the newest one, which has jobs of all kinds, are tested;
     ``test_old_jobs_can_be_read`` covers all schemas.
     """
     oldest = request.node.callspec.params["stored"][0] == REVISIONS[0]
@@ -252,10 +253,10 @@ def test_old_jobs_continue(stored: Analyze, request: pytest.FixtureRequest, tmp_
         expected = f"{path} was written by another version" if oldest else f"Artifact {path} is not in the store"
         assert expected in ended[number]["error"]
     assert re.match(r"Image /datasets/pictures/.* can't be read on ", ended[failed]["error"])
-    for number in (half, stopped, failed):
+    for number, attempts in ((half, 1), (stopped, 1), (failed, MAX_ATTEMPTS)):
         assert ended[number]["state"] == "failed"
         tried = rows(stored, f"SELECT attempt FROM shards WHERE job_id = {number} AND state = 'failed'")
-        assert [shard["attempt"] for shard in tried] == [1]
+        assert [shard["attempt"] for shard in tried] == [attempts]
 
 
 # --- killed upgrades ---

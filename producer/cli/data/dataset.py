@@ -152,9 +152,9 @@ def add(app: App, /, kind: str, root: Path | None, name: str | None, **options: 
     CIFAR's files are converted once, to PNG images in the home folder. For Caltech, and for a folder without
     splits, a hash of the path puts one image in five into val and the others into train.
     """
+    from producer.datasets.notes import number_of
     from producer.datasets.reading import default_orientation
     from producer.datasets.scan import require_usable
-    from producer.datasets.voc.notes import number_of
     from shared.database.catalogue import register
     from unitscope.spelling import nfc
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from producer.datasets.cifar import image_folder, read_cifar
-from producer.datasets.cifar_files import read_files
+from producer.datasets.cifar.files import read_files
 from producer.datasets.download import SOURCES, download
 from shared.errors import FileNotWritable, FolderNotEmpty, NotADataset, UnsafeArchive
 from tests.conftest import Analyze

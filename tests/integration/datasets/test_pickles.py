@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from producer.datasets.cifar_files import read_files
-from producer.datasets.pickles import PickledArray, RefusedPickle, load_pickle
+from producer.datasets.cifar.files import read_files
+from producer.datasets.cifar.pickles import PickledArray, RefusedPickle, load_pickle
 from shared.errors import NotADataset
 from tests.integration.datasets.cifar import NAMES, dumped, entry_of, write_pickled
 
@@ -205,7 +205,7 @@ def test_damaged_pickle_gives_one_error(name: str, tmp_path: Path) -> None:
 def test_small_pickle_needs_little_memory(tmp_path: Path) -> None:
     """The child is limited to 2 GiB; without the check, the memo index would make it allocate 32."""
     program = (
-        "import resource, sys; from producer.datasets.pickles import *\n"
+        "import resource, sys; from producer.datasets.cifar.pickles import *\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))\n"
         "try: load_pickle(bytes.fromhex(sys.argv[1]))\n"
         "except RefusedPickle as refused: print(refused)\n"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from producer.datasets.pickles import PickledArray, RefusedPickle, load_pickle
+from producer.datasets.cifar.pickles import PickledArray, RefusedPickle, load_pickle
 from shared.errors import NotADataset
 
 SIZE = 32  # pixels, width and height

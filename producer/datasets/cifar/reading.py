@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock
 from PIL import Image
 
-from producer.datasets.cifar_files import FORMATS, CifarFiles, read_files
+from producer.datasets.cifar.files import FORMATS, CifarFiles, read_files
 from producer.datasets.folder import (
     fill,
     holds_classes,
