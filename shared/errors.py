@@ -35,7 +35,7 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.UnsupportedSize: "Option: --size.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.UnsupportedActivation: "Option: --projection gradient.",
-    vision.ImageUnavailable: "Command: analyze dataset update.",
+    vision.ImageUnavailable: "Command: `analyze dataset update`, with --root for a moved folder.",
 }
 
 

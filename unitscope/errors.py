@@ -36,8 +36,8 @@ class NotFinite(UnitscopeError):
 
 class ImageUnavailable(UnitscopeError):
     """Image {path} can't be read on {host}: {reason}. Check that the data set's folder is there, mounted, and
-    readable on this machine. If the image was removed on purpose, or the folder moved,
-    register the data set again."""
+    readable on this machine. If the image was removed on purpose, or the folder was
+    moved, the data set has to be read again."""
 
 
 class UnsupportedActivation(UnitscopeError):

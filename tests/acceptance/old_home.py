@@ -104,7 +104,8 @@ def rows_of_views(database: Path) -> dict[str, tuple[list[str], list[list[Any]]]
 def unpack(stored: Path, folder: Path) -> None:
     """Unpack the home to ``folder/home``, and the export of its search to ``folder``."""
     with tarfile.open(stored / PACKED) as tar:
-        tar.extractall(folder, filter="data")
+        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.3 and older have none
+        tar.extractall(folder, **safe)  # type: ignore[arg-type]  # noqa: S202 - our own file
 
 
 # --- creation of the home ---
