@@ -222,6 +222,15 @@ def wait_until_empty(home: Home) -> None:
     home.wait(lambda: not left_behind(home), seconds=20)
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Children that receive SIGHUP, also if the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("seconds", [None, 1.0], ids=["up", "starting"])
 def test_a_closed_terminal_leaves_nothing_behind(fresh: Home, seconds: float | None) -> None:
     process = fresh.up() if seconds is None else fresh.start("up", "--devices", "cpu")
@@ -231,6 +240,7 @@ def test_a_closed_terminal_leaves_nothing_behind(fresh: Home, seconds: float | N
     wait_until_empty(fresh)
 
 
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_demo_ends_what_it_started(fresh: Home, number: signal.Signals) -> None:
     process = fresh.start("demo")
