@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +15,7 @@ from dataclasses import dataclass
 from producer.service.devices import Device
 from shared.errors import Unreachable
 from shared.jobs.broker import Broker, sweep
+from shared.jobs.hosts import new_worker_name
 from shared.jobs.ledger import Ledger
 from shared.settings import Settings, environment
 
@@ -72,7 +71,7 @@ class Supervisor:
         self.stopping.set()
 
     def _start(self, device: Device) -> _Process:
-        name = f"{socket.gethostname()}-{device.name.replace(':', '')}-{secrets.token_hex(3)}"
+        name = new_worker_name(device.name)
         variables = {
             **os.environ,
             **environment(self.settings),

@@ -23,7 +23,7 @@ from shared.database.connection import Database, database_now
 from shared.errors import JobStateConflict
 from shared.jobs.hosts import (
     HOSTS_WITHOUT_DATA,
-    WORKER_ALIVE_SECONDS,
+    alive,
     forget_hosts,
     has_other_hosts,
     host_of,
@@ -533,8 +533,7 @@ class Ledger:
     def live_workers(self) -> Sequence[Worker]:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
         with self.database.read() as session:
-            recent = Worker.seen_at > database_now() - WORKER_ALIVE_SECONDS
-            return session.scalars(select(Worker).where(recent).order_by(Worker.name)).all()
+            return session.scalars(select(Worker).where(alive()).order_by(Worker.name)).all()
 
 
 def log(database: Database, job_id: int, shard_id: int | None, level: str, message: str) -> None:

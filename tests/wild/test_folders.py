@@ -474,6 +474,15 @@ def test_command_turns_photographs_and_keeps_those_of_earlier_versions(home: Hom
         add(name)  # again: it is registered already
 
 
+def test_an_update_of_a_folder_that_moved_names_the_option(home: Home, tmp_path: Path) -> None:
+    root = turned(tmp_path)
+    home("dataset", "add", "folder", "--root", root, "--name", "moved")
+    root.rename(tmp_path / "elsewhere")
+    assert "`analyze dataset update moved --root PATH`" in home("dataset", "update", "moved", code=2).stderr
+    updated = home("dataset", "update", "moved", "--root", tmp_path / "elsewhere").stdout
+    assert f"moved: the content is the same, 2 images at {tmp_path / 'elsewhere'}." in updated
+
+
 @pytest.mark.parametrize("upright", [True, False])
 def test_worker_reads_photographs_as_the_data_set_says(upright: bool, tmp_path: Path) -> None:
     found = read_folder(turned(tmp_path), upright=upright)

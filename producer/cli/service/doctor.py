@@ -176,8 +176,10 @@ def _redis(app: App) -> Check:
 
 
 def _workers(app: App) -> Check:
+    from shared.jobs.hosts import host_of
+
     workers = app.ledger.live_workers()
-    here = [worker for worker in workers if worker.name.startswith(f"{socket.gethostname()}-")]
+    here = [worker for worker in workers if host_of(worker.name) == socket.gethostname()]
     if not here:
         found = f"none on this host, {len(workers)} on other hosts" if workers else "none"
         return Check("workers", False, found, "`analyze up` or `analyze worker` starts one.")
