@@ -10,6 +10,7 @@ from filelock import FileLock
 from sqlalchemy import inspect, text
 
 from shared.database.connection import Database
+from shared.database.identity import identity
 from shared.errors import SchemaTooNew, SchemaTooOld
 
 if TYPE_CHECKING:
@@ -93,6 +94,12 @@ def current_revision(database: Database) -> str | None:
             return None
         revision: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
         return revision
+
+
+def database_identity(database: Database) -> str:
+    """Return the UUID that was created with the database's schema. Copies and restored backups have the same."""
+    with database.read() as session:
+        return identity(session)
 
 
 def _is_newer(database: Database) -> bool:

@@ -6,11 +6,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import ArtifactPath, Base, Sha256, one_of, utc_now
-from shared.database.datasets import Dataset
+from shared.database.datasets import Dataset, Image
 
 
 class JobState(StrEnum):
@@ -56,6 +56,8 @@ class Job(Base):
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     error: Mapped[str | None]
     summary: Mapped[dict[str, Any] | None]  # key figures of the result
+    # Of the files that it wrote first.
+    stored_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0", default=0)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -108,6 +110,18 @@ class Event(Base):
     message: Mapped[str]
 
 
+class LeftOutImage(Base):
+    """An image whose content can't be decoded, which a job left out. It is part of the job's result."""
+
+    __tablename__ = "left_out_images"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey(Image.id, ondelete="CASCADE"), primary_key=True, index=True)
+    stage: Mapped[str]
+    reason: Mapped[str]
+    worker: Mapped[str | None]  # that found it
+
+
 class Worker(Base):
     """A worker process, alive while ``seen_at`` is recent (seconds since 1970, by the database's clock)."""
 
@@ -119,6 +133,9 @@ class Worker(Base):
     pid: Mapped[int]
     started_at: Mapped[datetime] = mapped_column(default=utc_now)
     seen_at: Mapped[float]
+    problem: Mapped[str | None]  # why it takes no shards, or is restarted again and again
+    memory_used: Mapped[int | None] = mapped_column(BigInteger)  # of its device, in bytes
+    memory_total: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Counter(Base):
@@ -139,7 +156,7 @@ class Artifact(Base):
 
     path: Mapped[str] = mapped_column(primary_key=True)
     sha256: Mapped[str] = mapped_column(Sha256)
-    bytes: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"))
     # The job that wrote the file first; NULL if that job was removed.
     job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -28,6 +28,7 @@ from tests.conftest import fresh_database
 # The public views and their columns, which users' queries rely on.
 PUBLIC_TABLES = {
     "jobs", "shards", "datasets", "images", "training_runs", "epochs", "checkpoints", "artifacts",
+    "left_out_images",
 }  # fmt: skip
 TOP_ACTIVATIONS = [
     "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
