@@ -233,7 +233,49 @@ class DatabaseBusy(UsageError):
     they have finished, or cancel them."""
 
 
+class StoreNotUsable(UsageError):
+    """The artifact store {root} can't be used on {host}: {reason}."""
+
+
+class StoreOfAnotherDatabase(StoreNotUsable):
+    """The artifact store {root} belongs to another database ({owner}) than {url} ({identity}). Nothing was written
+    or removed. Check ANALYZE_DATABASE_URL, ANALYZE_HOME and ANALYZE_STORE on {host}. If the store is to belong to
+    this database from now on, run `analyze db adopt-store`."""
+
+
+class StoreNotKnown(StoreNotUsable):
+    """The artifact store {root} does not say which database it belongs to, and {url} ({identity}) knows {known} of
+    {sample} of its files. Nothing was written or removed. Check ANALYZE_DATABASE_URL, ANALYZE_HOME and ANALYZE_STORE
+    on {host}. If the store is to belong to this database, run `analyze db adopt-store`."""
+
+
+class NotConfirmed(UsageError):
+    """{reason} There is no terminal to ask on, so nothing was changed. To go on, add --yes."""
+
+
+class DatabaseNotEmpty(UsageError):
+    """The database {url} is not empty ({content}). Nothing was restored. Restore into an empty one: name it with
+    ANALYZE_HOME (SQLite) or ANALYZE_DATABASE_URL, or first move this one away ({remedy})."""
+
+
+class WorkersAlive(UsageError):
+    """Workers use the database {url}: {workers}. Nothing was restored. Stop them first; a worker that was killed
+    counts for 30 s."""
+
+
+class BackupNotReadable(UsageError):
+    """The backup {path} can't be restored: {reason}"""
+
+
 # --- 3: database or broker unreachable -----------------------------------------------------------
+
+
+class StoreUnavailable(StoreNotUsable):
+    """The artifact store {root} is not available on {host}: {reason}. Mount there the store that all workers share,
+    or set ANALYZE_STORE to its path. If its files are lost or were moved for good, run `analyze db adopt-store`: it
+    makes this folder the database's store."""
+
+    exit_code = 3
 
 
 class Unreachable(UnitscopeError):

@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.database.schema import open_database
-from shared.errors import BrokerUnreachable, DatabaseUnreachable, OutOfMemory, Unreachable
+from shared.errors import BrokerUnreachable, DatabaseUnreachable, OutOfMemory, StoreNotUsable, Unreachable
 from shared.errors import message as message_of
 from shared.jobs.broker import Broker, broker_for, dispatch
 from shared.jobs.ledger import Claim, LeaseLost, Ledger, LeftToOthers, log
 from shared.kinds.registry import parse
 from shared.settings import Settings
+from shared.store.ownership import open_store
 from shared.store.store import Store
 from shared.text import one_line
 from unitscope.errors import ImageUnavailable, UnitscopeError
@@ -221,7 +222,7 @@ def _count_late_write(ledger: Ledger, claim: Claim) -> None:
 def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exception | None:
     """Run a claimed shard and record its outcome; return the error if it has corrupted the CUDA context."""
     try:
-        store = Store(settings.resolved_store)
+        store = open_store(ledger.database, settings.resolved_store)
         context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             stage_function(claim.kind, claim.stage_name)(context)
@@ -231,7 +232,7 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exce
         ledger.confirm_cancelled(claim)
     except Unreachable as error:  # the lease expires, and the sweeper queues the shard again
         logger.warning("%s", error)
-    except ImageUnavailable as error:  # on this machine: another one may read it
+    except (ImageUnavailable, StoreNotUsable) as error:  # on this machine: another one may have it
         logger.error("%s", error)
         ledger.hand_back(claim, message_of(error), worker_name())
     except Exception as error:

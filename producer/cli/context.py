@@ -62,9 +62,23 @@ class App:
 
     @cached_property
     def store(self) -> Store:
+        """The store for commands that only read."""
         from shared.store.store import Store
 
         return Store(self.settings.resolved_store)
+
+    @cached_property
+    def own_store(self) -> Store:
+        """The store for commands that write or remove files.
+
+        Raises
+        ------
+        StoreNotUsable
+            it belongs to another database, or is not available.
+        """
+        from shared.store.ownership import open_store
+
+        return open_store(self.database, self.settings.resolved_store)
 
     @cached_property
     def err(self) -> Console:

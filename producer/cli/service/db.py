@@ -62,6 +62,36 @@ def backup(app: App, target: Path) -> None:
     app.err.print(f"{target}: {size / 1e6:.1f} MB. Now copy the artifact store {app.settings.resolved_store}.")
 
 
+@db.command("adopt-store")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@pass_app
+def adopt_store(app: App, yes: bool) -> None:
+    """Make the artifact store belong to this database.
+
+    A store belongs to the database whose program first wrote to it, and commands and workers with another database
+    are refused. Use this command if the store is to change its database, such as after jobs were moved from SQLite
+    to PostgreSQL, or if the database is to change its store, such as after its files were lost.
+
+    The command asks first; without a terminal it needs --yes. It changes no artifact.
+    """
+    from producer.cli.asking import confirm
+    from shared.store.ownership import adopt_store as adopt
+    from shared.store.ownership import sample_of_files
+
+    root = app.settings.resolved_store
+    sample, known = sample_of_files(app.database, root)
+    files = f"of {sample} of its files that were looked up, the database knows {known}" if sample else "it is empty"
+    confirm(
+        f"The store {root} will belong to the database {app.database}: {files}. Programs with another database or "
+        "another store will be refused, and `analyze gc` will regard files that this database does not know as "
+        "garbage.",
+        "Go on?",
+        yes=yes,
+    )
+    adopt(app.database, root)
+    app.err.print(f"{root} belongs to {app.database}.")
+
+
 @db.command()
 @json_option
 @pass_app

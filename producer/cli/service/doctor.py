@@ -110,6 +110,8 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
         yield _devices()
         if valid("home", "store"):
             yield _store(app)
+        if valid("home", "store", "database_url"):
+            yield _guarded("store identity", lambda: _store_identity(app))
         yield _torch()
         if valid("home", "store", "database_url", "redis_url"):
             yield from _access(app, redis is not None and redis.well)
@@ -206,6 +208,12 @@ def _store(app: App) -> Check:
         return Check("store", False, f"{root} is not writable", "Change its permissions, or set ANALYZE_STORE.", 2)
     found = f"{root}, {free / 2**30:.0f} GB free"
     return Check("store", free > LOW_DISK_BYTES, found, "" if free > LOW_DISK_BYTES else "Free some disk space.")
+
+
+def _store_identity(app: App) -> Check:
+    from producer.operations.store_check import store_identity_check
+
+    return store_identity_check(app.database, app.settings.resolved_store)
 
 
 def _torch() -> Check:

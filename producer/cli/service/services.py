@@ -72,7 +72,9 @@ def _supervisor(app: App, devices: str, queues: str | None) -> tuple[Supervisor,
     """Return the supervisor of the workers, and a remark on their devices to log (or an empty string)."""
     from producer.service.devices import parse_devices
     from producer.service.supervisor import Supervisor
+    from shared.store.ownership import open_store
 
+    open_store(app.database, app.settings.resolved_store)  # the workers can use it
     chosen = parse_devices(devices)
     logs.configure_logging(app.settings.log_format)
     return Supervisor(app.settings, app.ledger, app.broker, chosen.devices, _queues(queues)), chosen.remark

@@ -13,7 +13,7 @@ from shared.errors import VerificationFailed, message
 from unitscope.errors import ImageUnavailable
 
 if TYPE_CHECKING:
-    from producer.operations.garbage import Unreferenced
+    from producer.operations.garbage import Survey, Unreferenced
 
 MB = 10**6
 HOUR = 3600
@@ -31,19 +31,32 @@ SHOWN = 20
     help="Minimum age, in hours since a file was last written or reused: workers write a file before the row "
     "that refers to it.",
 )
+@click.option(
+    "--yes", is_flag=True, help="Don't ask before more than a fifth of the store is removed."
+)
 @json_option
 @pass_app
-def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
+def gc(app: App, delete: bool, hours: float, yes: bool, as_json: bool) -> None:
     """List files of the artifact store that nothing refers to, or remove them with --delete.
 
     Attempts that were killed or failed leave such files. Files that a job refers to stay, whatever the state of
     the job. Workers can keep running.
-    """
-    from producer.operations.garbage import find_garbage, remove_garbage
 
-    unreferenced = find_garbage(app.database, app.store, hours * HOUR)
-    removed = remove_garbage(app.database, app.store, unreferenced) if delete else []
-    shown = removed if delete else unreferenced
+    A store that belongs to another database is refused. If more than a fifth of the files or bytes would be
+    removed, the command asks first; without a terminal it needs --yes.
+    """
+    from producer.cli.asking import confirm
+    from producer.operations.garbage import remove_garbage, survey
+    from shared.store.ownership import check_store
+
+    check_store(app.database, app.settings.resolved_store)
+    store = app.own_store if delete else app.store
+    found = survey(app.database, store, hours * HOUR)
+    shown = found.garbage
+    if delete:
+        if found.is_large:
+            confirm(_large(app, found), "Remove them?", yes=yes)
+        shown = remove_garbage(app.database, store, shown)
     if as_json:
         print_json({"deleted": delete, "files": [vars(file) for file in shown], "bytes": _size(shown)})
         return
@@ -53,6 +66,21 @@ def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
             app.out.print(f"and {len(shown) - SHOWN} more")
     outcome = "removed" if delete else "--delete removes them" if shown else "nothing to remove"
     app.out.print(f"{len(shown)} files, {_size(shown) / MB:.1f} MB: {outcome}.")
+
+
+def _large(app: App, found: Survey) -> str:
+    """Describe what would be removed, if it is a large part of the store."""
+    newer = (
+        f" {found.newer} of them are newer than everything in the database, which may have been restored from an "
+        "older backup."
+        if found.newer
+        else ""
+    )
+    size = f"{found.garbage_bytes / MB:.1f} of {found.bytes / MB:.1f} MB"
+    return (
+        f"{len(found.garbage)} of {found.files} files ({size}) of the store {app.settings.resolved_store} are unknown to the database {app.database} and would be "
+        f"removed.{newer}"
+    )
 
 
 def _size(files: list[Unreferenced]) -> int:
