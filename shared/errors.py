@@ -245,8 +245,8 @@ class StoreOfAnotherDatabase(StoreNotUsable):
 
 class StoreNotKnown(StoreNotUsable):
     """The artifact store {root} does not say which database it belongs to, and {url} ({identity}) knows {known} of
-    {sample} of its files. Nothing was written or removed. Check ANALYZE_DATABASE_URL, ANALYZE_HOME and ANALYZE_STORE
-    on {host}. If the store is to belong to this database, run `analyze db adopt-store`."""
+    {sample} of its files. Nothing was written or removed. Check ANALYZE_DATABASE_URL, ANALYZE_HOME and
+    ANALYZE_STORE on {host}. If the store is to belong to this database, run `analyze db adopt-store`."""
 
 
 class NotConfirmed(UsageError):
@@ -254,8 +254,8 @@ class NotConfirmed(UsageError):
 
 
 class DatabaseNotEmpty(UsageError):
-    """The database {url} is not empty ({content}). Nothing was restored. Restore into an empty one: name it with
-    ANALYZE_HOME (SQLite) or ANALYZE_DATABASE_URL, or first move this one away ({remedy})."""
+    """The database {url} is not empty ({content}). Nothing was restored. Restore into an empty one, which
+    ANALYZE_HOME (SQLite) or ANALYZE_DATABASE_URL names, or put this one aside first ({remedy})."""
 
 
 class WorkersAlive(UsageError):
@@ -271,9 +271,9 @@ class BackupNotReadable(UsageError):
 
 
 class StoreUnavailable(StoreNotUsable):
-    """The artifact store {root} is not available on {host}: {reason}. Mount there the store that all workers share,
-    or set ANALYZE_STORE to its path. If its files are lost or were moved for good, run `analyze db adopt-store`: it
-    makes this folder the database's store."""
+    """The artifact store {root} is not available on {host}: {reason}. Mount there the store that all workers
+    share, or set ANALYZE_STORE to its path. If its files are lost or were moved for good, run
+    `analyze db adopt-store`: it makes this folder the database's store."""
 
     exit_code = 3
 

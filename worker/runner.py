@@ -232,7 +232,10 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exce
         ledger.confirm_cancelled(claim)
     except Unreachable as error:  # the lease expires, and the sweeper queues the shard again
         logger.warning("%s", error)
-    except (ImageUnavailable, StoreNotUsable) as error:  # on this machine: another one may have it
+    except StoreNotUsable as error:  # on this machine: another one may have it
+        logger.error("%s", error)
+        ledger.hand_back(claim, message_of(error), worker_name())
+    except ImageUnavailable as error:  # on this machine: another one may read it
         logger.error("%s", error)
         ledger.hand_back(claim, message_of(error), worker_name())
     except Exception as error:

@@ -277,7 +277,7 @@ def copy_rows(source: Database, target: Database) -> None:
     with source.read() as session, target.write() as writing:
         for table in Base.metadata.sorted_tables:
             rows = [dict(row) for row in session.execute(select(table)).mappings()]
-            if table is DatabaseIdentity.__table__:  # a copy of the database has its identity, which the store names
+            if table is DatabaseIdentity.__table__:  # the store names it
                 writing.execute(delete(table))
             if rows:
                 writing.execute(insert(table), rows)

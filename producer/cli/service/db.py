@@ -1,4 +1,4 @@
-"""``analyze db``: upgrade, show, back up and vacuum the database."""
+"""``analyze db``: upgrade, show, back up, restore and vacuum the database; its artifact store."""
 
 from __future__ import annotations
 
@@ -62,6 +62,31 @@ def backup(app: App, target: Path) -> None:
     app.err.print(f"{target}: {size / 1e6:.1f} MB. Now copy the artifact store {app.settings.resolved_store}.")
 
 
+@db.command()
+@click.argument("source", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@pass_app
+def restore(app: App, source: Path) -> None:
+    """Restore a backup into an empty database.
+
+    FILE is a copy by `analyze db backup` if the database is SQLite, or a dump by `pg_dump --format=custom` if it
+    is PostgreSQL, which needs the program pg_restore. A database with data sets or jobs is refused, and so is one
+    that workers use. Copy the artifact store, too.
+
+    The tables are upgraded as soon as a command uses a SQLite database, and by `analyze db upgrade` in PostgreSQL.
+    """
+    from producer.operations.restore import restore as run_restore
+    from shared.database.connection import Database
+    from shared.database.schema import NEWEST_REVISION, current_revision
+
+    database = Database(app.settings.resolved_database_url)
+    run_restore(database, source)
+    upgrade = "" if current_revision(database) == NEWEST_REVISION else "run `analyze db upgrade`, and "
+    app.err.print(
+        f"{database}: restored from {source}. Now {upgrade}copy the artifact store to "
+        f"{app.settings.resolved_store}. `analyze doctor` checks that they belong together."
+    )
+
+
 @db.command("adopt-store")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @pass_app
@@ -80,7 +105,7 @@ def adopt_store(app: App, yes: bool) -> None:
 
     root = app.settings.resolved_store
     sample, known = sample_of_files(app.database, root)
-    files = f"of {sample} of its files that were looked up, the database knows {known}" if sample else "it is empty"
+    files = f"the database knows {known} of {sample} files that were looked up" if sample else "it is empty"
     confirm(
         f"The store {root} will belong to the database {app.database}: {files}. Programs with another database or "
         "another store will be refused, and `analyze gc` will regard files that this database does not know as "

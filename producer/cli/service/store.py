@@ -31,9 +31,7 @@ SHOWN = 20
     help="Minimum age, in hours since a file was last written or reused: workers write a file before the row "
     "that refers to it.",
 )
-@click.option(
-    "--yes", is_flag=True, help="Don't ask before more than a fifth of the store is removed."
-)
+@click.option("--yes", is_flag=True, help="Don't ask before more than a fifth of the store is removed.")
 @json_option
 @pass_app
 def gc(app: App, delete: bool, hours: float, yes: bool, as_json: bool) -> None:
@@ -78,8 +76,8 @@ def _large(app: App, found: Survey) -> str:
     )
     size = f"{found.garbage_bytes / MB:.1f} of {found.bytes / MB:.1f} MB"
     return (
-        f"{len(found.garbage)} of {found.files} files ({size}) of the store {app.settings.resolved_store} are unknown to the database {app.database} and would be "
-        f"removed.{newer}"
+        f"{len(found.garbage)} of {found.files} files ({size}) of the store {app.settings.resolved_store} are "
+        f"unknown to the database {app.database} and would be removed.{newer}"
     )
 
 
