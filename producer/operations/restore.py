@@ -132,6 +132,9 @@ def _restore_sqlite(database: Database, backup: Path) -> None:
 def _check_backup(source: sqlite3.Connection, backup: Path) -> None:
     try:
         (result,) = source.execute("PRAGMA quick_check(1)").fetchone()
+        (page_size,) = source.execute("PRAGMA page_size").fetchone()
+        if backup.stat().st_size % page_size:  # SQLite ignores a part of the last page
+            result = "it was cut off"
     except sqlite3.Error as error:
         result = error
     if result != "ok":
