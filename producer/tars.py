@@ -1,8 +1,8 @@
 """Reader of untrusted tar files, for archives of data sets and for exported jobs.
 
 Python's ``tarfile`` reads extended headers of any length, with regular expressions that take seconds for some of
-them (CVE-2024-6232), and unpacks sparse members to any size. Of it, only the parser of a header's 512 bytes is used
-here. Extended headers are limited, and sparse members are refused.
+them (CVE-2024-6232), and unpacks sparse members to any size. Of it, only the parser of a header of 512 bytes is
+used here. Extended headers are limited, and sparse members are refused.
 """
 
 from __future__ import annotations
