@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
@@ -66,6 +66,7 @@ def _has_default(column: Column[Any]) -> bool:
     return bool(column.nullable or column.default is not None or column.server_default is not None)
 
 
+@cache
 def _types_of_columns(table: str) -> dict[str, Any]:
     """Return the type of each column's values: that of the model's attribute, limited by the column's."""
     model = exported_models()[table]

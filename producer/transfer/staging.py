@@ -68,11 +68,9 @@ class StagedRows:
         ------
         ValueError
         """
-        for violation in self._connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            if violation.parent != except_to:
-                raise ValueError(
-                    f"a row of {violation[0]} refers to a row of {violation.parent} that is not in it"
-                )
+        for table, _, referred, _ in self._connection.exec_driver_sql("PRAGMA foreign_key_check"):
+            if referred != except_to:
+                raise ValueError(f"a row of {table} refers to {referred} that are not in the export")
 
     def rows(self, table: str) -> Iterator[Row]:
         """Iterate over the rows of a table in the order of its primary key."""
