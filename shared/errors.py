@@ -108,6 +108,10 @@ class SpecificationNotReadable(UnitscopeError):
     Submit it again, or use that version."""
 
 
+class SummaryNotReadable(UnitscopeError):
+    """The summary of this '{kind}' job can't be read ({reason})."""
+
+
 class IncompatibleVersion(UnitscopeError):
     """{path} was written by another version of unitscope, and this version can't continue from it ({reason}).
     Start again with `analyze submit --force`."""

@@ -2,6 +2,7 @@
 
 from shared.kinds.descriptor import Kind
 from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.occlusion.summary import OcclusionSummary
 from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap, OcclusionPosition
 
 
@@ -16,6 +17,7 @@ def describe(specification: OcclusionSpecification) -> str:
 KIND = Kind(
     name="occlusion",
     specification=OcclusionSpecification,
+    summary=OcclusionSummary,
     stages={"sweep": "images", "draw": "images", "finish": None},
     tables=(OcclusionJob, OcclusionMap, OcclusionPosition),
     describe=describe,
