@@ -7,6 +7,8 @@ folder=${1:-$(dirname "$0")/../../secrets}
 mkdir -p "$folder"
 # The files are readable for all, because the users in the containers have other ids; the folder is closed to others.
 chmod 700 "$folder"
+# The configurations are mounted into containers with the permissions that they have here.
+chmod a+r "$(dirname "$0")"/*.conf "$(dirname "$0")"/*.sql 2> /dev/null || :
 cd "$folder"
 
 write() { # NAME, content from stdin
@@ -23,6 +25,7 @@ for name in postgres_password database_password query_password redis_password; d
     fi
 done
 
-server=postgres:5432/unitscope # the service of docker-compose.yml
+server=postgres:5432/unitscope # the names of the services, in docker-compose.yml and in deploy/kubernetes/servers.yaml
 printf 'postgresql+psycopg://unitscope:%s@%s' "$(cat database_password)" "$server" | write database_url
 printf 'postgresql+psycopg://unitscope_query:%s@%s' "$(cat query_password)" "$server" | write query_database_url
+printf 'redis://:%s@redis:6379/0' "$(cat redis_password)" | write redis_url
