@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.settings import Problem, Settings, load_settings, load_valid_settings, misspelt_variables
+from shared.settings import Problem, Settings, load_settings, load_valid_settings
 
 if TYPE_CHECKING:
     from producer.cli.console import Console
@@ -27,8 +27,6 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        for warning in misspelt_variables():
-            self.err.print(f"Warning: {warning}")
         return load_settings(self.options)
 
     def use_valid_settings(self) -> list[Problem]:

@@ -19,7 +19,7 @@ from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
 from producer.operations.checks import Check
 from shared.errors import BadSettings, exit_code, message
-from shared.settings import Problem, Settings, misspelt_variables, origins, redacted
+from shared.settings import Problem, Settings, origins, redacted
 from shared.text import printable
 from unitscope.errors import UnitscopeError
 
@@ -69,8 +69,6 @@ def _settings_checks(problems: Sequence[Problem]) -> Iterator[Check]:
     for problem in problems:
         remedy = "" if problem.setting == NO_SETTINGS else "Correct it; the default is used in the other checks."
         yield Check("settings", False, problem.text, remedy, BadSettings.exit_code)
-    for warning in misspelt_variables():
-        yield Check("settings", True, warning, "Correct its name, or remove it.")
 
 
 def _settings(app: App, problems: Sequence[Problem]) -> dict[str, dict[str, Any]]:
