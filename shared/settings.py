@@ -46,8 +46,8 @@ class Settings(BaseModel):
     query_database_url: str | None = Field(
         default=None,
         repr=False,
-        description="URL of the same PostgreSQL database with a role that can only read, for `analyze query`; without "
-        "it, `database_url` is used",
+        description="URL of the same PostgreSQL database with a role that can only read, for `analyze query`; "
+        "without it, `database_url` is used",
     )
     redis_url: str | None = Field(
         default=None,

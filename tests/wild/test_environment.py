@@ -462,7 +462,10 @@ def in_terminal(home: Home, columns: int, *arguments: object, kind: str = "xterm
     return re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n")
 
 
-def test_a_pipe_gets_whole_tables(home: Home, finished: int, photos: Path) -> None:
+def test_a_pipe_gets_whole_tables(
+    home: Home, finished: int, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(home.environment, "COLUMNS", "40")
     name = "a_data_set_with_a_name_as_long_as_it_may_be_" + "x" * 15
     home("dataset", "add", "folder", "--root", photos, "--name", name)
     calls: list[tuple[object, ...]] = [
@@ -470,7 +473,7 @@ def test_a_pipe_gets_whole_tables(home: Home, finished: int, photos: Path) -> No
         ("recipe", "show", "zfnet-paper"), ("network", "show", "resnet18"), ("status", finished), ("doctor",),
         ("results", finished), ("cache", "ls"), ("gc",), ("db", "version"),
     ]  # fmt: skip
-    outputs = [done.stdout for done in home.many([(call, {"COLUMNS": "40"}) for call in calls])]
+    outputs = [done.stdout for done in home.many([(call, {}) for call in calls])]
     assert not [call for call, output in zip(calls, outputs, strict=True) if "…" in output or not output]
     assert outputs[0].count(LONG) == 2
     assert len(outputs[0].splitlines()) == 2
