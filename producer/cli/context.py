@@ -47,6 +47,14 @@ class App:
         return open_database(self.settings.resolved_database_url)
 
     @cached_property
+    def query_database(self) -> Database:
+        """The database for user queries: the same one, with a role that can only read if there is one."""
+        from shared.database.schema import open_database
+
+        url = self.settings.query_database_url
+        return open_database(url) if url else self.database
+
+    @cached_property
     def ledger(self) -> Ledger:
         from shared.jobs.ledger import Ledger
 

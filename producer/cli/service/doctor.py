@@ -102,6 +102,8 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
         yield _guarded("database", lambda: _database(app))
     if valid("home", "redis_url"):
         yield (redis := _guarded("redis", lambda: _redis(app)))
+    if not brief and valid("home", "database_url", "query_database_url"):
+        yield from _query_role(app)
     if valid("home", "database_url"):
         yield _guarded("workers", lambda: _workers(app))
     if not brief:
@@ -159,6 +161,18 @@ def _database(app: App) -> Check:
     found = f"{app.database} responds: {status.datasets} data sets, {status.jobs} jobs"
     remedy = "The user is a superuser, so `analyze query` can read files of the server. Use an ordinary role."
     return Check("database", True, found, remedy if status.is_superuser else "")
+
+
+def _query_role(app: App) -> Iterator[Check]:
+    """Check the role of `analyze query`, if the database is on PostgreSQL and responds."""
+    from producer.operations.query_role import query_role_check
+
+    try:
+        database = app.database
+    except UnitscopeError:  # reported by the check of the database
+        return
+    if not database.is_sqlite:
+        yield _guarded("query role", lambda: query_role_check(app.settings, database))
 
 
 def _redis(app: App) -> Check:
