@@ -8,7 +8,8 @@ mkdir -p "$folder"
 # The files are readable for all, because the users in the containers have other ids; the folder is closed to others.
 chmod 700 "$folder"
 # The configurations are mounted into containers with the permissions that they have here.
-chmod a+r "$(dirname "$0")"/*.conf "$(dirname "$0")"/*.sql 2> /dev/null || :
+here=$(dirname "$0")
+chmod a+r "$here"/*.conf "$here"/*.sql "$here"/../../producer/operations/query_role.sql 2> /dev/null || :
 cd "$folder"
 
 write() { # NAME, content from stdin

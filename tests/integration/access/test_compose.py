@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shutil
 import socket
 import stat
@@ -185,15 +186,13 @@ def server() -> Iterator[Server]:
         path.mkdir(exist_ok=True)
         if user:
             shutil.chown(path, user)
-    places = {"/run/secrets": str(secrets)}
-    for config in SERVICES["postgres"]["configs"]:
-        original = ROOT / FILE["configs"][config["source"]]["file"]
-        copy = folder / original.name
-        text = original.read_text().replace("/run/secrets", str(secrets))
-        if config["source"] == "pg_ident":
-            text = text.replace("postgres               all", f"{user or getpass.getuser()} all")
-        copy.write_text(text)
-        places[config["target"]] = str(copy)
+    copies = {config["target"]: config["source"] for config in SERVICES["postgres"]["configs"]}
+    places = {target: str(folder / Path(target).name) for target in copies} | {"/run/secrets": str(secrets)}
+    for target, source in copies.items():
+        text = replaced((ROOT / FILE["configs"][source]["file"]).read_text(), places)
+        if source == "pg_ident":  # the user inside the container
+            text = re.sub(r"^(container +)postgres ", rf"\1{user or getpass.getuser()} ", text, flags=re.MULTILINE)
+        Path(places[target]).write_text(text)
 
     def run(program: str, *words: object) -> str:
         return pgexec(program, [*map(str, words)], bin_path=POSTGRES_VERSIONS[18], user=user)
@@ -252,15 +251,31 @@ def test_owner_creates_the_schema(server: Server, tmp_path: Path) -> None:
     assert analyze.json("ls") == []
 
 
+def test_role_for_queries_reads_what_later_migrations_create(server: Server, tmp_path: Path) -> None:
+    analyze = Analyze(tmp_path / "home", server.url("database_url"))
+    analyze("db", "upgrade")
+    analyze.environment["ANALYZE_QUERY_DATABASE_URL"] = server.url("query_database_url")
+    rows = analyze.json("query", "SELECT current_user AS role, count(*) AS jobs FROM jobs, top_activations")
+    assert rows == [{"role": "unitscope_query", "jobs": 0}]
+    checks = {check["name"]: check for check in analyze.json("doctor")["checks"]}
+    assert (checks["query role"]["well"], checks["query role"]["remedy"]) == (True, ""), checks
+    assert "superuser" not in str(checks["database"])
+
+
 def test_role_for_queries_may_not_write(server: Server, tmp_path: Path) -> None:
     Analyze(tmp_path / "home", server.url("database_url"))("db", "upgrade")
     with server.connect("unitscope_query", server.password("query")) as connection:
         connection.execute("SET default_transaction_read_only = off")
-        for statement in ("CREATE TABLE mine (x int)", "CREATE TEMPORARY TABLE mine (x int)", "DELETE FROM jobs"):
+        for statement in (
+            "CREATE TABLE mine (x int)",
+            "CREATE TEMPORARY TABLE mine (x int)",
+            "DELETE FROM jobs",
+            "SET temp_file_limit = -1",
+            "SELECT pg_advisory_lock(1)",
+            "SELECT pg_logical_emit_message(false, 'a', 'b')",
+        ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)  # type: ignore[arg-type]
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            connection.execute("SET temp_file_limit = -1")
 
 
 def test_health_check_of_postgresql_needs_no_password(server: Server) -> None:

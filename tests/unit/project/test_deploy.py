@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from shared.kinds.specification import QUEUES
 from shared.settings import Settings
-from tests.unit.project.test_compose import COMPOSE, SERVICES, run_parser, with_defaults
+from tests.unit.project.test_compose import COMPOSE, FILE, SERVICES, run_parser, with_defaults
 
 ROOT = Path(__file__).parents[3]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -102,7 +102,8 @@ def test_servers_are_those_of_the_compose_file(name: str) -> None:
     context = PODS[name]["spec"]["securityContext"]
     assert f"{context['runAsUser']}:{context['runAsGroup']}" == SERVICES[name]["user"]
     data = OBJECTS["ConfigMap", f"{name}-configuration"]["data"]
-    assert data == {file: (ROOT / "deploy" / "compose" / file).read_text() for file in data}
+    files = [ROOT / FILE["configs"][config["source"]]["file"] for config in SERVICES[name]["configs"]]
+    assert data == {file.name: file.read_text() for file in files}
     assert ("Service", name) in OBJECTS
 
 
