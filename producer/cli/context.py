@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.settings import Problem, Settings, load_settings, load_valid_settings, misspelt_variables
+from shared.settings import Problem, Settings, load_settings, load_valid_settings
 
 if TYPE_CHECKING:
     from producer.cli.console import Console
@@ -27,8 +27,6 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        for warning in misspelt_variables():
-            self.err.print(f"Warning: {warning}")
         return load_settings(self.options)
 
     def use_valid_settings(self) -> list[Problem]:
@@ -47,6 +45,14 @@ class App:
         from shared.database.schema import open_database
 
         return open_database(self.settings.resolved_database_url)
+
+    @cached_property
+    def query_database(self) -> Database:
+        """The database for user queries: the same one, with a role that can only read if there is one."""
+        from shared.database.schema import open_database
+
+        url = self.settings.query_database_url
+        return open_database(url) if url else self.database
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from producer.results.functions import refuse_side_effects
 from shared.database.connection import Database
 from shared.database.locks import is_locked
 from shared.errors import DatabaseUnreachable, QueryFailed
+
+if TYPE_CHECKING:
+    import psycopg
 
 SQLITE_ALLOWED = {
     sqlite3.SQLITE_SELECT,
@@ -22,6 +28,7 @@ SQLITE_ALLOWED = {
 SQLITE_REFUSED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
 SQLITE_BUSY_SECONDS = 5.0  # time to wait for a lock; only another program can lock out readers
 IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+CANCEL_SECONDS = 1.0  # between two attempts to cancel a query on PostgreSQL
 LARGEST_VALUE = 10_000_000  # bytes
 LARGEST_ANSWER = 200_000_000  # bytes
 MOST_COLUMNS = 100
@@ -124,23 +131,48 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     try:
         connection.read_only = True
         is_superuser = connection.execute(IS_SUPERUSER).fetchone()
-        # A superuser's SELECT can call functions that read files and change the server. This guards against
-        # mistakes, not attacks: the statement can switch back to the superuser, so `analyze doctor` advises an
-        # ordinary role.
+        # A superuser's SELECT can read all tables of the server. This guards against mistakes; `analyze doctor`
+        # advises a role that can only read.
         if is_superuser == (True,):
             connection.execute("SET LOCAL ROLE pg_read_all_data")
+        refuse_side_effects(connection, sql)
         connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
         # A server-side cursor accepts a single SELECT and nothing else: no COPY, no second statement, no SET.
-        with connection.cursor(name="query") as cursor:
+        deadline = time.monotonic() + seconds
+        with _cancelled_after(connection, seconds), connection.cursor(name="query") as cursor:
             cursor.execute(sql)
-            rows = _fetch(cursor.fetchmany, limit + 1)
+            rows = _fetch(cursor.fetchmany, limit + 1, deadline=deadline)
             columns = [column.name for column in cursor.description or ()]
             return Answer(columns, rows[:limit], len(rows) > limit)
     except MemoryError as error:
         raise QueryFailed(reason=TOO_MUCH) from error
-    except psycopg.errors.QueryCanceled as error:
+    except (TimeoutError, psycopg.errors.QueryCanceled) as error:
         raise QueryFailed(reason=f"it took more than {seconds:g} s; raise the limit with --seconds") from error
     except (psycopg.Error, UnicodeError) as error:
         raise QueryFailed(reason=str(error).strip().splitlines()[0]) from error
     finally:
         connection.close()
+
+
+@contextmanager
+def _cancelled_after(connection: psycopg.Connection, seconds: float) -> Iterator[None]:
+    """Cancel what the connection runs after ``seconds``, through a second connection, until the block ends.
+
+    ``statement_timeout`` is not enough: it is read at the start of a statement, and a query consists of several,
+    one for each batch of rows.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            with suppress(Exception):  # the server is down, or has no free connection
+                connection.cancel_safe(timeout=CANCEL_SECONDS)
+            wait = CANCEL_SECONDS
+
+    thread = threading.Thread(target=watch, name="time limit of a query", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 UPGRADE_LOCK = 8_206_113_105  # an arbitrary key for PostgreSQL's advisory lock
+UPGRADE_WAIT_SECONDS = 60  # for each lock that another session holds
 
 
 def _migrations() -> Path:
@@ -66,6 +67,8 @@ def upgrade(database: Database) -> None:
     ------
     SchemaTooNew
         a newer version of unitscope made the schema; nothing is changed.
+    DatabaseLocked
+        another session holds a lock for more than ``UPGRADE_WAIT_SECONDS``; nothing is changed.
     """
     if _is_newer(database):
         check(database)
@@ -82,6 +85,7 @@ def _run_upgrade(database: Database) -> None:
     config = _config()
     with database.write() as session:
         if not database.is_sqlite:  # one upgrade at a time; those that waited find the schema upgraded
+            session.execute(text(f"SET LOCAL lock_timeout = '{UPGRADE_WAIT_SECONDS}s'"))
             session.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
         config.attributes["connection"] = session.connection()
         command.upgrade(config, "head")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -11,6 +12,13 @@ from producer.cli.options import new_file
 from producer.cli.printing import json_option, print_json
 
 MB = 10**6
+ROLE_NAME = re.compile("[a-z_][a-z0-9_]{0,62}")
+
+
+def _role_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not ROLE_NAME.fullmatch(value) or value.startswith("pg_"):
+        raise click.BadParameter("use lower-case letters, digits, and underscores")
+    return value
 
 
 @click.group()
@@ -133,3 +141,20 @@ def vacuum(app: App, as_json: bool) -> None:
         print_json(vars(done))
     else:
         app.out.print(f"{app.database}: {done.before / MB:.1f} MB before, {done.after / MB:.1f} MB after.")
+
+
+@db.command("query-role")
+@click.argument("name", default="unitscope_query", callback=_role_name)
+def query_role(name: str) -> None:
+    """Print the SQL that creates the role NAME for `analyze query` on PostgreSQL.
+
+    With this role a query can read the tables and views, and nothing else. A superuser runs the SQL in the
+    database, and again if it was restored from a dump. Then give the role a password, and set
+    ANALYZE_QUERY_DATABASE_URL.
+
+    \b
+    analyze db query-role | psql --dbname unitscope
+    """
+    from producer.operations.query_role import query_role_sql
+
+    click.echo(query_role_sql(name), nl=False)

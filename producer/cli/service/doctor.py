@@ -19,7 +19,7 @@ from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
 from producer.operations.checks import Check
 from shared.errors import BadSettings, exit_code, message
-from shared.settings import Problem, Settings, misspelt_variables, origins, redacted
+from shared.settings import Problem, Settings, origins, redacted
 from shared.text import printable
 from unitscope.errors import UnitscopeError
 
@@ -69,8 +69,6 @@ def _settings_checks(problems: Sequence[Problem]) -> Iterator[Check]:
     for problem in problems:
         remedy = "" if problem.setting == NO_SETTINGS else "Correct it; the default is used in the other checks."
         yield Check("settings", False, problem.text, remedy, BadSettings.exit_code)
-    for warning in misspelt_variables():
-        yield Check("settings", True, warning, "Correct its name, or remove it.")
 
 
 def _settings(app: App, problems: Sequence[Problem]) -> dict[str, dict[str, Any]]:
@@ -104,6 +102,8 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
         yield _guarded("database", lambda: _database(app))
     if valid("home", "redis_url"):
         yield (redis := _guarded("redis", lambda: _redis(app)))
+    if not brief and valid("home", "database_url", "query_database_url"):
+        yield from _query_role(app)
     if valid("home", "database_url"):
         yield _guarded("workers", lambda: _workers(app))
     if not brief:
@@ -163,6 +163,18 @@ def _database(app: App) -> Check:
     found = f"{app.database} responds: {status.datasets} data sets, {status.jobs} jobs"
     remedy = "The user is a superuser, so `analyze query` can read files of the server. Use an ordinary role."
     return Check("database", True, found, remedy if status.is_superuser else "")
+
+
+def _query_role(app: App) -> Iterator[Check]:
+    """Check the role of `analyze query`, if the database is on PostgreSQL and responds."""
+    from producer.operations.query_role import query_role_check
+
+    try:
+        database = app.database
+    except UnitscopeError:  # reported by the check of the database
+        return
+    if not database.is_sqlite:
+        yield _guarded("query role", lambda: query_role_check(app.settings, database))
 
 
 def _redis(app: App) -> Check:
