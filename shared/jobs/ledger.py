@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
 from shared.errors import JobStateConflict
+from shared.jobs.counters import completion, raise_counter, raise_counters
 from shared.jobs.hosts import (
     HOSTS_WITHOUT_DATA,
     alive,
@@ -39,7 +40,6 @@ from shared.jobs.transitions import (
     insert_job,
     lock_job,
     open_next_stage,
-    raise_counter,
     reclaim,
     set_sent_at,
     stop_idle_shards,
@@ -284,9 +284,7 @@ class Ledger:
                 open_next_stage(session, job)
             session.flush()
             seconds = max(0.0, (utc_now() - began).total_seconds())
-            raise_counter(session, "shards_done", claim.kind, claim.stage_name)
-            raise_counter(session, "shard_seconds", claim.kind, claim.stage_name, seconds)
-            raise_counter(session, "work_done", claim.kind, claim.stage_name, claim.work_total)
+            raise_counters(session, claim.kind, claim.stage_name, completion(seconds, claim.work_total))
 
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
         """Record a failed attempt: queue the shard again if ``again`` and attempts are left, else fail the job.

@@ -12,10 +12,9 @@ from sqlalchemy import Select, and_, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
-from shared.database.connection import dialect_insert
 from shared.database.datasets import Dataset
 from shared.errors import DatasetGone, JobRemoved, JobStateConflict, NoSuchJob
-from shared.jobs.tables import ACTIVE_JOBS, Counter, Event, Job, JobState, RemovedJob, Shard, ShardState
+from shared.jobs.tables import ACTIVE_JOBS, Event, Job, JobState, RemovedJob, Shard, ShardState
 from shared.kinds.registry import kinds
 from shared.kinds.specification import PlannedShard, Specification
 
@@ -204,16 +203,6 @@ def set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequenc
         .returning(Shard.id, Shard.queue)
         .execution_options(synchronize_session=False)
     ).all()
-
-
-def raise_counter(session: Session, name: str, kind: str, stage: str, by: float = 1) -> None:
-    """Add ``by`` to a counter. All transactions contend for its row, so call this last in a transaction, and for
-    several counters always in the same order, to avoid deadlocks."""
-    row = dialect_insert(session, Counter).values(name=name, kind=kind, stage=stage, value=by)
-    upsert = row.on_conflict_do_update(
-        index_elements=["name", "kind", "stage"], set_={"value": Counter.value + row.excluded.value}
-    )
-    session.execute(upsert)
 
 
 def add_event(session: Session, job_id: int, shard_id: int | None, level: str, message: str) -> None:

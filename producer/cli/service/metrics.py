@@ -8,6 +8,7 @@ import threading
 import click
 
 from producer.cli.context import App, pass_app
+from shared import logs
 from shared.errors import UsageError
 
 
@@ -28,18 +29,21 @@ def metrics(app: App, port: int | None, address: str) -> None:
     """Print metrics in Prometheus' text format, or serve them by HTTP.
 
     The metrics are read from the database and Redis, so one exporter is enough for any number of workers. The HTTP
-    server requires no password and shows the number of jobs and the workers' names and speeds: listen on an
-    address that only Prometheus can reach.
+    server runs while these are away, too, and says so. It requires no password and shows the number of jobs and
+    the workers' names and speeds: listen on an address that only Prometheus can reach.
     """
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-    from producer.operations.metrics import Metrics
+    from producer.operations.metrics.collector import Metrics
 
+    settings = app.settings
     registry = CollectorRegistry()
-    registry.register(Metrics(app.database, app.broker))
+    registry.register(Metrics(settings.resolved_database_url, app.broker, settings.resolved_store))
     if port is None:
+        app.database.close()  # the command fails if the database can't be opened
         click.echo(generate_latest(registry).decode(), nl=False)
         return
+    logs.configure_logging(settings.log_format)
     try:
         server, thread = start_http_server(port, address, registry)
     except OSError as error:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from prometheus_client.registry import Collector
 from sqlalchemy import select, update
 
 from producer.cli.jobs.watching import speed
-from producer.operations.metrics import Metrics
+from producer.operations.metrics.collector import Metrics
 from producer.results.progress import StageProgress, job_progress
 from shared.jobs.broker import Broker
 from shared.jobs.ledger import Ledger
@@ -140,7 +141,8 @@ def test_what_an_earlier_attempt_did_is_done_but_not_by_this_one(ledger: Ledger,
 
 def exported(ledger: Ledger) -> dict[str, float]:
     """The exported speed of each stage."""
-    metrics: Collector = Metrics(ledger.database, Broker("redis://127.0.0.1:9/0"))
+    url = ledger.database.url.render_as_string(hide_password=False)
+    metrics: Collector = Metrics(url, Broker("redis://127.0.0.1:9/0"), Path("/no/such/store"), seconds=60)
     families = {family.name: family for family in metrics.collect()}
     samples = families["unitscope_work_per_second"].samples
     return {sample.labels["stage"]: sample.value for sample in samples}
