@@ -28,6 +28,9 @@ class Kind:
         function that returns a short description of a specification.
     other_jobs
         fields of the specification that hold ids of other jobs; no result may depend on them.
+    repeatable
+        whether each stage replaces the rows that its shards wrote before, so that `analyze retry` can run done
+        shards again that left out images.
     """
 
     name: str
@@ -36,3 +39,4 @@ class Kind:
     tables: tuple[type[Base], ...]
     describe: Callable[[Any], str]
     other_jobs: tuple[str, ...] = ()
+    repeatable: bool = False
