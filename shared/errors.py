@@ -128,8 +128,8 @@ class ImageNoLongerReadable(UnitscopeError):
 
 
 class NoUsableImage(UnitscopeError):
-    """None of the {count} images could be read. Check that the data set's root {root} exists and that this
-    worker can read it. `analyze logs {job_id}` lists the reasons."""
+    """None of the {count} images could be decoded: check the files at {root}. `analyze logs {job_id}` lists the
+    reasons. If the files were changed on purpose, run `analyze dataset update` and submit the job again."""
 
 
 # --- 2: usage ------------------------------------------------------------------------------------
@@ -211,6 +211,11 @@ class JobNotOfKind(UsageError):
 
 class JobStateConflict(UsageError):
     """Job {job_id} is {state}: it can't be {action}."""
+
+
+class NotRepeatable(UsageError):
+    """Job {job_id} is done, but left out images, and a {kind} job can't be continued with them. Compute it anew as
+    another job: `analyze submit {kind} --force`, with the same options."""
 
 
 class JobStillActive(UsageError):

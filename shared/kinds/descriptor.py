@@ -32,6 +32,9 @@ class Kind:
         the class of the key figures in ``jobs.summary``; None if they are any JSON object.
     other_jobs
         fields of the specification that hold ids of other jobs; no result may depend on them.
+    repeatable
+        whether each stage replaces the rows that its shards wrote before, so that `analyze retry` can run done
+        shards again that left out images.
     """
 
     name: str
@@ -41,3 +44,4 @@ class Kind:
     describe: Callable[[Any], str]
     summary: type[BaseModel] | None = None
     other_jobs: tuple[str, ...] = ()
+    repeatable: bool = False

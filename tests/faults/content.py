@@ -22,6 +22,7 @@ VARYING_COLUMNS = {
     "epochs": {"seconds"},
     "training_runs": {"environment", "curves_path", "confusion_path", "filters_path"},
     "checkpoints": {"path", "sha256", "bytes"},
+    "left_out_images": {"worker"},
 }
 NOT_RESULTS = {"jobs", "shards", "events", "artifacts"}
 PATHS = {("artifacts", "path"), ("checkpoints", "path")}  # in addition to all columns named ..._path

@@ -107,6 +107,8 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
     if valid("home", "database_url"):
         yield _guarded("workers", lambda: _workers(app))
     if not brief:
+        if valid("home", "database_url"):
+            yield _guarded("images", lambda: _images(app))
         yield _devices()
         if valid("home", "store"):
             yield _store(app)
@@ -199,6 +201,12 @@ def _workers(app: App) -> Check:
         return Check("workers", False, found, "`analyze up` or `analyze worker` starts one.")
     listed = ", ".join(f"{worker.name} ({worker.device}: {', '.join(worker.queues)})" for worker in workers)
     return Check("workers", True, listed)
+
+
+def _images(app: App) -> Check:
+    from producer.operations.left_out import check_images
+
+    return check_images(app.database)
 
 
 def _devices() -> Check:

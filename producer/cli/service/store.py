@@ -101,10 +101,12 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     """Check that the files and rows of a job are unchanged; exit with 1 if they are not.
 
     The SHA-256 of every file is computed again, and a sample of the rows: activations and their positions for a
-    top-9 search, the lowest points of an occlusion sweep's maps, the validation accuracy of a training run.
+    top-9 search, the lowest points of an occlusion sweep's maps, the validation accuracy of a training run. Images
+    that were left out are compared with the job's summary, and a sample of them is read again.
     """
     from rich.progress import track
 
+    from producer.operations.left_out import left_out_problem
     from producer.operations.verify import check_rows, file_problem, files_of_job
     from producer.results.jobs import incomplete_job
 
@@ -113,6 +115,8 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     checked = track(files, "files", console=app.err, disable=not shown, transient=True)
     problems = [problem for path in checked if (problem := file_problem(app.store, path))]
     missing = incomplete_job(app.database, job_id)
+    if problem := left_out_problem(app.database, job_id):
+        problems.append(problem)
     try:
         rows = check_rows(app.database, app.settings, job_id, sample, seed) if sample else None
     except ImageUnavailable as error:  # the files were checked

@@ -22,4 +22,5 @@ KIND = Kind(
     tables=(OcclusionJob, OcclusionMap, OcclusionPosition),
     describe=describe,
     other_jobs=("training_job_id", "top9_job_id"),
+    repeatable=True,
 )

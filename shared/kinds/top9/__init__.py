@@ -27,4 +27,5 @@ KIND = Kind(
     tables=(SearchedLayer, SearchedUnit, TopActivation, BottomActivation, ClassActivation, UnitStatistics),
     describe=describe,
     other_jobs=("training_job_id",),
+    repeatable=True,
 )
