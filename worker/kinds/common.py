@@ -14,10 +14,10 @@ from torch import nn
 
 from shared.database.base import utc_now
 from shared.database.catalogue import turns_images
-from shared.database.connection import insert_missing
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoUsableImage
-from shared.jobs.tables import Artifact, Shard
+from shared.jobs.files import register_files
+from shared.jobs.tables import Shard
 from shared.store.store import Store, StoredFile
 from unitscope.data.images import ImageSource, Skipped
 from unitscope.data.pixel_cache import PixelCache, open_cache
@@ -174,7 +174,9 @@ def require_some(context: ShardContext, skipped: int, count: int) -> None:
 
 
 def register_artifacts(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
-    """Register files of the store in ``artifacts``, unless another job has registered them."""
+    """Register files of the store in ``artifacts``, unless another job has registered them, and count their bytes.
+
+    Call it in ``context.complete``, or in ``context.record`` with ``locks_job``."""
     context.store.make_durable(file.path for file in files)
     job_id = context.claim.job_id
     rows = [
@@ -182,7 +184,7 @@ def register_artifacts(context: ShardContext, session: Session, files: Sequence[
         for file in sorted(set(files), key=lambda file: file.path)  # a fixed order avoids deadlocks between jobs
     ]
     for chunk in _chunks(rows):
-        insert_missing(session, Artifact, chunk)
+        register_files(session, job_id, chunk)
 
 
 def stage_results(context: ShardContext, stage: str) -> list[str]:
