@@ -88,9 +88,9 @@ class ShardContext(JobContext):
         self.work_done = min(work, self.claim.work_total)
         self._ledger.resume(self.claim, self.work_done)
 
-    def record(self, write: Callable[[Session], None]) -> None:
+    def record(self, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
         """Write intermediate results to the database. Raises ``LeaseLost`` if the claim is no longer valid."""
-        self._ledger.record(self.claim, write)
+        self._ledger.record(self.claim, write, locks_job=locks_job)
 
     def complete(self, write: Callable[[Session], None] | None = None, result_path: str | None = None) -> None:
         """Write the shard's results and mark it done, in one transaction.

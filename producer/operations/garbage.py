@@ -10,15 +10,17 @@ import contextlib
 import math
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from shared.database.connection import Database
+from shared.jobs.files import add_stored_bytes
 from shared.jobs.tables import Artifact, Event, Job, Shard, ShardState
 from shared.store.references import referenced_artifacts
 from shared.store.store import IDENTITY_FILE, NAME, Store, sha256_of
@@ -130,6 +132,7 @@ def remove_garbage(database: Database, store: Store, garbage: Sequence[Unreferen
         batch = garbage[start : start + FILES_AT_ONCE]
         with database.write() as session:
             paths = Artifact.path.in_([file.path for file in batch])
+            _lock_jobs(session, paths)
             in_order = select(Artifact.__table__).where(paths).order_by(Artifact.path).with_for_update()
             rows = [dict(row) for row in session.execute(in_order).mappings()]
             session.execute(delete(Artifact).where(Artifact.path.in_([row["path"] for row in rows])))
@@ -137,8 +140,19 @@ def remove_garbage(database: Database, store: Store, garbage: Sequence[Unreferen
             kept = {file.path for file in batch} - {file.path for file in removed_now}
             if kept_rows := [row for row in rows if row["path"] in kept]:
                 session.execute(insert(Artifact), kept_rows)
+            removed_bytes: Counter[int] = Counter()
+            for row in rows:
+                if row["job_id"] is not None and row["path"] not in kept:
+                    removed_bytes[row["job_id"]] -= row["bytes"]
+            add_stored_bytes(session, removed_bytes)
         removed += removed_now
     return removed
+
+
+def _lock_jobs(session: Session, paths: ColumnElement[bool]) -> None:
+    """Lock the jobs that wrote these files, whose sizes change. Workers also lock a job before its files."""
+    writers = select(Artifact.job_id).where(paths)
+    session.execute(select(Job.id).where(Job.id.in_(writers)).order_by(Job.id).with_for_update(key_share=True))
 
 
 def _oldest_attempt(database: Database) -> float:

@@ -237,14 +237,22 @@ class Ledger:
         with self.database.write() as session:
             self._fence(session, claim, work_done=work_done, payload={**claim.payload, RESUMED: work_done})
 
-    def record(self, claim: Claim, write: Callable[[Session], None]) -> None:
+    def record(self, claim: Claim, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
         """Write intermediate results (an epoch, a checkpoint) and extend the lease.
+
+        Parameters
+        ----------
+        locks_job
+            ``write`` changes the job's row, which has to be locked before the shard's. Without it, other shards of
+            the job can write at the same time.
 
         Raises
         ------
         LeaseLost
         """
         with self.database.write() as session:
+            if locks_job:
+                self._lock_claimed(session, claim)
             self._fence(session, claim, lease_until=database_now() + self.lease_seconds)
             write(session)
 

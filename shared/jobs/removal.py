@@ -139,9 +139,8 @@ def _lock(session: Session, job_id: int) -> None:
 
 def _removable(session: Session, job_id: int) -> RemovableJob:
     job = session.get_one(Job, job_id)
-    size = session.scalar(select(func.sum(Artifact.bytes)).where(Artifact.job_id == job_id)) or 0
     dataset = session.get_one(Dataset, job.dataset_id).name
-    return RemovableJob(job_id, job.kind, describe(job.kind, job.specification), dataset, int(size))
+    return RemovableJob(job_id, job.kind, describe(job.kind, job.specification), dataset, job.stored_bytes)
 
 
 def _mark(session: Session, job_id: int) -> None:

@@ -15,12 +15,12 @@ from torch import nn
 
 from shared.database.base import Base, utc_now
 from shared.database.catalogue import turns_images
-from shared.database.connection import insert_missing
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoUsableImage
+from shared.jobs.files import register_files
 from shared.jobs.left_out import LEFT_OUT, left_out_summary, suspected_hosts
 from shared.jobs.removal import delete_some
-from shared.jobs.tables import Artifact, LeftOutImage, Shard
+from shared.jobs.tables import LeftOutImage, Shard
 from shared.jobs.transitions import add_event
 from shared.store.references import rows_of_job
 from shared.store.store import Store, StoredFile
@@ -251,7 +251,9 @@ def require_some(context: ShardContext, skipped: int, count: int) -> None:
 
 
 def register_artifacts(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
-    """Register files of the store in ``artifacts``, unless another job has registered them."""
+    """Register files of the store in ``artifacts``, unless another job has registered them, and count their bytes.
+
+    Call it in ``context.complete``, or in ``context.record`` with ``locks_job``."""
     context.store.make_durable(file.path for file in files)
     job_id = context.claim.job_id
     rows = [
@@ -259,7 +261,7 @@ def register_artifacts(context: ShardContext, session: Session, files: Sequence[
         for file in sorted(set(files), key=lambda file: file.path)  # a fixed order avoids deadlocks between jobs
     ]
     for chunk in _chunks(rows):
-        insert_missing(session, Artifact, chunk)
+        register_files(session, job_id, chunk)
 
 
 def stage_results(context: ShardContext, stage: str) -> list[str]:

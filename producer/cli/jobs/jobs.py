@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, json_text, print_json, utc
+from producer.cli.printing import json_option, json_text, print_json, size, utc
 from shared.kinds import kind_names
 from shared.text import printable
 
@@ -42,7 +42,7 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
         print_json(rows)
         return
     left_out = any(row["images_left_out"] for row in rows)
-    columns = ["job", "kind", "what", "data set", "state", "shards", *["left out"] * left_out, "submitted"]
+    columns = ["job", "kind", "what", "data set", "state", "shards", *["left out"] * left_out, "size", "submitted"]
     table = Table(*columns, box=None)
     for row in rows:
         style = STATE_STYLES.get(row["state"], "")
@@ -55,6 +55,7 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
             Text(row["state"], style),
             f"{done}/{row['shards_total']}",
             *[str(row["images_left_out"] or "")] * left_out,
+            size(row["bytes"]),
             utc(row["created_at"]),
         )
     app.out.print(table if rows else "No jobs.")
@@ -100,6 +101,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
         shards = ", ".join(f"{count} {state}" for state, count in stage.shards.items())
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
+    app.out.print(f"files written: {size(job.stored_bytes)}")
     for name, value in (job.summary or {}).items():
         app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
     if progress.left_out:

@@ -16,6 +16,7 @@ from shared.database.catalogue import find_checkpoint
 from shared.database.datasets import Dataset, Image
 from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
 from shared.errors import IncompatibleVersion
+from shared.jobs.files import add_stored_bytes
 from shared.jobs.tables import Job, LeftOutImage
 from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Answer, Epoch, Phase
@@ -225,7 +226,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
         for kind, file in files.items():
             replaced.extend(_record_checkpoint(run.context, session, kind, epoch, file))
 
-    run.context.record(write)
+    run.context.record(write, locks_job=True)
     for path in replaced:
         run.context.store.remove(path)
     run.board.epoch(epoch, learned, checked, learning_rate)
@@ -298,6 +299,8 @@ def _record_checkpoint(
         context.store.make_durable([file.path])
         previous = find_checkpoint(session, job_id, kind)
         replaced = [previous.path] if previous and previous.path != file.path else []
+        # It has no row in ``artifacts``, since the next one replaces it.
+        add_stored_bytes(session, {job_id: file.bytes - (previous.bytes if previous else 0)})
     else:
         register_artifacts(context, session, [file])
     if kind != CheckpointKind.EPOCH:
