@@ -20,7 +20,7 @@ from shared.logs import LogFormat
 
 PREFIX = "ANALYZE_"
 # Variables that are not settings: they are set for worker processes, or name the file with the settings.
-OTHER_VARIABLES = ("CONFIG", "DEVICE", "WORKER_NAME", "SUPERVISOR_PID")
+OTHER_VARIABLES = ("CONFIG", "DEVICE", "WORKER_NAME", "SUPERVISOR_PID", "SUPERVISOR_PIPE")
 
 
 class Settings(BaseModel):
