@@ -21,7 +21,7 @@ from shared.logs import LogFormat
 
 PREFIX = "ANALYZE_"
 # Variables that are not settings: they are set for worker processes, or name the file with the settings.
-OTHER_VARIABLES = ("CONFIG", "DEVICE", "WORKER_NAME", "SUPERVISOR_PID")
+OTHER_VARIABLES = ("CONFIG", "DEVICE", "WORKER_NAME", "SUPERVISOR_PID", "SUPERVISOR_PIPE")
 # Variables that Kubernetes and Docker set in each container for a service whose name begins with "analyze".
 OF_SERVICE_LINKS = re.compile(
     r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"

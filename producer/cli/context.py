@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from shared.store.store import Store
 
 
+CONNECT_SECONDS = 4  # a person waits
+
+
 class App:
     """Settings, database, broker, store and consoles of a command."""
 
@@ -44,7 +47,7 @@ class App:
     def database(self) -> Database:
         from shared.database.schema import open_database
 
-        return open_database(self.settings.resolved_database_url)
+        return open_database(self.settings.resolved_database_url, CONNECT_SECONDS)
 
     @cached_property
     def query_database(self) -> Database:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from sqlalchemy import inspect, text
 
-from shared.database.connection import Database
+from shared.database.connection import CONNECT_SECONDS, Database
 from shared.database.identity import identity
 from shared.errors import SchemaTooNew, SchemaTooOld
 
@@ -32,7 +32,7 @@ def _migrations() -> Path:
 NEWEST_REVISION = max(file.name.partition("_")[0] for file in _migrations().glob("versions/[0-9]*_*.py"))
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, connect_seconds: int = CONNECT_SECONDS) -> Database:
     """Connect and check that the schema is the one that this version needs.
 
     A SQLite file is created or upgraded if necessary; a PostgreSQL database is upgraded only by
@@ -42,7 +42,7 @@ def open_database(url: str) -> Database:
     ------
     DatabaseUnreachable, SchemaTooOld, SchemaTooNew
     """
-    database = Database(url)
+    database = Database(url, connect_seconds)
     if current_revision(database) == NEWEST_REVISION:
         return database
     if database.is_sqlite and not _is_newer(database):

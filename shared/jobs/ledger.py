@@ -555,12 +555,23 @@ class Ledger:
 
     # --- workers ---
 
-    def worker_seen(self, name: str, device: str, queues: Sequence[str], pid: int) -> None:
-        """Record that a worker process is alive."""
+    def worker_seen(
+        self,
+        name: str,
+        device: str,
+        queues: Sequence[str],
+        pid: int,
+        *,
+        seconds_ago: float = 0.0,
+        memory: tuple[int, int] | None = None,
+    ) -> None:
+        """Record that a worker process gave a sign of life ``seconds_ago``; ``memory`` is what is used of its
+        device's memory, and all of it, in bytes."""
         with self.database.write() as session:
             worker = session.get(Worker, name) or Worker(name=name)
             worker.device, worker.queues, worker.pid = device, list(queues), pid
-            worker.seen_at = session.scalars(select(database_now())).one()
+            worker.memory_used, worker.memory_total = memory or (None, None)
+            worker.seen_at = session.scalars(select(database_now())).one() - seconds_ago
             session.add(worker)
 
     def worker_gone(self, name: str) -> None:
@@ -568,7 +579,16 @@ class Ledger:
         attempt is not counted. Call it only when the process has exited."""
         with self.database.write() as session:
             session.execute(delete(Worker).where(Worker.name == name))
-        held = and_(Shard.state == ShardState.RUNNING, Shard.worker == name)
+        self._reclaim_from(Shard.worker == name, None)
+
+    def worker_died(self, name: str, cause: str, at: datetime) -> None:
+        """Record that a worker's process died at a time: the shards that it had begun before are queued again at
+        once, or fail if no attempts are left. ``cause`` completes a sentence: ``was killed by ...``."""
+        self._reclaim_from(and_(Shard.worker == name, Shard.started_at <= at), cause)
+
+    def _reclaim_from(self, worker: ColumnElement[bool], cause: str | None) -> None:
+        """Reclaim the running shards of a worker; without a cause, their attempts are not counted."""
+        held = and_(Shard.state == ShardState.RUNNING, worker)
         with self.database.read() as session:
             jobs = session.scalars(select(Shard.job_id).where(held).distinct()).all()
         for job_id in jobs:
@@ -577,9 +597,17 @@ class Ledger:
                 if job is None:  # cancelled and removed concurrently
                     continue
                 query = select(Shard).where(held, Shard.job_id == job_id).with_for_update()
-                for shard in session.scalars(query).all():
-                    shard.attempt -= 1
-                    reclaim(session, job, shard, f"worker {name} was stopped")
+                shards = session.scalars(query).all()
+                for shard in shards:
+                    if cause is None:
+                        shard.attempt -= 1
+                        reclaim(session, job, shard, f"worker {shard.worker} was stopped")
+                    else:
+                        attempt = f"attempt {shard.attempt} of {MAX_ATTEMPTS}"
+                        reclaim(session, job, shard, f"the process of worker {shard.worker} {cause}, in {attempt}")
+                session.flush()
+                for stage, count in sorted(Counting(shard.stage_name for shard in shards if cause).items()):
+                    raise_counter(session, "attempts_failed", job.kind, stage, count)
 
     def live_workers(self) -> Sequence[Worker]:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
