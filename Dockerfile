@@ -43,7 +43,7 @@ USER 1000:1000
 # Not the source folder, so that `python -m worker...` imports the installed packages.
 WORKDIR /data
 
-# On SIGTERM `analyze worker` ends its worker processes, queues their shards again, and exits.
+# On SIGTERM `analyze worker` finishes its shards, or queues them again after the time of --grace, and exits.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["analyze"]
 CMD ["--help"]

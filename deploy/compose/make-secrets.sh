@@ -24,6 +24,7 @@ for name in postgres_password database_password query_password redis_password; d
         echo "$folder/$name: use letters and digits only, since it is a part of a URL" >&2
         exit 2
     fi
+    chmod 444 "$name"
 done
 
 server=postgres:5432/unitscope # the names of the services, in docker-compose.yml and in deploy/kubernetes/servers.yaml

@@ -14,8 +14,8 @@ from shared.errors import QueryFailed
 if TYPE_CHECKING:
     import psycopg
 
-# Condition on a row of pg_proc. Volatile functions that only read, compute, or are protected by the privileges of a
-# sequence are excluded, and those that no query can call. query_role.sql has it as well.
+# Condition on a row of pg_proc. Volatile functions that only read, compute, or are protected by the privileges of
+# a sequence are excluded, and those that no query can call. query_role.sql has it as well.
 HAS_SIDE_EFFECTS = r"""
     prokind IN ('f', 'p') AND provolatile = 'v'
     AND NOT ARRAY['internal', 'trigger', 'event_trigger']::regtype[]::oid[]

@@ -64,7 +64,9 @@ def test_a_changed_password_is_put_into_its_url(tmp_path: Path) -> None:
     make_secrets(tmp_path)
     (tmp_path / "database_password").unlink()
     (tmp_path / "database_password").write_text("Old1\n")
+    (tmp_path / "database_password").chmod(0o600)
     make_secrets(tmp_path)
+    assert stat.S_IMODE((tmp_path / "database_password").stat().st_mode) == 0o444
     assert (tmp_path / "database_url").read_text() == "postgresql+psycopg://unitscope:Old1@postgres:5432/unitscope"
     (tmp_path / "database_password").write_text("p@ss/word\n")
     assert "letters and digits only" in make_secrets(tmp_path, code=2)
@@ -290,3 +292,33 @@ def test_health_check_of_postgresql_needs_no_password(server: Server) -> None:
         0,
         f"127.0.0.1:{server.port} - accepting connections\n",
     )
+
+
+# --- Our services --------------------------------------------------------------------------------
+
+
+def test_services_reach_both_servers_with_their_environment(
+    server: Server, redis_server: tuple[subprocess.Popen[bytes], dict[str, str], Path], tmp_path: Path
+) -> None:
+    """Their settings are the variables of the Compose file; only the places of the servers and folders differ."""
+    _, environment, redis_secrets = redis_server
+    urls, names = tmp_path / "urls", SERVICES["migrate"]["secrets"]
+    urls.mkdir()
+    places = {
+        "@postgres:5432/": f"@127.0.0.1:{server.port}/",
+        "@redis:6379/": f"@127.0.0.1:{environment['REDISCLI_PORT']}/",
+    }
+    for name in names:
+        folder = redis_secrets if name.startswith("redis") else server.secrets
+        (urls / name).write_text(replaced((folder / name).read_text(), places))
+    analyze = Analyze(tmp_path / "home")
+    for name, value in SERVICES["migrate"]["environment"].items():
+        local = value.replace("/run/secrets", str(urls)) if name.endswith("_FILE") else f"{tmp_path}{value}"
+        analyze.environment[name] = local
+    analyze(*SERVICES["migrate"]["command"])
+    metrics = analyze("metrics").stdout
+    assert "unitscope_database_up 1.0" in metrics
+    assert "unitscope_redis_up 1.0" in metrics
+    assert analyze.json("query", "SELECT current_user AS role") == [{"role": "unitscope_query"}]
+    checks = {check["name"]: check["well"] for check in analyze.json("doctor")["checks"]}
+    assert (checks["database"], checks["redis"], checks["query role"]) == (True, True, True)
