@@ -97,11 +97,11 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
     def valid(*names: str) -> bool:
         return not any(name in invalid for name in (None, NO_SETTINGS, *names))
 
-    redis = None
+    database = redis = None
     if valid("home"):
         yield _home(app)
     if valid("home", "database_url"):
-        yield _guarded("database", lambda: _database(app))
+        yield (database := _guarded("database", lambda: _database(app)))
     if valid("home", "redis_url"):
         yield (redis := _guarded("redis", lambda: _redis(app)))
     if valid("home", "database_url"):
@@ -110,7 +110,7 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
         yield _devices()
         if valid("home", "store"):
             yield _store(app)
-        if valid("home", "store", "database_url"):
+        if valid("home", "store") and database is not None and database.well:
             yield _guarded("store identity", lambda: _store_identity(app))
         yield _torch()
         if valid("home", "store", "database_url", "redis_url"):
