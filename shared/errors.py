@@ -73,6 +73,11 @@ class VerificationFailed(UnitscopeError):
     again."""
 
 
+class VerificationsFailed(UnitscopeError):
+    """{failed} of {count} done jobs failed verification or could not be checked. `analyze verify JOB` names all
+    differences of a job."""
+
+
 class ProjectionCheckFailed(UnitscopeError):
     """The projection of unit {unit} of {layer} from image {image} failed its check: {reason}.
     The result was not stored. If images have changed, run `analyze dataset update NAME` and submit the job

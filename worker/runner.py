@@ -17,7 +17,14 @@ from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.database.schema import open_database
-from shared.errors import BrokerUnreachable, DatabaseUnreachable, OutOfMemory, StoreNotUsable, Unreachable
+from shared.errors import (
+    BrokerUnreachable,
+    DatabaseUnreachable,
+    OutOfMemory,
+    StoreNotUsable,
+    StoreNotWritable,
+    Unreachable,
+)
 from shared.errors import message as message_of
 from shared.jobs.broker import Broker, broker_for, dispatch
 from shared.jobs.ledger import Claim, LeaseLost, Ledger, LeftToOthers, log
@@ -245,6 +252,9 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str, missing
     except StoreNotUsable as error:  # on this machine: another one may have it
         logger.error("%s", error)
         ledger.hand_back(claim, message_of(error), worker_name())
+    except StoreNotWritable as error:  # for this machine's user: another one may have the permissions
+        logger.error("%s", error)
+        ledger.hand_back(claim, message_of(error), worker_name(), again_here=False)
     except ImageUnavailable as error:  # on this machine: another one may read it
         logger.error("%s", error)
         ledger.hand_back(claim, message_of(error), worker_name())

@@ -313,12 +313,12 @@ class Ledger:
             job = self._lock_claimed(session, claim)
             self._end_attempt(session, job, claim, error, again=again and claim.attempt < MAX_ATTEMPTS)
 
-    def hand_back(self, claim: Claim, error: str, worker: str) -> None:
-        """Queue a shard again whose images can't be read on the worker's machine.
+    def hand_back(self, claim: Claim, error: str, worker: str, *, again_here: bool = True) -> None:
+        """Queue a shard again whose images or artifacts can't be read or written on the worker's machine.
 
         The machine's workers leave the shard to those of other machines, and the attempt is not counted. If no
         other machine is left that has not handed it back, the attempt is counted; the job fails after the last
-        one.
+        one, or without another one if ``again_here`` is false.
 
         Raises
         ------
@@ -334,7 +334,7 @@ class Ledger:
                 job,
                 claim,
                 error,
-                again=others or claim.attempt < MAX_ATTEMPTS,
+                again=others or (again_here and claim.attempt < MAX_ATTEMPTS),
                 attempt=claim.attempt - others,
                 payload={**claim.payload, HOSTS_WITHOUT_DATA: sorted(without)},
             )

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
+from producer.operations.verify_all import Files
 from producer.results.progress import list_jobs
 from producer.transfer import writing
 from producer.transfer.importing import import_job
@@ -29,6 +30,7 @@ from shared.errors import BadExport
 from shared.jobs.tables import Job
 from shared.kinds.registry import parse
 from shared.store.store import Store
+from tests.acceptance import care_page
 from tests.conftest import Analyze, fresh_database
 from worker.context import JobContext
 from worker.kinds import check_function
@@ -199,6 +201,34 @@ def test_verify_reports_rows_that_it_did_not_recompute(copy: Analyze) -> None:
     execute(copy, "UPDATE jobs SET state = 'failed', error = 'x', shards_left = 1 WHERE id = 2")
     assert "only its files were checked" in copy("verify", 2).stderr
     copy("verify", 99, code=4)
+
+
+def test_verify_all_names_each_job_that_differs(copy: Analyze) -> None:
+    """A job that can't be checked doesn't stop the others."""
+    assert "All 3 done jobs are unchanged." in copy("verify", "--all", "--sample", 4).stdout
+    name = spoil_file(copy, "top9")
+    execute(copy, "UPDATE jobs SET specification = '{}' WHERE id = 1")
+    answer = json.loads(copy("verify", "--all", "--sample", 4, "--json", code=1).stdout)
+    first, second, third = answer["jobs"]
+    assert (first["error"] is None, first["wrong"]) == (False, [])
+    assert any(name in line for line in second["wrong"])
+    assert (third["error"], third["wrong"], third["rows"] > 0) == (None, [], True)
+    assert answer["failed"] == 2
+    done = copy("verify", "--all", "--sample", 0, code=1)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["Job 2"]
+    assert "1 of 3 done jobs failed verification" in done.stderr
+    copy("verify", code=2)
+    copy("verify", 1, "--all", code=2)
+
+
+def test_verify_all_reads_shared_files_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    shared = store.put(b"shared", ".png").path
+    files = Files(store)
+    assert files.wrong([shared]) == []
+    (tmp_path / shared).unlink()
+    assert files.wrong([shared]) == []
+    assert Files(store).wrong([shared]) == [f"{shared} is missing"]
 
 
 # --- export and import ---
@@ -491,3 +521,69 @@ def test_a_postgresql_backup_restores(
     )
     shutil.copytree(first.home / "store", second.home / "store")
     assert second.json("verify", job)["wrong"] == []
+
+
+# --- the commands of docs/operations/care.md ---
+
+
+def test_the_pages_commands_for_sqlite(home: Analyze, tmp_path: Path) -> None:
+    path = {"PATH": care_page.programs(tmp_path / "bin")}
+    (tmp_path / "backup").mkdir()
+    replaced = {"/backup/": f"{tmp_path}/backup/", "~/.local/share/unitscope": str(home.home)}
+    care_page.run(care_page.blocks("Backup")["sqlite"], replaced, home.environment | path)
+    restored = Analyze(tmp_path / "restored")
+    script = care_page.blocks("Restore")["sqlite"]
+    done = care_page.run(script, replaced, restored.environment | path)
+    assert "All 3 done jobs are unchanged." in done.stdout
+    assert "is not empty" in care_page.run(script, replaced, restored.environment | path, code=2).stderr
+    restored("db", "adopt-store", "--yes")
+    restored("gc", "--delete")
+
+
+@pytest.fixture
+def server(postgresql_server: str) -> Iterator[str]:
+    """The folder of a server's socket; the server has a role and an empty database named as on the page."""
+    import psycopg
+
+    folder = make_url(postgresql_server).query["host"]
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute("CREATE ROLE unitscope LOGIN")
+        connection.execute("CREATE DATABASE unitscope OWNER unitscope")
+        yield str(folder)
+        for name in ("unitscope", "unitscope_old"):
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        connection.execute("DROP ROLE unitscope")
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "compose"])
+def test_the_pages_commands_for_postgresql(
+    kind: str, exports: dict[str, Path], tmp_path: Path, server: str
+) -> None:
+    url = f"postgresql+psycopg://unitscope@/unitscope?host={server}"
+    home = Analyze(tmp_path / "home", url)
+    store = tmp_path / "data" / "store"
+    environment = home.environment | {
+        "PATH": care_page.programs(tmp_path / "bin"), "PGHOST": server, "ANALYZE_STORE": str(store),
+    }  # fmt: skip
+    home.environment["ANALYZE_STORE"] = str(store)
+    home("db", "upgrade")
+    job = home("import", exports["top9"]).stdout.strip()
+    (tmp_path / "backup").mkdir()
+    replaced = {
+        "postgresql+psycopg://unitscope@db.example:5432/unitscope": f"'{url}'",
+        "db.example": server,
+        "/backup/": f"{tmp_path}/backup/",
+        "/shared/unitscope": str(store),
+        "--directory /data": f"--directory {tmp_path}/data",
+    }
+    care_page.run(care_page.blocks("Backup")[kind], replaced, environment)
+    store.rename(tmp_path / "lost")
+    script = care_page.blocks("Restore")[kind]
+    done = care_page.run(script, replaced, environment)
+    assert "All 1 done jobs are unchanged." in done.stdout
+    assert home.json("status", job)["state"] == "done"
+    assert "belongs to the database" in home("doctor", code=None).stdout
+    (again,) = [line for line in script.splitlines() if "restore --" in line or "db restore" in line]
+    error = care_page.run(again, replaced, environment, code=1).stderr
+    assert ("already exists" if kind == "compose" else "is not empty") in error
+    assert home.json("verify", job)["wrong"] == []

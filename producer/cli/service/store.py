@@ -86,24 +86,33 @@ def _size(files: list[Unreferenced]) -> int:
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
+@click.argument("job_id", metavar="[JOB]", required=False, type=click.IntRange(1, 2**31 - 1))
+@click.option("--all", "every", is_flag=True, help="Check all jobs that are done, and print those that differ.")
 @click.option(
     "--sample",
     default=64,
     show_default=True,
     type=click.IntRange(0, 100_000),
-    help="Number of rows to compute again.",
+    help="Number of rows to compute again, of each job.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the sample of rows.")
 @json_option
 @pass_app
-def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None:
+def verify(app: App, job_id: int | None, every: bool, sample: int, seed: int, as_json: bool) -> None:
     """Check that the files and rows of a job are unchanged; exit with 1 if they are not.
 
     The SHA-256 of every file is computed again, and a sample of the rows: activations and their positions for a
     top-9 search, the lowest points of an occlusion sweep's maps, the validation accuracy of a training run. Images
     that were left out are compared with the job's summary, and a sample of them is read again.
     """
+    if (job_id is None) != every:
+        raise click.UsageError("Give either a JOB or --all.")
+    if job_id is None:
+        from producer.cli.service.verify_all import verify_all
+
+        verify_all(app, sample, seed, as_json=as_json)
+        return
+
     from rich.progress import track
 
     from producer.operations.left_out import left_out_problem

@@ -24,7 +24,7 @@ from shared.settings import load_settings, sqlite_url
 from shared.store.ownership import open_store
 from shared.store.store import IDENTITY_FILE
 from tests.conftest import Analyze
-from tests.integration.ledger.helpers import top9
+from tests.integration.ledger.helpers import shards_of, top9
 from tests.integration.store.helpers import DAY, add_dataset, files, grow_old, register
 from unitscope.networks.build import build
 from unitscope.networks.initialization import initialize
@@ -146,6 +146,33 @@ def test_a_shard_is_handed_back_where_the_store_is_away(service: Service, monkey
     assert (row.state, row.attempt, state) == ("queued", 0, "running")
     assert "is not available on" in str(row.error)
     assert not service.root.exists()
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["other machines", "alone"])
+def test_a_store_that_one_machine_cannot_write_is_left_to_others(
+    analyze_on: Analyze, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    generate(tmp_path / "shapes", images=12)
+    analyze_on("dataset", "add", "shapes", "--root", tmp_path / "shapes")
+    network = ("--weights", weights_of(tmp_path), "--network", "zfnet", "--size", 64, "--fc", 8)
+    job = int(analyze_on("submit", "--layer", 1, "--units", "0-1", "--dataset", "shapes", *network).stdout)
+    for name, value in analyze_on.environment.items():
+        monkeypatch.setenv(name, value)
+    here, there = "a-cpu-000000", "b-cpu-000000"
+    monkeypatch.setenv("ANALYZE_WORKER_NAME", here)
+    database = Database(analyze_on.database_url)
+    ledger = Ledger(database)
+    for worker in (here, there) if others else (here,):
+        ledger.worker_seen(worker, "cpu", QUEUES, 1)
+    incoming = analyze_on.home / "store" / "incoming"
+    incoming.rmdir()
+    incoming.touch()  # in place of missing permissions, which root does not need
+    (first, *_) = shards_of(ledger, job)
+    run(first.id, load_settings())
+    (first, *_) = shards_of(ledger, job)
+    assert (first.state, first.attempt) == (("queued", 0) if others else ("failed", 1))
+    assert "can't be written" in str(first.error)
+    database.close()
 
 
 # --- much would be removed ---
