@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from producer.service.devices import Device
+from shared import logs
 from shared.errors import Unreachable
 from shared.jobs.broker import Broker, sweep
 from shared.jobs.hosts import new_worker_name
@@ -84,7 +85,10 @@ class Supervisor:
         command += ["--pool", "prefork", "--concurrency", "1", "--hostname", f"{name}@unitscope"]
         command += ["--queues", ",".join(self.queues), "--loglevel", "INFO"]
         command += ["--without-gossip", "--without-mingle"]
-        popen = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True)
+        popen = subprocess.Popen(
+            command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True, **logs.child_output()
+        )
+        logs.relay_output(popen, worker=name, device=str(device))
         logger.info("started worker %s (pid %d, %s) for %s", name, popen.pid, device, ", ".join(self.queues))
         return _Process(name, device, popen)
 
