@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from producer.cli.lazy import LazyGroup
 from producer.cli.signals import Ended, end_by, raise_on_signals
 from producer.cli.streams import drop_output, prepare_streams
 from producer.kinds.registry import producer_kinds
+from shared import logs
 from shared.errors import exit_code, message
 from shared.text import one_line, printable
 from unitscope.errors import UnitscopeError
@@ -151,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = cli.main(arguments, prog_name="analyze", standalone_mode=False)
         sys.stdout.flush()
     except UnitscopeError as error:
-        click.secho(f"analyze: {one_line(message(error), LONGEST_MESSAGE)}", fg="red", err=True)
+        _print_error(one_line(message(error), LONGEST_MESSAGE))
         code = exit_code(error)
     except click.ClickException as error:
         shown = io.StringIO()
@@ -172,9 +174,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 0
     except OSError as error:  # a full disk, missing permissions
         where = error.filename or ("input or output" if _flushed(0) == 0 else "standard output")
-        click.secho(f"analyze: {one_line(f'{where}: {error.strerror or error}')}", fg="red", err=True)
+        _print_error(one_line(f"{where}: {error.strerror or error}"))
         code = 1
     sys.exit(_flushed(code or 0))
+
+
+def _print_error(text: str) -> None:
+    """Print an error of the command, or log it if the command's messages are a log in JSON."""
+    if logs.is_json():
+        logging.getLogger("analyze").error("%s", text)
+    else:
+        click.secho(f"analyze: {text}", fg="red", err=True)
 
 
 def _flushed(code: int) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from redis.exceptions import RedisError
 
+from shared import logs
 from shared.errors import NoRedisServer
 from shared.jobs.broker import Broker, broker_for, private_password, private_socket
 from shared.settings import Settings
@@ -168,7 +169,9 @@ def _write_private(file: Path, text: str) -> None:
 def _start(socket: Path) -> subprocess.Popen[bytes]:
     # In its own session, so that Ctrl+C doesn't reach it: it is stopped after the workers.
     command = [server_program(), str(socket.with_suffix(".conf"))]
-    return subprocess.Popen(command, start_new_session=True, umask=0o077)
+    process = subprocess.Popen(command, start_new_session=True, umask=0o077, **logs.child_output())
+    logs.relay_output(process, program="redis")
+    return process
 
 
 def _quoted(path: Path) -> str:

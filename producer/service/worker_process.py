@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from producer.service.devices import Device
+from shared import logs
 from shared.jobs.reports import PIPE, Kind, Reader, Report
 from shared.settings import Settings, environment
 
@@ -51,11 +52,17 @@ class WorkerProcess:
         command += ["--without-gossip", "--without-mingle"]
         try:
             self._popen = subprocess.Popen(
-                command, env=variables, stdin=subprocess.DEVNULL, start_new_session=True, pass_fds=[writing]
+                command,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=[writing],
+                **logs.child_output(),
             )
         finally:
             os.close(writing)
         self.pid = self._popen.pid
+        logs.relay_output(self._popen, worker=name, device=str(device))
         logger.info("started worker %s (pid %d, %s) for %s", name, self.pid, device, ", ".join(queues))
 
     def reports(self) -> Iterator[Report]:

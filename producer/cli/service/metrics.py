@@ -38,7 +38,8 @@ def metrics(app: App, port: int | None, address: str) -> None:
 
     settings = app.settings
     registry = CollectorRegistry()
-    registry.register(Metrics(settings.resolved_database_url, app.broker, settings.resolved_store))
+    url, store = settings.resolved_database_url, settings.resolved_store
+    registry.register(Metrics(url, app.broker, store, log_problems=port is not None))
     if port is None:
         app.database.close()  # the command fails if the database can't be opened
         click.echo(generate_latest(registry).decode(), nl=False)

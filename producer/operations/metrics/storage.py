@@ -27,9 +27,13 @@ def size_metrics(session: Session) -> Iterator[Metric]:
     yield gauge("store_bytes", "Size of these files", float(stored))
 
 
-def disk_metrics(store: Path) -> Iterator[Metric]:
-    """Measure the disk of the store, if the store can be seen from here."""
-    if not store.is_dir():
+def disk_metrics(store: Path, stored_file: str | None) -> Iterator[Metric]:
+    """Measure the disk of the store, if the store can be seen from here.
+
+    Without its mount the folder is an empty one on another disk. So it has to have ``stored_file``, which the
+    database lists.
+    """
+    if not store.is_dir() or (stored_file and not (store / stored_file).exists()):
         return
     disk = shutil.disk_usage(store)
     yield gauge("store_disk_free_bytes", "Free space on the disk of the artifact store", disk.free)

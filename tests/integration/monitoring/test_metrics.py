@@ -257,6 +257,8 @@ def test_files_images_left_out_and_sizes(ledger: Ledger, tmp_path: Path) -> None
         session.add(LeftOutImage(job_id=job, image_id=1, stage="search", reason="truncated", worker="w"))
         for number in (1, 2):
             session.add(Artifact(path=f"{number}", sha256=SHA256, bytes=2 * 10**9, job_id=None))
+    (tmp_path / "1").touch()
+    (tmp_path / "2").touch()
     metrics = read(ledger, tmp_path)
     assert metrics["unitscope_job_stored_bytes kind=top9"] == 3 * 10**9
     assert metrics["unitscope_left_out_images kind=top9"] == 1
@@ -266,7 +268,12 @@ def test_files_images_left_out_and_sizes(ledger: Ledger, tmp_path: Path) -> None
 
 
 def test_the_disk_of_a_store_that_is_not_here_is_left_out(ledger: Ledger, tmp_path: Path) -> None:
-    assert "unitscope_store_disk_free_bytes" not in read(ledger, tmp_path / "not mounted")
+    """The folder is missing, or it is empty because nothing is mounted there."""
+    assert "unitscope_store_disk_free_bytes" not in read(ledger, tmp_path / "missing")
+    assert "unitscope_store_disk_free_bytes" in read(ledger, tmp_path)  # the store of a new database is empty
+    with ledger.database.write() as session:
+        session.add(Artifact(path="ab/file.png", sha256=SHA256, bytes=1, job_id=None))
+    assert "unitscope_store_disk_free_bytes" not in read(ledger, tmp_path)
 
 
 @pytest.mark.parametrize(("found", "newer"), [("0005", False), ("9999", True)])
