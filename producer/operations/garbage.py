@@ -18,7 +18,7 @@ import numpy as np
 from sqlalchemy import delete, func, insert, select
 
 from shared.database.connection import Database
-from shared.jobs.tables import Artifact, Job, Shard, ShardState
+from shared.jobs.tables import ACTIVE_JOBS, Artifact, Job, Shard, ShardState
 from shared.store.references import referenced_artifacts
 from shared.store.store import NAME, Store, sha256_of
 
@@ -77,9 +77,10 @@ def remove_garbage(database: Database, store: Store, garbage: Sequence[Unreferen
 
 
 def _oldest_attempt(database: Database) -> float:
-    """Return when the oldest running attempt began, in seconds since 1970, or infinity."""
+    """Return when the oldest running attempt of an active job began, in seconds since 1970, or infinity."""
+    query = select(func.min(Shard.started_at)).join(Job, Job.id == Shard.job_id)
     with database.read() as session:
-        began = session.scalar(select(func.min(Shard.started_at)).where(Shard.state == ShardState.RUNNING))
+        began = session.scalar(query.where(Shard.state == ShardState.RUNNING, Job.state.in_(ACTIVE_JOBS)))
     return began.timestamp() if began else math.inf
 
 

@@ -77,7 +77,8 @@ def _print_status(app: App, progress: JobProgress) -> None:
     from rich.text import Text
 
     from producer.cli.jobs.watching import speed
-    from shared.kinds.registry import describe
+    from shared.errors import SummaryNotReadable
+    from shared.kinds.registry import check_summary, describe
 
     job = progress.job
     style = STATE_STYLES.get(job.state, "")
@@ -89,8 +90,12 @@ def _print_status(app: App, progress: JobProgress) -> None:
         shards = ", ".join(f"{count} {state}" for state, count in stage.shards.items())
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
-    for name, value in (job.summary or {}).items():
-        app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
+    try:
+        check_summary(job.kind, job.summary)
+        for name, value in (job.summary or {}).items():
+            app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
+    except SummaryNotReadable as error:
+        app.err.print(str(error))
     if job.error:
         first = progress.first_error
         if first and first.message not in job.error:
