@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from shared.database.connection import Database
 from shared.jobs.files import add_stored_bytes
-from shared.jobs.tables import Artifact, Event, Job, Shard, ShardState
+from shared.jobs.tables import ACTIVE_JOBS, Artifact, Event, Job, Shard, ShardState
 from shared.store.references import referenced_artifacts
 from shared.store.store import IDENTITY_FILE, NAME, Store, sha256_of
 
@@ -156,9 +156,10 @@ def _lock_jobs(session: Session, paths: ColumnElement[bool]) -> None:
 
 
 def _oldest_attempt(database: Database) -> float:
-    """Return when the oldest running attempt began, in seconds since 1970, or infinity."""
+    """Return when the oldest running attempt of an active job began, in seconds since 1970, or infinity."""
+    query = select(func.min(Shard.started_at)).join(Job, Job.id == Shard.job_id)
     with database.read() as session:
-        began = session.scalar(select(func.min(Shard.started_at)).where(Shard.state == ShardState.RUNNING))
+        began = session.scalar(query.where(Shard.state == ShardState.RUNNING, Job.state.in_(ACTIVE_JOBS)))
     return began.timestamp() if began else math.inf
 
 

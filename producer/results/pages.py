@@ -76,4 +76,5 @@ def inline(store: Store, path: str | None) -> str:
     if path is None:
         return ""
     content = base64.b64encode(store.locate(path).read_bytes()).decode()
-    return f"data:{TYPES[Path(path).suffix]};base64,{content}"
+    form = TYPES.get(Path(path).suffix, "application/octet-stream")  # a row may name a file that is no picture
+    return f"data:{form};base64,{content}"

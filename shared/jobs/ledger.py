@@ -509,7 +509,7 @@ class Ledger:
         swept = 0
         expired = and_(Shard.state == ShardState.RUNNING, Shard.lease_until < database_now())
         with self.database.read() as session:
-            jobs = session.scalars(select(Shard.job_id).where(expired).distinct()).all()
+            jobs = session.scalars(select(Shard.job_id).where(expired, _of_active_job()).distinct()).all()
         for job_id in jobs:
             with self.database.write() as session:
                 job = find_and_lock_job(session, job_id)
@@ -530,7 +530,9 @@ class Ledger:
     def take_unsent(self, limit: int = 1000) -> Sequence[tuple[int, str]]:
         """Mark up to ``limit`` queued shards whose message is due as sent; return their (shard id, queue)."""
         with self.database.write() as session:
-            due = select(Shard.id).where(Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None))
+            due = select(Shard.id).where(
+                Shard.state == ShardState.QUEUED, Shard.sent_at.is_(None), _of_active_job()
+            )
             # Ordering by sent_at, which is NULL in all rows, lets the database use the index.
             due = due.order_by(Shard.sent_at, Shard.id).limit(limit)
             rows = set_sent_at(session, due, database_now())
@@ -550,6 +552,7 @@ class Ledger:
                 Shard.state == ShardState.QUEUED,
                 Shard.queue == queue,
                 Shard.sent_at < database_now() - seconds,
+                _of_active_job(),
             )
             return len(set_sent_at(session, query, None))
 
@@ -613,6 +616,11 @@ class Ledger:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
         with self.database.read() as session:
             return session.scalars(select(Worker).where(alive()).order_by(Worker.name)).all()
+
+
+def _of_active_job() -> ColumnElement[bool]:
+    """Return the condition that a shard belongs to a job that is queued or running."""
+    return exists().where(Job.id == Shard.job_id, Job.state.in_(ACTIVE_JOBS))
 
 
 def log(database: Database, job_id: int, shard_id: int | None, level: str, message: str) -> None:

@@ -38,6 +38,19 @@ def parse(kind: str, specification: dict[str, Any]) -> Specification:
         raise SpecificationNotReadable(kind=kind, reason=f"{location}: {first['msg']}") from error
 
 
+def specification_values(kind: str, specification: Any) -> dict[str, Any]:
+    """Return the values in a specification, also if another version of unitscope made the job.
+
+    Raises
+    ------
+    SpecificationNotReadable
+        the job's row is damaged.
+    """
+    if not isinstance(specification, dict):
+        raise SpecificationNotReadable(kind=kind, reason="it is not an object")
+    return specification
+
+
 def check_summary(kind: str, summary: Any) -> None:
     """Check the shape of the summary in a job's row; None is the summary of a job that is not done.
 

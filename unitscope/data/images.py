@@ -56,8 +56,8 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
     Raises
     ------
     UnreadableImage
-        the file is damaged or too large, or its content has changed since registration; or, if ``source`` has no
-        ``sha256``, it is missing.
+        the file is damaged or too large, its content has changed since registration, or its box is not inside of
+        it; or, if ``source`` has no ``sha256``, it is missing.
     ImageUnavailable
         the file of a registered image, which has a ``sha256``, is missing or can't be read on this machine.
     MemoryError
@@ -68,6 +68,8 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
         if source.sha256 and hashlib.sha256(content).hexdigest() != source.sha256:
             raise UnreadableImage("its content has changed since it was registered")
         image = decode(content, upright=source.upright)
+        if source.box and not _is_inside(source.box, image.size):  # a crop would allocate the whole box
+            raise UnreadableImage(f"its box {source.box} is not inside of {image.width} x {image.height} pixels")
         # Cropped first: resize(box=...) would blend in pixels from outside of the box.
         region = image.crop(source.box) if source.box else image
         return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))
@@ -79,6 +81,11 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
         if source.sha256 and isinstance(error.__cause__, MemoryError):
             raise error.__cause__ from None
         raise UnreadableImage(str(error)) from error
+
+
+def _is_inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:
+    left, top, right, bottom = box
+    return 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
 
 
 def read_cached(source: ImageSource, size: int, cache: PixelCache | None) -> np.ndarray:

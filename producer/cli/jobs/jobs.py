@@ -13,6 +13,7 @@ from shared.text import printable
 
 if TYPE_CHECKING:
     from producer.results.progress import JobProgress
+    from shared.jobs.tables import Job
 
 job_argument = click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
 STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "cancelled": "yellow"}
@@ -102,17 +103,8 @@ def _print_status(app: App, progress: JobProgress) -> None:
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
     app.out.print(f"files written: {size(job.stored_bytes)}")
-    for name, value in (job.summary or {}).items():
-        app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
-    if progress.left_out:
-        app.out.print(
-            f"{progress.left_out} images were left out, because their content can't be decoded: `analyze logs "
-            f"{job.id}` lists them. Once the files are as they were, `analyze retry {job.id}` computes them."
-        )
-    for warning in progress.suspected:
-        app.out.print(Text("warning: ", "yellow") + printable(warning))
-    if progress.hosts_without_images:
-        app.out.print(Text("warning: ", "yellow") + printable(_cannot_read(progress.hosts_without_images)))
+    _print_summary(app, job)
+    _print_warnings(app, progress)
     if job.error:
         first = progress.first_error
         if first and first.message not in job.error:
@@ -124,6 +116,35 @@ def _print_status(app: App, progress: JobProgress) -> None:
             f"`analyze logs {job.id}` prints all events. Once the cause is fixed, `analyze retry {job.id}` runs "
             "the unfinished shards again."
         )
+
+
+def _print_summary(app: App, job: Job) -> None:
+    from shared.errors import SummaryNotReadable
+    from shared.kinds.registry import check_summary
+
+    try:
+        check_summary(job.kind, job.summary)
+    except SummaryNotReadable as error:
+        app.err.print(str(error))
+        return
+    for name, value in (job.summary or {}).items():
+        app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
+
+
+def _print_warnings(app: App, progress: JobProgress) -> None:
+    from rich.text import Text
+
+    if progress.left_out:
+        app.out.print(
+            f"{progress.left_out} images were left out, because their content can't be decoded: `analyze logs "
+            f"{progress.job.id}` lists them. Once the files are as they were, `analyze retry {progress.job.id}` "
+            "computes them."
+        )
+    warnings = [*progress.suspected]
+    if progress.hosts_without_images:
+        warnings.append(_cannot_read(progress.hosts_without_images))
+    for warning in warnings:
+        app.out.print(Text("warning: ", "yellow") + printable(warning))
 
 
 def _plain(value: object) -> str:

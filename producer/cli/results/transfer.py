@@ -35,7 +35,7 @@ def export(app: App, job_id: int, target: Path) -> None:
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Folder of the data set's images on this machine.  [default: the folder on the exporting machine]",
+    help="Folder of the data set's images on this machine; needed unless the data set is registered here.",
 )
 @click.option(
     "--force", is_flag=True, help="Import the job even if the same job already exists in this home folder."
@@ -46,7 +46,7 @@ def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
 
     All rows and files are checked. If a job with the same key already exists in this home folder, nothing is
     imported and the id of that job is printed. The data set is the one with the same fingerprint, or is registered
-    from the export.
+    from the export, with the folder --root.
     """
     from producer.transfer.importing import import_job
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
@@ -14,9 +15,10 @@ from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_netwo
 from shared.database.catalogue import class_index, default_split, find_dataset, find_split
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image, ImageSplit
-from shared.errors import NoSuchImage, UsageError
+from shared.errors import NoSuchImage, SpecificationNotReadable, UsageError
 from shared.jobs.tables import Job, JobState
 from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.registry import parse
 from shared.settings import Settings
 from unitscope.description import LayerDescription
 from unitscope.errors import NoSuchUnit
@@ -175,9 +177,12 @@ def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: La
     """Find the latest finished deconvnet search of all units of the layer, with these weights on this data set."""
     query = select(Job).where(Job.kind == "top9", Job.state == JobState.DONE, Job.dataset_id == dataset.id)
     for job in session.scalars(query.order_by(Job.id.desc())):
-        search = job.specification
-        searched = {entry["path"]: len(entry["units"]) for entry in search["layers"]}
-        same = search["weights_sha256"] == chosen.sha256 and search["projection"] == "deconvnet"
+        try:
+            search: Any = parse(job.kind, job.specification)
+        except SpecificationNotReadable:  # made by another version
+            continue
+        searched = {entry.path: len(entry.units) for entry in search.layers}
+        same = search.weights_sha256 == chosen.sha256 and search.projection == "deconvnet"
         if same and searched.get(layer.path) == layer.units:
             return job
     return None

@@ -14,6 +14,7 @@ from shared.database.datasets import Dataset, Image
 from shared.errors import UsageError
 from shared.jobs.tables import Job
 from shared.kinds.occlusion.tables import OcclusionMap, OcclusionPosition
+from shared.kinds.registry import specification_values
 from unitscope.errors import NoSuchLayer
 
 
@@ -60,7 +61,8 @@ def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElem
     """Turn filters into conditions on ``OcclusionMap`` and ``Image``, which both tables join."""
     clauses: list[ColumnElement[bool]] = []
     if filters.layer is not None:
-        layer, path = job.specification["layer"], job.specification["path"]
+        values = specification_values(job.kind, job.specification)
+        layer, path = values.get("layer"), values.get("path")
         if filters.layer not in (layer, path) and f"conv{filters.layer}" != layer:
             raise NoSuchLayer(network=f"Job {job.id}", layer=filters.layer, choices=layer)
     if filters.units:
@@ -74,7 +76,7 @@ def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElem
 
 
 def _requires_positions(session: Session, job: Job) -> None:
-    if not job.specification["positions"]:
+    if not specification_values(job.kind, job.specification).get("positions"):
         raise UsageError(
             reason=f"Job {job.id} was submitted without --positions. Submit it again with --positions."
         )

@@ -16,6 +16,7 @@ from shared.database.catalogue import class_index
 from shared.database.datasets import Dataset, Image
 from shared.errors import UsageError
 from shared.jobs.tables import Job
+from shared.kinds.registry import specification_values
 from shared.kinds.top9.tables import (
     BottomActivation,
     ClassActivation,
@@ -132,7 +133,7 @@ def _requires(option: str) -> Callable[[Session, Job], None]:
     """Return a check that the search was submitted with an option."""
 
     def check(session: Session, job: Job) -> None:
-        if not job.specification.get(option):
+        if not specification_values(job.kind, job.specification).get(option):
             flag = f"--{option.replace('_', '-')}"
             raise UsageError(reason=f"Job {job.id} was submitted without {flag}. Submit it again with {flag}.")
 
