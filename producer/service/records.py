@@ -84,7 +84,8 @@ class Records:
             while not self._ending.is_set():
                 self._wake.clear()
                 try:
-                    self._change()
+                    if self._change():  # shards may be queued again
+                        next_sweep = 0.0
                     if time.monotonic() >= next_sweep:
                         next_sweep = time.monotonic() + self.sweep_seconds
                         self._sweep()
@@ -100,10 +101,13 @@ class Records:
         except Exception as error:  # the supervisor raises it
             self.error = error
 
-    def _change(self) -> None:
+    def _change(self) -> bool:
+        """Record what was added; return whether there was something."""
+        found = bool(self._changes)
         while self._changes:
             self._changes[0]()
             self._changes.popleft()
+        return found
 
     def _sweep(self) -> None:
         for seen in list(self.seen.values()):

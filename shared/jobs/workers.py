@@ -71,7 +71,7 @@ def typical_seconds(database: Database, queues: Collection[str]) -> float:
     due = due.where(Shard.state.in_((ShardState.QUEUED, ShardState.RUNNING)), Shard.queue.in_(queues))
     names = ("shard_seconds", "shards_done")
     with database.read() as session:
-        stages = session.execute(due.where(Job.state.in_(ACTIVE_JOBS))).tuples().all()
+        stages = [(row.kind, row.stage_name) for row in session.execute(due.where(Job.state.in_(ACTIVE_JOBS)))]
         counted = {
             (row.name, row.kind, row.stage): row.value
             for row in session.scalars(select(Counter).where(Counter.name.in_(names)))

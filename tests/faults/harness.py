@@ -35,6 +35,7 @@ from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
 INJECT = Path(__file__).parent / "inject"
 LEASE_SECONDS = 3.0
 RESEND_SECONDS = 2.0
+GRACE_SECONDS = 2.0  # for the shard in hand when a service is stopped
 FIRST_RUN = 1  # the training run of every home, whose network is analysed
 
 # Options of each kind. The network is tiny to keep the tests fast.
@@ -133,13 +134,13 @@ class Home(Analyze):
 
     # --- the service ---
 
-    def serve(self, clocks: Sequence[float] = (0, 0)) -> None:
+    def serve(self, clocks: Sequence[float] = (0, 0), grace: float = GRACE_SECONDS) -> None:
         """Start two workers, whose clocks are ahead by ``clocks`` seconds."""
         before = {process.pid for process in self.started if process.poll() is not None}
         usual = self.environment
         for verb, clock in zip(("up", "worker"), clocks, strict=True):
             self.environment = usual | {"UNITSCOPE_CLOCK": str(clock)}
-            process = self.start(verb, "--devices", "cpu")
+            process = self.start(verb, "--devices", "cpu", "--grace", grace)
             if verb == "up" and not self.redis:  # it starts the Redis that the other worker needs
                 self.wait(lambda: self.workers() - before != set(), process)
         self.environment = usual

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -13,7 +15,7 @@ from sqlalchemy import select, update
 from shared.database.connection import Database, database_now
 from shared.jobs.broker import Broker, sweep
 from shared.jobs.ledger import Ledger
-from shared.jobs.tables import Shard, ShardState
+from shared.jobs.tables import Shard, ShardState, Worker
 from tests.faults.conftest import Catalogue
 from tests.faults.harness import LEASE_SECONDS, Case, send_signal
 
@@ -74,7 +76,56 @@ def stop_parent(case: Case) -> None:
         send_signal(held["parent"], signal.SIGCONT)
 
 
+def seen_ago(case: Case, pid: int) -> float:
+    """Return the seconds since the worker with this main process was seen."""
+    with case.home.database.read() as session:
+        return session.scalars(select(database_now() - Worker.seen_at).where(Worker.pid == pid)).one()
+
+
+def freeze_parent(case: Case) -> None:
+    """Celery's main process is stopped while its child computes: the worker is not seen, and the other one is."""
+    injection = case.inject("computing", "hold", stage=case.stage("computing"))
+    case.submit()
+    held = injection.reached()
+    send_signal(held["parent"], signal.SIGSTOP)
+    try:
+        case.wait_until(lambda: seen_ago(case, held["parent"]) > 5)
+        (other,) = case.home.workers() - {held["parent"]}
+        case.wait_until(lambda: seen_ago(case, other) < 3)
+        injection.release()
+        case.wait()
+    finally:
+        send_signal(held["parent"], signal.SIGCONT)
+    case.wait_until(lambda: seen_ago(case, held["parent"]) < 3)
+
+
 CATALOGUE.add("parent stopped", stop_parent)
+CATALOGUE.add("Celery frozen", freeze_parent)
+
+
+def crash_loop(case: Case) -> None:
+    """On a third machine, workers die when they start; its shards are run by the others."""
+    case.faults += 1
+    case.home.environment["UNITSCOPE_CRASH"] = "1"
+    try:
+        third = case.home.start("worker", "--devices", "cpu")
+    finally:
+        del case.home.environment["UNITSCOPE_CRASH"]
+
+    def problems() -> list[str]:
+        with case.home.database.read() as session:
+            return [problem for problem in session.scalars(select(Worker.problem)) if problem]
+
+    case.submit()
+    case.wait_until(lambda: problems() != [])
+    assert problems()[0].startswith("It exited with code 7, ")
+    case.wait()
+    third.send_signal(signal.SIGTERM)
+    assert third.wait(30) == 0
+    assert problems() == []
+
+
+CATALOGUE.add("crash loop", crash_loop)
 
 
 # --- the service is stopped ---
@@ -134,6 +185,56 @@ def end_worker(case: Case) -> None:
     injection.release()
 
 
+def end_with_grace(case: Case) -> None:
+    """A worker whose supervisor gets SIGTERM finishes its shard; the other worker runs the next ones."""
+    case.home.end()
+    case.home.serve(grace=60)
+    injection = case.inject(
+        "computing", "hold", stage=case.stage("computing"), skip=case.passes_before_fault("computing")
+    )
+    case.submit()
+    held = injection.reached()
+    process = supervisor_of(case, held["parent"])
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    injection.release()
+    assert process.wait(60) == 0
+    assert attempts_of(case, held["shard"]) == 1
+    case.wait()
+    case.home.end()
+    case.home.serve()
+
+
+def lose_machine(case: Case) -> None:
+    """As when a spot instance is taken away: all its processes get SIGTERM, and SIGKILL two seconds later."""
+    case.home.end()
+    case.home.serve(grace=0.5)
+    injection = case.inject(
+        "computing", "hold", stage=case.stage("computing"), skip=case.passes_before_fault("computing")
+    )
+    case.submit()
+    process = supervisor_of(case, injection.reached()["parent"])
+    machine = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    case.extra = (0, 1)  # none, if the supervisor had the time to hand the shard back
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for member in machine:
+            send_signal(member.pid, number)
+        if number == signal.SIGTERM:
+            time.sleep(2)
+    process.wait()
+    case.wait()
+    case.home.end()
+    case.home.serve()
+
+
+def supervisor_of(case: Case, worker: int) -> subprocess.Popen[bytes]:
+    """Return the started command whose worker has this main process."""
+    supervisor = psutil.Process(worker).ppid()
+    return next(process for process in case.home.started if process.pid == supervisor)
+
+
+CATALOGUE.add("SIGTERM with grace", end_with_grace)
+CATALOGUE.add("spot instance gone", lose_machine)
 CATALOGUE.add("SIGTERM to the service", end_with_time)
 CATALOGUE.add("SIGTERM to the service without time", partial(end_without_time, ask=True))
 CATALOGUE.add("SIGKILL to the service", partial(end_without_time, ask=False))

@@ -207,6 +207,8 @@ def end_with(parent: int) -> None:
 
 if os.environ.get("UNITSCOPE_TESTER"):
     end_with(int(os.environ["UNITSCOPE_TESTER"]))
+if os.environ.get("UNITSCOPE_CRASH") and os.environ.get("ANALYZE_WORKER_NAME"):
+    os._exit(7)
 if os.environ.get("ANALYZE_WORKER_NAME") and FOLDER.name:
     sys.meta_path.insert(0, Finder())
 if revision := os.environ.get("UNITSCOPE_REVISION"):
