@@ -108,6 +108,10 @@ class SpecificationNotReadable(UnitscopeError):
     Submit it again, or use that version."""
 
 
+class SummaryNotReadable(UnitscopeError):
+    """The summary of this '{kind}' job can't be read ({reason})."""
+
+
 class IncompatibleVersion(UnitscopeError):
     """{path} was written by another version of unitscope, and this version can't continue from it ({reason}).
     Start again with `analyze submit --force`."""
@@ -124,8 +128,8 @@ class ImageNoLongerReadable(UnitscopeError):
 
 
 class NoUsableImage(UnitscopeError):
-    """None of the {count} images could be read. Check that the data set's root {root} exists and that this
-    worker can read it. `analyze logs {job_id}` lists the reasons."""
+    """None of the {count} images could be decoded: check the files at {root}. `analyze logs {job_id}` lists the
+    reasons. If the files were changed on purpose, run `analyze dataset update` and submit the job again."""
 
 
 # --- 2: usage ------------------------------------------------------------------------------------
@@ -209,6 +213,11 @@ class JobStateConflict(UsageError):
     """Job {job_id} is {state}: it can't be {action}."""
 
 
+class NotRepeatable(UsageError):
+    """Job {job_id} is done, but left out images, and a {kind} job can't be continued with them. Compute it anew as
+    another job: `analyze submit {kind} --force`, with the same options."""
+
+
 class JobStillActive(UsageError):
     """Job {job_id} is {state} and cannot be removed. Cancel it first: `analyze cancel {job_id}`."""
 
@@ -233,7 +242,49 @@ class DatabaseBusy(UsageError):
     they have finished, or cancel them."""
 
 
+class StoreNotUsable(UsageError):
+    """The artifact store {root} can't be used on {host}: {reason}."""
+
+
+class StoreOfAnotherDatabase(StoreNotUsable):
+    """The artifact store {root} belongs to another database ({owner}) than {url} ({identity}). Nothing was written
+    or removed. Check ANALYZE_DATABASE_URL, ANALYZE_HOME and ANALYZE_STORE on {host}. If the store is to belong to
+    this database from now on, run `analyze db adopt-store`."""
+
+
+class StoreNotKnown(StoreNotUsable):
+    """The artifact store {root} does not say which database it belongs to, and {url} ({identity}) knows {known} of
+    {sample} of its files. Nothing was written or removed. Check ANALYZE_DATABASE_URL, ANALYZE_HOME and
+    ANALYZE_STORE on {host}. If the store is to belong to this database, run `analyze db adopt-store`."""
+
+
+class NotConfirmed(UsageError):
+    """{reason} There is no terminal to ask on, so nothing was changed. To go on, add --yes."""
+
+
+class DatabaseNotEmpty(UsageError):
+    """The database {url} is not empty ({content}). Nothing was restored. Restore into an empty one, which
+    ANALYZE_HOME (SQLite) or ANALYZE_DATABASE_URL names, or put this one aside first ({remedy})."""
+
+
+class WorkersAlive(UsageError):
+    """Workers use the database {url}: {workers}. Nothing was restored. Stop them first; a worker that was killed
+    counts for 30 s."""
+
+
+class BackupNotReadable(UsageError):
+    """The backup {path} can't be restored: {reason}"""
+
+
 # --- 3: database or broker unreachable -----------------------------------------------------------
+
+
+class StoreUnavailable(StoreNotUsable):
+    """The artifact store {root} is not available on {host}: {reason}. Mount there the store that all workers
+    share, or set ANALYZE_STORE to its path. If its files are lost or were moved for good, run
+    `analyze db adopt-store`: it makes this folder the database's store."""
+
+    exit_code = 3
 
 
 class Unreachable(UnitscopeError):

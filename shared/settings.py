@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,14 @@ from shared.logs import LogFormat
 
 PREFIX = "ANALYZE_"
 # Variables that are not settings: they are set for worker processes, or name the file with the settings.
-OTHER_VARIABLES = ("CONFIG", "DEVICE", "WORKER_NAME", "SUPERVISOR_PID")
+OTHER_VARIABLES = ("CONFIG", "DEVICE", "WORKER_NAME", "SUPERVISOR_PID", "SUPERVISOR_PIPE")
+# Variables that Kubernetes and Docker set in each container for a service whose name begins with "analyze".
+OF_SERVICE_LINKS = re.compile(
+    r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+URLS = ("database_url", "query_database_url", "redis_url")
+LONGEST_URL = 10_000  # bytes
+SECRET_WORDS = ("pass", "pwd", "secret", "token", "key=", "credential", "://")
 
 
 class Settings(BaseModel):
@@ -34,6 +42,12 @@ class Settings(BaseModel):
     )
     database_url: str | None = Field(
         default=None, repr=False, description="SQLAlchemy URL; without it, a SQLite file in the home folder"
+    )
+    query_database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="URL of the same PostgreSQL database with a role that can only read, for `analyze query`; "
+        "without it, `database_url` is used",
     )
     redis_url: str | None = Field(
         default=None,
@@ -108,10 +122,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class _Given:
-    """A value and its source: ``option``, ``environment``, or the path of the TOML file."""
+    """A value and its source: ``option``, ``environment``, or the path of a file.
+
+    ``variable`` is the environment variable that has the value or names the file.
+    """
 
     value: Any
     source: str
+    variable: str | None = None
 
 
 def load_settings(options: Mapping[str, Any] | None = None) -> Settings:
@@ -145,7 +163,7 @@ def load_valid_settings(options: Mapping[str, Any] | None = None) -> tuple[Setti
             invalid = {str(e["loc"][0]): e["msg"] for e in error.errors()}
             problems += [_problem(name, given[name], text) for name, text in invalid.items()]
             given = {name: value for name, value in given.items() if name not in invalid}
-    found = list(_inconsistent(settings))
+    found = [_in_place(problem, given) for problem in _inconsistent(settings)]
     defaults = {p.setting: Settings.model_fields[p.setting].default for p in found if p.setting}
     # Relative paths are resolved against the command's folder, so that workers that it starts use the same paths.
     paths = {"home": _absolute(settings.home), "store": _absolute(settings.store) if settings.store else None}
@@ -162,11 +180,19 @@ def _absolute(path: Path) -> Path:
 
 def _given(options: Mapping[str, Any]) -> tuple[dict[str, _Given], list[Problem]]:
     """Collect the values of all sources; later ones override earlier ones: file, environment, options."""
-    variables = _variables()
-    path = config_file(options.get("home") or variables.get("home"))
+    variables, wrong = _variables(), _unknown_variables()
+    home = options.get("home") or (variables["home"].value if "home" in variables else None)
+    path = config_file(home)
     content, problems = _content(path)
     given = {name: _Given(value, str(path)) for name, value in content.items()}
-    given |= {name: _Given(value, "environment") for name, value in variables.items()}
+    given |= variables
+    for name, variable in _file_variables().items():
+        try:
+            given[name] = _from_file(name, variable)
+        except ValueError as error:
+            wrong.append(Problem(f"{name}: {error} (variable {variable})", name))
+            given.pop(name, None)
+    problems += wrong
     given |= {name: _Given(value, "option") for name, value in options.items() if value is not None}
     text = "its name is not valid UTF-8, so it can be neither stored nor printed"
     undecodable = [name for name, value in given.items() if not _is_utf8(value.value)]
@@ -183,11 +209,83 @@ def _is_utf8(value: object) -> bool:
     return True
 
 
-def _variables() -> dict[str, str]:
-    """Return the settings in the environment; an empty variable counts as unset."""
+def _variables() -> dict[str, _Given]:
+    """Return the settings in the environment."""
+    given = _environment()
+    names = {name: variable_of(name) for name in Settings.model_fields}
+    return {
+        name: _Given(given[variable], "environment", variable)
+        for name, variable in names.items()
+        if variable in given
+    }
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables ``ANALYZE_*``; an empty variable counts as unset."""
     given = {name.upper(): value for name, value in os.environ.items() if value}
-    names = {name: PREFIX + name.upper() for name in Settings.model_fields}
-    return {name: given[variable] for name, variable in names.items() if variable in given}
+    return {name: value for name, value in given.items() if name.startswith(PREFIX)}
+
+
+def variable_of(setting: str) -> str:
+    """Return the name of a setting's environment variable."""
+    return PREFIX + setting.upper()
+
+
+def _file_variables() -> dict[str, str]:
+    """Return the variables ``ANALYZE_..._URL_FILE`` that are set, by the setting that their file contains."""
+    given = _environment()
+    names = {name: f"{variable_of(name)}_FILE" for name in URLS}
+    return {name: variable for name, variable in names.items() if variable in given}
+
+
+def url_files() -> dict[str, Path]:
+    """Return the files that ``ANALYZE_..._URL_FILE`` names, by the name of the variable."""
+    given = _environment()
+    return {variable: Path(given[variable]) for variable in _file_variables().values()}
+
+
+def _from_file(name: str, variable: str) -> _Given:
+    """Read a URL from the file that a variable names, such as a secret of a container.
+
+    Raises
+    ------
+    ValueError
+        the file can't be read, has no URL, or the URL is also in another variable.
+    """
+    if variable_of(name) in _environment():
+        raise ValueError(f"both {variable_of(name)} and {variable} are set: remove one of them")
+    file = url_files()[variable]
+    try:
+        with file.open("rb") as opened:
+            url = opened.read(LONGEST_URL + 1).decode().strip()
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    if not url or len(url) > LONGEST_URL or "\n" in url:
+        raise ValueError(f"{file} must contain a URL and nothing else")
+    return _Given(url, str(file), variable)
+
+
+def _unknown_variables() -> list[Problem]:
+    """Return a problem for each variable ``ANALYZE_*`` that is no setting: a misspelt one would be ignored."""
+    problems = []
+    for name in sorted(_environment()):
+        setting = name[len(PREFIX) :].lower()
+        if not is_known_variable(name):
+            nearest = _nearest(setting.removesuffix("_file"), 0.5)
+            advice = f"did you mean {variable_of(nearest)}?" if nearest else "`analyze doctor` lists the settings"
+            text = f"the variable {name} is set, but there is no setting '{setting}' ({advice})"
+            problems.append(Problem(text, nearest))
+    return problems
+
+
+def is_known_variable(name: str) -> bool:
+    """Return whether a variable ``ANALYZE_*`` has a meaning here, or was set by a container's service links."""
+    suffix = name.removeprefix(PREFIX)
+    files = [f"{setting}_file" for setting in URLS]
+    known = [other.upper() for other in (*Settings.model_fields, *OTHER_VARIABLES, *files)]
+    return suffix in known or OF_SERVICE_LINKS.fullmatch(suffix) is not None
 
 
 def _content(path: Path) -> tuple[dict[str, Any], list[Problem]]:
@@ -207,8 +305,8 @@ def _content(path: Path) -> tuple[dict[str, Any], list[Problem]]:
 
 def _problem(name: str, given: _Given, text: str) -> Problem:
     """Describe an invalid value or an unknown name, with the place to correct it."""
-    if given.source == "environment":
-        return Problem(f"{name}: {text} (variable {PREFIX}{name.upper()})", name)
+    if given.variable:
+        return Problem(f"{name}: {text} (variable {given.variable})", name)
     if given.source == "option":
         return Problem(f"{name}: {text} (option --{name.replace('_', '-')})", name)
     line = line_of(Path(given.source), name)
@@ -225,16 +323,12 @@ def _nearest(name: str, similarity: float) -> str | None:
     return next(iter(difflib.get_close_matches(name.lower(), Settings.model_fields, 1, similarity)), None)
 
 
-def misspelt_variables() -> list[str]:
-    """Return a sentence for each ``ANALYZE_*`` variable that is no setting, but has nearly the name of one."""
-    known = {PREFIX + name.upper() for name in (*Settings.model_fields, *OTHER_VARIABLES)}
-    unknown = [name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known]
-    nearest = {name: _nearest(name[len(PREFIX) :], 0.75) for name in sorted(unknown)}
-    return [
-        f"The variable {name} is ignored: it is not a setting. Did you mean {PREFIX}{setting.upper()}?"
-        for name, setting in nearest.items()
-        if setting
-    ]
+def _in_place(problem: Problem, given: Mapping[str, _Given]) -> Problem:
+    """Name the file that a variable named, if the problem is in its content."""
+    value = given.get(problem.setting or "")
+    if value and value.variable and value.variable.endswith("_FILE"):
+        return Problem(f"{problem.text} ({value.source}, from the variable {value.variable})", problem.setting)
+    return problem
 
 
 def _inconsistent(settings: Settings) -> Iterator[Problem]:
@@ -246,6 +340,11 @@ def _inconsistent(settings: Settings) -> Iterator[Problem]:
     if settings.database_url is not None and not _is_database_url(settings.database_url):
         text = "database_url must have the form sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
         yield Problem(text, "database_url")
+    if settings.query_database_url is not None and not _is_database_url(
+        settings.query_database_url, ("postgresql",)
+    ):
+        text = "query_database_url must have the form postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+        yield Problem(text, "query_database_url")
     if settings.redis_url is not None:
         try:
             parse_redis_url(settings.redis_url)
@@ -253,19 +352,24 @@ def _inconsistent(settings: Settings) -> Iterator[Problem]:
             yield Problem(f"redis_url {error}", "redis_url")
 
 
-def _is_database_url(text: str) -> bool:
+def _is_database_url(text: str, backends: Sequence[str] = ("sqlite", "postgresql")) -> bool:
     try:
         url = make_url(text)
     except Exception:  # SQLAlchemy does not document which exceptions make_url raises
         return False
     # An @ in the host is part of a password that isn't percent-encoded.
-    return url.get_backend_name() in ("sqlite", "postgresql") and "@" not in (url.host or "")
+    if url.get_backend_name() not in backends or "@" in (url.host or ""):
+        return False
+    # A SQLite file has no server, user, or password: one that is given belongs to another kind of database.
+    return url.get_backend_name() != "sqlite" or not (url.host or url.username or url.password)
 
 
 def environment(settings: Settings) -> dict[str, str]:
     """Return the settings as ``ANALYZE_*`` variables, for programs that this process starts."""
     values = settings.model_dump(exclude_none=True)
-    return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
+    # The URLs are passed on as they are, so the variables of files are emptied: both are refused.
+    files = {f"{variable_of(name)}_FILE": "" for name in URLS if name in values}
+    return {variable_of(name): str(value) for name, value in values.items()} | files
 
 
 def origins(options: Mapping[str, Any]) -> dict[str, str]:
@@ -275,7 +379,7 @@ def origins(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def redacted(url: str) -> str:
-    """Return a URL with its password replaced by ``***``, for display."""
+    """Return a URL with its password and other secrets replaced by ``***``, for display."""
     scheme, separator, rest = url.partition("://")
     credentials, at, location = rest.rpartition("@")
     if "@" in credentials:  # redis-py splits at the last @, SQLAlchemy at the first
@@ -284,7 +388,8 @@ def redacted(url: str) -> str:
         parsed = make_url(url)
         if scheme.startswith("redis") and parsed.username and not parsed.password:
             parsed = parsed.set(username="***")  # redis://PASSWORD@HOST, a mistake for redis://:PASSWORD@HOST
-        secret = [name for name in parsed.query if _is_secret(name)]
+        # `options` sets the server's variables, of which any can be a secret to somebody.
+        secret = [name for name, value in parsed.query.items() if name == "options" or _is_secret(name, value)]
         return parsed.update_query_dict(dict.fromkeys(secret, "***")).render_as_string(hide_password=True)
     except Exception:
         return "(invalid URL)"
@@ -296,9 +401,16 @@ def has_secret(url: str) -> bool:
         parsed = make_url(url)
     except Exception:
         return True
-    return bool(parsed.password) or any(_is_secret(name) for name in parsed.query)
+    return bool(parsed.password) or any(_is_secret(name, value) for name, value in parsed.query.items())
 
 
-def _is_secret(parameter: str) -> bool:
+def _is_secret(parameter: str, value: object) -> bool:
+    """Return whether a parameter of a URL is or contains a secret.
+
+    ``options`` contains variables of the server (``-c app.password=...``), and ``dbname`` can be a URL itself.
+    """
     name = parameter.lower()
-    return name not in ("passfile", "password_file") and any(word in name for word in ("pass", "secret", "token"))
+    if name in ("passfile", "password_file"):
+        return False
+    texts = [name, str(value).lower()] if name in ("options", "dbname") else [name]
+    return any(word in text for text in texts for word in SECRET_WORDS)

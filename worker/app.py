@@ -10,17 +10,22 @@ import os
 import signal
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
-from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_ready
+from celery import Celery, bootsteps
+from celery.exceptions import WorkerLostError
+from celery.signals import setup_logging, task_failure, worker_init, worker_process_init, worker_ready
 from kombu.entity import Queue
 from kombu.transport import TRANSPORT_ALIASES
 
 from shared import logs
+from shared.jobs import reports
 from shared.jobs.broker import TASK, broker_for
 from shared.kinds.specification import QUEUES
 from shared.settings import load_settings
+
+BEAT_SECONDS = 1.0
+PAUSE_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -64,29 +69,78 @@ def _restrict_permissions(**event: Any) -> None:
 
 
 @worker_ready.connect
-def _exit_with_supervisor(**event: Any) -> None:
-    """Exit when the supervisor exits, even if it was killed, so that no worker is left running."""
-    supervisor = os.environ.get("ANALYZE_SUPERVISOR_PID")
+def _obey_supervisor(**event: Any) -> None:
+    """Exit when the supervisor exits, even if it was killed, so that no worker is left running.
+
+    SIGTERM ends this process when the shard in hand is finished. Other signals are for the supervisor; Celery
+    would restart on SIGHUP.
+    """
+    supervisor = int(os.environ.get("ANALYZE_SUPERVISOR_PID") or 0)
 
     def watch() -> None:
-        while os.getppid() == int(supervisor or 0):
+        while os.getppid() == supervisor:
             time.sleep(1)
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGQUIT)
 
     if supervisor:
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         threading.Thread(target=watch, name="supervisor watch", daemon=True).start()
+
+
+@worker_process_init.connect
+def _ignore_signals(**event: Any) -> None:
+    """Leave signals to the parent. Service managers and batch systems send SIGTERM to all processes at once, and
+    the child would lose the shard that it has time to finish."""
+    if os.environ.get("ANALYZE_SUPERVISOR_PID"):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
+
+class Beats(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Reports once a second that Celery's event loop runs, while it is connected to Redis."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        self.entry = consumer.timer.call_repeatedly(BEAT_SECONDS, reports.send, (reports.Kind.BEAT,))
+
+    def stop(self, consumer: Any) -> None:
+        self.entry.cancel()
+
+
+app.steps["consumer"].add(Beats)
+
+
+@task_failure.connect
+def _report_lost_child(exception: BaseException, **event: Any) -> None:
+    """Report, from the parent, that the child died while it ran a shard, before the pool starts another child."""
+    if isinstance(exception, WorkerLostError):
+        reports.send(reports.Kind.LOST, str(exception))
 
 
 @app.task(name=TASK, ignore_result=True)
 def run_shard(shard_id: object) -> None:
     """Claim and run a shard. Only the shard id of the message is used."""
-    from worker.devices import DeviceUnusable
-    from worker.runner import run  # imports torch, in the child process only
-
+    try:
+        from worker.devices import DeviceUnusable
+        from worker.runner import run  # imports torch, in the child process only
+    except (ImportError, OSError) as error:  # OSError: a shared library of torch
+        _exit(f"The worker's code can't be loaded ({type(error).__name__}: {error})")
     try:
         run(shard_id, settings)
     except DeviceUnusable as error:
-        logger.error("%s: the worker process is restarted", error)
-        # The pool waits ten seconds for the process and takes no other message during that time, so that a device
-        # that has failed for good does not consume message after message.
-        os._exit(1)
+        _exit(str(error))
+    reports.send(reports.Kind.RAN)
+
+
+def _exit(reason: str) -> NoReturn:
+    """End this process, so that the pool starts another one. The shard of the message was not claimed, or its
+    outcome is recorded."""
+    logger.error("%s: the worker process is restarted", reason)
+    reports.send(reports.Kind.UNUSABLE, reason)
+    # Without the pause, a device that has failed for good would consume message after message.
+    time.sleep(PAUSE_SECONDS)
+    os._exit(1)

@@ -17,12 +17,13 @@ from sqlalchemy.orm import Session
 
 from shared import logs
 from shared.database.schema import open_database
-from shared.errors import BrokerUnreachable, DatabaseUnreachable, OutOfMemory, Unreachable
+from shared.errors import BrokerUnreachable, DatabaseUnreachable, OutOfMemory, StoreNotUsable, Unreachable
 from shared.errors import message as message_of
 from shared.jobs.broker import Broker, broker_for, dispatch
 from shared.jobs.ledger import Claim, LeaseLost, Ledger, LeftToOthers, log
 from shared.kinds.registry import parse
 from shared.settings import Settings
+from shared.store.ownership import open_store
 from shared.store.store import Store
 from shared.text import one_line
 from unitscope.errors import ImageUnavailable, UnitscopeError
@@ -31,6 +32,7 @@ from worker.context import JobContext
 from worker.devices import DeviceUnusable, check_device, corrupts_cuda_context, is_memory_error
 from worker.kinds import stage_function
 from worker.memory import release_memory
+from worker.missing_data import MissingData
 
 RETRY_SECONDS = 1.0  # between two attempts to complete a shard
 LONGEST_REASON = 300  # characters: PyTorch's message describes its allocator at length
@@ -86,9 +88,9 @@ class ShardContext(JobContext):
         self.work_done = min(work, self.claim.work_total)
         self._ledger.resume(self.claim, self.work_done)
 
-    def record(self, write: Callable[[Session], None]) -> None:
+    def record(self, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
         """Write intermediate results to the database. Raises ``LeaseLost`` if the claim is no longer valid."""
-        self._ledger.record(self.claim, write)
+        self._ledger.record(self.claim, write, locks_job=locks_job)
 
     def complete(self, write: Callable[[Session], None] | None = None, result_path: str | None = None) -> None:
         """Write the shard's results and mark it done, in one transaction.
@@ -157,6 +159,12 @@ def _broker(settings: Settings) -> Broker:
     return broker_for(settings)
 
 
+@cache
+def _missing_data(ledger: Ledger, worker: str) -> MissingData:
+    """Return the data sets that can't be read on the machine of a worker, which is this process."""
+    return MissingData(ledger, worker)
+
+
 def worker_name() -> str:
     """Return the worker's name: the one the supervisor set, or the host name and process id."""
     return os.environ.get("ANALYZE_WORKER_NAME") or f"{socket.gethostname()}:{os.getpid()}"
@@ -177,11 +185,13 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     device = device or os.environ.get("ANALYZE_DEVICE") or "cpu"
     check_device(device)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
+    missing = _missing_data(ledger, worker_name())
     try:
-        claim = ledger.claim(shard_id, worker_name())
+        claim = ledger.claim(shard_id, worker_name(), has_data=missing.has_data_of(shard_id))
     except LeftToOthers as error:
         logger.warning("%s", error)
-        time.sleep(RETRY_SECONDS)  # so that an idle worker of another machine receives the message first
+        # So that an idle worker of another machine receives the message first.
+        time.sleep(missing.pause_before_next(RETRY_SECONDS))
         _send(ledger, settings)
         return
     if claim is None:
@@ -191,7 +201,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     with logs.log_context(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
         logger.info("shard started")
         try:
-            broken = _work(claim, ledger, settings, device)
+            broken = _work(claim, ledger, settings, device, missing)
             logger.info("shard finished")
         except LeaseLost as error:
             logger.warning("lease lost, results discarded: %s", error)
@@ -218,22 +228,27 @@ def _count_late_write(ledger: Ledger, claim: Claim) -> None:
         logger.warning("%s", error)
 
 
-def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str) -> Exception | None:
+def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str, missing: MissingData) -> Exception | None:
     """Run a claimed shard and record its outcome; return the error if it has corrupted the CUDA context."""
     try:
-        store = Store(settings.resolved_store)
+        store = open_store(ledger.database, settings.resolved_store)
         context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             stage_function(claim.kind, claim.stage_name)(context)
+        missing.shard_ran()
     except LeaseLost:
         raise
     except Cancelled:
         ledger.confirm_cancelled(claim)
     except Unreachable as error:  # the lease expires, and the sweeper queues the shard again
         logger.warning("%s", error)
+    except StoreNotUsable as error:  # on this machine: another one may have it
+        logger.error("%s", error)
+        ledger.hand_back(claim, message_of(error), worker_name())
     except ImageUnavailable as error:  # on this machine: another one may read it
         logger.error("%s", error)
         ledger.hand_back(claim, message_of(error), worker_name())
+        missing.handed_back(context.specification.dataset_id)
     except Exception as error:
         if corrupts_cuda_context(error):
             logger.exception("this process can't use its device any more")

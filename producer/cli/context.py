@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from shared.settings import Problem, Settings, load_settings, load_valid_settings, misspelt_variables
+from shared.settings import Problem, Settings, load_settings, load_valid_settings
 
 if TYPE_CHECKING:
     from producer.cli.console import Console
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from shared.jobs.broker import Broker
     from shared.jobs.ledger import Ledger
     from shared.store.store import Store
+
+
+CONNECT_SECONDS = 4  # a person waits
 
 
 class App:
@@ -27,8 +30,6 @@ class App:
 
     @cached_property
     def settings(self) -> Settings:
-        for warning in misspelt_variables():
-            self.err.print(f"Warning: {warning}")
         return load_settings(self.options)
 
     def use_valid_settings(self) -> list[Problem]:
@@ -46,7 +47,15 @@ class App:
     def database(self) -> Database:
         from shared.database.schema import open_database
 
-        return open_database(self.settings.resolved_database_url)
+        return open_database(self.settings.resolved_database_url, CONNECT_SECONDS)
+
+    @cached_property
+    def query_database(self) -> Database:
+        """The database for user queries: the same one, with a role that can only read if there is one."""
+        from shared.database.schema import open_database
+
+        url = self.settings.query_database_url
+        return open_database(url) if url else self.database
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -62,9 +71,23 @@ class App:
 
     @cached_property
     def store(self) -> Store:
+        """The store for commands that only read."""
         from shared.store.store import Store
 
         return Store(self.settings.resolved_store)
+
+    @cached_property
+    def own_store(self) -> Store:
+        """The store for commands that write or remove files.
+
+        Raises
+        ------
+        StoreNotUsable
+            it belongs to another database, or is not available.
+        """
+        from shared.store.ownership import open_store
+
+        return open_store(self.database, self.settings.resolved_store)
 
     @cached_property
     def err(self) -> Console:

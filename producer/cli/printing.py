@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from producer.cli.context import App
 
 LARGEST_CELL = 10_000  # characters
+FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four: full-width = + - @
+CSV_TEXT = "In CSV, a text that a spreadsheet would take for a formula begins with an apostrophe."
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,13 +32,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def format_options(command: Command) -> Command:
     """Add ``--format table|json|csv`` and ``--json``, which the command gets as ``form``."""
-    return _format_options(command, ["table", "json", "csv"], "Output format.")
+    return _format_options(command, ["table", "json", "csv"], f"Output format. {CSV_TEXT}")
 
 
 def rows_format_options(command: Command) -> Command:
     """Add the options of ``format_options`` with JSON Lines as well, for results of many rows."""
     return _format_options(
-        command, ["table", "json", "jsonl", "csv"], "Output format; jsonl is one JSON object per line."
+        command, ["table", "json", "jsonl", "csv"], f"Output format; jsonl is one JSON object per line. {CSV_TEXT}"
     )
 
 
@@ -64,7 +67,7 @@ def print_typed_rows(
         for record in records:
             click.echo(json.dumps(_finite(record), default=json_text, allow_nan=False))
     elif form == "csv":
-        _write_csv(columns, ([record[name] for name in columns] for record in records))
+        _write_csv(app, columns, ([record[name] for name in columns] for record in records))
     else:
         print_records(app, list(records), form)
 
@@ -72,17 +75,67 @@ def print_typed_rows(
 def print_rows(app: App, columns: Sequence[str], rows: Sequence[Sequence[Any]], form: str) -> None:
     """Print rows as a table, JSON, or CSV."""
     if form == "json":
-        print_json([dict(zip(_distinct(columns), row, strict=True)) for row in rows])
+        _write_json(_distinct(columns), rows)
     elif form == "csv":
-        _write_csv(columns, rows)
+        _write_csv(app, columns, rows)
     else:
         app.out.print(table(columns, rows))
 
 
-def _write_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_for_stdout(columns))
-    writer.writerows(map(_for_stdout, rows))
+def _write_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write what ``print_json`` would print for the rows as objects, value by value.
+
+    The text of all rows takes many times their memory, since JSON escapes characters.
+    """
+    between = "[\n"
+    for row in rows:
+        values = zip(columns, row, strict=True)
+        sys.stdout.write(between + "  {")
+        for number, (column, value) in enumerate(values):
+            text = json.dumps(_finite(value), indent=2, default=json_text, allow_nan=False)
+            indented = text.replace("\n", "\n    ") if isinstance(value, (list, tuple, Mapping)) else text
+            sys.stdout.write(f"{',' if number else ''}\n    {json.dumps(column)}: ")
+            sys.stdout.write(indented)
+        sys.stdout.write("\n  }" if columns else "}")
+        between = ",\n"
+    click.echo("[]" if between == "[\n" else "\n]")
+
+
+class _CsvLines:
+    """Writes the lines of a CSV writer to stdout, with line feeds in place of their ``\\r\\n``.
+
+    The writer puts texts that contain a character of its line ends in quotes. Programs take a carriage return
+    without quotes for the end of a row.
+    """
+
+    def write(self, line: str) -> None:
+        sys.stdout.write(line.removesuffix("\r\n") + "\n")
+
+
+def _write_csv(app: App, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    writer = csv.writer(_CsvLines(), lineterminator="\r\n")
+    changed = 0
+    writer.writerow(_for_stdout([_without_formula(column) for column in columns]))
+    for row in rows:
+        safe = [_without_formula(value) for value in row]
+        changed += sum(old is not new for old, new in zip(row, safe, strict=True))
+        writer.writerow(_for_stdout(safe))
+    if changed:
+        app.err.print(
+            f"{changed} texts begin like a formula of a spreadsheet. In the CSV they have an apostrophe in front "
+            "of them; --format json has them unchanged."
+        )
+
+
+def _without_formula(value: Any) -> Any:
+    """Return a text that a spreadsheet would execute as a formula with an apostrophe in front of it."""
+    if not isinstance(value, str) or not FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def print_records(app: App, records: Sequence[Mapping[str, Any]], form: str) -> None:
@@ -125,6 +178,12 @@ def json_text(value: object) -> str:
 def utc(moment: datetime) -> str:
     """Return a time for people, in UTC: ``2026-11-27 08:30:05 UTC``."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people: ``340.0 MB``, ``1.2 GB``."""
+    number, unit = (count / 10**9, "GB") if count >= 10**9 else (count / 10**6, "MB")
+    return f"{number:,.1f} {unit}"
 
 
 def _for_stdout(values: Sequence[Any]) -> Sequence[Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import io
 import stat
-import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,12 +11,12 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
 
+from producer.tars import DamagedTar, Member, members
 from shared.errors import UnsafeArchive
 
 MAX_UNPACKED_BYTES = 8 * 2**30  # four times the largest archive of VOC
 MAX_MEMBERS = 200_000  # five times as many as the largest archive of VOC has
 LONGEST_NAME = 1000  # characters; no name in those data sets has 100
-MAX_READ_BYTES = 2**20  # in one read of a tar file; the content of members is copied in smaller chunks
 CHUNK_BYTES = 2**18
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -58,8 +56,8 @@ def extract(archive: Path, root: Path, folder: str, inner: str | None = None) ->
             _move(unpacked / folder, root / folder)
     except _Unsafe as error:
         raise UnsafeArchive(path=archive, reason=str(error)) from error
-    except tarfile.TarError as error:
-        raise UnsafeArchive(path=archive, reason=f"it is damaged: {error}") from error
+    except DamagedTar as error:
+        raise UnsafeArchive(path=archive, reason=f"it {error}") from error
 
 
 def _plain_tar(archive: Path, inner: str | None, target: Path) -> Path:
@@ -115,70 +113,67 @@ def _check_zip(zipped: zipfile.ZipFile, inner: str) -> None:
 
 
 def _extract_tar(archive: Path, target: Path, folder: str) -> None:
-    with _SmallReads(archive) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        members = _checked_members(tar, folder)
-        # tarfile treats a broken header like the end of the archive; a real end is a block of zeros.
-        file.seek(tar.offset)
-        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
-            raise _Unsafe("it is damaged or truncated")
-        # Python 3.11.0 to 3.11.3 have no filters; there only _checked_members protects.
-        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        tar.extractall(target, members, **safe)  # type: ignore[arg-type]  # noqa: S202 - checked
+    with archive.open("rb") as file:
+        for member in _checked_members(file, folder):
+            path = target / member.name
+            try:
+                (path if member.is_folder else path.parent).mkdir(parents=True, exist_ok=True)
+                if member.is_file:
+                    _write(member, file, path)
+            except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                raise _Unsafe(f"its member {member.name[:200]!r} is a file and a folder") from None
 
 
-class _SmallReads(io.FileIO):
-    """A file that refuses large reads: a tar header may claim any length, which tarfile reads into memory."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is None or not 0 <= size <= MAX_READ_BYTES:
-            raise _Unsafe(f"it is damaged: a header of {size} bytes")
-        return super().read(size)
+def _write(member: Member, file: IO[bytes], path: Path) -> None:
+    with path.open("wb") as content:
+        for chunk in member.chunks(file):
+            content.write(chunk)
+    path.chmod((member.mode | 0o600) & 0o700)  # no access for other users
 
 
-def _checked_members(tar: tarfile.TarFile, folder: str) -> list[tarfile.TarInfo]:
-    """Check and return all members; tarfile's own filters can be bypassed in older versions of Python."""
-    members: list[tarfile.TarInfo] = []
+def _checked_members(file: IO[bytes], folder: str) -> list[Member]:
+    """Check all members, and return those to unpack."""
+    unpacked: list[Member] = []
     size = 0
-    for count, member in enumerate(tar, start=1):
+    for count, member in enumerate(members(file), start=1):
         size += member.size
-        unpacked = not _is_ignored(member)
-        if unpacked and (reason := _why_unsafe(member, folder)):
+        is_unpacked = not _is_ignored(member)
+        if is_unpacked and (reason := _why_unsafe(member, folder)):
             raise _Unsafe(f"its member {member.name[:200]!r} {reason}")
         if count > MAX_MEMBERS:
             raise _too_many()
         if size > MAX_UNPACKED_BYTES:
             raise _too_large()
-        if unpacked:
-            member.mode = 0o700 if member.isdir() else (member.mode | 0o600) & 0o700  # no access for other users
-            members.append(member)
-    if not members:
+        if is_unpacked:
+            unpacked.append(member)
+    if not unpacked:
         raise _Unsafe("it is empty")
-    return members
+    return unpacked
 
 
-def _is_ignored(member: tarfile.TarInfo) -> bool:
+def _is_ignored(member: Member) -> bool:
     """Return whether a member is a metadata file of macOS or the archive's root folder."""
     path = PurePosixPath(member.name)
-    of_macos = member.isreg() and path.name.startswith("._") and member.size >= 0
-    return of_macos or (member.isdir() and path == PurePosixPath())
+    of_macos = member.is_file and path.name.startswith("._")
+    return of_macos or (member.is_folder and path == PurePosixPath())
 
 
-def _why_unsafe(member: tarfile.TarInfo, folder: str) -> str | None:
+def _why_unsafe(member: Member, folder: str) -> str | None:
     path = PurePosixPath(member.name)
-    if not (member.isreg() or member.isdir()):
+    if not (member.is_file or member.is_folder):
         return "is neither a file nor a folder"
     if reason := _why_outside(path):
         return reason
-    if path.parts[:1] != (folder,) or (len(path.parts) == 1 and not member.isdir()):
+    if path.parts[:1] != (folder,) or (len(path.parts) == 1 and not member.is_folder):
         return f"is not in the folder {folder}"
-    if member.size < 0:
-        return "has a negative size"
     return None
 
 
 def _why_outside(path: PurePosixPath) -> str | None:
     if len(str(path)) > LONGEST_NAME:  # also limits the depth of folders
         return f"has a name of more than {LONGEST_NAME} characters"
+    if "\0" in str(path):
+        return "has a name with NUL"
     if path.is_absolute():
         return "is an absolute path"
     if ".." in path.parts:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,9 +14,10 @@ from producer.networks.description import describe, describe_with_weights
 from shared.database.catalogue import find_checkpoint
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
-from shared.database.networks import CheckpointKind, Network, TrainingRun
+from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
 from shared.errors import NoSuchRun, NoTrainedNetwork, OnlyEarlierNetwork, UsageError
 from shared.jobs.tables import Job, JobState
+from shared.kinds.registry import parse
 from shared.settings import Settings
 from unitscope.description import NetworkDescription, NetworkSpecification, input_defaults
 
@@ -76,13 +78,13 @@ def choose_network(
 
     Raises
     ------
-    NoSuchRun, NoTrainedNetwork, and the errors of ``describe_with_weights``
+    NoSuchRun, NoTrainedNetwork, SpecificationNotReadable, and the errors of ``describe_with_weights``
     """
     if options.weights is None:
         with database.read() as session:
-            chosen = _from_run(session, dataset, options.run)
-        # The description of an earlier version lacks what is checked now.
-        return replace(chosen, description=describe(database, chosen.description.specification, settings))
+            job, best = _find_run(session, dataset, options.run)
+        specification = _network_of(job)
+        return ChosenNetwork(describe(database, specification, settings), best.path, best.sha256, job.id)
     specification = network_specification(
         options.network or "zfnet",
         options.classes or len(dataset.class_names),
@@ -93,6 +95,18 @@ def choose_network(
     )
     description, stored = describe_with_weights(database, specification, options.weights, settings)
     return ChosenNetwork(description, stored.path, stored.sha256, None)
+
+
+def _network_of(job: Job) -> NetworkSpecification:
+    """Return the network of a training run.
+
+    Raises
+    ------
+    SpecificationNotReadable
+    """
+    specification: Any = parse(job.kind, job.specification)
+    network: NetworkSpecification = specification.network
+    return network
 
 
 def _no_network(session: Session, dataset: Dataset) -> UsageError:
@@ -107,23 +121,22 @@ def _no_network(session: Session, dataset: Dataset) -> UsageError:
     return NoTrainedNetwork(dataset=dataset.name)
 
 
-def _from_run(session: Session, dataset: Dataset, job_id: int | None) -> ChosenNetwork:
-    query = select(TrainingRun, Job.state).join(Job, Job.id == TrainingRun.job_id)
+def _find_run(session: Session, dataset: Dataset, job_id: int | None) -> tuple[Job, Checkpoint]:
+    """Return a finished training run, and its checkpoint with the best weights."""
+    query = select(Job).join(TrainingRun, TrainingRun.job_id == Job.id)
     if job_id is not None:
-        row = session.execute(query.where(TrainingRun.job_id == job_id)).one_or_none()
-        if row is None or row.state != JobState.DONE:
-            raise NoSuchRun(job_id=job_id, state="finished " if row else "")
+        job = session.scalars(query.where(Job.id == job_id)).one_or_none()
+        if job is None or job.state != JobState.DONE:
+            raise NoSuchRun(job_id=job_id, state="finished " if job else "")
     else:
         same_content = TrainingRun.dataset_id.in_(
             select(Dataset.id).where(Dataset.fingerprint == dataset.fingerprint)
         )
         newest = query.where(same_content, Job.state == JobState.DONE)
-        row = session.execute(newest.order_by(Job.finished_at.desc(), Job.id.desc()).limit(1)).one_or_none()
-        if row is None:
+        job = session.scalars(newest.order_by(Job.finished_at.desc(), Job.id.desc()).limit(1)).one_or_none()
+        if job is None:
             raise _no_network(session, dataset)
-    training_run = row[0]
-    description = NetworkDescription.model_validate(session.get_one(Network, training_run.network_key).description)
-    best = find_checkpoint(session, training_run.job_id, CheckpointKind.BEST)
+    best = find_checkpoint(session, job.id, CheckpointKind.BEST)
     if best is None:
-        raise UsageError(reason=f"Training run {training_run.job_id} has no checkpoint of its best weights.")
-    return ChosenNetwork(description, best.path, best.sha256, training_run.job_id)
+        raise UsageError(reason=f"Training run {job.id} has no checkpoint of its best weights.")
+    return job, best

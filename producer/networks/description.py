@@ -19,6 +19,7 @@ from shared.database.catalogue import find_network_description, store_network_de
 from shared.database.connection import Database
 from shared.errors import error_class
 from shared.settings import Settings
+from shared.store.ownership import open_store
 from shared.text import one_line
 from unitscope.description import NetworkDescription, NetworkSpecification
 from unitscope.errors import UnitscopeError
@@ -63,8 +64,9 @@ def describe_with_weights(
 
     Raises
     ------
-    NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, StoreFull, DownloadFailed
+    NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, DownloadFailed, StoreFull, StoreNotUsable
     """
+    open_store(database, settings.resolved_store)
     file = str(weights) if pretrained and str(weights) == DEFAULT_WEIGHTS else str(weights.absolute())
     options = ["--weights", file, "--store", str(settings.resolved_store)]
     if pretrained:

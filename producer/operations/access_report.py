@@ -17,7 +17,7 @@ from sqlalchemy import URL, make_url
 from producer.operations.checks import Check
 from shared.config_file import config_file, read_config
 from shared.jobs.redis_url import RedisAddress, parse_redis_url
-from shared.settings import Settings, has_secret
+from shared.settings import URLS, Settings, has_secret, url_files
 
 if TYPE_CHECKING:
     from shared.jobs.broker import Broker
@@ -86,25 +86,30 @@ def _passwords(settings: Settings, options: Mapping[str, Any]) -> Iterator[Check
             )
     file = config_file(settings.home)
     if file.is_file() and (access := _access_by_others(file)):
-        urls = {name: read_config(file).get(name) for name in ("database_url", "redis_url")}
+        urls = {name: read_config(file).get(name) for name in URLS}
         secret = [name for name, url in urls.items() if url and has_secret(str(url))]
         described = f"{file}, which has the password of {' and '.join(secret)}," if secret else str(file)
         if secret or "written" in access:
             yield _finding("config file", f"{described} can be {access} by other users", f"chmod 600 {file}")
     for name, path in _secret_files(settings).items():
-        if path.is_file() and (access := _access_by_others(path)):
+        if path.is_file() and not _is_mounted_secret(path) and (access := _access_by_others(path)):
             yield _finding(name, f"{path} can be {access} by other users", f"chmod 600 {path}")
 
 
 def _secret_files(settings: Settings) -> dict[str, Path]:
-    """Return the files named in URLs that hold passwords or private keys."""
-    files: dict[str, Any] = {}
+    """Return the files that contain URLs, and those named in URLs that contain passwords or private keys."""
+    files: dict[str, Any] = dict(url_files())
     if settings.redis_url:
         address = parse_redis_url(settings.redis_url)
-        files = {"password_file": address.password_file, "ssl_keyfile": (address.tls or {}).get("ssl_keyfile")}
+        files |= {"password_file": address.password_file, "ssl_keyfile": (address.tls or {}).get("ssl_keyfile")}
     query = make_url(settings.resolved_database_url).query
     files |= {"passfile": query.get("passfile"), "sslkey": query.get("sslkey")}
     return {name: Path(path) for name, path in files.items() if isinstance(path, (str, Path)) and str(path)}
+
+
+def _is_mounted_secret(path: Path) -> bool:
+    """Return whether a file is on a read-only file system, as secrets of containers are: no chmod is possible."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 # --- servers ---

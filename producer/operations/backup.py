@@ -23,9 +23,7 @@ def back_up(database: Database, target: Path) -> int:
     FileNotWritable, DatabaseUnreachable
     """
     if not database.is_sqlite:
-        raise UsageError(
-            reason="The database is not SQLite. Back up PostgreSQL with pg_dump --format=custom --file=FILE NAME."
-        )
+        raise UsageError(reason=f"The database is not SQLite. Back up PostgreSQL with `{_pg_dump(database)}`.")
     try:
         with whole_file(target) as unfinished:
             unfinished.touch(mode=0o600)
@@ -33,6 +31,15 @@ def back_up(database: Database, target: Path) -> int:
     except sqlite3.Error as error:
         raise DatabaseUnreachable(url=database, reason=error) from error
     return target.stat().st_size
+
+
+def _pg_dump(database: Database) -> str:
+    """Return the command that backs up a PostgreSQL database, without its password."""
+    url = database.url
+    host = url.host or url.query.get("host")
+    options = {"host": host, "port": url.port or url.query.get("port"), "username": url.username}
+    given = [f" --{name} {value}" for name, value in options.items() if value]
+    return f"pg_dump --format=custom --file FILE{''.join(given)} {url.database}"
 
 
 def _copy(database: Database, target: Path) -> None:

@@ -37,16 +37,17 @@ def vacuum(database: Database) -> Vacuumed:
             running = session.scalars(select(Job.id).where(Job.state == JobState.RUNNING).order_by(Job.id)).all()
         if running:
             raise DatabaseBusy(url=database, jobs=list_job_ids(running))
-    before = _size(database)
+    before = database_size(database)
     statements = (
         ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if database.is_sqlite else ("VACUUM (ANALYZE)",)
     )
     for statement in statements:
         database.execute_outside_transaction(statement)
-    return Vacuumed(before, _size(database))
+    return Vacuumed(before, database_size(database))
 
 
-def _size(database: Database) -> int:
+def database_size(database: Database) -> int:
+    """Return the size of the database in bytes, without SQLite's log of recent writes."""
     with database.read() as session:
         if not database.is_sqlite:
             return int(session.scalar(select(func.pg_database_size(func.current_database()))) or 0)

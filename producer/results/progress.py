@@ -14,8 +14,10 @@ from producer.results.jobs import find_job
 from producer.results.speed import Speed, stage_speeds
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
+from shared.jobs.hosts import hosts_waiting
 from shared.jobs.ledger import RETRY_REQUESTED
-from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
+from shared.jobs.left_out import count_left_out, recorded_number, suspected_hosts
+from shared.jobs.tables import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState
 from shared.kinds.registry import describe
 
 
@@ -51,6 +53,9 @@ class JobProgress:
     dataset: str
     stages: list[StageProgress]
     first_error: FirstError | None
+    left_out: int  # images, because their content can't be decoded
+    suspected: list[str]  # machines whose files probably differ from those of the others, each with the reason
+    hosts_without_images: list[str]  # machines that can't read the images of queued shards
 
     @property
     def share(self) -> float:
@@ -78,6 +83,10 @@ class JobProgress:
             "error": job.error,
             "first_error": vars(self.first_error) if self.first_error else None,
             "summary": job.summary,
+            "images_left_out": self.left_out,
+            "warnings": self.suspected,
+            "hosts_without_images": self.hosts_without_images,
+            "bytes": job.stored_bytes,
             "created_at": _iso(job.created_at),
             "started_at": _iso(job.started_at),
             "finished_at": _iso(job.finished_at),
@@ -97,7 +106,21 @@ def job_progress(database: Database, job_id: int) -> JobProgress:
     with database.read() as session:
         job = find_job(session, job_id)
         dataset = session.get_one(Dataset, job.dataset_id).name
-        return JobProgress(job, dataset, _stages(session, job), _first_error(session, job))
+        left_out = count_left_out(session, [job_id]).get(job_id, 0)
+        return JobProgress(
+            job,
+            dataset,
+            _stages(session, job),
+            _first_error(session, job),
+            max(left_out, recorded_number(job)),
+            [str(suspect) for suspect in suspected_hosts(session, job_id)] if left_out else [],
+            _hosts_without_images(session, [job]).get(job_id, []),
+        )
+
+
+def _hosts_without_images(session: Session, jobs: Sequence[Job]) -> dict[int, list[str]]:
+    active = [job.id for job in jobs if job.state in ACTIVE_JOBS]
+    return {job_id: sorted(hosts) for job_id, hosts in hosts_waiting(session, active).items()}
 
 
 def _first_error(session: Session, job: Job) -> FirstError | None:
@@ -161,6 +184,8 @@ def list_jobs(database: Database, kind: str | None, state: str | None, limit: in
         query = query.where(Job.state == state)
     with database.read() as session:
         rows = session.execute(query.order_by(Job.id.desc()).limit(limit)).all()
+        left_out = count_left_out(session, [job.id for job, _ in rows])
+        without = _hosts_without_images(session, [job for job, _ in rows])
     return [
         {
             "id": job.id,
@@ -170,9 +195,12 @@ def list_jobs(database: Database, kind: str | None, state: str | None, limit: in
             "state": job.state,
             "shards_total": job.shards_total,
             "shards_left": job.shards_left,
+            "bytes": job.stored_bytes,
             "created_at": job.created_at,
             "finished_at": job.finished_at,
             "error": job.error,
+            "images_left_out": max(left_out.get(job.id, 0), recorded_number(job)),
+            "hosts_without_images": without.get(job.id, []),
         }
         for job, dataset in rows
     ]

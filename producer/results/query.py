@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from producer.results.functions import refuse_side_effects
+from producer.results.query_limits import TEMPORARY_FILE, file_limit
 from shared.database.connection import Database
 from shared.database.locks import is_locked
 from shared.errors import DatabaseUnreachable, QueryFailed
+
+if TYPE_CHECKING:
+    import psycopg
 
 SQLITE_ALLOWED = {
     sqlite3.SQLITE_SELECT,
@@ -22,10 +29,16 @@ SQLITE_ALLOWED = {
 SQLITE_REFUSED_FUNCTIONS = {"load_extension", "readfile", "writefile", "edit", "fts3_tokenizer"}
 SQLITE_BUSY_SECONDS = 5.0  # time to wait for a lock; only another program can lock out readers
 IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+CANCEL_SECONDS = 1.0  # between two attempts to cancel a query on PostgreSQL
 LARGEST_VALUE = 10_000_000  # bytes
 LARGEST_ANSWER = 200_000_000  # bytes
+NO_SPACE = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_FULL)  # only temporary files are written
 MOST_COLUMNS = 100
 TOO_MUCH = f"its result is more than {LARGEST_ANSWER // 1_000_000} MB: select fewer rows or shorter values"
+TEMPORARY_FILES = (
+    f"it needs a temporary file of more than {TEMPORARY_FILE // 1_000_000} MB to sort, group, or store its rows, "
+    "or the disk of temporary files is full: select fewer rows or shorter values"
+)
 
 
 @dataclass(frozen=True)
@@ -94,10 +107,11 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.set_authorizer(authorize)
         connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
-        cursor = connection.execute(sql)
-        if cursor.description is None:
-            raise QueryFailed(reason="it returns no rows")
-        rows = _fetch(cursor.fetchmany, limit + 1, at_once=1, deadline=deadline)
+        with file_limit():
+            cursor = connection.execute(sql)
+            if cursor.description is None:
+                raise QueryFailed(reason="it returns no rows")
+            rows = _fetch(cursor.fetchmany, limit + 1, at_once=1, deadline=deadline)
         return Answer([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
     except MemoryError as error:
         raise QueryFailed(reason=TOO_MUCH) from error
@@ -106,6 +120,8 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         if is_locked(error):
             raise database.locked(SQLITE_BUSY_SECONDS) from error
+        if getattr(error, "sqlite_errorcode", None) in NO_SPACE:
+            raise QueryFailed(reason=TEMPORARY_FILES) from error
         timed_out = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
         raise QueryFailed(
             reason=f"it took more than {seconds:g} s; raise the limit with --seconds" if timed_out else str(error)
@@ -124,23 +140,48 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     try:
         connection.read_only = True
         is_superuser = connection.execute(IS_SUPERUSER).fetchone()
-        # A superuser's SELECT can call functions that read files and change the server. This guards against
-        # mistakes, not attacks: the statement can switch back to the superuser, so `analyze doctor` advises an
-        # ordinary role.
+        # A superuser's SELECT can read all tables of the server. This guards against mistakes; `analyze doctor`
+        # advises a role that can only read.
         if is_superuser == (True,):
             connection.execute("SET LOCAL ROLE pg_read_all_data")
+        refuse_side_effects(connection, sql)
         connection.execute(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
         # A server-side cursor accepts a single SELECT and nothing else: no COPY, no second statement, no SET.
-        with connection.cursor(name="query") as cursor:
+        deadline = time.monotonic() + seconds
+        with _cancelled_after(connection, seconds), connection.cursor(name="query") as cursor:
             cursor.execute(sql)
-            rows = _fetch(cursor.fetchmany, limit + 1)
+            rows = _fetch(cursor.fetchmany, limit + 1, deadline=deadline)
             columns = [column.name for column in cursor.description or ()]
             return Answer(columns, rows[:limit], len(rows) > limit)
     except MemoryError as error:
         raise QueryFailed(reason=TOO_MUCH) from error
-    except psycopg.errors.QueryCanceled as error:
+    except (TimeoutError, psycopg.errors.QueryCanceled) as error:
         raise QueryFailed(reason=f"it took more than {seconds:g} s; raise the limit with --seconds") from error
     except (psycopg.Error, UnicodeError) as error:
         raise QueryFailed(reason=str(error).strip().splitlines()[0]) from error
     finally:
         connection.close()
+
+
+@contextmanager
+def _cancelled_after(connection: psycopg.Connection, seconds: float) -> Iterator[None]:
+    """Cancel what the connection runs after ``seconds``, through a second connection, until the block ends.
+
+    ``statement_timeout`` is not enough: it is read at the start of a statement, and a query consists of several,
+    one for each batch of rows.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        wait = seconds
+        while not done.wait(wait):
+            with suppress(Exception):  # the server is down, or has no free connection
+                connection.cancel_safe(timeout=CANCEL_SECONDS)
+            wait = CANCEL_SECONDS
+
+    thread = threading.Thread(target=watch, name="time limit of a query", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()

@@ -14,6 +14,7 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
+TEMPORARY_FILE = 500_000_000  # bytes
 MEMORY = 4 * 2**30  # bytes, in addition to the memory that the process has already
 
 
@@ -54,3 +55,22 @@ def memory_limit() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+@contextmanager
+def file_limit() -> Iterator[None]:
+    """Let this process write no file beyond ``TEMPORARY_FILE`` bytes during the block.
+
+    SQLite sorts in temporary files that have no limit of their own. It gets an error from the system, since Python
+    ignores the signal SIGXFSZ.
+    """
+    if resource is None:
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limits = [limit for limit in (TEMPORARY_FILE, *before) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (min(limits), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,17 +66,45 @@ class Visible:
 def find_devices() -> Visible:
     """Find the CUDA devices that are visible in this environment."""
     try:
-        done = subprocess.run(LISTING, capture_output=True, text=True, timeout=LISTING_SECONDS, check=False)
+        printed, errors = _run_listing()
     except FileNotFoundError:
         return Visible([], "nvidia-smi was not found")
-    except (OSError, subprocess.SubprocessError) as error:
+    except subprocess.TimeoutExpired:
+        return Visible([], f"nvidia-smi did not answer within {LISTING_SECONDS} s, as with a driver that hangs")
+    except OSError as error:
         return Visible([], f"nvidia-smi could not be run: {error}")
-    listed = parse_listing(done.stdout)
+    listed = parse_listing(printed)
     if not listed:
-        output = f"{done.stdout}\n{done.stderr}".split("\n")
+        output = f"{printed}\n{errors}".split("\n")
         first = next((line.strip() for line in output if line.strip()), "it printed nothing")
         return Visible([], f"nvidia-smi lists none: {first}")
     return visible_devices(listed, os.environ.get(VISIBLE))
+
+
+def _run_listing() -> tuple[str, str]:
+    """Return what ``nvidia-smi -L`` prints to stdout and to stderr.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        it did not answer. It is killed, but not waited for: a process that waits for a driver can't be killed.
+    OSError
+        it can't be run.
+    """
+    process = subprocess.Popen(
+        LISTING,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        return process.communicate(timeout=LISTING_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def parse_listing(text: str) -> list[ListedDevice]:

@@ -14,33 +14,46 @@ from functools import cache
 from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import JSON, Boolean, Column, Float, Integer, Table
+from sqlalchemy import Table
 
-from shared.database.base import Base, UTCDateTime
+from shared.database.base import Base
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Network
-from shared.jobs.tables import Artifact, Event, Job, Shard
+from shared.jobs.tables import Artifact, Event, Job, LeftOutImage, Shard
 from shared.kinds.registry import kinds
 
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 2**20  # bytes
-# Exports made with this schema or a later one can be imported: since then the exported tables are the same.
+# Exports made with this schema or a later one can be imported.
 OLDEST_SCHEMA = "0005"
 
 # A table follows those that it refers to. The tables of the kinds' results come after these.
-COMMON: tuple[type[Base], ...] = (Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact)
+COMMON: tuple[type[Base], ...] = (
+    *(Network, Dataset, Image, ImageSplit, DatasetProblem, Job, Shard, Event, Artifact),
+    LeftOutImage,
+)
+# Tables that are missing in exports of earlier schemas. Added columns are nullable or have a default.
+ADDED_WITH = {LeftOutImage.__tablename__: "0008"}
+
+
+@cache
+def exported_models() -> dict[str, type[Base]]:
+    """Return the models of an export's tables by name; a table follows those that it refers to."""
+    models = [*COMMON, *(model for kind in kinds().values() for model in kind.tables)]
+    return {model.__tablename__: model for model in models}
 
 
 @cache
 def exported_tables() -> dict[str, Table]:
     """Return the tables of an export by name; a table follows those that it refers to."""
-    models = [*COMMON, *(model for kind in kinds().values() for model in kind.tables)]
-    return {model.__tablename__: cast(Table, model.__table__) for model in models}
+    return {name: cast(Table, model.__table__) for name, model in exported_models().items()}
 
 
-def tables_of_kind(kind: str) -> set[str]:
-    """Return the names of the tables that the export of a job of this kind must contain."""
-    return {model.__tablename__ for model in (*COMMON, *kinds()[kind].tables)}
+def tables_of_kind(kind: str, schema: str) -> list[str]:
+    """Return the names of the tables that the export of a job must contain; a table follows those that it refers
+    to."""
+    names = [model.__tablename__ for model in (*COMMON, *kinds()[kind].tables)]
+    return [name for name in names if ADDED_WITH.get(name, OLDEST_SCHEMA) <= schema]
 
 
 class RowsMember(BaseModel):
@@ -77,41 +90,3 @@ def encoded(row: Mapping[str, Any], columns: list[str]) -> bytes:
     """Encode a row as a line of JSON, with times in ISO 8601."""
     values = [row[name] for name in columns]
     return json.dumps(values, default=datetime.isoformat, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-
-
-def decoded(table: Table, columns: list[str], line: bytes) -> dict[str, Any]:
-    """Decode a row of a table, and check that each value has its column's type.
-
-    Raises
-    ------
-    ValueError
-        The line is not such a row.
-    """
-    values = json.loads(line)
-    if not isinstance(values, list):
-        raise ValueError("it is not a list")
-    return {name: _checked(table.columns[name], value) for name, value in zip(columns, values, strict=True)}
-
-
-def _checked(column: Column[Any], value: Any) -> Any:
-    """Check a value's type: SQLite would store a value of any type."""
-    if value is None:
-        if not column.nullable:
-            raise ValueError(f"{column.name} is missing")
-        return None
-    if isinstance(column.type, JSON):  # validated by the code that uses it
-        return value
-    if isinstance(column.type, UTCDateTime):
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else datetime.min
-        if moment.tzinfo is None:
-            raise ValueError(f"{column.name} is not a time with a time zone")
-        return moment
-    if isinstance(column.type, Float) and type(value) is int:
-        return float(value)
-    types = {Boolean: bool, Integer: int, Float: float}
-    expected: type = next((python for sql, python in types.items() if isinstance(column.type, sql)), str)
-    if type(value) is not expected:
-        raise ValueError(f"{column.name} is not of type {expected.__name__}")
-    if isinstance(value, int) and not -(2**31) <= value < 2**31:
-        raise ValueError(f"{column.name} is too large")
-    return value

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -225,11 +226,16 @@ def default_split(session: Session, dataset: Dataset) -> str:
 
 
 def find_network_description(database: Database, specification: NetworkSpecification) -> NetworkDescription | None:
-    """Return the stored description of a network, or None if there is none of the current version."""
+    """Return the stored description of a network, or None if it has to be computed: there is none of the current
+    version, or it can't be read or is that of another network."""
     with database.read() as session:
         network = session.get(Network, specification.key())
-    description = NetworkDescription.model_validate(network.description) if network else None
-    return description if description and description.version == VERSION else None
+    try:
+        description = NetworkDescription.model_validate(network.description) if network else None
+    except ValidationError:
+        return None
+    is_usable = description and description.version == VERSION and description.specification == specification
+    return description if is_usable else None
 
 
 def store_network_description(database: Database, description: NetworkDescription) -> None:

@@ -32,6 +32,10 @@ from shared.errors import (
 from shared.settings import redacted
 
 BUSY_TIMEOUT_MS = 30_000
+CONNECT_SECONDS = 10  # a server under load may need some seconds
+# The machine of a PostgreSQL server is given up if it acknowledges neither data nor probes of an idle connection.
+# A long query is not affected: its machine acknowledges.
+LOST_AFTER = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 NOT_USABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)  # of a SQLite file
 READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: a standby, or a server that was set to read-only
@@ -57,8 +61,9 @@ def _now_postgresql(element: database_now, compiler: Any, **options: Any) -> str
 class Database:
     """Sessions on one database, for reading or for writing."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, connect_seconds: int = CONNECT_SECONDS) -> None:
         self.url = make_url(url)
+        self._connect_seconds = connect_seconds
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.url.get_backend_name() == "postgresql":  # always use psycopg 3, whichever driver the URL names
             self.url = self.url.set(drivername="postgresql+psycopg")
@@ -77,8 +82,9 @@ class Database:
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         name = f"analyze, process {os.getpid()} on {socket.gethostname()}"[:63]  # PostgreSQL's longest name
-        arguments = {"connect_timeout": 10, "fallback_application_name": name}
-        return create_engine(self.url, pool_pre_ping=True, connect_args=arguments)
+        arguments = {"connect_timeout": self._connect_seconds, **LOST_AFTER, "fallback_application_name": name}
+        given = {name: value for name, value in arguments.items() if name not in self.url.query}
+        return create_engine(self.url, pool_pre_ping=True, connect_args=given)
 
     def _make_folder(self, folder: Path) -> None:
         try:

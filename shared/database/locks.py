@@ -13,14 +13,20 @@ from sqlalchemy import Connection, text
 UNKNOWN = "another process, which could not be found,"
 LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's SQLSTATE: lock_timeout has passed
 READ_LOCKS = range(123, 128)  # bytes of the file -shm that readers lock in WAL mode; they block no writer
-# The open transactions, the longest first. The session that gave up waiting is in none.
+# Sessions with an advisory lock, which can outlive transactions, then those with open transactions, the longest
+# first. The session that gave up waiting has neither.
 POSTGRESQL_SESSIONS = """
-    SELECT pid, coalesce(nullif(application_name, ''), 'without a name'), usename, state,
-        extract(epoch FROM clock_timestamp() - xact_start)
+    WITH advisory AS (
+        SELECT DISTINCT pid FROM pg_locks
+        WHERE locktype = 'advisory' AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    )
+    SELECT pid, coalesce(nullif(application_name, ''), 'without a name'), usename, coalesce(state, 'unknown'),
+        extract(epoch FROM clock_timestamp() - xact_start), pid IN (SELECT pid FROM advisory)
     FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL
-        AND backend_type = 'client backend'
-    ORDER BY xact_start LIMIT 3
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+        AND (xact_start IS NOT NULL OR pid IN (SELECT pid FROM advisory))
+    ORDER BY 6 DESC, xact_start LIMIT 3
 """
 
 
@@ -75,9 +81,11 @@ def _describe(pid: int) -> str:
 
 
 def postgresql_holders(connection: Connection) -> str:
-    """Name the sessions with open transactions in this database: one of them holds the lock."""
-    sessions = [
-        f"session {pid} ({name}; user {user}, {state}, transaction open for {seconds:.0f} s)"
-        for pid, name, user, state, seconds in connection.execute(text(POSTGRESQL_SESSIONS))
-    ]
+    """Name the sessions with advisory locks or open transactions in this database: one of them holds the lock."""
+    sessions = []
+    for pid, name, user, state, seconds, has_advisory_lock in connection.execute(text(POSTGRESQL_SESSIONS)):
+        details = [f"user {user}", state, *(["holds an advisory lock"] if has_advisory_lock else [])]
+        if seconds is not None:
+            details.append(f"transaction open for {seconds:.0f} s")
+        sessions.append(f"session {pid} ({name}; {', '.join(details)})")
     return " or ".join(sessions) or UNKNOWN

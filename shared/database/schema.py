@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from sqlalchemy import inspect, text
 
-from shared.database.connection import Database
+from shared.database.connection import CONNECT_SECONDS, Database
 from shared.database.identity import identity
 from shared.errors import SchemaTooNew, SchemaTooOld
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 UPGRADE_LOCK = 8_206_113_105  # an arbitrary key for PostgreSQL's advisory lock
+UPGRADE_WAIT_SECONDS = 60  # for each lock that another session holds
 
 
 def _migrations() -> Path:
@@ -31,7 +32,7 @@ def _migrations() -> Path:
 NEWEST_REVISION = max(file.name.partition("_")[0] for file in _migrations().glob("versions/[0-9]*_*.py"))
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, connect_seconds: int = CONNECT_SECONDS) -> Database:
     """Connect and check that the schema is the one that this version needs.
 
     A SQLite file is created or upgraded if necessary; a PostgreSQL database is upgraded only by
@@ -41,7 +42,7 @@ def open_database(url: str) -> Database:
     ------
     DatabaseUnreachable, SchemaTooOld, SchemaTooNew
     """
-    database = Database(url)
+    database = Database(url, connect_seconds)
     if current_revision(database) == NEWEST_REVISION:
         return database
     if database.is_sqlite and not _is_newer(database):
@@ -66,6 +67,8 @@ def upgrade(database: Database) -> None:
     ------
     SchemaTooNew
         a newer version of unitscope made the schema; nothing is changed.
+    DatabaseLocked
+        another session holds a lock for more than ``UPGRADE_WAIT_SECONDS``; nothing is changed.
     """
     if _is_newer(database):
         check(database)
@@ -82,6 +85,7 @@ def _run_upgrade(database: Database) -> None:
     config = _config()
     with database.write() as session:
         if not database.is_sqlite:  # one upgrade at a time; those that waited find the schema upgraded
+            session.execute(text(f"SET LOCAL lock_timeout = '{UPGRADE_WAIT_SECONDS}s'"))
             session.execute(text(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})"))
         config.attributes["connection"] = session.connection()
         command.upgrade(config, "head")

@@ -101,7 +101,7 @@ class Broker:
             arguments |= {"host": address.host, "port": address.port}
         if address.tls:
             arguments |= {"connection_class": SSLConnection, **address.tls}
-        return Redis(connection_pool=ConnectionPool(socket_connect_timeout=5, socket_timeout=10, **arguments))
+        return Redis(connection_pool=ConnectionPool(socket_connect_timeout=4, socket_timeout=4, **arguments))
 
     def ping(self) -> None:
         """Check that Redis responds.

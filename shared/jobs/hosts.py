@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, select
+from sqlalchemy import ColumnElement, String, exists, select, update
 from sqlalchemy.orm import Session
 
 from shared.database.connection import database_now
-from shared.jobs.tables import Shard, Worker
+from shared.jobs.tables import Job, Shard, ShardState, Worker
 
 WORKER_ALIVE_SECONDS = 30.0
 HOSTS_WITHOUT_DATA = "hosts_without_data"  # key in a shard's payload: machines that can't read its images
+CANNOT_READ = "It can't read the images of "  # begins the problem of a worker whose machine lacks a data set
 NAME = re.compile(r"(?P<host>.+)-(cpu|cuda[0-9]+)-[0-9a-f]{6}")
 
 
@@ -46,8 +47,57 @@ def has_other_hosts(session: Session, queue: str, hosts: set[str]) -> bool:
     return any(queue in queues and host_of(name) not in hosts for name, queues in workers)
 
 
-def forget_hosts(session: Session, shards: ColumnElement[bool]) -> None:
-    """Forget which machines have handed back these shards."""
-    handed_back = Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA)
-    for shard in session.scalars(select(Shard).where(shards, handed_back)):
-        shard.payload = {key: value for key, value in shard.payload.items() if key != HOSTS_WITHOUT_DATA}
+def leave_to_others(session: Session, shard_id: int, hosts: set[str]) -> None:
+    """Record that the machines ``hosts`` can't read the images of a queued shard, whose message is due again.
+
+    Nothing is changed while another transaction has locked the shard.
+    """
+    queued = select(Shard).where(Shard.id == shard_id, Shard.state == ShardState.QUEUED)
+    shard = session.scalars(queued.with_for_update(skip_locked=True)).one_or_none()
+    if shard:
+        shard.payload = {**shard.payload, HOSTS_WITHOUT_DATA: sorted(hosts)}
+        shard.sent_at = None
+
+
+def forget_hosts(session: Session, shards: ColumnElement[bool], host: str | None = None) -> None:
+    """Forget which machines can't read the images of these shards: ``host``, or all."""
+    query = select(Shard).where(shards, Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA))
+    for shard in session.scalars(query.with_for_update(skip_locked=True)):
+        others = hosts_without_data(shard.payload) - {host} if host else set()
+        payload = {key: value for key, value in shard.payload.items() if key != HOSTS_WITHOUT_DATA}
+        shard.payload = payload | ({HOSTS_WITHOUT_DATA: sorted(others)} if others else {})
+
+
+def shards_of_dataset(dataset_id: int) -> ColumnElement[bool]:
+    """Return the condition that a shard is queued and belongs to a job on this data set."""
+    of_dataset = Shard.job_id.in_(select(Job.id).where(Job.dataset_id == dataset_id))
+    return of_dataset & (Shard.state == ShardState.QUEUED)
+
+
+def has_shards_for(session: Session, host: str, missing: Collection[int]) -> bool:
+    """Return whether shards are queued that a machine can run which lacks the data sets ``missing``."""
+    left = Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA) & Shard.payload.cast(String).contains(
+        f'"{host}"'
+    )
+    others = select(Job.id).where(Job.dataset_id.not_in(missing))
+    return bool(
+        session.scalar(select(exists().where(Shard.state == ShardState.QUEUED, ~left, Shard.job_id.in_(others))))
+    )
+
+
+def hosts_waiting(session: Session, job_ids: Collection[int]) -> dict[int, set[str]]:
+    """Return the machines that can't read the images of queued shards, by job."""
+    marked = Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA)
+    queued = (Shard.job_id.in_(job_ids), Shard.state == ShardState.QUEUED, marked)
+    found: dict[int, set[str]] = {}
+    for job_id, payload in session.execute(select(Shard.job_id, Shard.payload).where(*queued)):
+        found.setdefault(job_id, set()).update(hosts_without_data(payload))
+    return found
+
+
+def set_problem(session: Session, worker: str, problem: str | None) -> None:
+    """Record which data sets a worker's machine can't read, or that it can read all (None)."""
+    change = update(Worker).where(Worker.name == worker)
+    if problem is None:  # another problem stays
+        change = change.where(Worker.problem.startswith(CANNOT_READ))
+    session.execute(change.values(problem=problem))

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
-from shared.errors import JobStateConflict
+from shared.errors import JobStateConflict, NotRepeatable
 from shared.jobs.counters import completion, raise_counter, raise_counters
 from shared.jobs.hosts import (
     HOSTS_WITHOUT_DATA,
@@ -29,7 +29,10 @@ from shared.jobs.hosts import (
     has_other_hosts,
     host_of,
     hosts_without_data,
+    leave_to_others,
 )
+from shared.jobs.left_out import forget_left_out, incomplete_shards
+from shared.jobs.removal import dependents, list_job_ids
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import (
     MAX_ATTEMPTS,
@@ -44,6 +47,7 @@ from shared.jobs.transitions import (
     set_sent_at,
     stop_idle_shards,
 )
+from shared.kinds.registry import kinds
 from shared.kinds.specification import Specification
 
 LARGEST_ID = 2**31 - 1
@@ -122,11 +126,12 @@ class Ledger:
 
     # --- working ---
 
-    def claim(self, shard_id: int, worker: str) -> Claim | None:
+    def claim(self, shard_id: int, worker: str, *, has_data: bool = True) -> Claim | None:
         """Claim the shard for ``worker``; return None if it is not queued and its lease has not expired, if no
         attempts are left, or if its job has ended or is being cancelled.
 
-        A single conditional UPDATE increments the attempt counter and sets the lease and the token.
+        A single conditional UPDATE increments the attempt counter and sets the lease and the token. ``has_data``
+        is false if the worker's machine can't read the images of the shard's data set.
 
         Raises
         ------
@@ -141,11 +146,11 @@ class Ledger:
             if shard is None:
                 return None
             host, without = host_of(worker), hosts_without_data(shard.payload)
+            without |= set() if has_data else {host}
             left = shard.state == ShardState.QUEUED and host in without
             if not left or not has_other_hosts(session, shard.queue, without):
                 return self._claim(session, shard_id, shard.job_id, shard.stage_name, worker)
-            queued = select(Shard.id).where(Shard.id == shard_id, Shard.state == ShardState.QUEUED)
-            set_sent_at(session, queued, None)
+            leave_to_others(session, shard_id, without)
         raise LeftToOthers(f"shard {shard_id} is left to other machines: its images can't be read on {host}")
 
     def _claim(self, session: Session, shard_id: int, job_id: int, stage: str, worker: str) -> Claim | None:
@@ -232,14 +237,22 @@ class Ledger:
         with self.database.write() as session:
             self._fence(session, claim, work_done=work_done, payload={**claim.payload, RESUMED: work_done})
 
-    def record(self, claim: Claim, write: Callable[[Session], None]) -> None:
+    def record(self, claim: Claim, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
         """Write intermediate results (an epoch, a checkpoint) and extend the lease.
+
+        Parameters
+        ----------
+        locks_job
+            ``write`` changes the job's row, which has to be locked before the shard's. Without it, other shards of
+            the job can write at the same time.
 
         Raises
         ------
         LeaseLost
         """
         with self.database.write() as session:
+            if locks_job:
+                self._lock_claimed(session, claim)
             self._fence(session, claim, lease_until=database_now() + self.lease_seconds)
             write(session)
 
@@ -421,30 +434,70 @@ class Ledger:
     def retry(self, job_id: int) -> None:
         """Queue the unfinished shards of a failed or cancelled job again; done shards stay done.
 
+        Shards that left out images are queued again as well, also those of a done job, with all shards of later
+        stages. Their new attempts replace the rows.
+
         Raises
         ------
-        NoSuchJob, JobStateConflict
+        NoSuchJob, JobStateConflict, NotRepeatable
         """
         with self.database.write() as session:
             job = lock_job(session, job_id)
-            if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            if job.state in ACTIVE_JOBS:
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
             if not job.shards_total:
                 raise JobStateConflict(job_id=job_id, state=job.state, action="retried: its removal has begun")
             unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
-            stage = session.scalar(select(func.min(Shard.stage)).where(unfinished))
-            if stage is None:  # left by an interrupted import
-                raise JobStateConflict(job_id=job_id, state=job.state, action="retried, having no shards")
+            again = self._shards_to_repeat(session, job)
+            redone = or_(unfinished, again[1]) if again else unfinished
             unset = ("token", "lease_until", "sent_at", "error", "worker", "started_at", "finished_at")
             reset = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
-            session.execute(update(Shard).where(unfinished).values(state=ShardState.WAITING, **reset))
-            session.execute(update(Shard).where(unfinished, Shard.stage == stage).values(state=ShardState.QUEUED))
-            forget_hosts(session, unfinished)
+            session.execute(update(Shard).where(redone).values(state=ShardState.WAITING, **reset))
+            waiting = and_(Shard.job_id == job_id, Shard.state == ShardState.WAITING)
+            stage = session.scalar(select(func.min(Shard.stage)).where(waiting))
+            if stage is None:  # left by an interrupted import
+                raise JobStateConflict(job_id=job_id, state=job.state, action="retried, having no shards")
+            forget_hosts(session, waiting)
+            if again:
+                forget_left_out(session, waiting)
+                job.summary = None
+                job.shards_left = session.scalar(select(func.count()).select_from(Shard).where(waiting)) or 0
+            session.flush()
+            session.execute(update(Shard).where(waiting, Shard.stage == stage).values(state=ShardState.QUEUED))
             job.stage = stage
             job.state = JobState.QUEUED
             job.cancel_requested = False
             job.error = job.finished_at = None
             add_event(session, job_id, None, "info", RETRY_REQUESTED)
+            if again:
+                message = f"{again[0]} shards left out images and run again, with all shards of later stages"
+                add_event(session, job_id, None, "info", message)
+
+    def _shards_to_repeat(self, session: Session, job: Job) -> tuple[int, ColumnElement[bool]] | None:
+        """Return the done shards that a retry runs again: see ``incomplete_shards``.
+
+        Raises
+        ------
+        JobStateConflict
+            the job is done and left out no images, or an active job uses its results.
+        NotRepeatable
+            the job is done, and its kind can't run done shards again.
+        """
+        again = incomplete_shards(session, job)
+        kind = kinds().get(job.kind)
+        repeatable = kind is not None and kind.repeatable
+        if job.state != JobState.DONE:
+            return again if repeatable else None
+        if again is None:
+            raise JobStateConflict(job_id=job.id, state=job.state, action="retried")
+        if not repeatable:
+            raise NotRepeatable(job_id=job.id, kind=job.kind)
+        users = dependents(session, [job.id]).get(job.id, [])
+        active = session.scalars(select(Job.id).where(Job.id.in_(users), Job.state.in_(ACTIVE_JOBS))).all()
+        if active:
+            action = f"retried while its results are used by {list_job_ids(sorted(active))}"
+            raise JobStateConflict(job_id=job.id, state=job.state, action=action)
+        return again
 
     # --- sweeping ---
 
@@ -502,12 +555,23 @@ class Ledger:
 
     # --- workers ---
 
-    def worker_seen(self, name: str, device: str, queues: Sequence[str], pid: int) -> None:
-        """Record that a worker process is alive."""
+    def worker_seen(
+        self,
+        name: str,
+        device: str,
+        queues: Sequence[str],
+        pid: int,
+        *,
+        seconds_ago: float = 0.0,
+        memory: tuple[int, int] | None = None,
+    ) -> None:
+        """Record that a worker process gave a sign of life ``seconds_ago``; ``memory`` is what is used of its
+        device's memory, and all of it, in bytes."""
         with self.database.write() as session:
             worker = session.get(Worker, name) or Worker(name=name)
             worker.device, worker.queues, worker.pid = device, list(queues), pid
-            worker.seen_at = session.scalars(select(database_now())).one()
+            worker.memory_used, worker.memory_total = memory or (None, None)
+            worker.seen_at = session.scalars(select(database_now())).one() - seconds_ago
             session.add(worker)
 
     def worker_gone(self, name: str) -> None:
@@ -515,7 +579,16 @@ class Ledger:
         attempt is not counted. Call it only when the process has exited."""
         with self.database.write() as session:
             session.execute(delete(Worker).where(Worker.name == name))
-        held = and_(Shard.state == ShardState.RUNNING, Shard.worker == name)
+        self._reclaim_from(Shard.worker == name, None)
+
+    def worker_died(self, name: str, cause: str, at: datetime) -> None:
+        """Record that a worker's process died at a time: the shards that it had begun before are queued again at
+        once, or fail if no attempts are left. ``cause`` completes a sentence: ``was killed by ...``."""
+        self._reclaim_from(and_(Shard.worker == name, Shard.started_at <= at), cause)
+
+    def _reclaim_from(self, worker: ColumnElement[bool], cause: str | None) -> None:
+        """Reclaim the running shards of a worker; without a cause, their attempts are not counted."""
+        held = and_(Shard.state == ShardState.RUNNING, worker)
         with self.database.read() as session:
             jobs = session.scalars(select(Shard.job_id).where(held).distinct()).all()
         for job_id in jobs:
@@ -524,9 +597,17 @@ class Ledger:
                 if job is None:  # cancelled and removed concurrently
                     continue
                 query = select(Shard).where(held, Shard.job_id == job_id).with_for_update()
-                for shard in session.scalars(query).all():
-                    shard.attempt -= 1
-                    reclaim(session, job, shard, f"worker {name} was stopped")
+                shards = session.scalars(query).all()
+                for shard in shards:
+                    if cause is None:
+                        shard.attempt -= 1
+                        reclaim(session, job, shard, f"worker {shard.worker} was stopped")
+                    else:
+                        attempt = f"attempt {shard.attempt} of {MAX_ATTEMPTS}"
+                        reclaim(session, job, shard, f"the process of worker {shard.worker} {cause}, in {attempt}")
+                session.flush()
+                for stage, count in sorted(Counting(shard.stage_name for shard in shards if cause).items()):
+                    raise_counter(session, "attempts_failed", job.kind, stage, count)
 
     def live_workers(self) -> Sequence[Worker]:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""

@@ -139,9 +139,8 @@ def _lock(session: Session, job_id: int) -> None:
 
 def _removable(session: Session, job_id: int) -> RemovableJob:
     job = session.get_one(Job, job_id)
-    size = session.scalar(select(func.sum(Artifact.bytes)).where(Artifact.job_id == job_id)) or 0
     dataset = session.get_one(Dataset, job.dataset_id).name
-    return RemovableJob(job_id, job.kind, describe(job.kind, job.specification), dataset, int(size))
+    return RemovableJob(job_id, job.kind, describe(job.kind, job.specification), dataset, job.stored_bytes)
 
 
 def _mark(session: Session, job_id: int) -> None:
@@ -156,9 +155,16 @@ def _mark(session: Session, job_id: int) -> None:
 
 def _change_some(database: Database, table: Table, condition: ColumnElement[bool]) -> int:
     """Delete some of the job's rows (of its files, remove only the reference to the job); return their number."""
-    row: ColumnElement[object] = literal_column("rowid" if database.is_sqlite else "ctid")  # the row's location
-    some = select(row).select_from(table).where(condition).limit(ROWS_AT_ONCE)
-    chosen = row.in_(some) if database.is_sqlite else row == any_(func.array(some.scalar_subquery()))
-    change = update(table).values(job_id=None) if table is Artifact.__table__ else delete(table)
     with database.write() as session:
-        return int(session.connection().execute(change.where(chosen)).rowcount)
+        return delete_some(session, table, condition)
+
+
+def delete_some(session: Session, table: Table, condition: ColumnElement[bool]) -> int:
+    """Delete up to ``ROWS_AT_ONCE`` rows (of ``artifacts``, remove only the reference to the job); return their
+    number."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    row: ColumnElement[object] = literal_column("rowid" if is_sqlite else "ctid")  # the row's location
+    some = select(row).select_from(table).where(condition).limit(ROWS_AT_ONCE)
+    chosen = row.in_(some) if is_sqlite else row == any_(func.array(some.scalar_subquery()))
+    change = update(table).values(job_id=None) if table is Artifact.__table__ else delete(table)
+    return int(session.connection().execute(change.where(chosen)).rowcount)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from shared.database.base import Base
 from shared.kinds.specification import Specification
 
@@ -26,8 +28,13 @@ class Kind:
         the tables of its results, ordered so that a table comes after those that it refers to.
     describe
         function that returns a short description of a specification.
+    summary
+        the class of the key figures in ``jobs.summary``; None if they are any JSON object.
     other_jobs
         fields of the specification that hold ids of other jobs; no result may depend on them.
+    repeatable
+        whether each stage replaces the rows that its shards wrote before, so that `analyze retry` can run done
+        shards again that left out images.
     """
 
     name: str
@@ -35,4 +42,6 @@ class Kind:
     stages: Mapping[str, str | None]
     tables: tuple[type[Base], ...]
     describe: Callable[[Any], str]
+    summary: type[BaseModel] | None = None
     other_jobs: tuple[str, ...] = ()
+    repeatable: bool = False

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared.errors import SpecificationNotReadable
+from shared.errors import SpecificationNotReadable, SummaryNotReadable
 from shared.kinds import kind_names
 from shared.kinds.descriptor import Kind
 from shared.kinds.specification import Specification
@@ -36,6 +36,26 @@ def parse(kind: str, specification: dict[str, Any]) -> Specification:
         first = error.errors()[0]
         location = ".".join(map(str, first["loc"])) or "specification"
         raise SpecificationNotReadable(kind=kind, reason=f"{location}: {first['msg']}") from error
+
+
+def check_summary(kind: str, summary: Any) -> None:
+    """Check the shape of the summary in a job's row; None is the summary of a job that is not done.
+
+    Raises
+    ------
+    SummaryNotReadable
+        the row is damaged, or another version of unitscope made the job.
+    """
+    model = kinds()[kind].summary if kind in kinds() else None
+    if not isinstance(summary, dict | None):
+        raise SummaryNotReadable(kind=kind, reason="it is not an object")
+    if model and summary is not None:
+        try:
+            model.model_validate(summary)
+        except ValidationError as error:
+            first = error.errors()[0]
+            location = ".".join(map(str, first["loc"]))
+            raise SummaryNotReadable(kind=kind, reason=f"{location}: {first['msg']}") from None
 
 
 def describe(kind: str, specification: dict[str, Any]) -> str:

@@ -49,16 +49,16 @@ def referenced_artifacts(session: Session, job_id: int | None = None) -> Iterato
         yield from session.scalars(query.execution_options(yield_per=ROWS_AT_ONCE))
     jobs = select(Job.specification) if job_id is None else select(Job.specification).where(Job.id == job_id)
     for specification in session.scalars(jobs.execution_options(yield_per=1000)):
-        yield from _paths_in(specification)
+        yield from paths_in(specification)
 
 
-def _paths_in(value: Any) -> Iterator[str]:
+def paths_in(value: Any) -> Iterator[str]:
     """Yield every string in a specification that has the form of an artifact's path."""
     if isinstance(value, dict):
         for inner in value.values():
-            yield from _paths_in(inner)
+            yield from paths_in(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _paths_in(inner)
+            yield from paths_in(inner)
     elif isinstance(value, str) and NAME.fullmatch(value):
         yield value

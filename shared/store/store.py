@@ -10,15 +10,23 @@ import errno
 import hashlib
 import os
 import re
+import socket
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable
+from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable, StoreUnavailable
 
+IDENTITY_FILE = "store.json"  # in the root; see ``shared.store.ownership``
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Errors of a network or a device, which say nothing about the permissions of the store.
+DISCONNECTED = (
+    *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
+    *(errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ESHUTDOWN, errno.EREMOTEIO),
+)
 NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}\.[a-z0-9]+")
 
 
@@ -43,17 +51,49 @@ class StoredFile:
 
 
 class Store:
-    """Artifacts below ``root``, in folders named by the first two digits of their SHA-256."""
+    """Artifacts below ``root``, in folders named by the first two digits of their SHA-256.
 
-    def __init__(self, root: Path) -> None:
+    Programs that write open the store with ``shared.store.ownership.open_store``, which passes ``identity``, the
+    content of the identity file. Files are then written and removed only while the root has this file: another
+    folder is in its place if the store is not mounted. A store without ``identity`` is for reading.
+    """
+
+    def __init__(self, root: Path, identity: bytes | None = None) -> None:
         self.root = root
+        self.identity = identity
+
+    def require_present(self) -> None:
+        """Check that the store was not unmounted or replaced since it was opened.
+
+        Raises
+        ------
+        StoreUnavailable
+        """
+        if self.identity is None:
+            return
+        if (found := read_identity_file(self.root)) != self.identity:
+            missing = f"{IDENTITY_FILE} is no longer in it, so it was probably unmounted"
+            raise unavailable(self.root, missing if found is None else f"{IDENTITY_FILE} in it was replaced")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn errors of the file system, while files of an opened store are read, into ``StoreUnavailable``."""
+        try:
+            yield
+        except OSError as error:
+            if self.identity is None:
+                raise
+            self.require_present()
+            raise unavailable(
+                self.root, f"{error.filename or 'a file'} can't be read ({error.strerror})"
+            ) from error
 
     def put(self, content: bytes, suffix: str) -> StoredFile:
         """Store ``content`` as a file with this suffix (``.png``).
 
         Raises
         ------
-        StoreFull, StoreNotWritable
+        StoreFull, StoreNotWritable, StoreUnavailable
         """
         return self.write(suffix, lambda file: file.write(content))
 
@@ -62,8 +102,9 @@ class Store:
 
         Raises
         ------
-        StoreFull, StoreNotWritable
+        StoreFull, StoreNotWritable, StoreUnavailable
         """
+        self.require_present()
         temporary = None
         try:
             incoming = self.root / "incoming"
@@ -78,12 +119,16 @@ class Store:
             path = f"{sha256[:2]}/{sha256}{suffix}"
             self._place(temporary, self.root / path)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno in FULL:
                 raise StoreFull(root=self.root, reason=error.strerror) from error
+            self.require_present()
+            if self.identity is not None and error.errno in DISCONNECTED:
+                raise unavailable(self.root, error.strerror) from error
             raise StoreNotWritable(root=self.root, reason=error.strerror or error) from error
         finally:
             if temporary is not None:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
         return StoredFile(path, sha256, size)
 
     def _place(self, temporary: Path, target: Path) -> None:
@@ -104,17 +149,20 @@ class Store:
         ------
         ArtifactMissing
             a file was removed after it was written.
+        StoreUnavailable
         """
         folders = set()
         for path in paths:
             file = self.locate(path)
-            try:
-                _touch(file)
-            except FileNotFoundError:
-                raise ArtifactMissing(path=path, root=self.root) from None
+            with self._explained():
+                try:
+                    _touch(file)
+                except FileNotFoundError:
+                    raise ArtifactMissing(path=path, root=self.root) from None
             folders.add(file.parent)
         for folder in sorted(folders | {self.root} if folders else folders):
-            _fsync_folder(folder)
+            with self._explained():
+                fsync_folder(folder)
 
     def locate(self, path: str) -> Path:
         """Return the file of an artifact's path.
@@ -123,9 +171,13 @@ class Store:
         ------
         ArtifactMissing
             the file does not exist, or ``path`` does not have the form of an artifact's path.
+        StoreUnavailable
         """
         file = self.root / path
-        if not NAME.fullmatch(path) or not file.is_file():
+        with self._explained():
+            found = NAME.fullmatch(path) and file.is_file()
+        if not found:
+            self.require_present()
             raise ArtifactMissing(path=path, root=self.root)
         return file
 
@@ -135,17 +187,47 @@ class Store:
 
         Raises
         ------
-        ArtifactMissing, ArtifactDamaged
+        ArtifactMissing, ArtifactDamaged, StoreUnavailable
         """
         file = self.locate(path)
-        if not _has_its_name(file):
+        with self._explained():
+            intact = _has_its_name(file)
+        if not intact:
+            self.require_present()
             raise ArtifactDamaged(path=path, root=self.root)
         return file
 
     def remove(self, path: str) -> None:
-        """Remove an artifact; the caller ensures that no row refers to it. Other paths are ignored."""
+        """Remove an artifact; the caller ensures that no row refers to it. Other paths are ignored.
+
+        Raises
+        ------
+        StoreUnavailable
+        """
+        self.require_present()
         if NAME.fullmatch(path):
             (self.root / path).unlink(missing_ok=True)
+
+
+def unavailable(root: Path, reason: object) -> StoreUnavailable:
+    """Return the error for a store that this machine does not have."""
+    return StoreUnavailable(root=root, host=socket.gethostname(), reason=reason)
+
+
+def read_identity_file(root: Path) -> bytes | None:
+    """Return the content of a store's identity file, or None if there is none.
+
+    Raises
+    ------
+    StoreUnavailable
+        it can't be read.
+    """
+    try:
+        return (root / IDENTITY_FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unavailable(root, f"{IDENTITY_FILE} can't be read ({error.strerror})") from error
 
 
 def _touch(file: Path) -> None:
@@ -162,7 +244,8 @@ def _has_its_name(file: Path) -> bool:
         return False
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Make the names of a folder's files survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

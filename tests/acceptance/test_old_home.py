@@ -151,7 +151,7 @@ def test_jobs_exported_to_an_empty_home_have_the_same_ids_and_outputs(stored: Pa
     here, there = Analyze(tmp_path / "home"), Analyze(tmp_path / "there")
     for job in DONE:
         here("export", job, tmp_path / f"{job}.tar")
-        assert there("import", tmp_path / f"{job}.tar").stdout == f"{job}\n"
+        assert there("import", tmp_path / f"{job}.tar", "--root", tmp_path).stdout == f"{job}\n"
         assert there.json("verify", job, "--sample", 0)["wrong"] == []
         assert there.json("status", job)["key"] == stored_output(("status", str(job)))["key"]
     for command in RESULTS:

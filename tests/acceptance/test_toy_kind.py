@@ -143,12 +143,14 @@ def test_results_of_a_toy_job_in_every_format(program: Program, job: str) -> Non
     assert name in page.read_text()
 
 
-def test_a_toy_job_is_verified_exported_and_imported(program: Program, job: str, tmp_path: Path) -> None:
+def test_a_toy_job_is_verified_exported_and_imported(
+    program: Program, job: str, tmp_path: Path, shapes_root: Path
+) -> None:
     checked = program.json("verify", job)
     assert (checked["wrong"], checked["rows"]) == ([], min(64, len(program.json("results", job))))
     program("export", job, tmp_path / "job.tar")
     elsewhere = Program(program.folder, tmp_path / "elsewhere")
-    number = elsewhere("import", tmp_path / "job.tar").strip()
+    number = elsewhere("import", tmp_path / "job.tar", "--root", shapes_root).strip()
     here, there = program.json("results", job), elsewhere.json("results", number)
     assert [{**row, "image_id": 0} for row in there] == [{**row, "image_id": 0} for row in here]
     assert elsewhere.json("verify", number)["wrong"] == []

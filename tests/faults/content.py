@@ -14,6 +14,7 @@ from shared.database.connection import Database
 from shared.database.networks import Checkpoint
 from shared.jobs.tables import Artifact, Event, Job, Shard
 from shared.kinds.top9.tables import SearchedLayer
+from shared.store.store import IDENTITY_FILE
 
 # Columns that differ between runs, since they hold durations or depend on the job's id: the pictures of a training
 # run show the id, and its state contains it.
@@ -21,6 +22,7 @@ VARYING_COLUMNS = {
     "epochs": {"seconds"},
     "training_runs": {"environment", "curves_path", "confusion_path", "filters_path"},
     "checkpoints": {"path", "sha256", "bytes"},
+    "left_out_images": {"worker"},
 }
 NOT_RESULTS = {"jobs", "shards", "events", "artifacts"}
 PATHS = {("artifacts", "path"), ("checkpoints", "path")}  # in addition to all columns named ..._path
@@ -116,15 +118,20 @@ def damaged_artifacts(database: Database, store: Path) -> list[str]:
         for model in (Artifact, Checkpoint):
             for path, sha256, size in session.execute(select(model.path, model.sha256, model.bytes)):
                 file = store / path
-                if file.is_file() and (file.stat().st_size, Path(path).stem) != (size, sha256):
+                if file.is_file() and (file.stat().st_size, name_of(file)) != (size, sha256):
                     errors.append(f"{path} has another size or hash than its row")
     for path, where in paths.items():
         file = store / path
         if not file.is_file():
             errors.append(f"{where} refers to {path}, which doesn't exist")
-        elif hashlib.sha256(file.read_bytes()).hexdigest() != Path(path).stem:
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != name_of(file):
             errors.append(f"{where} refers to {path}, whose content has another hash")
     return errors
+
+
+def name_of(file: Path) -> str:
+    """Return the SHA-256 that an artifact is named by, and that of the store's identity file, which is not."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.name == IDENTITY_FILE else file.stem
 
 
 def write_content(path: Path, content: dict[str, dict[str, list[str]]]) -> None:

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from sqlalchemy import insert, select, text
+from sqlalchemy import delete, insert, select, text
 
 from producer.datasets.shapes import generate
 from shared.database.base import Base
 from shared.database.connection import Database
+from shared.database.identity import DatabaseIdentity
 from shared.database.schema import upgrade
 from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
@@ -276,6 +277,8 @@ def copy_rows(source: Database, target: Database) -> None:
     with source.read() as session, target.write() as writing:
         for table in Base.metadata.sorted_tables:
             rows = [dict(row) for row in session.execute(select(table)).mappings()]
+            if table is DatabaseIdentity.__table__:  # the store names it
+                writing.execute(delete(table))
             if rows:
                 writing.execute(insert(table), rows)
             if "id" in table.c:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from producer import tars
 from producer.datasets import archives
 from producer.datasets.archives import extract
 from shared.errors import UnsafeArchive
@@ -80,7 +81,7 @@ UNSAFE: dict[str, tuple[bytes, str | None, str]] = {
     "parent in gzip": (gzip.compress(pack({"images/../../x": b"x"})), None, "leads out of its folder"),
     "link in gzip": (gzip.compress(pack({}, special("images/l", tarfile.SYMTYPE, "/"))), None, "neither a file"),
     "hidden link": (pack(FILES, special("images/._l", tarfile.SYMTYPE, "/")), None, "neither a file"),
-    "long header": (long_header(archives.MAX_READ_BYTES + 512), None, "a header of"),
+    "long header": (long_header(tars.LARGEST_HEADER + 512), None, "a header of"),
     "long header in gzip": (gzip.compress(long_header(2**24)), None, "a header of"),
     "no zip": (TAR, INNER, "is damaged"),
     "no bytes": (b"", INNER, "is damaged"),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import Any
+
 import pytest
 
+from producer.cli.context import App
+from producer.cli.printing import print_json, print_rows
 from producer.results.query import LARGEST_ANSWER, run_query
-from producer.results.query_limits import memory_limit
+from producer.results.query_limits import TEMPORARY_FILE, memory_limit
 from shared.database.connection import Database
 from shared.errors import QueryFailed
 from tests.hostile.test_queries import ENDLESS, database, unchanged
@@ -51,6 +57,57 @@ def test_a_huge_value_is_truncated_only_in_a_table(home: Home) -> None:
     table, as_json = home.many([(("query", sql), {}), (("query", sql, "--json"), {})])
     assert "90000 more characters" in " ".join(table.stdout.split())
     assert as_json.stdout.count("x") == 100_001
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"{ENDLESS} SELECT randomblob(5000000) AS b FROM n LIMIT 1000",
+        f"{ENDLESS} SELECT count(*) FROM (SELECT DISTINCT randomblob(5000000) FROM n LIMIT 1000)",
+        f"{ENDLESS}, m AS MATERIALIZED (SELECT zeroblob(5000000) AS b FROM n LIMIT 1000) "
+        "SELECT count(*) FROM m x JOIN m y",
+    ],
+    ids=["sort", "distinct", "stored"],
+)
+def test_temporary_files_of_sqlite_are_limited(database: Database, sql: str) -> None:
+    if database.is_sqlite:
+        ordered = f"SELECT * FROM ({sql}) ORDER BY 1"
+        with pytest.raises(QueryFailed, match=f"more than {TEMPORARY_FILE // 1_000_000} MB"):
+            run_query(database, ordered, limit=10, seconds=120)
+        assert run_query(database, "SELECT 1", limit=1, seconds=20).rows == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [(1, "a\n\u00e9'\"", None)],
+        [(1.5, float("nan"), {"a": [1, float("inf")], "b\n": {}}), (b"\x00", [], True)],
+    ],
+)
+def test_rows_are_printed_as_the_same_json(
+    capsys: pytest.CaptureFixture[str], rows: list[tuple[Any, ...]]
+) -> None:
+    columns = ["x", 'a"b', "x_2"]
+    print_rows(App({}), ["x", 'a"b', "x"], rows, "json")
+    printed = capsys.readouterr().out
+    print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    assert printed == capsys.readouterr().out
+
+
+def test_printing_json_takes_little_more_memory_than_the_rows(home: Home) -> None:
+    """Each byte becomes six characters."""
+    sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 19) "
+    sql += "SELECT replace(printf('%.*c', 9999000, 'x'), 'x', char(1)) AS t FROM n"
+    program = (
+        "import resource, subprocess, sys; subprocess.run([sys.executable, '-m', 'producer', 'query', '--json', "
+        f"{sql!r}], stdout=subprocess.DEVNULL, check=True); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=home.environment, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 800_000  # kB; 3.7 GB if the text is made at once
 
 
 def test_memory_is_limited_if_the_system_supports_it(tmp_path: object) -> None:

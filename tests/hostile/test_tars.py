@@ -3,6 +3,7 @@ archive."""
 
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 
@@ -12,6 +13,24 @@ from producer.datasets import archives
 from producer.datasets.archives import extract
 from shared.errors import UnsafeArchive
 from tests.integration.serving import FOLDER, NAME, pack, special, tree
+
+DIGITS = b"1" * 400_000 + b" =\n"  # tarfile searches it for seconds (CVE-2024-6232)
+
+
+def header(kind: bytes, content: bytes, size: int | None = None) -> bytes:
+    """Build a header of an extended type, with its content."""
+    member = tarfile.TarInfo("VOCdevkit/x")
+    member.type, member.size = kind, len(content) if size is None else size
+    return member.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def record(key: bytes, value: bytes) -> bytes:
+    line = b" " + key + b"=" + value + b"\n"
+    length = len(line) + 1
+    while len(str(length)) + len(line) != length:
+        length += 1
+    return str(length).encode() + line
+
 
 FILES = {
     "VOCdevkit/VOC2007/Annotations/000001.xml": b"<annotation/>",
@@ -40,6 +59,21 @@ UNSAFE: dict[str, tuple[bytes, str]] = {
         pack(FILES, special("VOCdevkit/d", tarfile.SYMTYPE, "/tmp")) + pack({"VOCdevkit/d/x": b"x"}),
         "neither a file",
     ),
+    "pax header of 400,000 digits": (header(b"x", DIGITS) + pack(FILES), "header is malformed"),
+    "pax header for all, of 400,000 digits": (header(b"g", DIGITS) + pack(FILES), "header is malformed"),
+    "pax record that ends before it begins": (header(b"x", b"1 a=b\n") + pack(FILES), "header is malformed"),
+    "pax record that is too long": (header(b"x", b"99 a=b\n") + pack(FILES), "header is malformed"),
+    "pax size of text": (header(b"x", record(b"size", b"1e9")) + pack(FILES), "no number"),
+    "pax size of many digits": (header(b"x", record(b"size", b"9" * 5000)) + pack(FILES), "no number"),
+    "pax size beyond the file": (header(b"x", record(b"size", b"9999999")) + pack(FILES), "is damaged or trunc"),
+    "pax name that leads out": (header(b"x", record(b"path", b"../x")) + pack(FILES), "leads out"),
+    "pax name with NUL": (header(b"x", record(b"path", b"VOCdevkit/a\0b")) + pack(FILES), "name with NUL"),
+    "sparse member of pax": (header(b"x", record(b"GNU.sparse.size", b"9" * 12)) + pack(FILES), "sparse"),
+    "sparse member of GNU": (header(b"S", b"") + pack(FILES), "a sparse member"),
+    "long name of 2 MiB": (header(b"L", bytes(2**21)) + pack(FILES), "a header of"),
+    "long name that claims 2 GiB": (header(b"L", b"x", 2**31) + pack(FILES), "a header of"),
+    "long name that is cut off": (header(b"L", b"x", 2**19), "is damaged or truncated"),
+    "negative size": (header(b"0", b"", -512) + pack(FILES), "a negative size"),
     "empty": (pack({}), "is empty"),
     "no archive": (b"<html>not an archive</html>" * 100, "is damaged"),
     "no bytes": (b"", "is damaged"),
@@ -81,6 +115,20 @@ def test_size_is_checked_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(UnsafeArchive, match="unpacks to more"):
         extract(archive, tmp_path, FOLDER)
     assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_names_in_extended_headers_are_used(tmp_path: Path) -> None:
+    """The names are too long for ustar's header, or not ASCII; a header for all members has no effect."""
+    files = {f"VOCdevkit/{'a' * 90}/{'b' * 90}/{number}": b"x" for number in ("1", "zwölf")}
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        archive, root = tmp_path / NAME, tmp_path / f"root-{form}"
+        with tarfile.open(archive, "w", format=form, pax_headers={"path": "../x", "comment": "x"}) as tar:
+            for name in files:
+                member = tarfile.TarInfo(name)
+                member.size = 1
+                tar.addfile(member, io.BytesIO(b"x"))
+        extract(archive, root, FOLDER)
+        assert tree(root) == files
 
 
 def test_unsafe_file_modes_are_removed(tmp_path: Path) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import errno
-import io
 import shutil
 import socket
 import ssl
 import subprocess
-import tarfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from producer.datasets.download import VOC_SOURCES, Source, download_voc
+from producer.tars import Member
 from shared.errors import UnsafeArchive
 from tests.integration.serving import FOLDER, NAME, Server, pack, serving, tree
 from unitscope.errors import DownloadFailed
@@ -106,13 +107,13 @@ def test_unwritable_root_is_a_failed_download(server: Server, tmp_path: Path) ->
 
 
 def test_full_disk_leaves_nothing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_a_little(source: io.BytesIO, target: io.BytesIO, *args: object) -> None:
-        target.write(b"\xff")
+    def write_a_little(member: Member, file: IO[bytes]) -> Iterator[bytes]:
+        yield b"\xff"
         raise OSError(errno.ENOSPC, "No space left on device")
 
     source = server.source(pack(FILES))
     with monkeypatch.context() as patch:
-        patch.setattr(tarfile, "copyfileobj", write_a_little)
+        patch.setattr(Member, "chunks", write_a_little)
         with pytest.raises(DownloadFailed, match="No space left"):
             fetch(tmp_path, source)
     assert tree(tmp_path) == {}

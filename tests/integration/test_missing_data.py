@@ -2,78 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors.torch
-from sqlalchemy import select
 
-from producer.datasets.shapes import generate
-from shared.database.connection import Database
 from shared.jobs.hosts import host_of
-from shared.jobs.ledger import Ledger
-from shared.jobs.tables import Shard, ShardState
+from shared.jobs.tables import ShardState
 from shared.jobs.transitions import MAX_ATTEMPTS
-from shared.kinds.specification import QUEUES
-from shared.settings import load_settings
-from tests.conftest import Analyze
-from unitscope.networks.build import build
-from unitscope.networks.initialization import initialize
-from worker.runner import run
-
-HERE, SAME, ELSEWHERE, FAR = (f"{host}-cpu-{number:06x}" for number, host in enumerate(("a-1", "a-1", "b", "c")))
-
-
-class Machines:
-    """A home with a job, whose shards this process runs in the names of workers of different machines."""
-
-    def __init__(self, analyze: Analyze, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.analyze, self.root, self.away = analyze, folder / "shapes", folder / "away"
-        generate(self.root, images=12)
-        analyze("dataset", "add", "shapes", "--root", self.root)
-        for name, value in analyze.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("ANALYZE_CACHE_GB", "0")  # cached images are not read
-        monkeypatch.setattr("worker.runner.RETRY_SECONDS", 0.01)
-        self.monkeypatch = monkeypatch
-        self.database = Database(analyze.database_url)
-        self.ledger = Ledger(self.database)
-        self.weights = folder / "weights.safetensors"
-        model = build("zfnet", 20, 64, fc=8)
-        initialize(model, "he")
-        safetensors.torch.save_file(model.state_dict(), self.weights)
-
-    def alive(self, *workers: str) -> None:
-        for worker in workers:
-            self.ledger.worker_seen(worker, "cpu", QUEUES, 1)
-
-    def submit(self) -> str:
-        search = ("submit", "--layer", "1", "--units", "0-2", "--dataset", "shapes", "--split", "trainval")
-        network = ("--weights", self.weights, "--network", "zfnet", "--size", 64, "--fc", 8)
-        return self.analyze(*search, *network, "--shards", 2, "--force").stdout.strip()
-
-    def shards(self, *states: str) -> list[Shard]:
-        with self.database.read() as session:
-            query = select(Shard).where(Shard.state.in_(states)).order_by(Shard.id)
-            return list(session.scalars(query))
-
-    def run(self, worker: str) -> None:
-        """Run the first queued shard."""
-        self.monkeypatch.setenv("ANALYZE_WORKER_NAME", worker)
-        run(self.shards(ShardState.QUEUED)[0].id, load_settings())
-
-    def run_all(self, worker: str) -> None:
-        while self.shards(ShardState.QUEUED):
-            self.run(worker)
-
-    def status(self, job: str) -> dict[str, Any]:
-        return self.analyze.json("status", job)
-
-
-@pytest.fixture
-def machines(analyze_on: Analyze, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machines:
-    return Machines(analyze_on, tmp_path, monkeypatch)
+from tests.integration.machines import ELSEWHERE, FAR, HERE, SAME, Machines
 
 
 def test_a_shard_is_handed_back_and_left_to_other_machines(machines: Machines) -> None:

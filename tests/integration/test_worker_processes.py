@@ -78,7 +78,10 @@ def variables(worker: Worker) -> list[str | None]:
     ("visible", "seen"),
     [
         (None, {"cuda:0 NVIDIA H100 80GB HBM3": "0", "cuda:1 NVIDIA A100-SXM4-40GB MIG 3g.20gb": "MIG-3c33"}),
-        ("MIG-3c", {"cuda:0 NVIDIA A100-SXM4-40GB MIG 3g.20gb": "MIG-3c"}),
+        (
+            "MIG-3c , GPU-0a11",
+            {"cuda:0 NVIDIA A100-SXM4-40GB MIG 3g.20gb": "MIG-3c", "cuda:1 NVIDIA H100 80GB HBM3": "GPU-0a11"},
+        ),
     ],
 )
 def test_up_starts_a_worker_per_visible_device(

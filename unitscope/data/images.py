@@ -60,6 +60,8 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
         ``sha256``, it is missing.
     ImageUnavailable
         the file of a registered image, which has a ``sha256``, is missing or can't be read on this machine.
+    MemoryError
+        a registered image, which was decoded before, needs more memory than this machine has now.
     """
     try:
         content = read_file(source.path)
@@ -74,6 +76,8 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
             raise ImageUnavailable(path=source.path, host=socket.gethostname(), reason=error.detail) from error
         raise UnreadableImage(str(error)) from error
     except BrokenImage as error:
+        if source.sha256 and isinstance(error.__cause__, MemoryError):
+            raise error.__cause__ from None
         raise UnreadableImage(str(error)) from error
 
 

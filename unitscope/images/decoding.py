@@ -52,16 +52,16 @@ def read_file(path: Path) -> bytes:
     Raises
     ------
     UnavailableFile
-        the file is missing or can't be read.
+        the file is missing, can't be read, or is not a regular file (Docker makes a folder of a missing file).
     BrokenImage
-        it is not a regular file, is larger than ``LARGEST_FILE``, or has the name of a format that is not read.
+        it is larger than ``LARGEST_FILE``, or has the name of a format that is not read.
     """
     if form := unsupported_format(b"", path.name):
         raise _unsupported(form)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device could block for ever
-            raise BrokenImage("missing file", f"{path.name} is not a regular file")
+            raise UnavailableFile("missing file", f"{path.name} is not a regular file")
         if status.st_size > LARGEST_FILE:
             raise BrokenImage("file too large", f"{status.st_size} bytes")
         # Files of /proc have size 0, and reading some of them never ends.

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
+
+from sqlalchemy import select
+
+from shared.jobs.tables import LeftOutImage
+from unitscope.data.images import UnreadableImage, read_image
+from worker.context import JobContext
+from worker.kinds.common import sources_by_id
 
 ROUNDING = 1e-4  # relative difference allowed for other batch sizes and devices
 
@@ -27,3 +35,22 @@ class Comparison:
         self.largest_difference = max(self.largest_difference, difference)
         if not difference <= ROUNDING:  # written so that NaN is a difference
             self.wrong.append(f"{name}: recorded {recorded:.6g}, recomputed {recomputed:.6g}")
+
+
+def check_left_out(context: JobContext, chance: random.Random, sample: int, comparison: Comparison) -> None:
+    """Read a sample of the images that the job left out again: one that can be read now is a difference.
+
+    Raises
+    ------
+    ImageUnavailable
+    """
+    with context.database.read() as session:
+        query = select(LeftOutImage.image_id).where(LeftOutImage.job_id == context.job_id)
+        left_out = session.scalars(query.order_by(LeftOutImage.image_id)).all()
+    sources = sources_by_id(context, sorted(chance.sample(left_out, min(sample, len(left_out)))))
+    for image_id, source in sources.items():
+        try:
+            read_image(source, 1)
+            comparison.row(f"image {image_id} ({source.path})", "left out, but can be read")
+        except UnreadableImage:
+            comparison.row(f"image {image_id}")

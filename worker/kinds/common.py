@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, Table, delete, exists, func, select
 from sqlalchemy.orm import Session
 from torch import nn
 
-from shared.database.base import utc_now
+from shared.database.base import Base, utc_now
 from shared.database.catalogue import turns_images
-from shared.database.connection import insert_missing
 from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.errors import NoUsableImage
-from shared.jobs.tables import Artifact, Shard
+from shared.jobs.files import register_files
+from shared.jobs.left_out import LEFT_OUT, left_out_summary, suspected_hosts
+from shared.jobs.removal import delete_some
+from shared.jobs.tables import LeftOutImage, Shard
+from shared.jobs.transitions import add_event
+from shared.store.references import rows_of_job
 from shared.store.store import Store, StoredFile
 from unitscope.data.images import ImageSource, Skipped
 from unitscope.data.pixel_cache import PixelCache, open_cache
@@ -26,9 +31,11 @@ from unitscope.networks import build as networks
 from unitscope.networks.placement import place
 from unitscope.networks.weights import load_weights, read_weights
 from worker.context import JobContext
-from worker.runner import ShardContext
+from worker.runner import ShardContext, worker_name
 
 Value = TypeVar("Value")
+
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # of an object, in a message of Pillow: it differs between attempts
 
 logger = logging.getLogger(__name__)
 
@@ -155,9 +162,79 @@ def _load_network(
 
 
 def report_skipped(context: ShardContext, skipped: Sequence[Skipped]) -> None:
-    """Log the images that were left out in the job's log."""
+    """Log images that were left out, before the shard fails because of them."""
     for item in skipped:
-        context.log("warning", f"image {item.source.id} ({item.source.path}) left out: {item.reason}")
+        context.log("warning", _left_out(item))
+
+
+def _left_out(item: Skipped) -> str:
+    return f"image {item.source.id} ({item.source.path}) left out: {item.reason}"
+
+
+def record_left_out(
+    context: ShardContext, session: Session, sources: Iterable[ImageSource], skipped: Sequence[Skipped]
+) -> None:
+    """Record which of the images ``sources`` a shard left out, in place of what an earlier attempt recorded.
+
+    Call it in the transaction that writes the shard's results. Each image is also named in the job's log.
+    """
+    job_id, worker = context.claim.job_id, worker_name()
+    of_job = LeftOutImage.job_id == job_id
+    again = {source.id for source in sources}
+    recorded = set(session.scalars(select(LeftOutImage.image_id).where(of_job)))
+    for chunk in _chunks(sorted(recorded & again)):
+        session.execute(delete(LeftOutImage).where(of_job, LeftOutImage.image_id.in_(chunk)))
+    new = [item for item in skipped if item.source.id not in recorded - again]
+    for item in new:
+        add_event(session, job_id, context.claim.shard_id, "warning", _left_out(item))
+    session.add_all(
+        LeftOutImage(
+            job_id=job_id,
+            image_id=item.source.id,
+            stage=context.claim.stage_name,
+            reason=ADDRESS.sub("", item.reason),
+            worker=worker,
+        )
+        for item in new
+    )
+    if skipped:  # for `analyze retry`
+        shard = session.get_one(Shard, context.claim.shard_id)
+        shard.payload = {**shard.payload, LEFT_OUT: len(skipped)}
+
+
+def summarize_left_out(context: ShardContext, session: Session) -> dict[str, Any]:
+    """Return the entries of the job's summary about images that were left out (``left_out_summary``), and log
+    machines whose files are suspected to differ from those of the others."""
+    session.flush()
+    for suspect in suspected_hosts(session, context.claim.job_id):
+        add_event(session, context.claim.job_id, None, "error", str(suspect))
+    return left_out_summary(session, context.claim.job_id)
+
+
+def remove_results(context: ShardContext, tables: Sequence[type[Base]]) -> None:
+    """Delete the job's rows of these tables, of which a table comes after those that it refers to.
+
+    A stage calls it before it writes rows in several transactions: those of an earlier attempt may have been
+    computed from other images. The rows are deleted in transactions small enough to let others write in between.
+    """
+    for model in reversed(tables):
+        table = cast(Table, model.__table__)
+        condition = rows_of_job(table, context.claim.job_id)
+        assert condition is not None  # noqa: S101 - tables of results have rows of jobs
+
+        def delete_rows(
+            session: Session, table: Table = table, condition: ColumnElement[bool] = condition
+        ) -> None:
+            delete_some(session, table, condition)
+
+        while _has_rows(context, condition):
+            context.record(delete_rows)
+            context.progress(0)
+
+
+def _has_rows(context: ShardContext, condition: ColumnElement[bool]) -> bool:
+    with context.database.read() as session:
+        return bool(session.scalar(select(exists().where(condition))))
 
 
 def require_some(context: ShardContext, skipped: int, count: int) -> None:
@@ -174,7 +251,9 @@ def require_some(context: ShardContext, skipped: int, count: int) -> None:
 
 
 def register_artifacts(context: ShardContext, session: Session, files: Sequence[StoredFile]) -> None:
-    """Register files of the store in ``artifacts``, unless another job has registered them."""
+    """Register files of the store in ``artifacts``, unless another job has registered them, and count their bytes.
+
+    Call it in ``context.complete``, or in ``context.record`` with ``locks_job``."""
     context.store.make_durable(file.path for file in files)
     job_id = context.claim.job_id
     rows = [
@@ -182,7 +261,7 @@ def register_artifacts(context: ShardContext, session: Session, files: Sequence[
         for file in sorted(set(files), key=lambda file: file.path)  # a fixed order avoids deadlocks between jobs
     ]
     for chunk in _chunks(rows):
-        insert_missing(session, Artifact, chunk)
+        register_files(session, job_id, chunk)
 
 
 def stage_results(context: ShardContext, stage: str) -> list[str]:

@@ -21,6 +21,7 @@ from shared.store.store import Store
 from worker.arithmetic import configure_determinism
 from worker.context import JobContext
 from worker.kinds import check_function
+from worker.kinds.checking import Comparison, check_left_out
 from worker.programs.output import print_answer
 
 
@@ -41,8 +42,9 @@ def main() -> None:
         context = JobContext(job.id, specification, database, Store(settings.resolved_store), device)
         check = check_function(job.kind)
         chance = random.Random(request["seed"])  # noqa: S311
-        comparison: dict[str, object] = vars(check(context, chance, request["sample"]))
-        return comparison
+        comparison: Comparison = check(context, chance, request["sample"])
+        check_left_out(context, chance, request["sample"], comparison)
+        return vars(comparison)
 
     print_answer(work)
 

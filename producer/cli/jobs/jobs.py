@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, json_text, print_json, utc
+from producer.cli.printing import json_option, json_text, print_json, size, utc
 from shared.kinds import kind_names
 from shared.text import printable
 
@@ -41,7 +41,9 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
     if as_json:
         print_json(rows)
         return
-    table = Table("job", "kind", "what", "data set", "state", "shards", "submitted", box=None)
+    left_out = any(row["images_left_out"] for row in rows)
+    columns = ["job", "kind", "what", "data set", "state", "shards", *["left out"] * left_out, "size", "submitted"]
+    table = Table(*columns, box=None)
     for row in rows:
         style = STATE_STYLES.get(row["state"], "")
         done = row["shards_total"] - row["shards_left"]
@@ -52,9 +54,19 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
             row["dataset"],
             Text(row["state"], style),
             f"{done}/{row['shards_total']}",
+            *[str(row["images_left_out"] or "")] * left_out,
+            size(row["bytes"]),
             utc(row["created_at"]),
         )
     app.out.print(table if rows else "No jobs.")
+    for row in rows:
+        if hosts := row["hosts_without_images"]:
+            app.err.print(f"Job {row['id']}: {_cannot_read(hosts)}")
+
+
+def _cannot_read(hosts: list[str]) -> str:
+    machines = "1 machine" if len(hosts) == 1 else f"{len(hosts)} machines"
+    return f"{machines} can't read the images: {', '.join(hosts)}. `analyze doctor` and the log have the reasons."
 
 
 @click.command()
@@ -89,8 +101,18 @@ def _print_status(app: App, progress: JobProgress) -> None:
         shards = ", ".join(f"{count} {state}" for state, count in stage.shards.items())
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
+    app.out.print(f"files written: {size(job.stored_bytes)}")
     for name, value in (job.summary or {}).items():
         app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
+    if progress.left_out:
+        app.out.print(
+            f"{progress.left_out} images were left out, because their content can't be decoded: `analyze logs "
+            f"{job.id}` lists them. Once the files are as they were, `analyze retry {job.id}` computes them."
+        )
+    for warning in progress.suspected:
+        app.out.print(Text("warning: ", "yellow") + printable(warning))
+    if progress.hosts_without_images:
+        app.out.print(Text("warning: ", "yellow") + printable(_cannot_read(progress.hosts_without_images)))
     if job.error:
         first = progress.first_error
         if first and first.message not in job.error:
@@ -171,7 +193,12 @@ def cancel(app: App, job_id: int) -> None:
 @click.option("--wait", is_flag=True, help="Show progress until the job ends.")
 @pass_app
 def retry(app: App, job_id: int, wait: bool) -> None:
-    """Run the unfinished shards of a failed or cancelled job again."""
+    """Run the unfinished shards of a failed or cancelled job again.
+
+    Shards that left out images, because their content could not be decoded, run again too, also those of a job
+    that is done. The job's later stages then run again and replace its results. A training run that is done can't
+    be continued this way.
+    """
     from shared.jobs.broker import dispatch
 
     if not app.settings.uses_private_redis:

@@ -33,16 +33,19 @@ POSTGRESQL_GRACE = 60.0  # the server enforces the limit itself, at any point of
 def query(app: App, sql: str, limit: int, seconds: float, form: str) -> None:
     """Run one SELECT statement on a read-only connection, and print the rows.
 
+    On PostgreSQL the connection is that of ANALYZE_QUERY_DATABASE_URL, if it is set.
+
     \b
     analyze query "SELECT unit, activation FROM top_activations WHERE job_id = 2 AND rank = 1"
     """
     from producer.results.query import run_query
     from producer.results.query_limits import memory_limit, time_limit
 
-    process_limit = seconds + (SQLITE_GRACE if app.database.is_sqlite else POSTGRESQL_GRACE)
+    database = app.query_database
+    process_limit = seconds + (SQLITE_GRACE if database.is_sqlite else POSTGRESQL_GRACE)
     message = f"analyze: The query was refused: it took more than {seconds:g} s"
     with time_limit(process_limit, message), memory_limit():
-        answer = run_query(app.database, sql, limit=limit, seconds=seconds)
+        answer = run_query(database, sql, limit=limit, seconds=seconds)
     if answer.cut:
         app.err.print(f"These are the first {limit} rows. Raise --limit to print more.")
     print_rows(app, answer.columns, answer.rows, form)

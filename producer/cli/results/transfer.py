@@ -51,7 +51,7 @@ def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
     from producer.transfer.importing import import_job
 
     absolute_root = str(root.absolute()) if root else None
-    imported = import_job(app.database, app.store, source, root=absolute_root, force=force)
+    imported = import_job(app.database, app.own_store, source, root=absolute_root, force=force)
     if not imported.new:
         app.err.print(f"Nothing was imported: job {imported.job_id} has the same key. --force imports it again.")
     click.echo(imported.job_id)

@@ -8,6 +8,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +20,14 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
 from producer.operations.checks import Check
-from shared.errors import BadSettings, exit_code, message
-from shared.settings import Problem, Settings, misspelt_variables, origins, redacted
+from shared.errors import BadSettings, Unreachable, exit_code, message
+from shared.settings import Problem, Settings, origins, redacted
 from shared.text import printable
 from unitscope.errors import UnitscopeError
 
 NO_SETTINGS = "home folder"  # in place of the name of a setting, if there are no settings at all
+ANSWER_SECONDS = 4.0  # for the database and Redis, which are asked at the same time
+TORCH_SECONDS = 120.0
 LOW_DISK_BYTES = 5 * 2**30
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -69,8 +73,6 @@ def _settings_checks(problems: Sequence[Problem]) -> Iterator[Check]:
     for problem in problems:
         remedy = "" if problem.setting == NO_SETTINGS else "Correct it; the default is used in the other checks."
         yield Check("settings", False, problem.text, remedy, BadSettings.exit_code)
-    for warning in misspelt_variables():
-        yield Check("settings", True, warning, "Correct its name, or remove it.")
 
 
 def _settings(app: App, problems: Sequence[Problem]) -> dict[str, dict[str, Any]]:
@@ -97,22 +99,71 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
     def valid(*names: str) -> bool:
         return not any(name in invalid for name in (None, NO_SETTINGS, *names))
 
-    redis = None
+    redis = torch = None
+    asked = []
+    if not brief:  # begins early, since importing torch takes seconds
+        torch = _Asked("torch", _torch, lambda: "it can't be imported in time", seconds=TORCH_SECONDS)
+    if valid("home", "database_url"):
+        asked.append(_Asked("database", lambda: _database(app), lambda: _no_answer_of_database(app)))
+        unknown = "unknown: the database does not answer"
+        asked.append(_Asked("workers", lambda: _workers(app), lambda: unknown, after=asked[0]))
+    if valid("home", "redis_url"):
+        asked.insert(1, redis_asked := _Asked("redis", lambda: _redis(app), lambda: _no_answer_of_redis(app)))
     if valid("home"):
         yield _home(app)
-    if valid("home", "database_url"):
-        yield _guarded("database", lambda: _database(app))
+    for question in asked:
+        yield question.result()
     if valid("home", "redis_url"):
-        yield (redis := _guarded("redis", lambda: _redis(app)))
-    if valid("home", "database_url"):
-        yield _guarded("workers", lambda: _workers(app))
+        redis = redis_asked.result()
+    database_answers = valid("home", "database_url") and asked[0].result().well
+    if not brief and database_answers and valid("query_database_url"):
+        yield from _query_role(app)
     if not brief:
+        if database_answers:
+            yield _guarded("images", lambda: _images(app))
         yield _devices()
         if valid("home", "store"):
             yield _store(app)
-        yield _torch()
+        if valid("home", "store") and database_answers:
+            yield _guarded("store identity", lambda: _store_identity(app))
+        if torch:
+            yield torch.result()
         if valid("home", "store", "database_url", "redis_url"):
             yield from _access(app, redis is not None and redis.well)
+
+
+class _Asked:
+    """A check that asks a server, in a thread: a server that is frozen accepts a connection and never answers."""
+
+    def __init__(
+        self,
+        name: str,
+        check: Callable[[], Check],
+        no_answer: Callable[[], str],
+        after: _Asked | None = None,
+        seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self.name, self.check, self.no_answer, self.after = name, check, no_answer, after
+        self.deadline = time.monotonic() + seconds
+        self.found: Check | None = None
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        if self.after:
+            self.after.thread.join()
+        try:
+            self.found = _guarded(self.name, self.check)
+        except Exception as error:
+            self.error = error
+
+    def result(self) -> Check:
+        """Return the check's result, or that there was no answer in time."""
+        self.thread.join(max(0.0, self.deadline - time.monotonic()))
+        if self.error:
+            raise self.error
+        return self.found or Check(self.name, False, self.no_answer(), "", Unreachable.exit_code)
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -121,6 +172,21 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
         return check()
     except UnitscopeError as error:
         return Check(name, False, message(error), "", exit_code(error))
+
+
+def _no_answer_of_database(app: App) -> str:
+    from sqlalchemy import make_url
+
+    from shared.database.locks import sqlite_holders
+
+    url = make_url(app.settings.resolved_database_url)
+    if url.get_backend_name() == "sqlite":
+        return f"the file {url.database} is locked by {sqlite_holders(Path(url.database or ''))}"
+    return f"{redacted(app.settings.resolved_database_url)} does not answer within {ANSWER_SECONDS:g} s"
+
+
+def _no_answer_of_redis(app: App) -> str:
+    return f"{redacted(app.broker.url)} does not answer within {ANSWER_SECONDS:g} s"
 
 
 def _home(app: App) -> Check:
@@ -163,6 +229,18 @@ def _database(app: App) -> Check:
     return Check("database", True, found, remedy if status.is_superuser else "")
 
 
+def _query_role(app: App) -> Iterator[Check]:
+    """Check the role of `analyze query`, if the database is on PostgreSQL and responds."""
+    from producer.operations.query_role import query_role_check
+
+    try:
+        database = app.database
+    except UnitscopeError:  # reported by the check of the database
+        return
+    if not database.is_sqlite:
+        yield _guarded("query role", lambda: query_role_check(app.settings, database))
+
+
 def _redis(app: App) -> Check:
     from producer.service.private_redis import server_program
 
@@ -177,14 +255,29 @@ def _redis(app: App) -> Check:
 
 def _workers(app: App) -> Check:
     from shared.jobs.hosts import host_of
+    from shared.jobs.workers import workers_with_problems
 
     workers = app.ledger.live_workers()
     here = [worker for worker in workers if host_of(worker.name) == socket.gethostname()]
+    problems = [
+        f"worker {worker.name} ({worker.device}): {worker.problem}"
+        for worker in workers_with_problems(app.database)
+    ]
     if not here:
         found = f"none on this host, {len(workers)} on other hosts" if workers else "none"
-        return Check("workers", False, found, "`analyze up` or `analyze worker` starts one.")
+        return Check(
+            "workers", False, "; ".join([found, *problems]), "`analyze up` or `analyze worker` starts one."
+        )
     listed = ", ".join(f"{worker.name} ({worker.device}: {', '.join(worker.queues)})" for worker in workers)
+    if problems:
+        return Check("workers", True, "; ".join([listed, *problems]), "The log of these workers says more.")
     return Check("workers", True, listed)
+
+
+def _images(app: App) -> Check:
+    from producer.operations.left_out import check_images
+
+    return check_images(app.database)
 
 
 def _devices() -> Check:
@@ -206,6 +299,12 @@ def _store(app: App) -> Check:
         return Check("store", False, f"{root} is not writable", "Change its permissions, or set ANALYZE_STORE.", 2)
     found = f"{root}, {free / 2**30:.0f} GB free"
     return Check("store", free > LOW_DISK_BYTES, found, "" if free > LOW_DISK_BYTES else "Free some disk space.")
+
+
+def _store_identity(app: App) -> Check:
+    from producer.operations.store_check import store_identity_check
+
+    return store_identity_check(app.database, app.settings.resolved_store)
 
 
 def _torch() -> Check:

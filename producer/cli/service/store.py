@@ -13,7 +13,7 @@ from shared.errors import VerificationFailed, message
 from unitscope.errors import ImageUnavailable
 
 if TYPE_CHECKING:
-    from producer.operations.garbage import Unreferenced
+    from producer.operations.garbage import Survey, Unreferenced
 
 MB = 10**6
 HOUR = 3600
@@ -31,19 +31,30 @@ SHOWN = 20
     help="Minimum age, in hours since a file was last written or reused: workers write a file before the row "
     "that refers to it.",
 )
+@click.option("--yes", is_flag=True, help="Don't ask before more than a fifth of the store is removed.")
 @json_option
 @pass_app
-def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
+def gc(app: App, delete: bool, hours: float, yes: bool, as_json: bool) -> None:
     """List files of the artifact store that nothing refers to, or remove them with --delete.
 
     Attempts that were killed or failed leave such files. Files that a job refers to stay, whatever the state of
     the job. Workers can keep running.
-    """
-    from producer.operations.garbage import find_garbage, remove_garbage
 
-    unreferenced = find_garbage(app.database, app.store, hours * HOUR)
-    removed = remove_garbage(app.database, app.store, unreferenced) if delete else []
-    shown = removed if delete else unreferenced
+    A store that belongs to another database is refused. If more than a fifth of the files or bytes would be
+    removed, the command asks first; without a terminal it needs --yes.
+    """
+    from producer.cli.asking import confirm
+    from producer.operations.garbage import remove_garbage, survey
+    from shared.store.ownership import check_store
+
+    check_store(app.database, app.settings.resolved_store)
+    store = app.own_store if delete else app.store
+    found = survey(app.database, store, hours * HOUR)
+    shown = found.garbage
+    if delete:
+        if found.is_large:
+            confirm(_large(app, found), "Remove them?", yes=yes)
+        shown = remove_garbage(app.database, store, shown)
     if as_json:
         print_json({"deleted": delete, "files": [vars(file) for file in shown], "bytes": _size(shown)})
         return
@@ -53,6 +64,21 @@ def gc(app: App, delete: bool, hours: float, as_json: bool) -> None:
             app.out.print(f"and {len(shown) - SHOWN} more")
     outcome = "removed" if delete else "--delete removes them" if shown else "nothing to remove"
     app.out.print(f"{len(shown)} files, {_size(shown) / MB:.1f} MB: {outcome}.")
+
+
+def _large(app: App, found: Survey) -> str:
+    """Describe what would be removed, if it is a large part of the store."""
+    newer = (
+        f" {found.newer} of them are newer than everything in the database, which may have been restored from an "
+        "older backup."
+        if found.newer
+        else ""
+    )
+    size = f"{found.garbage_bytes / MB:.1f} of {found.bytes / MB:.1f} MB"
+    return (
+        f"{len(found.garbage)} of {found.files} files ({size}) of the store {app.settings.resolved_store} are "
+        f"unknown to the database {app.database} and would be removed.{newer}"
+    )
 
 
 def _size(files: list[Unreferenced]) -> int:
@@ -75,10 +101,12 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     """Check that the files and rows of a job are unchanged; exit with 1 if they are not.
 
     The SHA-256 of every file is computed again, and a sample of the rows: activations and their positions for a
-    top-9 search, the lowest points of an occlusion sweep's maps, the validation accuracy of a training run.
+    top-9 search, the lowest points of an occlusion sweep's maps, the validation accuracy of a training run. Images
+    that were left out are compared with the job's summary, and a sample of them is read again.
     """
     from rich.progress import track
 
+    from producer.operations.left_out import left_out_problem
     from producer.operations.verify import check_rows, file_problem, files_of_job
     from producer.results.jobs import incomplete_job
 
@@ -87,6 +115,8 @@ def verify(app: App, job_id: int, sample: int, seed: int, as_json: bool) -> None
     checked = track(files, "files", console=app.err, disable=not shown, transient=True)
     problems = [problem for path in checked if (problem := file_problem(app.store, path))]
     missing = incomplete_job(app.database, job_id)
+    if problem := left_out_problem(app.database, job_id):
+        problems.append(problem)
     try:
         rows = check_rows(app.database, app.settings, job_id, sample, seed) if sample else None
     except ImageUnavailable as error:  # the files were checked

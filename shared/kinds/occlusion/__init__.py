@@ -2,6 +2,7 @@
 
 from shared.kinds.descriptor import Kind
 from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.occlusion.summary import OcclusionSummary
 from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap, OcclusionPosition
 
 
@@ -16,8 +17,10 @@ def describe(specification: OcclusionSpecification) -> str:
 KIND = Kind(
     name="occlusion",
     specification=OcclusionSpecification,
+    summary=OcclusionSummary,
     stages={"sweep": "images", "draw": "images", "finish": None},
     tables=(OcclusionJob, OcclusionMap, OcclusionPosition),
     describe=describe,
     other_jobs=("training_job_id", "top9_job_id"),
+    repeatable=True,
 )

@@ -2,6 +2,7 @@
 
 from shared.kinds.descriptor import Kind
 from shared.kinds.top9.specification import Top9Specification
+from shared.kinds.top9.summary import Top9Summary
 from shared.kinds.top9.tables import (
     BottomActivation,
     ClassActivation,
@@ -21,8 +22,10 @@ def describe(specification: Top9Specification) -> str:
 KIND = Kind(
     name="top9",
     specification=Top9Specification,
+    summary=Top9Summary,
     stages={"search": "images", "select": None, "project": "units", "finish": None},
     tables=(SearchedLayer, SearchedUnit, TopActivation, BottomActivation, ClassActivation, UnitStatistics),
     describe=describe,
     other_jobs=("training_job_id",),
+    repeatable=True,
 )

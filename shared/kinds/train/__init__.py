@@ -3,6 +3,7 @@
 from shared.database.networks import Checkpoint, TrainingRun
 from shared.kinds.descriptor import Kind
 from shared.kinds.train.specification import TrainSpecification
+from shared.kinds.train.summary import TrainSummary
 from shared.kinds.train.tables import Answer, Epoch
 
 
@@ -14,6 +15,7 @@ def describe(specification: TrainSpecification) -> str:
 KIND = Kind(
     name="train",
     specification=TrainSpecification,
+    summary=TrainSummary,
     stages={"train": "images"},
     tables=(TrainingRun, Epoch, Checkpoint, Answer),
     describe=describe,

@@ -129,6 +129,13 @@ def test_a_readable_password_file_is_reported(tmp_path: Path, run_checks: Callab
     only(run_checks(redis_url=f"redis://127.0.0.1:1/0?password_file={file}"), "password_file", f"chmod 600 {file}")
 
 
+def test_a_readable_file_with_a_url_is_reported(tmp_path: Path, run_checks: Callable[..., list[Check]]) -> None:
+    file = tmp_path / "url"
+    file.write_text(f"redis://:{SECRET}@127.0.0.1:1/0")
+    file.chmod(0o640)
+    only(run_checks(redis_url_file=str(file)), "ANALYZE_REDIS_URL_FILE", "read by", f"chmod 600 {file}")
+
+
 @pytest.mark.parametrize(
     "options",
     [

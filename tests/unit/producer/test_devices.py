@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+import producer.service.devices
 from producer.service.devices import (
     CPU,
     Device,
@@ -49,6 +53,8 @@ UUID = "GPU-2c89852c-d268-c3f3-1b07-005d5ae1dc3f"
     [
         (FOUR, None, ["0", "1", "2", "3"]),
         (FOUR, "1,3", ["1", "3"]),
+        (FOUR, "2,3", ["2", "3"]),
+        ("\n".join(FOUR.split("\n")[2:4]).replace("GPU 2", "GPU 0").replace("GPU 3", "GPU 1"), "0,1", ["0", "1"]),
         (FOUR, " 3 , 1", ["3", "1"]),
         (FOUR, "2", ["2"]),
         (FOUR, "", []),
@@ -192,7 +198,8 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write_tool(tool: Path, printed: str, code: int = 0, to: int = 1) -> None:
     cat = shutil.which("cat", path=os.defpath)
-    tool.write_text(f"#!/bin/sh\n[ $1 = -L ] || exit 9\n{cat} >&{to} <<'END'\n{printed}END\nexit {code}\n")
+    text = f"#!/bin/sh\n[ $1 = -L ] || exit 9\n{cat} >&{to} <<'END'\n{printed}END\nexit {code}\n"
+    tool.write_text(text, errors="surrogateescape")
     tool.chmod(0o755)
 
 
@@ -223,6 +230,33 @@ def test_a_tool_that_lists_nothing(tool: Path, printed: str, code: int, to: int,
     found = find_devices()
     assert not found.devices
     assert words in found.remark
+
+
+def test_bytes_that_are_not_text_are_replaced(tool: Path) -> None:
+    write_tool(tool, "GPU 0: \udcff Card (UUID: GPU-aa)\n")
+    assert [device.card for device in find_devices().devices] == ["\ufffd Card"]
+
+
+@pytest.mark.parametrize("can_be_killed", [True, False])
+def test_a_tool_that_hangs(tool: Path, monkeypatch: pytest.MonkeyPatch, can_be_killed: bool) -> None:
+    """A process that waits for a driver dies only when the driver answers, so nothing may wait for its end."""
+    sleep, started = shutil.which("sleep", path=os.defpath), tool.with_name("pids")
+    tool.write_text(f"#!/bin/sh\n{sleep} 1000 &\necho $$ $! > {started}\nwait\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(producer.service.devices, "LISTING_SECONDS", 0.5)
+    kill = os.killpg
+    if not can_be_killed:
+        monkeypatch.setattr(os, "killpg", lambda group, number: None)
+    before = time.monotonic()
+    found = find_devices()
+    assert found == Visible([], "nvidia-smi did not answer within 0.5 s, as with a driver that hangs")
+    assert time.monotonic() - before < 10
+    pids = [int(pid) for pid in started.read_text().split()]
+    if can_be_killed:  # the child of the tool, too
+        _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
+        assert alive == []
+    else:
+        kill(pids[0], signal.SIGKILL)
 
 
 def test_no_tool(tool: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -27,7 +28,8 @@ END_BY_THEMSELVES = {"migrate", "cli"}
 
 FILE: dict[str, Any] = YAML(typ="safe").load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
-OURS = {name: service for name, service in SERVICES.items() if service["image"] == "unitscope"}
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "unitscope:${TORCH:-cuda}"}
+SERVERS = ("postgres", "redis")
 
 
 def check_schema(file: Path) -> subprocess.CompletedProcess[str]:
@@ -42,7 +44,12 @@ def test_compose_file_is_valid_for_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"), [("healthcheck:", "healthchek:"), ("restart: unless-stopped", "restart: [always]")]
+    ("right", "wrong"),
+    [
+        ("healthcheck:", "healthchek:"),
+        ("restart: unless-stopped", "restart: [always]"),
+        ("read_only: true", "readonly: true"),
+    ],
 )
 def test_schema_check_refuses_a_broken_file(right: str, wrong: str, tmp_path: Path) -> None:
     broken = tmp_path / "docker-compose.yml"
@@ -59,23 +66,80 @@ def test_no_service_publishes_a_port() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service or "network_mode" in service] == []
 
 
-def test_redis_needs_a_password_and_keeps_its_queues() -> None:
+def test_services_of_the_file_are_ours_or_servers() -> None:
+    assert SERVICES.keys() == OURS.keys() | set(SERVERS)
+
+
+def test_redis_keeps_its_queues() -> None:
     redis = SERVICES["redis"]
-    assert redis["configs"][0]["target"] == redis["command"][1]
-    lines = FILE["configs"][redis["configs"][0]["source"]]["content"].splitlines()
+    assert redis["configs"] == [{"source": "redis", "target": "/etc/redis.conf"}]
+    lines = (ROOT / FILE["configs"]["redis"]["file"]).read_text().splitlines()
     options = dict(line.split(" ", 1) for line in lines if not line.startswith("#"))
-    assert options["requirepass"].startswith("${REDIS_PASSWORD:?")
     assert options["appendonly"] == "yes"
     assert f"redis:{options['dir']}" in redis["volumes"]
 
 
-def test_passwords_are_required_and_not_among_arguments() -> None:
-    for variable in re.findall(r"\$\{(\w+_PASSWORD[^}]*)\}", COMPOSE.read_text()):
-        assert re.fullmatch(r"\w+_PASSWORD:\?.+", variable)
-    for service in SERVICES.values():
-        arguments = [service.get("command"), service.get("entrypoint"), service.get("healthcheck")]
-        assert "PASSWORD" not in str(arguments)
-    assert "REDISCLI_AUTH" in SERVICES["redis"]["environment"]
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_passwords_are_files(name: str) -> None:
+    """They are neither in the environment nor in arguments, which `docker inspect` and `ps` show."""
+    service = SERVICES[name]
+    text = str([service.get(key) for key in ("environment", "command", "entrypoint", "healthcheck")])
+    named = re.findall(r"/run/secrets/(\w+)", text)
+    assert set(named) <= set(service["secrets"]) <= FILE["secrets"].keys()
+    assert "PASSWORD" not in text.replace("POSTGRES_PASSWORD_FILE", "")
+    assert not re.search(r"://[^/@]*:[^/@]*@", text)
+
+
+def test_secrets_and_configs_are_files() -> None:
+    """Compose can't mount others into a container whose root is read-only."""
+    for kind in ("secrets", "configs"):
+        assert {tuple(source) for source in FILE[kind].values()} == {("file",)}
+    assert [source["file"] for source in FILE["configs"].values() if not (ROOT / source["file"]).is_file()] == []
+    assert {name: source["file"] for name, source in FILE["secrets"].items()} == {
+        name: f"${{SECRETS:-./secrets}}/{name}" for name in FILE["secrets"]
+    }
+    assert {"/secrets/", ".env"} <= set((ROOT / ".gitignore").read_text().splitlines())
+
+
+def test_each_service_gets_only_its_passwords() -> None:
+    assert {name: service["secrets"] for name, service in SERVICES.items() if name in SERVERS} == {
+        "redis": ["redis_password"],
+        "postgres": ["postgres_password", "database_password", "query_password"],
+    }
+    for service in OURS.values():
+        assert "postgres_password" not in service["secrets"]
+
+
+# --- Limits of what a service can do -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert not service.keys() & {"cap_add", "privileged", "pid", "ipc", "devices"}
+    assert service["logging"]["driver"] == "json-file"
+    assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_service_has_a_memory_limit(name: str) -> None:
+    assert re.fullmatch("[1-9][0-9]*g", with_defaults(SERVICES[name]["mem_limit"]))
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_servers_run_as_a_numeric_user_in_a_pinned_version(name: str) -> None:
+    assert re.fullmatch("[1-9][0-9]*:[1-9][0-9]*", SERVICES[name]["user"])
+    assert re.fullmatch(r"\$\{" + name.upper() + r"_IMAGE:-\w+:[0-9]+\.[0-9.]+[\w.-]*\}", SERVICES[name]["image"])
+
+
+def test_variables_of_the_file_are_described_at_its_beginning() -> None:
+    text = COMPOSE.read_text()
+    described = text[: text.index("\nname: ")]
+    used = set(re.findall(r"(?<!\$)\$\{(\w+)", text[text.index("\nname: ") :]))
+    assert {variable for variable in used if variable not in described} == set()
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - END_BY_THEMSELVES))
@@ -97,7 +161,8 @@ def test_own_services_start_after_schema_and_servers(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_own_services_have_existing_settings_and_the_same_folders(name: str) -> None:
     known = {f"ANALYZE_{setting.upper()}" for setting in Settings.model_fields}
-    assert OURS[name]["environment"].keys() <= known
+    files = {f"ANALYZE_{setting}_URL_FILE" for setting in ("DATABASE", "QUERY_DATABASE", "REDIS")}
+    assert OURS[name]["environment"].keys() <= known | files
     assert OURS[name]["volumes"] == ["data:/data", "${DATASETS:-./datasets}:/datasets:ro"]
 
 
@@ -115,7 +180,7 @@ def test_workers_are_given_time_to_stop() -> None:
 
 
 def test_postgres_volume_is_at_the_path_of_version_18() -> None:
-    assert SERVICES["postgres"]["image"] == "postgres:18"
+    assert "postgres:18." in SERVICES["postgres"]["image"]
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql"]
 
 
@@ -139,8 +204,9 @@ def analyze_commands() -> dict[str, list[str]]:
         commands[name] = [with_defaults(argument) for argument in service["command"]]
         if "healthcheck" in service:
             kind, program, *arguments = service["healthcheck"]["test"]
-            assert (kind, program) == ("CMD", "analyze")
-            commands[f"{name} healthcheck"] = arguments
+            assert (kind, program) == ("CMD", "python" if name == "metrics" else "analyze")
+            if program == "analyze":
+                commands[f"{name} healthcheck"] = arguments
     for line in re.findall(r"# +docker compose run --rm cli (.*)", COMPOSE.read_text()):
         commands[line] = shlex.split(line)
     return commands
@@ -174,6 +240,15 @@ def test_command_check_refuses_unknown_commands_and_options(wrong: str, monkeypa
 # --- Dockerfile ----------------------------------------------------------------------------------
 
 
+def test_exporter_is_checked_at_the_address_that_it_serves() -> None:
+    command = analyze_commands()["metrics"]
+    assert command == ["metrics", "--port", "9464", "--address", "0.0.0.0"]  # noqa: S104
+    assert SERVICES["metrics"]["expose"] == ["9464"]
+    (code,) = SERVICES["metrics"]["healthcheck"]["test"][3:]
+    compile(code, "healthcheck", "exec")
+    assert "http://127.0.0.1:9464/metrics" in code
+
+
 def copied() -> set[str]:
     """Return the paths that the Dockerfile copies from the repository."""
     lines = re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE)
@@ -189,15 +264,43 @@ def test_dockerfile_copies_every_package_and_the_build_files() -> None:
 
 def test_dockerfile_installs_under_the_constraints() -> None:
     installs = re.findall(r"pip install (.*)$", DOCKERFILE, re.MULTILINE)
-    assert installs[0] == "--constraint constraints.txt ."
+    assert installs[0] == '--constraint constraints.txt ${index:+--extra-index-url "$index"} .'
     assert all("--no-deps" in install for install in installs[1:])  # otherwise it would upgrade pinned packages
 
 
 def test_image_runs_analyze_as_an_ordinary_user() -> None:
     assert 'ENTRYPOINT ["analyze"]' in DOCKERFILE
     assert "STOPSIGNAL SIGTERM" in DOCKERFILE
-    assert DOCKERFILE.index("\nUSER unitscope") < DOCKERFILE.index("\nENTRYPOINT")
+    assert DOCKERFILE.index("\nUSER 1000:1000\n") < DOCKERFILE.index("\nENTRYPOINT")
     assert [name for name, service in OURS.items() if "entrypoint" in service or "user" in service] == []
+
+
+@pytest.mark.parametrize(
+    ("torch", "code", "installs"),
+    [
+        ("cuda", 0, "--constraint constraints.txt ."),
+        ("cpu", 0, "--constraint constraints.txt --extra-index-url https://download.pytorch.org/whl/cpu ."),
+        ("gpu", 2, ""),
+        ("", 2, ""),
+    ],
+)
+def test_build_argument_chooses_pytorch(torch: str, code: int, installs: str, tmp_path: Path) -> None:
+    """The step of the Dockerfile is run with a pip that prints its arguments."""
+    (tmp_path / "pip").write_text('#!/bin/sh\nshift; echo "$@"\n')
+    (tmp_path / "pip").chmod(0o755)
+    (step,) = re.findall(r"^ARG TORCH=cuda\nRUN (.*?[^\\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "TORCH": torch}
+    done = subprocess.run(["sh", "-c", step], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (code, installs)
+
+
+def test_versions_of_images_are_exact() -> None:
+    """PYTHON_IMAGE has the same default in both files."""
+    image = SERVICES["migrate"]["build"]["args"]["PYTHON_IMAGE"]
+    (default,) = re.findall("^ARG PYTHON_IMAGE=(.*)$", DOCKERFILE, re.MULTILINE)
+    assert image == f"${{PYTHON_IMAGE:-{default}}}"
+    assert re.fullmatch(r"python:3\.[0-9]+\.[0-9]+-slim-\w+", default)
+    assert re.findall("^FROM (.*)$", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}"]
 
 
 def test_dockerignore_includes_only_copied_paths() -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from shared.config_file import config_file
 from shared.errors import BadSettings
-from shared.settings import Settings, environment, load_settings, origins, redacted
+from shared.settings import (
+    Settings,
+    environment,
+    has_secret,
+    is_known_variable,
+    load_settings,
+    load_valid_settings,
+    origins,
+    redacted,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -199,9 +209,98 @@ def test_an_invalid_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
-def test_variables_of_other_names_are_ignored(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANALYZE_WORKER_NAME", "w")
+def test_variables_of_workers_and_of_service_links_are_ignored(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORKER_NAME", "SERVICE_HOST", "PORT", "REDIS_SERVICE_PORT", "REDIS_PORT_6379_TCP_ADDR"):
+        monkeypatch.setenv(f"ANALYZE_{name}", "w")
     assert load_settings() == Settings(home=home)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("ANALYZE_DATABSE_URL", "ANALYZE_DATABASE_URL"),
+        ("ANALYZE_THREAD", "ANALYZE_THREADS"),
+        ("ANALYZE_REDIS_URL_FIL", "ANALYZE_REDIS_URL"),
+        ("analyze_Stoer", "ANALYZE_STORE"),
+        ("ANALYZE_BUILD_NUMBER", ""),
+    ],
+)
+def test_an_unknown_variable_is_an_error(monkeypatch: pytest.MonkeyPatch, name: str, nearest: str) -> None:
+    """A misspelt URL would otherwise use the default: a new, empty database."""
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(BadSettings) as raised:
+        load_settings()
+    assert raised.value.exit_code == 2
+    assert name.upper() in str(raised.value)
+    assert f"did you mean {nearest}?" in str(raised.value) if nearest else "did you mean" not in str(raised.value)
+    monkeypatch.setenv(name, "")
+    load_settings()
+
+
+def test_every_variable_that_the_programs_use_is_known() -> None:
+    """Otherwise they would refuse what they set for their own workers."""
+    root = Path(__file__).parents[3]
+    files = [
+        file for folder in ("producer", "shared", "worker", "unitscope") for file in root.glob(f"{folder}/**/*.py")
+    ]
+    names = {name for file in files for name in re.findall(r"ANALYZE_[A-Z_]*[A-Z]\b", file.read_text())}
+    assert len(names) > 5
+    assert {name for name in names if not is_known_variable(name)} == set()
+
+
+# --- files with URLs ---
+
+URL = "postgresql+psycopg://user:se%40cret@db/x"
+
+
+@pytest.fixture
+def url_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "a secret"
+    file.write_text(f"  {URL}\n")
+    monkeypatch.setenv("ANALYZE_DATABASE_URL_FILE", str(file))
+    return file
+
+
+def test_a_url_can_be_in_a_file(url_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().database_url == URL
+    assert origins({})["database_url"] == str(url_file)
+    assert load_settings({"database_url": "sqlite:///x"}).database_url == "sqlite:///x"
+    for name, value in environment(load_settings()).items():  # of a child process
+        monkeypatch.setenv(name, value)
+    assert load_settings().database_url == URL
+
+
+@pytest.mark.parametrize("name", ["redis_url", "query_database_url"])
+def test_each_url_can_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    url = {"redis_url": "redis://:secret@r:1/0"}.get(name, URL)
+    (tmp_path / "url").write_text(url)
+    monkeypatch.setenv(f"ANALYZE_{name.upper()}_FILE", str(tmp_path / "url"))
+    assert getattr(load_settings(), name) == url
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b" \n", b"\xff", b"://user:secret@db", b"a://secret\nb", b"x" * 20_000]
+)
+def test_the_error_for_a_file_names_it_and_not_its_content(url_file: Path, content: bytes | None) -> None:
+    url_file.unlink()
+    if content is not None:
+        url_file.write_bytes(content)
+    with pytest.raises(BadSettings) as raised:
+        load_settings()
+    assert str(url_file) in str(raised.value)
+    assert "ANALYZE_DATABASE_URL_FILE" in str(raised.value)
+    assert "secret@" not in str(raised.value)
+    settings, problems = load_valid_settings()
+    assert settings.database_url is None
+    assert [problem.setting for problem in problems] == ["database_url"]
+
+
+def test_a_variable_and_its_file_exclude_each_other(url_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANALYZE_DATABASE_URL", "sqlite:///x")
+    with pytest.raises(BadSettings, match="ANALYZE_DATABASE_URL_FILE"):
+        load_settings()
 
 
 @pytest.mark.parametrize("url", ["postgresql://user:secret@db:port/x", "://user:secret@db", "user:secret@db"])
@@ -212,7 +311,11 @@ def test_the_error_for_an_invalid_url_does_not_contain_its_password(url: str) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["oracle://db/x", "mysql+pymysql://u:secret@db/x", "postgres://db/x", "nonsense://x"]
+    "url",
+    [
+        *("oracle://db/x", "mysql+pymysql://u:secret@db/x", "postgres://db/x", "nonsense://x"),
+        *("sqlite://secret@/y", "sqlite://u:secret@h/y", "sqlite://secret/y"),
+    ],
 )
 def test_an_unsupported_database_is_refused(url: str) -> None:
     with pytest.raises(BadSettings, match="database_url") as raised:
@@ -286,6 +389,11 @@ def test_a_child_process_reads_the_same_file(home: Path, monkeypatch: pytest.Mon
         "postgresql://user@db/x?password=secret",
         "postgresql://db/x?user=u&password=secret&sslmode=require",
         "postgresql://db/x?sslpassword=secret",
+        "postgresql://db/x?options=-c%20app.password%3Dsecret",
+        "postgresql://db/x?options=-c%20app.vault%3Dsecret",
+        "postgresql://db/x?options=-c%20a%3D1&options=-c%20app.pwd%3Dsecret",
+        "postgresql://db/?dbname=postgresql://u:secret@h/x",
+        "postgresql://db/?dbname=password%3Dsecret",
         "redis://:secret@redis:6379/0",
         "rediss://user:secret@redis",
         "redis://redis:6379/0?password=secret",
@@ -315,3 +423,8 @@ def test_passwords_are_redacted(url: str) -> None:
 )
 def test_the_rest_of_a_url_is_not_redacted(url: str, shown: str) -> None:
     assert redacted(url) == shown
+
+
+def test_only_options_with_secrets_count_as_secrets() -> None:
+    assert has_secret("postgresql://db/x?options=-c%20app.password%3Dsecret")
+    assert not has_secret("postgresql://db/x?options=-c%20search_path%3Da&sslmode=require&sslkey=/k")

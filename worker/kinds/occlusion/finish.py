@@ -12,13 +12,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.database.datasets import Dataset, Image
+from shared.jobs.left_out import LEFT_OUT
 from shared.jobs.tables import Job
 from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.kinds.occlusion.tables import OcclusionJob, OcclusionMap
 from unitscope.drawing import pictures
 from unitscope.drawing.occlusion import contact_sheet
 from unitscope.drawing.pictures import Picture
-from worker.kinds.common import register_artifacts, require_some, stage_results
+from worker.kinds.common import register_artifacts, require_some, stage_results, summarize_left_out
 from worker.kinds.occlusion.rows import caption, rows_of
 from worker.runner import ShardContext
 
@@ -61,8 +62,9 @@ def finish(context: ShardContext) -> None:
 
     def write(session: Session) -> None:
         register_artifacts(context, session, [sheet])
-        session.add(OcclusionJob(job_id=context.claim.job_id, contact_sheet_path=sheet.path))
-        session.get_one(Job, context.claim.job_id).summary = _summary(specification, rows)
+        session.merge(OcclusionJob(job_id=context.claim.job_id, contact_sheet_path=sheet.path))
+        summary = _summary(specification, rows, summarize_left_out(context, session))
+        session.get_one(Job, context.claim.job_id).summary = summary
 
     context.complete(write)
 
@@ -84,13 +86,16 @@ def _sheet_columns(images: int) -> int:
     return max(1, round(math.sqrt(images / 3)))
 
 
-def _summary(specification: OcclusionSpecification, rows: Sequence[OcclusionMap]) -> dict[str, Any]:
+def _summary(
+    specification: OcclusionSpecification, rows: Sequence[OcclusionMap], left_out: dict[str, Any]
+) -> dict[str, Any]:
     """Return the key figures of the job's result."""
     changed = [row for row in rows if row.class_changes]
     errors = [row.error for row in rows if row.error is not None]
     summary: dict[str, Any] = {
         "images": len(rows),
-        "images_left_out": len(specification.images) - len(rows),
+        **left_out,
+        LEFT_OUT: len(specification.images) - len(rows),
         "positions": rows[0].positions,
         "computed_share": sum(row.computed for row in rows) / sum(row.positions for row in rows),
         "engine": rows[0].engine,

@@ -101,6 +101,23 @@ def record_positions(context: ShardContext, image: Image, maps: OcclusionMaps, c
     context.record(write)
 
 
+def remove_rows(
+    context: ShardContext, session: Session, image_ids: Sequence[int], swept_ids: Sequence[int]
+) -> None:
+    """Delete the rows of these images that an earlier run of the shard wrote, but keep the positions of those that
+    were swept again."""
+    job_id = context.claim.job_id
+    session.execute(
+        delete(OcclusionMap).where(OcclusionMap.job_id == job_id, OcclusionMap.image_id.in_(image_ids))
+    )
+    left_out = sorted(set(image_ids) - set(swept_ids))
+    session.execute(
+        delete(OcclusionPosition).where(
+            OcclusionPosition.job_id == job_id, OcclusionPosition.image_id.in_(left_out)
+        )
+    )
+
+
 def rows_of(context: ShardContext, image_ids: Sequence[int] | None = None) -> list[OcclusionMap]:
     """Return the job's rows, or those of the given images, ordered by image id."""
     query = select(OcclusionMap).where(OcclusionMap.job_id == context.claim.job_id)

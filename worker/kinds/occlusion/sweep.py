@@ -22,9 +22,9 @@ from unitscope.occlusion.arrays import write_maps
 from unitscope.occlusion.engines import choose_engine
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
-from worker.kinds.common import load_network, numbered_images, pixel_cache, register_artifacts, report_skipped
+from worker.kinds.common import load_network, numbered_images, pixel_cache, record_left_out, register_artifacts
 from worker.kinds.occlusion.projections import UnitProjections
-from worker.kinds.occlusion.rows import map_columns, means_by_box, record_positions
+from worker.kinds.occlusion.rows import map_columns, means_by_box, record_positions, remove_rows
 from worker.runner import ShardContext
 
 
@@ -42,10 +42,11 @@ def sweep(context: ShardContext) -> None:
             rows.append(row)
             files += image_files
         context.progress(len(batch))
-    report_skipped(context, shard.skipped)
 
     def write(session: Session) -> None:
         register_artifacts(context, session, files)
+        remove_rows(context, session, [image.id for image, _ in images], [row["image_id"] for row in rows])
+        record_left_out(context, session, [source for _, source in images], shard.skipped)
         session.add_all(OcclusionMap(**row) for row in rows)
 
     context.complete(write)

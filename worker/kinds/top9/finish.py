@@ -11,12 +11,13 @@ from sqlalchemy import select as sql_select
 from sqlalchemy.orm import Session
 
 from shared.database.datasets import Dataset
+from shared.jobs.left_out import LEFT_OUT
 from shared.jobs.tables import Job
 from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 from shared.store.store import StoredFile
 from unitscope.drawing import pictures
-from worker.kinds.common import register_artifacts, stage_results
+from worker.kinds.common import register_artifacts, stage_results, summarize_left_out
 from worker.kinds.top9.partials import load_skipped
 from worker.runner import ShardContext
 
@@ -69,13 +70,13 @@ def finish(context: ShardContext) -> None:
         context.progress()
 
     images = specification.image_count - skipped
-    summary = {"images": images, "images_left_out": skipped, "layers": of_layers}
 
     def write(session: Session) -> None:
         register_artifacts(context, session, list(sheets.values()))
         for layer_id, sheet in sheets.items():
             session.get_one(SearchedLayer, layer_id).contact_sheet_path = sheet.path
-        session.get_one(Job, context.claim.job_id).summary = summary
+        left_out = summarize_left_out(context, session) | {LEFT_OUT: skipped}
+        session.get_one(Job, context.claim.job_id).summary = {"images": images, **left_out, "layers": of_layers}
 
     context.complete(write)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
+from sqlalchemy.orm import Session
+
 from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
 from unitscope.data.images import Skipped, batches
 from unitscope.search.search import search as search_images
-from worker.kinds.common import load_network, pixel_cache, register_artifacts, report_skipped, split_sources
+from worker.kinds.common import load_network, pixel_cache, record_left_out, register_artifacts, split_sources
 from worker.kinds.top9.partials import store_partial
 from worker.runner import ShardContext
 
@@ -34,6 +36,10 @@ def search(context: ShardContext) -> None:
             "warning", f"out of memory: continuing with {images} images per batch"
         ),
     )
-    report_skipped(context, skipped)
     partial = store_partial(context, [results[layer.path] for layer in specification.layers], len(skipped))
-    context.complete(lambda session: register_artifacts(context, session, [partial]), partial.path)
+
+    def write(session: Session) -> None:
+        register_artifacts(context, session, [partial])
+        record_left_out(context, session, sources, skipped)
+
+    context.complete(write, partial.path)

@@ -6,10 +6,11 @@ from typing import cast
 
 import numpy as np
 
+from shared.kinds.top9 import KIND
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from unitscope.errors import NotFinite
 from unitscope.search.search import LayerSearch
-from worker.kinds.common import register_artifacts, require_some, stage_results
+from worker.kinds.common import register_artifacts, remove_results, require_some, stage_results
 from worker.kinds.top9.partials import (
     MergedTopActivations,
     load_partial,
@@ -36,6 +37,7 @@ def select(context: ShardContext) -> None:
     partials = stage_results(context, "search")
     skipped = sum(load_skipped(context, path) for path in partials)
     require_some(context, skipped, specification.image_count)
+    remove_results(context, KIND.tables)
     merged: list[MergedTopActivations] = []
     any_finite = False
     for number, layer in enumerate(specification.layers):

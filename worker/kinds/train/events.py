@@ -17,6 +17,7 @@ class TensorBoard:
     """
 
     def __init__(self, store: Store, job_id: int, *, enabled: bool) -> None:
+        self.store = store
         self.folder = store.root / "tensorboard" / f"run-{job_id}" if enabled else None
         if enabled:
             try:
@@ -26,9 +27,15 @@ class TensorBoard:
 
     def epoch(self, epoch: int, learned: PhaseResult, checked: PhaseResult, learning_rate: float) -> None:
         """Add an epoch. ``purge_step`` lets TensorBoard ignore epochs that a killed run wrote after its last
-        checkpoint."""
+        checkpoint.
+
+        Raises
+        ------
+        StoreUnavailable
+        """
         if self.folder is None:
             return
+        self.store.require_present()  # TensorBoard would create the folder where the store is not mounted
         from torch.utils.tensorboard import SummaryWriter
 
         with SummaryWriter(str(self.folder), purge_step=epoch) as writer:

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from torch import nn
 
 from shared.database.catalogue import find_checkpoint
-from shared.database.datasets import Dataset
+from shared.database.datasets import Dataset, Image
 from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
 from shared.errors import IncompatibleVersion
-from shared.jobs.tables import Job
+from shared.jobs.files import add_stored_bytes
+from shared.jobs.tables import Job, LeftOutImage
 from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Answer, Epoch, Phase
 from shared.store.store import StoredFile
@@ -33,10 +34,12 @@ from worker.kinds.common import (
     build,
     clear_network_cache,
     pixel_cache,
+    record_left_out,
     register_artifacts,
     report_skipped,
     require_some,
     split_sources,
+    summarize_left_out,
 )
 from worker.kinds.train.environment import environment
 from worker.kinds.train.events import TensorBoard
@@ -55,7 +58,7 @@ class _Run:
     cache: PixelCache | None
     board: TensorBoard
     class_names: list[str]
-    skipped: set[int] = field(default_factory=set)  # ids of images already reported
+    skipped: list[Skipped] = field(default_factory=list)  # images that this epoch left out
 
     @property
     def job_id(self) -> int:
@@ -116,14 +119,14 @@ def _record_environment(run: _Run) -> None:
 
 
 def _batches(run: _Run, sources: list[ImageSource]) -> Iterator[Batch]:
-    """Yield the batches of a phase. An image that can't be read is reported once per run."""
+    """Yield the batches of a phase."""
     skipped: list[Skipped] = []
     recipe, size = run.specification.recipe, run.specification.network.image_size
     yield from batches(sources, recipe.batch_size, size, skipped=skipped, cache=run.cache)
+    if len(skipped) >= len(sources):
+        report_skipped(run.context, skipped)
     require_some(run.context, len(skipped), len(sources))
-    new = [item for item in skipped if item.source.id not in run.skipped]
-    run.skipped.update(item.source.id for item in new)
-    report_skipped(run.context, new)
+    run.skipped += skipped
 
 
 # --- resuming ---
@@ -170,8 +173,22 @@ def _copy_extended_epochs(run: _Run) -> None:
         extended = session.get_one(TrainingRun, source)
         own = session.get_one(TrainingRun, job_id)
         own.best_epoch, own.best_accuracy = extended.best_epoch, extended.best_accuracy
+        _copy_left_out(session, source, run)
 
     run.context.record(write)
+
+
+def _copy_left_out(session: Session, extended_job_id: int | None, run: _Run) -> None:
+    """Copy which images the extended run left out, in place of those of an earlier attempt."""
+    session.execute(delete(LeftOutImage).where(LeftOutImage.job_id == run.job_id))
+    of_dataset = Image.dataset_id == run.specification.dataset_id
+    query = select(LeftOutImage).join(Image, Image.id == LeftOutImage.image_id).where(of_dataset)
+    for row in session.scalars(query.where(LeftOutImage.job_id == extended_job_id)).all():
+        session.add(
+            LeftOutImage(
+                job_id=run.job_id, image_id=row.image_id, stage=row.stage, reason=row.reason, worker=row.worker
+            )
+        )
 
 
 # --- the end of an epoch ---
@@ -195,8 +212,11 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
         weights = store.write(".safetensors", weights_writer(run.trainer.model.state_dict()))
         files |= {kind: weights for kind, is_due in due.items() if is_due}
     replaced: list[str] = []
+    skipped = list({item.source.id: item for item in run.skipped}.values())  # an image can be in both splits
+    run.skipped.clear()
 
     def write(session: Session) -> None:
+        record_left_out(run.context, session, (), skipped)
         for phase, result in ((Phase.TRAIN, learned), (Phase.VAL, checked)):
             session.add(_epoch_row(run.job_id, epoch, phase, result, learning_rate))
         if best:
@@ -206,7 +226,7 @@ def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learnin
         for kind, file in files.items():
             replaced.extend(_record_checkpoint(run.context, session, kind, epoch, file))
 
-    run.context.record(write)
+    run.context.record(write, locks_job=True)
     for path in replaced:
         run.context.store.remove(path)
     run.board.epoch(epoch, learned, checked, learning_rate)
@@ -279,6 +299,8 @@ def _record_checkpoint(
         context.store.make_durable([file.path])
         previous = find_checkpoint(session, job_id, kind)
         replaced = [previous.path] if previous and previous.path != file.path else []
+        # It has no row in ``artifacts``, since the next one replaces it.
+        add_stored_bytes(session, {job_id: file.bytes - (previous.bytes if previous else 0)})
     else:
         register_artifacts(context, session, [file])
     if kind != CheckpointKind.EPOCH:
@@ -321,7 +343,7 @@ def _finish(run: _Run) -> None:
             "best_epoch": summary.best_epoch,
             "best_accuracy": summary.best_accuracy,
             "epochs": specification.recipe.epochs,
-            "images_left_out": len(run.skipped),
+            **summarize_left_out(run.context, session),
             "first_layer": filter_summary(first) if first is not None else None,
         }
 

@@ -1,0 +1,79 @@
+"""A home whose shards one process runs in the names of workers of different machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+from sqlalchemy import select
+
+from producer.datasets.shapes import generate
+from shared.database.connection import Database
+from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Shard, ShardState
+from shared.kinds.specification import QUEUES
+from shared.settings import load_settings
+from tests.conftest import Analyze
+from unitscope.networks.build import build
+from unitscope.networks.initialization import initialize
+from worker.runner import run
+
+HERE, SAME, ELSEWHERE, FAR = (f"{host}-cpu-{number:06x}" for number, host in enumerate(("a-1", "a-1", "b", "c")))
+
+
+OPTIONS: dict[str, tuple[object, ...]] = {
+    "top9": ("--layer", "1", "--units", "0-2", "--split", "trainval"),
+    "occlusion": ("--layer", "5", "--images", 12, "--patch", 32, "--stride", 32, "--positions"),
+    "train": ("--epochs", 2, "--batch-size", 8, "--init", "he"),
+}
+
+
+class Machines:
+    """A home with a data set. This process runs the shards of its jobs in the names of different workers."""
+
+    def __init__(self, analyze: Analyze, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.analyze, self.root, self.away = analyze, folder / "shapes", folder / "away"
+        generate(self.root, images=24)
+        analyze("dataset", "add", "shapes", "--root", self.root)
+        for name, value in analyze.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("ANALYZE_CACHE_GB", "0")  # cached images are not read
+        monkeypatch.setattr("worker.runner.RETRY_SECONDS", 0.01)
+        self.monkeypatch = monkeypatch
+        self.database = Database(analyze.database_url)
+        self.ledger = Ledger(self.database)
+        self.weights = folder / "weights.safetensors"
+        model = build("zfnet", 20, 64, fc=8)
+        initialize(model, "he")
+        safetensors.torch.save_file(model.state_dict(), self.weights)
+
+    def alive(self, *workers: str) -> None:
+        for worker in workers:
+            self.ledger.worker_seen(worker, "cpu", QUEUES, 1)
+
+    def submit(self, kind: str = "top9", *options: object) -> str:
+        """Submit a job of two shards of images, or a training run, and return its id."""
+        options = (*OPTIONS[kind], *options)
+        if kind != "train":
+            options = ("--weights", self.weights, "--shards", 2, *options)
+        command = ("submit", kind, "--dataset", "shapes", "--network", "zfnet", "--size", 64, "--fc", 8)
+        return self.analyze(*command, *options, "--force").stdout.strip()
+
+    def shards(self, *states: str) -> list[Shard]:
+        with self.database.read() as session:
+            query = select(Shard).where(Shard.state.in_(states)).order_by(Shard.id)
+            return list(session.scalars(query))
+
+    def run(self, worker: str) -> None:
+        """Run the first queued shard."""
+        self.monkeypatch.setenv("ANALYZE_WORKER_NAME", worker)
+        run(self.shards(ShardState.QUEUED)[0].id, load_settings())
+
+    def run_all(self, worker: str) -> None:
+        while self.shards(ShardState.QUEUED):
+            self.run(worker)
+
+    def status(self, job: str) -> dict[str, Any]:
+        return self.analyze.json("status", job)
