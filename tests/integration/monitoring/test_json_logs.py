@@ -98,13 +98,13 @@ def test_each_line_of_a_service_is_an_object(analyze: Analyze, shapes_root: Path
     assert "{not json}" in by_message
     assert any("to stdout, without an end of line" in message for message in by_message)
     assert any("a warning" in message for message in by_message)
-    assert any("Cold shutdown" in message for message in by_message)
+    assert any("shutdown (MainProcess)" in message for message in by_message)
 
 
 def test_a_worker_that_crashes_at_import_logs_its_traceback_in_one_record(analyze: Analyze) -> None:
     run_at_start(analyze, CRASHING)
     process = analyze.start("up", "--devices", "cpu")
-    analyze.wait(lambda: "exited with code" in analyze.log(), process)
+    analyze.wait(lambda: "uncaught exception" in analyze.log(), process)
     analyze.stop()
     (first, *_) = [line for line in written(analyze) if line["message"] == "uncaught exception"]
     assert "worker.transport" in first["exc_info"]
