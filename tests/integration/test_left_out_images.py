@@ -139,9 +139,12 @@ def test_a_done_training_run_is_not_retried(machines: Machines) -> None:
 
 def test_a_job_is_not_retried_while_another_one_uses_it(machines: Machines) -> None:
     Broken(machines, files=1)
-    job = machines.submit("top9", "--layer", "5")
+    job = machines.submit()
     machines.run_all(HERE)
-    user = machines.submit("occlusion", "--top9", job)
+    user = machines.submit("occlusion")
+    with machines.database.write() as session:  # as if the search had been of all units
+        entry = session.get_one(Job, int(user))
+        entry.specification = {**entry.specification, "top9_job_id": int(job)}
     refused = machines.analyze("retry", job, code=2)
     assert f"used by job {user}" in refused.stderr
 
