@@ -88,7 +88,10 @@ def postgresql() -> Iterator[PostgreSQLServer]:
 
 @dataclass
 class Homes:
-    """The homes of a module, created on demand."""
+    """The homes of a module, created on demand.
+
+    The module can define the names of its machines, ``HOSTS``, and settings of its homes, ``ENVIRONMENT``.
+    """
 
     folder: Path
     common: Common
@@ -99,7 +102,7 @@ class Homes:
         key = database, private
         if key not in self.made:
             self.made[key] = self.make(database, private)
-            self.made[key][0].serve()
+            self.made[key][0].serve(hosts=getattr(self.request.module, "HOSTS", ("", "")))
         return self.made[key][0]
 
     def make(self, database: str, private: bool) -> tuple[Home, Storage]:
@@ -109,7 +112,9 @@ class Homes:
         if database == "postgresql":
             url = self.request.getfixturevalue("postgresql").new_database()
         storage = Storage(folder / "store")
-        return self.common.begin(folder, url, None if private else RedisServer(), storage), storage
+        home = self.common.begin(folder, url, None if private else RedisServer(), storage)
+        home.environment |= getattr(self.request.module, "ENVIRONMENT", {})
+        return home, storage
 
     def end(self, key: tuple[str, bool]) -> None:
         home, storage = self.made.pop(key)

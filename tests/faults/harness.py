@@ -134,12 +134,18 @@ class Home(Analyze):
 
     # --- the service ---
 
-    def serve(self, clocks: Sequence[float] = (0, 0), grace: float = GRACE_SECONDS) -> None:
-        """Start two workers, whose clocks are ahead by ``clocks`` seconds."""
+    def serve(
+        self,
+        clocks: Sequence[float] = (0, 0),
+        hosts: Sequence[str] = ("", ""),
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        """Start two workers, whose clocks are ahead by ``clocks`` seconds, and whose machines have the names
+        ``hosts``, or that of this machine."""
         before = {process.pid for process in self.started if process.poll() is not None}
         usual = self.environment
-        for verb, clock in zip(("up", "worker"), clocks, strict=True):
-            self.environment = usual | {"UNITSCOPE_CLOCK": str(clock)}
+        for verb, clock, host in zip(("up", "worker"), clocks, hosts, strict=True):
+            self.environment = usual | {"UNITSCOPE_CLOCK": str(clock), "UNITSCOPE_HOST": host}
             process = self.start(verb, "--devices", "cpu", "--grace", grace)
             if verb == "up" and not self.redis:  # it starts the Redis that the other worker needs
                 self.wait(lambda: self.workers() - before != set(), process)

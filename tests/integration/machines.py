@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +67,10 @@ class Machines:
             query = select(Shard).where(Shard.state.in_(states)).order_by(Shard.id)
             return list(session.scalars(query))
 
-    def run(self, worker: str) -> None:
-        """Run the first queued shard."""
+    def run(self, worker: str, shard: Shard | None = None) -> None:
+        """Run a shard, by default the first one that is queued."""
         self.monkeypatch.setenv("ANALYZE_WORKER_NAME", worker)
-        run(self.shards(ShardState.QUEUED)[0].id, load_settings())
+        run((shard or self.shards(ShardState.QUEUED)[0]).id, load_settings())
 
     def run_all(self, worker: str) -> None:
         while self.shards(ShardState.QUEUED):
@@ -77,3 +78,9 @@ class Machines:
 
     def status(self, job: str) -> dict[str, Any]:
         return self.analyze.json("status", job)
+
+    def images_check(self) -> dict[str, Any]:
+        """Return the check of images by `analyze doctor`."""
+        checks = json.loads(self.analyze("doctor", "--json", code=None).stdout)["checks"]
+        found: dict[str, Any] = next(check for check in checks if check["name"] == "images")
+        return found

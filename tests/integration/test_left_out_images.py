@@ -139,9 +139,12 @@ def test_a_done_training_run_is_not_retried(machines: Machines) -> None:
 
 def test_a_job_is_not_retried_while_another_one_uses_it(machines: Machines) -> None:
     Broken(machines, files=1)
-    job = machines.submit("top9", "--layer", "5")
+    job = machines.submit()
     machines.run_all(HERE)
-    user = machines.submit("occlusion", "--top9", job)
+    user = machines.submit("occlusion")
+    with machines.database.write() as session:  # as if the search had been of all units
+        entry = session.get_one(Job, int(user))
+        entry.specification = {**entry.specification, "top9_job_id": int(job)}
     refused = machines.analyze("retry", job, code=2)
     assert f"used by job {user}" in refused.stderr
 
@@ -158,13 +161,13 @@ def test_the_files_of_one_machine_are_suspected(machines: Machines) -> None:
     assert "the other machines 0 of their" in warning
     assert warning in machines.analyze("logs", job).stdout
     assert "warning: a-1 left out" in machines.analyze("status", job).stdout.replace("\n", " ")
-    check = doctor(machines)
+    check = machines.images_check()
     assert not check["well"]
     assert warning in check["found"]
     machines.analyze("retry", job)
     machines.run_all(ELSEWHERE)
     assert machines.status(job)["warnings"] == []
-    assert doctor(machines)["well"]
+    assert machines.images_check()["well"]
 
 
 def test_images_that_every_machine_leaves_out_are_no_suspicion(machines: Machines) -> None:
@@ -175,13 +178,6 @@ def test_images_that_every_machine_leaves_out_are_no_suspicion(machines: Machine
     status = machines.status(job)
     assert status[LEFT_OUT] > 0
     assert status["warnings"] == []
-
-
-def doctor(machines: Machines) -> dict[str, Any]:
-    """Return the check of images."""
-    checks = json.loads(machines.analyze("doctor", "--json", code=None).stdout)["checks"]
-    found: dict[str, Any] = next(check for check in checks if check["name"] == "images")
-    return found
 
 
 def test_a_job_of_an_earlier_version_is_named_and_can_be_retried(machines: Machines) -> None:
@@ -199,7 +195,7 @@ def test_a_job_of_an_earlier_version_is_named_and_can_be_retried(machines: Machi
             shard.payload = {key: value for key, value in shard.payload.items() if key != LEFT_OUT}
         for entry in session.scalars(select(Job)):
             entry.summary = {k: v for k, v in (entry.summary or {}).items() if k != "images_left_out_sha256"}
-    check = doctor(machines)
+    check = machines.images_check()
     assert f"job {job} by an earlier version" in check["found"]
     assert f"job {run} by an earlier version" in check["found"]
     assert "`analyze retry JOB`" in check["found"]
@@ -207,7 +203,7 @@ def test_a_job_of_an_earlier_version_is_named_and_can_be_retried(machines: Machi
     machines.analyze("retry", job)
     machines.run_all(HERE)
     assert content(machines, job) == content(machines, whole)
-    assert f"job {job} by" not in doctor(machines)["found"]
+    assert f"job {job} by" not in machines.images_check()["found"]
 
 
 def test_a_second_attempt_leaves_no_rows_of_the_first(machines: Machines) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from shared.jobs.hosts import host_of
-from shared.jobs.tables import ShardState
+from shared.database.datasets import Dataset
+from shared.jobs.hosts import host_of, set_problem
+from shared.jobs.tables import ShardState, Worker
 from shared.jobs.transitions import MAX_ATTEMPTS
 from tests.integration.machines import ELSEWHERE, FAR, HERE, SAME, Machines
+from worker.missing_data import MissingData
 
 
 def test_a_shard_is_handed_back_and_left_to_other_machines(machines: Machines) -> None:
@@ -87,3 +90,82 @@ def test_a_machine_tries_again_when_the_others_are_gone(machines: Machines) -> N
 )
 def test_the_machine_of_a_worker(worker: str, host: str) -> None:
     assert host_of(worker) == host
+
+
+# --- machines without a data set ---
+
+
+def test_a_machine_without_the_data_set_takes_no_shards_of_it_until_it_is_back(machines: Machines) -> None:
+    machines.alive(HERE, ELSEWHERE)
+    job = machines.submit()
+    machines.root.rename(machines.away)
+    machines.run(HERE)
+    problem = f"data set 'shapes' at {machines.root} (No such file or directory). It takes no shards of it"
+    check = machines.images_check()
+    assert not check["well"]
+    assert f"{HERE}: It can't read the images of {problem}" in check["found"]
+    second = machines.shards(ShardState.QUEUED)[1]  # of which no machine knows anything yet
+    machines.run(HERE, second)
+    assert machines.analyze("logs", job).stdout.count("begins on") == 1
+    assert machines.status(job)["hosts_without_images"] == ["a-1"]
+    assert "1 machine can't read the images: a-1." in machines.analyze("status", job).stdout
+    assert f"Job {job}: 1 machine can't read the images: a-1." in machines.analyze("ls").stderr
+    machines.away.rename(machines.root)
+    machines.run_all(HERE)  # also the shard that it handed back
+    assert machines.status(job)["state"] == "done"
+    assert machines.status(job)["hosts_without_images"] == []
+    assert machines.images_check()["well"]
+
+
+def test_a_machine_that_lacks_one_file_takes_other_shards(machines: Machines) -> None:
+    machines.alive(HERE, ELSEWHERE)
+    job = machines.submit()
+    file = min(machines.root.rglob("*.jpg"))
+    file.rename(machines.away)
+    machines.run(HERE)
+    assert machines.images_check()["well"]
+    machines.run(HERE, machines.shards(ShardState.QUEUED)[1])
+    assert machines.analyze("logs", job).stdout.count("search: done") == 1
+
+
+def test_machines_that_all_lack_the_data_set_fail_the_job(machines: Machines) -> None:
+    """Each has handed back another shard, and would leave the rest to the other."""
+    machines.alive(HERE, ELSEWHERE)
+    job = machines.submit()
+    first, second = machines.shards(ShardState.QUEUED)
+    machines.root.rename(machines.away)
+    machines.run(HERE, first)
+    machines.run(ELSEWHERE, second)
+    for attempt in range(4 * MAX_ATTEMPTS):
+        if queued := machines.shards(ShardState.QUEUED):
+            machines.run((HERE, ELSEWHERE)[attempt % 2], queued[-1])
+    status = machines.status(job)
+    assert status["state"] == "failed"
+    assert str(machines.root) in status["error"]
+
+
+def test_pauses_grow_while_nothing_else_is_queued(machines: Machines) -> None:
+    machines.alive(HERE, ELSEWHERE)
+    machines.submit()
+    missing = MissingData(machines.ledger, HERE)
+    assert [missing.pause_before_next(1.0) for _ in range(3)] == [1.0, 1.0, 1.0]  # its shards are queued
+    machines.root.rename(machines.away)
+    (shard, *_) = machines.shards(ShardState.QUEUED)
+    with machines.database.read() as session:
+        dataset_id = session.scalars(select(Dataset.id)).one()
+    missing.handed_back(dataset_id)
+    assert not missing.has_data_of(shard.id)
+    assert [missing.pause_before_next(1.0) for _ in range(7)] == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    missing.shard_ran()
+    assert missing.pause_before_next(1.0) == 1.0
+    machines.away.rename(machines.root)
+    assert missing.has_data_of(shard.id)
+
+
+def test_another_problem_of_the_worker_stays(machines: Machines) -> None:
+    machines.alive(HERE)
+    with machines.database.write() as session:
+        session.get_one(Worker, HERE).problem = "restarted again and again"
+        set_problem(session, HERE, None)
+    with machines.database.read() as session:
+        assert session.get_one(Worker, HERE).problem == "restarted again and again"

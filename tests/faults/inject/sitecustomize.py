@@ -15,6 +15,7 @@ This module does not import the product. It patches the product's modules when t
 from __future__ import annotations
 
 import datetime
+import errno
 import importlib.abc
 import importlib.machinery
 import json
@@ -35,6 +36,7 @@ HELD_SECONDS = 100.0
 
 held: dict[str, Any] = {}  # the claimed shard: kind, stage, job
 times_reached: Counter[str] = Counter()
+unmounted: list[str] = []  # plans after which this process can't read images, until they are released
 transaction = threading.local()  # what the thread is about to commit
 
 
@@ -81,6 +83,8 @@ def act(what: str, name: str) -> None:
         if torch.cuda.is_available():
             torch.ones(1, device="cuda")[torch.tensor([2], device="cuda")].cpu()
         raise RuntimeError("CUDA error: device-side assert triggered\nIt may be reported elsewhere")
+    if what == "unmount":
+        unmounted.append(name)
     if what == "hold":  # the other threads continue
         deadline = time.monotonic() + HELD_SECONDS
         while not (FOLDER / f"released-{name}").exists() and time.monotonic() < deadline:
@@ -154,7 +158,26 @@ def change_runner(module: ModuleType) -> None:
     module.ShardContext.progress = progressed
 
 
+def change_decoding(module: ModuleType) -> None:
+    read_file = module.read_file
+
+    @wraps(read_file)
+    def read_if_mounted(path: Path) -> bytes:
+        if any(not (FOLDER / f"released-{name}").exists() for name in unmounted):
+            raise module.UnavailableFile("missing file", os.strerror(errno.ENOENT))
+        content: bytes = read_file(path)
+        return content
+
+    module.read_file = read_if_mounted
+
+
+def change_missing_data(module: ModuleType) -> None:
+    module.PROBE_SECONDS = module.LONGEST_PAUSE = 1.0
+
+
 CHANGES = {
+    "unitscope.images.decoding": change_decoding,
+    "worker.missing_data": change_missing_data,
     "shared.jobs.ledger": change_ledger,
     "shared.store.store": change_store,
     "worker.runner": change_runner,
@@ -215,5 +238,9 @@ if revision := os.environ.get("UNITSCOPE_REVISION"):
     CHANGES["shared.database.schema"] = lambda module: setattr(module, "NEWEST_REVISION", revision)
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, Finder())
+if host := os.environ.get("UNITSCOPE_HOST"):
+    import socket
+
+    socket.gethostname = lambda: host
 if seconds := float(os.environ.get("UNITSCOPE_CLOCK") or 0):
     set_clock(seconds)
