@@ -78,7 +78,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
 
     from producer.cli.jobs.watching import speed
     from shared.errors import SummaryNotReadable
-    from shared.kinds.registry import check_summary, describe
+    from shared.kinds.registry import describe, read_summary
 
     job = progress.job
     style = STATE_STYLES.get(job.state, "")
@@ -91,8 +91,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
     try:
-        check_summary(job.kind, job.summary)
-        for name, value in (job.summary or {}).items():
+        for name, value in read_summary(job.kind, job.summary).items():
             app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
     except SummaryNotReadable as error:
         app.err.print(str(error))
