@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from producer.results.jobs import Incomplete, find_job, incomplete
 from shared.database.datasets import Dataset
 from shared.database.networks import TrainingRun
-from shared.errors import JobStateConflict
+from shared.errors import JobStateConflict, SummaryNotReadable
 from shared.jobs.tables import Job
-from shared.kinds.registry import describe, parse
+from shared.kinds.registry import describe, parse, read_summary
 from shared.store.store import Store
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
@@ -32,6 +32,7 @@ class Report:
     specification: Any
     run: TrainingRun | None  # the run that produced the weights
     incomplete: Incomplete | None  # which results are missing; None if the job is done
+    summary: dict[str, Any]  # key figures; empty if the job is not done, or they can't be read
 
 
 def load_report(
@@ -58,7 +59,15 @@ def load_report(
     specification: Any = parse(job.kind, job.specification)
     run_id = getattr(specification, "training_job_id", None)
     run = session.get(TrainingRun, run_id) if run_id else None
-    return Report(describe(job.kind, job.specification), job, dataset, specification, run, missing)
+    title = describe(job.kind, job.specification)
+    return Report(title, job, dataset, specification, run, missing, _summary(job))
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    try:
+        return read_summary(job.kind, job.summary)
+    except SummaryNotReadable:
+        return {}
 
 
 def page_template(name: str) -> Template:

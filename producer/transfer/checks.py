@@ -12,7 +12,7 @@ from shared.errors import SpecificationNotReadable, SummaryNotReadable
 from shared.jobs.hosts import HOSTS_WITHOUT_DATA
 from shared.jobs.ledger import RESUMED
 from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
-from shared.kinds.registry import check_summary, kinds, parse
+from shared.kinds.registry import kinds, parse, read_summary
 from shared.kinds.specification import Specification
 from shared.store.references import paths_in
 from shared.store.store import sha256_of
@@ -54,7 +54,7 @@ def check_job(staged: StagedRows, manifest: Manifest, fingerprint: str, files: s
     if not row["shards_total"] == staged.count(Shard.__tablename__) > 0:
         raise ValueError("its job has another number of shards")
     try:
-        check_summary(row["kind"], row["summary"])
+        read_summary(row["kind"], row["summary"])
     except SummaryNotReadable as error:
         raise ValueError(str(error)) from None
     last_stage = -1

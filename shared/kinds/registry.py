@@ -51,8 +51,8 @@ def specification_values(kind: str, specification: Any) -> dict[str, Any]:
     return specification
 
 
-def check_summary(kind: str, summary: Any) -> None:
-    """Check the shape of the summary in a job's row; None is the summary of a job that is not done.
+def read_summary(kind: str, summary: Any) -> dict[str, Any]:
+    """Return the summary in a job's row, without values that are None; it is empty for a job that is not done.
 
     Raises
     ------
@@ -60,15 +60,18 @@ def check_summary(kind: str, summary: Any) -> None:
         the row is damaged, or another version of unitscope made the job.
     """
     model = kinds()[kind].summary if kind in kinds() else None
-    if not isinstance(summary, dict | None):
+    if summary is None:
+        return {}
+    if not isinstance(summary, dict):
         raise SummaryNotReadable(kind=kind, reason="it is not an object")
-    if model and summary is not None:
+    if model:
         try:
             model.model_validate(summary)
         except ValidationError as error:
             first = error.errors()[0]
             location = ".".join(map(str, first["loc"]))
             raise SummaryNotReadable(kind=kind, reason=f"{location}: {first['msg']}") from None
+    return {name: value for name, value in summary.items() if value is not None}
 
 
 def describe(kind: str, specification: dict[str, Any]) -> str:

@@ -120,14 +120,14 @@ def _print_status(app: App, progress: JobProgress) -> None:
 
 def _print_summary(app: App, job: Job) -> None:
     from shared.errors import SummaryNotReadable
-    from shared.kinds.registry import check_summary
+    from shared.kinds.registry import read_summary
 
     try:
-        check_summary(job.kind, job.summary)
+        summary = read_summary(job.kind, job.summary)
     except SummaryNotReadable as error:
         app.err.print(str(error))
         return
-    for name, value in (job.summary or {}).items():
+    for name, value in summary.items():
         app.out.print(f"{name.replace('_', ' ')}: {_plain(value)}")
 
 

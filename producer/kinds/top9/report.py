@@ -13,9 +13,6 @@ from producer.kinds.top9.layers import searched_layers
 from producer.results.filters import EVERYTHING, Filters
 from producer.results.pages import inline, load_report, page_template
 from shared.database.connection import Database
-from shared.errors import SummaryNotReadable
-from shared.jobs.tables import Job
-from shared.kinds.registry import check_summary
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit
 from shared.store.store import Store
 
@@ -34,7 +31,8 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
         report = load_report(session, job_id, lambda session: bool(searched_layers(session, job_id)))
         layers = searched_layers(session, job_id, filters.layer, filters.units)
         states = _states(session, layers) if report.incomplete else {}
-    numbers = _numbers(report.job) or states  # a job that is not done has no summary
+    # A job that is not done has no summary.
+    numbers = {layer["layer"]: layer for layer in report.summary.get("layers", [])} or states
     sheets = [
         {"name": layer.layer, "picture": inline(store, layer.contact_sheet_path), **numbers.get(layer.layer, {})}
         for layer in layers
@@ -44,15 +42,6 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
         sheets=sheets,
         best=[_with_pictures(store, vars(unit)) for unit in best_units(database, job_id, filters)[:BEST_UNITS]],
     )
-
-
-def _numbers(job: Job) -> dict[str, dict[str, int]]:
-    """Return the summary's numbers of each layer's units; nothing if it can't be read."""
-    try:
-        check_summary(job.kind, job.summary)
-    except SummaryNotReadable:
-        return {}
-    return {layer["layer"]: layer for layer in (job.summary or {}).get("layers", [])}
 
 
 def _states(session: Session, layers: Sequence[SearchedLayer]) -> dict[str, dict[str, int]]:
