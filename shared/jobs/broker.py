@@ -21,9 +21,9 @@ from kombu.connection import Connection
 from kombu.exceptions import KombuError
 from redis import ConnectionPool, CredentialProvider, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from shared.errors import BrokerUnreachable
+from shared.errors import BrokerRefuses, BrokerUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.redis_url import RedisAddress, parse_redis_url
 from shared.kinds.specification import QUEUES
@@ -126,10 +126,13 @@ class Broker:
 
         Raises
         ------
-        BrokerUnreachable
+        BrokerUnreachable, BrokerRefuses
         """
         with self._explained():
-            return int(self.redis.llen(queue))
+            try:
+                return int(self.redis.llen(queue))
+            except ResponseError as error:
+                raise ResponseError(f"the key {queue}: {error}") from error
 
     def send(self, shards: list[tuple[int, str]]) -> None:
         """Send a message for each (shard id, queue).
@@ -150,6 +153,8 @@ class Broker:
             if missing := self._address.missing_file():
                 raise BrokerUnreachable(url=redacted(self.url), reason=f"the file {missing} does not exist")
             yield
+        except ResponseError as error:
+            raise BrokerRefuses(url=redacted(self.url), reason=error) from error
         except (RedisError, KombuError, OSError, ValueError, TypeError) as error:  # the last two: an invalid URL
             raise BrokerUnreachable(url=redacted(self.url), reason=error) from error
 
@@ -182,10 +187,32 @@ def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
     """
     if reclaimed := ledger.sweep():
         logger.warning("%d shards reclaimed: their leases have expired", reclaimed)
+    refusals = []
     for queue in QUEUES:
-        if broker.depth(queue) == 0 and (lost := ledger.mark_lost(queue, resend_seconds)):
+        try:
+            depth = broker.depth(queue)
+        except BrokerRefuses as error:
+            refusals.append(str(error))
+            continue
+        if depth == 0 and (lost := ledger.mark_lost(queue, resend_seconds)):
             logger.warning("%d messages on queue %s were lost and are sent again", lost, queue)
-    dispatch(ledger, broker)
+    try:
+        dispatch(ledger, broker)
+    except BrokerRefuses as error:
+        refusals.append(str(error))
+    _log_once(refusals)
+
+
+_logged: set[str] = set()
+
+
+def _log_once(refusals: list[str]) -> None:
+    """Log what was not refused at the last sweep; a key of a wrong type stays until somebody removes it."""
+    for text in refusals:
+        if text not in _logged:
+            logger.error("%s", text)
+    _logged.clear()
+    _logged.update(refusals)
 
 
 def private_socket(home: Path) -> Path:

@@ -104,6 +104,8 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
         yield (redis := _guarded("redis", lambda: _redis(app)))
     if not brief and valid("home", "database_url", "query_database_url"):
         yield from _query_role(app)
+    if not brief and redis is not None and redis.well:
+        yield _redis_keys(app)
     if valid("home", "database_url"):
         yield _guarded("workers", lambda: _workers(app))
     if not brief:
@@ -173,6 +175,12 @@ def _query_role(app: App) -> Iterator[Check]:
         return
     if not database.is_sqlite:
         yield _guarded("query role", lambda: query_role_check(app.settings, database))
+
+
+def _redis_keys(app: App) -> Check:
+    from producer.operations.redis_keys import redis_keys_check
+
+    return redis_keys_check(app.broker)
 
 
 def _redis(app: App) -> Check:
