@@ -15,6 +15,8 @@ from typing import Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from shared.text import printable
+
 LogFormat = Literal["text", "json"]
 
 # Per process, not per thread: the heartbeat thread's records belong to the one shard that the process computes.
@@ -54,9 +56,15 @@ def configure_logging(form: LogFormat) -> None:
 
 
 class _TextFormatter(logging.Formatter):
-    """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones."""
+    """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones.
+
+    Control characters of names and messages are escaped, since the log can be a terminal.
+    """
 
     converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _add_fields(record: logging.LogRecord) -> bool:

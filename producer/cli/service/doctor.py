@@ -189,6 +189,9 @@ def _redis(app: App) -> Check:
     if not app.settings.uses_private_redis:
         app.broker.ping()
         return Check("redis", True, f"{redacted(app.broker.url)} responds")
+    if app.broker.refusal:
+        remedy = "Remove the folder, or set ANALYZE_HOME to a shorter path or ANALYZE_REDIS_URL to a server."
+        return Check("redis", False, app.broker.refusal, remedy, 3)
     if app.broker.answers():
         return Check("redis", True, "the private server responds")
     program = server_program()
