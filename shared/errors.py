@@ -328,6 +328,11 @@ class BrokerUnreachable(Unreachable):
     (Without that setting, `analyze up` starts a private Redis.)"""
 
 
+class BrokerRefuses(BrokerUnreachable):
+    """Redis at {url} refuses commands: {reason}. Shards are sent when this is corrected; `analyze doctor` names
+    keys that something else has written."""
+
+
 class NoRedisServer(Unreachable):
     """The private Redis can't be started: {reason}. Correct this, or set ANALYZE_REDIS_URL to a running server."""
 

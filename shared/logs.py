@@ -23,6 +23,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from shared.printed_lines import SECONDS_TO_END, LogStream, relay
+from shared.text import printable
 
 LogFormat = Literal["text", "json"]
 QUIET = (
@@ -139,9 +140,15 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
 
 
 class _TextFormatter(logging.Formatter):
-    """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones."""
+    """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones.
+
+    Control characters of names and messages are escaped, since the log can be a terminal.
+    """
 
     converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _add_fields(record: logging.LogRecord) -> bool:

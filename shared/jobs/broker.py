@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +23,9 @@ from kombu.connection import Connection
 from kombu.exceptions import KombuError
 from redis import ConnectionPool, CredentialProvider, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from shared.errors import BrokerUnreachable
+from shared.errors import BrokerRefuses, BrokerUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.redis_url import RedisAddress, parse_redis_url
 from shared.kinds.specification import QUEUES
@@ -41,10 +43,12 @@ _BROKER_NUMBERS = itertools.count()
 class _Credentials(CredentialProvider):
     """Username and password for a server. A password file is read at each connection, since it may change."""
 
-    def __init__(self, address: RedisAddress) -> None:
-        self._address = address
+    def __init__(self, broker: Broker) -> None:
+        self._broker, self._address = broker, broker._address
 
     def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        if self._broker.refusal:  # at each connection, of both clients, before anything is sent
+            raise RedisConnectionError(self._broker.refusal)
         password = self._address.password or ""
         if file := self._address.password_file:
             try:
@@ -58,8 +62,17 @@ class _Credentials(CredentialProvider):
 class Broker:
     """One Redis server."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, private_folder: Path | None = None) -> None:
+        """``private_folder`` is the socket's folder if only this user may have access to it."""
+        self.url, self._private_folder = url, private_folder
+
+    @property
+    def refusal(self) -> str:
+        """Why the socket must not be used, or an empty text."""
+        folder = self._private_folder
+        if folder is None or not os.path.lexists(folder) or is_private(folder):
+            return ""
+        return f"the folder {folder} belongs to another user, or others can write it"
 
     @cached_property
     def _address(self) -> RedisAddress:
@@ -67,7 +80,7 @@ class Broker:
 
     @cached_property
     def _credentials(self) -> CredentialProvider | None:
-        return _Credentials(self._address) if self._address.has_password or self._address.username else None
+        return _Credentials(self) if self._address.has_password or self._address.username else None
 
     @cached_property
     def celery(self) -> Celery:
@@ -126,10 +139,13 @@ class Broker:
 
         Raises
         ------
-        BrokerUnreachable
+        BrokerUnreachable, BrokerRefuses
         """
         with self._explained():
-            return int(self.redis.llen(queue))
+            try:
+                return int(self.redis.llen(queue))
+            except ResponseError as error:
+                raise ResponseError(f"the key {queue}: {error}") from error
 
     def send(self, shards: list[tuple[int, str]]) -> None:
         """Send a message for each (shard id, queue).
@@ -147,9 +163,13 @@ class Broker:
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
+            if self.refusal:
+                raise BrokerUnreachable(url=redacted(self.url), reason=self.refusal)
             if missing := self._address.missing_file():
                 raise BrokerUnreachable(url=redacted(self.url), reason=f"the file {missing} does not exist")
             yield
+        except ResponseError as error:
+            raise BrokerRefuses(url=redacted(self.url), reason=error) from error
         except (RedisError, KombuError, OSError, ValueError, TypeError) as error:  # the last two: an invalid URL
             raise BrokerUnreachable(url=redacted(self.url), reason=error) from error
 
@@ -182,20 +202,64 @@ def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
     """
     if reclaimed := ledger.sweep():
         logger.warning("%d shards reclaimed: their leases have expired", reclaimed)
+    refusals = []
     for queue in QUEUES:
-        if broker.depth(queue) == 0 and (lost := ledger.mark_lost(queue, resend_seconds)):
+        try:
+            depth = broker.depth(queue)
+        except BrokerRefuses as error:
+            refusals.append(str(error))
+            continue
+        if depth == 0 and (lost := ledger.mark_lost(queue, resend_seconds)):
             logger.warning("%d messages on queue %s were lost and are sent again", lost, queue)
-    dispatch(ledger, broker)
+    try:
+        dispatch(ledger, broker)
+    except BrokerRefuses as error:
+        refusals.append(str(error))
+    _log_once(refusals)
+
+
+_logged: set[str] = set()
+
+
+def _log_once(refusals: list[str]) -> None:
+    """Log what was not refused at the last sweep; a key of a wrong type stays until somebody removes it."""
+    for text in refusals:
+        if text not in _logged:
+            logger.error("%s", text)
+    _logged.clear()
+    _logged.update(refusals)
 
 
 def private_socket(home: Path) -> Path:
-    """Return the path of the Unix socket of a home folder's private Redis. If the path in the home folder is too
-    long for a socket, it is in the folder of temporary files."""
+    """Return the path of the Unix socket of a home folder's private Redis.
+
+    If the path in the home folder is too long for a socket, it is in the user's runtime folder, which nobody else
+    can write, or in the folder of temporary files. All processes must agree on it, also those without the
+    variables of a login session, so a socket that exists is preferred.
+    """
     socket = home / "redis" / "redis.sock"
     if len(str(socket).encode()) <= SOCKET_PATH_LIMIT:
         return socket
     digest = hashlib.sha256(str(home).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"unitscope-{digest}" / "redis.sock"
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    runtime = [Path(given), Path(f"/run/user/{os.getuid()}")] if hasattr(os, "getuid") else []
+    folders = [folder for folder in runtime if folder.is_absolute() and is_private(folder)]
+    sockets = [folder / f"unitscope-{digest}" / "redis.sock" for folder in folders]
+    sockets = [path for path in sockets if len(str(path).encode()) <= SOCKET_PATH_LIMIT]
+    sockets.append(Path(tempfile.gettempdir()) / f"unitscope-{digest}" / "redis.sock")
+    running = (path for path in sockets if is_private(path.parent) and path.exists())
+    return next(running, sockets[0])
+
+
+def is_private(folder: Path) -> bool:
+    """Return whether a folder exists, belongs to this user, and is closed to all others."""
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return (
+        stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not stat.S_IMODE(status.st_mode) & 0o077
+    )
 
 
 def private_password(socket: Path) -> Path:
@@ -209,4 +273,6 @@ def broker_for(settings: Settings) -> Broker:
         return Broker(settings.redis_url)
     socket = private_socket(settings.home)
     password_file = quote(str(private_password(socket)), safe="/")
-    return Broker(f"unix://{quote(str(socket))}?password_file={password_file}")
+    # The home folder is trusted, as its database is. Elsewhere, any user could have created the socket's folder.
+    folder = None if settings.home in socket.parents else socket.parent
+    return Broker(f"unix://{quote(str(socket))}?password_file={password_file}", folder)

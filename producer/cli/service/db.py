@@ -153,7 +153,7 @@ def query_role(name: str) -> None:
     ANALYZE_QUERY_DATABASE_URL.
 
     \b
-    analyze db query-role | psql --dbname unitscope
+    analyze db query-role > query-role.sql
     """
     from producer.operations.query_role import query_role_sql
 

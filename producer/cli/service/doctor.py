@@ -118,6 +118,8 @@ def _checks(app: App, invalid: Collection[str | None], brief: bool) -> Iterator[
     database_answers = valid("home", "database_url") and asked[0].result().well
     if not brief and database_answers and valid("query_database_url"):
         yield from _query_role(app)
+    if not brief and redis is not None and redis.well:
+        yield _redis_keys(app)
     if not brief:
         if database_answers:
             yield _guarded("images", lambda: _images(app))
@@ -241,12 +243,21 @@ def _query_role(app: App) -> Iterator[Check]:
         yield _guarded("query role", lambda: query_role_check(app.settings, database))
 
 
+def _redis_keys(app: App) -> Check:
+    from producer.operations.redis_keys import redis_keys_check
+
+    return redis_keys_check(app.broker)
+
+
 def _redis(app: App) -> Check:
     from producer.service.private_redis import server_program
 
     if not app.settings.uses_private_redis:
         app.broker.ping()
         return Check("redis", True, f"{redacted(app.broker.url)} responds")
+    if app.broker.refusal:
+        remedy = "Remove the folder, or set ANALYZE_HOME to a shorter path or ANALYZE_REDIS_URL to a server."
+        return Check("redis", False, app.broker.refusal, remedy, 3)
     if app.broker.answers():
         return Check("redis", True, "the private server responds")
     program = server_program()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from producer.service.private_redis import private_redis
 from shared.errors import BrokerUnreachable, NoRedisServer
@@ -205,6 +209,63 @@ def test_a_home_may_have_any_name(tmp_path: Path, name: str) -> None:
         broker.send([(1, "analysis"), (2, "analysis")])
         assert waiting(broker, "analysis") == [1, 2]
     assert not broker.answers()
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder of temporary files with a path that is short enough for sockets, without a runtime folder."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with tempfile.TemporaryDirectory(prefix="u") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+@pytest.fixture
+def long_home(short: Path, tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / ("long" * 40))
+
+
+@pytest.mark.parametrize("kind", ["others can write", "link", "another user"])
+def test_nobody_connects_to_a_socket_in_a_folder_of_others(long_home: Settings, tmp_path: Path, kind: str) -> None:
+    folder = private_socket(long_home.home).parent
+    (target := tmp_path / "target").mkdir(mode=0o700)
+    if kind == "link":
+        folder.symlink_to(target)
+    else:
+        folder.mkdir(mode=0o700)
+    folder.chmod(0o777 if kind == "others can write" else 0o700)
+    if kind == "another user":
+        if os.getuid() != 0:
+            pytest.skip("only root can give a folder to another user")
+        os.chown(folder, 65534, 65534)
+    (folder / "redis.password").write_text("of somebody else")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "redis.sock"))
+        server.listen()
+        broker = broker_for(long_home)
+        with pytest.raises(BrokerUnreachable, match="belongs to another user"):
+            broker.ping()
+        with pytest.raises(RedisConnectionError, match="belongs to another user"):  # as workers connect
+            broker.redis.llen("analysis")
+        received, _ = server.accept()
+        assert received.recv(1000) == b""  # not even the password
+        received.close()
+
+
+def test_a_socket_of_a_long_path_is_in_the_runtime_folder(
+    long_home: Settings, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = private_socket(long_home.home)
+    (runtime := short / "r").mkdir(mode=0o700)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    assert private_socket(long_home.home).parents[1] == runtime
+    for mode in (0o755, 0o770):
+        runtime.chmod(mode)
+        assert private_socket(long_home.home) == before
+    runtime.chmod(0o700)
+    before.parent.mkdir(mode=0o700)
+    before.touch()  # of a server that runs there
+    assert private_socket(long_home.home) == before
 
 
 def test_homes_with_long_paths_have_different_sockets(tmp_path: Path) -> None:

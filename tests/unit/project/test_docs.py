@@ -54,9 +54,9 @@ def test_commands_in_the_documentation_exist(page: Path) -> None:
 
 
 def commands_of(page: Path) -> list[str]:
-    """Return the arguments of each line ``$ analyze ...`` of a page, without comments."""
+    """Return the arguments of each line ``$ analyze ...`` of a page, without comments and redirections."""
     lines = re.findall(r"(?m)^\$ (?:ANALYZE_\w+=\S+ )?analyze (.+)$", page.read_text())
-    return [re.sub(r"\s+(#|&).*", "", line) for line in lines]
+    return [re.sub(r"\s+(#|&|>).*", "", line) for line in lines]
 
 
 def usage_error(arguments: str) -> str | None:
