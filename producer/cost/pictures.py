@@ -17,7 +17,7 @@ from unitscope.images.decoding import BrokenImage, decode, read_file
 
 SAMPLE = 6  # images
 PHOTO_SHARE = 0.7  # of a photograph's bytes in memory, if no image can be read here
-PROJECTION_SHARE = 0.65  # of projections, which look alike for all data sets
+PROJECTION_SHARE = 0.85  # of projections; those of random weights are as irregular as noise
 PNG_BYTES = 80  # of a file without pixels
 MAGNIFIED = 96  # smaller patches are magnified in mosaics, to about this many pixels
 LARGEST_CELL = 160  # of a mosaic
