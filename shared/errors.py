@@ -232,6 +232,12 @@ class JobInUse(UsageError):
     {all}`, or add --cascade."""
 
 
+class StoreTooSmall(UsageError):
+    """The job would write up to {needed} to the artifact store {root}, where {available} can be used. Free some
+    space (`analyze du` shows what takes it), request less, or give --ignore-space. --dry-run estimates the whole
+    cost."""
+
+
 class DatasetGone(UsageError):
     """The data set was removed or updated while the job was being submitted (id {dataset_id}). Submit the job
     again."""

@@ -1,4 +1,4 @@
-"""Escape untrusted text for display: names and messages can contain control sequences of a terminal."""
+"""Text for display: sizes, and untrusted text, which can contain control sequences of a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e
 def printable(text: str) -> str:
     r"""Return ``text`` with control characters and unprintable characters escaped as ``\x1b``; line feeds stay."""
     return _UNFIT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes for people: ``340.0 MB``, ``1.2 GB``."""
+    number, unit = (count / 10**9, "GB") if count >= 10**9 else (count / 10**6, "MB")
+    return f"{number:,.1f} {unit}"
 
 
 def one_line(text: str, longest: int = 2000) -> str:

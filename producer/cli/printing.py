@@ -180,12 +180,6 @@ def utc(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def size(count: int) -> str:
-    """Return a number of bytes for people: ``340.0 MB``, ``1.2 GB``."""
-    number, unit = (count / 10**9, "GB") if count >= 10**9 else (count / 10**6, "MB")
-    return f"{number:,.1f} {unit}"
-
-
 def _for_stdout(values: Sequence[Any]) -> Sequence[Any]:
     """Escape control characters if stdout is a terminal; programs get texts unchanged."""
     if not sys.stdout.isatty():

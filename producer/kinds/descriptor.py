@@ -49,6 +49,8 @@ class ProducerKind:
         A function ``(database, store, job_id, filters) -> str`` that renders a job's HTML page, or None.
     page_filters
         Names of the filters that apply to the page: see ``producer.results.filters``.
+    estimate
+        A ``producer.kinds.estimates.Estimate``, for ``--dry-run`` and the check of the free space, or None.
     verbs
         Additional commands of ``analyze`` by name.
     """
@@ -58,6 +60,7 @@ class ProducerKind:
     results: tuple[Result, ...]
     page: str | None = None
     page_filters: frozenset[str] = frozenset()
+    estimate: str | None = None
     verbs: Mapping[str, str] = field(default_factory=dict)
 
 

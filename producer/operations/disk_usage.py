@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Column, CompoundSelect, Select, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
+from producer.cost.storage import existing_folder
 from producer.datasets.removal import OWN_FOLDER
 from producer.operations.garbage import find_garbage
 from producer.operations.vacuum import database_size
@@ -108,14 +109,8 @@ def disk_usage(database: Database, settings: Settings, store: Store) -> DiskUsag
         datasets=sorted(datasets, key=lambda found: -found.bytes),
         pixel_cache=sum(file.allocated for file in pixel_files(settings.cache_folder)),
         database=database_size(database),
-        free=free_bytes(store.root),
+        free=shutil.disk_usage(existing_folder(store.root)).free,
     )
-
-
-def free_bytes(folder: Path) -> int:
-    """Return the free space of the file system of a folder, which need not exist yet."""
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    return shutil.disk_usage(existing).free
 
 
 def folder_size(folder: Path) -> int:

@@ -69,6 +69,7 @@ class Database:
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.engine = self._engine()
         self._reading = self.engine.execution_options(read_only=True)
+        self.discards_changes = False  # whether every transaction is rolled back: see ``write``
 
     def __str__(self) -> str:
         return redacted(self.url.render_as_string(hide_password=False))
@@ -110,13 +111,21 @@ class Database:
     def write(self) -> Iterator[Session]:
         """Open a session with one transaction, which is committed at the end and rolled back by an exception.
 
+        With ``discards_changes`` it is always rolled back: a dry run can call code that writes.
+
         Raises
         ------
         DatabaseUnreachable
             the database does not respond, or can't be written; ``DatabaseFull`` if no space is left.
         """
-        with self._explained(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._explained(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin() as transaction,
+        ):
             yield session
+            if self.discards_changes:
+                transaction.rollback()
 
     def execute_outside_transaction(self, statement: str) -> None:
         """Execute a statement that no transaction may contain, such as ``VACUUM``.

@@ -124,6 +124,12 @@ class Ledger:
                     ):
                         raise
 
+    def find(self, specification: Specification) -> int | None:
+        """Return the id of the newest job with this specification's key, or None."""
+        with self.database.read() as session:
+            same = select(Job.id).where(Job.key == specification.key())
+            return session.scalar(same.order_by(Job.generation.desc()).limit(1))
+
     # --- working ---
 
     def claim(self, shard_id: int, worker: str, *, has_data: bool = True) -> Claim | None:

@@ -883,7 +883,9 @@ def test_a_dry_run_estimates_the_cost(home: Home) -> None:
         r"(full|incremental): the incremental engine needs \d+% of the full engine's multiplications",
         estimate["engine"],
     )
-    assert re.match(r"[\d.]+ s per image, [\d,]+ s in total on one cpu$", estimate["time"])
+    assert re.match(r"[\d.]+ s$", estimate["time of an image"])
+    assert re.match(r"\d+:\d\d with 1 worker", estimate["time"])
+    assert re.search(r"^  sweep +\d+:\d\d: 7 images at [\d.]+/s, measured on this machine \(cpu\)$", printed, re.M)
     assert home.jobs() == before
 
 

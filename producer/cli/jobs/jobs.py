@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, json_text, print_json, size, utc
+from producer.cli.printing import json_option, json_text, print_json, utc
 from shared.kinds import kind_names
-from shared.text import printable
+from shared.text import printable, size_text
 
 if TYPE_CHECKING:
     from producer.results.progress import JobProgress
@@ -56,7 +56,7 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
             Text(row["state"], style),
             f"{done}/{row['shards_total']}",
             *[str(row["images_left_out"] or "")] * left_out,
-            size(row["bytes"]),
+            size_text(row["bytes"]),
             utc(row["created_at"]),
         )
     app.out.print(table if rows else "No jobs.")
@@ -102,7 +102,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
         shards = ", ".join(f"{count} {state}" for state, count in stage.shards.items())
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
-    app.out.print(f"files written: {size(job.stored_bytes)}")
+    app.out.print(f"files written: {size_text(job.stored_bytes)}")
     _print_summary(app, job)
     _print_warnings(app, progress)
     if job.error:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, print_json, size, table
+from producer.cli.printing import json_option, print_json, table
+from shared.text import size_text
 
 if TYPE_CHECKING:
     from producer.operations.pruning import Prunable
@@ -112,16 +113,14 @@ def prune(
 
 def _print(app: App, prunable: Prunable) -> None:
     if prunable.jobs:
-        rows = [[job.job_id, job.description, job.dataset, size(job.bytes)] for job in prunable.jobs[:SHOWN]]
+        rows = [[job.job_id, job.description, job.dataset, size_text(job.bytes)] for job in prunable.jobs[:SHOWN]]
         app.out.print(table(["job", "what", "data set", "size"], rows))
     if len(prunable.jobs) > SHOWN:
         app.out.print(f"and {len(prunable.jobs) - SHOWN} more")
     for used, users in list(prunable.in_use.items())[:SHOWN]:
         app.out.print(f"job {used} stays: {_list(users)} that stay use its results")
-    app.out.print(
-        f"{len(prunable.jobs)} jobs with {size(_bytes(prunable))} of files, and {prunable.events:,} events of "
-        "other jobs"
-    )
+    files = size_text(_bytes(prunable))
+    app.out.print(f"{len(prunable.jobs)} jobs with {files} of files, and {prunable.events:,} events of other jobs")
 
 
 def _list(job_ids: list[int]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,32 +15,76 @@ if TYPE_CHECKING:
     from shared.kinds.specification import Specification
 
 
+@dataclass(frozen=True)
+class Submission:
+    """The options that every kind of job has: see ``job_options``."""
+
+    wait: bool
+    force: bool
+    ignore_space: bool
+    dry_run: bool
+    as_json: bool
+
+
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that every kind of job has."""
+    """Add the options that every kind of job has, which the command gets as ``submission`` for ``submit_job``."""
+
+    @functools.wraps(command)
+    def with_submission(*arguments: Any, **options: Any) -> Any:
+        submission = Submission(**{field.name: options.pop(field.name) for field in fields(Submission)})
+        if submission.as_json and not submission.dry_run:
+            raise click.UsageError("--json needs --dry-run: without it, the job's id is printed.")
+        if submission.dry_run and (app := click.get_current_context().find_object(App)):
+            app.database.discards_changes = True
+        return command(*arguments, submission=submission, **options)
+
     for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the estimated cost as JSON (with --dry-run)."),
+        click.option(
+            "--dry-run",
+            is_flag=True,
+            help="Print the estimated cost (images, shards, files, bytes, time) and the free space, and submit "
+            "nothing.",
+        ),
+        click.option(
+            "--ignore-space",
+            is_flag=True,
+            help="Submit the job even if the artifact store has too little free space for its files.",
+        ),
+        click.option("--force", is_flag=True, help="Submit a new job even if the same was submitted before."),
         click.option(
             "--wait", is_flag=True, help="Show progress until the job ends. Ctrl+C detaches; the job continues."
         ),
-        click.option("--force", is_flag=True, help="Submit a new job even if the same was submitted before."),
     ):
-        command = option(command)
-    return command
+        with_submission = option(with_submission)
+    return with_submission
 
 
 def submit_job(
     app: App,
     specification: Specification,
+    submission: Submission,
     *,
-    wait: bool,
-    force: bool,
     also: Callable[[Any, int], None] | None = None,
 ) -> None:
-    """Record the job, send its shards to the queues, and print its id on stdout."""
+    """Record the job, send its shards to the queues, and print its id on stdout; in a dry run, print its cost.
+
+    Raises
+    ------
+    StoreTooSmall
+    """
+    from producer.cost.storage import require_space
     from shared.jobs.broker import dispatch
 
+    existing = app.ledger.find(specification)
+    if submission.dry_run:
+        _print_cost(app, specification, submission, existing)
+        return
     if not app.settings.uses_private_redis:
         app.broker.ping()  # fail before anything is written; a private server may start later, with `analyze up`
-    job_id, new = app.ledger.submit(specification, force=force, also=also)
+    if (existing is None or submission.force) and not submission.ignore_space:
+        require_space(app.database, app.settings, specification)
+    job_id, new = app.ledger.submit(specification, force=submission.force, also=also)
     if new:
         if app.broker.answers():
             dispatch(app.ledger, app.broker)
@@ -46,10 +92,25 @@ def submit_job(
     else:
         _report_existing(app, job_id)
     click.echo(job_id)
-    if wait:
+    if submission.wait:
         from producer.cli.jobs.watching import wait_for
 
         wait_for(app, job_id)
+
+
+def _print_cost(app: App, specification: Specification, submission: Submission, existing: int | None) -> None:
+    from producer.cli.jobs.costs import cost_as_json, cost_lines
+    from producer.cli.printing import print_json
+    from producer.cost.cost import estimate_cost
+
+    cost = estimate_cost(app.database, app.settings, specification)
+    if submission.as_json:
+        print_json({**cost_as_json(cost, app.settings.resolved_store), "existing_job": existing})
+        return
+    for name, text in cost_lines(cost, app.settings.resolved_store):
+        app.out.print(f"{name:30} {text}", soft_wrap=True)
+    if existing is not None and not submission.force:
+        app.err.print(f"The same job was submitted before: job {existing}. Without --force nothing is computed.")
 
 
 def _warn_without_workers(app: App, specification: Specification) -> None:

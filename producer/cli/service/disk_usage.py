@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.printing import json_option, print_json, size, table
+from producer.cli.printing import json_option, print_json, table
+from shared.text import size_text
 
 
 @click.command()
@@ -36,7 +37,7 @@ def du(app: App, limit: int, as_json: bool) -> None:
     shown = usage.jobs[:limit]
     if shown:
         columns = ["job", "kind", "what", "state", "size", "used by others"]
-        rows = [[j.job_id, j.kind, j.what, j.state, size(j.bytes), size(j.shared_bytes)] for j in shown]
+        rows = [[j.job_id, j.kind, j.what, j.state, size_text(j.bytes), size_text(j.shared_bytes)] for j in shown]
         app.out.print(table(columns, rows))
     if len(usage.jobs) > len(shown):
         app.out.print(f"and {len(usage.jobs) - len(shown)} more jobs")
@@ -50,7 +51,7 @@ def du(app: App, limit: int, as_json: bool) -> None:
         ("database", usage.database),
     ]
     ordered = sorted(others, key=lambda entry: -entry[1])
-    rows = [[name, size(count)] for name, count in [*ordered, ("total", usage.total), ("free", usage.free)]]
+    rows = [[name, size_text(count)] for name, count in [*ordered, ("total", usage.total), ("free", usage.free)]]
     app.out.print(table(["what", "size"], rows))
     if usage.unreferenced:
-        app.err.print(f"`analyze gc --delete` would free {size(usage.unreferenced)} of the store.")
+        app.err.print(f"`analyze gc --delete` would free {size_text(usage.unreferenced)} of the store.")

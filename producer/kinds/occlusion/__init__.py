@@ -5,6 +5,7 @@ from producer.kinds.descriptor import ProducerKind, Result
 KIND = ProducerKind(
     name="occlusion",
     command="producer.kinds.occlusion.command:occlusion",
+    estimate="producer.kinds.occlusion.estimate:ESTIMATE",
     results=(
         Result("occlusion maps", "producer.kinds.occlusion.results:OCCLUSION_MAPS"),
         Result(

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.jobs.submitting import job_options, submit_job
+from producer.cli.jobs.submitting import Submission, job_options, submit_job
 from producer.cli.options import chosen_network, trained_network_options
 from unitscope.vocabulary import ENGINES, FILLS
-
-if TYPE_CHECKING:
-    from shared.kinds.occlusion.specification import OcclusionSpecification
 
 
 def _refuse_nan(value: float) -> float:
@@ -107,11 +104,10 @@ def _refuse_nan(value: float) -> float:
 @click.option(
     "--shards", type=click.IntRange(1, 100_000), help="Number of shards.  [default: one for every 8 images]"
 )
-@click.option("--dry-run", is_flag=True, help="Print the estimated cost, and submit nothing.")
 @trained_network_options
 @job_options
 @pass_app
-def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: Any) -> None:
+def occlusion(app: App, /, submission: Submission, **options: Any) -> None:
     """Cover parts of images with a square, and record how a unit's activation and the prediction change.
 
     The method is that of Zeiler & Fergus (2013), Fig. 7.
@@ -135,27 +131,4 @@ def occlusion(app: App, /, dry_run: bool, wait: bool, force: bool, **options: An
         network=chosen_network(options),
         **options,
     )
-    if dry_run:
-        _print_estimate(app, specification)
-        return
-    submit_job(app, specification, wait=wait, force=force)
-
-
-def _print_estimate(app: App, specification: OcclusionSpecification) -> None:
-    from producer.kinds.occlusion.estimate import estimate
-
-    cost = estimate(specification)
-    multiplications = cost["multiplications_of_a_position"].items()
-    time = f"{cost['seconds_an_image']:.2f} s per image, {cost['seconds']:,.0f} s in total on one {cost['device']}"
-    lines = {
-        "sweep": f"{cost['images']} images, {cost['positions_of_an_image']} positions each",
-        "multiplications per position": ", ".join(
-            f"{name} {count / 1e6:,.0f} million" for name, count in multiplications
-        ),
-        "engine": f"{cost['engine']}: {cost['because']}",
-        "batch": f"{cost['occluded_images_at_once']} occluded images, of at most {cost['images_at_once']} images",
-        "time": time + (", less if positions are interpolated" if cost["approximate"] else ""),
-        "time before the first image": f"{cost['seconds_before_the_first']:.2f} s, once for each worker",
-    }
-    for name, text in lines.items():
-        app.out.print(f"{name:30} {text}", soft_wrap=True)
+    submit_job(app, specification, submission)

@@ -5,6 +5,7 @@ from producer.kinds.descriptor import ProducerKind, Result
 KIND = ProducerKind(
     name="top9",
     command="producer.kinds.top9.command:top9",
+    estimate="producer.kinds.top9.estimate:ESTIMATE",
     results=(
         Result("top activations", "producer.kinds.top9.results:TOP_ACTIVATIONS"),
         Result(

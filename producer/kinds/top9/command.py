@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from producer.cli.context import NUMBER, App, Numbers, pass_app
-from producer.cli.jobs.submitting import job_options, submit_job
+from producer.cli.jobs.submitting import Submission, job_options, submit_job
 from producer.cli.options import chosen_network, trained_network_options
 from unitscope.vocabulary import PROJECTION_METHODS
 
@@ -43,7 +43,7 @@ from unitscope.vocabulary import PROJECTION_METHODS
 @trained_network_options
 @job_options
 @pass_app
-def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **options: Any) -> None:
+def top9(app: App, /, layers: tuple[str, ...], submission: Submission, **options: Any) -> None:
     """Find the images that activate each unit most, and project the activations back to pixels."""
     from producer.kinds.top9.request import search_request
 
@@ -51,7 +51,7 @@ def top9(app: App, /, layers: tuple[str, ...], wait: bool, force: bool, **option
     specification = search_request(
         app.database, app.settings, layers=names, network=chosen_network(options), **options
     )
-    submit_job(app, specification, wait=wait, force=force)
+    submit_job(app, specification, submission)
 
 
 def _layer_names(value: str) -> list[str]:

@@ -5,6 +5,7 @@ from producer.kinds.descriptor import ProducerKind, Result
 KIND = ProducerKind(
     name="train",
     command="producer.kinds.train.command:train",
+    estimate="producer.kinds.train.estimate:ESTIMATE",
     results=(Result("epochs", "producer.kinds.train.results:EPOCHS"),),
     verbs={
         "compare": "producer.kinds.train.compare:compare",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from producer.cli.context import App, Numbers, pass_app
-from producer.cli.jobs.submitting import job_options, submit_job
+from producer.cli.jobs.submitting import Submission, job_options, submit_job
 from producer.cli.options import NETWORK_OPTIONS, network_options
 from unitscope.vocabulary import INITIALIZATIONS, OPTIMIZERS, SCHEDULES
 
@@ -37,6 +37,9 @@ RECIPE_OPTIONS = (
     click.option("--batch-size", type=click.IntRange(1, 4096), help="Images in a batch."),
     click.option("--epochs", type=click.IntRange(1, 10_000), help="Number of epochs."),
 )
+
+
+SUBMISSION_OPTIONS = tuple(Submission.__dataclass_fields__)
 
 
 def _recipe_options(command: Any) -> Any:
@@ -101,7 +104,7 @@ def _recipe_options(command: Any) -> Any:
 @job_options
 @click.pass_context
 @pass_app
-def train(app: App, ctx: click.Context, /, extend: int | None, wait: bool, force: bool, **options: Any) -> None:
+def train(app: App, ctx: click.Context, /, extend: int | None, submission: Submission, **options: Any) -> None:
     """Train a network; the default is the ZFNet of the published replications.
 
     Options that set a field of the recipe default to the recipe's value.
@@ -127,14 +130,14 @@ def train(app: App, ctx: click.Context, /, extend: int | None, wait: bool, force
         specification = training_request(
             app.database, app.settings, changes=changes, network_options=network, **options
         )
-    submit_job(app, specification, wait=wait, force=force, also=partial(note_training_run, specification))
+    submit_job(app, specification, submission, also=partial(note_training_run, specification))
 
 
 def _refuse_options_of_the_recipe(ctx: click.Context) -> None:
     """Raise ``UsageError`` for an option that can't be combined with --extend."""
     for name in ctx.params:
         given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-        if given and name not in ("extend", "epochs", "wait", "force", "tensorboard"):
+        if given and name not in ("extend", "epochs", "tensorboard", *SUBMISSION_OPTIONS):
             flag = {"settings": "set", "rates": "rate"}.get(name, name.replace("_", "-"))
             raise click.UsageError(
                 f"--{flag} can't be combined with --extend: an extended run keeps its settings."

@@ -1,33 +1,29 @@
-"""``python -m worker.kinds.occlusion.estimate``: estimate the cost of an occlusion sweep on this machine.
-
-Reads the sweep's specification as JSON from stdin and prints the estimate as one line of JSON.
+"""Measure some batches of an occlusion sweep, and a figure, on this machine.
 
 The time does not depend on the values of the weights, so the network is timed with its initial weights.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
-import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
+import numpy as np
 import torch
 
 from shared.kinds.occlusion.specification import OcclusionSpecification
-from shared.settings import load_settings
+from unitscope.drawing.occlusion import OcclusionFigure, draw_figure
 from unitscope.networks.placement import place
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
-from unitscope.occlusion.sweep import Sweep
-from worker.arithmetic import configure_determinism
+from unitscope.occlusion.sweep import OcclusionMaps, Sweep
+from worker.context import JobContext
 from worker.kinds.common import build
-from worker.programs.output import print_answer
+from worker.kinds.measuring import Measured, now, seconds_of
 
 T = TypeVar("T")
 TIMED_KINDS = 4
@@ -40,12 +36,12 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
     network = specification.network
     model = place(build(network).eval(), device)
     grid = Grid(network.image_size, specification.patch, specification.stride)
-    start = _now(device)
+    start = now(device)
     choice = choose_engine(model, specification.path, grid, specification.engine)
     sweep = Sweep(
         choice.engine, memory=specification.memory_mb * 2**20, together=specification.together, device=device
     )
-    setup = _now(device) - start
+    setup = now(device) - start
     warm_up, seconds = time_image(sweep, specification.together)
     engines: list[Engine] = [choice.engine]
     other = Full if isinstance(choice.engine, Incremental) else Incremental
@@ -66,6 +62,65 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
         "seconds": setup + warm_up + seconds * len(specification.images),
         "approximate": bool(specification.approximate),
     }
+
+
+def measure(context: JobContext) -> Measured:
+    """Measure the sweep of an image and the drawing of its figure, and describe how the sweep is computed."""
+    specification = cast(OcclusionSpecification, context.specification)
+    cost = estimate(specification, context.device)
+    multiplications = cost["multiplications_of_a_position"].items()
+    interpolated = ", less if positions are interpolated" if cost["approximate"] else ""
+    details = {
+        "sweep": f"{cost['images']} images, {cost['positions_of_an_image']} positions each",
+        "multiplications per position": ", ".join(
+            f"{name} {count / 1e6:,.0f} million" for name, count in multiplications
+        ),
+        "engine": f"{cost['engine']}: {cost['because']}",
+        "batch": f"{cost['occluded_images_at_once']} occluded images, of at most {cost['images_at_once']} images",
+        "time of an image": f"{cost['seconds_an_image']:.2f} s{interpolated}",
+        "time before the first image": f"{cost['seconds_before_the_first']:.2f} s, once for each worker",
+    }
+    seconds = {"sweep": cost["seconds_an_image"], "draw": _figure_seconds(specification)}
+    return Measured(seconds, {"sweep": cost["seconds_before_the_first"]}, details)
+
+
+def _figure_seconds(specification: OcclusionSpecification) -> float:
+    """Return the seconds to draw the figure of an image, of maps of noise."""
+    size, noise = specification.network.image_size, np.random.default_rng(0)
+    starts = np.arange(0, size - specification.patch + 1, specification.stride)
+    shape = (len(starts), len(starts))
+    values = noise.random(shape, np.float32)
+    pixels = noise.integers(0, 256, (size, size, 3), np.uint8)
+    maps = OcclusionMaps(
+        starts=starts,
+        patch=specification.patch,
+        unit=0,
+        clear_activation=1.0,
+        clear_probability=1.0,
+        clear_class=0,
+        clear_target_probability=None if specification.target is None else 0.5,
+        activation=values,
+        probability=values,
+        target_probability=None if specification.target is None else values,
+        classes=noise.integers(0, min(specification.network.classes, 8), shape, np.int32),
+        computed=np.ones(shape, bool),
+        error=None,
+    )
+    figure = OcclusionFigure(
+        image=pixels,
+        maps=maps,
+        title="title",
+        class_name="class",
+        target_name="target",
+        class_names=[f"class {number}" for number in range(specification.network.classes)],
+        layer=specification.layer,
+        filled=pixels,
+        projection=pixels,
+        patch=pixels,
+    )
+    device = torch.device("cpu")
+    draw_figure(figure)  # the first one loads fonts
+    return seconds_of(lambda: draw_figure(figure), device)
 
 
 @torch.inference_mode()
@@ -108,9 +163,9 @@ def _time(run: Callable[[], T], device: torch.device) -> tuple[float, float, T]:
     """Return the extra seconds of the first run, the median of the other runs in seconds, and a result."""
     seconds = []
     for _ in range(1 + TIMED_RUNS):
-        start = _now(device)
+        start = now(device)
         result = run()
-        seconds.append(_now(device) - start)
+        seconds.append(now(device) - start)
     warm = statistics.median(seconds[1:])
     return max(seconds[0] - warm, 0.0), warm, result
 
@@ -118,23 +173,3 @@ def _time(run: Callable[[], T], device: torch.device) -> tuple[float, float, T]:
 def _spread(count: int, most: int) -> list[int]:
     """Return at most ``most`` numbers of range(count), evenly spaced from the first to the last."""
     return torch.linspace(0, count - 1, min(most, count)).long().tolist()
-
-
-def _now(device: torch.device) -> float:
-    """Return the time after waiting for all work on the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def main() -> None:
-    """Estimate the sweep whose specification is on stdin."""
-    os.umask(0o077)
-    configure_determinism(load_settings({}).threads)
-    device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    specification = OcclusionSpecification.model_validate_json(sys.stdin.read())
-    print_answer(lambda: {"estimate": estimate(specification, torch.device(device))})
-
-
-if __name__ == "__main__":
-    main()

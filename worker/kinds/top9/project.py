@@ -26,7 +26,7 @@ from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.requests import Requests
 from unitscope.search.ranking import NO_IMAGE
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
-from worker.kinds.top9.partials import load_merged
+from worker.kinds.top9.partials import MergedTopActivations, load_merged
 from worker.runner import ShardContext
 
 WRITERS = 4
@@ -48,7 +48,8 @@ def project(context: ShardContext) -> None:
     """Check and store the patch and projection of every top activation of a shard's units, and their mosaics."""
     specification = cast(Top9Specification, context.specification)
     layer = specification.layers[context.payload["layer"]]
-    units = _Units(context, specification, layer)
+    merged = load_merged(context, specification.layers.index(layer))
+    units = Units(context, specification, layer, merged)
     projected: list[_Projected] = []
     with ThreadPoolExecutor(WRITERS) as writers:  # encoding and writing release the GIL
         for start in range(0, len(units.live), UNITS_AT_ONCE):
@@ -87,15 +88,18 @@ class _TopActivation:
     tied: bool
 
 
-class _Units:
+class Units:
     """The units of a shard, with their merged top activations and the projector."""
 
     def __init__(
-        self, context: ShardContext, specification: Top9Specification, layer: SearchedLayerSpecification
+        self,
+        context: ShardContext,
+        specification: Top9Specification,
+        layer: SearchedLayerSpecification,
+        merged: MergedTopActivations,
     ) -> None:
         self.context, self.specification, self.layer = context, specification, layer
         network = specification.network
-        merged = load_merged(context, specification.layers.index(layer))
         self.top, self.tied = merged.top, merged.tied
         self.largest = float(self.top.activation.max())
         self.index = {unit: index for index, unit in enumerate(layer.units)}

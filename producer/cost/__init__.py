@@ -1,0 +1,1 @@
+"""Cost of jobs before they are submitted: files, bytes, and time."""

@@ -1,0 +1,63 @@
+"""Cost of a top-9 search: numbers of its files and their sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producer.cost.pictures import PROJECTION_SHARE, crop_bytes, mosaic_bytes, png_share
+from producer.kinds.estimates import Estimate, Storage
+from producer.networks.description import describe
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
+from shared.kinds.top9.specification import Top9Specification
+from shared.settings import Settings
+
+RANKED_BYTES = 20  # activation, image, row and column
+MAXIMUM_BYTES = 4
+FILE_BYTES = 4096  # names and shapes of the arrays of an intermediate result
+SHEET_BYTES = 32_000  # a unit's part of a contact sheet
+
+
+def storage(database: Database, settings: Settings, specification: Top9Specification) -> Storage:
+    """Add up the intermediate results, and the pictures of all units as if none were dead."""
+    network, top = specification.network, specification.top
+    with database.read() as session:
+        classes = len(session.get_one(Dataset, specification.dataset_id).class_names)
+    units = sum(len(layer.units) for layer in specification.layers)
+    searches = sum(shard.stage == "search" for shard in specification.plan())
+    rankings = 1 + specification.bottom + specification.per_class * classes
+    partials = searches * (units * top * rankings * RANKED_BYTES + FILE_BYTES)
+    partials += specification.image_count * units * MAXIMUM_BYTES
+    merged = units * top * (RANKED_BYTES + 1) + FILE_BYTES
+    share = png_share(database, specification.dataset_id, network.image_size)
+    fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).layers}
+    files, size = searches + 1 + len(specification.layers), partials + merged
+    for layer in specification.layers:
+        field = fields[layer.path] or network.image_size
+        of_unit = SHEET_BYTES
+        for kind_share in (share, PROJECTION_SHARE):
+            picture = crop_bytes(field, network.image_size, kind_share)
+            of_unit += top * picture + mosaic_bytes(field, top, picture)
+        files += len(layer.units) * (2 * top + 2)
+        size += len(layer.units) * of_unit
+    return Storage(files, size)
+
+
+def same_speed(specification: Top9Specification) -> Any:
+    """Return the network, the layers, and what else is computed."""
+    layers = [layer.path for layer in specification.layers]
+    others = (specification.projection, specification.bottom, specification.per_class)
+    return specification.network, layers, specification.top, *others
+
+
+def same_files(specification: Top9Specification) -> Any:
+    """Return what determines which units are dead."""
+    return same_speed(specification), specification.weights_sha256, specification.dataset_fingerprint
+
+
+ESTIMATE = Estimate(
+    images=lambda specification: specification.image_count,
+    storage=storage,
+    same_speed=same_speed,
+    same_files=same_files,
+)

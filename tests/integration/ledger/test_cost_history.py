@@ -1,0 +1,71 @@
+"""Speeds of earlier shards: by stage and device, of the newest job there, without work that was resumed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from producer.cost.history import device_of, earlier_jobs, measured_speeds
+from producer.kinds.top9.estimate import same_files, same_speed
+from shared.database.base import utc_now
+from shared.jobs.ledger import RESUMED, Ledger
+from shared.jobs.tables import Shard
+from tests.integration.ledger.helpers import claimed, finish, finish_stage, queued, top9
+
+
+def took(ledger: Ledger, job: int, seconds: float, worker: str, payload: dict[str, int] | None = None) -> None:
+    """Let the done shards of the job have taken so long, on a worker."""
+    began = utc_now() - timedelta(days=1)
+    values = {"started_at": began, "finished_at": began + timedelta(seconds=seconds), "worker": worker}
+    with ledger.database.write() as session:
+        done = (Shard.job_id == job, Shard.state == "done")
+        session.execute(update(Shard).where(*done).values(**values, **({"payload": payload} if payload else {})))
+
+
+def test_the_newest_job_on_each_device_counts(ledger: Ledger, dataset: int) -> None:
+    old, new, elsewhere = (ledger.submit(top9(dataset, seed=seed))[0] for seed in range(3))
+    for job, seconds, worker in (
+        (old, 32.0, "a-cuda0-00000a"),
+        (new, 8.0, "a-cuda0-00000b"),
+        (elsewhere, 16.0, "b-c-cpu-00000c"),
+    ):
+        finish_stage(ledger, job)
+        took(ledger, job, seconds, worker)
+    with ledger.database.read() as session:
+        speeds = measured_speeds(session, [old, new, elsewhere])
+    assert set(speeds) == {"search"}
+    found = {speed.device: (speed.per_second, speed.job_id) for speed in speeds["search"]}
+    assert found == {"a-cuda0": (pytest.approx(4.0), new), "b-c-cpu": (pytest.approx(2.0), elsewhere)}
+
+
+def test_resumed_work_and_shards_that_run_do_not_count(ledger: Ledger, dataset: int) -> None:
+    job = ledger.submit(top9(dataset))[0]
+    first, second = queued(ledger, job)
+    ledger.complete(claimed(ledger, first))
+    took(ledger, job, 4.0, "a-cuda0-00000a", {"start": 0, "stop": 32, RESUMED: 24})
+    claimed(ledger, second, "a-cuda0-00000a")
+    with ledger.database.read() as session:
+        (speed,) = measured_speeds(session, [job])["search"]
+        assert measured_speeds(session, []) == {}
+    assert speed.per_second == pytest.approx(8 / 4)
+
+
+def test_jobs_are_alike_by_what_their_kind_says(ledger: Ledger, dataset: int) -> None:
+    """Other weights need the same time, and other units may be dead; a waiting job tells nothing."""
+    same, other_weights, waiting = (ledger.submit(top9(dataset, seed=seed))[0] for seed in (0, 1, 2))
+    other_top = ledger.submit(top9(dataset, seed=0).model_copy(update={"top": 4}))[0]
+    for job in (same, other_weights, other_top):
+        finish(ledger, job)
+    with ledger.database.read() as session:
+        for alike, expected in ((same_speed, [other_weights, same]), (same_files, [same])):
+            assert [job.id for job, _ in earlier_jobs(session, top9(dataset, search=5), alike)] == expected
+    assert waiting not in (same, other_weights)
+
+
+@pytest.mark.parametrize(
+    ("worker", "device"), [("host-cuda12-0a1b2c", "host-cuda12"), ("a.b-c-cpu-0a1b2c", "a.b-c-cpu"), ("h:12", "h")]
+)
+def test_devices_in_names_of_workers(worker: str, device: str) -> None:
+    assert device_of(worker) == device
