@@ -36,8 +36,8 @@ ROWS_AT_ONCE = 20_000
 def record_layer(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> np.ndarray:
     """Write the results of a layer, in several transactions.
 
-    Rows that exist are skipped: those of an earlier attempt that are not identical must have been removed. The stage
-    *project* adds pictures to the top activations.
+    Rows that exist are skipped: those of an earlier attempt that are not identical must have been removed. The
+    stage *project* adds pictures to the top activations.
 
     Returns
     -------
