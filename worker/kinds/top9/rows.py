@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.database.base import Base
@@ -35,7 +36,8 @@ ROWS_AT_ONCE = 20_000
 def record_layer(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> np.ndarray:
     """Write the results of a layer, in several transactions.
 
-    The stage *project* adds pictures to the top activations.
+    Rows that exist are skipped: those of an earlier attempt that are not identical must have been removed. The
+    stage *project* adds pictures to the top activations.
 
     Returns
     -------
@@ -59,7 +61,13 @@ def record_layer(context: ShardContext, layer: SearchedLayerSpecification, resul
 
 def _record_units(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> int:
     """Write the layer, its units and their statistics; return the layer's id."""
-    row = SearchedLayer(job_id=context.claim.job_id, layer=layer.layer, layer_path=layer.path)
+    job_id = context.claim.job_id
+    query = select(SearchedLayer.id).where(SearchedLayer.job_id == job_id, SearchedLayer.layer_path == layer.path)
+    with context.database.read() as session:
+        layer_id = session.scalar(query)
+    if layer_id is not None:  # written by an earlier attempt
+        return layer_id
+    row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path)
     statistics = list(_statistics(layer.units, result))
 
     def write(session: Session) -> None:
