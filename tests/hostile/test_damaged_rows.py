@@ -89,11 +89,7 @@ def test_shards_of_a_done_job_are_neither_sent_nor_swept(tmp_path: Path) -> None
     ]
     for values in states:
         with database.write() as session:
-            session.execute(
-                update(Shard).values({"token": None, "lease_until": None, "started_at": None} | values)
-            )
-            if values["state"] == "running":
-                session.execute(update(Shard).values(started_at="2001-01-01T00:00:00+00:00"))
+            session.execute(update(Shard).values({**UNCLAIMED, "started_at": LONG_AGO, **values}))
         assert ledger.take_unsent() == []
         assert ledger.mark_lost("analysis", 10) == 0
         assert ledger.sweep() == 0

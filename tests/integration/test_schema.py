@@ -8,21 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from ruamel.yaml import YAML
 from sqlalchemy import Engine, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from producer.results.query import run_query
 from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.schema import NEWEST_REVISION, _config, check, current_revision, open_database, upgrade
-from shared.errors import DatabaseUnreachable, QueryFailed, SchemaTooNew, SchemaTooOld
+from shared.errors import DatabaseUnreachable, SchemaTooNew, SchemaTooOld
 from tests.conftest import fresh_database
 
 # The public views and their columns, which users' queries rely on.
@@ -527,20 +524,3 @@ def test_processes_can_open_a_new_sqlite_file_concurrently(tmp_path: Path) -> No
     )
     url = f"sqlite:///{tmp_path / 'home' / 'unitscope.sqlite3'}"
     assert run_at_once(program, url, 4) == ["well\n"] * 4
-
-
-def test_the_role_of_the_compose_file_suffices_and_is_not_a_superuser(postgresql_server: str) -> None:
-    compose = YAML(typ="safe").load(Path(__file__).parents[2] / "docker-compose.yml")
-    script = compose["configs"]["postgres"]["content"].replace("${POSTGRES_PASSWORD:?set it in .env}", "abc123")
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        for statement in filter(str.strip, re.sub("--.*", "", script).split(";")):
-            connection.execute(statement)
-    server = make_url(postgresql_server).set(drivername="postgresql+psycopg", database="unitscope")
-    database = Database(server.set(username="unitscope", password="abc123").render_as_string(hide_password=False))
-    upgrade(database)
-    answer = run_query(database, "SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user",
-                       limit=9, seconds=9)  # fmt: skip
-    assert [tuple(row) for row in answer.rows] == [("unitscope", False)]
-    with pytest.raises(QueryFailed, match="permission denied"):
-        run_query(database, "SELECT pg_read_file('/etc/passwd')", limit=9, seconds=9)
-    database.close()

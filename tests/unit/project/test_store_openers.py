@@ -10,6 +10,8 @@ READS = {
     "producer/cli/context.py": "for commands that only read",
     "worker/kinds/common.py": "reads weights",
     "worker/programs/recompute.py": "computes again, and compares",
+    "worker/programs/measure.py": "reads weights for an estimate",
+    "worker/kinds/measuring.py": "writes into a temporary folder",
     "worker/programs/describe.py": "its caller, producer.networks.description, opens the store before",
     "shared/store/ownership.py": "open_store itself",
 }
