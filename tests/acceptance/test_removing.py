@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.store.store import IDENTITY_FILE
 from tests.acceptance.old_home import (
     CANCELLED,
     FAILED,
@@ -82,7 +83,7 @@ def test_removing_while_workers_run(home: Analyze) -> None:
     ended(home, training, state="cancelled")
     home("rm", training)
     age(store)
-    home("gc", "--delete")
+    home("gc", "--delete", "--yes")
     assert files(store) < before
     assert home.json("gc")["files"] == []
     for job in (TRAINED, SEARCHED):
@@ -99,8 +100,8 @@ def test_removing_while_workers_run(home: Analyze) -> None:
     assert "used by jobs" in home("dataset", "rm", "shapes", code=2).stderr
     home("dataset", "rm", "shapes", "--with-jobs")
     age(store)
-    home("gc", "--delete")
-    assert files(store) == set()
+    home("gc", "--delete", "--yes")
+    assert files(store) == {IDENTITY_FILE}
     assert home.json("ls") == home.json("dataset", "ls") == []
     assert "MB after" in home("db", "vacuum").stdout
 
