@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.children import safe_environment
 from shared.database.catalogue import find_network_description, store_network_description
 from shared.database.connection import Database
 from shared.errors import error_class
@@ -102,7 +102,7 @@ def ask_worker(
         The program's error, or the last line of its stderr if it printed no JSON.
     """
     errors_to = None if show_errors else subprocess.PIPE
-    environ = {**os.environ, **(variables or {})}
+    environ = {**safe_environment(), **(variables or {})}
     done = subprocess.run(
         command, input=stdin, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False, env=environ
     )
