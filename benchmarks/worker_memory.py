@@ -101,7 +101,7 @@ def _working_process(home: Home) -> psutil.Process:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         tree = psutil.Process(home.started[0].pid).children(recursive=True)
-        celery = [process for process in tree if "celery" in process.cmdline()]
+        celery = [process for process in tree if "worker.programs.celery" in process.cmdline()]
         children = [process for process in celery if process.ppid() in {other.pid for other in celery}]
         if children:
             (child,) = children

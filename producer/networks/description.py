@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.children import safe_environment
 from shared.database.catalogue import find_network_description, store_network_description
 from shared.database.connection import Database
 from shared.errors import error_class
@@ -22,9 +23,18 @@ from shared.settings import Settings
 from shared.store.ownership import open_store
 from shared.text import one_line
 from unitscope.description import NetworkDescription, NetworkSpecification
-from unitscope.errors import UnitscopeError
+from unitscope.errors import UnitscopeError, WeightsNotReadable
 
 DEFAULT_WEIGHTS = "DEFAULT"
+
+
+class WorkerProgramKilled(UnitscopeError):
+    """{program} was ended by {signal}."""
+
+    def __init__(self, program: str, number: int) -> None:
+        self.signal = signal.Signals(number)
+        super().__init__(program=program, signal=self.signal.name)
+
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +89,14 @@ def _describe_in_subprocess(
     database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
 ) -> tuple[NetworkDescription, dict[str, Any]]:
     command = [sys.executable, "-m", "worker.programs.describe", specification.model_dump_json(), *options]
-    answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
+    try:
+        answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
+    except WorkerProgramKilled as error:
+        if not options:
+            raise
+        limit = "time" if error.signal == signal.SIGXCPU else "memory"
+        reason = f"the program that read it was ended by {error.signal.name}, as if it needs too much {limit}"
+        raise WeightsNotReadable(path=options[1], reason=reason) from error
     description = NetworkDescription.model_validate(answer["network"])
     store_network_description(database, description)
     for note in answer.get("notes", ()):
@@ -98,14 +115,18 @@ def ask_worker(
 
     Raises
     ------
+    WorkerProgramKilled
+        The program was ended by a signal.
     UnitscopeError
         The program's error, or the last line of its stderr if it printed no JSON.
     """
     errors_to = None if show_errors else subprocess.PIPE
-    environ = {**os.environ, **(variables or {})}
+    environ = {**safe_environment(), **(variables or {})}
     done = subprocess.run(
         command, input=stdin, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False, env=environ
     )
+    if done.returncode < 0:
+        raise WorkerProgramKilled(command[2], -done.returncode)
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from producer.service.devices import Device
 from shared import logs
+from shared.children import safe_environment
 from shared.jobs.reports import PIPE, Kind, Reader, Report
 from shared.settings import Settings, environment
 
@@ -38,7 +39,7 @@ class WorkerProcess:
             os.set_blocking(pipe, False)
         self._reader = Reader(reading)
         variables = {
-            **os.environ,
+            **safe_environment(),
             **environment(settings),
             "ANALYZE_WORKER_NAME": name,
             **device.environment(),
@@ -46,7 +47,7 @@ class WorkerProcess:
             PIPE: str(writing),
             **MALLOC,
         }
-        command = [sys.executable, "-m", "celery", "--quiet", "-A", "worker.app", "worker"]
+        command = [sys.executable, "-m", "worker.programs.celery", "--quiet", "-A", "worker.app", "worker"]
         command += ["--pool", "prefork", "--concurrency", "1", "--hostname", f"{name}@unitscope"]
         command += ["--queues", ",".join(queues), "--loglevel", "INFO"]
         command += ["--without-gossip", "--without-mingle"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import json
 import os
 import pickle
+import resource
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -147,6 +152,8 @@ def test_weights_that_overflow_single_precision_are_refused(tmp_path: Path, tens
 ODD_TENSORS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "sparse": torch.Tensor.to_sparse,
     "without data": lambda tensor: tensor.to("meta"),
+    "quantized": lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+    "empty": lambda tensor: tensor[:0],
     "complex": lambda tensor: tensor.to(torch.complex64),
     "nested": lambda tensor: torch.nested.nested_tensor([tensor[:1], tensor[1:]]),
 }
@@ -295,3 +302,168 @@ def test_random_changes_of_a_weights_file_do_not_crash(
     for place, value in changes:
         content[int(place * len(content))] = value
     read_or_refused(tmp_path / name, bytes(content))
+
+
+# --- files that need more memory or time than their size tells ---
+
+
+class Call:
+    """An object whose pickle calls an allowed function."""
+
+    def __init__(self, *call: Any) -> None:
+        self.call = call
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.call[0], self.call[1:]
+
+
+def packed(path: Path, pickled: bytes, records: Sequence[tuple[str, bytes]] = ()) -> Path:
+    """Write a file of ``torch.save`` with this pickle."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (("data.pkl", pickled), ("byteorder", b"little"), ("version", b"3\n"), *records):
+            archive.writestr(f"x/{name}", content)
+    return path
+
+
+def overlapping(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    """Write an archive whose directory has a record of 8 MB as a hundred files."""
+    packed(path, pickle.dumps({}), [("data/0", bytes(8 * 2**20))])
+    with zipfile.ZipFile(path, "a") as archive:
+        first = archive.getinfo("x/data/0")
+        for number in range(1, 100):
+            other = copy.copy(first)
+            other.filename = f"x/data/{number}"
+            archive.filelist.append(other)
+        archive._didModify = True
+    return path
+
+
+def repeated(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    saved(path, tensors)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr(next(name for name in archive.namelist() if name.endswith("data.pkl")), b"N.")
+    return path
+
+
+def many_empty_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    one = '"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+    header = ("{" + ",".join(one % number for number in range(100_000)) + "}").encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    return path
+
+
+def expanded_head(classes: int) -> dict[str, torch.Tensor]:
+    return {
+        "classifier.6.weight": torch.ones(1).expand(classes, 16),
+        "classifier.6.bias": torch.ones(1).expand(classes),
+    }
+
+
+HUGE = 3_000_000_000
+TOO_MUCH = "it needs more memory"
+# How a file is written, and what the error says; "" if it is stored, without what is not used.
+BOMBS: dict[str, tuple[Callable[[Path, dict[str, torch.Tensor]], Path], str]] = {
+    "bytearray": (lambda path, t: saved(path, {**t, "x": Call(bytearray, HUGE)}), TOO_MUCH),
+    "storage": (lambda path, t: saved(path, {**t, "x": Call(torch.UntypedStorage, HUGE)}), TOO_MUCH),
+    "tensor": (lambda path, t: saved(path, {**t, "x": Call(torch.FloatTensor, HUGE)}), TOO_MUCH),
+    "overlapping records": (overlapping, "files overlap"),
+    "a record twice": (repeated, "a file twice"),
+    "many empty tensors": (many_empty_tensors, "tensors are missing"),
+    "an expanded tensor": (lambda path, t: saved(path, {**t, "more": torch.ones(1).expand(HUGE)}), "unexpected"),
+    "an expanded head": (lambda path, t: saved(path, {**t, **expanded_head(HUGE // 64)}), ""),
+    "an expanded head for other classes": (lambda path, t: saved(path, {**t, **expanded_head(7)}), ""),
+}
+
+TAKEN = """
+import json, os, resource, sys
+from pathlib import Path
+from shared.store.store import Store
+from unitscope.description import NetworkSpecification
+from unitscope.errors import UnitscopeError
+from worker.programs.describe import take_weights
+
+specification = NetworkSpecification(name="zfnet", classes=20, image_size=64, fc=16)
+for name in json.loads(sys.argv[1]):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            take_weights(specification, Path(name), Store(Path(f"{name}.store")), pretrained=True)
+            error = ""
+        except UnitscopeError as refused:
+            error = f"{type(refused).__name__}: {refused}"
+        more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start
+        os.write(writing, json.dumps([error, more // 1024]).encode())
+        os._exit(0)
+    os.close(writing)
+    print(os.fdopen(reading).read() or json.dumps(["killed", 0]))
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.fixture(scope="module")
+def bombs(tmp_path_factory: pytest.TempPathFactory, tensors: Any) -> dict[str, tuple[str, int, int]]:
+    """Errors, MB of memory that reading took, and bytes that were stored, by name of the bomb."""
+    folder = tmp_path_factory.mktemp("bombs")
+    suffixes = {"many empty tensors": ".safetensors"}
+    files = {
+        name: write(folder / f"{number}{suffixes.get(name, '.pth')}", dict(tensors))
+        for number, (name, (write, _)) in enumerate(BOMBS.items())
+    }
+    command = [sys.executable, "-c", TAKEN, json.dumps(list(map(str, files.values())))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    stored = [
+        sum(file.stat().st_size for file in Path(f"{path}.store").rglob("*.safetensors"))
+        for path in files.values()
+    ]
+    return {name: (*result, size) for name, result, size in zip(files, results, stored, strict=True)}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_memory_and_stored_bytes_are_bounded_by_the_sizes_of_file_and_network(
+    bombs: dict[str, tuple[str, int, int]], tensors: Any, name: str
+) -> None:
+    error, megabytes, stored = bombs[name]
+    used = sum(tensor.nbytes for key, tensor in tensors.items() if not key.startswith("classifier.6"))
+    assert BOMBS[name][1] in error
+    assert bool(error) == bool(BOMBS[name][1]), error
+    assert megabytes < 300
+    assert stored == 0 if error else used <= stored < used + 10_000
+
+
+def test_a_head_that_is_used_must_have_the_shape_of_the_network(tmp_path: Path, tensors: Any) -> None:
+    file = saved(tmp_path / "x.pth", {**tensors, **expanded_head(HUGE)})
+    refused_weights(file, 2, (f"for {HUGE} classes, not 20",))
+
+
+# A tuple of two times the same tuple, and so on, as a key: its hash takes 2**64 steps.
+SLOW = b"\x80\x02})q\x00" + b"h\x00\x86q\x00" * 64 + b"K\x01s."
+ENDED = {
+    "time": ("import worker.programs.limits as limits; limits.BASE_SECONDS = 1", "ended by SIGXCPU"),
+    "a signal": ("import os, torch; torch.load = lambda *a, **k: os.abort()", "ended by SIGABRT"),
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_the_end_of_the_program_that_reads_is_an_error_of_the_file(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    change, says = ENDED[how]
+    file, program = packed(tmp_path / "x.pth", SLOW), tmp_path / "sitecustomize.py"
+    program.write_text(f"import sys\nif 'worker.programs.describe' in sys.orig_argv:\n    {change}\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setitem(home.environment, "PYTHONPATH", path)
+    home.refused(
+        *("submit", "--dataset", "shapes", "--layer", "5", *NETWORK, "--weights", file),
+        code=2,
+        says=(str(file), says, ".safetensors file"),
+    )
+
+
+def test_limits_end_with_the_reading(tmp_path: Path) -> None:
+    kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU)
+    before = [resource.getrlimit(kind) for kind in kinds]
+    refused_weights(saved(tmp_path / "x.pth", Call(bytearray, HUGE)), 2, (TOO_MUCH,))
+    assert [resource.getrlimit(kind) for kind in kinds] == before

@@ -72,8 +72,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     NoSuchFile
         ``path`` is not a file.
     WeightsNotReadable
-        the file is too large, damaged, compressed, or contains no dictionary of tensors.
+        the file is too large, damaged, compressed, needs too much memory, or contains no dictionary of tensors.
     """
+    try:
+        return _read(path)
+    except (MemoryError, RuntimeError) as error:
+        raise WeightsNotReadable(path=path, reason=_reason(error)) from error
+
+
+def _read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise NoSuchFile(path=path)
     if (size := path.stat().st_size) > LARGEST_FILE:
@@ -124,6 +131,10 @@ def _foreign(start: bytes, path: Path) -> str | None:
             "it is an exported program (torch.export.save), which is code. Save its weights alone: "
             "torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
         )
+    if len({member.filename for member in members}) < len(members):
+        return "it is an archive that contains a file twice"
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        return "it is an archive whose files overlap or are incomplete"  # many could be one, read many times
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         # torch.load has no limit on what a member expands to.
         return "it is a compressed archive, which torch.save never writes"
@@ -166,8 +177,13 @@ def _unpickled(path: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler can raise anything on an invalid file
         # Torch's message is left out: it advises to load the file unsafely.
-        reason = f"it is damaged, or contains more than tensors ({type(error).__name__}). {SAVE_WEIGHTS}"
-        raise WeightsNotReadable(path=path, reason=reason) from error
+        raise WeightsNotReadable(path=path, reason=_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return "it needs more memory than there is, or than a file of its size may"
+    return f"it is damaged, or contains more than tensors ({type(error).__name__}). {SAVE_WEIGHTS}"
 
 
 def _state_dicts(content: Any, keys: tuple[str, ...], seen: set[int]) -> Iterator[tuple[str, StateDict]]:

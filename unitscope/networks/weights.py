@@ -126,11 +126,13 @@ def _other_classes(model: nn.Module, weights: Weights) -> tuple[int, int] | None
     return numbers.pop() if len(numbers) == 1 else None
 
 
-def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path | str) -> list[str]:
+def load_pretrained(
+    model: nn.Module, weights: Weights, network: str, path: Path | str, *, headless: bool = False
+) -> list[str]:
     """Load ``weights`` as ``load_weights`` does, except for a head with another number of classes.
 
     The head is the last ``nn.Linear`` in module order. If the shape of one of its tensors differs in ``weights``,
-    the whole head keeps its initial values.
+    the whole head keeps its initial values. With ``headless``, so does one of which ``weights`` has no tensor.
 
     Returns
     -------
@@ -149,6 +151,8 @@ def load_pretrained(model: nn.Module, weights: Weights, network: str, path: Path
     head = {name for path in linear[-1:] for name in current if name.rpartition(".")[0] == path}
     given = [name for name in current if name in head and name in weights]  # load_weights reports missing ones
     skipped = given if any(weights[name].shape != current[name].shape for name in given) else []
+    if headless and not given:
+        skipped = [name for name in current if name in head]
     try:
         load_weights(model, {**weights, **{name: current[name] for name in skipped}}, network, path)
     except OtherClasses as error:  # the number of classes is that of the data set

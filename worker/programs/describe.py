@@ -24,6 +24,7 @@ from unitscope.networks.pretrained import download_weights, pretrained_url
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, weights_writer
 from worker.kinds.common import build
+from worker.programs.limits import limits_for_reading
 from worker.programs.output import print_answer
 
 
@@ -51,20 +52,26 @@ def take_weights(
 ) -> dict[str, Any]:
     """Check that a weights file fits a network, and write its tensors to the store, with the network's names.
 
-    ``pretrained`` weights may have another number of classes; the path ``DEFAULT`` means torchvision's weights.
-    ``say`` is called with sentences on what was assumed and left out.
+    ``pretrained`` weights may have another number of classes: their head is not written. The path ``DEFAULT``
+    means torchvision's weights. ``say`` is called with sentences on what was assumed and left out.
     """
     if pretrained and str(path) == "DEFAULT":
         with TemporaryDirectory() as folder:
             file = download_weights(pretrained_url(specification.name), Path(folder))
             return take_weights(specification, file, store, pretrained=True, say=say)
     model = build(specification)
-    fitted = fit(read_checkpoint(path), model, specification.name)
-    load = load_pretrained if pretrained else load_weights
-    load(model, fitted.weights, specification.name, path)
+    with limits_for_reading(path.stat().st_size if path.is_file() else 0):
+        checkpoint = read_checkpoint(path)
+    fitted = fit(checkpoint, model, specification.name)
+    unused: list[str] = []  # their sizes are not checked, and they are not written
+    if pretrained:
+        unused = load_pretrained(model, fitted.weights, specification.name, path)
+    else:
+        load_weights(model, fitted.weights, specification.name, path)
+    used = {name: tensor for name, tensor in fitted.weights.items() if name not in unused}
     for note in fitted.notes:
         say(note)
-    stored = store.write(".safetensors", weights_writer(fitted.weights))
+    stored = store.write(".safetensors", weights_writer(used))
     return {"path": stored.path, "sha256": stored.sha256}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import click
 
 from producer.cli.context import App, pass_app
+from shared.children import safe_environment
 from shared.settings import environment
 
 # Enough for a ZFNet of this size to classify the shapes: about 80 s on two cores.
@@ -76,7 +76,7 @@ _ANALYZE = [sys.executable, "-m", "producer"]
 
 
 def _variables(app: App) -> dict[str, str]:
-    return {**os.environ, **environment(app.settings)}
+    return {**safe_environment(), **environment(app.settings)}
 
 
 def _run(app: App, *arguments: str) -> str:

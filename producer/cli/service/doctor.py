@@ -20,6 +20,7 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, print_json
 from producer.operations.checks import Check
+from shared.children import safe_environment
 from shared.errors import BadSettings, Unreachable, exit_code, message
 from shared.settings import Problem, Settings, origins, redacted
 from shared.text import printable
@@ -325,7 +326,9 @@ def _torch() -> Check:
         "print(f'torch {torch.__version__}, torchvision {torchvision.__version__},', "
         "', '.join(torch.cuda.get_device_name(i) for i in range(n)) or 'no GPU')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=safe_environment(), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         last_line = done.stderr.strip().splitlines()[-1:] or ["it can't be imported"]
         return Check(

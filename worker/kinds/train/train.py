@@ -104,7 +104,8 @@ def _initial_model(context: ShardContext, specification: TrainSpecification) -> 
     initialize(model, specification.recipe.init)
     if specification.weights_path:
         file = context.store.verified(specification.weights_path)
-        missing = load_pretrained(model, read_weights(file), specification.network.name, file)
+        weights = read_weights(file)
+        missing = load_pretrained(model, weights, specification.network.name, file, headless=True)
         context.log("info", f"initial weights loaded; randomly initialized: {', '.join(missing) or 'none'}")
     return model
 
