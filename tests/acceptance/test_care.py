@@ -29,6 +29,7 @@ from shared.database.schema import open_database
 from shared.errors import BadExport
 from shared.jobs.tables import Job
 from shared.kinds.registry import parse
+from shared.store.ownership import open_store
 from shared.store.store import Store
 from tests.acceptance import care_page
 from tests.conftest import Analyze, fresh_database
@@ -434,8 +435,9 @@ def test_an_import_that_is_killed_leaves_no_rows(
     """It ends after the last row, before the transaction is committed; then it is repeated."""
     analyze = Analyze(tmp_path / "home")
     analyze("db", "upgrade")
-    before = rows_of_all_tables(analyze)
     database = open_database(analyze.database_url)
+    store = open_store(database, analyze.home / "store")
+    before = rows_of_all_tables(analyze)
 
     def killed(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -443,7 +445,7 @@ def test_an_import_that_is_killed_leaves_no_rows(
     with monkeypatch.context() as patch:
         patch.setattr(writing, "add_event", killed)
         with pytest.raises(KeyboardInterrupt):
-            import_job(database, Store(analyze.home / "store"), exports["top9"], root=str(shapes_root))
+            import_job(database, store, exports["top9"], root=str(shapes_root))
     database.close()
     assert rows_of_all_tables(analyze) == before
     job = int(analyze("import", exports["top9"], "--root", shapes_root).stdout)
@@ -557,7 +559,7 @@ def server(postgresql_server: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", ["postgresql", "compose"])
 def test_the_pages_commands_for_postgresql(
-    kind: str, exports: dict[str, Path], tmp_path: Path, server: str
+    kind: str, exports: dict[str, Path], shapes_root: Path, tmp_path: Path, server: str
 ) -> None:
     url = f"postgresql+psycopg://unitscope@/unitscope?host={server}"
     home = Analyze(tmp_path / "home", url)
@@ -567,7 +569,7 @@ def test_the_pages_commands_for_postgresql(
     }  # fmt: skip
     home.environment["ANALYZE_STORE"] = str(store)
     home("db", "upgrade")
-    job = home("import", exports["top9"]).stdout.strip()
+    job = home("import", exports["top9"], "--root", shapes_root).stdout.strip()
     (tmp_path / "backup").mkdir()
     replaced = {
         "postgresql+psycopg://unitscope@db.example:5432/unitscope": f"'{url}'",

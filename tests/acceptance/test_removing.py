@@ -78,7 +78,7 @@ def test_removing_while_workers_run(home: Analyze) -> None:
     # Files that others use stay; the others go, but only when they are old and no attempt is older.
     before = files(store)
     home("gc", "--delete")
-    assert files(store) >= before
+    assert files(store) >= {file for file in before if not file.endswith(".pt")}  # the run replaces its state
     home("cancel", training)
     ended(home, training, state="cancelled")
     home("rm", training)
