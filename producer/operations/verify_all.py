@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
+from producer.operations.left_out import left_out_problem
 from producer.operations.verify import CheckedRows, check_rows, file_problem, files_of_job
 from shared.database.connection import Database
 from shared.errors import Unreachable, message
@@ -65,11 +66,8 @@ def verify_jobs(
     job_ids: Sequence[int],
     sample: int,
     seed: int,
-    more: Sequence[Callable[[Database, int], str | None]] = (),
 ) -> Iterator[VerifiedJob]:
     """Verify jobs one after the other. An error in one of them does not stop the others.
-
-    ``more`` are further checks of a job, which return what is wrong.
 
     Raises
     ------
@@ -82,7 +80,8 @@ def verify_jobs(
         try:
             paths = files_of_job(database, job_id)
             wrong += files.wrong(paths)
-            wrong += [problem for check in more if (problem := check(database, job_id))]
+            if problem := left_out_problem(database, job_id):
+                wrong.append(problem)
             rows = check_rows(database, settings, job_id, sample, seed) if sample else None
             wrong += rows.wrong if rows else []
         except Unreachable:
