@@ -38,7 +38,7 @@ def left_out_problem(database: Database, job_id: int) -> str | None:
         found, number = left_out_summary(session, job_id), recorded_number(job)
     if found[LEFT_OUT] != number:
         return f"the summary counts {number} images that were left out, but left_out_images has {found[LEFT_OUT]}"
-    recorded = (job.summary or {}).get(LEFT_OUT_SHA256)
+    recorded = job.summary.get(LEFT_OUT_SHA256) if isinstance(job.summary, dict) else None
     if recorded != found.get(LEFT_OUT_SHA256):
         return f"left_out_images was changed: its SHA-256 was {recorded}, and is {found.get(LEFT_OUT_SHA256)}"
     return None

@@ -50,7 +50,7 @@ def count_left_out(session: Session, job_ids: Collection[int]) -> dict[int, int]
 
 def recorded_number(job: Job) -> int:
     """Return the number of images that a job left out according to its summary."""
-    number = (job.summary or {}).get(LEFT_OUT, 0)
+    number = job.summary.get(LEFT_OUT, 0) if isinstance(job.summary, dict) else 0  # the row may be damaged
     return number if isinstance(number, int) else 0
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -214,6 +215,12 @@ def test_only_the_config_file_contains_passwords(run: Run) -> None:
     assert leaking == []
 
 
+def command_lines(parent: psutil.Process) -> Iterator[str]:
+    for process in parent.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended, or is a zombie
+            yield " ".join(process.cmdline())
+
+
 def test_demo_passes_no_password_as_an_option(
     tmp_path: Path, secured: SecuredDatabase, redis_socket: Path, run: Run
 ) -> None:
@@ -226,9 +233,7 @@ def test_demo_passes_no_password_as_an_option(
     demo = analyze.start("demo")
     try:
         seen = psutil.Process(demo.pid)
-        analyze.wait(
-            lambda: any("worker.app" in " ".join(p.cmdline()) for p in seen.children(recursive=True)), demo
-        )
+        analyze.wait(lambda: any("worker.app" in line for line in command_lines(seen)), demo)
     finally:
         children = psutil.Process(demo.pid).children(recursive=True)
         demo.send_signal(signal.SIGINT)  # it stops the commands it has started

@@ -74,7 +74,7 @@ def test_settings_file_of_a_home_with_a_tilde_is_read(fresh: Home, tmp_path: Pat
 def test_doctor_succeeds_with_default_settings(fresh: Home) -> None:
     answer = json.loads(fresh("doctor", "--json").stdout)
     assert [check["name"] for check in answer["checks"]] == [
-        "home", "database", "redis", "workers", "devices", "store", "store identity", "torch", "access"
+        "home", "database", "redis", "workers", "images", "devices", "store", "store identity", "torch", "access"
     ]  # fmt: skip
     assert answer["settings"]["home"] == {"value": str(fresh.home), "from": "environment"}
     assert answer["settings"]["store"]["from"] == "default"
