@@ -229,6 +229,7 @@ def test_demo_passes_no_password_as_an_option(
     analyze.environment["ANALYZE_REDIS_URL"] = (
         f"unix://:{quote(REDIS_PASSWORD, safe='')}@{quote(str(redis_socket))}"
     )
+    analyze.environment["ANALYZE_STORE"] = str(run.home / "store")  # that of the database
     watcher = Watcher()
     demo = analyze.start("demo")
     try:

@@ -20,7 +20,7 @@ from tests.conftest import Analyze
 # Runs at the start of each Python process: worker processes print, warn, and can't import a stage.
 PRINTING = """
     import os, sys, warnings
-    if "celery" in sys.orig_argv:
+    if "worker.programs.celery" in sys.orig_argv:
         os.write(2, b"from a library in C\\n{not json}\\n")
         print("to stdout, without an end of line", end="", flush=True)
         warnings.warn("a warning")
@@ -28,7 +28,7 @@ PRINTING = """
 """
 CRASHING = """
     import sys
-    if "celery" in sys.orig_argv:
+    if "worker.programs.celery" in sys.orig_argv:
         sys.modules["worker.transport"] = None
 """
 
@@ -60,7 +60,9 @@ def redis_of(analyze: Analyze) -> Redis:
 def pool_process(analyze: Analyze) -> psutil.Process:
     """The child of the Celery worker, which computes."""
     (worker,) = [
-        child for child in psutil.Process(analyze.started[0].pid).children() if "celery" in child.cmdline()
+        child
+        for child in psutil.Process(analyze.started[0].pid).children()
+        if "worker.programs.celery" in child.cmdline()
     ]
     (pool,) = worker.children()
     return pool
