@@ -176,7 +176,8 @@ def test_the_command_line_reports_a_full_disk(home: Home, trained: int, tmp_path
     try:
         shutil.copytree(home.home, storage.folder / "home")
         here = Home(storage.folder / "home")
-        submit = ("submit", "--layer", "5", "--dataset", "shapes", "--run", trained, "--shards", "1000")
+        submit = ("submit", "--layer", "5", "--dataset", "shapes", "--run", trained, "--shards", "1000",
+                  "--ignore-space")  # fmt: skip
         jobs = here.jobs()
         storage.leave(65_536)
         line = refusal(here(*submit, "--force", code=3), 3, ("No space left", "Free some space"))
