@@ -26,7 +26,19 @@ HERE, SAME, ELSEWHERE, FAR = (f"{host}-cpu-{number:06x}" for number, host in enu
 
 OPTIONS: dict[str, tuple[object, ...]] = {
     "top9": ("--layer", "1", "--units", "0-2", "--split", "trainval"),
-    "occlusion": ("--layer", "5", "--images", 12, "--patch", 32, "--stride", 32, "--positions"),
+    "occlusion": (
+        "--layer",
+        "5",
+        "--split",
+        "train",
+        "--images",
+        12,
+        "--patch",
+        32,
+        "--stride",
+        32,
+        "--positions",
+    ),
     "train": ("--epochs", 2, "--batch-size", 8, "--init", "he"),
 }
 
