@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Table, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from shared.database.base import utc_now
 from shared.database.connection import Database, insert_missing
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Network
+from shared.jobs.files import register_files
 from shared.jobs.tables import Artifact, Job, Shard
 from shared.jobs.transitions import add_event, unused_job_id
 
@@ -87,9 +88,7 @@ class _Writing:
         """Insert the files that no other job has, which this job then wrote first."""
         now = utc_now()
         for rows in parts(self.staged.rows(Artifact.__tablename__)):
-            insert_missing(self.session, Artifact, [{**row, "job_id": job_id, "created_at": now} for row in rows])
-        taken = select(func.coalesce(func.sum(Artifact.bytes), 0)).where(Artifact.job_id == job_id)
-        self.session.execute(update(Job).where(Job.id == job_id).values(stored_bytes=taken.scalar_subquery()))
+            register_files(self.session, job_id, [{**row, "job_id": job_id, "created_at": now} for row in rows])
 
     def _copy(self, table: Table) -> None:
         """Copy the rows of a table; its ids and references become those of this database."""

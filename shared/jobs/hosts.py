@@ -36,6 +36,12 @@ def hosts_without_data(payload: Mapping[str, Any]) -> set[str]:
     return set(payload.get(HOSTS_WITHOUT_DATA, ()))
 
 
+def handed_back() -> ColumnElement[bool]:
+    """Return the condition that machines are recorded which can't read a shard's images."""
+    condition: ColumnElement[bool] = Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA)
+    return condition
+
+
 def alive() -> ColumnElement[bool]:
     """Return the condition that a worker was seen in the last ``WORKER_ALIVE_SECONDS``."""
     return Worker.seen_at > database_now() - WORKER_ALIVE_SECONDS
@@ -61,7 +67,7 @@ def leave_to_others(session: Session, shard_id: int, hosts: set[str]) -> None:
 
 def forget_hosts(session: Session, shards: ColumnElement[bool], host: str | None = None) -> None:
     """Forget which machines can't read the images of these shards: ``host``, or all."""
-    query = select(Shard).where(shards, Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA))
+    query = select(Shard).where(shards, handed_back())
     for shard in session.scalars(query.with_for_update(skip_locked=True)):
         others = hosts_without_data(shard.payload) - {host} if host else set()
         payload = {key: value for key, value in shard.payload.items() if key != HOSTS_WITHOUT_DATA}
@@ -76,9 +82,7 @@ def shards_of_dataset(dataset_id: int) -> ColumnElement[bool]:
 
 def has_shards_for(session: Session, host: str, missing: Collection[int]) -> bool:
     """Return whether shards are queued that a machine can run which lacks the data sets ``missing``."""
-    left = Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA) & Shard.payload.cast(String).contains(
-        f'"{host}"'
-    )
+    left = handed_back() & Shard.payload.cast(String).contains(f'"{host}"')
     others = select(Job.id).where(Job.dataset_id.not_in(missing))
     return bool(
         session.scalar(select(exists().where(Shard.state == ShardState.QUEUED, ~left, Shard.job_id.in_(others))))
@@ -87,8 +91,7 @@ def has_shards_for(session: Session, host: str, missing: Collection[int]) -> boo
 
 def hosts_waiting(session: Session, job_ids: Collection[int]) -> dict[int, set[str]]:
     """Return the machines that can't read the images of queued shards, by job."""
-    marked = Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA)
-    queued = (Shard.job_id.in_(job_ids), Shard.state == ShardState.QUEUED, marked)
+    queued = (Shard.job_id.in_(job_ids), Shard.state == ShardState.QUEUED, handed_back())
     found: dict[int, set[str]] = {}
     for job_id, payload in session.execute(select(Shard.job_id, Shard.payload).where(*queued)):
         found.setdefault(job_id, set()).update(hosts_without_data(payload))

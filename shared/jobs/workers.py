@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import String, delete, exists, or_, select
+from sqlalchemy import delete, exists, or_, select
 
 from shared.database.connection import Database, database_now
-from shared.jobs.hosts import HOSTS_WITHOUT_DATA, WORKER_ALIVE_SECONDS, hosts_without_data
+from shared.jobs.hosts import WORKER_ALIVE_SECONDS, handed_back, hosts_without_data
 from shared.jobs.tables import ACTIVE_JOBS, Counter, Job, Shard, ShardState, Worker
 
 FORGOTTEN_SECONDS = 3600.0  # after which the row of a worker is removed that was not seen
@@ -55,13 +55,12 @@ def is_idle(database: Database, queues: Collection[str], host: str, workers: Col
 
     One query looks at both, since a transaction that ends a stage queues the shards of the next one.
     """
-    handed_back = Shard.payload.cast(String).contains(HOSTS_WITHOUT_DATA)
     queued = (Shard.state == ShardState.QUEUED) & Shard.queue.in_(queues)
     running = (Shard.state == ShardState.RUNNING) & Shard.worker.in_(workers)
     with database.read() as session:
-        if session.scalar(select(exists().where(or_(queued & ~handed_back, running)))):
+        if session.scalar(select(exists().where(or_(queued & ~handed_back(), running)))):
             return False
-        payloads = session.scalars(select(Shard.payload).where(queued, handed_back))
+        payloads = session.scalars(select(Shard.payload).where(queued, handed_back()))
         return all(host in hosts_without_data(payload) for payload in payloads)
 
 

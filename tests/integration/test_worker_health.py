@@ -16,21 +16,7 @@ from shared.database.connection import Database
 from shared.jobs.hosts import WORKER_ALIVE_SECONDS
 from shared.jobs.tables import Worker
 from tests.conftest import Analyze
-
-TRAIN = (
-    "submit",
-    "train",
-    "--dataset",
-    "shapes",
-    "--network",
-    "zfnet",
-    "--size",
-    64,
-    "--fc",
-    16,
-    "--maps",
-    "8,8,8",
-)
+from tests.integration.small_jobs import TRAIN
 
 
 def rows(analyze: Analyze) -> list[Worker]:

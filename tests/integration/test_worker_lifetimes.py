@@ -17,21 +17,8 @@ from shared.jobs.broker import broker_for
 from shared.jobs.tables import Shard, Worker
 from shared.settings import load_settings
 from tests.conftest import Analyze
+from tests.integration.small_jobs import TRAIN
 
-TRAIN = (
-    "submit",
-    "train",
-    "--dataset",
-    "shapes",
-    "--network",
-    "zfnet",
-    "--size",
-    64,
-    "--fc",
-    16,
-    "--maps",
-    "8,8,8",
-)
 ENDLESS = (*TRAIN, "--epochs", 2000)
 
 

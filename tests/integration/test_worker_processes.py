@@ -17,21 +17,8 @@ from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Worker
 from shared.settings import load_settings
 from tests.conftest import Analyze
+from tests.integration.small_jobs import TRAIN
 
-TRAIN = (
-    "submit",
-    "train",
-    "--dataset",
-    "shapes",
-    "--network",
-    "zfnet",
-    "--size",
-    64,
-    "--fc",
-    16,
-    "--maps",
-    "8,8,8",
-)
 LISTING = """\
 GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-0a11)
 GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-1b22)

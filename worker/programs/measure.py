@@ -6,39 +6,28 @@ specification, is read as JSON from stdin, the settings from the environment. No
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-
-import torch
-
 from shared.database.schema import open_database
 from shared.kinds.registry import parse
-from shared.settings import load_settings
 from shared.store.store import Store
-from worker.arithmetic import configure_determinism
 from worker.context import JobContext
 from worker.kinds import measure_function
 from worker.programs.output import print_answer
+from worker.programs.request import read_request
 
 
 def main() -> None:
     """Measure the job of the request on stdin."""
-    os.umask(0o077)
-    request = json.loads(sys.stdin.read())
-    settings = load_settings({})
-    configure_determinism(settings.threads)
-    device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    request = read_request()
 
     def work() -> dict[str, object]:
-        measure = measure_function(request["kind"])
+        measure = measure_function(request.content["kind"])
         if measure is None:
             return {"measured": None}
-        database = open_database(settings.resolved_database_url)
+        database = open_database(request.settings.resolved_database_url)
         database.discards_changes = True
-        specification = parse(request["kind"], request["specification"])
-        context = JobContext(0, specification, database, Store(settings.resolved_store), device)
-        return {"measured": {"device": device, **vars(measure(context))}}
+        specification = parse(request.content["kind"], request.content["specification"])
+        context = JobContext(0, specification, database, Store(request.settings.resolved_store), request.device)
+        return {"measured": {"device": request.device, **vars(measure(context))}}
 
     print_answer(work)
 

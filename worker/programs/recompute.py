@@ -6,44 +6,36 @@ the settings from the environment.
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import sys
-
-import torch
 
 from shared.database.schema import open_database
 from shared.jobs.tables import Job
 from shared.kinds.registry import parse
-from shared.settings import load_settings
 from shared.store.store import Store
-from worker.arithmetic import configure_determinism
 from worker.context import JobContext
 from worker.kinds import check_function
 from worker.kinds.checking import Comparison, check_left_out
 from worker.programs.output import print_answer
+from worker.programs.request import read_request
 
 
 def main() -> None:
     """Check the job of the request on stdin."""
-    os.umask(0o077)
-    request = json.loads(sys.stdin.read())
-    settings = load_settings({})
-    configure_determinism(settings.threads)
-    device = os.environ.get("ANALYZE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    request = read_request()
 
     def work() -> dict[str, object]:
-        database = open_database(settings.resolved_database_url)
+        database = open_database(request.settings.resolved_database_url)
         with database.read() as session:
-            job = session.get_one(Job, request["job_id"])
+            job = session.get_one(Job, request.content["job_id"])
         specification = parse(job.kind, job.specification)
         # Without the pixel cache, so that the data set's files are checked, too.
-        context = JobContext(job.id, specification, database, Store(settings.resolved_store), device)
+        context = JobContext(
+            job.id, specification, database, Store(request.settings.resolved_store), request.device
+        )
         check = check_function(job.kind)
-        chance = random.Random(request["seed"])  # noqa: S311
-        comparison: Comparison = check(context, chance, request["sample"])
-        check_left_out(context, chance, request["sample"], comparison)
+        chance = random.Random(request.content["seed"])  # noqa: S311
+        comparison: Comparison = check(context, chance, request.content["sample"])
+        check_left_out(context, chance, request.content["sample"], comparison)
         return vars(comparison)
 
     print_answer(work)

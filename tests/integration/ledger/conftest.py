@@ -8,9 +8,12 @@ import pytest
 
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
+from shared.database.schema import upgrade
 from shared.jobs.ledger import Ledger
 from shared.kinds.top9.specification import Top9Specification
+from tests.conftest import fresh_database
 from tests.integration.ledger.helpers import SHA256, Rivals, top9
+from tests.integration.stored_schemas import load
 
 
 @pytest.fixture
@@ -45,3 +48,20 @@ def at_once(ledger: Ledger) -> Iterator[Rivals]:
     yield rivals
     for own in rivals.ledgers:
         own.database.close()
+
+
+@pytest.fixture
+def old(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, database_url: str
+) -> Iterator[Database]:
+    """A database of schema 0005 with jobs of all kinds and states, upgraded.
+
+    Job 1 is a training run; 2 (top9), 3 (occlusion) and 4 (an extension) use it. 7, a search that runs, uses 4.
+    """
+    kind = "sqlite" if database_url.startswith("sqlite") else "postgresql"
+    url = fresh_database(kind, request, tmp_path_factory.mktemp("old"))
+    load("0005", kind, url)
+    database = Database(url)
+    upgrade(database)
+    yield database
+    database.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
 
 import pytest
@@ -13,35 +13,21 @@ from producer.operations import pruning
 from producer.operations.pruning import Prunable, find_prunable, prune
 from shared.database.base import utc_now
 from shared.database.connection import Database
-from shared.database.schema import upgrade
 from shared.errors import JobStillActive
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Event, Job
 from shared.jobs.transitions import add_event
-from tests.conftest import fresh_database
 from tests.integration.ledger.helpers import top9
-from tests.integration.stored_schemas import load
 
 LONG_AGO = utc_now() - timedelta(days=100)
 BEFORE = utc_now() - timedelta(days=90)
 
 
 @pytest.fixture
-def old(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, database_url: str
-) -> Iterator[Database]:
-    """A database of schema 0005 with jobs of all kinds and states, upgraded, as if it all had been long ago.
-
-    Job 1 is a training run; 2 (top9), 3 (occlusion) and 4 (an extension) use it. 7, a search that runs, uses 4.
-    """
-    kind = "sqlite" if database_url.startswith("sqlite") else "postgresql"
-    url = fresh_database(kind, request, tmp_path_factory.mktemp("old"))
-    load("0005", kind, url)
-    database = Database(url)
-    upgrade(database)
-    age(database)
-    yield database
-    database.close()
+def old(old: Database) -> Database:
+    """The stored jobs, as if it all had been long ago."""
+    age(old)
+    return old
 
 
 def age(database: Database, *job_ids: int) -> None:

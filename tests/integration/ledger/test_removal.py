@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from producer.operations.garbage import find_garbage, remove_garbage
 from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
-from shared.database.schema import upgrade
 from shared.errors import (
     DatabaseUnreachable,
     DatasetGone,
@@ -31,9 +29,7 @@ from shared.jobs.tables import Artifact, RemovedJob, Shard
 from shared.kinds.top9.specification import Top9Specification
 from shared.store.references import rows_of_job
 from shared.store.store import Store
-from tests.conftest import fresh_database
 from tests.integration.ledger.helpers import claimed, expire, finish, job_of, queued, top9
-from tests.integration.stored_schemas import load
 
 
 def chosen(database: Database, *job_ids: int, with_dependents: bool = False) -> list[RemovableJob]:
@@ -57,23 +53,6 @@ def rows(database: Database, job_id: int) -> dict[str, int]:
             if condition is not None:
                 counts[table.name] = session.scalar(select(func.count()).select_from(table).where(condition)) or 0
     return {name: count for name, count in counts.items() if count}
-
-
-@pytest.fixture
-def old(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, database_url: str
-) -> Iterator[Database]:
-    """A database of schema 0005 with jobs of all kinds and states, upgraded.
-
-    Job 1 is a training run; 2 (top9), 3 (occlusion) and 4 (an extension) use it. 7, a search that runs, uses 4.
-    """
-    kind = "sqlite" if database_url.startswith("sqlite") else "postgresql"
-    url = fresh_database(kind, request, tmp_path_factory.mktemp("old"))
-    load("0005", kind, url)
-    database = Database(url)
-    upgrade(database)
-    yield database
-    database.close()
 
 
 # --- what is deleted ---
