@@ -64,7 +64,6 @@ class WorkerProcess:
             os.close(writing)
         logs.relay_output(self._popen, worker=name, device=str(device))
         self.pid = self._popen.pid
-        logs.relay_output(self._popen, worker=name, device=str(device))
         logger.info("started worker %s (pid %d, %s) for %s", name, self.pid, device, ", ".join(queues))
 
     def reports(self) -> Iterator[Report]:
