@@ -7,7 +7,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # `python -m` puts the current folder first in the path. A file there that is named like a module, such as
 # `json.py` in a downloaded data set, would be imported.
-if not sys.flags.safe_path and os.path.realpath(sys.path[0]) == os.getcwd() != os.path.realpath(ROOT):
+try:
+    current = os.getcwd()
+except FileNotFoundError:  # it was removed
+    current = ""
+if not sys.flags.safe_path and sys.path[0] in ("", current) and current != os.path.realpath(ROOT):
     del sys.path[0]
 
 from producer.cli.main import main  # noqa: E402

@@ -31,9 +31,9 @@ DEFAULT_WEIGHTS = "DEFAULT"
 class WorkerProgramKilled(UnitscopeError):
     """{program} was ended by {signal}."""
 
-    def __init__(self, program: str, number: int) -> None:
-        self.signal = signal.Signals(number)
-        super().__init__(program=program, signal=self.signal.name)
+    def __init__(self, program: str, signal: str) -> None:
+        self.signal = signal
+        super().__init__(program=program, signal=signal)
 
 
 logger = logging.getLogger(__name__)
@@ -94,8 +94,8 @@ def _describe_in_subprocess(
     except WorkerProgramKilled as error:
         if not options:
             raise
-        limit = "time" if error.signal == signal.SIGXCPU else "memory"
-        reason = f"the program that read it was ended by {error.signal.name}, as if it needs too much {limit}"
+        limit = "time" if error.signal == "SIGXCPU" else "memory"
+        reason = f"the program that read it was ended by {error.signal}, as if it needs too much {limit}"
         raise WeightsNotReadable(path=options[1], reason=reason) from error
     description = NetworkDescription.model_validate(answer["network"])
     store_network_description(database, description)
@@ -126,7 +126,7 @@ def ask_worker(
         command, input=stdin, stdout=subprocess.PIPE, stderr=errors_to, text=True, check=False, env=environ
     )
     if done.returncode < 0:
-        raise WorkerProgramKilled(command[2], -done.returncode)
+        raise WorkerProgramKilled(command[2], signal.Signals(-done.returncode).name)
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

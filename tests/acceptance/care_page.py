@@ -17,9 +17,9 @@ KINDS = ("sqlite", "postgresql", "compose")
 DOCKER = """#!{python}
 import subprocess, sys
 from pathlib import Path
-import yaml
+from ruamel.yaml import YAML
 
-services = yaml.safe_load(Path({compose!r}).read_text())["services"]
+services = YAML(typ="safe").load(Path({compose!r}))["services"]
 assert sys.argv[1] == "compose", sys.argv
 verb, *words = sys.argv[2:]
 options = []

@@ -56,11 +56,13 @@ def frozen_postgresql() -> Iterator[str]:
     processes = [psutil.Process(postmaster), *psutil.Process(postmaster).children(recursive=True)]
     try:
         for process in processes:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # some of them end by themselves
+                process.suspend()
         yield url
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
         server.remove()
 
 

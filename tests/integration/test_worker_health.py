@@ -111,7 +111,7 @@ def test_the_cause_of_death_is_in_the_error(service: Analyze, victim: str) -> No
     """A shard that kills its worker in each attempt fails after the third, and the job says what killed it."""
     service.environment["ANALYZE_LEASE_SECONDS"] = "60"  # nothing waits for a lease
     process = service.up()
-    job = service(*TRAIN, "--epochs", 500).stdout.strip()
+    job = service(*TRAIN, "--epochs", 500, "--ignore-space").stdout.strip()
     for attempt in (1, 2, 3):
         service.wait(lambda attempt=attempt: service("logs", job).stdout.count("begins on") == attempt, process)
         service.wait(lambda: len(rows(service)) == 1, process)

@@ -19,7 +19,7 @@ from shared.settings import load_settings
 from tests.conftest import Analyze
 from tests.integration.small_jobs import TRAIN
 
-ENDLESS = (*TRAIN, "--epochs", 2000)
+ENDLESS = (*TRAIN, "--epochs", 2000, "--ignore-space")  # its estimate is more than some machines have
 
 
 @pytest.fixture
