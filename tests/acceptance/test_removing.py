@@ -64,7 +64,8 @@ def test_removing_while_workers_run(home: Analyze) -> None:
 
     # A long run occupies the worker: it is refused.
     training = int(home("submit", "train", "--dataset", "shapes", "--epochs", 5000, "--seed", 9, "--batch-size", 8,
-                        "--ignore-space", "--size", 64, "--fc", 16, "--weights", weights, "--maps", "8,8,8").stdout)  # fmt: skip
+                        "--ignore-space", "--weights", weights,
+                        "--size", 64, "--fc", 16, "--maps", "8,8,8").stdout)  # fmt: skip
     home.wait(lambda: home.json("status", training)["state"] == "running", seconds=120)
     assert f"`analyze cancel {training}`" in home("rm", training, code=2).stderr
 
