@@ -11,6 +11,7 @@ import click
 from producer.cli.context import NUMBER
 
 if TYPE_CHECKING:
+    from producer.datasets.choice import ImageChoice
     from producer.networks.choice import NetworkOptions
 
 MAX_WIDTH = 65_536
@@ -41,6 +42,47 @@ def separated(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
     if values and not names:
         raise click.BadParameter("give at least one name", ctx, param)
     return names
+
+
+def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose images of a data set: see ``chosen_images``."""
+    for option in (
+        click.option(
+            "--image-id",
+            "ids",
+            type=click.IntRange(1, 2**31 - 1),
+            multiple=True,
+            help="Id of an image, instead of a split; may be repeated.",
+        ),
+        click.option(
+            "--image",
+            "paths",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            help="Image file of the data set, instead of a split; may be repeated.",
+        ),
+        click.option("--class", "class_name", metavar="NAME", help="Only images of this class."),
+        click.option("--split", help="Split of the data set.  [default: val, or the only one]"),
+        click.option(
+            "--images",
+            "count",
+            type=click.IntRange(1),
+            help="Number of images, spread over the split.  [default: all]",
+        ),
+        click.option("--dataset", required=True, help="Name of a registered data set."),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_images(options: dict[str, Any]) -> ImageChoice:
+    """Remove the options that choose images from ``options``, and return them."""
+    from producer.datasets.choice import ImageChoice
+
+    images = ImageChoice(**{name: options.pop(name) for name in ImageChoice.__dataclass_fields__})
+    if (images.paths or images.ids) and (images.split or images.class_name or images.count):
+        raise click.UsageError("--image and --image-id can't be combined with --images, --split or --class.")
+    return images
 
 
 NETWORK_OPTIONS = ("fc", "size", "maps", "without")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
-from producer.cli.options import chosen_network, trained_network_options
+from producer.cli.options import chosen_images, chosen_network, image_options, trained_network_options
 from unitscope.vocabulary import ENGINES, FILLS
 
 
@@ -21,26 +20,7 @@ def _refuse_nan(value: float) -> float:
 
 
 @click.command("occlusion")
-@click.option("--dataset", required=True, help="Name of a registered data set.")
-@click.option(
-    "--images", "count", type=click.IntRange(1), help="Number of images, spread over the split.  [default: all]"
-)
-@click.option("--split", help="Split of the data set.  [default: val, or the only one]")
-@click.option("--class", "class_name", metavar="NAME", help="Only images of this class.")
-@click.option(
-    "--image",
-    "paths",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="Image file of the data set to sweep, instead of a split; may be repeated.",
-)
-@click.option(
-    "--image-id",
-    "ids",
-    type=click.IntRange(1, 2**31 - 1),
-    multiple=True,
-    help="Id of an image to sweep, instead of a split; may be repeated.",
-)
+@image_options
 @click.option(
     "--whole", "whole_files", is_flag=True, help="Use whole image files instead of the objects cut out of them."
 )
@@ -117,16 +97,13 @@ def occlusion(app: App, /, submission: Submission, **options: Any) -> None:
     analyze submit occlusion --dataset voc --class dog --target cat --fill blur
     analyze submit occlusion --dataset voc --image VOC2007/JPEGImages/000497.jpg --whole
     """
-    from producer.kinds.occlusion.request import ImageChoice, Occluder, occlusion_request
+    from producer.kinds.occlusion.request import Occluder, occlusion_request
 
-    images = ImageChoice(**{name: options.pop(name) for name in ImageChoice.__dataclass_fields__})
-    if (images.paths or images.ids) and (images.split or images.class_name or images.count):
-        raise click.UsageError("--image and --image-id can't be combined with --images, --split or --class.")
     occluder = Occluder(**{name: options.pop(name) for name in Occluder.__dataclass_fields__})
     specification = occlusion_request(
         app.database,
         app.settings,
-        images=images,
+        images=chosen_images(options),
         occluder=occluder,
         network=chosen_network(options),
         **options,
