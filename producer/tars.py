@@ -15,6 +15,7 @@ from typing import IO
 
 BLOCK = tarfile.BLOCKSIZE  # bytes
 LARGEST_HEADER = 2**20  # bytes of an extended header; those of real archives have a few hundred
+USED = (b"path", b"size")  # records of extended headers
 LONGEST_NUMBER = 20  # digits
 CHUNK_BYTES = 2**18
 FILES = tarfile.REGULAR_TYPES
@@ -137,7 +138,8 @@ def _extended(file: IO[bytes], position: int, size: int) -> bytes:
 
 
 def _records(content: bytes) -> dict[str, str]:
-    """Parse the records ``LENGTH KEY=VALUE\\n`` of a pax header.
+    """Parse the records ``LENGTH KEY=VALUE\\n`` of a pax header, and return those that are used: any number of
+    headers can precede a member.
 
     Raises
     ------
@@ -155,7 +157,8 @@ def _records(content: bytes) -> dict[str, str]:
             raise DamagedTar("is damaged: an extended header is malformed")
         if key.startswith(b"GNU.sparse."):
             raise DamagedTar("has a sparse member")
-        records[_text(key)] = _text(value)
+        if key in USED:
+            records[_text(key)] = _text(value)
         position = end
     return records
 

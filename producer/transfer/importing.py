@@ -8,17 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
 
-from sqlalchemy import select
 from sqlalchemy.exc import DataError, IntegrityError
 
 from producer.tars import DamagedTar
 from producer.transfer.checks import check_job
 from producer.transfer.datasets import read_dataset, require_root
 from producer.transfer.reading import ExportFile
-from producer.transfer.writing import write_rows
+from producer.transfer.writing import newest_job, write_rows
 from shared.database.connection import Database
 from shared.errors import BadExport
-from shared.jobs.tables import Job
 from shared.store.store import Store
 from unitscope.errors import NoSuchFile
 
@@ -82,18 +80,15 @@ def _import(
     on_file: Callable[[], None],
 ) -> Imported:
     export = ExportFile(file)
-    if not force and (known := _known(database, export.manifest.key)):
-        return Imported(known, False)
+    if not force:
+        with database.read() as session:
+            known = newest_job(session, export.manifest.key)
+        if known is not None:
+            return Imported(known, False)
     with TemporaryDirectory() as folder, export.stage_rows(Path(folder)) as staged:
         dataset = read_dataset(staged)
         job = check_job(staged, export.manifest, dataset.found.fingerprint, set(export.sizes))
         require_root(database, dataset, root)
         export.take_files(store, on_file)
         store.make_durable(export.sizes)
-        return Imported(write_rows(database, staged, job, dataset, root), True)
-
-
-def _known(database: Database, key: str) -> int | None:
-    with database.read() as session:
-        newest = select(Job.id).where(Job.key == key).order_by(Job.generation.desc()).limit(1)
-        return session.scalar(newest)
+        return Imported(*write_rows(database, staged, job, dataset, root, force=force))

@@ -28,10 +28,23 @@ OF_DATASET = (Dataset.__table__, Image.__table__, ImageSplit.__table__, DatasetP
 NOT_COPIED = (*OF_DATASET, Network.__table__, Job.__table__, Artifact.__table__)
 
 
+def newest_job(session: Session, key: str) -> int | None:
+    """Return the id of the newest job with this key."""
+    return session.scalar(select(Job.id).where(Job.key == key).order_by(Job.generation.desc()).limit(1))
+
+
 def write_rows(
-    database: Database, staged: StagedRows, job: CheckedJob, dataset: ExportedDataset, root: str | None
-) -> int:
-    """Write the rows of an export, and return the job's id in this database.
+    database: Database,
+    staged: StagedRows,
+    job: CheckedJob,
+    dataset: ExportedDataset,
+    root: str | None,
+    *,
+    force: bool,
+) -> tuple[int, bool]:
+    """Write the rows of an export; return the job's id in this database, and whether it is new.
+
+    Unless ``force`` is set, nothing is written if a job with the same key exists by now.
 
     Raises
     ------
@@ -41,7 +54,10 @@ def write_rows(
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with database.write() as session:
-                return _Writing(session, staged, job).write(dataset, root)
+                known = None if force else newest_job(session, job.row["key"])
+                if known is not None:
+                    return known, False
+                return _Writing(session, staged, job).write(dataset, root), True
         except IntegrityError:
             if attempt == ATTEMPTS:
                 raise

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from producer.transfer.importing import import_job
+from producer.transfer.importing import Imported, import_job
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.networks import Network
@@ -302,6 +305,36 @@ def test_an_import_adds_rows_and_changes_none(
     database.close()
 
 
+def test_a_job_that_two_imports_bring_at_once_is_imported_once(
+    exports: dict[str, Export], tmp_path: Path, database_url: str
+) -> None:
+    """Both have found no such job, and have written all files, when the first one writes its rows."""
+    from shared.database.schema import upgrade
+
+    store, path = Store(tmp_path / "store"), exports["top9"].copy().write(tmp_path / "x.tar")
+    databases = [Database(database_url), Database(database_url)]
+    upgrade(databases[0])
+    files = len(exports["top9"].files)
+    together = threading.Barrier(2)
+    counts = [itertools.count(1), itertools.count(1)]
+
+    def run(number: int) -> Imported:
+        def meet_after_the_last_file() -> None:
+            if next(counts[number]) == files:
+                together.wait(30)
+
+        return import_job(databases[number], store, path, root=ROOT, on_file=meet_after_the_last_file)
+
+    with ThreadPoolExecutor(2) as pool:
+        imported = list(pool.map(run, range(2)))
+    assert sorted(outcome.new for outcome in imported) == [False, True]
+    assert imported[0].job_id == imported[1].job_id
+    with databases[0].read() as session:
+        assert session.scalars(select(Job.id)).all() == [imported[0].job_id]
+    for database in databases:
+        database.close()
+
+
 RESULTS = {"top9": ("searched_layers", "searched_units"), "train": ("epochs", "answers"),
            "occlusion": ("occlusion_map_rows", "occlusion_jobs")}  # fmt: skip
 
@@ -342,7 +375,7 @@ def test_an_unregistered_data_set_needs_the_root(
 IMPORT = """
 import resource, sys
 from pathlib import Path
-from producer.transfer.importing import import_job
+from producer.transfer.importing import Imported, import_job
 from shared.errors import BadExport
 from tests.hostile.exports import new_home
 database, store = new_home(Path(sys.argv[1]))

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import io
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from producer.datasets import archives
 from producer.datasets.archives import extract
+from producer.tars import members
 from shared.errors import UnsafeArchive
 from tests.integration.serving import FOLDER, NAME, pack, special, tree
 
@@ -129,6 +131,22 @@ def test_names_in_extended_headers_are_used(tmp_path: Path) -> None:
                 tar.addfile(member, io.BytesIO(b"x"))
         extract(archive, root, FOLDER)
         assert tree(root) == files
+
+
+def test_memory_of_many_extended_headers_is_limited(tmp_path: Path) -> None:
+    """Any number of headers can precede a member, each with other keys."""
+    archive = tmp_path / NAME
+    with archive.open("wb") as file:
+        for number in range(20):
+            file.write(header(b"x", b"".join(record(b"%d.%d" % (number, key), b"x") for key in range(40_000))))
+        file.write(pack(FILES))
+    tracemalloc.start()
+    with archive.open("rb") as file:
+        names = {member.name for member in members(file)}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert names >= FILES.keys()
+    assert peak < 5 * 2**20
 
 
 def test_unsafe_file_modes_are_removed(tmp_path: Path) -> None:
