@@ -13,7 +13,7 @@ from shared.jobs.hosts import HOSTS_WITHOUT_DATA
 from shared.jobs.ledger import RESUMED
 from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
 from shared.kinds.registry import kinds, parse, read_summary
-from shared.kinds.specification import Specification
+from shared.kinds.specification import QUEUES, Specification
 from shared.store.references import paths_in
 from shared.store.store import sha256_of
 
@@ -59,7 +59,7 @@ def check_job(staged: StagedRows, manifest: Manifest, fingerprint: str, files: s
         raise ValueError(str(error)) from None
     last_stage = -1
     for shard in staged.rows(Shard.__tablename__):
-        _check_shard(shard)
+        _check_shard(shard, list(kinds()[row["kind"]].stages))
         last_stage = max(last_stage, shard["stage"])
     if not 0 <= row["stage"] <= last_stage:
         raise ValueError("its job has no such stage")
@@ -107,11 +107,16 @@ def _check_paths(specification: Row, files: set[str]) -> None:
             raise ValueError("its specification names a file with another SHA-256")
 
 
-def _check_shard(row: Row) -> None:
+def _check_shard(row: Row, stages: list[str]) -> None:
+    """Check a shard. A retry can run it again: its queue is then a key in Redis, its stage the name of a module."""
     if row["state"] != ShardState.DONE or row["finished_at"] is None:
         raise ValueError("a shard of its job is not done")
     if min(row["stage"], row["number"], row["work_total"]) < 0:
         raise ValueError("a shard has a negative number")
+    if row["stage"] >= len(stages) or row["stage_name"] not in stages:
+        raise ValueError("a shard is of a stage that its kind does not have")
+    if row["queue"] not in QUEUES:
+        raise ValueError("a shard has an unknown queue")
     resumed = row["payload"].get(RESUMED, 0)
     if type(resumed) is not int or not 0 <= resumed <= row["work_total"]:
         raise ValueError("a shard resumed from work that it does not have")

@@ -23,12 +23,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import exit_code, message
+from shared.kinds.registry import parse
 from shared.store.store import Store
+from tests.hostile.exports import new_home
 from tests.hostile.fuzzing import examples
+from tests.hostile.test_fuzz_specifications import VALID
 from tests.integration.cli.helpers import NETWORK, Home
 from unitscope.description import NetworkSpecification
 from unitscope.errors import UnitscopeError, WeightsNotReadable
 from unitscope.networks.weights import LARGEST_FILE, read_weights
+from worker.context import JobContext
+from worker.kinds.common import load_network
 from worker.programs.describe import take_weights
 
 
@@ -467,3 +472,16 @@ def test_limits_end_with_the_reading(tmp_path: Path) -> None:
     before = [resource.getrlimit(kind) for kind in kinds]
     refused_weights(saved(tmp_path / "x.pth", Call(bytearray, HUGE)), 2, (TOO_MUCH,))
     assert [resource.getrlimit(kind) for kind in kinds] == before
+
+
+def test_weights_of_an_imported_job_are_read_as_safetensors_only(tmp_path: Path, tensors: Any) -> None:
+    """The store's files of an imported job are its author's, and workers read them without a limit of memory."""
+    network = NetworkSpecification(name="zfnet", classes=20, image_size=64, fc=16)
+    database, store = new_home(tmp_path)
+    context = JobContext(1, parse("top9", VALID["top9"]), database, store, "cpu")
+    pickled = store.put(saved(tmp_path / "x.pth", dict(tensors)).read_bytes(), ".safetensors")
+    with pytest.raises(WeightsNotReadable):
+        load_network(context, network, pickled.path)
+    written = store.put(safetensors.torch.save(dict(tensors)), ".safetensors")
+    assert load_network(context, network, written.path)
+    database.close()

@@ -88,10 +88,7 @@ def _read(path: Path) -> Checkpoint:
     with path.open("rb") as file:
         start = file.read(64)
     if _is_safetensors(start, size, path):
-        try:
-            return Checkpoint(path, {"": StateDict(safetensors.torch.load_file(path), {})})
-        except (SafetensorError, OSError, ValueError) as error:
-            raise WeightsNotReadable(path=path, reason=error) from error
+        return Checkpoint(path, {"": StateDict(read_safetensors(path), {})})
     if reason := _foreign(start, path):
         raise WeightsNotReadable(path=path, reason=reason)
     loaded = _unpickled(path)
@@ -99,6 +96,20 @@ def _read(path: Path) -> Checkpoint:
     if not found:
         raise WeightsNotReadable(path=path, reason=_why_no_tensors(loaded))
     return Checkpoint(path, found)
+
+
+def read_safetensors(path: Path) -> Weights:
+    """Read a file of the format safetensors, whose tensors take no more memory than the file.
+
+    Raises
+    ------
+    WeightsNotReadable
+        it is of another format, or damaged.
+    """
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsNotReadable(path=path, reason=error) from error
 
 
 def _is_safetensors(start: bytes, size: int, path: Path) -> bool:

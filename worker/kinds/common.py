@@ -28,8 +28,9 @@ from unitscope.data.images import ImageSource, Skipped
 from unitscope.data.pixel_cache import PixelCache, open_cache
 from unitscope.description import NetworkSpecification
 from unitscope.networks import build as networks
+from unitscope.networks.checkpoints import read_safetensors
 from unitscope.networks.placement import place
-from unitscope.networks.weights import load_weights, read_weights
+from unitscope.networks.weights import load_weights
 from worker.context import JobContext
 from worker.runner import ShardContext, worker_name
 
@@ -157,7 +158,8 @@ def _load_network(
 ) -> nn.Module:
     weights = Store(store).verified(weights_path)
     model = build(specification)
-    load_weights(model, read_weights(weights), specification.name, weights)
+    # Not ``read_weights``: the file may be from an imported job, and other formats can expand to any size.
+    load_weights(model, read_safetensors(weights), specification.name, weights)
     return place(model.eval(), device)
 
 

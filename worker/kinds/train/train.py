@@ -27,8 +27,9 @@ from unitscope.data.pixel_cache import PixelCache
 from unitscope.data.sampling import some_of_each_class
 from unitscope.drawing.charts import draw_confusion, draw_filters, filter_summary
 from unitscope.drawing.curves import draw_curves, phase_curves
+from unitscope.networks.checkpoints import read_safetensors
 from unitscope.networks.initialization import initialize
-from unitscope.networks.weights import load_pretrained, read_weights, weights_writer
+from unitscope.networks.weights import load_pretrained, weights_writer
 from unitscope.training.loop import IncompatibleState, PhaseResult, Trainer
 from worker.kinds.common import (
     build,
@@ -104,7 +105,7 @@ def _initial_model(context: ShardContext, specification: TrainSpecification) -> 
     initialize(model, specification.recipe.init)
     if specification.weights_path:
         file = context.store.verified(specification.weights_path)
-        weights = read_weights(file)
+        weights = read_safetensors(file)
         missing = load_pretrained(model, weights, specification.network.name, file, headless=True)
         context.log("info", f"initial weights loaded; randomly initialized: {', '.join(missing) or 'none'}")
     return model
@@ -332,7 +333,7 @@ def _finish(run: _Run) -> None:
     accuracy = summary.best_accuracy or 0.0
     title = f"{name}, epoch {summary.best_epoch}: {accuracy:.1%} of {specification.val_split} right"
     confusion = store.put(draw_confusion(title, classes, pairs.numpy()), ".png")
-    first = _first_filters(run.trainer.model, read_weights(store.verified(best.path)))
+    first = _first_filters(run.trainer.model, read_safetensors(store.verified(best.path)))
     filters = store.put(draw_filters(f"{name}, first layer", first), ".png") if first is not None else None
 
     def write(session: Session) -> None:
