@@ -108,7 +108,7 @@ def _check_paths(specification: Row, files: set[str]) -> None:
 
 
 def _check_shard(row: Row, stages: list[str]) -> None:
-    """Check a shard. A retry can run it again: its queue is then a key in Redis, its stage the name of a module."""
+    """Check a shard. A retry can run it again: its queue is then a key in Redis, its stage names a module."""
     if row["state"] != ShardState.DONE or row["finished_at"] is None:
         raise ValueError("a shard of its job is not done")
     if min(row["stage"], row["number"], row["work_total"]) < 0:

@@ -101,7 +101,7 @@ def owner_of(root: Path, content: bytes) -> str:
     """
     try:
         return str(uuid.UUID(json.loads(content)["database"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise unavailable(root, f"{IDENTITY_FILE} in it is damaged") from None
 
 

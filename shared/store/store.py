@@ -21,6 +21,7 @@ from typing import IO
 from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable, StoreUnavailable
 
 IDENTITY_FILE = "store.json"  # in the root; see ``shared.store.ownership``
+LARGEST_IDENTITY = 4096  # bytes; it has about 100
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Errors of a network or a device, which say nothing about the permissions of the store.
 DISCONNECTED = (
@@ -215,15 +216,20 @@ def unavailable(root: Path, reason: object) -> StoreUnavailable:
 
 
 def read_identity_file(root: Path) -> bytes | None:
-    """Return the content of a store's identity file, or None if there is none.
+    """Return the content of a store's identity file, or None if there is none. Of a larger file, which is another
+    one, it is the beginning.
 
     Raises
     ------
     StoreUnavailable
-        it can't be read.
+        it can't be read, or is not a regular file.
     """
+    path = root / IDENTITY_FILE
     try:
-        return (root / IDENTITY_FILE).read_bytes()
+        if not path.is_file() and path.exists():  # reading a pipe or a device could block for ever
+            raise unavailable(root, f"{IDENTITY_FILE} in it is not a regular file")
+        with path.open("rb") as file:
+            return file.read(LARGEST_IDENTITY)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

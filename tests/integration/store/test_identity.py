@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import shutil
 import time
@@ -159,6 +160,25 @@ def test_a_store_that_is_not_shared_is_refused(
 
 
 # --- a store that goes away while it is used ---
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "nested lists", "folder"])
+def test_an_identity_file_of_another_kind_is_refused(kind: str, database: Database, root: Path) -> None:
+    """None of them is read for ever, or takes more memory than a few kilobytes."""
+    store = open_store(database, root)
+    file = root / IDENTITY_FILE
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "device":
+        file.symlink_to("/dev/zero")
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.write_bytes(b"[" * 200_000)
+    for use in (lambda: check_store(database, root), lambda: open_store(database, root), store.require_present):
+        with pytest.raises(StoreUnavailable, match=IDENTITY_FILE):
+            use()
 
 
 def test_an_opened_store_that_is_unmounted_gets_no_files(database: Database, root: Path) -> None:
