@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,9 @@ OF_SERVICE_LINKS = re.compile(
     r"(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 URLS = ("database_url", "query_database_url", "redis_url")
+CONTROL = r"[\x00-\x1f\x7f]"
 LONGEST_URL = 10_000  # bytes
+LARGEST = 1e9  # value of a setting; more is a mistake, and infinity can't be stored or waited for
 SECRET_WORDS = ("pass", "pwd", "secret", "token", "key=", "credential", "://")
 
 
@@ -58,23 +59,29 @@ class Settings(BaseModel):
         default=None, description="root of the artifact store; without it, `store` in the home folder"
     )
     lease_seconds: float = Field(
-        default=30, gt=0, description="time without a heartbeat after which a shard goes to another worker"
+        default=30,
+        gt=0,
+        le=LARGEST,
+        description="time without a heartbeat after which a shard goes to another worker",
     )
-    heartbeat_seconds: float = Field(default=3, gt=0, description="interval at which a worker extends its lease")
-    sweep_seconds: float = Field(default=5, gt=0, description="interval at which the sweeper runs")
+    heartbeat_seconds: float = Field(
+        default=3, gt=0, le=LARGEST, description="interval at which a worker extends its lease"
+    )
+    sweep_seconds: float = Field(default=5, gt=0, le=LARGEST, description="interval at which the sweeper runs")
     resend_seconds: float = Field(
         default=30,
         gt=0,
+        le=LARGEST,
         description="if a shard is unclaimed this long after its message was sent and the queue is empty, "
         "the message is sent again",
     )
     threads: int | None = Field(
-        default=None, ge=1, description="threads of a worker process; without it, all cores"
+        default=None, ge=1, le=1024, description="threads of a worker process; without it, all cores"
     )
     cache_gb: float = Field(
         default=20,
         ge=0,
-        allow_inf_nan=False,
+        le=LARGEST,
         description="maximum size of the pixel cache in the home folder; 0 disables it",
     )
     log_format: LogFormat = Field(
@@ -194,19 +201,19 @@ def _given(options: Mapping[str, Any]) -> tuple[dict[str, _Given], list[Problem]
             given.pop(name, None)
     problems += wrong
     given |= {name: _Given(value, "option") for name, value in options.items() if value is not None}
-    text = "its name is not valid UTF-8, so it can be neither stored nor printed"
-    undecodable = [name for name, value in given.items() if not _is_utf8(value.value)]
-    problems += [_problem(name, given.pop(name), text) for name in undecodable]
+    for name in list(given):
+        if reason := _why_no_text(given[name].value, "\0" if name not in URLS else CONTROL):
+            problems.append(_problem(name, given.pop(name), reason))
     return given, problems
 
 
-def _is_utf8(value: object) -> bool:
-    """Return whether a text or path is UTF-8; other bytes become surrogates, which can't be encoded."""
+def _why_no_text(value: object, refused: str) -> str | None:
+    """Return why a text or path can't be used: it is not UTF-8, or matches the pattern ``refused``."""
     try:
-        str(value).encode()
+        str(value).encode()  # bytes that are not UTF-8 became surrogates
     except UnicodeEncodeError:
-        return False
-    return True
+        return "its name is not valid UTF-8, so it can be neither stored nor printed"
+    return "it contains a control character" if re.search(refused, str(value)) else None
 
 
 def _variables() -> dict[str, _Given]:
@@ -299,7 +306,9 @@ def _content(path: Path) -> tuple[dict[str, Any], list[Problem]]:
         return {}, [Problem(f"{path}: Permission denied (ANALYZE_HOME chooses another home folder)", None)]
     except OSError as error:
         return {}, [Problem(f"{path}: {error.strerror}", None)]
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        return {}, [Problem(f"{path}: its values are nested too deeply", None)]
+    except ValueError as error:  # no TOML, no UTF-8, or a number of too many digits
         return {}, [Problem(f"{path}: {error}", None)]
 
 

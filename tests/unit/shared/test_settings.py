@@ -176,7 +176,18 @@ def test_all_invalid_values_are_reported_together(home: Path) -> None:
     assert "threads" in str(raised.value)
 
 
-@pytest.mark.parametrize("toml", ["lease_seconds =", "lease_seconds = 3\nlease_seconds = 4", "[", "\x00"])
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "lease_seconds =",
+        "lease_seconds = 3\nlease_seconds = 4",
+        "[",
+        "\x00",
+        f"home = {'[' * 20_000}",
+        f"threads = {'9' * 5000}",
+    ],
+    ids=range(6),
+)
 @pytest.mark.parametrize("given", ["default", "option", "environment"])
 def test_a_broken_file_is_named(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, toml: str, given: str
@@ -189,6 +200,26 @@ def test_a_broken_file_is_named(
     with pytest.raises(BadSettings) as raised:
         load_settings({"home": home} if given == "option" else {})
     assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        "lease_seconds = inf",
+        "sweep_seconds = inf",
+        "resend_seconds = 1e300",
+        "heartbeat_seconds = nan",
+        "cache_gb = 1e308",
+        "threads = 100000000000000000000",
+        r'store = "a\u0000b"',
+        r'redis_url = "redis://h\u000d:6379/0"',
+    ],
+)
+def test_a_value_that_would_fail_later_is_refused(home: Path, toml: str) -> None:
+    """Infinity can't be waited for and is no time of a database; a lease of it would never expire."""
+    write(home, toml)
+    with pytest.raises(BadSettings, match=rf"{toml.split()[0]}.*config.toml, line 1"):
+        load_settings()
 
 
 def test_a_file_that_is_not_utf8_is_refused(home: Path) -> None:
