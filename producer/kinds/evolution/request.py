@@ -83,7 +83,7 @@ def _find_run(session: Session, run: int) -> Job:
         raise NoSuchRun(job_id=run, state="")
     if job.state in ACTIVE_JOBS:
         raise UsageError(
-            reason=f"Training run {run} is {job.state}: submit its evolution when it is done (`analyze watch {run}`)."
+            reason=f"Training run {run} is {job.state}. Submit its evolution when it is done (`analyze watch`)."
         )
     if job.state != JobState.DONE:
         raise UsageError(
@@ -104,8 +104,8 @@ def _kept(session: Session, run: int, epochs: Sequence[int] | None, trained: int
     again = "Train again with --keep-epochs, which names the epochs whose weights are kept."
     if len(kept) < 2:
         reason = (
-            f"Training run {run} ({trained} epochs) kept the weights of {'only one epoch' if kept else 'no epoch'}, "
-            f"but an evolution compares at least two. {again}"
+            f"Training run {run} ({trained} epochs) kept the weights of "
+            f"{'only one epoch' if kept else 'no epoch'}, but an evolution compares at least two. {again}"
         )
         raise UsageError(reason=reason)
     if missing := [epoch for epoch in epochs or () if epoch not in kept]:

@@ -33,8 +33,8 @@ from worker.runner import ShardContext
 
 FIGURE_CELL, BLOCK_CELL = 72, 84  # pixels
 CAPTION = (
-    "A row is a unit, a column an epoch: the strongest activation over all images, projected. Each picture has its "
-    "own contrast; grey is zero. Frame: the top image last changes here."
+    "A row is a unit, a column an epoch: the strongest activation over all images, projected. Each picture has "
+    "its own contrast; grey is zero. Frame: the top image last changes here."
 )
 
 
