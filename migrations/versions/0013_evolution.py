@@ -87,7 +87,7 @@ def _create_rows() -> None:
             "state IN ('active', 'dead', 'constant', 'not finite')", name=op.f(f"ck_{table}_state")
         ),
         sa.CheckConstraint(
-            "(state = 'active') = (activation IS NOT NULL AND image_id IS NOT NULL)",
+            "(state = 'active') = (activation IS NOT NULL) AND (state = 'active') = (image_id IS NOT NULL)",
             name=op.f(f"ck_{table}_activation"),
         ),
         sa.CheckConstraint("epoch >= 1", name=op.f(f"ck_{table}_epoch")),

@@ -33,6 +33,7 @@ EPOCHS = [1, 4, 9]
 LAYERS = {"conv1": 1, "conv5": 5}
 DEAD, FAINT = 3, 5  # units of conv1: dead at the last epoch; dead before it
 DRAWN = 3
+RUNS = {"all": 1, "part": 2, "without weights": 3, "one epoch": 4, "failed": 5}  # ids of training runs
 QUERY = "SELECT * FROM unit_evolution WHERE job_id = {job} ORDER BY layer_path, unit, epoch"
 
 Row = dict[str, Any]
@@ -92,10 +93,14 @@ def note_run(home: Home, models: dict[int, nn.Module], *options: object, state: 
 def home(
     tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, models: dict[int, nn.Module]
 ) -> Iterator[Home]:
-    """A home with a training run (job 1) and two workers."""
+    """A home with training runs (``RUNS``) and two workers."""
     home = Home(tmp_path_factory.mktemp("evolution") / "home")
     home("dataset", "add", "shapes", "--root", shapes_root)
-    assert note_run(home, models) == 1
+    assert note_run(home, models) == RUNS["all"]
+    assert note_run(home, models, "--train-per-class", 2, "--seed", 5) == RUNS["part"]
+    assert note_run(home, {}, "--seed", 11) == RUNS["without weights"]
+    assert note_run(home, {1: models[1]}, "--seed", 12) == RUNS["one epoch"]
+    assert note_run(home, models, "--seed", 13, state="failed") == RUNS["failed"]
     process = home.up()
     second = home.start("worker", "--devices", "cpu")
     home.wait(lambda: home.live_workers() == 2, process)
@@ -117,7 +122,9 @@ def wait_for(home: Home, *jobs: int) -> None:
 
 
 def submit(home: Home, *options: object) -> int:
-    return int(home("submit", "evolution", "--run", 1, "--layer", "1,5", "--draw", DRAWN, *options).stdout)
+    return int(
+        home("submit", "evolution", "--run", RUNS["all"], "--layer", "1,5", "--draw", DRAWN, *options).stdout
+    )
 
 
 def rows_of(home: Home, job: int) -> list[Row]:
@@ -240,6 +247,13 @@ def test_drawn_units_have_checked_pictures(home: Home, job: int, rows: list[Row]
     assert ", 20 rows" in home("verify", job, "--sample", 20).stdout
 
 
+def test_the_same_request_is_the_same_job(home: Home, job: int) -> None:
+    assert submit(home, "--shards", 5) == job
+    assert submit(home, "--epochs", "1,4,9", "--split", "train", "--shards", 1) == job
+    dry = home.json("submit", "evolution", "--run", 1, "--epochs", "1,9", "--dry-run")
+    assert (dry["images"], dry["stages"][0]["name"]) == (60, "search")
+
+
 def test_rows_do_not_depend_on_shards_and_on_a_killed_worker(home: Home, rows: list[Row]) -> None:
     others = [submit(home, "--shards", shards, "--force") for shards in (3, 8)]
     wait_for(home, *others)
@@ -291,7 +305,7 @@ def test_results_in_every_format_and_with_filters(home: Home, job: int, rows: li
 def test_the_page_is_self_contained(home: Home, job: int, tmp_path: Path) -> None:
     home("results", job, "--html", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
-    pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)
+    pictures = re.findall(r'<img src="data:image/(?:png|jpeg);base64,([^"]+)"', page)
     assert len(pictures) == 2 + len(LAYERS)
     for picture in pictures:
         Image.open(io.BytesIO(base64.b64decode(picture))).verify()
@@ -300,25 +314,20 @@ def test_the_page_is_self_contained(home: Home, job: int, tmp_path: Path) -> Non
         assert words in page
 
 
-def test_the_same_request_is_the_same_job(home: Home, job: int) -> None:
-    assert submit(home, "--shards", 5) == job
-    assert submit(home, "--epochs", "1,4,9", "--split", "train", "--shards", 1) == job
-    dry = home.json("submit", "evolution", "--run", 1, "--epochs", "1,9", "--dry-run")
-    assert (dry["images"], dry["stages"][0]["name"]) == (60, "search")
-
-
-def test_a_job_can_be_exported_and_imported(home: Home, job: int, rows: list[Row], tmp_path: Path) -> None:
+def test_a_job_can_be_exported_and_imported(
+    home: Home, job: int, rows: list[Row], shapes_root: Path, tmp_path: Path
+) -> None:
     home("export", job, tmp_path / "job.tar")
     other = Home(tmp_path / "other")
-    imported = int(other("import", tmp_path / "job.tar").stdout)
+    imported = int(other("import", tmp_path / "job.tar", "--root", shapes_root).stdout)
     ids = {"image_id"}
     assert [
         {name: value for name, value in row.items() if name not in ids} for row in rows_of(other, imported)
     ] == [{name: value for name, value in row.items() if name not in ids} for row in rows]
 
 
-def test_only_the_images_that_a_run_was_trained_on_are_searched(home: Home, models: dict[int, nn.Module]) -> None:
-    run = note_run(home, models, "--train-per-class", 2, "--seed", 5)
+def test_only_the_images_that_a_run_was_trained_on_are_searched(home: Home) -> None:
+    run = RUNS["part"]
     job = int(home("submit", "evolution", "--run", run, "--layer", "1", "--draw", 0).stdout)
     wait_for(home, job)
     assert home.json("status", job)["summary"]["images"] == 40
@@ -335,37 +344,34 @@ def test_only_the_images_that_a_run_was_trained_on_are_searched(home: Home, mode
     assert everything["images"] == 60
 
 
-def test_invalid_requests_give_an_error_and_no_job(home: Home, models: dict[int, nn.Module], job: int) -> None:
-    first = {1: models[1]}
-    without, one = note_run(home, {}, "--seed", 11), note_run(home, first, "--seed", 12)
-    failed = note_run(home, models, "--seed", 13, state="failed")
-    running = note_run(home, models, "--seed", 14, state="running")
+def test_invalid_requests_give_an_error_and_no_job(home: Home, job: int) -> None:
+    running = int(home("submit", "train", "--dataset", "shapes", "--size", SIZE, "--epochs", 500).stdout)
     refused: list[tuple[tuple[object, ...], int, str]] = [
-        (("--run", without), 2, "kept the weights of no epoch"),
-        (("--run", one), 2, "kept the weights of only one epoch"),
-        (("--run", failed), 2, "is failed, not done"),
-        (("--run", running), 2, "is running"),
+        (("--run", RUNS["without weights"]), 2, "kept the weights of no epoch"),
+        (("--run", RUNS["one epoch"]), 2, "kept the weights of only one epoch"),
+        (("--run", RUNS["failed"]), 2, "is failed, not done"),
+        (("--run", running), 2, "Submit its evolution when it is done"),
         (("--run", job), 4, "no training run"),
         (("--run", 9999), 4, "no job 9999"),
         (("--run", 1, "--epochs", "1,5"), 2, "Kept epochs: 1, 4, 9"),
         (("--run", 1, "--epochs", "4"), 2, "at least two epochs"),
         (("--run", 1, "--layer", "7"), 4, "no layer '7'"),
-        (("--run", 1, "--layer", "1", "--units", "96"), 4, "numbered 0 to 95"),
+        (("--run", 1, "--layer", "1", "--units", "64"), 4, "numbered 0 to 63"),
         (("--run", 1, "--split", "tset"), 4, "tset"),
         (("--run", 1, "--units", "1", "--draw", 2), 2, "mutually exclusive"),
         ((), 2, "--run"),
     ]
     for options, code, says in refused:
         home.refused("submit", "evolution", *options, code=code, says=[says])
-    home.refused("rm", 1, code=2, says=["uses", "--cascade"])
-    weights = home.json("query", f"SELECT path FROM checkpoints WHERE job_id = {one}")[0]["path"]
+    home("cancel", running)
+    home.refused("rm", RUNS["all"], code=2, says=["uses", "--cascade"])
+    weights = home.json("query", f"SELECT path FROM checkpoints WHERE job_id = {RUNS['one epoch']}")[0]["path"]
     home("gc", "--older-than", 1, "--delete", "--yes")
     assert (home.home / "store" / weights).is_file()  # as a checkpoint of the run, and of the evolutions
     (home.home / "store" / weights).unlink()
     home.refused(
         "submit", "evolution", "--run", 1, "--layer", "1", code=2, says=["epoch 1", "no longer in the store"]
     )
-    home.change(f"UPDATE jobs SET state = 'failed' WHERE id = {running}")
 
 
 def test_the_run_is_removed_with_its_evolutions(home: Home) -> None:

@@ -51,8 +51,8 @@ def draw_block(block: LayerBlock, cell: int, *, projections: bool = True) -> Pic
     ``projections`` says whether the pictures are projections, which are shrunk in another way than image patches.
     """
     step = cell + GAP
-    width = LABEL + len(block.epochs) * step - GAP
-    height = HEADING + NUMBERS + max(len(block.rows), 1) * step - GAP
+    width = LABEL + len(block.epochs) * step
+    height = HEADING + NUMBERS + max(len(block.rows), 1) * step
     picture = Image.new("RGB", (width, height), (PAPER, PAPER, PAPER))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
     draw.text((LABEL, 2), block.layer, INK, ImageFont.load_default(17))
@@ -66,8 +66,10 @@ def draw_block(block: LayerBlock, cell: int, *, projections: bool = True) -> Pic
         for column, content in enumerate(row.cells):
             left = LABEL + column * step
             picture.paste(Image.fromarray(_cell(content, cell, projections)), (left, top))
-            if column == row.settled:
-                draw.rectangle((left - 2, top - 2, left + cell + 1, top + cell + 1), outline=FRAME, width=3)
+    for number, row in enumerate(block.rows):  # after the pictures, which would cover a part of a frame
+        if row.settled is not None:
+            left, top = LABEL + row.settled * step, HEADING + NUMBERS + number * step
+            draw.rectangle((left - 2, top - 2, left + cell + 1, top + cell + 1), outline=FRAME, width=3)
     return np.asarray(picture)
 
 
@@ -106,13 +108,18 @@ def evolution_figure(title: str, caption: str, blocks: Sequence[Picture]) -> Pic
 
 
 def settled_figure(title: str, epochs: Sequence[int], shares: Mapping[str, Sequence[float]]) -> NotebookFigure:
-    """Draw the share of settled units (0 to 1) by epoch, a line for each layer, from dark to light by depth."""
+    """Draw the share of settled units (0 to 1) by epoch, a line for each layer, from dark to light by depth.
+
+    The way to the last epoch, where the share is 1 by definition, is dotted.
+    """
     figure = NotebookFigure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     axes.set_title(title, fontsize=11, parse_math=False)
     colours = colormaps["viridis"](np.linspace(0, 0.88, max(len(shares), 1)))
     for colour, (layer, values) in zip(colours, shares.items(), strict=False):
-        axes.plot(epochs, [100 * value for value in values], ".-", color=colour, label=layer)
+        percent = [100 * value for value in values]
+        axes.plot(epochs[:-1], percent[:-1], ".-", color=colour, label=layer)
+        axes.plot(epochs[-2:], percent[-2:], ":", color=colour)
     axes.set(xlabel="epoch", ylabel="units whose top image no longer changes (%)", ylim=(0, 103))
     if epochs[-1] / epochs[0] > LOGARITHMIC:
         axes.set_xscale("log")

@@ -18,6 +18,8 @@ from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.requests import Requests
 from unitscope.vocabulary import Channels, ProjectionMethod
 
+STRETCH = 0.99  # quantile of a projection's absolute values that is drawn as black or white
+
 
 class WrongUnitProjection(Exception):
     """The projection of ``unit`` from ``image`` failed its check; the message is the reason."""
@@ -28,7 +30,7 @@ class WrongUnitProjection(Exception):
 
 
 class StrongestPictures:
-    """Draws the strongest activations of some units of a layer.
+    """Draws the strongest activations of some units of a layer, each with a contrast of its own.
 
     Parameters
     ----------
@@ -90,9 +92,10 @@ class StrongestPictures:
             reason = partial(self.empty.reason, projection.values, image, unit, row, col)
             activation = float(top.activation[unit, 0])
             try:
-                yield unit, unit_picture(image, projection, window, activation, self.largest, reason)
+                picture = unit_picture(image, projection, window, activation, self.largest, reason, STRETCH)
             except WrongProjection as wrong:
                 raise WrongUnitProjection(unit, int(ids[index]), str(wrong)) from wrong
+            yield unit, picture
 
     def _active(self, units: Sequence[int]) -> np.ndarray:
         listed = np.asarray(units, np.int64)

@@ -56,7 +56,8 @@ class UnitEvolution(Base):
     __table_args__ = (
         CheckConstraint(f"state IN ({', '.join(repr(state) for state in UNIT_STATES)})", name="state"),
         CheckConstraint(
-            "(state = 'active') = (activation IS NOT NULL AND image_id IS NOT NULL)", name="activation"
+            "(state = 'active') = (activation IS NOT NULL) AND (state = 'active') = (image_id IS NOT NULL)",
+            name="activation",
         ),
         CheckConstraint("epoch >= 1", name="epoch"),
     )
@@ -72,7 +73,7 @@ class UnitEvolution(Base):
     tied: Mapped[bool | None]  # another image has exactly this activation
     patch_path: Mapped[ArtifactPath | None]
     projection_path: Mapped[ArtifactPath | None]
-    projection_scale: Mapped[float | None]  # largest |value| of the projection, drawn as black or white
+    projection_scale: Mapped[float | None]  # |value| that is drawn as black or white; larger ones are clipped
     projection_empty: Mapped[str | None]  # why the projection has no values; NULL if it has
 
 

@@ -93,7 +93,7 @@ def test_the_picture_and_the_curve_show_all_layers(evolved: us.Evolution) -> Non
     assert np.array_equal(by_chance[0], by_chance[1])
     assert not np.array_equal(by_chance[0], by_chance[2])
     (axes,) = evolved.curve().get_axes()
-    assert [line.get_label() for line in axes.get_lines()] == ["stem", "inner.conv2"]
+    assert [line.get_label() for line in axes.get_lines()[::2]] == ["stem", "inner.conv2"]
     assert "epochs 1, 3, 7" in repr(evolved)
 
 

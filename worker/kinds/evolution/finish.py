@@ -34,7 +34,7 @@ from worker.runner import ShardContext
 FIGURE_CELL, BLOCK_CELL = 72, 84  # pixels
 CAPTION = (
     "A row is a unit, a column an epoch: the strongest activation over all images, projected. Each picture has "
-    "its own contrast; grey is zero. Frame: the top image last changes here."
+    "its own contrast, stretched; grey is zero. Frame: the top image last changes here."
 )
 
 
@@ -63,7 +63,7 @@ def finish(context: ShardContext) -> None:
             patches = _block(context, layer, epochs, "patch_path")
             small.append(draw_block(projections, FIGURE_CELL))
             pair = beside(draw_block(projections, BLOCK_CELL), draw_block(patches, BLOCK_CELL, projections=False))
-            blocks[layer.row.id] = context.store.put(pictures.png(pair), ".png")
+            blocks[layer.row.id] = context.store.put(pictures.jpeg(pair), ".jpg")
         context.progress()
     of_job = f"{network} on {dataset} {specification.split}"
     figure = _put_figure(context, of_job, small) if small else None
