@@ -103,7 +103,7 @@ class EvolutionSpecification(Specification):
         shards.append(PlannedShard("select", CPU, {}, 1))
         drawn = sum(self.drawn_count(layer) for layer in self.layers)
         for checkpoint in checkpoints:
-            for start, stop in cut(drawn, self.shards):
+            for start, stop in cut(drawn, self.shards) if drawn else ():
                 payload = {"checkpoint": checkpoint, "start": start, "stop": stop}
                 shards.append(PlannedShard("project", ANALYSIS, payload, stop - start))
         shards.append(PlannedShard("finish", CPU, {}, len(self.layers)))
