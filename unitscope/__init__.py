@@ -8,6 +8,7 @@
 >>> result.figure(unit=12)                                    # projections and patches; Jupyter displays it
 >>> us.project(network, "layer3.1.conv2", unit=12, image="a.jpg").figure()
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
+>>> us.compare_epochs({1: early, 50: late}, ["conv1", "conv5"], "photos/").picture()  # networks by epoch
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
 Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Files are turned
@@ -24,6 +25,8 @@ from unitscope import errors as errors
 from unitscope.errors import UnitscopeError as UnitscopeError
 
 if TYPE_CHECKING:
+    from unitscope.api.evolution import Evolution as Evolution
+    from unitscope.api.evolution import compare_epochs as compare_epochs
     from unitscope.api.network import Network as Network
     from unitscope.api.network import describe as describe
     from unitscope.api.network import load_network as load_network
@@ -38,11 +41,13 @@ if TYPE_CHECKING:
     from unitscope.training.recipes import Recipe as Recipe
 
 __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
+    "Evolution",
     "Network",
     "Occluded",
     "Projected",
     "Top9",
     "Trained",
+    "compare_epochs",
     "describe",
     "load_network",
     "occlude",
@@ -52,12 +57,14 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
 ]
 
 _MODULES = {
+    "Evolution": "api.evolution",
     "Network": "api.network",
     "Occluded": "api.occlusion",
     "Projected": "api.projection",
     "Recipe": "training.recipes",
     "Top9": "api.top9",
     "Trained": "api.training",
+    "compare_epochs": "api.evolution",
     "describe": "api.network",
     "load_network": "api.network",
     "occlude": "api.occlusion",

@@ -21,6 +21,11 @@ ENGINES: tuple[Engine, ...] = get_args(Engine)
 ProjectionMethod = Literal["deconvnet", "guided", "gradient"]
 PROJECTION_METHODS: tuple[ProjectionMethod, ...] = get_args(ProjectionMethod)
 
+# State of a unit over a set of images: positive on some image; positive on none; weights of zero, so that it
+# doesn't depend on the image; NaN or infinite on some image.
+UnitState = Literal["active", "dead", "constant", "not finite"]
+UNIT_STATES: tuple[UnitState, ...] = get_args(UnitState)
+
 # Initial weights: see ``unitscope.networks.initialization.initialize``.
 Initialization = Literal["default", "he", "he-quiet", "paper"]
 INITIALIZATIONS: tuple[Initialization, ...] = get_args(Initialization)

@@ -40,6 +40,17 @@ VALID: dict[str, dict[str, Any]] = {
         "train_count": 10,
         "val_count": 10,
     },
+    "evolution": {
+        **COMMON,
+        "split": "train",
+        "image_count": 100,
+        "checkpoints": [
+            {"epoch": epoch, "weights_sha256": SHA256, "weights_path": f"aa/{SHA256}.safetensors"}
+            for epoch in (1, 5)
+        ],
+        "training_job_id": 3,
+        "layers": [{"layer": "conv5", "path": "features.10", "units": 256, "drawn": [0, 1]}],
+    },
     "occlusion": {
         **COMMON,
         **ANALYSIS,
@@ -129,6 +140,7 @@ OPTIONS = {
         "--rate",
         "--freeze",
     ],
+    "evolution": ["--run", "--layer", "--units", "--draw", "--seed", "--epochs", "--split", "--shards"],
     "occlusion": [
         "--images",
         "--patch",
@@ -176,7 +188,8 @@ ARGUMENTS = st.one_of(
 @st.composite
 def commands(draw: st.DrawFn) -> list[str]:
     kind = draw(st.sampled_from(sorted(OPTIONS)))
-    words = ["submit", kind, "--dataset", draw(st.just("nosuch") | ARGUMENTS)]
+    named = "--run" if kind == "evolution" else "--dataset"  # what the job is computed from
+    words = ["submit", kind, named, draw(st.just("nosuch") | ARGUMENTS)]
     for option in draw(st.lists(st.sampled_from(OPTIONS[kind]), max_size=5)):
         words += [option, draw(ARGUMENTS)]
     return words

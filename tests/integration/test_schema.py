@@ -66,7 +66,17 @@ OCCLUSION_POSITIONS = [
     "target_probability", "answer_class",
 ]  # fmt: skip
 OCCLUSION_VIEWS = {"occlusion_maps": OCCLUSION_MAPS, "occlusion_positions": OCCLUSION_POSITIONS}
-VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "confusion_matrix", "class_accuracies"}
+EVOLUTION_VIEWS = {
+    "unit_evolution": [
+        "job_id", "layer", "layer_path", "unit", "epoch", "state", "activation", "image_id", "image_path",
+        "class_name", "row", "col", "tied", "settled_epoch", "drawn", "patch_path", "projection_path",
+        "projection_scale", "projection_empty",
+    ],
+    "settled_units": [
+        "job_id", "layer", "layer_path", "epoch", "units", "active", "active_at_end", "settled", "share",
+    ],
+}  # fmt: skip
+VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *EVOLUTION_VIEWS, "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:
@@ -188,7 +198,9 @@ def test_every_foreign_key_has_an_index(database: Database) -> None:
                 assert any(index[: len(columns)] == columns for index in leading), (table, columns)
 
 
-@pytest.mark.parametrize(("view", "columns"), [*SEARCH_VIEWS.items(), *OCCLUSION_VIEWS.items()])
+@pytest.mark.parametrize(
+    ("view", "columns"), [*SEARCH_VIEWS.items(), *OCCLUSION_VIEWS.items(), *EVOLUTION_VIEWS.items()]
+)
 def test_the_public_views_have_the_columns_of_the_design(
     database: Database, view: str, columns: list[str]
 ) -> None:
@@ -237,6 +249,11 @@ def test_the_views_show_a_row(database: Database) -> None:
         "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
         sweep_of(OCCLUSION_ROW),
         "INSERT INTO occlusion_position_rows VALUES (2, 5, 8, 16, 1.5, 0.25, 0.125, 'dog')",
+        "INSERT INTO evolution_layers VALUES (4, 2, 'conv5', 'features.10', NULL)",
+        "INSERT INTO evolution_units VALUES (4, 7, 10, :no)",
+        "INSERT INTO unit_evolution_rows VALUES "
+        "(4, 7, 10, 'active', 0.5, 5, 11, 12, :no, 'a.png', 'b.png', 0.25, NULL)",
+        "INSERT INTO settled_unit_rows VALUES (4, 10, 8, 5, 4, 3)",
     ]
     with database.write() as session:
         for statement in statements:
@@ -244,7 +261,7 @@ def test_the_views_show_a_row(database: Database) -> None:
     with database.read() as session:
         shown = {
             view: tuple(session.execute(text(f"SELECT * FROM {view}")).one())
-            for view in (*SEARCH_VIEWS, *OCCLUSION_VIEWS)
+            for view in (*SEARCH_VIEWS, *OCCLUSION_VIEWS, *EVOLUTION_VIEWS)
         }
     unit, image = (2, "conv5", "features.10", 7), (5, "JPEGImages/a.jpg")
     assert shown["top_activations"] == (
@@ -271,6 +288,11 @@ def test_the_views_show_a_row(database: Database) -> None:
     inserted = {name: plain(value) for name, value in OCCLUSION_ROW.items()} | of_image
     assert shown["occlusion_maps"] == tuple(inserted[column] for column in OCCLUSION_MAPS)
     assert shown["occlusion_positions"] == (2, *image, "cat", 8, 16, 1.5, 0.25, 0.125, "dog")
+    pictures = "a.png", "b.png", 0.25, None
+    assert shown["unit_evolution"] == (
+        *(*unit, 10, "active", 0.5, *image, "cat", 11, 12, False, 10, False, *pictures),
+    )
+    assert shown["settled_units"] == (*unit[:3], 10, 8, 5, 4, 3, 0.75)
 
 
 # --- other schema versions ---
@@ -428,6 +450,30 @@ def insert_sweep(database: Database, changes: dict[str, str] | None = None) -> N
             "INSERT INTO occlusion_jobs VALUES (1, 's.jpg')",
         ):
             session.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO unit_evolution_rows (layer_id, unit, epoch, state) VALUES (4, 7, 1, 'active')",
+        "INSERT INTO unit_evolution_rows (layer_id, unit, epoch, state, activation) VALUES (4, 7, 1, 'dead', 0.5)",
+        "INSERT INTO unit_evolution_rows (layer_id, unit, epoch, state) VALUES (4, 7, 1, 'asleep')",
+        "INSERT INTO unit_evolution_rows (layer_id, unit, epoch, state) VALUES (4, 7, 0, 'dead')",
+        "INSERT INTO unit_evolution_rows (layer_id, unit, epoch, state) VALUES (9, 7, 1, 'dead')",
+        "INSERT INTO settled_unit_rows VALUES (4, 1, 8, 5, 4, 5)",
+        "INSERT INTO settled_unit_rows VALUES (4, 1, 8, 9, 4, 3)",
+    ],
+)
+def test_invalid_rows_of_an_evolution_are_refused(database_url: str, statement: str) -> None:
+    database = database_of(database_url, "head", "INSERT INTO evolution_layers VALUES (4, 1, 'conv5', 'c', NULL)")
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.execute(text(statement))
+    with database.write() as session:
+        dead = "INSERT INTO unit_evolution_rows (layer_id, unit, epoch, state) VALUES (4, 7, 1, 'dead')"
+        session.execute(text(dead))
+        session.execute(text("DELETE FROM jobs"))
+    assert [count(database, table) for table in ("evolution_layers", "unit_evolution_rows")] == [0, 0]
+    database.close()
 
 
 def count(database: Database, table: str) -> int:

@@ -33,14 +33,17 @@ def cut(picture: Picture, window: Window | None) -> Picture:
     return result
 
 
-def draw_projection(projection: np.ndarray) -> tuple[Picture, float]:
+def draw_projection(projection: np.ndarray, quantile: float = 1.0) -> tuple[Picture, float]:
     """Draw a projection float32 [3, H, W]; return the picture and its scale.
 
-    The scale is the largest absolute value. Zero is drawn as 128, the scale as 128 + 127.
+    The scale is this quantile of the absolute values other than zero, by default the largest. Zero is drawn as
+    128, the scale as 128 + 127, and larger values as the scale: a quantile below 1 stretches the contrast.
     """
-    scale = float(np.abs(projection).max())
+    largest = np.abs(projection)
+    present = largest[largest > 0] if quantile < 1 else largest
+    scale = float(np.quantile(present, quantile) if quantile < 1 and present.size else largest.max())
     steps = projection.transpose(1, 2, 0) * (127.0 / scale if scale else 0.0)
-    return np.clip(np.rint(steps) + GREY, 0, 255).astype(np.uint8), scale
+    return (np.clip(np.rint(steps), -127, 127) + GREY).astype(np.uint8), scale
 
 
 def png(picture: Picture) -> bytes:

@@ -43,6 +43,7 @@ def unit_picture(
     recorded: float,
     largest: float,
     why_empty: Callable[[], str] | None = None,
+    quantile: float = 1.0,
 ) -> UnitPicture:
     """Check a projection, draw it, and crop it and the image to the unit's receptive field.
 
@@ -61,6 +62,8 @@ def unit_picture(
     why_empty
         function that is called if the projection is empty: see ``empty.EmptyProjections.reason``. Without one, an
         empty projection is wrong.
+    quantile
+        stretches the contrast: see ``pictures.draw_projection``.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def unit_picture(
     values = np.zeros_like(projection.values) if empty else projection.values
     if problem := find_problem(values, projection.activation, recorded, largest, local):
         raise WrongProjection(problem)
-    drawn, scale = pictures.draw_projection(values)
+    drawn, scale = pictures.draw_projection(values, quantile)
     patch = pictures.cut(image, window)
     if empty:
         return UnitPicture(patch, pictures.note(patch.shape[:2], empty), scale, empty)

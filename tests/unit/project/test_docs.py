@@ -92,6 +92,7 @@ def test_the_reference_has_every_command_option_and_setting() -> None:
     page = "\n".join(hook["_command_lines"](cli, "submit", root, "#"))
     headings = {
         "# analyze submit",
+        "## analyze submit evolution",
         "## analyze submit train",
         "## analyze submit occlusion",
         "## analyze submit top9",

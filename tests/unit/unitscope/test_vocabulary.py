@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[3]
 VOCABULARIES = {
     "fill": vocabulary.FILLS,
     "engine": vocabulary.ENGINES,
+    "state": vocabulary.UNIT_STATES,
     "projection": vocabulary.PROJECTION_METHODS,
     "init": vocabulary.INITIALIZATIONS,
     "optimizer": vocabulary.OPTIMIZERS,
@@ -35,6 +36,7 @@ def test_values_are_those_of_stored_jobs() -> None:
     assert VOCABULARIES == {
         "fill": ("grey", "mean", "black", "noise", "blur"),
         "engine": ("auto", "full", "incremental"),
+        "state": ("active", "dead", "constant", "not finite"),
         "projection": ("deconvnet", "guided", "gradient"),
         "init": ("default", "he", "he-quiet", "paper"),
         "optimizer": ("adam", "adamw", "sgd"),

@@ -1,0 +1,1 @@
+"""The stages of an evolution, one module each."""
