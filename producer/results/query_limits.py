@@ -61,8 +61,8 @@ def memory_limit() -> Iterator[None]:
 def keep_temporary_rows_in_memory(connection: sqlite3.Connection) -> None:
     """Let the queries of a SQLite connection write no temporary files, and use ``TEMPORARY_ROWS`` bytes of memory.
 
-    SQLite has no limit for its temporary files, and the system only one for each of them. ``MemoryError`` is raised
-    above the limit. It counts all memory of SQLite in this process, and can't be raised again.
+    SQLite has no limit for its temporary files, and the system only one for each of them. ``MemoryError`` is
+    raised above the limit. It counts all memory of SQLite in this process, and can't be raised again.
     """
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"PRAGMA hard_heap_limit = {TEMPORARY_ROWS}")
