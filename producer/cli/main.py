@@ -76,6 +76,22 @@ class VerbGroup(LazyGroup):
     def import_paths(self) -> dict[str, str]:
         return all_verbs()
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. An error of Python may be due to a value that another program wrote into the database.
+
+        Raises
+        ------
+        DatabaseDamaged
+        """
+        try:
+            return super().invoke(ctx)
+        except (UnitscopeError, click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+            raise
+        except Exception as error:
+            if isinstance(ctx.obj, App):
+                ctx.obj.refuse_damage(error)
+            raise
+
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
