@@ -142,13 +142,14 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
 class _TextFormatter(logging.Formatter):
     """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones.
 
-    Control characters of names and messages are escaped, since the log can be a terminal.
+    Control characters of names and messages are escaped, since the log can be a terminal. Further lines of a record
+    are indented, so that every line that begins with a time is a record.
     """
 
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(super().format(record)).replace("\n", "\n    ")
 
 
 def _add_fields(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""Names in the text log of workers can't send control sequences to a terminal."""
+"""Names in the text log of workers can neither send control sequences to a terminal nor forge records."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def test_control_characters_are_escaped() -> None:
     assert "\\x1b]0;title\\x07\\x9b31m\\u202ename" in text
     assert "Traceback" in text
     assert not set(text) & set("\x1b\x07\x9b\u202e")
+
+
+def test_a_line_that_begins_with_a_time_is_a_record() -> None:
+    program = (
+        "import logging; from shared.logs import configure_logging; configure_logging('text');"
+        "logging.warning('image %s is broken', 'x.png\\n2026-01-01 00:00:00,000 UTC ERROR forged')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    first, second = done.stderr.splitlines()
+    assert first.endswith("WARNING image x.png")
+    assert second.startswith("    2026-01-01")
