@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TextIO
 
-from PIL import Image
+from PIL import _imaging
 
 SHOWN = 3  # messages of an image
 
@@ -92,7 +92,7 @@ def _hook_libtiff() -> object:
     on Windows, libtiff prints all its errors.
     """
     try:
-        set_handler = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
     except (AttributeError, OSError, TypeError):
         return None
     set_handler.restype = ctypes.c_void_p

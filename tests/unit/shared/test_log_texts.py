@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -30,3 +31,16 @@ def test_a_line_that_begins_with_a_time_is_a_record() -> None:
     first, second = done.stderr.splitlines()
     assert first.endswith("WARNING image x.png")
     assert second.startswith("    2026-01-01")
+
+
+def test_json_logs_keep_names_and_print_no_control_characters() -> None:
+    """Also on the stream of a command, which escapes what is written to it."""
+    program = (
+        "import logging; from producer.cli.streams import prepare_streams; prepare_streams();"
+        "from shared.logs import configure_logging; configure_logging('json');"
+        f"logging.warning('%s', {NAME!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    text = done.stderr.decode()
+    assert json.loads(text)["message"] == NAME
+    assert not set(text) & set("\x1b\x07\x9b\u202e")
