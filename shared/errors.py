@@ -108,6 +108,12 @@ class ArtifactMissing(UnitscopeError):
     `store` in `analyze doctor`. `analyze submit --force` computes the job again."""
 
 
+class DatabaseDamaged(UnitscopeError):
+    """The database {url} has a value that can't be read: `{column}` of the row of the table `{table}` with {row}
+    {reason}. No version of unitscope writes this. Restore a backup (`analyze db restore`), or correct the value in
+    the database while nothing uses it."""
+
+
 class SpecificationNotReadable(UnitscopeError):
     """The specification of this '{kind}' job can't be read ({reason}): another version of unitscope made the job.
     Submit it again, or use that version."""

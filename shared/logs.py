@@ -23,7 +23,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from shared.printed_lines import SECONDS_TO_END, LogStream, relay
-from shared.text import printable
+from shared.text import printable, printable_json
 
 LogFormat = Literal["text", "json"]
 QUIET = (
@@ -53,7 +53,7 @@ def configure_logging(form: LogFormat) -> None:
     handler = logging.StreamHandler(_stderr())
     handler.addFilter(_add_fields)
     handler.setFormatter(
-        JsonFormatter(
+        _JsonFormatter(
             ["levelname", "name", "message"],
             rename_fields={"levelname": "level", "name": "logger"},
             timestamp="at",
@@ -108,7 +108,7 @@ def _finish_relays() -> None:
 
 def _write_line(handler: logging.StreamHandler[TextIO], line: str) -> None:
     with handler.lock or threading.Lock():
-        handler.stream.write(f"{line}\n")
+        handler.stream.write(f"{printable_json(line)}\n")
         handler.flush()
 
 
@@ -142,13 +142,21 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
 class _TextFormatter(logging.Formatter):
     """Formats times in UTC, as the database and JSON have them: machines of one service may have several zones.
 
-    Control characters of names and messages are escaped, since the log can be a terminal.
+    Control characters of names and messages are escaped, since the log can be a terminal. Further lines of a
+    record are indented, so that every line that begins with a time is a record.
     """
 
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(super().format(record)).replace("\n", "\n    ")
+
+
+class _JsonFormatter(JsonFormatter):
+    """Escapes all control characters, also those that JSON allows."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_json(super().format(record))
 
 
 def _add_fields(record: logging.LogRecord) -> bool:

@@ -13,6 +13,11 @@ def printable(text: str) -> str:
     return _UNFIT.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def printable_json(text: str) -> str:
+    r"""Return a line of JSON with the characters that ``printable`` escapes in JSON's own form: ``\u009b``."""
+    return _UNFIT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def size_text(count: int) -> str:
     """Return a number of bytes for people: ``340.0 MB``, ``1.2 GB``."""
     number, unit = (count / 10**9, "GB") if count >= 10**9 else (count / 10**6, "MB")

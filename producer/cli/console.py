@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import IO, Any
 
 import rich.console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from producer.cli.columns import fit_columns
+from producer.cli.streams import unescaped
 from shared.text import printable
 
 UNLIMITED = 10_000_000  # columns; a file has no width
 
 
 class Console(rich.console.Console):
-    """A rich console that prints control characters of strings, also in tables, as escapes.
+    """A rich console that prints control characters as escapes, and has colours and moves the cursor itself.
 
+    Strings are escaped before they are measured; whatever else contains text, when it is drawn.
     Only the width of a terminal shortens tables: see ``producer.cli.columns``. Files and pipes get whole lines.
     """
 
@@ -24,6 +28,18 @@ class Console(rich.console.Console):
         super().__init__(**options)
         if not self.is_terminal:
             self.width = UNLIMITED
+
+    @property
+    def file(self) -> IO[str]:
+        return unescaped(super().file)
+
+    @file.setter
+    def file(self, new: IO[str]) -> None:
+        self._file = new
+
+    def render(self, *arguments: Any, **options: Any) -> Iterable[Segment]:
+        for segment in super().render(*arguments, **options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(printable(text), **options)

@@ -49,6 +49,16 @@ class App:
 
         return open_database(self.settings.resolved_database_url, CONNECT_SECONDS)
 
+    def refuse_damage(self, error: Exception) -> None:
+        """Raise an error if the database, as far as it is in use, has a damaged value.
+
+        Raises
+        ------
+        DatabaseDamaged
+        """
+        if "database" in vars(self):
+            self.database.refuse_damage(error)
+
     @cached_property
     def query_database(self) -> Database:
         """The database for user queries: the same one, with a role that can only read if there is one."""

@@ -16,11 +16,11 @@ import click
 from producer.cli.context import App
 from producer.cli.lazy import LazyGroup
 from producer.cli.signals import Ended, end_by, raise_on_signals
-from producer.cli.streams import drop_output, prepare_streams
+from producer.cli.streams import drop_output, prepare_streams, unescaped
 from producer.kinds.registry import producer_kinds
 from shared import logs
 from shared.errors import exit_code, message
-from shared.text import one_line, printable
+from shared.text import one_line
 from unitscope.errors import UnitscopeError
 
 LONGEST_MESSAGE = 10_000  # characters
@@ -75,6 +75,22 @@ class VerbGroup(LazyGroup):
 
     def import_paths(self) -> dict[str, str]:
         return all_verbs()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. An error of Python may be due to a value that another program wrote into the database.
+
+        Raises
+        ------
+        DatabaseDamaged
+        """
+        try:
+            return super().invoke(ctx)
+        except (UnitscopeError, click.ClickException, click.exceptions.Exit, click.Abort, OSError):
+            raise
+        except Exception as error:
+            if isinstance(ctx.obj, App):
+                ctx.obj.refuse_damage(error)
+            raise
 
 
 def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -158,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(shown)
-        click.echo(printable(shown.getvalue()), err=True, nl=False)
+        click.echo(shown.getvalue(), err=True, nl=False)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         click.echo("analyze: interrupted", err=True)
@@ -184,7 +200,7 @@ def _print_error(text: str) -> None:
     if logs.is_json():
         logging.getLogger("analyze").error("%s", text)
     else:
-        click.secho(f"analyze: {text}", fg="red", err=True)
+        click.secho(f"analyze: {text}", fg="red", file=unescaped(sys.stderr))
 
 
 def _flushed(code: int) -> int:

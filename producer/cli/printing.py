@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from shared.text import printable
+from producer.cli.streams import unescaped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,24 +102,24 @@ def _write_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 class _CsvLines:
-    """Writes the lines of a CSV writer to stdout, with line feeds in place of their ``\\r\\n``.
+    """Writes the lines of a CSV writer to stdout as data, with line feeds in place of their ``\\r\\n``.
 
     The writer puts texts that contain a character of its line ends in quotes. Programs take a carriage return
     without quotes for the end of a row.
     """
 
     def write(self, line: str) -> None:
-        sys.stdout.write(line.removesuffix("\r\n") + "\n")
+        write_data(line.removesuffix("\r\n") + "\n")
 
 
 def _write_csv(app: App, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     writer = csv.writer(_CsvLines(), lineterminator="\r\n")
     changed = 0
-    writer.writerow(_for_stdout([_without_formula(column) for column in columns]))
+    writer.writerow([_without_formula(column) for column in columns])
     for row in rows:
         safe = [_without_formula(value) for value in row]
         changed += sum(old is not new for old, new in zip(row, safe, strict=True))
-        writer.writerow(_for_stdout(safe))
+        writer.writerow(safe)
     if changed:
         app.err.print(
             f"{changed} texts begin like a formula of a spreadsheet. In the CSV they have an apostrophe in front "
@@ -161,8 +161,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 
 
 def print_text(text: str) -> None:
-    """Print a single value on stdout."""
-    click.echo(*_for_stdout([text]))
+    """Print a single value on stdout, as data."""
+    write_data(f"{text}\n")
+
+
+def write_data(text: str) -> None:
+    """Write data to stdout. Programs get it unchanged; for a terminal, control characters are escaped."""
+    (sys.stdout if sys.stdout.isatty() else unescaped(sys.stdout)).write(text)
 
 
 def print_json(value: Any) -> None:
@@ -178,13 +183,6 @@ def json_text(value: object) -> str:
 def utc(moment: datetime) -> str:
     """Return a time for people, in UTC: ``2026-11-27 08:30:05 UTC``."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _for_stdout(values: Sequence[Any]) -> Sequence[Any]:
-    """Escape control characters if stdout is a terminal; programs get texts unchanged."""
-    if not sys.stdout.isatty():
-        return values
-    return [printable(value) if isinstance(value, str) else value for value in values]
 
 
 def _cell(value: Any) -> str:

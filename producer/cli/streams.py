@@ -1,4 +1,8 @@
-"""The standard streams of a command whose caller closed them, or that can't be written."""
+"""The standard streams of a command: they escape control characters, and may be closed or not writable.
+
+Names of images, classes, data sets, and hosts come from other people, and can contain control sequences of a
+terminal. So both streams escape what is written to them, unless it is written to their ``unescaped``: see there.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO, cast
+
+from shared.text import printable
 
 
 def prepare_streams() -> None:
-    """Make closed streams safe, and let no message on stderr fail a command."""
+    """Escape what is printed, make closed streams safe, and let no message on stderr fail a command."""
     _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # for characters that the locale's encoding doesn't have
@@ -50,12 +57,62 @@ def _open_closed_streams() -> None:
         sys.stderr = open(2, "w", closefd=False, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
 
-class _Data(io.TextIOWrapper):
-    """Stdout of a command. An error of writing it names it, as errors of files name the file."""
+def unescaped(stream: IO[str]) -> IO[str]:
+    """Return a file that writes to a standard stream without escaping control characters.
+
+    It is for texts that are escaped already and have the colours of a terminal, and for data that programs read.
+    """
+    return stream.as_it_is if isinstance(stream, _Escaping) else stream
+
+
+class _Escaping(io.TextIOWrapper):
+    """A stream that escapes control characters."""
+
+    @property
+    def as_it_is(self) -> IO[str]:
+        return cast(IO[str], _Unescaped(self))
 
     def write(self, text: str) -> int:
+        self.write_as_it_is(printable(text))
+        return len(text)
+
+    def write_as_it_is(self, text: str) -> None:
+        super().write(text)
+
+
+class _Unescaped(io.TextIOBase):
+    """The unescaped side of a stream, with the same buffer."""
+
+    def __init__(self, stream: _Escaping) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write_as_it_is(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def writable(self) -> bool:
+        return True
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+
+class _Data(_Escaping):
+    """Stdout of a command. An error of writing it names it, as errors of files name the file."""
+
+    def write_as_it_is(self, text: str) -> None:
         with _named():
-            return super().write(text)
+            super().write_as_it_is(text)
 
     def flush(self) -> None:
         with _named():
@@ -71,15 +128,14 @@ def _named() -> Iterator[None]:
         raise
 
 
-class _Messages(io.TextIOWrapper):
+class _Messages(_Escaping):
     """Stderr of a command. If it can't be written, its text is dropped: the work and the data matter more."""
 
-    def write(self, text: str) -> int:
+    def write_as_it_is(self, text: str) -> None:
         try:
-            return super().write(text)
+            super().write_as_it_is(text)
         except OSError:
             drop_output(2)
-            return len(text)
 
     def flush(self) -> None:
         try:

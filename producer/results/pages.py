@@ -18,6 +18,7 @@ from shared.errors import JobStateConflict, SummaryNotReadable
 from shared.jobs.tables import Job
 from shared.kinds.registry import describe, parse, read_summary
 from shared.store.store import Store
+from shared.text import printable
 
 TYPES = {".png": "image/png", ".jpg": "image/jpeg"}
 
@@ -71,8 +72,13 @@ def _summary(job: Job) -> dict[str, Any]:
 
 
 def page_template(name: str) -> Template:
-    """Load a template by its path in the package ``producer``. Values are escaped."""
-    return Environment(loader=PackageLoader("producer", ""), autoescape=True).get_template(name)
+    """Load a template by its path in the package ``producer``; it escapes markup and control characters."""
+    loader = PackageLoader("producer", "")
+    return Environment(loader=loader, autoescape=True, finalize=_without_control).get_template(name)
+
+
+def _without_control(value: Any) -> Any:
+    return printable(value) if type(value) is str else value
 
 
 def inline(store: Store, path: str | None) -> str:

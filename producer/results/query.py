@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from producer.results.functions import refuse_side_effects
-from producer.results.query_limits import TEMPORARY_FILE, file_limit
+from producer.results.query_limits import TEMPORARY_ROWS, keep_temporary_rows_in_memory
 from shared.database.connection import Database
 from shared.database.locks import is_locked
 from shared.errors import DatabaseUnreachable, QueryFailed
@@ -32,12 +32,11 @@ IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 CANCEL_SECONDS = 1.0  # between two attempts to cancel a query on PostgreSQL
 LARGEST_VALUE = 10_000_000  # bytes
 LARGEST_ANSWER = 200_000_000  # bytes
-NO_SPACE = (sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_FULL)  # only temporary files are written
 MOST_COLUMNS = 100
 TOO_MUCH = f"its result is more than {LARGEST_ANSWER // 1_000_000} MB: select fewer rows or shorter values"
-TEMPORARY_FILES = (
-    f"it needs a temporary file of more than {TEMPORARY_FILE // 1_000_000} MB to sort, group, or store its rows, "
-    "or the disk of temporary files is full: select fewer rows or shorter values"
+NO_MEMORY = (
+    f"its result is more than {LARGEST_ANSWER // 1_000_000} MB, or it needs more than "
+    f"{TEMPORARY_ROWS // 1_000_000} MB to sort, group, or store its rows: select fewer rows or shorter values"
 )
 
 
@@ -105,23 +104,21 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
         connection.setlimit(sqlite3.SQLITE_LIMIT_COLUMN, MOST_COLUMNS)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        keep_temporary_rows_in_memory(connection)
         connection.set_authorizer(authorize)
         connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
-        with file_limit():
-            cursor = connection.execute(sql)
-            if cursor.description is None:
-                raise QueryFailed(reason="it returns no rows")
-            rows = _fetch(cursor.fetchmany, limit + 1, at_once=1, deadline=deadline)
+        cursor = connection.execute(sql)
+        if cursor.description is None:
+            raise QueryFailed(reason="it returns no rows")
+        rows = _fetch(cursor.fetchmany, limit + 1, at_once=1, deadline=deadline)
         return Answer([column[0] for column in cursor.description], rows[:limit], len(rows) > limit)
     except MemoryError as error:
-        raise QueryFailed(reason=TOO_MUCH) from error
+        raise QueryFailed(reason=NO_MEMORY) from error
     except TimeoutError as error:
         raise QueryFailed(reason=f"it took more than {seconds:g} s; raise the limit with --seconds") from error
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         if is_locked(error):
             raise database.locked(SQLITE_BUSY_SECONDS) from error
-        if getattr(error, "sqlite_errorcode", None) in NO_SPACE:
-            raise QueryFailed(reason=TEMPORARY_FILES) from error
         timed_out = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
         raise QueryFailed(
             reason=f"it took more than {seconds:g} s; raise the limit with --seconds" if timed_out else str(error)

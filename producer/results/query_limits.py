@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-TEMPORARY_FILE = 500_000_000  # bytes
+TEMPORARY_ROWS = 500_000_000  # bytes, for all that a query sorts, groups, or stores
 MEMORY = 4 * 2**30  # bytes, in addition to the memory that the process has already
 
 
@@ -57,20 +58,11 @@ def memory_limit() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-@contextmanager
-def file_limit() -> Iterator[None]:
-    """Let this process write no file beyond ``TEMPORARY_FILE`` bytes during the block.
+def keep_temporary_rows_in_memory(connection: sqlite3.Connection) -> None:
+    """Let the queries of a SQLite connection write no temporary files, and use ``TEMPORARY_ROWS`` bytes of memory.
 
-    SQLite sorts in temporary files that have no limit of their own. It gets an error from the system, since Python
-    ignores the signal SIGXFSZ.
+    SQLite has no limit for its temporary files, and the system only one for each of them. ``MemoryError`` is
+    raised above the limit. It counts all memory of SQLite in this process, and can't be raised again.
     """
-    if resource is None:
-        yield
-        return
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limits = [limit for limit in (TEMPORARY_FILE, *before) if limit != resource.RLIM_INFINITY]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (min(limits), before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA hard_heap_limit = {TEMPORARY_ROWS}")

@@ -6,6 +6,7 @@ Use a ``Database`` only in the process that created it: pooled connections must 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sqlite3
 import time
@@ -16,13 +17,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Float, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.sql.functions import GenericFunction
 
+from shared.database.damage import find_damage_of_postgresql, find_damage_of_sqlite
 from shared.database.locks import UNKNOWN, is_locked, postgresql_holders, sqlite_holders
 from shared.errors import (
+    DatabaseDamaged,
     DatabaseFileNotUsable,
     DatabaseFolderNotWritable,
     DatabaseFull,
@@ -30,6 +33,7 @@ from shared.errors import (
     DatabaseUnreachable,
 )
 from shared.settings import redacted
+from unitscope.errors import UnitscopeError
 
 BUSY_TIMEOUT_MS = 30_000
 CONNECT_SECONDS = 10  # a server under load may need some seconds
@@ -39,6 +43,8 @@ LOST_AFTER = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_coun
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE
 NOT_USABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)  # of a SQLite file
 READ_ONLY = "25006"  # PostgreSQL's SQLSTATE: a standby, or a server that was set to read-only
+SERVER_DAMAGED = "XX"  # how PostgreSQL's SQLSTATE of a damaged file or index begins
+NOT_READABLE = re.compile("Could not decode to UTF-8|malformed JSON")  # SQLite's messages of damaged values
 
 
 class database_now(GenericFunction[float]):
@@ -143,7 +149,14 @@ class Database:
         began = time.monotonic()
         try:
             yield
+        except UnitscopeError:
+            raise
+        except (ValueError, DataError) as error:  # perhaps a value of a row that is no JSON or no time
+            self.refuse_damage(error)
+            raise
         except (OperationalError, InterfaceError) as error:
+            if NOT_READABLE.search(str(error.orig)):
+                self.refuse_damage(error)
             if is_locked(error.orig):
                 raise self.locked(time.monotonic() - began) from error
             raise _class_of(error)(url=self, reason=first_line(error)) from error
@@ -151,10 +164,29 @@ class Database:
             # Without a statement the connection itself failed: the URL has a parameter that libpq does not know.
             # sqlite3 raises DatabaseError for a file that is damaged or not a database.
             lost = error.connection_invalidated or error.statement is None
-            read_only = getattr(error.orig, "sqlstate", None) == READ_ONLY
-            if lost or read_only or type(error.orig) is sqlite3.DatabaseError:
+            state = getattr(error.orig, "sqlstate", None) or ""
+            refused = state == READ_ONLY or state.startswith(SERVER_DAMAGED)
+            if lost or refused or type(error.orig) is sqlite3.DatabaseError:
                 raise DatabaseUnreachable(url=self, reason=first_line(error)) from error
             raise
+
+    def refuse_damage(self, error: Exception) -> None:
+        """Raise an error if the database has a value that can't be read, which explains ``error``.
+
+        Raises
+        ------
+        DatabaseDamaged
+        """
+        try:
+            if self.is_sqlite:
+                damage = find_damage_of_sqlite(Path(self.url.database or ""))
+            else:
+                with self.engine.connect() as connection:
+                    damage = find_damage_of_postgresql(connection)
+        except (sqlite3.Error, DBAPIError):  # the schema is another one
+            return
+        if damage:
+            raise DatabaseDamaged(url=self, **vars(damage)) from error
 
     def locked(self, seconds: float) -> DatabaseLocked:
         """Return the error for a lock that was not released for ``seconds``, with the process that holds it."""

@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +17,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import update
+from sqlalchemy import select, text, update
 
 from producer.operations.garbage import find_garbage
-from shared.database.catalogue import find_network_description
+from shared.database.catalogue import find_network_description, insert_dataset
+from shared.database.connection import Database
+from shared.database.datasets import Dataset
 from shared.database.networks import Network
+from shared.errors import DatabaseDamaged, DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, Shard
-from tests.hostile.exports import make_victim, new_home
+from tests.hostile.exports import found_dataset, make_victim, new_home
 from tests.integration.cli.helpers import Done, Home
 from unitscope.data.images import ImageSource, UnreadableImage, read_image
 from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
@@ -66,6 +73,73 @@ def test_commands_show_a_job_with_a_damaged_row(name: str, home: Home, tmp_path:
         shown = done[[words for words, _ in calls].index(("status", TOP9))]
         assert "The summary of this 'top9' job can't be read" in shown.stderr
         assert "done, 100%" in shown.stdout
+
+
+# Column -> a value in SQL that the program never writes, and commands that read it.
+WRONG_VALUES: list[tuple[str, str, str, tuple[object, ...]]] = [
+    ("jobs", "specification", "'{bad'", ("ls",)),
+    ("jobs", "summary", "'{bad'", ("status", TOP9)),
+    ("jobs", "created_at", "'yesterday'", ("ls", "--json")),
+    ("jobs", "created_at", "5", ("du",)),
+    ("jobs", "error", "CAST(x'ff41' AS TEXT)", ("status", TOP9, "--json")),
+    ("jobs", "shards_total", "'many'", ("ls",)),
+    ("datasets", "options", "'{bad'", ("dataset", "ls")),
+    ("datasets", "options", "'[]'", ("dataset", "show", "mine")),
+    ("datasets", "options", "x'ff'", ("results", TOP9, "--html", "page.html")),
+    ("datasets", "class_names", "'[5]'", ("dataset", "show", "mine")),
+    ("datasets", "name", "CAST(x'ff41' AS TEXT)", ("dataset", "ls", "--json")),
+    ("events", "at", "''", ("logs", TOP9)),
+    ("unit_statistics_rows", "histogram", "'['", ("results", TOP9, "--statistics")),
+    ("shards", "payload", "'['", ("status", OCCLUSION)),
+    ("shards", "work_done", "'x'", ("status", TOP9, "--json")),
+    ("training_runs", "environment", "'{'", ("compare", TRAIN)),
+]
+
+
+def test_a_value_that_cannot_be_read_is_named(home: Home, tmp_path: Path) -> None:
+    """The message names the table, the column, and the row, and the exit code is that of a failure."""
+    calls: list[tuple[Any, dict[str, str]]] = []
+    for number, (table, column, value, words) in enumerate(WRONG_VALUES):
+        copy = tmp_path / str(number)
+        shutil.copytree(home.home, copy)
+        with closing(sqlite3.connect(copy / "unitscope.sqlite3")) as connection, connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            connection.execute(f"UPDATE {table} SET {column} = {value}")
+        calls.append((words, {"home": str(copy)}))
+    for (table, column, *_), said in zip(WRONG_VALUES, home.many(calls), strict=True):
+        (line,) = said.stderr.splitlines()  # stdout can have what was printed before the value was reached
+        assert said.returncode == 1
+        assert f"`{column}` of the row of the table `{table}` with " in line
+        assert re.search("id = [12] |unit = 1 ", line), line
+        assert "analyze db restore" in line
+
+
+def test_a_damaged_value_is_named_on_both_databases(database: Database) -> None:
+    found = found_dataset()
+    with database.write() as session:
+        insert_dataset(session, "mine", found)
+    wrong = {"class_names": "'{}'", "created_at": "'infinity'"}
+    for column, value in wrong.items():
+        with database.write() as session:
+            session.execute(text(f"UPDATE datasets SET {column} = {value}"))
+        with pytest.raises(
+            DatabaseDamaged, match=f"`{column}` of the row of the table `datasets` with id = '?1'? is"
+        ):
+            database.refuse_damage(ValueError())
+        with database.write() as session:
+            session.execute(text("UPDATE datasets SET class_names = '[]', created_at = '2026-01-01 00:00:00'"))
+        database.refuse_damage(ValueError())
+    with database.write() as session:
+        session.execute(text("UPDATE datasets SET created_at = 'infinity'"))
+    with pytest.raises(DatabaseDamaged), database.read() as session:
+        session.scalars(select(Dataset)).all()
+
+
+def test_damaged_files_of_postgresql_give_a_line(database: Database) -> None:
+    if not database.is_sqlite:
+        damaged = "DO $$ BEGIN RAISE EXCEPTION 'invalid page in block 3' USING ERRCODE = 'XX001'; END $$"
+        with pytest.raises(DatabaseUnreachable, match="invalid page in block 3"), database.read() as session:
+            session.execute(text(damaged))
 
 
 def is_broken(said: Done) -> bool:

@@ -9,7 +9,9 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from PIL import Image
 
 from tests.hostile.fuzzing import examples
 from tests.hostile.test_images import ANNOUNCING, MORE_ODD, ODD_IMAGES, SLOW
+from tests.integration.cli.helpers import Home
 from tests.integration.datasets.helpers import BROKEN_IMAGES
 from unitscope.images.decoding import FORMATS, BrokenImage, decode
 from unitscope.images.odd_images import size_of_gif
@@ -140,6 +143,103 @@ def test_decoding_in_threads_changes_no_warning_filter() -> None:
     assert done == [not reason for _, reason in images]
     assert warnings.filters is filters
     assert list(warnings.filters) == before
+
+
+def fax_with_many_errors() -> bytes:
+    """Return a fax of 4,000 rows, of which hundreds are damaged: libtiff prints an error for each."""
+    random = np.random.default_rng(0)
+    buffer = io.BytesIO()
+    Image.fromarray(random.random((4000, 64)) > 0.5).save(buffer, "TIFF", compression="group3")
+    content = bytearray(buffer.getvalue())
+    for position in random.integers(200, len(content) - 400, len(content) // 10):
+        content[position] = random.integers(256)
+    return bytes(content)
+
+
+def tiff_with_many_warnings(tags: int) -> bytes:
+    """Return a TIFF in which each of ``tags`` tags has more data than the file."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "TIFF")
+    content = buffer.getvalue()
+    start = int.from_bytes(content[4:8], "little")
+    count = int.from_bytes(content[start : start + 2], "little")
+    entries = [content[start + 2 + 12 * number :][:12] for number in range(count)]
+    entries += [struct.pack("<HHII", 40_000 + number, 4, 60_000, 8) for number in range(tags)]
+    content += b"\0" * (len(content) % 2)
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    return content[:4] + struct.pack("<I", len(content)) + content[8:] + directory
+
+
+def test_messages_about_an_image_are_few_and_others_are_kept(tmp_path: Path) -> None:
+    """Threads decode, and others warn meanwhile: of each image there are three messages, and their number."""
+    (tmp_path / "fax").write_bytes(fax_with_many_errors())
+    (tmp_path / "tags").write_bytes(tiff_with_many_warnings(5000))
+    program = (
+        "import sys, warnings; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path\n"
+        "from unitscope.images.decoding import decode\n"
+        "def warn(number): [warnings.warn(f'other {number} {k}') for k in range(100)]\n"
+        "def decoded(name): return decode((Path(sys.argv[1]) / name).read_bytes()).size\n"
+        "with ThreadPoolExecutor(10) as threads:\n"
+        "    others = [threads.submit(warn, number) for number in range(2)]\n"
+        "    print(set(threads.map(decoded, ['fax', 'tags'] * 8)))\n"
+        "    [other.result() for other in others]\n"
+        "warnings.warn('the end')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    lines = done.stderr.splitlines()
+    assert sum("Bad code word" in line for line in lines) == 8 * 3
+    assert sum("UserWarning: Tag data larger than file" in line for line in lines) == 8 * 3
+    left_out = [int(line.split()[-10]) for line in lines if line.endswith("same image were not shown.")]
+    assert len(left_out) == 16
+    assert sum(number > 4900 for number in left_out) == 8  # Pillow reads the tags several times
+    assert len(lines) < 700  # with a line of code for each warning
+    assert sum("UserWarning: other" in line for line in lines) == 200
+    assert sum("UserWarning: the end" in line for line in lines) == 1
+
+
+def test_warnings_are_recorded_and_functions_that_show_them_are_kept() -> None:
+    content = tiff_with_many_warnings(10)
+    shown = warnings.showwarning
+    with warnings.catch_warnings(record=True) as recorded:
+        warnings.simplefilter("always")
+        decode(content)
+        warnings.warn("mine", stacklevel=1)
+    texts = [str(warning.message) for warning in recorded]
+    assert [text[:8] for text in texts[:3]] == ["Tag data"] * 3
+    assert texts[3].endswith("more messages about the same image were not shown.")
+    assert texts[4:] == ["mine"]
+    assert warnings.showwarning is shown
+    calls: list[str] = []
+
+    def show(message: Warning | str, *place: Any, **options: Any) -> None:
+        calls.append(str(message))
+        before(message, *place, **options)  # which is the function of this module after the first image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        decode(content)
+        before, warnings.showwarning = warnings.showwarning, show
+        decode(content)
+        warnings.warn("mine", stacklevel=1)
+    assert calls == texts
+
+
+def test_a_fax_of_too_many_rows_is_refused() -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (8, 65_537)).save(buffer, "TIFF", compression="group4")
+    with pytest.raises(BrokenImage, match="a fax of more than 65536 rows"):
+        decode(buffer.getvalue())
+
+
+def test_a_data_set_of_damaged_images_is_added_with_few_lines(fresh: Home, tmp_path: Path) -> None:
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    (tmp_path / "data" / "a" / "fax.tif").write_bytes(fax_with_many_errors())
+    (tmp_path / "data" / "a" / "tags.tif").write_bytes(tiff_with_many_warnings(5000))
+    done = fresh("dataset", "add", "folder", "--root", tmp_path / "data", "--name", "x")
+    assert "more messages about the same image were not shown" in done.stderr
+    assert len(done.stderr.splitlines()) < 25
 
 
 @pytest.mark.parametrize("name", [*ODD_IMAGES, *MORE_ODD])

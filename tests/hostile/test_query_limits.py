@@ -11,7 +11,7 @@ import pytest
 from producer.cli.context import App
 from producer.cli.printing import print_json, print_rows
 from producer.results.query import LARGEST_ANSWER, run_query
-from producer.results.query_limits import TEMPORARY_FILE, memory_limit
+from producer.results.query_limits import TEMPORARY_ROWS, memory_limit
 from shared.database.connection import Database
 from shared.errors import QueryFailed
 from tests.hostile.test_queries import ENDLESS, database, unchanged
@@ -66,13 +66,20 @@ def test_a_huge_value_is_truncated_only_in_a_table(home: Home) -> None:
         f"{ENDLESS} SELECT count(*) FROM (SELECT DISTINCT randomblob(5000000) FROM n LIMIT 1000)",
         f"{ENDLESS}, m AS MATERIALIZED (SELECT zeroblob(5000000) AS b FROM n LIMIT 1000) "
         "SELECT count(*) FROM m x JOIN m y",
+        "WITH RECURSIVE "
+        + ", ".join(
+            f"n{k}(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n{k}), "
+            f"m{k} AS MATERIALIZED (SELECT randomblob(4000000) AS b FROM n{k} LIMIT 50)"
+            for k in range(4)
+        )
+        + " SELECT count(*) FROM m0 JOIN m1 JOIN m2 JOIN m3 LIMIT 1",
     ],
-    ids=["sort", "distinct", "stored"],
+    ids=["sort", "distinct", "stored", "stored in four parts of 200 MB"],
 )
-def test_temporary_files_of_sqlite_are_limited(database: Database, sql: str) -> None:
+def test_temporary_rows_of_sqlite_are_limited(database: Database, sql: str) -> None:
     if database.is_sqlite:
         ordered = f"SELECT * FROM ({sql}) ORDER BY 1"
-        with pytest.raises(QueryFailed, match=f"more than {TEMPORARY_FILE // 1_000_000} MB"):
+        with pytest.raises(QueryFailed, match=f"more than {TEMPORARY_ROWS // 1_000_000} MB"):
             run_query(database, ordered, limit=10, seconds=120)
         assert run_query(database, "SELECT 1", limit=1, seconds=20).rows == [(1,)]
 

@@ -24,6 +24,7 @@ from PIL import (  # importing a plugin registers it in ``Image.OPEN``
 )
 
 from unitscope.images import orientation as exif
+from unitscope.images.decoder_messages import few_messages
 from unitscope.images.formats import unsupported_format
 from unitscope.images.odd_images import reason_not_to_decode, reason_not_to_open, size_of_gif
 
@@ -98,7 +99,7 @@ def decode_as_stored(content: bytes) -> tuple[Image.Image, int]:
         if reason := reason_not_to_open(content):
             raise BrokenImage("broken image", reason)
         _refuse_too_large(size_of_gif(content) or (0, 0))  # before Pillow warns of a large GIF while opening it
-        with _opened(content) as image:
+        with few_messages(), _opened(content) as image:
             _refuse_too_large(image.size)
             if reason := reason_not_to_decode(image, content):
                 raise BrokenImage("broken image", reason)

@@ -13,10 +13,12 @@ MOST_SCANS = 64  # of a JPEG; a progressive one has about 10
 MOST_SEGMENTS = 10_000  # of a JPEG
 MOST_BLOCKS = 100_000  # of a GIF before its first frame
 MOST_VALUES = 65_536  # of a TIFF tag, for example the offsets of strips
+MOST_FAX_ROWS = 65_536  # of a TIFF that is compressed as a fax; libtiff reports an error for each
 
 JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 START_OF_SCAN, END_OF_JPEG = b"\xff\xda", b"\xff\xd9"
 GIF_HEADS = (b"GIF87a", b"GIF89a")
+FAX = ("group3", "group4", "tiff_ccitt")
 TIFF_BYTES = (1, 2, 7)  # tag types that Pillow keeps as bytes
 
 
@@ -36,6 +38,8 @@ def reason_not_to_decode(image: Image.Image, content: bytes) -> str | None:
         return "plain-text PPM and run-length encoded BMP are not supported"
     if decoder == "ppm" and image.width * image.height > LARGEST_ODD_PPM:
         return f"a PPM with an unusual maximum value and more than {LARGEST_ODD_PPM} pixels"
+    if image.info.get("compression") in FAX and image.height > MOST_FAX_ROWS:
+        return f"a fax of more than {MOST_FAX_ROWS} rows"
     if image.format in ("JPEG", "MPO") and _scans(content) > MOST_SCANS:
         return f"a JPEG with more than {MOST_SCANS} scans"
     return None

@@ -9,7 +9,7 @@ import click
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, json_text, print_json, utc
 from shared.kinds import kind_names
-from shared.text import printable, size_text
+from shared.text import size_text
 
 if TYPE_CHECKING:
     from producer.results.progress import JobProgress
@@ -110,8 +110,8 @@ def _print_status(app: App, progress: JobProgress) -> None:
         if first and first.message not in job.error:
             shard = "" if first.shard is None else f", shard {first.shard}"
             label = Text(f"first error ({utc(first.at)}{shard}): ", "red")
-            app.out.print(label + printable(first.message))
-        app.out.print(Text("error: ", "red") + printable(job.error))
+            app.out.print(label + first.message)
+        app.out.print(Text("error: ", "red") + job.error)
         app.out.print(
             f"`analyze logs {job.id}` prints all events. Once the cause is fixed, `analyze retry {job.id}` runs "
             "the unfinished shards again."
@@ -144,7 +144,7 @@ def _print_warnings(app: App, progress: JobProgress) -> None:
     if progress.hosts_without_images:
         warnings.append(_cannot_read(progress.hosts_without_images))
     for warning in warnings:
-        app.out.print(Text("warning: ", "yellow") + printable(warning))
+        app.out.print(Text("warning: ", "yellow") + warning)
 
 
 def _plain(value: object) -> str:
@@ -192,7 +192,7 @@ def logs(app: App, job_id: int, follow: bool, as_json: bool) -> None:
                 else:
                     shard = f" shard {event['shard']}" if event["shard"] is not None else ""
                     # Continuation lines are indented, so that every line that begins with a time is an event.
-                    message = printable(event["message"]).replace("\n", "\n    ")
+                    message = event["message"].replace("\n", "\n    ")
                     click.echo(f"{utc(event['at'])} {event['level']:7}{shard} {message}")
         if not (follow and active):
             return

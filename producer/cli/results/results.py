@@ -11,7 +11,7 @@ import click
 
 from producer.cli.context import App, Numbers, pass_app
 from producer.cli.jobs.jobs import job_argument
-from producer.cli.printing import print_typed_rows, rows_format_options
+from producer.cli.printing import print_text, print_typed_rows, rows_format_options
 from producer.kinds.descriptor import ProducerKind, Result, load
 from producer.kinds.registry import producer_kinds
 
@@ -115,4 +115,4 @@ def _write_page(app: App, kind: ProducerKind, job_id: int, filters: Filters, pag
         raise JobNotOfKind(job_id=job_id, kind=kind.name, result="page")
     refuse_other_filters(filters, kind.page_filters, "the page")
     write_file(page, load(kind.page)(app.database, app.store, job_id, filters).encode())
-    click.echo(page)
+    print_text(str(page))

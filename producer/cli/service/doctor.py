@@ -23,13 +23,14 @@ from producer.operations.checks import Check
 from shared.children import safe_environment
 from shared.errors import BadSettings, Unreachable, exit_code, message
 from shared.settings import Problem, Settings, origins, redacted
-from shared.text import printable
+from shared.text import one_line
 from unitscope.errors import UnitscopeError
 
 NO_SETTINGS = "home folder"  # in place of the name of a setting, if there are no settings at all
 ANSWER_SECONDS = 4.0  # for the database and Redis, which are asked at the same time
 TORCH_SECONDS = 120.0
 LOW_DISK_BYTES = 5 * 2**30
+LONGEST_LINE = 10_000  # characters of a check
 LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
@@ -359,4 +360,5 @@ def _print(app: App, settings: Mapping[str, dict[str, Any]], checks: list[Check]
     for check in checks:
         level = Text(f"{check.level:7}", LEVEL_STYLES[check.level])
         remedy = f"  {check.remedy}" if check.remedy else ""
-        app.out.print(level + Text(printable(f" {check.name}: {check.found}{remedy}")), soft_wrap=True)
+        line = one_line(f" {check.name}: {check.found}{remedy}", LONGEST_LINE)
+        app.out.print(level + line, soft_wrap=True)

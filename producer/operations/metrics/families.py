@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement
 from shared.database.connection import database_now
 from shared.jobs.tables import Shard, ShardState
 from shared.kinds.registry import kinds
+from shared.text import printable
 
 PREFIX = "unitscope_"
 
@@ -22,10 +23,10 @@ def gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
 def gauges(
     name: str, help_text: str, labels: list[str], samples: Mapping[tuple[str, ...], float]
 ) -> GaugeMetricFamily:
-    """Return a gauge with one sample for each tuple of label values."""
+    """Return a gauge with one sample for each tuple of label values; these are the names of hosts, for example."""
     family = GaugeMetricFamily(PREFIX + name, help_text, labels=labels)
     for values, sample in samples.items():
-        family.add_metric(list(values), sample)
+        family.add_metric([printable(value) for value in values], sample)
     return family
 
 

@@ -21,24 +21,35 @@ Done = subprocess.CompletedProcess[str]
 Call = tuple[Sequence[object], Mapping[str, str]]  # arguments, and settings: redis_url for ANALYZE_REDIS_URL
 
 MANY = """
-import contextlib, io, json, os, sys, traceback
+import io, json, os, sys, traceback
 from producer.cli.main import main
+
+class Printed(io.BytesIO):
+    # What is printed to a stream that the command replaces, and whose wrapper is deleted.
+
+    def close(self):
+        pass
 
 given, answers = dict(os.environ), []
 for arguments, variables in json.load(sys.stdin):
     os.environ.clear()
     os.environ.update(given | variables)
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main(arguments)
-            code = None
-        except SystemExit as end:
-            code = end.code
-        except BaseException:
-            code = 1
-            traceback.print_exc()
-    answers.append([code, out.getvalue(), err.getvalue()])
+    out, err = Printed(), Printed()
+    streams = sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__
+    sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8")
+    sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", line_buffering=True)
+    try:
+        main(arguments)
+        code = None
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        code = 1
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__ = streams
+    answers.append([code, out.getvalue().decode(), err.getvalue().decode()])
 json.dump(answers, sys.stdout)
 """
 
