@@ -1,7 +1,7 @@
 """Running of ``analyze`` commands in processes forked from a server that has imported their modules.
 
 Importing takes longer than most commands. Commands that keep running (``up``, ``worker``) are not started this
-way.
+way. The programs of the worker that commands start are run by the server in ``tests.programs``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests import programs
+from tests.programs import startup_variables
+
 # No module here may import torch: a process with threads must not be forked.
 PRELOADED = [
     *("producer.cli.main", "producer.results.progress", "producer.kinds.top9.results"),
     *("shared.database.schema", "shared.kinds.registry", "psycopg"),
 ]
-STARTUP = ("PYTHON", "LC_", "LANG", "MALLOC_")  # variables that are read when Python starts
+WITH_PROGRAMS = {"submit", "network", "verify", "doctor"}  # commands that start programs of the worker
 
 Done = subprocess.CompletedProcess[str]
 
@@ -35,7 +38,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float
     ------
     subprocess.TimeoutExpired
     """
-    if _startup_variables(environment) != _startup_variables(os.environ):
+    if startup_variables(environment) != startup_variables(os.environ):
         command = [sys.executable, "-m", "producer", *arguments]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=seconds, check=False
@@ -43,7 +46,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float
     with tempfile.TemporaryDirectory(prefix="unitscope-command-") as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         paths = (os.getcwd(), str(out), str(err))
-        process = _context.Process(target=_execute, args=(list(arguments), dict(environment), *paths))
+        server = programs.server_socket(start=not WITH_PROGRAMS.isdisjoint(arguments))
+        process = _context.Process(target=_execute, args=(list(arguments), dict(environment), *paths, server))
         process.start()
         process.join(seconds)
         if process.exitcode is None:
@@ -53,11 +57,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float
         return Done(list(arguments), process.exitcode, out.read_text(), err.read_text())
 
 
-def _startup_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name.startswith(STARTUP)}
-
-
-def _execute(arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str) -> None:
+def _execute(
+    arguments: list[str], environment: dict[str, str], folder: str, out: str, err: str, server: str | None
+) -> None:
     """Run the command in this process and exit with its exit code."""
     os.chdir(folder)
     os.environ.clear()
@@ -66,6 +68,8 @@ def _execute(arguments: list[str], environment: dict[str, str], folder: str, out
         opened = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
+    if server and programs.DISABLED not in environment:
+        programs.use_server(server)
     from producer.cli.main import main
 
     try:

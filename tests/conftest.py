@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+from sqlalchemy import update
 
 from shared.database.connection import Database
+from shared.database.identity import DatabaseIdentity
 from shared.database.schema import upgrade
 from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
@@ -70,28 +73,74 @@ def postgresql_server() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the current schema, to be copied, which takes less time than the migrations."""
+    file = tmp_path_factory.mktemp("template") / "unitscope.sqlite3"
+    _upgrade(sqlite_url(file))
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> str:
+    """Name of a PostgreSQL database with the current schema, to be copied."""
+    name = _create(postgresql_server)
+    _upgrade(_url(postgresql_server, name))
+    return name
+
+
+def _upgrade(url: str) -> None:
+    database = Database(url)
+    upgrade(database)
+    database.close()
+
+
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database, on SQLite and on PostgreSQL."""
-    return fresh_database(request.param, request, tmp_path)
+    """URL of a database, on SQLite and on PostgreSQL. It is empty, but for the fixtures ``database`` and
+    ``analyze_on`` it has the current schema."""
+    if {"database", "analyze_on"}.isdisjoint(request.fixturenames):
+        return fresh_database(request.param, request, tmp_path)
+    url = fresh_database(request.param, request, tmp_path, request.getfixturevalue(f"{request.param}_template"))
+    database = Database(url)
+    with database.write() as session:  # a copy has that of its template
+        session.execute(update(DatabaseIdentity).values(uuid=str(uuid.uuid4())))
+    database.close()
+    return url
 
 
-def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> str:
-    """Return the URL of an empty database of the kind ``sqlite`` or ``postgresql``."""
+def fresh_database(
+    kind: str, request: pytest.FixtureRequest, folder: Path, template: Path | str | None = None
+) -> str:
+    """Return the URL of an empty database or a copy of ``template``, of the kind ``sqlite`` or ``postgresql``."""
     if kind == "sqlite":
-        return sqlite_url(folder / "home" / "unitscope.sqlite3")
+        file = folder / "home" / "unitscope.sqlite3"
+        if template:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copyfile(template, file)
+            file.chmod(0o600)
+        return sqlite_url(file)
+    server = request.getfixturevalue("postgresql_server")
+    name = _create(server, str(template or "template1"))
+    request.addfinalizer(lambda: _execute(server, f'DROP DATABASE "{name}" WITH (FORCE)'))
+    return _url(server, name)
+
+
+def _create(server: str, template: str = "template1") -> str:
+    """Create a PostgreSQL database and return its name."""
+    name = f"test_{secrets.token_hex(6)}"
+    _execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return name
+
+
+def _execute(server: str, statement: str) -> None:
     import psycopg  # optional for tests on SQLite, such as those on GPU machines
 
-    server = request.getfixturevalue("postgresql_server")
-    name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(statement)
 
-    def drop() -> None:
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
-    request.addfinalizer(drop)
+def _url(server: str, name: str) -> str:
     head, _, options = server.partition("?")
     url = f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{options}" if options else "")
     return url.replace("postgresql://", "postgresql+psycopg://")
@@ -101,7 +150,6 @@ def fresh_database(kind: str, request: pytest.FixtureRequest, folder: Path) -> s
 def database(database_url: str) -> Iterator[Database]:
     """A database with the current schema."""
     database = Database(database_url)
-    upgrade(database)
     yield database
     database.close()
 
@@ -203,7 +251,6 @@ def analyze(tmp_path: Path) -> Iterator[Analyze]:
 def analyze_on(tmp_path: Path, database_url: str) -> Iterator[Analyze]:
     """The command line with a new home folder, on SQLite and on PostgreSQL."""
     command = Analyze(tmp_path / "home", database_url)
-    command("db", "upgrade")
     yield command
     command.stop()
 

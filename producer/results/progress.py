@@ -15,8 +15,8 @@ from producer.results.speed import Speed, stage_speeds
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.jobs.hosts import hosts_waiting
-from shared.jobs.ledger import RETRY_REQUESTED
 from shared.jobs.left_out import count_left_out, recorded_number, suspected_hosts
+from shared.jobs.retrying import RETRY_REQUESTED
 from shared.jobs.tables import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState
 from shared.kinds.registry import describe
 

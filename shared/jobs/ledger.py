@@ -14,25 +14,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from shared.database.base import utc_now
 from shared.database.connection import Database, database_now
-from shared.errors import JobStateConflict, NotRepeatable
+from shared.errors import JobStateConflict
 from shared.jobs.counters import completion, raise_counter, raise_counters
 from shared.jobs.hosts import (
     HOSTS_WITHOUT_DATA,
     alive,
-    forget_hosts,
     has_other_hosts,
     host_of,
     hosts_without_data,
     leave_to_others,
 )
-from shared.jobs.left_out import forget_left_out, incomplete_shards
-from shared.jobs.removal import dependents, list_job_ids
+from shared.jobs.retrying import queue_again
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import (
     MAX_ATTEMPTS,
@@ -47,11 +45,9 @@ from shared.jobs.transitions import (
     set_sent_at,
     stop_idle_shards,
 )
-from shared.kinds.registry import kinds
 from shared.kinds.specification import Specification
 
 LARGEST_ID = 2**31 - 1
-RETRY_REQUESTED = "retry requested"
 RESUMED = "resumed"  # in a shard's payload: work that its attempt found done
 
 
@@ -448,62 +444,7 @@ class Ledger:
         NoSuchJob, JobStateConflict, NotRepeatable
         """
         with self.database.write() as session:
-            job = lock_job(session, job_id)
-            if job.state in ACTIVE_JOBS:
-                raise JobStateConflict(job_id=job_id, state=job.state, action="retried")
-            if not job.shards_total:
-                raise JobStateConflict(job_id=job_id, state=job.state, action="retried: its removal has begun")
-            unfinished = and_(Shard.job_id == job_id, Shard.state != ShardState.DONE)
-            again = self._shards_to_repeat(session, job)
-            redone = or_(unfinished, again[1]) if again else unfinished
-            unset = ("token", "lease_until", "sent_at", "error", "worker", "started_at", "finished_at")
-            reset = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
-            session.execute(update(Shard).where(redone).values(state=ShardState.WAITING, **reset))
-            waiting = and_(Shard.job_id == job_id, Shard.state == ShardState.WAITING)
-            stage = session.scalar(select(func.min(Shard.stage)).where(waiting))
-            if stage is None:  # left by an interrupted import
-                raise JobStateConflict(job_id=job_id, state=job.state, action="retried, having no shards")
-            forget_hosts(session, waiting)
-            if again:
-                forget_left_out(session, waiting)
-                job.summary = None
-                job.shards_left = session.scalar(select(func.count()).select_from(Shard).where(waiting)) or 0
-            session.flush()
-            session.execute(update(Shard).where(waiting, Shard.stage == stage).values(state=ShardState.QUEUED))
-            job.stage = stage
-            job.state = JobState.QUEUED
-            job.cancel_requested = False
-            job.error = job.finished_at = None
-            add_event(session, job_id, None, "info", RETRY_REQUESTED)
-            if again:
-                message = f"{again[0]} shards left out images and run again, with all shards of later stages"
-                add_event(session, job_id, None, "info", message)
-
-    def _shards_to_repeat(self, session: Session, job: Job) -> tuple[int, ColumnElement[bool]] | None:
-        """Return the done shards that a retry runs again: see ``incomplete_shards``.
-
-        Raises
-        ------
-        JobStateConflict
-            the job is done and left out no images, or an active job uses its results.
-        NotRepeatable
-            the job is done, and its kind can't run done shards again.
-        """
-        again = incomplete_shards(session, job)
-        kind = kinds().get(job.kind)
-        repeatable = kind is not None and kind.repeatable
-        if job.state != JobState.DONE:
-            return again if repeatable else None
-        if again is None:
-            raise JobStateConflict(job_id=job.id, state=job.state, action="retried")
-        if not repeatable:
-            raise NotRepeatable(job_id=job.id, kind=job.kind)
-        users = dependents(session, [job.id]).get(job.id, [])
-        active = session.scalars(select(Job.id).where(Job.id.in_(users), Job.state.in_(ACTIVE_JOBS))).all()
-        if active:
-            action = f"retried while its results are used by {list_job_ids(sorted(active))}"
-            raise JobStateConflict(job_id=job.id, state=job.state, action=action)
-        return again
+            queue_again(session, lock_job(session, job_id))
 
     # --- sweeping ---
 
