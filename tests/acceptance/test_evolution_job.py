@@ -163,7 +163,7 @@ def train_images(home: Home) -> list[Row]:
     return home.json(
         "query",
         "SELECT images.* FROM images JOIN image_splits ON image_splits.image_id = images.id "
-        "WHERE split = 'train' ORDER BY images.id",
+        "WHERE split = 'train' AND images.dataset_id = 1 ORDER BY images.id",
     )
 
 
@@ -405,11 +405,11 @@ def test_invalid_requests_give_an_error_and_no_job(home: Home, job: int) -> None
 
 def test_the_run_is_removed_with_its_evolutions(home: Home) -> None:
     before = {number for number, _ in home.jobs()}
-    of_run = {row["id"] for row in home.json("query", "SELECT id FROM jobs WHERE kind = 'evolution'")} - {
-        row["job_id"] for row in home.json("query", "SELECT job_id FROM evolution_jobs WHERE figure_path IS NULL")
-    }
-    home("rm", 1, "--cascade")
-    assert before - {number for number, _ in home.jobs()} == {1, *of_run}
+    evolutions = home.json("query", "SELECT id, specification FROM jobs WHERE kind = 'evolution'")
+    of_run = {row["id"] for row in evolutions if f'"training_job_id": {RUNS["all"]},' in row["specification"]}
+    assert 0 < len(of_run) < len(evolutions)
+    home("rm", RUNS["all"], "--cascade")
+    assert before - {number for number, _ in home.jobs()} == {RUNS["all"], *of_run}
     left = home.json("query", "SELECT count(*) AS rows FROM unit_evolution_rows WHERE layer_id NOT IN "
                      "(SELECT id FROM evolution_layers)")  # fmt: skip
     assert left == [{"rows": 0}]
