@@ -393,6 +393,7 @@ def test_invalid_requests_give_an_error_and_no_job(home: Home, job: int) -> None
         refusal(outcome, code, [says])
     assert len(home.jobs()) == before
     home("cancel", running)
+    wait_for(home, running)
     home.refused("rm", RUNS["all"], code=2, says=["results are used by", "--cascade"])
     weights = home.json("query", f"SELECT path FROM checkpoints WHERE job_id = {RUNS['one epoch']}")[0]["path"]
     home("gc", "--older-than", 1, "--delete", "--yes")
