@@ -22,6 +22,7 @@ from PIL import Image
 from sqlalchemy import func, select, text
 from torch import nn
 
+from producer.datasets.shapes import generate
 from shared.database.connection import Database
 from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, ShardState
 from shared.store.store import Store
@@ -33,7 +34,8 @@ EPOCHS = [1, 4, 9]
 LAYERS = {"conv1": 1, "conv5": 5}
 DEAD, FAINT = 3, 5  # units of conv1: dead at the last epoch; dead before it
 DRAWN = 3
-RUNS = {"all": 1, "part": 2, "without weights": 3, "one epoch": 4, "failed": 5}  # ids of training runs
+# Ids of training runs.
+RUNS = {"all": 1, "part": 2, "without weights": 3, "one epoch": 4, "failed": 5, "damaged image": 6}
 QUERY = "SELECT * FROM unit_evolution WHERE job_id = {job} ORDER BY layer_path, unit, epoch"
 
 Row = dict[str, Any]
@@ -60,11 +62,13 @@ def models(weights: Path) -> dict[int, nn.Module]:
     return models
 
 
-def note_run(home: Home, models: dict[int, nn.Module], *options: object, state: str = "done") -> int:
+def note_run(
+    home: Home, models: dict[int, nn.Module], *options: object, state: str = "done", dataset: str = "shapes"
+) -> int:
     """Insert the rows of a training run that kept these weights."""
     job = int(
         home(
-            "submit", "train", "--dataset", "shapes", "--network", "zfnet", "--size", SIZE, "--fc", FC,
+            "submit", "train", "--dataset", dataset, "--network", "zfnet", "--size", SIZE, "--fc", FC,
             "--epochs", 9, *options,
         ).stdout
     )  # fmt: skip
@@ -101,6 +105,13 @@ def home(
     assert note_run(home, {}, "--seed", 11) == RUNS["without weights"]
     assert note_run(home, {1: models[1]}, "--seed", 12) == RUNS["one epoch"]
     assert note_run(home, models, "--seed", 13, state="failed") == RUNS["failed"]
+    damaged = tmp_path_factory.mktemp("damaged") / "shapes"
+    generate(damaged, images=4, seed=41)
+    home("dataset", "add", "shapes", "--root", damaged, "--name", "damaged")
+    assert note_run(home, models, dataset="damaged") == RUNS["damaged image"]
+    name = min((damaged / "VOC2007" / "ImageSets" / "Main" / "train.txt").read_text().split())
+    file = damaged / "VOC2007" / "JPEGImages" / f"{name}.jpg"
+    file.write_bytes(file.read_bytes()[:2000])
     process = home.up()
     second = home.start("worker", "--devices", "cpu")
     home.wait(lambda: home.live_workers() == 2, process)
@@ -152,7 +163,7 @@ def train_images(home: Home) -> list[Row]:
     return home.json(
         "query",
         "SELECT images.* FROM images JOIN image_splits ON image_splits.image_id = images.id "
-        "WHERE split = 'train' ORDER BY images.id",
+        "WHERE split = 'train' AND images.dataset_id = 1 ORDER BY images.id",
     )
 
 
@@ -344,6 +355,19 @@ def test_only_the_images_that_a_run_was_trained_on_are_searched(home: Home) -> N
     ]
 
 
+def test_an_image_that_cannot_be_read_is_left_out_once(home: Home) -> None:
+    """Each epoch's shard meets it."""
+    options = ("--layer", "5", "--draw", 1, "--shards", 1)
+    job = int(home("submit", "evolution", "--run", RUNS["damaged image"], *options).stdout)
+    wait_for(home, job)
+    summary = home.json("status", job)["summary"]
+    left_out = home.json("query", f"SELECT * FROM left_out_images WHERE job_id = {job}")
+    assert (summary["images"], summary["images_left_out"], len(left_out)) == (2, 2, 2)  # two objects of the file
+    listed = {row["image_id"] for row in rows_of(home, job)} - {None}
+    assert listed
+    assert not listed & {row["image_id"] for row in left_out}
+
+
 def test_invalid_requests_give_an_error_and_no_job(home: Home, job: int) -> None:
     running = int(
         home("submit", "train", "--dataset", "shapes", "--size", SIZE, "--fc", FC, "--epochs", 200).stdout
@@ -369,7 +393,8 @@ def test_invalid_requests_give_an_error_and_no_job(home: Home, job: int) -> None
         refusal(outcome, code, [says])
     assert len(home.jobs()) == before
     home("cancel", running)
-    home.refused("rm", RUNS["all"], code=2, says=["results are used by jobs", "--cascade"])
+    wait_for(home, running)
+    home.refused("rm", RUNS["all"], code=2, says=["results are used by", "--cascade"])
     weights = home.json("query", f"SELECT path FROM checkpoints WHERE job_id = {RUNS['one epoch']}")[0]["path"]
     home("gc", "--older-than", 1, "--delete", "--yes")
     assert (home.home / "store" / weights).is_file()  # as a checkpoint of the run, and of the evolutions
@@ -381,11 +406,11 @@ def test_invalid_requests_give_an_error_and_no_job(home: Home, job: int) -> None
 
 def test_the_run_is_removed_with_its_evolutions(home: Home) -> None:
     before = {number for number, _ in home.jobs()}
-    of_run = {row["id"] for row in home.json("query", "SELECT id FROM jobs WHERE kind = 'evolution'")} - {
-        row["job_id"] for row in home.json("query", "SELECT job_id FROM evolution_jobs WHERE figure_path IS NULL")
-    }
-    home("rm", 1, "--cascade")
-    assert before - {number for number, _ in home.jobs()} == {1, *of_run}
+    evolutions = home.json("query", "SELECT id, specification FROM jobs WHERE kind = 'evolution'")
+    of_run = {row["id"] for row in evolutions if f'"training_job_id": {RUNS["all"]},' in row["specification"]}
+    assert 0 < len(of_run) < len(evolutions)
+    home("rm", RUNS["all"], "--cascade")
+    assert before - {number for number, _ in home.jobs()} == {RUNS["all"], *of_run}
     left = home.json("query", "SELECT count(*) AS rows FROM unit_evolution_rows WHERE layer_id NOT IN "
                      "(SELECT id FROM evolution_layers)")  # fmt: skip
     assert left == [{"rows": 0}]
