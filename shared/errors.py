@@ -257,8 +257,8 @@ class BadStudy(UsageError):
 
 
 class StudyChanged(UsageError):
-    """Study '{name}' was run with other parameters ({differences}). Give the same ones, --name for another study, or
-    --replace to change this one. Its jobs stay in any case."""
+    """Study '{name}' was run with other parameters ({differences}). Give the same ones, --name for another study,
+    or --replace to change this one. Its jobs stay in any case."""
 
 
 class DatabaseBusy(UsageError):

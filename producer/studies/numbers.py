@@ -100,7 +100,7 @@ def _check_value(place: str, value: Value, study: StudyFile, jobs: Sequence[Plan
 def numbers(
     database: Database, table: Table, value: Value, jobs: Iterable[tuple[PlannedJob, Job | None]]
 ) -> list[Number]:
-    """Return a value's numbers: one for each job that is done, or several if the table's labels divide its rows."""
+    """Return a value's numbers: one for each job that is done, or more if labels of the table divide its rows."""
     found: list[Number] = []
     for planned, job in jobs:
         if job is None or job.state != JobState.DONE or (value.job and planned.entry not in value.job):

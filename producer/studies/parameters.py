@@ -61,7 +61,7 @@ def _literal(name: str, text: str, example: Scalar) -> Scalar:
     except (tomllib.TOMLDecodeError, KeyError):
         value = None
     if type(value) is type(example):
-        return value  # type: ignore[no-any-return]
+        return value
     if isinstance(example, float) and type(value) is int:
         return float(value)
     kind = {bool: "true or false", int: "an integer", float: "a number"}[type(example)]

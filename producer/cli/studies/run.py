@@ -63,11 +63,11 @@ def run(
 
     if dry_run:
         app.database.discards_changes = True
-    prepared = prepare_study(app, study, settings, name, ignore_space=ignore_space)
+    prepared = prepare_study(app, study, settings, name, ignore_space=ignore_space, retry=retry)
     if dry_run:
         _print_plan(app, prepared)
         return
-    prepared.start(replace=replace, retry=retry)
+    prepared.start(replace=replace)
     if no_wait:
         prepared.report_remaining()
         return

@@ -34,7 +34,7 @@ ANY_JOB = 1  # stands for the id of a job that is not submitted yet
 
 
 def prepare_study(
-    app: App, path: str, settings: Sequence[str], name: str | None, *, ignore_space: bool
+    app: App, path: str, settings: Sequence[str], name: str | None, *, ignore_space: bool, retry: bool
 ) -> StudyRun:
     """Read a study and check all that can be checked before its first job is submitted.
 
@@ -57,7 +57,7 @@ def prepare_study(
             check_options(job.kind, words)
     check_table(study, planned, path)
     title = str(filled(study.title, parameters)) if study.title else chosen
-    prepared = StudyRun(app, path, chosen, title, source, parameters, planned, ignore_space)
+    prepared = StudyRun(app, path, chosen, title, source, parameters, planned, ignore_space, retry)
     prepared.check_requests()
     return prepared
 
@@ -86,9 +86,11 @@ class StudyRun:
         parameters: dict[str, OptionValue],
         planned: list[PlannedJob],
         ignore_space: bool,
+        retry: bool,
     ) -> None:
         self.app, self.path, self.name, self.title, self.source = app, path, name, title, source
-        self.parameters, self.planned, self.ignore_space = parameters, planned, ignore_space
+        self.parameters, self.planned = parameters, planned
+        self.ignore_space, self.retry = ignore_space, retry
         self.study_id = 0
         self.job_ids: dict[str, int] = {}  # of submitted jobs, by their names in the study
         self.problems: dict[str, str] = {}  # why a job could not be submitted
@@ -129,11 +131,11 @@ class StudyRun:
         """Return the states of jobs; a job that was removed has none."""
         with self.app.database.read() as session:
             rows = session.execute(select(Job.id, Job.state).where(Job.id.in_(job_ids)))
-            return {job_id: state for job_id, state in rows}
+            return dict(rows.tuples().all())
 
     # --- running ---
 
-    def start(self, *, replace: bool, retry: bool) -> None:
+    def start(self, *, replace: bool) -> None:
         """Store the study, and submit the jobs that can be submitted now.
 
         Raises
@@ -144,12 +146,12 @@ class StudyRun:
         self.study_id = store_study(
             self.app.database, self.name, self.title, self.source, self.parameters, names, replace=replace
         )
-        while self._submit_ready(retry=retry):  # a job that was done before lets others be submitted
+        while self._submit_ready():  # a job that was done before lets others be submitted
             pass
         if self.new:
             warn_without_workers(self.app, [request.specification for request in self.new])
 
-    def _submit_ready(self, *, retry: bool = False) -> int:
+    def _submit_ready(self) -> int:
         """Submit the jobs that rest on jobs that are done; return the number of jobs."""
         states = self.states(self.job_ids.values())
         submitted = 0
@@ -169,7 +171,7 @@ class StudyRun:
             if is_new:
                 self.new.append(request)
                 self.app.err.print(f"{job.name}: submitted, job {job_id}")
-            elif retry and self.states([job_id]).get(job_id) in ENDED_BADLY:
+            elif self.retry and self.states([job_id]).get(job_id) in ENDED_BADLY:
                 self.app.ledger.retry(job_id)
                 if self.app.broker.answers():
                     dispatch(self.app.ledger, self.app.broker)
@@ -211,11 +213,11 @@ class StudyRun:
         return {name: (job_id, states[job_id]) for name, job_id in self.job_ids.items() if job_id in states}
 
     def _raise_unless_done(self, jobs: Mapping[str, tuple[int, str]]) -> None:
-        reasons = [f"{name} {_ended(state)} (job {job_id})" for name, (job_id, state) in jobs.items()
-                   if state != JobState.DONE]  # fmt: skip
-        reasons += [
-            f"{name} was removed (job {job_id})" for name, job_id in self.job_ids.items() if name not in jobs
-        ]
+        reasons = []
+        for name, job_id in self.job_ids.items():
+            _, state = jobs.get(name, (job_id, "removed"))
+            if state != JobState.DONE:
+                reasons.append(f"{name} {_ended(state)} (job {job_id})")
         reasons += list(self.problems.values())
         left = self.unsubmitted()
         if not reasons and not left:
@@ -253,7 +255,7 @@ def _count(jobs: Sized) -> str:
 
 
 def _ended(state: str) -> str:
-    return "was cancelled" if state == JobState.CANCELLED else str(state)
+    return f"was {state}" if state in (JobState.CANCELLED, "removed") else str(state)
 
 
 def _display(app: App) -> Progress:

@@ -51,7 +51,6 @@ def show(app: App, name: str, form: str, picture: Path | None, only_jobs: bool) 
 def print_study(app: App, name: str, form: str, picture: Path | None = None) -> None:
     """Print the table of a study; without one, its jobs."""
     from producer.files import write_file
-    from producer.studies.figure import draw_study
     from producer.studies.formats import as_json, csv_rows, latex, markdown, text_rows
     from producer.studies.table import load_study, study_table
     from shared.errors import UsageError
@@ -76,6 +75,8 @@ def print_study(app: App, name: str, form: str, picture: Path | None = None) -> 
         for note in (*results.notes, *results.sources):
             app.out.print(note)
     if picture and results is not None:
+        from producer.studies.figure import draw_study  # imports matplotlib
+
         write_file(picture, draw_study(state, results))
         app.err.print(f"Figure: {picture}")
 
