@@ -5,7 +5,8 @@ They are turned into the arguments of that command, so that it checks them as it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 import click
@@ -13,9 +14,13 @@ import click
 from producer.cli.jobs.submitting import JobRequest, Submission, collected_requests
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
+from producer.studies.expansion import EntryError, PlannedJob
 from producer.studies.file import OptionValue
 from producer.studies.parameters import as_text
-from shared.errors import UsageError
+from shared.errors import UsageError, exit_code, message
+from unitscope.errors import UnitscopeError
+
+ANY_JOB = 1  # stands for the id of a job that is not submitted yet
 
 
 def submit_command(kind: str) -> click.Command:
@@ -81,14 +86,29 @@ def arguments(kind: str, options: Mapping[str, OptionValue]) -> list[str]:
     return words
 
 
-def check_options(kind: str, words: Sequence[str]) -> None:
-    """Parse the arguments of ``analyze submit KIND`` without looking anything up.
+def check_jobs(jobs: Iterable[PlannedJob], path: object) -> None:
+    """Parse the options of jobs as ``analyze submit`` would, without looking anything up.
 
     Raises
     ------
-    UsageError
+    EntryError
     """
-    _context(kind, words).close()
+    for job in jobs:
+        with named_entry(path, job):
+            _context(
+                job.kind, arguments(job.kind, job.options_with(dict.fromkeys(job.references, ANY_JOB)))
+            ).close()
+
+
+@contextmanager
+def named_entry(path: object, job: PlannedJob) -> Iterator[None]:
+    """Name the study's file and the job in an error of its request; an unreachable database is not one of them."""
+    try:
+        yield
+    except UnitscopeError as error:
+        if exit_code(error) not in (1, 2, 4):
+            raise
+        raise EntryError(path, job.name, message(error), exit_code(error)) from error
 
 
 def job_request(kind: str, words: Sequence[str]) -> JobRequest:

@@ -67,11 +67,15 @@ def run(
     if dry_run:
         _print_plan(app, prepared)
         return
-    prepared.start(replace=replace)
-    if no_wait:
-        prepared.report_remaining()
-        return
-    prepared.wait()
+    try:
+        prepared.start(replace=replace)
+        if no_wait:
+            prepared.report_remaining()
+            return
+        prepared.wait()
+    except KeyboardInterrupt:
+        prepared.report_detached()
+        raise
     from producer.cli.studies.show import print_study
 
     print_study(app, prepared.name, "table")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence, Sized
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from sqlalchemy import select
@@ -17,20 +16,18 @@ from producer.results.progress import job_progress
 from producer.studies.expansion import EntryError, PlannedJob, planned_jobs
 from producer.studies.file import OptionValue, StudyFile, read_study
 from producer.studies.numbers import check_table
-from producer.studies.options import arguments, check_options, job_request, takes_job
+from producer.studies.options import arguments, check_jobs, job_request, named_entry, takes_job
 from producer.studies.parameters import filled, parameter_values
 from producer.studies.records import store_job, store_study
-from shared.errors import StudyIncomplete, UsageError, exit_code, message
+from shared.errors import StudyIncomplete, UsageError
 from shared.jobs.broker import dispatch
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState
 from shared.text import printable
-from unitscope.errors import UnitscopeError
 
 POLL_SECONDS = 0.5
 SHOWN = 5  # reasons in a message
 LARGEST_DISPLAY = 8  # bars of running jobs
 ENDED_BADLY = (JobState.FAILED, JobState.CANCELLED)
-ANY_JOB = 1  # stands for the id of a job that is not submitted yet
 
 
 def prepare_study(
@@ -51,26 +48,12 @@ def prepare_study(
         except ValueError as error:
             raise UsageError(reason=f"--name '{name}': use letters, digits, dots, dashes, underscores.") from error
     planned = planned_jobs(study, parameters, takes_job, path)
-    for job in planned:
-        with named_entry(path, job):
-            words = arguments(job.kind, job.options_with(dict.fromkeys(job.references, ANY_JOB)))
-            check_options(job.kind, words)
+    check_jobs(planned, path)
     check_table(study, planned, path)
     title = str(filled(study.title, parameters)) if study.title else chosen
     prepared = StudyRun(app, path, chosen, title, source, parameters, planned, ignore_space, retry)
     prepared.check_requests()
     return prepared
-
-
-@contextmanager
-def named_entry(path: str, job: PlannedJob) -> Iterator[None]:
-    """Name the file and the entry in an error of its request; an unreachable database is not one of them."""
-    try:
-        yield
-    except UnitscopeError as error:
-        if exit_code(error) not in (1, 2, 4):
-            raise
-        raise EntryError(path, job.name, message(error), exit_code(error)) from error
 
 
 class StudyRun:
@@ -190,22 +173,14 @@ class StudyRun:
         StudyIncomplete
             Jobs failed, were cancelled, or could not be submitted.
         """
-        try:
-            with _display(self.app) as bars:
-                shown = _Bars(bars, self.title, len(self.planned))
-                while True:
-                    states = self.states(self.job_ids.values())
-                    shown.update(self.app, self._by_name(states))
-                    if not self._submit_ready() and not any(state in ACTIVE_JOBS for state in states.values()):
-                        break
-                    time.sleep(POLL_SECONDS)
-        except KeyboardInterrupt:
-            left = len(self.unsubmitted())
-            waiting = f", {left} are not submitted yet" if left else ""
-            self.app.err.print(
-                f"Detached: submitted jobs continue{waiting}. The same command continues the study."
-            )
-            raise
+        with _display(self.app) as bars:
+            shown = _Bars(bars, self.title, len(self.planned))
+            while True:
+                states = self.states(self.job_ids.values())
+                shown.update(self.app, self._by_name(states))
+                if not self._submit_ready() and not any(state in ACTIVE_JOBS for state in states.values()):
+                    break
+                time.sleep(POLL_SECONDS)
         self._raise_unless_done(self._by_name(states))
 
     def _by_name(self, states: Mapping[int, str]) -> dict[str, tuple[int, str]]:
@@ -224,14 +199,12 @@ class StudyRun:
             return
         if left:
             reasons.append(f"{_count(left)} that rest on others were not submitted")
-        more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
         hint = (
             " `analyze logs JOB` has the reasons; `analyze study run --retry` runs the unfinished shards again."
             if any(state in ENDED_BADLY for _, state in jobs.values())
             else ""
         )
-        text = "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN])
-        raise StudyIncomplete(name=self.name, reason=f"{text}{more}.{hint}")
+        raise StudyIncomplete(name=self.name, reason=_listed(reasons) + hint)
 
     def report_remaining(self) -> None:
         """Say on stderr which jobs are not submitted, and why.
@@ -247,11 +220,22 @@ class StudyRun:
         if left := self.unsubmitted():
             self.app.err.print(f"{_count(left)} remain. The same command submits them when those are done.")
         if self.problems:
-            self._raise_unless_done({})
+            raise StudyIncomplete(name=self.name, reason=_listed([*self.problems.values()]))
+
+    def report_detached(self) -> None:
+        """Say on stderr what the interrupted command leaves behind."""
+        left = len(self.unsubmitted())
+        waiting = f", {left} are not submitted yet" if left else ""
+        self.app.err.print(f"Detached: submitted jobs continue{waiting}. The same command continues the study.")
 
 
 def _count(jobs: Sized) -> str:
     return "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    more = f"; and {len(reasons) - SHOWN} more" if len(reasons) > SHOWN else ""
+    return "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN]) + f"{more}."
 
 
 def _ended(state: str) -> str:
