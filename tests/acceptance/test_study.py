@@ -120,9 +120,8 @@ def test_the_table_has_mean_and_deviation_in_every_format(home: tuple[Analyze, P
     latex = analyze("study", "show", "widths", "--format", "latex").stdout
     assert f"64 & {cell.replace('±', chr(36) + chr(92) + 'pm' + chr(36))} & " in latex
     rows = list(csv.DictReader(io.StringIO(analyze("study", "show", "widths", "--format", "csv").stdout)))
-    assert [float(row["accuracy deviation"]) for row in rows] == pytest.approx(
-        [expected[fc][0][1] for fc in expected]
-    )
+    deviations = [float(row["accuracy deviation"]) for row in rows]
+    assert deviations == pytest.approx([expected[fc][0][1] for fc in expected])
     analyze("study", "show", "widths", "--picture", tmp_path / "widths.png")
     with Image.open(tmp_path / "widths.png") as picture:
         assert picture.height > 900  # three panels
