@@ -96,7 +96,8 @@ def state(database: Database) -> StudyState:
             session.flush()
             for epoch, phase, loss in ((1, "train", accuracy), (2, "train", accuracy / 2), (2, "val", 0.0)):
                 row = Epoch(
-                    job_id=job.id, epoch=epoch, phase=phase, loss=loss, accuracy=0, learning_rate=1, images=1, seconds=1,
+                    job_id=job.id, epoch=epoch, phase=phase, loss=loss, accuracy=0, learning_rate=1, images=1,
+                    seconds=1,
                 )  # fmt: skip
                 session.add(row)
             jobs.append((planned, job))
