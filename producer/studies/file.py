@@ -58,7 +58,7 @@ class Value(_Part):
         Name in the job's summary; ``a.b`` is ``b`` inside of ``a``, and ``a.0`` the first element of a list.
     results, column, where, pick
         Title of a result table, one of its columns, the values that other columns must have, and how one number is
-        made of several rows.
+        made of several rows; with ``each``, every row is a number.
     scale, offset
         The table shows ``offset + scale * number``.
     """
@@ -69,7 +69,7 @@ class Value(_Part):
     results: str | None = None
     column: str | None = None
     where: dict[str, Scalar] = {}
-    pick: Literal["first", "last", "max", "min", "mean", "sum", "count"] = "last"
+    pick: Literal["first", "last", "max", "min", "mean", "sum", "count", "each"] = "last"
     scale: float = 1.0
     offset: float = 0.0
     digits: int = Field(default=2, ge=0, le=12)

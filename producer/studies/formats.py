@@ -76,11 +76,11 @@ def _latex(text: str) -> str:
 
 
 def csv_rows(table: StudyTable) -> tuple[list[str], list[list[Any]]]:
-    """Return numbers for programs: three columns for each value, with its mean, deviation and number of jobs."""
+    """Return numbers for programs: for each value its mean, its deviation, and how many numbers it is of."""
     heading = list(table.labels)
     for column in table.columns:
         name = " ".join(part for part in (column.value, column.group) if part) or column.title
-        heading += [column.title] if column.source else [name, f"{name} deviation", f"{name} jobs"]
+        heading += [column.title] if column.source else [name, f"{name} deviation", f"{name} count"]
     rows: list[list[Any]] = []
     for row in table.rows:
         cells: list[Any] = [*row]
@@ -89,7 +89,7 @@ def csv_rows(table: StudyTable) -> tuple[list[str], list[list[Any]]]:
             if column.source:
                 cells.append(column.published.get(row))
             else:
-                cells += [cell.mean, cell.deviation, len(cell.jobs)] if cell else [None, None, 0]
+                cells += [cell.mean, cell.deviation, cell.count] if cell else [None, None, 0]
         rows.append(cells)
     return heading, rows
 
@@ -123,6 +123,7 @@ def _table_as_json(table: StudyTable) -> dict[str, Any]:
                 "group": column.group,
                 "mean": column.cells[row].mean,
                 "deviation": column.cells[row].deviation,
+                "count": column.cells[row].count,
                 "jobs": column.cells[row].jobs,
             }
             for column in table.columns

@@ -143,12 +143,9 @@ def _from_results(database: Database, table: Table, value: Value, planned: Plann
         if number is not None:
             places.setdefault(tuple(getattr(row, name) for name in columns), []).append(number)
     return [
-        Number(
-            job.id,
-            {**planned.labels, **dict(zip(columns, place, strict=True))},
-            _scaled(value, PICKS[value.pick](listed)),
-        )
+        Number(job.id, {**planned.labels, **dict(zip(columns, place, strict=True))}, _scaled(value, picked))
         for place, listed in places.items()
+        for picked in (listed if value.pick == "each" else [PICKS[value.pick](listed)])
     ]
 
 

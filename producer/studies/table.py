@@ -22,17 +22,18 @@ Key = tuple[str, ...]  # labels of a row
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean and sample standard deviation (None for one job) of a number, and the jobs that it comes from."""
+    """Mean and sample standard deviation (None for one number) of numbers, how many, and the jobs of them."""
 
     mean: float
     deviation: float | None
+    count: int
     jobs: list[int]
 
     @classmethod
     def of(cls, found: Sequence[Number]) -> Cell:
         values = [number.value for number in found]
         deviation = statistics.stdev(values) if len(values) > 1 else None
-        return cls(statistics.fmean(values), deviation, sorted(number.job_id for number in found))
+        return cls(statistics.fmean(values), deviation, len(values), sorted({number.job_id for number in found}))
 
     def text(self, digits: int) -> str:
         mean = f"{self.mean:.{digits}f}"
@@ -174,11 +175,13 @@ def _published(part: Published) -> Column:
 
 def _notes(table: Table, state: StudyState, columns: Sequence[Column]) -> list[str]:
     notes = [table.notes] if table.notes else []
-    counts = {len(cell.jobs) for column in columns for cell in column.cells.values()}
+    cells = [cell for column in columns for cell in column.cells.values()]
+    counts = {cell.count for cell in cells}
     if counts and max(counts) > 1:
         least, most = min(counts), max(counts)
         span = f"{most}" if least == most else f"{least} to {most}"
-        notes.append(f"Mean ± standard deviation over {span} jobs.")
+        of_jobs = all(cell.count == len(cell.jobs) for cell in cells)
+        notes.append(f"Mean ± standard deviation over {span} {'jobs' if of_jobs else 'values'}.")
     if missing := len(state.jobs) - state.count().get("done", 0):
         notes.append(f"{missing} of {len(state.jobs)} jobs are not done.")
     return notes

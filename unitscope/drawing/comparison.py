@@ -17,7 +17,7 @@ LONG = 18  # characters; longer names of rows are broken into lines
 class Series:
     """Numbers of one colour: by row, mean and standard deviation (None: unknown).
 
-    ``is_published`` numbers have no deviation and are drawn as hollow marks.
+    ``is_published`` numbers have no deviation and are drawn as white marks.
     """
 
     name: str
@@ -67,7 +67,7 @@ def _draw_bars(axes: Axes, rows: Sequence[str], panel: Panel) -> None:
         means = [series.numbers[row][0] for _, row in shown]
         if series.is_published:
             places = [float(place) for place, _ in shown]
-            axes.plot(places, means, "D", color="black", fillstyle="none", label=series.name, zorder=3)
+            axes.plot(places, means, "D", color="black", mfc="white", label=series.name, zorder=3)
             continue
         places = [place + (bars.index(series) - (len(bars) - 1) / 2) * width for place, _ in shown]
         deviations = [series.numbers[row][1] or 0.0 for _, row in shown]
@@ -91,7 +91,7 @@ def _draw_lines(axes: Axes, rows: Sequence[str], panel: Panel) -> None:
             None if series.is_published else [series.numbers[row][1] or 0.0 for row in shown],
             color="black" if series.is_published else f"C{number % 10}",
             marker="D" if series.is_published else "o",
-            fillstyle="none" if series.is_published else "full",
+            mfc="white" if series.is_published else None,
             linestyle=":" if series.is_published else "-",
             capsize=3,
             label=series.name,

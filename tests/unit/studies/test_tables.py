@@ -113,7 +113,7 @@ def table(database: Database, state: StudyState) -> StudyTable:
 
 def test_mean_and_sample_deviation() -> None:
     cell = Cell.of([Number(3, {}, 1.0), Number(1, {}, 2.0), Number(2, {}, 6.0)])
-    assert (cell.mean, cell.deviation, cell.jobs) == (3.0, pytest.approx(7**0.5), [1, 2, 3])
+    assert (cell.mean, cell.deviation, cell.count, cell.jobs) == (3.0, pytest.approx(7**0.5), 3, [1, 2, 3])
     assert cell.text(1) == "3.0 ± 2.6"
     assert Cell.of([Number(1, {}, 2.0)]).deviation is None
     assert Cell.of([Number(1, {}, 2.0)]).text(2) == "2.00"
@@ -149,6 +149,17 @@ def test_a_label_can_be_a_column_of_the_result_table(database: Database, state: 
     assert means == pytest.approx([np.mean(accuracies), np.mean(accuracies) / 2])
 
 
+def test_each_row_of_a_job_can_be_a_number(database: Database, state: StudyState) -> None:
+    text = FILE.replace('pick = "min"', 'pick = "each"')
+    made = study_table(database, StudyState("s", "s", {}, parse_study(text, "s.toml"), state.jobs))
+    assert made is not None
+    cell = made.columns[-2].cells[("A", "0.1")]
+    losses = [0.9, 0.45, 0.7, 0.35]
+    assert (cell.mean, cell.deviation) == pytest.approx((np.mean(losses), np.std(losses, ddof=1)))
+    assert (cell.count, cell.jobs) == (4, [1, 2])
+    assert "Mean ± standard deviation over 1 to 4 values." in made.notes
+
+
 def test_markdown(table: StudyTable) -> None:
     lines = markdown("50 % | a_b", table).splitlines()
     assert lines[0] == r"**50 % \| a\_b**"
@@ -174,17 +185,17 @@ def test_latex(table: StudyTable, tmp_path: Path) -> None:
 
 def test_csv_has_numbers(table: StudyTable) -> None:
     heading, rows = csv_rows(table)
-    assert heading[:6] == ["network", "rate", "error x", "error x deviation", "error x jobs", "error y"]
+    assert heading[:6] == ["network", "rate", "error x", "error x deviation", "error x count", "error y"]
     assert all(len(row) == len(heading) for row in rows)
     file = io.StringIO()
     csv.writer(file).writerows([heading, *rows])
     read = [*csv.DictReader(io.StringIO(file.getvalue()))]
-    assert (float(read[0]["error x"]), read[0]["error x jobs"], read[0]["published"]) == (
+    assert (float(read[0]["error x"]), read[0]["error x count"], read[0]["published"]) == (
         pytest.approx(20),
         "2",
         "3.5",
     )
-    assert (read[2]["error x"], read[2]["error x jobs"]) == ("", "0")
+    assert (read[2]["error x"], read[2]["error x count"]) == ("", "0")
 
 
 def test_json_names_the_jobs_of_a_cell(state: StudyState, table: StudyTable) -> None:
