@@ -46,14 +46,26 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
     folder = tmp_path_factory.mktemp("study")
     analyze, file = Analyze(folder / "home"), write_study(folder)
     analyze("dataset", "add", "shapes", "--root", shapes_root)
+    try:
+        _run_with_interruption(analyze, file)
+        yield analyze, file
+    finally:
+        analyze.stop()
+
+
+def _run_with_interruption(analyze: Analyze, file: Path) -> None:
     analyze.up()
     first = subprocess.Popen(
         [sys.executable, "-m", "producer", "study", "run", str(file)],
         env=analyze.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    analyze.wait(lambda: any(job["state"] == "running" for job in submitted(analyze)))
-    first.send_signal(signal.SIGINT)
-    out, err = first.communicate(timeout=60)
+    try:
+        # It first describes two networks, each in a process that imports torch.
+        analyze.wait(lambda: any(job["state"] == "running" for job in submitted(analyze)), seconds=240)
+        first.send_signal(signal.SIGINT)
+        out, err = first.communicate(timeout=60)
+    finally:
+        first.kill()
     assert (first.returncode, out) == (130, "")
     assert "Detached: submitted jobs continue, 4 are not submitted yet." in err
     assert [job["kind"] for job in submitted(analyze)] == ["train"] * 4
@@ -62,8 +74,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
     done = analyze("study", "run", file)
     assert "accuracy" in done.stdout
     assert f"{SEARCHED[3]}: submitted" in done.stderr
-    yield analyze, file
-    analyze.stop()
 
 
 def test_nothing_is_computed_twice(home: tuple[Analyze, Path]) -> None:

@@ -97,9 +97,7 @@ def test_two_entries_with_the_same_grid_are_joined() -> None:
 
 
 def test_a_name_of_the_grid_in_a_text_is_no_option() -> None:
-    text = (
-        HEAD + '[jobs.t]\nkind = "train"\ngrid = { drop = [0.1] }\noptions = { dataset = "d", set = "lr={drop}" }'
-    )
+    text = '[jobs.t]\nkind = "train"\ngrid = { drop = [0.1] }\noptions = { dataset = "d", set = "lr={drop}" }'
     (job,) = expanded(HEAD + text)
     assert job.options == {"dataset": "d", "set": "lr=0.1"}
     assert job.labels["drop"] == 0.1
