@@ -244,10 +244,10 @@ def _ended(state: str) -> str:
 
 def _display(app: App) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names have brackets
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=app.err,
     )
 
