@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -175,10 +176,13 @@ def _members(
                 if variable not in own and value not in inherited.setdefault(variable, []):
                     inherited[variable].append(value)
     grid = {**inherited, **own}
+    if (count := math.prod(len(listed) for listed in grid.values())) > LARGEST_STUDY:
+        raise UsageError(reason=f"its grid has {count} jobs; {LARGEST_STUDY} are possible.")
+    places = {other: {tuple(member.place.values()): member for member in members[other]} for other in others}
     found = []
     for combination in itertools.product(*grid.values()):
         place = dict(zip(grid, combination, strict=True))
-        used = {other: _member_at(other, members[other], place) for other in others}
+        used = {other: _member_at(other, places[other], place) for other in others}
         found.append(_member(name, entry, values, named, own, place, used))
     return found
 
@@ -192,12 +196,13 @@ def _grid_values(variable: str, listed: list[Scalar] | str, values: Mapping[str,
     return chosen
 
 
-def _member_at(entry: str, members: Sequence[_Member], place: Mapping[str, Scalar]) -> _Member:
-    for member in members:
-        if all(place[variable] == value for variable, value in member.place.items()):
-            return member
-    wanted = {variable: place[variable] for variable in members[0].place}
-    raise UsageError(reason=f"it rests on {job_name(entry, wanted)}, which is not in the study.")
+def _member_at(entry: str, members: Mapping[tuple[Scalar, ...], _Member], place: Mapping[str, Scalar]) -> _Member:
+    """Return the member whose values in the grid are those of ``place``. All members have the same variables."""
+    variables = next(iter(members.values())).place
+    wanted = {variable: place[variable] for variable in variables}
+    if (found := members.get(tuple(wanted.values()))) is None:
+        raise UsageError(reason=f"it rests on {job_name(entry, wanted)}, which is not in the study.")
+    return found
 
 
 def _member(

@@ -124,6 +124,8 @@ def parse_study(source: str, path: object) -> StudyFile:
         values = tomllib.loads(source)
     except tomllib.TOMLDecodeError as error:
         raise BadStudy(path=path, reason=f"it is not valid TOML: {error}.") from error
+    except RecursionError:
+        raise BadStudy(path=path, reason="it is not a study: its values are nested too deeply.") from None
     try:
         return StudyFile.model_validate(_with_parameters(values))
     except ValidationError as error:
@@ -157,9 +159,9 @@ def read_study(path: str) -> tuple[str, StudyFile]:
     """
     shipped = shipped_studies()
     file = Path(path)
-    if not file.exists() and path in shipped:
-        file = shipped[path]
     try:
+        if path in shipped and not file.exists():
+            file = shipped[path]
         if file.stat().st_size > LARGEST_FILE:
             raise BadStudy(path=path, reason=f"it has more than {LARGEST_FILE} bytes.")
         source = file.read_text(encoding="utf-8")

@@ -185,6 +185,11 @@ TABLE = HEAD + TRAIN + '[table]\nrows = "fc"\n[table.values.v]\n'
         (HEAD + ENTRY.format("epochs = 1") + "grid = { seed = [] }", ("job 't'", "'seed'")),
         (HEAD + ENTRY.format("epochs = 1") + "grid = { seed = [1, 1] }", ("job 't'", "twice")),
         (HEAD + ENTRY.format("epochs = 1") + "grid = { sead = [1] }", ("job 't", "'sead'", "'seed'")),
+        (
+            HEAD + ENTRY.format("epochs = 1") + f"grid = {{ seed = {[*range(200)]}, fc = {[*range(1, 200)]} }}",
+            ("job 't'", "39800"),
+        ),
+        (f"name = {'[' * 100_000}", ("nested",)),
         (HEAD + ENTRY.format("epochs = 1") + 'labels = { job = "x" }', ("job 't'", "label 'job'")),
         (TABLE, ("table.values.v", "'summary' or 'results'")),
         (TABLE + 'summary = "accuracy"', ("table.values.v", "'accuracy'", "best_accuracy")),
