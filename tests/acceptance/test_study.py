@@ -20,7 +20,7 @@ from PIL import Image
 from tests.conftest import Analyze
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "studies.md"
-TRAINED = [f"train[fc={fc}, seed={seed}]" for fc in (16, 64) for seed in (1, 2)]
+TRAINED = [f"train[learning-rate={rate}, seed={seed}]" for rate in ("0.0002", "0.002") for seed in (1, 2)]
 SEARCHED = [name.replace("train", "search") for name in TRAINED]
 
 
@@ -31,9 +31,9 @@ def commands_of_the_page() -> list[list[str]]:
 
 def write_study(folder: Path) -> Path:
     """Write the study of the page to a file."""
-    (text,) = re.findall(r'```toml title="widths.toml"\n(.*?)```', PAGE.read_text(), re.DOTALL)
-    (folder / "widths.toml").write_text(text)
-    return folder / "widths.toml"
+    (text,) = re.findall(r'```toml title="rates.toml"\n(.*?)```', PAGE.read_text(), re.DOTALL)
+    (folder / "rates.toml").write_text(text)
+    return folder / "rates.toml"
 
 
 def submitted(analyze: Analyze) -> list[dict[str, Any]]:
@@ -41,11 +41,11 @@ def submitted(analyze: Analyze) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[tuple[Analyze, Path]]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Analyze, Path]]:
     """A home in which the study was stopped while its first run was trained, and then run to its end."""
     folder = tmp_path_factory.mktemp("study")
     analyze, file = Analyze(folder / "home"), write_study(folder)
-    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze(*commands_of_the_page()[0])  # registers the data set
     try:
         _run_with_interruption(analyze, file)
         yield analyze, file
@@ -85,14 +85,14 @@ def test_nothing_is_computed_twice(home: tuple[Analyze, Path]) -> None:
     assert {job["state"] for job in before} == {"done"}
     again = analyze("study", "run", file)
     assert "submitted" not in again.stderr
-    assert again.stdout == analyze("study", "show", "widths").stdout
+    assert again.stdout == analyze("study", "show", "rates").stdout
     assert submitted(analyze) == before
     assert {row["attempt"] for row in analyze.json("query", "SELECT attempt FROM shards")} == {1}
 
 
 def test_a_search_uses_the_weights_of_its_run(home: tuple[Analyze, Path]) -> None:
     analyze, _ = home
-    rows = analyze.json("study", "show", "widths", "--jobs")
+    rows = analyze.json("study", "show", "rates", "--jobs")
     jobs = {row["name"]: row["job_id"] for row in rows}
     assert list(jobs) == TRAINED + SEARCHED
     for run, search in zip(TRAINED, SEARCHED, strict=True):
@@ -109,29 +109,31 @@ def test_the_table_has_mean_and_deviation_in_every_format(home: tuple[Analyze, P
     )
     assert [run["name"] for run in runs] == TRAINED
     expected = {}
-    for fc, part in (("16", runs[:2]), ("64", runs[2:])):
+    for rate, part in (("0.0002", runs[:2]), ("0.002", runs[2:])):
         accuracies, losses = [100 * run["best_accuracy"] for run in part], [run["loss"] for run in part]
-        expected[fc] = [(statistics.mean(x), statistics.stdev(x)) for x in (accuracies, losses)]
-    table = analyze.json("study", "show", "widths")["table"]
-    assert [row["labels"] for row in table["rows"]] == [{"fc": "16"}, {"fc": "64"}]
+        expected[rate] = [(statistics.mean(x), statistics.stdev(x)) for x in (accuracies, losses)]
+    table = analyze.json("study", "show", "rates")["table"]
+    assert [row["labels"] for row in table["rows"]] == [{"learning-rate": "0.0002"}, {"learning-rate": "0.002"}]
     for row in table["rows"]:
         values = {value["value"]: value for value in row["values"]}
-        for name, (mean, deviation) in zip(("accuracy", "loss"), expected[row["labels"]["fc"]], strict=True):
+        for name, (mean, deviation) in zip(
+            ("accuracy", "loss"), expected[row["labels"]["learning-rate"]], strict=True
+        ):
             assert (values[name]["mean"], values[name]["deviation"]) == pytest.approx((mean, deviation))
         assert len(values["dead"]["jobs"]) == 2
         assert set(values["dead"]["jobs"]).isdisjoint(values["loss"]["jobs"])
-    cell = f"{expected['64'][0][0]:.1f} ± {expected['64'][0][1]:.1f}"
-    assert cell in analyze("study", "show", "widths").stdout
+    cell = f"{expected['0.002'][0][0]:.1f} ± {expected['0.002'][0][1]:.1f}"
+    assert cell in analyze("study", "show", "rates").stdout
     assert re.search(
-        rf"(?m)^\| 64 \| {cell} \| ", analyze("study", "show", "widths", "--format", "markdown").stdout
+        rf"(?m)^\| 0.002 \| {cell} \| ", analyze("study", "show", "rates", "--format", "markdown").stdout
     )
-    latex = analyze("study", "show", "widths", "--format", "latex").stdout
-    assert f"64 & {cell.replace('±', chr(36) + chr(92) + 'pm' + chr(36))} & " in latex
-    rows = list(csv.DictReader(io.StringIO(analyze("study", "show", "widths", "--format", "csv").stdout)))
+    latex = analyze("study", "show", "rates", "--format", "latex").stdout
+    assert f"0.002 & {cell.replace('±', chr(36) + chr(92) + 'pm' + chr(36))} & " in latex
+    rows = list(csv.DictReader(io.StringIO(analyze("study", "show", "rates", "--format", "csv").stdout)))
     deviations = [float(row["accuracy deviation"]) for row in rows]
-    assert deviations == pytest.approx([expected[fc][0][1] for fc in expected])
-    analyze("study", "show", "widths", "--picture", tmp_path / "widths.png")
-    with Image.open(tmp_path / "widths.png") as picture:
+    assert deviations == pytest.approx([expected[rate][0][1] for rate in expected])
+    analyze("study", "show", "rates", "--picture", tmp_path / "rates.png")
+    with Image.open(tmp_path / "rates.png") as picture:
         assert picture.height > 900  # three panels
 
 
@@ -150,10 +152,10 @@ def test_the_commands_of_the_page(
         if words == ["study", "file", "table-3"]:
             assert 'name = "table-3"' in done.stdout
         if words == ["study", "ls"]:
-            assert re.search(r"widths .* 8 +8 ", done.stdout)
+            assert re.search(r"rates .* 8 +8 ", done.stdout)
     assert len(submitted(analyze)) == 8
-    assert "widths" in analyze("study", "show", "widths", code=4).stderr
-    assert (file.parent / "widths.png").is_file()
+    assert "rates" in analyze("study", "show", "rates", code=4).stderr
+    assert (file.parent / "rates.png").is_file()
 
 
 def test_other_parameters_are_refused_and_jobs_are_shared_and_removed(home: tuple[Analyze, Path]) -> None:
@@ -165,10 +167,10 @@ def test_other_parameters_are_refused_and_jobs_are_shared_and_removed(home: tupl
     assert "--replace" in refused
     analyze("study", "run", file, "--name", "same")
     assert len(submitted(analyze)) == 8
-    assert analyze.json("study", "rm", "same", "--with-jobs")["jobs"] == []  # they belong to `widths`, too
-    removed = analyze.json("study", "rm", "widths", "--with-jobs", "--dry-run")
+    assert analyze.json("study", "rm", "same", "--with-jobs")["jobs"] == []  # they belong to `rates`, too
+    removed = analyze.json("study", "rm", "rates", "--with-jobs", "--dry-run")
     assert len(removed["jobs"]) == 8
-    analyze("study", "rm", "widths", "--with-jobs")
+    analyze("study", "rm", "rates", "--with-jobs")
     assert submitted(analyze) == []
 
 
@@ -176,10 +178,10 @@ def test_other_parameters_are_refused_and_jobs_are_shared_and_removed(home: tupl
     ("change", "words", "code"),
     [
         (("epochs}", "epoch}"), ("'{epoch}'",), 2),
-        (("learning-rate", "learning-rat"), ("'learning-rat'", "'learning-rate'"), 2),
+        (("batch-size", "batch-sise"), ("'batch-sise'", "'batch-size'"), 2),
         (('run = "train"', 'run = "trian"'), ("'run'", "'trian'"), 2),
         (('dataset = "shapes"', 'dataset = "shape"'), ("'shape'", "shapes"), 4),
-        (("size = 64", "size = 17"), ("17",), 2),
+        (("size = 64", "size = 3"), ("--size",), 2),
     ],
 )
 def test_an_error_names_file_job_and_option_and_nothing_is_submitted(
@@ -187,7 +189,7 @@ def test_an_error_names_file_job_and_option_and_nothing_is_submitted(
 ) -> None:
     analyze, file = home
     wrong = tmp_path / "wrong.toml"
-    wrong.write_text(file.read_text().replace(*change).replace('name = "widths"', 'name = "wrong"'))
+    wrong.write_text(file.read_text().replace(*change).replace('name = "rates"', 'name = "wrong"'))
     before = submitted(analyze)
     (line,) = analyze("study", "run", wrong, code=code).stderr.strip().splitlines()
     assert line.startswith("analyze: ")
@@ -200,24 +202,26 @@ def test_an_error_names_file_job_and_option_and_nothing_is_submitted(
 def test_a_failed_job_is_named_and_retried(home: tuple[Analyze, Path], tmp_path: Path) -> None:
     """One job of the study was cancelled: the others go on, and those that rest on it are not submitted."""
     analyze, file = home
-    text = file.read_text().replace('name = "widths"', 'name = "cancelled"').replace("fc = [16, 64]", "fc = [16]")
+    text = file.read_text().replace('name = "rates"', 'name = "cancelled"').replace("[2e-4, 2e-3]", "[2e-4]")
     study = tmp_path / "cancelled.toml"
     study.write_text(text)
     command = ("study", "run", study, "--set", "epochs=1")
     before = submitted(analyze)
     plan = analyze(*command, "--dry-run").stdout
     assert [line.split()[-1] for line in plan.splitlines()[1:3]] == ["new", "new"]
-    assert "after train[fc=16, seed=2]" in plan
+    assert "after train[learning-rate=0.0002, seed=2]" in plan
     assert submitted(analyze) == before
     analyze(*command, "--no-wait")
     jobs = analyze.json("study", "show", "cancelled", "--jobs")
-    second = next(row["job_id"] for row in jobs if row["name"] == "train[fc=16, seed=2]")
+    second = next(row["job_id"] for row in jobs if row["name"] == "train[learning-rate=0.0002, seed=2]")
     analyze("cancel", second)
     failed = analyze(*command, code=1).stderr
-    assert f"train[fc=16, seed=2] was cancelled (job {second})" in failed
+    assert f"train[learning-rate=0.0002, seed=2] was cancelled (job {second})" in failed
     assert "1 job that rest" in failed
-    assert "search[fc=16, seed=1]: submitted" in failed
+    assert "search[learning-rate=0.0002, seed=1]: submitted" in failed
     assert "2 of 4 jobs are not done" in analyze("study", "show", "cancelled").stdout
-    retried = analyze(*command, "--retry")
-    assert f"train[fc=16, seed=2]: queued again, job {second}" in retried.stderr
-    assert {row["state"] for row in analyze.json("study", "show", "cancelled", "--jobs")} == {"done"}
+    retried = analyze(*command, "--retry", "--no-wait")
+    assert f"train[learning-rate=0.0002, seed=2]: queued again, job {second}" in retried.stderr
+    states = [row["state"] for row in analyze.json("study", "show", "cancelled", "--jobs")]
+    assert (states[0], states[2], states[3]) == ("done", "done", None)
+    assert states[1] in ("queued", "running", "done")
