@@ -67,6 +67,10 @@ class JobCancelled(UnitscopeError):
     """Job {job_id} was cancelled. Run `analyze retry {job_id}` to resume it."""
 
 
+class StudyIncomplete(UnitscopeError):
+    """Study '{name}' is not complete: {reason}"""
+
+
 class VerificationFailed(UnitscopeError):
     """Job {job_id} failed verification: {count} differences. An artifact or an image may have been changed or
     removed, or the results differ on this device or version of torch. `analyze submit --force` computes the job
@@ -254,6 +258,15 @@ class DatasetInUse(UsageError):
     add --with-jobs to remove them together with the data set."""
 
 
+class BadStudy(UsageError):
+    """The study {path} can't be used: {reason}"""
+
+
+class StudyChanged(UsageError):
+    """Study '{name}' was run with other parameters ({differences}). Give the same ones, --name for another study,
+    or --replace to change this one. Its jobs stay in any case."""
+
+
 class DatabaseBusy(UsageError):
     """The database {url} cannot be vacuumed while jobs are running ({jobs}), since it would block them. Wait until
     they have finished, or cancel them."""
@@ -381,6 +394,10 @@ class NoSuchClass(NotFound):
 class NoSuchImage(NotFound):
     """Data set '{dataset}' has no image {image}. `analyze query "SELECT i.id, i.path FROM images i JOIN datasets d
     ON d.id = i.dataset_id WHERE d.name = '{dataset}'"` lists its images."""
+
+
+class NoSuchStudy(NotFound):
+    """There is no study '{name}'. {choices}"""
 
 
 class NoSuchRun(NotFound):

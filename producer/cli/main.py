@@ -37,6 +37,7 @@ VERBS = {
     "rm": "producer.cli.jobs.removing:rm",
     "prune": "producer.cli.jobs.pruning:prune",
     "results": "producer.cli.results.results:results",
+    "study": "producer.cli.studies.study:study",
     "query": "producer.cli.results.query:query",
     "dataset": "producer.cli.data.dataset:dataset",
     "network": "producer.cli.data.network:network",

@@ -173,3 +173,34 @@ class RemovedJob(Base):
     dataset: Mapped[str]  # name
     submitted_at: Mapped[datetime]
     removed_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Study(Base):
+    """A named set of jobs, which ``analyze study run`` submitted. ``source`` is its file."""
+
+    __tablename__ = "studies"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    title: Mapped[str]
+    source: Mapped[str]
+    parameters: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class StudyJob(Base):
+    """A submitted job of a study; a job can belong to several studies.
+
+    ``entry`` is its name in the study's file, ``name`` that of this member of the entry's grid, ``number`` its
+    position in the study.
+    """
+
+    __tablename__ = "study_jobs"
+
+    study_id: Mapped[int] = mapped_column(ForeignKey(Study.id, ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int]
+    entry: Mapped[str]
+    labels: Mapped[dict[str, Any]]
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,28 @@ class Submission:
     ignore_space: bool
     dry_run: bool
     as_json: bool
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A validated request for a job; ``also`` inserts further rows of a new job: see ``Ledger.submit``."""
+
+    specification: Specification
+    also: Callable[[Any, int], None] | None = None
+
+
+REQUESTS = f"{__name__}.requests"  # key in the meta data of click's contexts
+
+
+@contextmanager
+def collected_requests(context: click.Context) -> Iterator[list[JobRequest]]:
+    """Collect the requests that commands of ``analyze submit`` make, instead of submitting them."""
+    requests: list[JobRequest] = []
+    context.meta[REQUESTS] = requests
+    try:
+        yield requests
+    finally:
+        del context.meta[REQUESTS]
 
 
 def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,22 +96,16 @@ def submit_job(
     ------
     StoreTooSmall
     """
-    from producer.cost.storage import require_space
-    from shared.jobs.broker import dispatch
-
-    existing = app.ledger.find(specification)
-    if submission.dry_run:
-        _print_cost(app, specification, submission, existing)
+    request = JobRequest(specification, also)
+    if (requests := click.get_current_context().meta.get(REQUESTS)) is not None:
+        requests.append(request)
         return
-    if not app.settings.uses_private_redis:
-        app.broker.ping()  # fail before anything is written; a private server may start later, with `analyze up`
-    if (existing is None or submission.force) and not submission.ignore_space:
-        require_space(app.database, app.settings, specification)
-    job_id, new = app.ledger.submit(specification, force=submission.force, also=also)
+    if submission.dry_run:
+        _print_cost(app, specification, submission, app.ledger.find(specification))
+        return
+    job_id, new = record_job(app, request, force=submission.force, ignore_space=submission.ignore_space)
     if new:
-        if app.broker.answers():
-            dispatch(app.ledger, app.broker)
-        _warn_without_workers(app, specification)
+        warn_without_workers(app, [specification])
     else:
         _report_existing(app, job_id)
     click.echo(job_id)
@@ -96,6 +113,29 @@ def submit_job(
         from producer.cli.jobs.watching import wait_for
 
         wait_for(app, job_id)
+
+
+def record_job(
+    app: App, request: JobRequest, *, force: bool = False, ignore_space: bool = False
+) -> tuple[int, bool]:
+    """Record the job and send its shards to the queues; return its id, and whether it is new.
+
+    Raises
+    ------
+    StoreTooSmall, BrokerUnreachable
+    """
+    from producer.cost.storage import require_space
+    from shared.jobs.broker import dispatch
+
+    specification = request.specification
+    if not app.settings.uses_private_redis:
+        app.broker.ping()  # fail before anything is written; a private server may start later, with `analyze up`
+    if not ignore_space and (force or app.ledger.find(specification) is None):
+        require_space(app.database, app.settings, specification)
+    job_id, new = app.ledger.submit(specification, force=force, also=request.also)
+    if new and app.broker.answers():
+        dispatch(app.ledger, app.broker)
+    return job_id, new
 
 
 def _print_cost(app: App, specification: Specification, submission: Submission, existing: int | None) -> None:
@@ -113,8 +153,9 @@ def _print_cost(app: App, specification: Specification, submission: Submission, 
         app.err.print(f"The same job was submitted before: job {existing}. Without --force nothing is computed.")
 
 
-def _warn_without_workers(app: App, specification: Specification) -> None:
-    needed = {shard.queue for shard in specification.plan()}
+def warn_without_workers(app: App, specifications: Iterable[Specification]) -> None:
+    """Say on stderr which queues of these new jobs no worker serves."""
+    needed = {shard.queue for specification in specifications for shard in specification.plan()}
     served = {queue for worker in app.ledger.live_workers() for queue in worker.queues}
     if not needed <= served:
         queues = ", ".join(sorted(needed - served))

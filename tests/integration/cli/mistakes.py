@@ -38,6 +38,10 @@ def sql(url: str, code: int) -> Mistake:
 UNKNOWN = {
     "data set": Mistake((*CONV5, "--dataset", "shap"), 4, ("'shap'", "shapes", "dataset add")),
     "data set to train on": Mistake(("submit", "train", "--dataset", "shap"), 4, ("'shap'", "shapes")),
+    "study": Mistake(("study", "run", "/no/such.toml"), 4, ("/no/such.toml", "table-3")),
+    "study with a very long name": Mistake(("study", "run", "x" * 5000), (2, 4), ("xxx",)),
+    "study that was not run": Mistake(("study", "show", "table-3"), 4, ("'table-3'", "none")),
+    "study to remove": Mistake(("study", "rm", "nosuch"), 4, ("'nosuch'", "none")),
     "data set to show": Mistake(("dataset", "show", "shap"), 4, ("'shap'", "shapes")),
     "data set of two lines": Mistake(("dataset", "show", "no\nsuch"), 4, ("'no such'", "shapes")),
     "data set with a very long name": Mistake(("dataset", "show", "x" * 5000), 4, ("xxx", "shapes")),
@@ -77,6 +81,18 @@ USAGE = {
         ("submit", "--layer", "5", "--dataset", "photos", "--split", "all"),
         2,
         ("'photos'", "analyze submit train --dataset photos", "--weights"),
+    ),
+    "study that is no TOML": Mistake(("study", "run", "@TEXT@"), 2, ("@TEXT@", "TOML")),
+    "study that is a folder": Mistake(("study", "run", "@FOLDER@"), 2, ("@FOLDER@",)),
+    "study without a data set": Mistake(("study", "run", "table-3"), 2, ("--set dataset=VALUE",)),
+    "study on an unknown data set": Mistake(
+        ("study", "run", "cifar-cnn", "--set", "dataset=nosuch"), 4, ("job 'cifar-cnn[seed=0]'", "'nosuch'")
+    ),
+    "study with an unknown parameter": Mistake(
+        ("study", "run", "table-3", "--set", "data=shapes"), 2, ("'data'", "dataset, epochs")
+    ),
+    "study with a name of two words": Mistake(
+        ("study", "run", "cifar-cnn", "--set", "dataset=shapes", "--name", "a b"), 2, ("--name", "a b")
     ),
     "unknown verb": Mistake(("nosuch",), 2, ("nosuch",)),
     "network with a very long name": Mistake(("network", "show", "x" * 200), (2, 4), ("xxx",)),

@@ -1,0 +1,99 @@
+"""``analyze study run``: submit the jobs of a study and wait for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from producer.cli.context import App, pass_app
+
+if TYPE_CHECKING:
+    from producer.cli.studies.running import StudyRun
+
+
+@click.command()
+@click.argument("study", metavar="STUDY")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value of a parameter of the study, for example dataset=voc; may be repeated.",
+)
+@click.option("--name", help="Name of the study.  [default: that in the file]")
+@click.option(
+    "--replace", is_flag=True, help="Change the parameters of a study that was run before. Its earlier jobs stay."
+)
+@click.option("--retry", is_flag=True, help="Run the unfinished shards of failed and cancelled jobs again.")
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="Submit the jobs that can be submitted now, and print which ones remain.",
+)
+@click.option(
+    "--ignore-space", is_flag=True, help="Submit jobs even if the artifact store has too little free space."
+)
+@click.option("--dry-run", is_flag=True, help="Check the study and list its jobs, and submit nothing.")
+@pass_app
+def run(
+    app: App,
+    study: str,
+    settings: tuple[str, ...],
+    name: str | None,
+    replace: bool,
+    retry: bool,
+    no_wait: bool,
+    ignore_space: bool,
+    dry_run: bool,
+) -> None:
+    """Submit the jobs of a study, wait for them, and print its table.
+
+    STUDY is a TOML file, or the name of a study that comes with the program (`analyze study ls --shipped`). A job
+    that rests on another one is submitted when that is done.
+
+    Ctrl+C detaches; submitted jobs continue. The same command continues the study at any time: jobs that exist are
+    not computed again.
+
+    \b
+    analyze study run widths.toml
+    analyze study run table-3 --set dataset=voc --set epochs=20 --name table-3-voc
+    """
+    from producer.cli.studies.running import prepare_study
+
+    if dry_run:
+        app.database.discards_changes = True
+    prepared = prepare_study(app, study, settings, name, ignore_space=ignore_space, retry=retry)
+    if dry_run:
+        _print_plan(app, prepared)
+        return
+    try:
+        prepared.start(replace=replace)
+        if no_wait:
+            prepared.report_remaining()
+            return
+        prepared.wait()
+    except KeyboardInterrupt:
+        prepared.report_detached()
+        raise
+    from producer.cli.studies.show import print_study
+
+    print_study(app, prepared.name, "table")
+
+
+def _print_plan(app: App, prepared: StudyRun) -> None:
+    from producer.cli.printing import table
+    from producer.studies.parameters import as_text
+    from shared.jobs.tables import JobState
+
+    rows = []
+    for planned in prepared.planned:
+        job_id = prepared.existing(planned)
+        state = prepared.states([job_id]).get(job_id, JobState.QUEUED) if job_id else "new"
+        waits = ", ".join(planned.references)
+        rows.append(
+            [planned.name, planned.kind, job_id or "", f"after {waits}" if not job_id and waits else state]
+        )
+    app.out.print(table(["name", "kind", "job", "state"], rows))
+    values = ", ".join(f"{name}={as_text(value)}" for name, value in prepared.parameters.items())
+    app.err.print(f"Parameters: {values or 'none'}. Nothing was submitted (--dry-run).")
