@@ -85,7 +85,7 @@ def _find(description: NetworkDescription, identifier: str) -> int:
     names = {identifier}
     if NUMBER.fullmatch(identifier):
         names |= {f"conv{int(identifier)}", f"fc{int(identifier)}"}
-    for index, layer in enumerate(description.layers):
+    for index, layer in reversed(list(enumerate(description.layers))):  # the last call of a module that runs twice
         if layer.path == identifier or layer.name in names:
             return index
     labels = [description.layers[index].label for index in _default_layers(description)]
