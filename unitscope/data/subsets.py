@@ -26,6 +26,35 @@ class Subsets(NamedTuple):
     test: list[int]
 
 
+def draw_subsets(
+    labels: Sequence[int],
+    splits: Subsets,
+    fold: Fold | None,
+    seed: int,
+    *,
+    per_class: int | None = None,
+    test_per_class: int | None = None,
+) -> Subsets:
+    """Draw training and test images.
+
+    Parameters
+    ----------
+    labels
+        of the images of both splits, each once.
+    splits
+        indices of the images of the training split and of the test split.
+    fold
+        the part of the images of both splits, taken together, that is the test set; None: the splits are used.
+    per_class, test_per_class
+        number of training images, and largest number of test images, of each class; None: all.
+    """
+    divided = split_fold(labels, fold, seed) if fold else splits
+    return Subsets(
+        draw_per_class(labels, divided.training, per_class, seed),
+        draw_per_class(labels, divided.test, test_per_class, seed),
+    )
+
+
 def split_fold(labels: Sequence[int], fold: Fold, seed: int) -> Subsets:
     """Divide the images of each class at random into ``fold.folds`` parts; part ``fold.number`` is the test set.
 

@@ -67,15 +67,17 @@ def test_layers_of_a_residual_network_are_read_themselves() -> None:
     assert block.shape == (64, 16, 16)
 
 
-@pytest.mark.parametrize(("name", "layer"), [("5", "conv5"), ("7", "fc7"), ("fc6", "fc6"), ("features.6", "conv3")])
+@pytest.mark.parametrize(
+    ("name", "layer"), [("5", "conv5"), ("7", "fc7"), ("fc6", "fc6"), ("features.6", "conv3")]
+)
 def test_layers_can_be_named(zfnet: nn.Module, name: str, layer: str) -> None:
     assert [found.layer for found in probed_layers(described(zfnet), [name, name])] == [layer]
 
 
 def test_wrong_layers_are_refused(zfnet: nn.Module) -> None:
-    with pytest.raises(NoSuchReadableLayer, match="no layer 'conv9'.*conv1.*fc7"):
+    with pytest.raises(NoSuchReadableLayer, match=r"no layer 'conv9'.*conv1.*fc7"):
         probed_layers(described(zfnet), ["conv9"])
-    with pytest.raises(NoFeatures, match="conv2.*192 maps, more than 100 features"):
+    with pytest.raises(NoFeatures, match=r"conv2.*192 maps, more than 100 features"):
         probed_layers(described(zfnet), ["conv2"], max_features=100)
     with pytest.raises(InvalidArgument, match="no convolution and no hidden"):
         probed_layers(described(nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE**2, 5))))
