@@ -34,8 +34,11 @@ Root = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class ProbeTrial:
-    """A classifier on the features of a layer, in one trial. Accuracies are 0 to 1: ``class_accuracy`` is the mean of
-    the accuracies of the classes, ``chance`` that of a constant answer."""
+    """A classifier on the features of a layer, in one trial.
+
+    Accuracies are 0 to 1: ``class_accuracy`` is the mean of the accuracies of the classes, ``chance`` that of a
+    constant answer.
+    """
 
     layer: str
     classifier: str
@@ -180,6 +183,7 @@ def probe(
     probed = probed_layers(description, [str(layer) for layer in layers], whole_number("features", features, 1))
     data = _Data.of(images)
     seed = whole_number("seed", seed, 0, 2**62 - 1)
+    draws: list[tuple[Fold | None, int]]
     if folds is not None:
         numbers = range(1, whole_number("folds", folds, 2, 100) + 1)
         draws = [(Fold(number, folds), seed) for number in numbers]

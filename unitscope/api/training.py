@@ -49,9 +49,9 @@ class Trained:
         of the folders, unless the trained network had its own.
     epochs : list of dict
         Two records per epoch, from which pandas makes a data frame: ``epoch`` (from 1), ``phase`` ("train",
-        "val"), ``loss`` (mean cross-entropy), ``accuracy`` and ``top5_accuracy`` (0 to 1), ``class_accuracy`` (mean
-        of the accuracies of the classes; None for "train"), ``gradient_norm`` (None for "val"), ``learning_rate``,
-        ``images``, ``seconds``.
+        "val"), ``loss`` (mean cross-entropy), ``accuracy`` and ``top5_accuracy`` (0 to 1), ``class_accuracy``
+        (mean of the accuracies of the classes; None for "train"), ``gradient_norm`` (None for "val"),
+        ``learning_rate``, ``images``, ``seconds``.
     best_epoch : int
         Epoch with the highest validation accuracy, from 1; of several the first.
     recipe : Recipe
