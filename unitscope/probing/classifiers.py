@@ -116,7 +116,7 @@ def fit_probe(
 def mean_class_accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean of the accuracies of the classes that occur in ``labels``."""
     right = predictions == labels
-    # Rounded, so that equal numbers of right answers of equal classes give equal means, in any order of the classes.
+    # Rounded, so that the same accuracies in another order have the same mean.
     return round(float(np.mean([right[labels == label].mean() for label in np.unique(labels)])), 12)
 
 
