@@ -66,7 +66,7 @@ OCCLUSION_POSITIONS = [
     "target_probability", "answer_class",
 ]  # fmt: skip
 OCCLUSION_VIEWS = {"occlusion_maps": OCCLUSION_MAPS, "occlusion_positions": OCCLUSION_POSITIONS}
-VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "confusion_matrix", "class_accuracies"}
+VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "probe_accuracies", "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:

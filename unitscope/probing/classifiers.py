@@ -99,7 +99,7 @@ def fit_probe(
     held_out = _held_out(labels, seed)
     chosen, held_out_accuracy = _choose(training, labels, held_out, classifier, seed, progress)
     progress()
-    model, converged = _fitted(training, labels, classifier, chosen, seed)
+    model, converged = fit_classifier(training, labels, classifier, chosen, seed)
     predictions = model.predict(test)
     return ProbeResult(
         regularization=chosen,
@@ -160,17 +160,17 @@ def _choose(
     best, best_accuracy = STRENGTHS[0], -1.0
     for strength in STRENGTHS:
         progress()
-        model, _ = _fitted(training[~held_out], labels[~held_out], classifier, strength, seed)
+        model, _ = fit_classifier(training[~held_out], labels[~held_out], classifier, strength, seed)
         accuracy = mean_class_accuracy(model.predict(training[held_out]), labels[held_out])
         if accuracy > best_accuracy:
             best, best_accuracy = strength, accuracy
     return best, best_accuracy
 
 
-def _fitted(
+def fit_classifier(
     features: np.ndarray, labels: np.ndarray, classifier: Classifier, strength: float, seed: int
 ) -> tuple[Any, bool]:
-    """Fit a classifier; return it, and whether it converged."""
+    """Fit a classifier to scaled features, with one C; return it, and whether it converged."""
     # Imported here, because scikit-learn takes a second.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

@@ -10,7 +10,7 @@ from shared.kinds.probe.specification import ProbeSpecification
 from shared.settings import Settings
 
 FEATURE_BYTES = 4  # float32
-CURVE_BYTES = 100_000
+CURVE_BYTES = 40_000
 
 
 def storage(database: Database, settings: Settings, specification: ProbeSpecification) -> Storage:

@@ -19,6 +19,7 @@ from unitscope.vocabulary import Classifier, Pooling
 # Forward passes have this many images, and shards start at multiples of it: the last bits of an activation can
 # depend on the batch size, and rows must not depend on the number of shards.
 BATCH = 32
+MOST_SHARDS = 100_000
 IMAGES_OF_SHARD = 512  # by default: its features are held in memory
 
 
@@ -75,13 +76,13 @@ class ProbeSpecification(Specification):
     pooling: Pooling = "average"
     max_features: int = Field(default=MAX_FEATURES, ge=1)
     shuffle_labels: bool = False  # of the training images, as a control
-    shards: int | None = Field(default=None, ge=1, le=100_000, description="None: one for every 512 images")
+    shards: int | None = Field(default=None, ge=1, le=MOST_SHARDS, description="None: one for every 512 images")
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images that start at multiples of the batch size, and one shard for each probe."""
         batches = -(-self.image_count // BATCH)
         shards = []
-        for first, last in cut(batches, self.shards or -(-self.image_count // IMAGES_OF_SHARD)):
+        for first, last in cut(batches, self.shards or min(-(-self.image_count // IMAGES_OF_SHARD), MOST_SHARDS)):
             start, stop = first * BATCH, min(last * BATCH, self.image_count)
             shards.append(PlannedShard("features", ANALYSIS, {"start": start, "stop": stop}, stop - start))
         for layer in range(len(self.layers)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -64,6 +64,12 @@ class TrainSpecification(Specification):
             return values
         others = {name: value for name, value in values.items() if name not in VERSION_1_RECIPE}
         return others | {"recipe_name": "zfnet", "recipe": {name: values[name] for name in VERSION_1_RECIPE}}
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> Self:
+        if self.fold and not 1 <= self.fold.number <= self.fold.folds:
+            raise ValueError(f"there is no fold {self.fold.number} among {self.fold.folds}")
+        return self
 
     def plan(self) -> list[PlannedShard]:
         """Plan one shard; the unit of work is images seen."""
