@@ -14,6 +14,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.UnsupportedSize: 2,
     vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
+    vision.NoFeatures: 2,
     vision.AmbiguousLayer: 2,
     vision.UnsupportedActivation: 2,
     vision.WeightsDontFit: 2,
@@ -23,6 +24,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.DownloadFailed: 2,
     vision.NoSuchNetwork: 4,
     vision.NoSuchLayer: 4,
+    vision.NoSuchReadableLayer: 4,
     vision.NoSuchUnit: 4,
     vision.NoSuchFile: 4,
 }

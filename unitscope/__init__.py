@@ -9,6 +9,7 @@
 >>> us.project(network, "layer3.1.conv2", unit=12, image="a.jpg").figure()
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
 >>> us.compare_epochs({1: early, 50: late}, ["conv1", "conv5"], "photos/").picture()  # networks by epoch
+>>> us.probe(network, "photos/").figure()                     # how well layers separate the classes
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
 Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Files are turned
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from unitscope.api.network import load_network as load_network
     from unitscope.api.occlusion import Occluded as Occluded
     from unitscope.api.occlusion import occlude as occlude
+    from unitscope.api.probing import Probed as Probed
+    from unitscope.api.probing import probe as probe
     from unitscope.api.projection import Projected as Projected
     from unitscope.api.projection import project as project
     from unitscope.api.top9 import Top9 as Top9
@@ -44,6 +47,7 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
     "Evolution",
     "Network",
     "Occluded",
+    "Probed",
     "Projected",
     "Top9",
     "Trained",
@@ -51,6 +55,7 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
     "describe",
     "load_network",
     "occlude",
+    "probe",
     "project",
     "top9",
     "train",
@@ -60,6 +65,7 @@ _MODULES = {
     "Evolution": "api.evolution",
     "Network": "api.network",
     "Occluded": "api.occlusion",
+    "Probed": "api.probing",
     "Projected": "api.projection",
     "Recipe": "training.recipes",
     "Top9": "api.top9",
@@ -68,6 +74,7 @@ _MODULES = {
     "describe": "api.network",
     "load_network": "api.network",
     "occlude": "api.occlusion",
+    "probe": "api.probing",
     "project": "api.projection",
     "top9": "api.top9",
     "train": "api.training",

@@ -75,6 +75,12 @@ class NetworkSpecification(BaseModel):
     fc: Width | None = Field(default=None, description="width of the fully connected layers")
     maps: tuple[Width, Width, Width] | None = Field(default=None, description="maps of convolutions 3, 4 and 5")
     without: tuple[str, ...] = Field(default=(), description="layers left out: conv3, fc7 (paper, Table 3)")
+    # Left out of the JSON if it is None, so that the keys of networks without it don't depend on it.
+    head: Width | None = Field(
+        default=None,
+        exclude_if=lambda head: head is None,
+        description="outputs of the network's own head, on top of which a linear layer for the classes is put",
+    )
     # Normalization of the input: (pixel - mean) / std by channel, for pixels from 0 to 1.
     mean: Channels = HALF
     std: Channels = HALF

@@ -40,5 +40,12 @@ SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Precision = Literal["auto", "float32", "mixed"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
+# Linear probes: the classifier, and how large maps are reduced (``unitscope.probing``).
+Classifier = Literal["svm", "softmax"]
+CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)
+
+Pooling = Literal["average", "max"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
+
 # One value each for red, green and blue: a mean, or a standard deviation.
 Channels = tuple[float, float, float]

@@ -85,12 +85,18 @@ def chosen_images(options: dict[str, Any]) -> ImageChoice:
     return images
 
 
-NETWORK_OPTIONS = ("fc", "size", "maps", "without")
+NETWORK_OPTIONS = ("fc", "size", "maps", "without", "head")
 
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that modify a network, ``NETWORK_OPTIONS``."""
     for option in (
+        click.option(
+            "--head",
+            type=click.IntRange(1, MAX_WIDTH),
+            help="Keep the network's own head, with this number of outputs, and put a linear layer for the "
+            "classes on top of it.",
+        ),
         click.option(
             "--without",
             multiple=True,

@@ -34,6 +34,7 @@ class NetworkOptions:
     size: int | None = None
     maps: tuple[int, int, int] | None = None
     without: Sequence[str] = ()
+    head: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def network_specification(
     fc: int | None = None,
     maps: tuple[int, int, int] | None = None,
     without: Sequence[str] = (),
+    head: int | None = None,
 ) -> NetworkSpecification:
     """Return the specification of a network; the input is that of its recipe unless ``size`` is given."""
     defaults = input_defaults(name)
@@ -63,6 +65,7 @@ def network_specification(
         fc=fc,
         maps=maps,
         without=tuple(without),
+        head=head,
         mean=defaults.mean,
         std=defaults.std,
     )
@@ -92,6 +95,7 @@ def choose_network(
         options.fc,
         options.maps,
         options.without,
+        options.head,
     )
     description, stored = describe_with_weights(database, specification, options.weights, settings)
     return ChosenNetwork(description, stored.path, stored.sha256, None)

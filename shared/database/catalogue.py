@@ -218,6 +218,38 @@ def find_split(session: Session, dataset: Dataset, split: str) -> tuple[str, int
     return name, size
 
 
+@dataclass(frozen=True)
+class LabelledImages:
+    """Ids and labels of the images of some splits, ascending by id; ``members`` are indices of each split."""
+
+    ids: list[int]
+    labels: list[int]
+    members: dict[str, list[int]]
+
+
+def labelled_images(session: Session, dataset_id: int, splits: Sequence[str]) -> LabelledImages:
+    """Return the images of splits, each once. A split that does not exist has none."""
+    labels: dict[int, int] = {}
+    members: dict[str, set[int]] = {split: set() for split in splits}
+    query = (
+        select(Image.id, Image.class_index, ImageSplit.split)
+        .join(ImageSplit, ImageSplit.image_id == Image.id)
+        .where(ImageSplit.dataset_id == dataset_id, ImageSplit.split.in_(members))
+    )
+    for image_id, label, split in session.execute(query).tuples():
+        labels[image_id] = label
+        members[split].add(image_id)
+    ids = sorted(labels)
+    return LabelledImages(
+        ids,
+        [labels[image_id] for image_id in ids],
+        {
+            split: [index for index, image_id in enumerate(ids) if image_id in of_split]
+            for split, of_split in members.items()
+        },
+    )
+
+
 def default_split(session: Session, dataset: Dataset) -> str:
     """Return ``val`` if it has images, as in the paper's figure, else the first split that has some."""
     sizes = split_sizes(session, dataset)

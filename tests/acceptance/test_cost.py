@@ -46,6 +46,7 @@ def jobs(weights: Path) -> dict[str, tuple[object, ...]]:
         "train": ("submit", "train", "--dataset", "shapes", *NETWORK, "--epochs", EPOCHS, "--batch-size", 16),
         "top9": ("submit", "top9", *network, "--layer", 5, "--units", "0-15", "--shards", 1),
         "occlusion": ("submit", "occlusion", *network, "--images", 4, "--patch", 16, "--stride", 16),
+        "probe": ("submit", "probe", *network, "--folds", 2, "--layer", "conv1,fc6"),
     }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 import pytest
+import safetensors.torch
+import torch
 from PIL import Image
 from sqlalchemy import select
 
@@ -201,6 +203,46 @@ def test_a_run_with_few_images_per_class_frozen_layers_and_given_weights(home: t
         "--wait",
     )  # fmt: skip
     assert "initial weights loaded; randomly initialized: none" in analyze("logs", again).stdout
+
+
+def test_a_fold_with_a_number_of_images_of_each_class(home: tuple[Analyze, str]) -> None:
+    """The protocol of Tables 4 to 6 of the paper."""
+    analyze, _ = home
+    query = (
+        "SELECT class_name, count(DISTINCT image_id) AS n FROM images JOIN image_splits ON image_id = id "
+        "WHERE split IN ('train', 'val') GROUP BY class_name"
+    )
+    counts = [row["n"] for row in analyze.json("query", query)]
+    fold = ("--fold", "1/2", "--val-per-class", 2, "--per-class", min(count - count // 2 for count in counts))
+    job = submit(analyze, "--epochs", 1, *fold, "--wait")
+    training, validation = analyze.json("results", job)
+    assert training["images"] == len(counts) * fold[-1]
+    assert validation["images"] == sum(min(2, count // 2) for count in counts)
+    classes = analyze.json("query", f"SELECT accuracy FROM class_accuracies WHERE job_id = {job}")
+    assert validation["class_accuracy"] == pytest.approx(sum(row["accuracy"] for row in classes) / len(counts))
+    assert training["class_accuracy"] is None
+    assert analyze.json("status", job)["summary"]["class_accuracy"] == validation["class_accuracy"]
+    assert analyze.json("verify", job)["wrong"] == []
+    most = analyze("submit", "train", "--dataset", "shapes", "--fold", "1/2", "--per-class", max(counts), code=2)
+    assert "training images with these folds" in most.stderr
+    assert "no fold 3 among 2" in analyze("submit", "train", "--dataset", "shapes", "--fold", "3/2", code=2).stderr
+
+
+def test_a_layer_on_top_of_the_head_of_given_weights(home: tuple[Analyze, str]) -> None:
+    analyze, job = home
+    query = "SELECT path FROM checkpoints WHERE job_id = {} AND kind = 'best'"
+    below = analyze.home / "store" / analyze.json("query", query.format(job))[0]["path"]
+    topped = submit(
+        analyze, "--epochs", 1, "--head", 20, "--weights", below, "--freeze", "features.[368]*", "--freeze",
+        "features.10", "--freeze", "classifier", "--rate", "features.0=1e-3", "--wait",
+    )  # fmt: skip
+    assert "randomly initialized: top.weight, top.bias" in analyze("logs", topped).stdout
+    before = safetensors.torch.load_file(below)
+    best = analyze.home / "store" / analyze.json("query", query.format(topped))[0]["path"]
+    after = safetensors.torch.load_file(best)
+    changed = {name for name in after if name not in before or not torch.equal(after[name], before[name])}
+    assert changed == {"features.0.weight", "features.0.bias", "top.weight", "top.bias"}
+    assert analyze.json("verify", topped)["wrong"] == []
 
 
 def test_a_diverging_run_fails_with_epoch_and_batch(home: tuple[Analyze, str]) -> None:

@@ -62,6 +62,22 @@ VALID: dict[str, dict[str, Any]] = {
         "patch": 32,
         "stride": 8,
     },
+    "probe": {
+        **COMMON,
+        **{name: value for name, value in ANALYSIS.items() if name != "split"},
+        "sampling": {"train_split": "train", "test_split": "val", "folds": 5, "per_class": 15},
+        "image_count": 100,
+        "layers": [
+            {
+                "layer": "conv1",
+                "path": "features.0",
+                "read_path": "features.1",
+                "shape": [64, 31, 31],
+                "grid": [8, 8],
+            }
+        ],
+        "classifiers": ["svm", "softmax"],
+    },
 }
 NUMBERS = st.integers(-3, 300) | st.integers() | st.sampled_from([2**31, 2**63, 2**64, 10**4000]) | st.floats()
 TEXTS = st.sampled_from(["", "../x", "\x00", "\x1b[2J", "\udcff", "🐈", "x" * 10_000]) | st.text(max_size=10)
@@ -117,6 +133,17 @@ def test_a_specification_is_valid_or_refused(asked: tuple[str, Any]) -> None:
 # --- the command line ---
 
 OPTIONS = {
+    "probe": [
+        "--layer",
+        "--folds",
+        "--seeds",
+        "--per-class",
+        "--test-per-class",
+        "--seed",
+        "--features",
+        "--pool",
+        "--classifier",
+    ],
     "top9": [
         "--layer",
         "--layers",

@@ -77,6 +77,7 @@ EVOLUTION_VIEWS = {
     ],
 }  # fmt: skip
 VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *EVOLUTION_VIEWS, "confusion_matrix", "class_accuracies"}
+VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "probe_accuracies", "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:

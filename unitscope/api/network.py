@@ -27,7 +27,7 @@ from unitscope.networks.describe import count_classes, describe_module
 from unitscope.networks.names import fit
 from unitscope.networks.sizes import runs_on_meta, unsupported_size
 from unitscope.networks.unallocated import Unallocated
-from unitscope.networks.weights import load_weights
+from unitscope.networks.weights import load_pretrained, load_weights
 from unitscope.spelling import index_of
 from unitscope.vocabulary import Channels
 
@@ -170,6 +170,7 @@ def load_network(
     fc: int | None = None,
     maps: tuple[int, int, int] | None = None,
     without: Collection[str] = (),
+    head: int | None = None,
 ) -> Network:
     """Load a network by its name.
 
@@ -190,6 +191,9 @@ def load_network(
     fc, maps, without
         For ZFNets only: width of the fully connected layers, numbers of maps of convolutions 3 to 5, layers to
         leave out ("conv3").
+    head : int, optional
+        Number of outputs of the network's own head; a linear layer for the classes, ``top``, is put on top of it.
+        It is initialized if the weights file doesn't contain it, as a file of the network without it.
 
     Returns
     -------
@@ -213,7 +217,7 @@ def load_network(
     read = None if weights is None else read_checkpoint(Path(weights))
 
     def built(outputs: int) -> nn.Module:
-        return build(name, outputs, size, fc=fc, maps=maps, without=without)
+        return build(name, outputs, size, fc=fc, maps=maps, without=without, head=head)
 
     if classes is None:
         of_weights = None if read is None else _classes_of(read, built, name)
@@ -225,7 +229,10 @@ def load_network(
     model = built(whole_number("classes", classes, 1, 100_000))
     if read is not None:
         fitted = fit(read, model, name)
-        load_weights(model, fitted.weights, name, read.path)
+        if head is None:
+            load_weights(model, fitted.weights, name, read.path)
+        elif missing := load_pretrained(model, fitted.weights, name, read.path, headless=True):
+            logger.warning("%s: initialized at random: %s", read.path, ", ".join(missing))
         for note in fitted.notes:
             logger.warning("%s: %s", read.path, note)
     return Network(model, size=size, mean=mean, std=std, class_names=class_names, name=name)

@@ -49,8 +49,9 @@ class Trained:
         of the folders, unless the trained network had its own.
     epochs : list of dict
         Two records per epoch, from which pandas makes a data frame: ``epoch`` (from 1), ``phase`` ("train",
-        "val"), ``loss`` (mean cross-entropy), ``accuracy`` and ``top5_accuracy`` (0 to 1), ``gradient_norm`` (None
-        for "val"), ``learning_rate``, ``images``, ``seconds``.
+        "val"), ``loss`` (mean cross-entropy), ``accuracy`` and ``top5_accuracy`` (0 to 1), ``class_accuracy``
+        (mean of the accuracies of the classes; None for "train"), ``gradient_norm`` (None for "val"),
+        ``learning_rate``, ``images``, ``seconds``.
     best_epoch : int
         Epoch with the highest validation accuracy, from 1; of several the first.
     recipe : Recipe
@@ -170,7 +171,7 @@ def train(
     name = network.name if isinstance(network, Network) else str(network)
     chosen = _recipe(recipe, name, changes)
     seed, chosen_device = whole_number("seed", seed, 0, 2**63 - 1), choose_device(device)
-    data = _classified(*_split(images), network.class_names if isinstance(network, Network) else None)
+    data = _classified(*split_images(images), network.class_names if isinstance(network, Network) else None)
     with torch.random.fork_rng([chosen_device] if chosen_device.type == "cuda" else []):
         torch.manual_seed(seed)
         start = _initial(network, data, chosen, size, reinitialize="init" in changes)
@@ -198,7 +199,7 @@ class _Data:
     class_names: tuple[str, ...]
 
 
-def _split(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
+def split_images(images: Root | tuple[Root, Root]) -> tuple[ImageSet, ImageSet]:
     """Collect training and validation images, and divide them if they are not divided already."""
     if not isinstance(images, (str, os.PathLike)):
         pair = list(images)
@@ -330,6 +331,7 @@ def _row(epoch: int, phase: str, result: PhaseResult, learning_rate: float) -> d
         "loss": result.loss,
         "accuracy": result.accuracy,
         "top5_accuracy": result.top5,
+        "class_accuracy": result.class_accuracy,
         "gradient_norm": result.gradient_norm,
         "learning_rate": learning_rate,
         "images": result.images,

@@ -20,6 +20,7 @@ from unitscope.networks.unallocated import Unallocated
 FC_WIDTH = 4096
 ZFNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 REMOVABLE = ZFNET_LAYERS[2:7]
+TOP = "top"  # path of the linear layer that ``put_on_top`` adds
 
 
 class ZFNet(nn.Module):
@@ -205,6 +206,7 @@ def build(
     fc: int | None = None,
     maps: tuple[int, int, int] | None = None,
     without: Collection[str] = (),
+    head: int | None = None,
 ) -> nn.Module:
     """Build a network with initial weights, in training mode.
 
@@ -219,6 +221,8 @@ def build(
     fc, maps, without
         for ZFNets only: width of the fully connected layers, numbers of maps of convolutions 3 to 5, layers to
         leave out.
+    head
+        number of outputs of the network's own head; a linear layer for the classes is put on top of it.
 
     Raises
     ------
@@ -229,6 +233,8 @@ def build(
     UnsupportedSize
         the images are too small.
     """
+    if head is not None:
+        return put_on_top(build(name, head, image_size, fc, maps, without), head, classes)
     if name not in OWN and name not in names():
         close = difflib.get_close_matches(name, names(), n=3)
         raise NoSuchNetwork(name=name, close=f" (did you mean {' or '.join(close)}?)" if close else "")
@@ -248,6 +254,21 @@ def build(
     if name in AUXILIARY_HEADS:
         options = {"aux_logits": False, "init_weights": True}
     model: nn.Module = torchvision_models().get_model(name, weights=None, num_classes=classes, **options)
+    return model
+
+
+def put_on_top(model: nn.Module, outputs: int, classes: int) -> nn.Module:
+    """Add a linear layer, ``top``, that maps the ``outputs`` logits of a network to ``classes`` logits.
+
+    The network is changed in place and returned; its modules and weights keep their names.
+    """
+    kind = type(model)
+
+    def forward(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return self.get_submodule(TOP)(kind.forward(self, x))
+
+    model.__class__ = type(f"{kind.__name__}WithTop", (kind,), {"forward": forward})
+    model.add_module(TOP, nn.Linear(outputs, classes))
     return model
 
 
@@ -273,7 +294,8 @@ def layer_names(model: nn.Module) -> dict[str, str]:
     """
     if not isinstance(model, (ZFNet, CifarCNN)) and not isinstance(model, torchvision_models().AlexNet):
         return {}
-    weighted = [(p, m) for p, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    layers = [(p, m) for p, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    weighted = [(path, module) for path, module in layers if path != TOP]
     if isinstance(model, ZFNet):
         labels = model.layers
     else:

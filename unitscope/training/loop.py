@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +54,18 @@ class PhaseResult:
     seconds: float
     gradient_norm: float | None = None
     answers: torch.Tensor | None = None
+
+    @property
+    def class_accuracy(self) -> float | None:
+        """Mean of the accuracies of the classes that have images (paper, Tables 4 to 6); None without answers."""
+        if self.answers is None or not len(self.answers):
+            return None
+        right: Counter[int] = Counter()
+        images: Counter[int] = Counter()
+        for true, predicted, count in self.answers.tolist():
+            images[true] += count
+            right[true] += count * (true == predicted)
+        return sum(right[label] / images[label] for label in images) / len(images)
 
 
 @dataclass(frozen=True)

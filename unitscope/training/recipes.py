@@ -70,6 +70,7 @@ class Preset(NamedTuple):
     network: str
     recipe: Recipe
     about: str
+    head: int | None = None  # outputs of the network's own head, if a linear layer is put on top of it
 
 
 _PAPER = Recipe(epochs=70, optimizer="sgd", learning_rate=1e-2, schedule="plateau", init="paper", filter_rms=0.1)
@@ -88,6 +89,19 @@ PRESETS: dict[str, Preset] = {
         "resnet18",
         Recipe(epochs=25, optimizer="sgd", learning_rate=1e-3, lr_step=7),
         "fine-tuning of ResNet-18: a new head on given weights",
+    ),
+    "resnet18-top": Preset(
+        "resnet18",
+        Recipe(
+            epochs=25,
+            optimizer="sgd",
+            learning_rate=1e-3,
+            lr_step=7,
+            freeze=("bn1", "layer*", "fc"),
+            rates={"conv1": 1e-3},
+        ),
+        "ResNet-18 with a linear layer on top of its head: only that layer and conv1 are trained",
+        head=1000,
     ),
 }
 

@@ -128,6 +128,7 @@ def build(specification: NetworkSpecification) -> nn.Module:
         fc=specification.fc,
         maps=specification.maps,
         without=specification.without,
+        head=specification.head,
     )
 
 

@@ -65,7 +65,9 @@ def take_weights(
     fitted = fit(checkpoint, model, specification.name)
     unused: list[str] = []  # their sizes are not checked, and they are not written
     if pretrained:
-        unused = load_pretrained(model, fitted.weights, specification.name, path)
+        # Of a network with a layer on top of its head, the file has the weights below that layer.
+        headless = specification.head is not None
+        unused = load_pretrained(model, fitted.weights, specification.name, path, headless=headless)
     else:
         load_weights(model, fitted.weights, specification.name, path)
     used = {name: tensor for name, tensor in fitted.weights.items() if name not in unused}

@@ -8,10 +8,13 @@ from typing import Any
 
 import click
 
-from producer.cli.context import App, Numbers, pass_app
+from producer.cli.context import NUMBER, App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
 from producer.cli.options import NETWORK_OPTIONS, network_options
+from unitscope.data.subsets import Fold
 from unitscope.vocabulary import INITIALIZATIONS, OPTIMIZERS, SCHEDULES
+
+MAX_FOLDS = 100
 
 # Options for single fields of the recipe, shorter than --set FIELD=VALUE.
 RECIPE_OPTIONS = (
@@ -37,6 +40,22 @@ RECIPE_OPTIONS = (
     click.option("--batch-size", type=click.IntRange(1, 4096), help="Images in a batch."),
     click.option("--epochs", type=click.IntRange(1, 10_000), help="Number of epochs."),
 )
+
+
+class FoldType(click.ParamType["Fold"]):
+    """Parameter type for a fold such as ``2/5``."""
+
+    name = "fold"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fold:
+        if isinstance(value, Fold):
+            return value
+        number, slash, folds = str(value).partition("/")
+        if not (slash and NUMBER.fullmatch(number) and NUMBER.fullmatch(folds) and 2 <= int(folds) <= MAX_FOLDS):
+            self.fail(f"'{value}' is not of the form 2/5, with 2 to {MAX_FOLDS} folds", param, ctx)
+        if not 1 <= int(number) <= int(folds):
+            self.fail(f"there is no fold {number} among {folds}", param, ctx)
+        return Fold(int(number), int(folds))
 
 
 SUBMISSION_OPTIONS = tuple(Submission.__dataclass_fields__)
@@ -82,8 +101,22 @@ def _recipe_options(command: Any) -> Any:
 @click.option("--val-split", default="val", show_default=True, help="Split to validate on.")
 @click.option(
     "--train-per-class",
+    "--per-class",
+    "train_per_class",
     type=click.IntRange(1),
     help="Number of training images of each class, drawn with --seed.  [default: all]",
+)
+@click.option(
+    "--val-per-class",
+    type=click.IntRange(1),
+    help="Largest number of validation images of each class, drawn with --seed.  [default: all]",
+)
+@click.option(
+    "--fold",
+    type=FoldType(),
+    metavar="K/F",
+    help="Divide the images of both splits by class into F parts, drawn with --seed; validate on part K, and "
+    "train on the others.",
 )
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Seed of all random numbers."
@@ -114,6 +147,7 @@ def train(app: App, ctx: click.Context, /, extend: int | None, submission: Submi
     analyze submit train --dataset voc --recipe alexnet --set lr_step=10
     analyze submit train --dataset voc --without conv3,conv4 --epochs 20
     analyze submit train --dataset cifar10 --recipe cifar-cnn
+    analyze submit train --dataset caltech101 --weights zfnet.pth --per-class 15 --fold 1/5 --val-per-class 50
     analyze submit train --extend 3 --epochs 80
     """
     from producer.kinds.train.request import extension_request, note_training_run, training_request

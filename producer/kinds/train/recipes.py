@@ -43,10 +43,14 @@ def show(app: App, name: str, as_json: bool) -> None:
     `analyze submit train --set FIELD=VALUE` changes a field for a run.
     """
     _, network, fields = recipe_for(name, None, {})
+    head = {} if PRESETS[name].head is None else {"head": PRESETS[name].head}
     if as_json:
-        print_json({"recipe": name, "network": network, **fields.model_dump(mode="json")})
+        print_json({"recipe": name, "network": network, **head, **fields.model_dump(mode="json")})
         return
     rows = [("network", network, "")]
+    rows += [
+        ("head", str(outputs), "outputs of the network's head, below a linear layer") for outputs in head.values()
+    ]
     for field, info in Recipe.model_fields.items():
         rows.append((field, str(getattr(fields, field)), info.description or ""))
     print_rows(app, ["field", "value", "about"], rows, "table")

@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any, cast
 
 from pydantic import ValidationError
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from producer.kinds.train.subsets import TrainingSubsets, count_images
 from producer.networks.choice import network_specification
 from producer.networks.description import describe, describe_with_weights
 from shared.database.catalogue import find_checkpoint, find_dataset, find_split
 from shared.database.connection import Database
-from shared.database.datasets import Dataset, Image, ImageSplit
 from shared.database.networks import CheckpointKind, TrainingRun
 from shared.errors import NoSuchRun, NotExtendable, UsageError
 from shared.jobs.tables import Job, JobState
 from shared.kinds.registry import parse
 from shared.kinds.train.specification import KEPT_EPOCHS, TrainSpecification
 from shared.settings import Settings
+from unitscope.data.subsets import Fold
 from unitscope.errors import InvalidRecipe
-from unitscope.training.recipes import Recipe, recipe_for
+from unitscope.training.recipes import PRESETS, Recipe, recipe_for
 
 
 def training_request(
@@ -37,6 +37,8 @@ def training_request(
     train_split: str = "train",
     val_split: str = "val",
     train_per_class: int | None = None,
+    val_per_class: int | None = None,
+    fold: Fold | None = None,
     weights: Path | None = None,
     keep_epochs: Sequence[int] | None = None,
     seed: int = 0,
@@ -51,7 +53,9 @@ def training_request(
     changes
         Fields of ``unitscope.training.recipes.Recipe`` and their values.
     network_options
-        ``fc``, ``size``, ``maps``, ``without``: see ``network_specification``.
+        ``fc``, ``size``, ``maps``, ``without``, ``head``: see ``network_specification``.
+    train_per_class, val_per_class, fold
+        Images drawn from both splits: see ``TrainingSubsets``.
     weights
         File of the initial weights, or ``DEFAULT`` to download torchvision's.
 
@@ -67,11 +71,14 @@ def training_request(
         raise UsageError(reason=f"{flag} {value} (in --set {field}): {reason}.") from error
     with database.read() as session:
         row = find_dataset(session, dataset)
-        train_split, train_count = find_split(session, row, train_split)
-        val_split, val_count = find_split(session, row, val_split)
-        if train_per_class:
-            train_count = _count_per_class(session, row, train_split, train_per_class)
-    specification = network_specification(network_name, len(row.class_names), **network_options)
+        train_split, _ = find_split(session, row, train_split)
+        val_split, _ = find_split(session, row, val_split)
+        subsets = TrainingSubsets(train_split, val_split, fold, seed, train_per_class, val_per_class)
+        train_count, val_count = count_images(session, row, subsets)
+    given = dict(network_options)
+    if given.get("head") is None and network_name == PRESETS[recipe_name].network:
+        given["head"] = PRESETS[recipe_name].head
+    specification = network_specification(network_name, len(row.class_names), **given)
     stored = None
     if weights:
         _, stored = describe_with_weights(database, specification, weights, settings, pretrained=True)
@@ -89,6 +96,8 @@ def training_request(
             train_count=train_count,
             val_count=val_count,
             train_per_class=train_per_class,
+            val_per_class=val_per_class,
+            fold=fold,
             seed=seed,
             keep_epochs=tuple(sorted(set(KEPT_EPOCHS if keep_epochs is None else keep_epochs))),
             weights_sha256=stored.sha256 if stored else None,
@@ -98,17 +107,6 @@ def training_request(
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(reason=f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}.") from error
-
-
-def _count_per_class(session: Session, dataset: Dataset, split: str, limit: int) -> int:
-    counts = session.scalars(
-        select(func.count())
-        .select_from(Image)
-        .join(ImageSplit, ImageSplit.image_id == Image.id)
-        .where(ImageSplit.dataset_id == dataset.id, ImageSplit.split == split)
-        .group_by(Image.class_index)
-    )
-    return sum(min(limit, count) for count in counts)
 
 
 def extension_request(

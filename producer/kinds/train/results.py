@@ -17,6 +17,7 @@ class EpochRow:
     loss: float
     accuracy: float
     top5_accuracy: float | None
+    class_accuracy: float | None
     learning_rate: float
     gradient_norm: float | None
     images: int

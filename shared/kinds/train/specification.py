@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from shared.kinds.specification import TRAINING, PlannedShard, Specification
+from unitscope.data.subsets import Fold
 from unitscope.description import NetworkSpecification
 from unitscope.training.recipes import Recipe
 
 # Fields of version 1, which had the values of the recipe, but neither a recipe nor its name.
 VERSION_1_RECIPE = frozenset({"epochs", "batch_size", "learning_rate", "lr_step", "lr_gamma", "flip", "init"})
 KEPT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # paper, Fig. 4
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class TrainSpecification(Specification):
@@ -32,6 +37,13 @@ class TrainSpecification(Specification):
     train_count: int = Field(ge=1)
     val_count: int = Field(ge=1)
     train_per_class: int | None = Field(default=None, ge=1, description="number of training images of each class")
+    # Left out of the JSON if they are None, so that the keys of runs without them don't depend on them.
+    val_per_class: int | None = Field(
+        default=None, ge=1, exclude_if=_is_none, description="largest number of validation images of each class"
+    )
+    fold: Fold | None = Field(
+        default=None, exclude_if=_is_none, description="part of both splits together that is validated on"
+    )
     seed: int = Field(default=0, ge=0, lt=2**63)
     keep_epochs: tuple[int, ...] = Field(default=KEPT_EPOCHS, description="epochs after which weights are kept")
     # Initial weights in the artifact store; a head for another number of classes is not loaded.
@@ -52,6 +64,12 @@ class TrainSpecification(Specification):
             return values
         others = {name: value for name, value in values.items() if name not in VERSION_1_RECIPE}
         return others | {"recipe_name": "zfnet", "recipe": {name: values[name] for name in VERSION_1_RECIPE}}
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> Self:
+        if self.fold and not 1 <= self.fold.number <= self.fold.folds:
+            raise ValueError(f"there is no fold {self.fold.number} among {self.fold.folds}")
+        return self
 
     def plan(self) -> list[PlannedShard]:
         """Plan one shard; the unit of work is images seen."""

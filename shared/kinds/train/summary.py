@@ -15,3 +15,4 @@ class TrainSummary(BaseModel):
     epochs: int
     images_left_out: int
     first_layer: dict[str, float | int] | None
+    class_accuracy: float | None = None  # mean of the accuracies of the classes, at the best epoch

@@ -28,6 +28,7 @@ class Epoch(Base):
     loss: Mapped[float]
     accuracy: Mapped[float]  # 0 to 1
     top5_accuracy: Mapped[float | None]  # the true class is among the five most probable
+    class_accuracy: Mapped[float | None]  # mean of the accuracies of the classes; NULL for training
     gradient_norm: Mapped[float | None]  # mean over the steps; NULL for validation
     learning_rate: Mapped[float]
     images: Mapped[int]

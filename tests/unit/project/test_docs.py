@@ -95,6 +95,7 @@ def test_the_reference_has_every_command_option_and_setting() -> None:
         "## analyze submit evolution",
         "## analyze submit train",
         "## analyze submit occlusion",
+        "## analyze submit probe",
         "## analyze submit top9",
     }
     assert {line for line in page.splitlines() if line.startswith("#")} == headings

@@ -7,10 +7,13 @@ import pytest
 from producer.networks.choice import network_specification
 from shared.errors import SpecificationNotReadable
 from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.kinds.probe.specification import ProbeSpecification, Sampling
 from shared.kinds.registry import describe, parse
 from shared.kinds.specification import Specification
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.kinds.train.specification import TrainSpecification
+from unitscope.data.subsets import Fold
+from unitscope.probing.layers import ProbedLayer
 from unitscope.training.recipes import Recipe
 
 PLAIN = Top9Specification(
@@ -185,3 +188,70 @@ def test_a_specification_of_another_version_is_refused_but_described(kind: str, 
     with pytest.raises(SpecificationNotReadable, match=reason):
         parse(kind, {"dataset_id": 1, "dataset_fingerprint": "f", "surprise": 2})
     assert describe(kind, {"surprise": 2}) == f"{kind} (made by another version)"
+
+
+# --- training runs ---
+
+RUN = TrainSpecification(
+    dataset_id=1,
+    dataset_fingerprint="f" * 64,
+    network=network_specification("zfnet", 20),
+    recipe_name="zfnet",
+    recipe=Recipe(),
+    train_count=10,
+    val_count=5,
+)
+
+
+@pytest.mark.parametrize("change", [{"fold": Fold(1, 5)}, {"val_per_class": 50}, {"train_per_class": 15}], ids=str)
+def test_the_key_of_a_run_depends_on_its_images(change: dict[str, object]) -> None:
+    changed = RUN.model_copy(update=change)
+    assert changed.key() != RUN.key()
+    assert parse("train", changed.model_dump(mode="json")) == changed
+
+
+def test_the_key_of_a_run_without_folds_is_that_of_earlier_versions() -> None:
+    assert not {"fold", "val_per_class"} & RUN.model_dump(mode="json").keys()
+
+
+# --- probes ---
+
+PROBE = ProbeSpecification(
+    dataset_id=1,
+    dataset_fingerprint="f" * 64,
+    sampling=Sampling(train_split="train", test_split="val", repeats=3, seed=7),
+    image_count=100,
+    network=network_specification("zfnet", 20),
+    weights_sha256="a" * 64,
+    weights_path="weights.safetensors",
+    training_job_id=None,
+    layers=[
+        ProbedLayer(layer="conv1", path="features.0", read_path="features.1", shape=(64, 55, 55), grid=(8, 8)),
+        ProbedLayer(layer="fc7", path="classifier.4", read_path="classifier.5", shape=(4096,), grid=None),
+    ],
+    classifiers=("svm", "softmax"),
+)
+
+
+def test_probes_have_a_fit_for_each_layer_classifier_and_trial() -> None:
+    plan = PROBE.model_copy(update={"shards": 3}).plan()
+    features = [shard.payload for shard in plan if shard.stage == "features"]
+    assert features == [{"start": 0, "stop": 32}, {"start": 32, "stop": 64}, {"start": 64, "stop": 100}]
+    fits = {tuple(shard.payload.values()) for shard in plan if shard.stage == "fit"}
+    assert fits == {(layer, name, trial) for layer in (0, 1) for name in ("svm", "softmax") for trial in (1, 2, 3)}
+    assert [(trial.number, trial.seed, trial.fold) for trial in PROBE.sampling.trials] == [
+        (1, 7, None), (2, 8, None), (3, 9, None),
+    ]  # fmt: skip
+    folds = Sampling(train_split="train", test_split="val", folds=2, seed=7).trials
+    assert [(trial.number, trial.seed, trial.fold) for trial in folds] == [(1, 7, (1, 2)), (2, 7, (2, 2))]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pooling": "max"}, {"shuffle_labels": True}, {"max_features": 100}, {"classifiers": ("svm",)}],
+    ids=str,
+)
+def test_the_key_of_probes_depends_on_their_options(change: dict[str, object]) -> None:
+    assert PROBE.model_copy(update=change).key() != PROBE.key()
+    assert PROBE.model_copy(update={"shards": 5, "weights_path": "elsewhere"}).key() == PROBE.key()
+    assert describe("probe", PROBE.model_dump(mode="json")) == "probe 2 layers of zfnet, 3 seeds"

@@ -15,7 +15,8 @@ from unitscope.data.images import batches
 from unitscope.training.loop import Trainer
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
-from worker.kinds.common import load_network, split_sources
+from worker.kinds.common import load_network
+from worker.kinds.train.images import images_of
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
@@ -36,7 +37,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
     model = load_network(context, network, best.path)
     trainer = Trainer(model, recipe, specification.seed, context.device, mean=network.mean, std=network.std)
     trainer.mixed = environment.get("precision", "float32") != "float32"  # as in the run, whatever the device
-    sources = split_sources(context, specification.val_split)
+    _, sources = images_of(context, specification)
     result = trainer.validate(batches(sources, recipe.batch_size, network.image_size, skipped=[]))
     difference = f"recorded {epoch.images} images, recomputed {result.images}"
     comparison.row(name, None if result.images == epoch.images else difference)

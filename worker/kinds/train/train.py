@@ -24,7 +24,6 @@ from shared.store.store import StoredFile
 from shared.text import one_line
 from unitscope.data.images import Batch, ImageSource, Skipped, batches
 from unitscope.data.pixel_cache import PixelCache
-from unitscope.data.sampling import some_of_each_class
 from unitscope.drawing.charts import draw_confusion, draw_filters, filter_summary
 from unitscope.drawing.curves import draw_curves, phase_curves
 from unitscope.networks.checkpoints import read_safetensors
@@ -39,11 +38,11 @@ from worker.kinds.common import (
     register_artifacts,
     report_skipped,
     require_some,
-    split_sources,
     summarize_left_out,
 )
 from worker.kinds.train.environment import environment
 from worker.kinds.train.events import TensorBoard
+from worker.kinds.train.images import images_of
 from worker.runner import ShardContext
 
 LONGEST_REASON = 300  # characters: PyTorch lists every tensor that doesn't match
@@ -86,10 +85,7 @@ def train(context: ShardContext) -> None:
     run = _Run(context, specification, trainer, cache, board, _class_names(context))
     _record_environment(run)
     _resume(run)
-    training = split_sources(context, specification.train_split)
-    if specification.train_per_class:
-        training = some_of_each_class(training, specification.train_per_class, specification.seed)
-    validation = split_sources(context, specification.val_split)
+    training, validation = images_of(context, specification)
     while trainer.epoch < specification.recipe.epochs:
         learning_rate = trainer.learning_rate
         learned = trainer.train(_batches(run, trainer.order(training)), context.progress)
@@ -257,6 +253,7 @@ def _epoch_row(job_id: int, epoch: int, phase: Phase, result: PhaseResult, learn
         loss=result.loss,
         accuracy=result.accuracy,
         top5_accuracy=result.top5,
+        class_accuracy=result.class_accuracy,
         gradient_norm=result.gradient_norm,
         learning_rate=learning_rate,
         images=result.images,
@@ -324,6 +321,7 @@ def _finish(run: _Run) -> None:
         epochs = session.scalars(select(Epoch).where(Epoch.job_id == job_id).order_by(Epoch.epoch)).all()
         answers = session.scalars(select(Answer).where(Answer.job_id == job_id)).all()
         summary = session.get_one(TrainingRun, job_id)
+        best_epoch = next(e for e in epochs if (e.epoch, e.phase) == (summary.best_epoch, Phase.VAL))
         best = find_checkpoint(session, job_id, CheckpointKind.BEST)
     assert best is not None  # noqa: S101 - every run has a best epoch after its first one
     name = f"{specification.network.name}, training run {job_id}"
@@ -344,6 +342,7 @@ def _finish(run: _Run) -> None:
         session.get_one(Job, job_id).summary = {
             "best_epoch": summary.best_epoch,
             "best_accuracy": summary.best_accuracy,
+            "class_accuracy": best_epoch.class_accuracy,
             "epochs": specification.recipe.epochs,
             **summarize_left_out(run.context, session),
             "first_layer": filter_summary(first) if first is not None else None,

@@ -1,0 +1,1 @@
+"""Linear probes: classifiers on the features of a network's layers (paper, Table 7)."""

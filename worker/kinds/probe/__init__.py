@@ -1,0 +1,1 @@
+"""Stages of a probe job, one module each."""
