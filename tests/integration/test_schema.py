@@ -66,7 +66,17 @@ OCCLUSION_POSITIONS = [
     "target_probability", "answer_class",
 ]  # fmt: skip
 OCCLUSION_VIEWS = {"occlusion_maps": OCCLUSION_MAPS, "occlusion_positions": OCCLUSION_POSITIONS}
-VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "confusion_matrix", "class_accuracies"}
+FILTERS = [
+    "job_id", "network_number", "network", "layer", "layer_path", "unit", "rms", "norm", "mean", "minimum",
+    "maximum", "dead", "dominating", "over_limit",
+]  # fmt: skip
+FILTER_LAYERS = [
+    "job_id", "network_number", "network", "layer", "layer_path", "filters", "inputs", "groups", "kernel_rows",
+    "kernel_cols", "stride_rows", "stride_cols", "reads_pixels", "rms_median", "rms_limit", "dead", "dominating",
+    "over_limit", "picture_path",
+]  # fmt: skip
+FILTER_VIEWS = {"filters": FILTERS, "filter_layers": FILTER_LAYERS}
+VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *FILTER_VIEWS, "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:
