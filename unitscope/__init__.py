@@ -8,6 +8,7 @@
 >>> result.figure(unit=12)                                    # projections and patches; Jupyter displays it
 >>> us.project(network, "layer3.1.conv2", unit=12, image="a.jpg").figure()
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
+>>> us.extract_features(network, "a.jpg").picture()           # every layer
 >>> us.inspect_filters(network, "conv1").figure()
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
@@ -25,6 +26,8 @@ from unitscope import errors as errors
 from unitscope.errors import UnitscopeError as UnitscopeError
 
 if TYPE_CHECKING:
+    from unitscope.api.features import Features as Features
+    from unitscope.api.features import extract_features as extract_features
     from unitscope.api.filters import Filters as Filters
     from unitscope.api.filters import inspect_filters as inspect_filters
     from unitscope.api.network import Network as Network
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from unitscope.training.recipes import Recipe as Recipe
 
 __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
+    "Features",
     "Filters",
     "Network",
     "Occluded",
@@ -48,6 +52,7 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
     "Top9",
     "Trained",
     "describe",
+    "extract_features",
     "inspect_filters",
     "load_network",
     "occlude",
@@ -57,6 +62,7 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
 ]
 
 _MODULES = {
+    "Features": "api.features",
     "Filters": "api.filters",
     "Network": "api.network",
     "Occluded": "api.occlusion",
@@ -65,6 +71,7 @@ _MODULES = {
     "Top9": "api.top9",
     "Trained": "api.training",
     "describe": "api.network",
+    "extract_features": "api.features",
     "inspect_filters": "api.filters",
     "load_network": "api.network",
     "occlude": "api.occlusion",

@@ -76,7 +76,12 @@ FILTER_LAYERS = [
     "over_limit", "picture_path",
 ]  # fmt: skip
 FILTER_VIEWS = {"filters": FILTERS, "filter_layers": FILTER_LAYERS}
-VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *FILTER_VIEWS, "confusion_matrix", "class_accuracies"}
+FEATURE_MAPS = [
+    "job_id", "image_number", "image_id", "image_path", "class_name", "layer_number", "layer", "layer_path",
+    "call", "module", "channels", "rows", "cols", "mean", "minimum", "maximum", "positive_share",
+    "silent_channels", "picture_path", "channels_path", "array_path",
+]  # fmt: skip
+VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *FILTER_VIEWS, "feature_maps", "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:

@@ -129,7 +129,9 @@ def channel_grid(title: str, maps: np.ndarray, scale: Scale = "own") -> Picture:
 
 def _scale_text(scale: Scale, least: float, largest: float) -> str:
     if scale == "own":
-        return "Each channel has its own scale, from its minimum (dark) to its maximum (light); constant ones are dark."
+        return (
+            "Each channel has its own scale, from its minimum (dark) to its maximum (light); a constant is dark."
+        )
     return f"One scale for all channels: from {least:.3g} (dark) to {largest:.3g} (light)."
 
 

@@ -82,8 +82,8 @@ def extract_features(
             calls[path] += 1
             place = path, calls[path]
             if place in layers and isinstance(output, torch.Tensor) and output.dim() == 4:
-                # np.array copies, also a tensor on the CPU.
-                maps = np.array(output[0].detach().to("cpu", torch.float32))
+                # A tensor on the CPU shares its memory with the array of numpy().
+                maps = output[0].detach().to("cpu", torch.float32).numpy().copy()
                 found[place] = summarized(place, maps, place in kept)
 
         return hook

@@ -15,9 +15,19 @@ import pytest
 import unitscope as us
 
 PACKAGE = Path(us.__file__).parent
-FUNCTIONS = ["describe", "inspect_filters", "load_network", "occlude", "project", "top9", "train"]
+FUNCTIONS = [
+    "describe",
+    "extract_features",
+    "inspect_filters",
+    "load_network",
+    "occlude",
+    "project",
+    "top9",
+    "train",
+]
 WITHOUT_TORCH = [
     *("unitscope", "unitscope.errors", "unitscope.vocabulary", "unitscope.tables", "unitscope.description"),
+    "unitscope.features.layers",
     *("unitscope.images.decoding", "unitscope.images.odd_images", "unitscope.images.pixel_files"),
     *("unitscope.images.files", "unitscope.training.recipes", "unitscope.drawing.curves"),
     "unitscope.drawing.figures",
