@@ -14,15 +14,18 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from PIL import Image
-from torch import nn
 
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
+from tests.acceptance.test_occlusion_job import note_run
 from tests.conftest import Analyze
 from tests.integration.cli.helpers import Home
 
 SHARDS = (1, 3, 8)
+RUN = 1
+OF_RUN = ("--run", RUN)  # unlike a weights file, it is not read and described each time
 DRAWN = ("conv1", "features.11")
 ADDRESSES = ("picture_path", "channels_path", "array_path")
 
@@ -64,10 +67,14 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Pa
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, broken_root: Path) -> Iterator[Home]:
+def home(
+    tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, broken_root: Path, weights: Path
+) -> Iterator[Home]:
+    """A home with two data sets, training run 1 on the first of them, and a worker."""
     home = Home(tmp_path_factory.mktemp("features") / "home")
     home("dataset", "add", "shapes", "--root", shapes_root)
     home("dataset", "add", "shapes", "--name", "broken", "--root", broken_root)
+    assert note_run(home, weights) == RUN
     home.up()
     yield home
     home.stop()
@@ -86,35 +93,28 @@ def rows_of(home: Analyze, job: str, *words: object) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def features(home: Home, weights: Path, photo: Path) -> list[str]:
+def features(home: Home, photo: Path) -> list[str]:
     """Jobs of the same request in 1, 3 and 8 shards."""
-    request = ("features", "--dataset", "shapes", *network_words(weights), "--images", 4, "--file", photo,
+    request = ("features", "--dataset", "shapes", *OF_RUN, "--images", 4, "--file", photo,
                "--layer", ",".join(DRAWN), "--arrays", "--force")  # fmt: skip
     return [finished(home, *request, "--shards", shards) for shards in SHARDS]
 
 
 def expected_outputs(weights: Path, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute the outputs of the modules of the network with copying hooks."""
-    model = reference.zfnet(CLASSES, FC)
+    """Compute the outputs of the layers with maps, one module after the other; no ReLU works in place."""
+    model: Any = reference.zfnet(CLASSES, FC)
     model.load_state_dict(safetensors.torch.load_file(weights))
-    model.eval()
+    maps = (torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5
     outputs: dict[str, np.ndarray] = {}
-
-    def hook(path: str) -> Any:
-        def keep(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-            outputs[path] = output[0].numpy().copy()
-
-        return keep
-
-    for path, module in model.named_modules():
-        if not list(module.children()):
-            module.register_forward_hook(hook(path))
     with torch.no_grad():
-        model((torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255 - 0.5) / 0.5)
+        for number, module in enumerate(model.features):
+            maps = module(maps)
+            outputs[f"features.{number}"] = maps[0].numpy()
+        outputs["avgpool"] = F.adaptive_avg_pool2d(maps, (6, 6))[0].numpy()
     return outputs
 
 
-def test_feature_maps_of_a_file_equal_those_of_a_hook_loop(
+def test_feature_maps_of_a_file_equal_a_plain_computation(
     home: Home, features: list[str], weights: Path, photo: Path
 ) -> None:
     with Image.open(photo) as image:
@@ -123,7 +123,7 @@ def test_feature_maps_of_a_file_equal_those_of_a_hook_loop(
     outputs = expected_outputs(weights, pixels)
     rows = [row for row in rows_of(home, features[0]) if row["image_number"] == 5]
     assert {row["image_path"] for row in rows} == {str(photo)}
-    assert [row["layer_path"] for row in rows] == [path for path, maps in outputs.items() if maps.ndim == 3]
+    assert [row["layer_path"] for row in rows] == [*outputs]
     for row in rows:
         maps = outputs[row["layer_path"]]
         assert (row["channels"], row["rows"], row["cols"]) == maps.shape
@@ -179,13 +179,13 @@ def test_an_exported_job_has_its_files(
     assert (other.home / "store" / read["files"][0]["path"]).read_bytes() == photo.read_bytes()
 
 
-def test_a_broken_image_is_left_out_and_recorded(home: Home, weights: Path, broken_root: Path) -> None:
+def test_a_broken_image_is_left_out_and_recorded(home: Home, broken_root: Path) -> None:
     images = home.json("query", "SELECT i.id, i.path FROM images i JOIN datasets d ON d.id = i.dataset_id "
                                 "WHERE d.name = 'broken' ORDER BY i.id")  # fmt: skip
     chosen, damaged = images[0], images[-1]
     file = broken_root / damaged["path"]
     file.write_bytes(file.read_bytes()[:100])
-    job = finished(home, "features", "--dataset", "broken", *network_words(weights), "--whole",
+    job = finished(home, "features", "--dataset", "broken", *OF_RUN, "--whole",
                    "--image-id", chosen["id"], "--image-id", damaged["id"])  # fmt: skip
     rows = rows_of(home, job)
     assert {(row["image_number"], row["image_id"]) for row in rows} == {(1, chosen["id"])}
@@ -194,8 +194,8 @@ def test_a_broken_image_is_left_out_and_recorded(home: Home, weights: Path, brok
     assert left_out == [{"image_id": damaged["id"]}]
 
 
-def test_the_cost_of_feature_maps_is_estimated(home: Home, weights: Path) -> None:
-    cost = home.json("submit", "features", "--dataset", "shapes", *network_words(weights), "--images", 2,
+def test_the_cost_of_feature_maps_is_estimated(home: Home) -> None:
+    cost = home.json("submit", "features", "--dataset", "shapes", *OF_RUN, "--images", 2,
                      "--layer", "conv2", "--dry-run")  # fmt: skip
     assert cost["images"] == 2
     assert cost["files"] >= 2 * 2 + 2
@@ -203,7 +203,7 @@ def test_the_cost_of_feature_maps_is_estimated(home: Home, weights: Path) -> Non
 
 def test_wrong_requests_for_features_make_no_job(home: Home, weights: Path, tmp_path: Path) -> None:
     before = home.json("ls")
-    words = ("submit", "features", "--dataset", "shapes", *network_words(weights))
+    words = ("submit", "features", *OF_RUN)
     text = tmp_path / "text.jpg"
     text.write_text("no image")
     assert "no feature maps" in home.refused(*words, "--layer", "fc6", code=2)
@@ -218,12 +218,12 @@ def test_wrong_requests_for_features_make_no_job(home: Home, weights: Path, tmp_
 
 
 @pytest.fixture(scope="module")
-def filters(home: Home, weights: Path, other_weights: Path) -> list[str]:
+def filters(home: Home, other_weights: Path) -> list[str]:
     """Jobs of two networks in 1, 3 and 8 shards."""
     other = [
         f"--other-{word[2:]}" if str(word).startswith("--") else word for word in network_words(other_weights)
     ]
-    request = ("filters", "--dataset", "shapes", *network_words(weights), *other, "--force")
+    request = ("filters", *OF_RUN, *other, "--force")
     return [finished(home, *request, "--shards", shards) for shards in SHARDS]
 
 
@@ -257,9 +257,9 @@ def test_filters_are_verified_filtered_and_shown(home: Home, filters: list[str],
     assert "no layer 'conv9'" in home.refused("results", job, "--layer", "conv9", code=4)
 
 
-def test_a_job_of_filters_does_not_depend_on_its_data_set(home: Home, filters: list[str], weights: Path) -> None:
-    one = finished(home, "filters", "--dataset", "shapes", *network_words(weights), "--layer", "conv1")
-    same = home("submit", "filters", "--dataset", "broken", *network_words(weights), "--layer", "conv1")
+def test_a_job_of_filters_does_not_depend_on_its_data_set(home: Home, filters: list[str]) -> None:
+    one = finished(home, "filters", *OF_RUN, "--layer", "conv1")
+    same = home("submit", "filters", "--dataset", "broken", *OF_RUN, "--layer", "conv1")
     assert same.stdout.strip() == one
 
 
@@ -282,7 +282,7 @@ def test_network_filters_prints_the_same_numbers_without_a_job(
 
 def test_wrong_requests_for_filters_make_no_job(home: Home, weights: Path) -> None:
     before = home.json("ls")
-    words = ("submit", "filters", "--dataset", "shapes", *network_words(weights))
+    words = ("submit", "filters", *OF_RUN)
     assert "conv1" in home.refused(*words, "--layer", "conv9", code=4)
     assert "no unit 900" in home.refused(*words, "--units", "900", code=4)
     assert "--other-run" in home.refused(*words, "--other-network", "alexnet", code=2)
