@@ -10,6 +10,8 @@
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
 >>> us.compare_epochs({1: early, 50: late}, ["conv1", "conv5"], "photos/").picture()  # networks by epoch
 >>> us.probe(network, "photos/").figure()                     # how well layers separate the classes
+>>> us.extract_features(network, "a.jpg").picture()           # every layer
+>>> us.inspect_filters(network, "conv1").figure()
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
 Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Files are turned
@@ -28,6 +30,10 @@ from unitscope.errors import UnitscopeError as UnitscopeError
 if TYPE_CHECKING:
     from unitscope.api.evolution import Evolution as Evolution
     from unitscope.api.evolution import compare_epochs as compare_epochs
+    from unitscope.api.features import Features as Features
+    from unitscope.api.features import extract_features as extract_features
+    from unitscope.api.filters import Filters as Filters
+    from unitscope.api.filters import inspect_filters as inspect_filters
     from unitscope.api.network import Network as Network
     from unitscope.api.network import describe as describe
     from unitscope.api.network import load_network as load_network
@@ -45,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
     "Evolution",
+    "Features",
+    "Filters",
     "Network",
     "Occluded",
     "Probed",
@@ -53,6 +61,8 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
     "Trained",
     "compare_epochs",
     "describe",
+    "extract_features",
+    "inspect_filters",
     "load_network",
     "occlude",
     "probe",
@@ -63,6 +73,8 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
 
 _MODULES = {
     "Evolution": "api.evolution",
+    "Features": "api.features",
+    "Filters": "api.filters",
     "Network": "api.network",
     "Occluded": "api.occlusion",
     "Probed": "api.probing",
@@ -72,6 +84,8 @@ _MODULES = {
     "Trained": "api.training",
     "compare_epochs": "api.evolution",
     "describe": "api.network",
+    "extract_features": "api.features",
+    "inspect_filters": "api.filters",
     "load_network": "api.network",
     "occlude": "api.occlusion",
     "probe": "api.probing",

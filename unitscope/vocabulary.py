@@ -49,3 +49,7 @@ POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 # One value each for red, green and blue: a mean, or a standard deviation.
 Channels = tuple[float, float, float]
+
+# Grey levels of pictures that lie side by side: each picture uses the whole range, or all share one.
+Scale = Literal["own", "shared"]
+SCALES: tuple[Scale, ...] = get_args(Scale)

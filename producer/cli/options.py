@@ -45,7 +45,14 @@ def separated(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 
 
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose images of a data set: see ``chosen_images``."""
+    """Add the options that choose images of a data set, and the data set: see ``chosen_images``."""
+    dataset = click.option("--dataset", required=True, help="Name of a registered data set.")
+    return dataset(image_choice_options(command))
+
+
+def image_choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose images of a data set, for a command that has an option of its own for the data
+    set."""
     for option in (
         click.option(
             "--image-id",
@@ -69,7 +76,6 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(1),
             help="Number of images, spread over the split.  [default: all]",
         ),
-        click.option("--dataset", required=True, help="Name of a registered data set."),
     ):
         command = option(command)
     return command

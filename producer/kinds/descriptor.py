@@ -53,6 +53,8 @@ class ProducerKind:
         A ``producer.kinds.estimates.Estimate``, for ``--dry-run`` and the check of the free space, or None.
     verbs
         Additional commands of ``analyze`` by name.
+    network_verbs
+        Additional commands of ``analyze network`` by name.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ProducerKind:
     page_filters: frozenset[str] = frozenset()
     estimate: str | None = None
     verbs: Mapping[str, str] = field(default_factory=dict)
+    network_verbs: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(import_path: str) -> Any:

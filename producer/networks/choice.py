@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from producer.networks.description import describe, describe_with_weights
-from shared.database.catalogue import find_checkpoint
+from shared.database.catalogue import find_checkpoint, find_dataset
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
@@ -99,6 +99,26 @@ def choose_network(
     )
     description, stored = describe_with_weights(database, specification, options.weights, settings)
     return ChosenNetwork(description, stored.path, stored.sha256, None)
+
+
+def dataset_of_network(session: Session, name: str | None, options: NetworkOptions) -> Dataset:
+    """Return the data set to which a job belongs that need not read images: the one that is named, or else that of
+    the training run.
+
+    Raises
+    ------
+    NoSuchDataset, NoSuchRun, UsageError
+    """
+    if name is not None:
+        return find_dataset(session, name)
+    if options.run is None:
+        raise UsageError(
+            reason="Give --dataset or --run. Each job belongs to a data set, also if it reads no image."
+        )
+    dataset = session.scalar(select(Dataset).join(Job, Job.dataset_id == Dataset.id).where(Job.id == options.run))
+    if dataset is None:
+        raise NoSuchRun(job_id=options.run, state="")
+    return dataset
 
 
 def _network_of(job: Job) -> NetworkSpecification:

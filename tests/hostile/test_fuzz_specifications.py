@@ -78,6 +78,27 @@ VALID: dict[str, dict[str, Any]] = {
         ],
         "classifiers": ["svm", "softmax"],
     },
+    "features": {
+        **COMMON,
+        **ANALYSIS,
+        "images": [0, 1],
+        "files": [{"name": "cat.jpg", "path": "x", "sha256": SHA256}],
+        "layers": [{"layer": "conv5", "path": "features.10", "call": 1, "kind": "Conv2d", "channels": True}],
+    },
+    "filters": {
+        "dataset_id": 1,
+        "dataset_fingerprint": SHA256,
+        "networks": [
+            {
+                "network": NETWORK,
+                "weights_sha256": SHA256,
+                "weights_path": "x",
+                "layers": [{"layer": "conv5", "path": "features.10"}],
+            }
+        ],
+        "training_job_id": None,
+        "units": [0],
+    },
 }
 NUMBERS = st.integers(-3, 300) | st.integers() | st.sampled_from([2**31, 2**63, 2**64, 10**4000]) | st.floats()
 TEXTS = st.sampled_from(["", "../x", "\x00", "\x1b[2J", "\udcff", "🐈", "x" * 10_000]) | st.text(max_size=10)

@@ -78,6 +78,22 @@ EVOLUTION_VIEWS = {
 }  # fmt: skip
 VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *EVOLUTION_VIEWS, "confusion_matrix", "class_accuracies"}
 VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "probe_accuracies", "confusion_matrix", "class_accuracies"}
+FILTERS = [
+    "job_id", "network_number", "network", "layer", "layer_path", "unit", "rms", "norm", "mean", "minimum",
+    "maximum", "dead", "dominating", "over_limit",
+]  # fmt: skip
+FILTER_LAYERS = [
+    "job_id", "network_number", "network", "layer", "layer_path", "filters", "inputs", "groups", "kernel_rows",
+    "kernel_cols", "stride_rows", "stride_cols", "reads_pixels", "rms_median", "rms_limit", "dead", "dominating",
+    "over_limit", "picture_path",
+]  # fmt: skip
+FEATURE_MAPS = [
+    "job_id", "image_number", "image_id", "image_path", "class_name", "layer_number", "layer", "layer_path",
+    "call", "module", "channels", "rows", "cols", "mean", "minimum", "maximum", "positive_share",
+    "silent_channels", "picture_path", "channels_path", "array_path",
+]  # fmt: skip
+OTHER_VIEWS = {"filters": FILTERS, "filter_layers": FILTER_LAYERS, "feature_maps": FEATURE_MAPS}
+VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *OTHER_VIEWS, "confusion_matrix", "class_accuracies"}
 
 
 def url_of(database: Database) -> str:
@@ -202,6 +218,7 @@ def test_every_foreign_key_has_an_index(database: Database) -> None:
 @pytest.mark.parametrize(
     ("view", "columns"), [*SEARCH_VIEWS.items(), *OCCLUSION_VIEWS.items(), *EVOLUTION_VIEWS.items()]
 )
+@pytest.mark.parametrize(("view", "columns"), [*(SEARCH_VIEWS | OCCLUSION_VIEWS | OTHER_VIEWS).items()])
 def test_the_public_views_have_the_columns_of_the_design(
     database: Database, view: str, columns: list[str]
 ) -> None:

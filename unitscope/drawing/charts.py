@@ -7,16 +7,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from unitscope.drawing.figures import as_png
+from unitscope.drawing.filters import draw_rms
+from unitscope.filters.statistics import filter_statistics
 
 NAMED_CLASSES = 110  # with more classes, names would be illegible
 NUMBERED_CLASSES = 25  # with more classes, cells are too small for numbers
-DEAD_SHARE = 0.05  # of the median RMS: a filter with at most this RMS counts as dead
-DOMINATING_SHARE = 3.0  # of the median RMS: a filter with a larger RMS counts as dominating
 
 
 def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) -> bytes:
@@ -52,15 +51,14 @@ def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) 
 
 def filter_summary(weight: torch.Tensor) -> dict[str, float | int]:
     """Summarize the RMS of filters [N, C, h, w], and count dead and dominating ones (paper, section 4.1)."""
-    rms = _rms(weight)
-    median = float(rms.median())
+    statistics = filter_statistics(weight.numpy())
     return {
-        "filters": len(rms),
-        "rms_least": float(rms.min()),
-        "rms_median": median,
-        "rms_largest": float(rms.max()),
-        "dead": int((rms <= DEAD_SHARE * median).sum()),
-        "dominating": int((rms > DOMINATING_SHARE * median).sum()),
+        "filters": len(statistics.rms),
+        "rms_least": float(statistics.rms.min()),
+        "rms_median": statistics.median_rms,
+        "rms_largest": float(statistics.rms.max()),
+        "dead": int(statistics.dead.sum()),
+        "dominating": int(statistics.dominating.sum()),
     }
 
 
@@ -69,24 +67,16 @@ def draw_filters(title: str, weight: torch.Tensor) -> bytes:
 
     Each filter has its own scale: zero is mid-grey, and its largest absolute value is black or white.
     """
-    summary = filter_summary(weight)
+    statistics = filter_statistics(weight.numpy())
+    dead, dominating = int(statistics.dead.sum()), int(statistics.dominating.sum())
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}: {summary['dead']} dead, {summary['dominating']} dominating of {len(weight)}")
+    figure.suptitle(f"{title}: {dead} dead, {dominating} dominating of {len(weight)}")
     grid, bars = figure.subplots(1, 2, width_ratios=[1.2, 1])
     grid.imshow(_mosaic(weight), interpolation="nearest")
     grid.set_axis_off()
-    _draw_rms(bars, _rms(weight))
+    draw_rms(bars, statistics.rms, statistics.median_rms)
     return as_png(figure)
-
-
-def _draw_rms(axes: Axes, rms: torch.Tensor) -> None:
-    median = float(rms.median())
-    axes.bar(range(len(rms)), rms.sort(descending=True).values.numpy(), width=1.0)
-    for share, name in ((DOMINATING_SHARE, "dominating"), (DEAD_SHARE, "dead")):
-        axes.axhline(share * median, color="C3", linestyle=":", linewidth=1)
-        axes.annotate(name, (len(rms) - 1, share * median), ha="right", va="bottom", fontsize=8, color="C3")
-    axes.set(xlabel="filters, in descending order of RMS", ylabel="RMS of the weights", ylim=(0, None))
 
 
 def _mosaic(weight: torch.Tensor) -> np.ndarray:
@@ -101,7 +91,3 @@ def _mosaic(weight: torch.Tensor) -> np.ndarray:
         top, left = (number // columns) * (height + 1), (number % columns) * (width + 1)
         mosaic[top : top + height, left : left + width] = tile
     return mosaic
-
-
-def _rms(weight: torch.Tensor) -> torch.Tensor:
-    return weight.square().mean(dim=(1, 2, 3)).sqrt()

@@ -7,16 +7,28 @@ from typing import Any
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.lazy import LazyGroup
 from producer.cli.options import network_options
 from producer.cli.printing import json_option, print_json
+from producer.kinds.registry import producer_kinds
 
 
-@click.group()
+class NetworkGroup(LazyGroup):
+    """The group of the commands about networks, including those of single kinds of job."""
+
+    def import_paths(self) -> dict[str, str]:
+        paths = {"show": "producer.cli.data.network:show"}
+        for kind in producer_kinds().values():
+            paths |= kind.network_verbs
+        return paths
+
+
+@click.group(cls=NetworkGroup)
 def network() -> None:
     """Show networks."""
 
 
-@network.command()
+@click.command()
 @click.argument("name")
 @click.option(
     "--classes",

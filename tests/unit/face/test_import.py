@@ -16,8 +16,19 @@ import unitscope as us
 
 PACKAGE = Path(us.__file__).parent
 FUNCTIONS = ["compare_epochs", "describe", "load_network", "occlude", "project", "top9", "train"]
+FUNCTIONS = [
+    "describe",
+    "extract_features",
+    "inspect_filters",
+    "load_network",
+    "occlude",
+    "project",
+    "top9",
+    "train",
+]
 WITHOUT_TORCH = [
     *("unitscope", "unitscope.errors", "unitscope.vocabulary", "unitscope.tables", "unitscope.description"),
+    "unitscope.features.layers",
     *("unitscope.images.decoding", "unitscope.images.odd_images", "unitscope.images.pixel_files"),
     *("unitscope.images.files", "unitscope.training.recipes", "unitscope.drawing.curves"),
     "unitscope.drawing.figures",
@@ -86,6 +97,7 @@ def test_help_describes_all_public_names() -> None:
         assert words in text
     assert "object at 0x" not in text
     assert len(text.splitlines()) < 120 * len(FUNCTIONS)
+    assert len(text.splitlines()) < 65 * len(us.__all__)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

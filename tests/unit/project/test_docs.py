@@ -17,6 +17,7 @@ from benchmarks.page import Results, median
 from producer.cli.main import all_verbs, cli
 from shared.database.connection import Database
 from shared.database.schema import upgrade
+from shared.kinds import kind_names
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -90,14 +91,7 @@ def test_the_reference_has_every_command_option_and_setting() -> None:
     assert [name for name, row in rows.items() if row not in shown] == []
     root = click.Context(cli, info_name="analyze")
     page = "\n".join(hook["_command_lines"](cli, "submit", root, "#"))
-    headings = {
-        "# analyze submit",
-        "## analyze submit evolution",
-        "## analyze submit train",
-        "## analyze submit occlusion",
-        "## analyze submit probe",
-        "## analyze submit top9",
-    }
+    headings = {"# analyze submit", *(f"## analyze submit {kind}" for kind in kind_names())}
     assert {line for line in page.splitlines() if line.startswith("#")} == headings
     assert "| <code>--layer, --layers TEXT</code> |" in page
     assert "deconvnet&#124;guided" in page  # a | would end the cell

@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[3]
 SIDES = ("shared", "worker", "producer", "migrations/env.py")
 # The default kind of `analyze submit`, and the commands of `analyze demo`.
 ALLOWED = {"producer/cli/jobs/submit.py": {"top9"}, "producer/cli/service/demo.py": {"train"}}
+# Names of kinds that are words of generic code, too: as variables, they are the conditions on the rows of a result
+# table, and a part of torchvision's networks. As texts and in imports they are not allowed.
+VARIABLES = {"filters", "features"}
 
 
 def modules(of_kinds: bool) -> Iterator[Path]:
@@ -47,10 +50,10 @@ def names_in(file: Path) -> Iterator[str]:
             yield node.module or ""
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Attribute):
-            yield node.attr
+        elif isinstance(node, (ast.Name, ast.Attribute)):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            if name not in VARIABLES:
+                yield name
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             yield node.value
 

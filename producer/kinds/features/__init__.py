@@ -1,0 +1,12 @@
+"""Feature maps: request, command, results, and page."""
+
+from producer.kinds.descriptor import ProducerKind, Result
+
+KIND = ProducerKind(
+    name="features",
+    command="producer.kinds.features.command:features",
+    estimate="producer.kinds.features.estimate:ESTIMATE",
+    results=(Result("feature maps", "producer.kinds.features.results:FEATURE_MAPS"),),
+    page="producer.kinds.features.report:render",
+    page_filters=frozenset({"layer", "class_name", "images"}),
+)

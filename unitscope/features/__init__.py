@@ -1,0 +1,1 @@
+"""Feature maps of an image in every layer of a network."""

@@ -1,0 +1,1 @@
+"""The stages of a job of feature maps, one module each."""

@@ -1,0 +1,1 @@
+"""The stages of a job of filters, one module each."""
