@@ -8,6 +8,7 @@
 >>> result.figure(unit=12)                                    # projections and patches; Jupyter displays it
 >>> us.project(network, "layer3.1.conv2", unit=12, image="a.jpg").figure()
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
+>>> us.invariance(network, "photos/dog/").figure()            # shifts, scales and rotations
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
 Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Files are turned
@@ -24,6 +25,8 @@ from unitscope import errors as errors
 from unitscope.errors import UnitscopeError as UnitscopeError
 
 if TYPE_CHECKING:
+    from unitscope.api.invariance import Invariance as Invariance
+    from unitscope.api.invariance import invariance as invariance
     from unitscope.api.network import Network as Network
     from unitscope.api.network import describe as describe
     from unitscope.api.network import load_network as load_network
@@ -38,12 +41,14 @@ if TYPE_CHECKING:
     from unitscope.training.recipes import Recipe as Recipe
 
 __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
+    "Invariance",
     "Network",
     "Occluded",
     "Projected",
     "Top9",
     "Trained",
     "describe",
+    "invariance",
     "load_network",
     "occlude",
     "project",
@@ -52,6 +57,7 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
 ]
 
 _MODULES = {
+    "Invariance": "api.invariance",
     "Network": "api.network",
     "Occluded": "api.occlusion",
     "Projected": "api.projection",
@@ -59,6 +65,7 @@ _MODULES = {
     "Top9": "api.top9",
     "Trained": "api.training",
     "describe": "api.network",
+    "invariance": "api.invariance",
     "load_network": "api.network",
     "occlude": "api.occlusion",
     "project": "api.projection",
