@@ -91,7 +91,8 @@ def invariance_figure(
         curves of the mean of more images, drawn in black.
     """
     transformations = list(images[0].measured.curves)
-    width, height = 3.6 + 3.3 * (len(layers) + 1), 0.9 + 3.0 * len(transformations)
+    width = 3.6 + 3.3 * (len(layers) + 1)
+    height = 0.9 + (3.0 if len(images) > 1 else 2.2) * len(transformations)
     figure = NotebookFigure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, fontsize=12, parse_math=False)
     grid = figure.subplots(len(transformations), len(layers) + 2, squeeze=False)
@@ -152,7 +153,9 @@ def _draw_examples(axes: Axes, transformation: Transformation, images: Sequence[
         axes.plot([-0.06, -0.06], [row + 0.04, row + 0.94], color=f"C{row % 10}", linewidth=4)
     axes.set_xlim(-0.12, len(values))
     axes.set_ylim(len(shown), 0)
-    axes.set_xticks([column + 0.5 for column in range(len(values))], [f"{value:g}" for value in values])
+    axes.set_xticks(
+        [column + 0.5 for column in range(len(values))], [f"{value:g}".replace("-", "\u2212") for value in values]
+    )
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
