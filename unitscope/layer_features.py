@@ -6,7 +6,7 @@ paper; those of any other module are its output.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -83,15 +83,35 @@ def first_and_last_hidden(description: NetworkDescription) -> list[FeatureLayer]
     return [first] if first == last else [first, last]
 
 
-def find_feature_layers(description: NetworkDescription, identifiers: Sequence[str]) -> list[FeatureLayer]:
-    """Return the layers in the given order, each once; by default the first and the last hidden layer.
+def last_convolution_and_last_hidden(description: NetworkDescription) -> list[FeatureLayer]:
+    """Return the last convolution and the last hidden layer. In a ZFNet, these are conv5 and fc7.
+
+    Raises
+    ------
+    InvalidArgument
+        the network has no hidden layer.
+    """
+    layers = description.layers
+    last = first_and_last_hidden(description)[-1]
+    weighted = [index for index, layer in enumerate(layers) if layer.kind in WEIGHTED]
+    convolutions = [index for index in weighted[:-1] if layers[index].kind == "Conv2d"]
+    before = [_features_of(layers, index) for index in convolutions[-1:]]
+    return list(dict.fromkeys([*before, last]))
+
+
+def find_feature_layers(
+    description: NetworkDescription,
+    identifiers: Sequence[str],
+    default: Callable[[NetworkDescription], list[FeatureLayer]] = first_and_last_hidden,
+) -> list[FeatureLayer]:
+    """Return the layers in the given order, each once; ``default`` chooses them if none is given.
 
     Raises
     ------
     NoSuchModule, AmbiguousLayer, InvalidArgument
     """
     if not identifiers:
-        return first_and_last_hidden(description)
+        return default(description)
     return list(dict.fromkeys(find_feature_layer(description, identifier) for identifier in identifiers))
 
 

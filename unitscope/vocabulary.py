@@ -11,6 +11,10 @@ from typing import Literal, get_args
 Fill = Literal["grey", "mean", "black", "noise", "blur"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
 
+# Content of masked parts: see ``unitscope.correspondence.masks.masked``.
+MaskFill = Literal["grey", "mean", "black", "noise"]
+MASK_FILLS: tuple[MaskFill, ...] = get_args(MaskFill)
+
 # Computation of occluded images: in full, or only where the square can change the maps. ``auto`` uses the cheaper.
 Engine = Literal["auto", "full", "incremental"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)

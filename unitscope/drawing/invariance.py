@@ -92,9 +92,14 @@ def invariance_figure(
     """
     transformations = list(images[0].measured.curves)
     width = 3.6 + 3.3 * (len(layers) + 1)
-    height = 0.9 + (3.0 if len(images) > 1 else 2.2) * len(transformations)
-    figure = NotebookFigure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title, fontsize=12, parse_math=False)
+    each = 3.0 if len(images) > 1 else 2.3  # inches a row
+    height = 1.0 + each * len(transformations)
+    figure = NotebookFigure(figsize=(width, height))
+    figure.text(0.5, 1 - 0.25 / height, title, fontsize=12, ha="center", parse_math=False)
+    # Placed here, because a layout engine takes longer than all curves.
+    figure.subplots_adjust(
+        0.25 / width, 0.8 / height, 1 - 0.15 / width, 1 - 0.6 / height, wspace=0.27, hspace=0.75 / (each - 0.75)
+    )
     grid = figure.subplots(len(transformations), len(layers) + 2, squeeze=False)
     for row, transformation in enumerate(transformations):
         name, unit = AXES[transformation]
@@ -130,7 +135,7 @@ def invariance_figure(
     ]
     if mean is not None:
         handles.append(Line2D([], [], color="black", linewidth=2.2, label="mean of all images"))
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False)
+    legend = figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6), frameon=False)
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure
