@@ -25,6 +25,8 @@ from unitscope import errors as errors
 from unitscope.errors import UnitscopeError as UnitscopeError
 
 if TYPE_CHECKING:
+    from unitscope.api.correspondence import Corresponding as Corresponding
+    from unitscope.api.correspondence import correspondence as correspondence
     from unitscope.api.invariance import Invariance as Invariance
     from unitscope.api.invariance import invariance as invariance
     from unitscope.api.network import Network as Network
@@ -41,12 +43,14 @@ if TYPE_CHECKING:
     from unitscope.training.recipes import Recipe as Recipe
 
 __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
+    "Corresponding",
     "Invariance",
     "Network",
     "Occluded",
     "Projected",
     "Top9",
     "Trained",
+    "correspondence",
     "describe",
     "invariance",
     "load_network",
@@ -57,6 +61,7 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
 ]
 
 _MODULES = {
+    "Corresponding": "api.correspondence",
     "Invariance": "api.invariance",
     "Network": "api.network",
     "Occluded": "api.occlusion",
@@ -64,6 +69,7 @@ _MODULES = {
     "Recipe": "training.recipes",
     "Top9": "api.top9",
     "Trained": "api.training",
+    "correspondence": "api.correspondence",
     "describe": "api.network",
     "invariance": "api.invariance",
     "load_network": "api.network",

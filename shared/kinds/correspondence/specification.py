@@ -1,7 +1,7 @@
 """Correspondence of parts between images (paper, Table 1).
 
-Two stages: *mask* (shards of images: signs of the changes of features) and *compare* (one shard: all pairs of images,
-and the figure).
+Two stages: *mask* (shards of images: signs of the changes of features) and *compare* (one shard: all pairs of
+images, and the figure).
 """
 
 from __future__ import annotations

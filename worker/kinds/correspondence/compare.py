@@ -20,7 +20,8 @@ from shared.kinds.correspondence.tables import (
     CorrespondencePair,
     CorrespondencePart,
 )
-from unitscope.correspondence.pairs import Correspondence, compare as compare_pairs
+from unitscope.correspondence.pairs import Correspondence
+from unitscope.correspondence.pairs import compare as compare_pairs
 from unitscope.correspondence.signs import read_signs
 from unitscope.drawing.correspondence import MOST_IMAGES, draw_masked
 from worker.context import JobContext
