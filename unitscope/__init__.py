@@ -8,7 +8,7 @@
 >>> result.figure(unit=12)                                    # projections and patches; Jupyter displays it
 >>> us.project(network, "layer3.1.conv2", unit=12, image="a.jpg").figure()
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
->>> us.invariance(network, "photos/dog/").figure()            # shifts, scales and rotations
+>>> us.measure_invariance(network, "photos/dog/").figure()            # shifts, scales and rotations
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
 Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Files are turned
@@ -25,10 +25,10 @@ from unitscope import errors as errors
 from unitscope.errors import UnitscopeError as UnitscopeError
 
 if TYPE_CHECKING:
-    from unitscope.api.correspondence import Corresponding as Corresponding
-    from unitscope.api.correspondence import correspondence as correspondence
+    from unitscope.api.correspondence import ComparedParts as ComparedParts
+    from unitscope.api.correspondence import compare_parts as compare_parts
     from unitscope.api.invariance import Invariance as Invariance
-    from unitscope.api.invariance import invariance as invariance
+    from unitscope.api.invariance import measure_invariance as measure_invariance
     from unitscope.api.network import Network as Network
     from unitscope.api.network import describe as describe
     from unitscope.api.network import load_network as load_network
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
     from unitscope.training.recipes import Recipe as Recipe
 
 __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
-    "Corresponding",
+    "ComparedParts",
     "Invariance",
     "Network",
     "Occluded",
     "Projected",
     "Top9",
     "Trained",
-    "correspondence",
+    "compare_parts",
     "describe",
-    "invariance",
     "load_network",
+    "measure_invariance",
     "occlude",
     "project",
     "top9",
@@ -61,7 +61,7 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
 ]
 
 _MODULES = {
-    "Corresponding": "api.correspondence",
+    "ComparedParts": "api.correspondence",
     "Invariance": "api.invariance",
     "Network": "api.network",
     "Occluded": "api.occlusion",
@@ -69,10 +69,10 @@ _MODULES = {
     "Recipe": "training.recipes",
     "Top9": "api.top9",
     "Trained": "api.training",
-    "correspondence": "api.correspondence",
+    "compare_parts": "api.correspondence",
     "describe": "api.network",
-    "invariance": "api.invariance",
     "load_network": "api.network",
+    "measure_invariance": "api.invariance",
     "occlude": "api.occlusion",
     "project": "api.projection",
     "top9": "api.top9",

@@ -32,8 +32,8 @@ PartBoxes = Sequence[Any]  # of each image: a box (left, top, right, bottom), a 
 
 
 @dataclass(eq=False, repr=False, match_args=False)
-class Corresponding:
-    """Result of ``correspondence``.
+class ComparedParts:
+    """Result of ``compare_parts``.
 
     Attributes
     ----------
@@ -75,10 +75,10 @@ class Corresponding:
         return masked_figure(f"{self._network}: masked parts", self._parts, self._draws, self._rows)
 
     def __repr__(self) -> str:
-        return f"Corresponding({self._network}, {len(self.images)} images, {', '.join(self._parts)})"
+        return f"ComparedParts({self._network}, {len(self.images)} images, {', '.join(self._parts)})"
 
 
-def correspondence(
+def compare_parts(
     network: Network,
     images: Images,
     parts: Mapping[str, PartBoxes],
@@ -89,7 +89,7 @@ def correspondence(
     seed: int = 0,
     device: torch.device | str | None = None,
     progress: bool | None = None,
-) -> Corresponding:
+) -> ComparedParts:
     """Test whether masking a part of several images changes features in the same way (paper, Table 1).
 
     For each image, e is the change of a layer's features when the part is masked. The signs of e (-1, 0, 1) are
@@ -106,7 +106,7 @@ def correspondence(
         For each part a list with an entry for each image: its box (left, top, right, bottom) in pixels of the
         image, right and bottom exclusive; or a list of boxes; or None if the image doesn't show it.
     layers : sequence of str or int, optional
-        Layers, as in ``invariance``; by default the last convolution and the last hidden layer.
+        Layers, as in ``measure_invariance``; by default the last convolution and the last hidden layer.
     draws : int
         Number of random masks for each image and part.
     fill : {"grey", "mean", "black", "noise"}
@@ -120,7 +120,7 @@ def correspondence(
 
     Returns
     -------
-    Corresponding
+    ComparedParts
         ``compared``, ``rows()``, ``figure()``.
 
     Raises
@@ -178,7 +178,7 @@ def correspondence(
             numbers = np.array(having, np.int64)[found.pairs]
             compared[part, layer.layer] = Correspondence(found.images, numbers, found.distances, found.random)
     listed = [collected.name(number) for number in range(len(boxes))]
-    return Corresponding(listed, chosen, compared, shown, names, draws, network.name)
+    return ComparedParts(listed, chosen, compared, shown, names, draws, network.name)
 
 
 def _boxes(collected: ImageSet, parts: Mapping[str, PartBoxes], size: int) -> list[dict[str, list[Box]]]:

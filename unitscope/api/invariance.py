@@ -26,7 +26,7 @@ from unitscope.vocabulary import INTERPOLATIONS, OUTSIDES, Interpolation, Outsid
 
 @dataclass(eq=False, repr=False, match_args=False)
 class Invariance:
-    """Result of ``invariance``.
+    """Result of ``measure_invariance``.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Invariance:
         return f"Invariance({self._network}, {len(self.images)} images, {layers})"
 
 
-def invariance(
+def measure_invariance(
     network: Network,
     images: Images,
     *,

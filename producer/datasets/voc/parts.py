@@ -47,13 +47,13 @@ def annotated_parts(dataset: Dataset, images: Sequence[Image]) -> tuple[list[Fou
     """
     if dataset.kind != "voc":
         raise UsageError(
-            reason=f"Data set {dataset.name} has no annotations of parts: its kind is {dataset.kind}, not voc. Give "
-            "the parts in a file (--boxes FILE)."
+            reason=f"Data set {dataset.name} has no annotations of parts: its kind is {dataset.kind}, not voc. "
+            "Give the parts in a file (--boxes FILE)."
         )
     if turns_images(dataset.options):
         raise UsageError(
-            reason=f"Data set {dataset.name} has images that are turned as their EXIF orientation says, so that the "
-            "parts of its annotations may lie elsewhere. Give the parts in a file (--boxes FILE)."
+            reason=f"Data set {dataset.name} has images that are turned as their EXIF orientation says, so that "
+            "the parts of its annotations may lie elsewhere. Give the parts in a file (--boxes FILE)."
         )
     origin = str(dataset.options.get("boxes", FROM_1))
     annotations: dict[str, Annotation | BadAnnotation] = {}

@@ -35,8 +35,8 @@ class FileBox:
 def read_boxes(path: Path) -> list[FileBox]:
     """Read a file of boxes.
 
-    A CSV file has a heading with the columns image, part, left, top, right, bottom, and optionally object. A JSON file
-    is a list of objects with these names.
+    A CSV file has a heading with the columns image, part, left, top, right, bottom, and optionally object. A JSON
+    file is a list of objects with these names.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_boxes(path: Path) -> list[FileBox]:
     except OSError as error:
         raise UsageError(reason=f"--boxes: {path} can't be read: {error.strerror or error}.") from error
     entries = _json_entries(path, text) if text.lstrip()[:1] in ("[", "{") else _csv_entries(path, text)
-    boxes = []
+    boxes: list[FileBox] = []
     for where, entry in entries:
         if len(boxes) >= MOST_BOXES:
             raise UsageError(reason=f"--boxes: {path} has more than {MOST_BOXES:,} boxes.")

@@ -26,7 +26,8 @@ Box = tuple[int, int, int, int]
 class Parts:
     """Boxes of the parts of images, in pixels of the network's input.
 
-    ``boxes`` are by image (its position in the data set) and part; ``named`` are images that were chosen one by one.
+    ``boxes`` are by image (its position in the data set) and part; ``named`` are the paths of images that were
+    chosen one by one.
     """
 
     split: str | None
@@ -40,8 +41,8 @@ def find_parts(
 ) -> Parts:
     """Find the parts of the chosen images.
 
-    With a file, these are the images that it names, or those of them that are chosen. Parts of annotations that can't
-    be used are skipped; a box of a file that lies outside of its image is an error.
+    With a file, these are the images that it names, or those of them that are chosen. Parts of annotations that
+    can't be used are skipped; a box of a file that lies outside of its image is an error.
 
     Raises
     ------

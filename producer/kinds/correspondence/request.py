@@ -118,8 +118,8 @@ def _chosen_parts(found: Parts, parts: Sequence[str], count: int | None) -> dict
     if (parts and few) or len(few) == len(wanted):
         which = f"part '{few[0]}' is in {numbers[few[0]]}" if few else "no part is in any"
         raise UsageError(
-            reason=f"Correspondence needs at least two images of a part: {which} of the chosen images. Parts of these "
-            f"images: {listed}."
+            reason=f"Correspondence needs at least two images of a part: {which} of the chosen images. Parts of "
+            f"these images: {listed}."
         )
     kept = {
         image: rest
@@ -128,7 +128,7 @@ def _chosen_parts(found: Parts, parts: Sequence[str], count: int | None) -> dict
     }
     if len(kept) > MOST_IMAGES or len(wanted) > MOST_PARTS:
         raise UsageError(
-            reason=f"{len(kept)} images with {len(wanted)} parts are too many: all pairs are compared. Choose at most "
-            f"{MOST_IMAGES} images (--images) and {MOST_PARTS} parts (--part)."
+            reason=f"{len(kept)} images with {len(wanted)} parts are too many: all pairs are compared. Choose at "
+            f"most {MOST_IMAGES} images (--images) and {MOST_PARTS} parts (--part)."
         )
     return kept

@@ -17,7 +17,7 @@ from worker.kinds.measuring import Measured, seconds_of
 
 
 def measure(context: JobContext) -> Measured:
-    """Measure an image of noise, with all parts and the initial weights: the time doesn't depend on their values."""
+    """Measure an image of noise with all parts. The time depends neither on its pixels nor on the weights."""
     specification = cast(CorrespondenceSpecification, context.specification)
     network, size = specification.network, specification.network.image_size
     masking = Masking(
