@@ -43,13 +43,8 @@ def annotated_parts(dataset: Dataset, images: Sequence[Image]) -> tuple[list[Fou
     Raises
     ------
     UsageError
-        the data set is not in VOC's format, or has images that are turned.
+        no image has an annotation, or the data set has images that are turned.
     """
-    if dataset.kind != "voc":
-        raise UsageError(
-            reason=f"Data set {dataset.name} has no annotations of parts: its kind is {dataset.kind}, not voc. "
-            "Give the parts in a file (--boxes FILE)."
-        )
     if turns_images(dataset.options):
         raise UsageError(
             reason=f"Data set {dataset.name} has images that are turned as their EXIF orientation says, so that "
@@ -77,6 +72,11 @@ def annotated_parts(dataset: Dataset, images: Sequence[Image]) -> tuple[list[Fou
             else:
                 box: Box = box_of(part.corners, origin)
                 found.append(FoundPart(image, part.name, box))
+    if annotations and all(isinstance(annotation, BadAnnotation) for annotation in annotations.values()):
+        raise UsageError(
+            reason=f"Data set {dataset.name} has no annotations of parts: {unusable[0].image.path} has no "
+            f"readable XML file in VOC's format ({unusable[0].reason}). Give the parts in a file (--boxes FILE)."
+        )
     return found, unusable
 
 

@@ -93,6 +93,7 @@ def test_the_reference_has_every_command_option_and_setting() -> None:
     headings = {
         "# analyze submit",
         "## analyze submit train",
+        "## analyze submit correspondence",
         "## analyze submit invariance",
         "## analyze submit occlusion",
         "## analyze submit top9",
