@@ -18,6 +18,7 @@ from torch import nn
 
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
+from tests.acceptance.test_occlusion_job import make_home
 from tests.integration.cli.helpers import Home, refusal
 from unitscope.correspondence.masks import random_boxes
 
@@ -32,18 +33,11 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[Home]:
-    """A home with the data set and a worker."""
-    home = Home(tmp_path_factory.mktemp("correspondence") / "home")
-    home("dataset", "add", "shapes", "--root", shapes_root)
-    home.up()
+def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path) -> Iterator[Home]:
+    """A home with the data set, a trained network and a worker."""
+    home = make_home(tmp_path_factory.mktemp("correspondence"), shapes_root, weights)
     yield home
     home.stop()
-
-
-@pytest.fixture(scope="module")
-def network(weights: Path) -> tuple[object, ...]:
-    return ("--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +70,8 @@ def corner(row: Row) -> tuple[int, int, int, int]:
     )
 
 
-def submit(home: Home, network: tuple[object, ...], boxes: Path, *options: object) -> str:
-    words = ("submit", "correspondence", "--dataset", "shapes", "--boxes", boxes, *network)
+def submit(home: Home, boxes: Path, *options: object) -> str:
+    words = ("submit", "correspondence", "--dataset", "shapes", "--boxes", boxes)
     return home(*words, "--draws", DRAWS, "--seed", SEED, *options).stdout.strip()
 
 
@@ -92,8 +86,8 @@ def rows_of(home: Home, job: str) -> dict[str, list[Row]]:
 
 
 @pytest.fixture(scope="module")
-def job(home: Home, network: tuple[object, ...], boxes: Path) -> str:
-    return submit(home, network, boxes, "--shards", 1, "--wait")
+def job(home: Home, boxes: Path) -> str:
+    return submit(home, boxes, "--shards", 1, "--wait")
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +162,9 @@ def test_rows_equal_a_plain_loop(
 
 
 def test_rows_do_not_depend_on_the_number_of_shards(
-    home: Home, network: tuple[object, ...], boxes: Path, job: str, rows: dict[str, list[Row]]
+    home: Home, boxes: Path, job: str, rows: dict[str, list[Row]]
 ) -> None:
-    others = [submit(home, network, boxes, "--shards", shards, "--force") for shards in (3, 8)]
+    others = [submit(home, boxes, "--shards", shards, "--force") for shards in (3, 8)]
     for other in others:
         home("watch", other)
         assert rows_of(home, other) == rows
@@ -220,7 +214,7 @@ def test_a_job_can_be_moved(
 
 
 def test_requests_that_cannot_be_computed_are_refused(
-    home: Home, network: tuple[object, ...], boxes: Path, images: list[Row], tmp_path: Path
+    home: Home, boxes: Path, images: list[Row], tmp_path: Path
 ) -> None:
     def file(name: str, *lines: str) -> Path:
         path = tmp_path / name
@@ -244,9 +238,7 @@ def test_requests_that_cannot_be_computed_are_refused(
         ((), 2, "Parts of these images: none"),
     ]
     before = home.jobs()
-    calls = [
-        (("submit", "correspondence", "--dataset", "shapes", *network, *options), {}) for options, _, _ in wrong
-    ]
+    calls = [(("submit", "correspondence", "--dataset", "shapes", *options), {}) for options, _, _ in wrong]
     for done, (_, code, says) in zip(home.many(calls), wrong, strict=True):
         refusal(done, code, [says])
     assert home.jobs() == before

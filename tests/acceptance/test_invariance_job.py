@@ -21,6 +21,7 @@ from torch import nn
 
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
+from tests.acceptance.test_occlusion_job import make_home
 from tests.integration.cli.helpers import Home, refusal
 
 Row = dict[str, Any]
@@ -39,11 +40,9 @@ VALUES = [
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[Home]:
-    """A home with the data set and a worker."""
-    home = Home(tmp_path_factory.mktemp("invariance") / "home")
-    home("dataset", "add", "shapes", "--root", shapes_root)
-    home.up()
+def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: Path) -> Iterator[Home]:
+    """A home with the data set, a trained network and a worker."""
+    home = make_home(tmp_path_factory.mktemp("invariance"), shapes_root, weights)
     yield home
     home.stop()
 
@@ -55,9 +54,8 @@ def model(weights: Path) -> nn.Module:
     return model.eval()
 
 
-def submit(home: Home, weights: Path, *options: object) -> str:
-    network = ("--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC)
-    words = ("submit", "invariance", "--dataset", "shapes", *network, "--images", IMAGES, *SERIES)
+def submit(home: Home, *options: object) -> str:
+    words = ("submit", "invariance", "--dataset", "shapes", "--images", IMAGES, *SERIES)
     return home(*words, *options).stdout.strip()
 
 
@@ -69,8 +67,8 @@ def rows_of(home: Home, job: str) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def job(home: Home, weights: Path) -> str:
-    return submit(home, weights, "--shards", 1, "--wait")
+def job(home: Home) -> str:
+    return submit(home, "--shards", 1, "--wait")
 
 
 @pytest.fixture(scope="module")
@@ -141,14 +139,12 @@ def test_unchanged_images_have_distance_0_and_the_clear_probability(home: Home, 
         assert row["answer_class"] == clear[row["image_id"]]["clear_class"]
 
 
-def test_rows_do_not_depend_on_shards_and_killed_workers(
-    home: Home, weights: Path, job: str, rows: list[Row]
-) -> None:
+def test_rows_do_not_depend_on_shards_and_killed_workers(home: Home, job: str, rows: list[Row]) -> None:
     """The worker's process is killed while it computes a shard of the second job, or starts it."""
     workers = home.json("query", "SELECT pid FROM workers")
     children = [child for row in workers for child in psutil.Process(row["pid"]).children()]
     signal_all(children, signal.SIGSTOP)  # submitting takes as long as computing
-    others = [submit(home, weights, "--shards", shards, "--force") for shards in (3, 8)]
+    others = [submit(home, "--shards", shards, "--force") for shards in (3, 8)]
     signal_all(children, signal.SIGCONT)
     begun = f"SELECT count(*) FROM shards WHERE job_id = {others[1]} AND state IN ('running', 'done')"
     with sqlite3.connect(f"file:{home.home / 'unitscope.sqlite3'}?mode=ro", uri=True) as connection:
@@ -191,23 +187,22 @@ def test_results_are_filtered_and_exported(home: Home, job: str, rows: list[Row]
 def test_a_job_can_be_moved(home: Home, job: str, rows: list[Row], shapes_root: Path, tmp_path: Path) -> None:
     home("export", job, tmp_path / "job.tar")
     elsewhere = Home(tmp_path / "elsewhere")
-    assert elsewhere("import", tmp_path / "job.tar", "--root", shapes_root).stdout.strip() == "1"
-    assert rows_of(elsewhere, "1") == rows
-    elsewhere("results", 1, "--html", tmp_path / "page.html")
+    moved = elsewhere("import", tmp_path / "job.tar", "--root", shapes_root).stdout.strip()
+    assert rows_of(elsewhere, moved) == rows
+    elsewhere("results", moved, "--html", tmp_path / "page.html")
 
 
-def test_requests_that_cannot_be_computed_are_refused(home: Home, weights: Path, tmp_path: Path) -> None:
-    network = ("--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC)
+def test_requests_that_cannot_be_computed_are_refused(home: Home, tmp_path: Path) -> None:
     seven = tmp_path / "seven.safetensors"
     safetensors.torch.save_file(reference.zfnet(7, FC).state_dict(), seven)
     other = ("--weights", seven, "--network", "zfnet", "--size", SIZE, "--fc", FC, "--classes", 7)
     wrong: list[tuple[tuple[object, ...], int, str]] = [
-        ((*network, "--layer", "conv9"), 4, "conv1 (features.0)"),
-        ((*network, "--shifts", "64"), 2, "not from -63 to 63"),
-        ((*network, "--scales", "0"), 2, "not from 0.1 to 10"),
-        ((*network, "--rotations", "x"), 2, "FROM:TO:STEP"),
-        ((*network, "--shifts", "none", "--scales", "none", "--rotations", "none"), 2, "nothing to measure"),
-        ((*network, "--image-id", 99_999), 4, "99999"),
+        (("--layer", "conv9"), 4, "conv1 (features.0)"),
+        (("--shifts", "64"), 2, "not from -63 to 63"),
+        (("--scales", "0"), 2, "not from 0.1 to 10"),
+        (("--rotations", "x"), 2, "FROM:TO:STEP"),
+        (("--shifts", "none", "--scales", "none", "--rotations", "none"), 2, "nothing to measure"),
+        (("--image-id", 99_999), 4, "99999"),
         (other, 2, "7 classes"),
     ]
     before = home.jobs()
@@ -217,21 +212,8 @@ def test_requests_that_cannot_be_computed_are_refused(home: Home, weights: Path,
     assert home.jobs() == before
 
 
-def test_the_dry_run_prints_the_cost(home: Home, weights: Path) -> None:
-    network = ("--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC)
+def test_the_dry_run_prints_the_cost(home: Home) -> None:
     before = home.jobs()
-    words = (
-        "submit",
-        "invariance",
-        "--dataset",
-        "shapes",
-        "--images",
-        3,
-        *network,
-        *SERIES,
-        "--dry-run",
-        "--json",
-    )
-    cost = json.loads(home(*words).stdout)
-    assert cost["images"] == 3
+    words = ("submit", "invariance", "--dataset", "shapes", "--images", 3, *SERIES, "--dry-run", "--json")
+    assert json.loads(home(*words).stdout)["images"] == 3
     assert home.jobs() == before
