@@ -68,6 +68,10 @@ OCCLUSION_POSITIONS = [
 OCCLUSION_VIEWS = {"occlusion_maps": OCCLUSION_MAPS, "occlusion_positions": OCCLUSION_POSITIONS}
 VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, "confusion_matrix", "class_accuracies"}
 
+# Each of these kinds of job has views of its own.
+VIEWS |= {"invariance", "invariance_images"}
+VIEWS |= {"correspondence", "correspondence_pairs", "correspondence_images"}
+
 
 def url_of(database: Database) -> str:
     return database.url.render_as_string(hide_password=False)
