@@ -192,11 +192,11 @@ def test_results_are_printed_drawn_and_verified(
     assert "<td>random masks</td>" in text
     assert '<td class="number">0.079</td>' in text
     assert home.json("verify", job)["wrong"] == []
-    home.change(f"UPDATE correspondence_pair_rows SET distance = distance + 0.1 WHERE job_id = {job}")
+    home.change(f"UPDATE correspondence_pair_rows SET distance = distance * 2 WHERE job_id = {job}")
     try:
         wrong = json.loads(home("verify", job, "--json", code=1).stdout)["wrong"]
     finally:
-        home.change(f"UPDATE correspondence_pair_rows SET distance = distance - 0.1 WHERE job_id = {job}")
+        home.change(f"UPDATE correspondence_pair_rows SET distance = distance / 2 WHERE job_id = {job}")
     assert any("distance: recorded" in line for line in wrong)
 
 
