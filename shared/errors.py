@@ -25,6 +25,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.NoSuchNetwork: 4,
     vision.NoSuchLayer: 4,
     vision.NoSuchReadableLayer: 4,
+    vision.NoSuchModule: 4,
     vision.NoSuchUnit: 4,
     vision.NoSuchFile: 4,
 }

@@ -12,6 +12,7 @@
 >>> us.probe(network, "photos/").figure()                     # how well layers separate the classes
 >>> us.extract_features(network, "a.jpg").picture()           # every layer
 >>> us.inspect_filters(network, "conv1").figure()
+>>> us.measure_invariance(network, "photos/dog/").figure()            # shifts, scales and rotations
 >>> us.train("zfnet", "photos/", epochs=20).save("zfnet.safetensors")
 
 Images are given as a folder (its subfolders are the classes), paths, PIL images, or uint8 arrays. Files are turned
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from unitscope.api.features import extract_features as extract_features
     from unitscope.api.filters import Filters as Filters
     from unitscope.api.filters import inspect_filters as inspect_filters
+    from unitscope.api.correspondence import ComparedParts as ComparedParts
+    from unitscope.api.correspondence import compare_parts as compare_parts
+    from unitscope.api.invariance import Invariance as Invariance
+    from unitscope.api.invariance import measure_invariance as measure_invariance
     from unitscope.api.network import Network as Network
     from unitscope.api.network import describe as describe
     from unitscope.api.network import load_network as load_network
@@ -53,6 +58,8 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
     "Evolution",
     "Features",
     "Filters",
+    "ComparedParts",
+    "Invariance",
     "Network",
     "Occluded",
     "Probed",
@@ -60,10 +67,12 @@ __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are publi
     "Top9",
     "Trained",
     "compare_epochs",
+    "compare_parts",
     "describe",
     "extract_features",
     "inspect_filters",
     "load_network",
+    "measure_invariance",
     "occlude",
     "probe",
     "project",
@@ -75,6 +84,8 @@ _MODULES = {
     "Evolution": "api.evolution",
     "Features": "api.features",
     "Filters": "api.filters",
+    "ComparedParts": "api.correspondence",
+    "Invariance": "api.invariance",
     "Network": "api.network",
     "Occluded": "api.occlusion",
     "Probed": "api.probing",
@@ -83,10 +94,12 @@ _MODULES = {
     "Top9": "api.top9",
     "Trained": "api.training",
     "compare_epochs": "api.evolution",
+    "compare_parts": "api.correspondence",
     "describe": "api.network",
     "extract_features": "api.features",
     "inspect_filters": "api.filters",
     "load_network": "api.network",
+    "measure_invariance": "api.invariance",
     "occlude": "api.occlusion",
     "probe": "api.probing",
     "project": "api.projection",

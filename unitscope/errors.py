@@ -60,6 +60,10 @@ class NoSuchLayer(UnitscopeError):
     """{network} has no layer '{layer}'. Convolutions of {network}: {choices}."""
 
 
+class NoSuchModule(NoSuchLayer):
+    """{network} has no layer '{layer}'. Layers of {network}: {choices}."""
+
+
 class NotAConvolution(UnitscopeError):
     """Layer '{layer}' of {network} is a {kind}, not a convolution. Convolutions of {network}: {choices}."""
 

@@ -11,9 +11,25 @@ from typing import Literal, get_args
 Fill = Literal["grey", "mean", "black", "noise", "blur"]
 FILLS: tuple[Fill, ...] = get_args(Fill)
 
+# Content of masked parts: see ``unitscope.correspondence.masks.masked``.
+MaskFill = Literal["grey", "mean", "black", "noise"]
+MASK_FILLS: tuple[MaskFill, ...] = get_args(MaskFill)
+
 # Computation of occluded images: in full, or only where the square can change the maps. ``auto`` uses the cheaper.
 Engine = Literal["auto", "full", "incremental"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
+
+# Transformations of whole images: see ``unitscope.invariance.transformations``.
+Transformation = Literal["shift", "scale", "rotation"]
+TRANSFORMATIONS: tuple[Transformation, ...] = get_args(Transformation)
+
+# What is outside of a transformed image: a colour (grey is 128, mean the image's), the nearest pixel, or the
+# mirrored image.
+Outside = Literal["grey", "mean", "black", "edge", "mirror"]
+OUTSIDES: tuple[Outside, ...] = get_args(Outside)
+
+Interpolation = Literal["nearest", "bilinear", "bicubic"]
+INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 
 # Projection methods: the deconvnet (paper, section 2.1); guided back-propagation (Springenberg et al. 2015), which
 # also applies the ReLU masks of the forward pass; the gradient (Simonyan et al. 2014). All are multiplied by the

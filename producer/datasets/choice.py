@@ -52,10 +52,10 @@ def chosen_images(session: Session, dataset: Dataset, choice: ImageChoice) -> tu
         raise UsageError(
             reason=f"Split '{split}' of data set '{dataset.name}' has no image of class '{choice.class_name}'."
         )
-    return split, [number[image] for image in _spread(members, choice.count)]
+    return split, [number[image] for image in evenly_spread(members, choice.count)]
 
 
-def _spread(members: Sequence[int], count: int | None) -> list[int]:
+def evenly_spread(members: Sequence[int], count: int | None) -> list[int]:
     """Choose ``count`` members, evenly spread because data sets are often sorted by class."""
     count = min(count or len(members), len(members))
     return [members[(2 * index + 1) * len(members) // (2 * count)] for index in range(count)]

@@ -164,3 +164,19 @@ def _find_run(session: Session, dataset: Dataset, job_id: int | None) -> tuple[J
     if best is None:
         raise UsageError(reason=f"Training run {job.id} has no checkpoint of its best weights.")
     return job, best
+
+
+def require_same_classes(chosen: ChosenNetwork, dataset: Dataset) -> None:
+    """Check that the network has as many classes as the data set.
+
+    Raises
+    ------
+    UsageError
+    """
+    classes = chosen.description.specification.classes
+    if classes != len(dataset.class_names):
+        reason = (
+            f"The network has {classes} classes, but data set {dataset.name} has {len(dataset.class_names)}: the "
+            "probability of the true class is undefined."
+        )
+        raise UsageError(reason=reason)

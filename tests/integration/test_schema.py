@@ -95,6 +95,10 @@ FEATURE_MAPS = [
 OTHER_VIEWS = {"filters": FILTERS, "filter_layers": FILTER_LAYERS, "feature_maps": FEATURE_MAPS}
 VIEWS = {*SEARCH_VIEWS, *OCCLUSION_VIEWS, *OTHER_VIEWS, "confusion_matrix", "class_accuracies"}
 
+# Each of these kinds of job has views of its own.
+VIEWS |= {"invariance", "invariance_images"}
+VIEWS |= {"correspondence", "correspondence_pairs", "correspondence_images"}
+
 
 def url_of(database: Database) -> str:
     return database.url.render_as_string(hide_password=False)

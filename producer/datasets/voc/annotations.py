@@ -32,13 +32,23 @@ Corners = tuple[float, float, float, float]  # xmin, ymin, xmax, ymax as they ar
 
 
 @dataclass(frozen=True)
+class AnnotatedPart:
+    """A part of an object, such as a head: its name, and its corners, None if unreadable."""
+
+    name: str
+    corners: Corners | None
+
+
+@dataclass(frozen=True)
 class AnnotatedObject:
-    """An object: its number in the file (from 1), the name of its class, and its corners, None if unreadable."""
+    """An object: its number in the file (from 1), the name of its class, its corners, None if unreadable, and its
+    parts."""
 
     number: int
     name: str
     corners: Corners | None
     difficult: bool
+    parts: tuple[AnnotatedPart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,8 +95,8 @@ def parse_annotation(content: bytes) -> Annotation:
     BadAnnotation
     """
     try:
-        # xmltodict refuses entities. With force_list, a single object is a list, too.
-        parsed = xmltodict.parse(_recoded(content), force_list=("object",))
+        # xmltodict refuses entities. With force_list, a single object or part is a list, too.
+        parsed = xmltodict.parse(_recoded(content), force_list=("object", "part"))
     except (ExpatError, ValueError, RecursionError, LookupError) as error:
         raise BadAnnotation("broken annotation", str(error)) from error
     element = parsed.get("annotation")
@@ -139,14 +149,24 @@ def _read_object(number: int, item: Any) -> AnnotatedObject:
         return AnnotatedObject(number, "", None, difficult=False)
     difficult = (_text(item.get("difficult")) or "").strip().lower() in ("1", "true")
     name = normalized(_text(item.get("name")) or "")
+    parts = tuple(
+        AnnotatedPart(normalized(_text(part.get("name")) or ""), _corners(part))
+        for part in item.get("part") or []
+        if isinstance(part, dict)
+    )
+    return AnnotatedObject(number, name, _corners(item), difficult, parts)
+
+
+def _corners(item: dict[str, Any]) -> Corners | None:
+    """Return the corners of an object or a part, None if they are missing or unreadable."""
     try:
         box: Any = item["bndbox"]
         xmin, ymin, xmax, ymax = (float(_text(box[side]) or "") for side in ("xmin", "ymin", "xmax", "ymax"))
         if not all(math.isfinite(corner) and abs(corner) < 1e9 for corner in (xmin, ymin, xmax, ymax)):
             raise ValueError
     except (KeyError, TypeError, ValueError):
-        return AnnotatedObject(number, name, None, difficult)
-    return AnnotatedObject(number, name, (xmin, ymin, xmax, ymax), difficult)
+        return None
+    return xmin, ymin, xmax, ymax
 
 
 def _size(element: Any) -> tuple[int, int] | None:

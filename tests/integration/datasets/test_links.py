@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from producer.datasets.caltech import read_caltech
+from producer.datasets.choice import _images_of_file
 from producer.datasets.cifar import read_cifar
 from producer.datasets.folder import read_folder
 from producer.datasets.scan import BrokenFile, scan_file
 from producer.datasets.voc import read_voc
-from producer.kinds.occlusion.request import _images_of_file
 from shared.database.catalogue import FoundDataset, find_dataset, register
 from shared.database.connection import Database
 from shared.errors import NotADataset

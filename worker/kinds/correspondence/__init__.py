@@ -1,0 +1,1 @@
+"""The stages of a correspondence job, one module each."""

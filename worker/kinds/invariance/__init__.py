@@ -1,0 +1,1 @@
+"""The stages of an invariance job, one module each."""
