@@ -29,14 +29,14 @@ from unitscope import errors as errors
 from unitscope.errors import UnitscopeError as UnitscopeError
 
 if TYPE_CHECKING:
+    from unitscope.api.correspondence import ComparedParts as ComparedParts
+    from unitscope.api.correspondence import compare_parts as compare_parts
     from unitscope.api.evolution import Evolution as Evolution
     from unitscope.api.evolution import compare_epochs as compare_epochs
     from unitscope.api.features import Features as Features
     from unitscope.api.features import extract_features as extract_features
     from unitscope.api.filters import Filters as Filters
     from unitscope.api.filters import inspect_filters as inspect_filters
-    from unitscope.api.correspondence import ComparedParts as ComparedParts
-    from unitscope.api.correspondence import compare_parts as compare_parts
     from unitscope.api.invariance import Invariance as Invariance
     from unitscope.api.invariance import measure_invariance as measure_invariance
     from unitscope.api.network import Network as Network
@@ -55,10 +55,10 @@ if TYPE_CHECKING:
     from unitscope.training.recipes import Recipe as Recipe
 
 __all__ = [  # documented by `help`; errors, UnitscopeError and Recipe are public too
+    "ComparedParts",
     "Evolution",
     "Features",
     "Filters",
-    "ComparedParts",
     "Invariance",
     "Network",
     "Occluded",

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0008"
+down_revision = "0013"
 
 PROBE_ACCURACIES = """
     CREATE VIEW probe_accuracies AS
