@@ -44,6 +44,7 @@ REVISIONS = sorted(script.revision for script in ScriptDirectory.from_config(_co
 STORED = [
     (revision, kind) for revision in REVISIONS for kind in DATABASES if stored_file(revision, kind).is_file()
 ]
+NEVER_NEWEST = {"0009", "0010", "0011", "0012", "0013", "0014"}  # released together with 0015
 OLDER = [(revision, kind) for revision, kind in STORED if revision != NEWEST_REVISION]
 ENDS = [*((REVISIONS[0], kind) for kind in DATABASES), (NEWEST_REVISION, "postgresql")]
 
@@ -105,8 +106,8 @@ def jobs(analyze: Analyze) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", DATABASES)
-@pytest.mark.parametrize("revision", REVISIONS)
-def test_every_revision_has_a_stored_database(revision: str, kind: str) -> None:
+@pytest.mark.parametrize("revision", sorted({*REVISIONS} - NEVER_NEWEST))
+def test_every_released_revision_has_a_stored_database(revision: str, kind: str) -> None:
     file = stored_file(revision, kind)
     assert file.is_file(), f"{file.name} is missing: {file.parent / 'README.md'} says how it is made"
 
