@@ -98,6 +98,7 @@ def test_a_network_learns_colours_and_can_be_saved(residual: us.Network, photos:
             "loss",
             "accuracy",
             "top5_accuracy",
+            "class_accuracy",
             "gradient_norm",
             "learning_rate",
             "images",
