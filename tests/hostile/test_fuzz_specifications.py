@@ -99,6 +99,26 @@ VALID: dict[str, dict[str, Any]] = {
         "training_job_id": None,
         "units": [0],
     },
+    "invariance": {
+        **COMMON,
+        **ANALYSIS,
+        "images": [0, 1],
+        "layers": [{"layer": "conv1", "path": "features.1"}],
+        "shifts": [-5.0, 0.0, 5.0],
+        "scales": [1.0, 1.05],
+        "rotations": [],
+    },
+    "correspondence": {
+        **COMMON,
+        **ANALYSIS,
+        "boxes_from": "annotations",
+        "images": [0, 1],
+        "layers": [{"layer": "conv5", "path": "features.11"}],
+        "parts": ["nose"],
+        "masks": [{"image": image, "part": "nose", "boxes": [[10, 10, 20, 30]]} for image in (0, 1)],
+        "skipped": [{"path": "a.jpg", "object_number": 1, "part": "ear", "reason": "outside"}],
+        "draws": 3,
+    },
 }
 NUMBERS = st.integers(-3, 300) | st.integers() | st.sampled_from([2**31, 2**63, 2**64, 10**4000]) | st.floats()
 TEXTS = st.sampled_from(["", "../x", "\x00", "\x1b[2J", "\udcff", "🐈", "x" * 10_000]) | st.text(max_size=10)

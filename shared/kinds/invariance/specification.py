@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
 from unitscope.description import NetworkSpecification
@@ -35,9 +35,9 @@ class InvarianceSpecification(Specification):
     training_job_id: int | None
     layers: list[FeatureLayer] = Field(min_length=1)
     # Values of each transformation, ascending: pixels of the network's input, factors, degrees.
-    shifts: list[float]
-    scales: list[float]
-    rotations: list[float]
+    shifts: list[FiniteFloat]
+    scales: list[FiniteFloat]
+    rotations: list[FiniteFloat]
     outside: Outside = "grey"
     interpolation: Interpolation = "bilinear"
     shards: int | None = Field(default=None, ge=1, le=100_000, description="None: one for every 8 images")
