@@ -11,7 +11,8 @@ from shared.database.connection import Database
 from shared.kinds.correspondence.specification import CorrespondenceSpecification
 from shared.settings import Settings
 
-CELL_BYTES = 40_000  # of a picture in a row: a PNG of 112 x 112 pixels
+CELL_BYTES = 5_000  # of a masked image in the picture of an image
+FIGURE_CELL_BYTES = 30_000  # and in the figure
 SHOWN_RANDOM, SHOWN_IMAGES = 3, 10
 
 
@@ -21,8 +22,9 @@ def storage(database: Database, settings: Settings, specification: Correspondenc
     features = sum(sizes.get(layer.path, 0) for layer in specification.layers)
     signs = len(specification.masks) * (specification.draws + 1) * (features // 4 + 200)
     count = len(specification.images)
-    row = CELL_BYTES * (1 + len(specification.parts) + min(SHOWN_RANDOM, specification.draws))
-    return Storage(2 * count + 1, signs + (count + 2 * min(count, SHOWN_IMAGES)) * row)
+    cells = 1 + len(specification.parts) + min(SHOWN_RANDOM, specification.draws)
+    pictures = cells * (count * CELL_BYTES + min(count, SHOWN_IMAGES) * FIGURE_CELL_BYTES)
+    return Storage(2 * count + 1, signs + pictures)
 
 
 def _layers(database: Database, settings: Settings, specification: CorrespondenceSpecification) -> Any:

@@ -12,14 +12,15 @@ from shared.kinds.features.specification import FeaturesSpecification
 from shared.settings import Settings
 from unitscope.features.layers import layers_with_maps
 
-PANEL_BYTES = 20_000  # of a layer in an overview
+PANEL_BYTES = 6_000  # of a layer in an overview
 HEADING_BYTES = 40_000
-ROW_BYTES = 400_000  # an image's part of the sheet, not compressed
-SHEET_BYTES = 250_000  # and as a part of the sheet
+ROW_BYTES = 250_000  # an image's part of the sheet, not compressed
+SHEET_BYTES = 60_000  # and as a part of the sheet
 SHEET_IMAGES = 24
 LARGEST_CELL = 224  # pixels; a grid has at most this side for each channel
 LARGEST_GRID = 2400
-GRID_SHARE = 0.6  # of the bytes of a grid in memory
+GRID_SHARE = 0.6  # of the bytes of maps in memory; a map that is enlarged compresses to its size
+CELL_BYTES = 400
 VALUE_BYTES = 4
 
 
@@ -41,7 +42,7 @@ def storage(database: Database, settings: Settings, specification: FeaturesSpeci
 def _grid_bytes(channels: int, side: int) -> int:
     columns = math.ceil(math.sqrt(channels))
     cell = min(max(side, 96), LARGEST_CELL, max(32, LARGEST_GRID // columns))
-    return HEADING_BYTES + round(3 * GRID_SHARE * (columns * cell) ** 2)
+    return HEADING_BYTES + channels * (CELL_BYTES + round(3 * GRID_SHARE * min(side, cell) ** 2))
 
 
 def same_speed(specification: FeaturesSpecification) -> Any:

@@ -22,6 +22,7 @@ OTHER = "other_"
 def other_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose a second network: those of ``trained_network_options``, with ``--other-``."""
     for option in (
+        click.option("--other-head", type=click.IntRange(1, 100_000), help="Its --head."),
         click.option("--other-without", multiple=True, callback=separated, help="Its --without."),
         click.option("--other-maps", type=Maps(), help="Its --maps."),
         click.option("--other-size", type=click.IntRange(16, 4096), help="Its --size."),

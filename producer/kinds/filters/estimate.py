@@ -10,8 +10,11 @@ from shared.database.connection import Database
 from shared.kinds.filters.specification import FiltersSpecification
 from shared.settings import Settings
 
-FIGURE_BYTES = 300_000
-TILES_BYTES = 800_000  # of a layer's kernels
+FIGURE_BYTES = 80_000
+HEADING_BYTES = 10_000
+COLOURED_TILE_BYTES, GREY_TILE_BYTES = 600, 110
+MOST_COLOURED = 256  # filters of a sheet in colour
+MOST_ROWS, MOST_COLUMNS = 32, 48  # filters and input channels of a sheet in grey
 MOST_NORMS = 1024**2  # pixels of the map of the kernels' norms, of 3 bytes
 
 
@@ -20,9 +23,20 @@ def storage(database: Database, settings: Settings, specification: FiltersSpecif
     size = FIGURE_BYTES
     for chosen in specification.networks:
         described = describe(database, chosen.network, settings)
-        parameters = {layer.path: layer.parameters for layer in described.layers}
-        size += sum(TILES_BYTES + 3 * min(parameters[layer.path], MOST_NORMS) for layer in chosen.layers)
+        inputs = 3  # channels of the layer before: of a network that is no chain, an approximation
+        sizes: dict[str, int] = {}
+        for layer in described.layers:
+            sizes.setdefault(layer.path, _sheet_bytes(layer.units, inputs))
+            inputs = layer.units
+        size += sum(sizes[layer.path] for layer in chosen.layers)
     return Storage(len(specification.all_layers()) + 1, size)
+
+
+def _sheet_bytes(filters: int, inputs: int) -> int:
+    if inputs == 3:
+        return HEADING_BYTES + COLOURED_TILE_BYTES * min(filters, MOST_COLOURED)
+    tiles = min(filters, MOST_ROWS) * min(inputs, MOST_COLUMNS)
+    return HEADING_BYTES + GREY_TILE_BYTES * tiles + 3 * min(filters * inputs, MOST_NORMS)
 
 
 def same_speed(specification: FiltersSpecification) -> Any:

@@ -17,11 +17,11 @@ class EpochRow:
     loss: float
     accuracy: float
     top5_accuracy: float | None
-    class_accuracy: float | None
     learning_rate: float
     gradient_norm: float | None
     images: int
     seconds: float
+    class_accuracy: float | None
 
 
 EPOCHS: ResultTable[EpochRow] = ResultTable(
