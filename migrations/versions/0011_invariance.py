@@ -46,6 +46,10 @@ def upgrade() -> None:
             sa.CheckConstraint(
                 "probability >= 0 AND probability <= 1", name=op.f("ck_invariance_prediction_rows_probability")
             ),
+            sa.CheckConstraint(
+                "transformation IN ('shift', 'scale', 'rotation')",
+                name=op.f("ck_invariance_prediction_rows_transformation"),
+            ),
         ],
         transformed,
     )
@@ -59,6 +63,10 @@ def upgrade() -> None:
             sa.Column("distance", sa.Double(), nullable=False),
             sa.Column("relative_distance", sa.Double(), nullable=True),
             sa.CheckConstraint("distance >= 0", name=op.f("ck_invariance_distance_rows_distance")),
+            sa.CheckConstraint(
+                "transformation IN ('shift', 'scale', 'rotation')",
+                name=op.f("ck_invariance_distance_rows_transformation"),
+            ),
         ],
         (*transformed, "layer"),
     )

@@ -47,10 +47,16 @@ def found_dataset(seed: int = 0) -> FoundDataset:
 
 def insert_done_job(database: Database, store: Store, kind: str, dataset_id: int, found: FoundDataset) -> int:
     """Insert a done job of a kind, with rows in every table of its results and files in the store."""
-    picture, weights = store.put(f"picture of {kind}".encode(), ".png"), store.put(b"weights", ".safetensors")
+    picture, weights = (
+        store.put(f"picture of {kind}".encode(), ".png"),
+        store.put(found.fingerprint.encode(), ".safetensors"),
+    )
+    # The key of a job of filters has the weights, but not the data set.
     named = {"weights_path": weights.path, "weights_sha256": weights.sha256}
-    values = {"dataset_id": dataset_id, "dataset_fingerprint": found.fingerprint, **named}
-    specification = parse(kind, {**VALID[kind], **values})
+    named |= {"path": picture.path, "sha256": picture.sha256}  # of a file that was given
+    values = {"dataset_id": dataset_id, "dataset_fingerprint": found.fingerprint}
+    values |= dict.fromkeys(kinds()[kind].other_jobs)
+    specification = parse(kind, {**_with_files(VALID[kind], named), **values})
     job_id, _ = Ledger(database).submit(specification)
     with database.write() as session:
         now = utc_now()
@@ -91,6 +97,19 @@ def insert_done_job(database: Database, store: Store, kind: str, dataset_id: int
     return job_id
 
 
+def _with_files(value: Any, named: Mapping[str, str]) -> Any:
+    """Return a specification whose files, at any depth, are those of the store."""
+    if isinstance(value, list):
+        return [_with_files(item, named) for item in value]
+    if not isinstance(value, dict):
+        return value
+    stored = {"weights_path", "weights_sha256", *(("path", "sha256") if "sha256" in value else ())}
+    return {
+        name: named[name] if name in stored and item is not None else _with_files(item, named)
+        for name, item in value.items()
+    }
+
+
 SUMMARIES: dict[str, dict[str, Any]] = {
     "top9": {"images": 3, "images_left_out": 0, "layers": [{"layer": "conv5", "units": 1, "dead": 0, "rows": 2}]},
     "train": {"best_epoch": 1, "best_accuracy": 0.5, "epochs": 1, "images_left_out": 0, "first_layer": None},
@@ -102,6 +121,38 @@ SUMMARIES: dict[str, dict[str, Any]] = {
         "engine": "full",
         "images_whose_class_changes": 0,
         "mean_drop": 0.0,
+    },
+    "features": {"images": 3, "images_left_out": 0, "layers": 1},
+    "filters": {"layers": 1, "filters": 1, "dead": 0, "dominating": 0, "over_limit": 0},
+    "invariance": {"images": 2, "images_left_out": 0, "transformed_images": 5, "clear_probability": 0.5},
+    "correspondence": {
+        "images": 2,
+        "images_left_out": 0,
+        "parts": 1,
+        "pairs": 1,
+        "parts_skipped": 1,
+        "smaller_than_random": 1,
+        "compared": 1,
+    },
+    "evolution": {
+        "images": 3,
+        "images_left_out": 0,
+        "epochs": [1, 5],
+        "layers": [{"layer": "conv5", "units": 256, "active": 1, "drawn": 1, "settled": [1, 1]}],
+    },
+    "probe": {
+        "images": 3,
+        "images_left_out": 0,
+        "layers": 1,
+        "trials": 1,
+        "classes": 2,
+        "chance": 0.5,
+        "best_layer": "conv1",
+        "best_classifier": "svm",
+        "best_class_accuracy": 0.5,
+        "best_accuracy": 0.5,
+        "not_converged": 0,
+        "dtype": "float32",
     },
 }
 
@@ -117,7 +168,7 @@ def _insert_results(
     specification: Any,
 ) -> None:
     """Insert two rows, which differ in one column of the key, into every table of the kind's results."""
-    network = specification.network
+    network = specification.networks[0].network if kind == "filters" else specification.network
     if session.get(Network, network.key()) is None:
         session.add(Network(key=network.key(), name=network.name, description={}))
         session.flush()
@@ -134,6 +185,11 @@ def _insert_results(
         "environment": {"device": "cpu"},
         "phase": "train",
         "kind": "best",
+        "state": "active",
+        "file": None,
+        "transformation": "shift",
+        "classifier": "svm",
+        "other_image_id": images[1],
         **LAYER,
     }
     for model in kinds()[kind].tables:
@@ -148,8 +204,8 @@ def _insert_results(
         result = session.execute(insert(table).values(row))
         if "id" in table.columns:
             (known["layer_id"],) = result.inserted_primary_key or (0,)
-        elif "rank" in row or "row" in row:
-            session.execute(insert(table).values({**row, "rank" if "rank" in row else "row": 2}))
+        for name in {"rank", "row"} & {*table.primary_key.columns.keys()}:
+            session.execute(insert(table).values({**row, name: 2}))
 
 
 def _value(column: Any) -> Any:

@@ -21,6 +21,7 @@ from producer.results.filters import EVERYTHING
 from producer.results.progress import job_events, job_progress, list_jobs
 from producer.transfer.importing import import_job
 from shared.database.connection import Database
+from shared.kinds import kind_names
 from shared.store.store import NAME, Store
 from tests.hostile.exports import Export, make_exports, make_victim, new_home, write_members
 from tests.hostile.fuzzing import examples
@@ -29,7 +30,7 @@ from unitscope.errors import UnitscopeError
 
 Dump = dict[str, set[str]]
 ROOT = "/data"
-KINDS = ("top9", "train", "occlusion")
+KINDS = tuple(kind_names())
 ODD_VALUES: list[Any] = [
     *(None, True, 0, 1, 2, 3, -1, 10, 2**31, 2**63, 10**400, 0.5, -1.5, 1e300, float("nan"), float("inf")),
     *("", "x", "\0", "\ud800", "\x1b[2J", "../x", "/etc/passwd", "a" * 64, "best", "val", "done", "running"),

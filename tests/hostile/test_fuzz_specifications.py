@@ -41,17 +41,6 @@ VALID: dict[str, dict[str, Any]] = {
         "train_count": 10,
         "val_count": 10,
     },
-    "evolution": {
-        **COMMON,
-        "split": "train",
-        "image_count": 100,
-        "checkpoints": [
-            {"epoch": epoch, "weights_sha256": SHA256, "weights_path": f"aa/{SHA256}.safetensors"}
-            for epoch in (1, 5)
-        ],
-        "training_job_id": 3,
-        "layers": [{"layer": "conv5", "path": "features.10", "units": 256, "drawn": [0, 1]}],
-    },
     "occlusion": {
         **COMMON,
         **ANALYSIS,
@@ -62,6 +51,17 @@ VALID: dict[str, dict[str, Any]] = {
         "target": None,
         "patch": 32,
         "stride": 8,
+    },
+    "evolution": {
+        **COMMON,
+        "split": "train",
+        "image_count": 100,
+        "checkpoints": [
+            {"epoch": epoch, "weights_sha256": SHA256, "weights_path": f"aa/{SHA256}.safetensors"}
+            for epoch in (1, 5)
+        ],
+        "training_job_id": 3,
+        "layers": [{"layer": "conv5", "path": "features.10", "units": 256, "drawn": [0, 1]}],
     },
     "probe": {
         **COMMON,

@@ -8,6 +8,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shared.database.base import ArtifactPath, Base
 from shared.database.datasets import Image
 from shared.jobs.tables import Job
+from unitscope.vocabulary import TRANSFORMATIONS
+
+KNOWN_TRANSFORMATION = f"transformation IN ({', '.join(map(repr, TRANSFORMATIONS))})"
 
 
 class InvarianceImage(Base):
@@ -26,7 +29,10 @@ class InvariancePrediction(Base):
     """The prediction for a transformed image; the view ``invariance`` shows it with the distances."""
 
     __tablename__ = "invariance_prediction_rows"
-    __table_args__ = (CheckConstraint("probability >= 0 AND probability <= 1", name="probability"),)
+    __table_args__ = (
+        CheckConstraint("probability >= 0 AND probability <= 1", name="probability"),
+        CheckConstraint(KNOWN_TRANSFORMATION, name="transformation"),
+    )
 
     job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey(Image.id), primary_key=True, index=True)
@@ -40,7 +46,10 @@ class InvarianceDistance(Base):
     """The distance of a layer's features of a transformed image to those of the image itself."""
 
     __tablename__ = "invariance_distance_rows"
-    __table_args__ = (CheckConstraint("distance >= 0", name="distance"),)
+    __table_args__ = (
+        CheckConstraint("distance >= 0", name="distance"),
+        CheckConstraint(KNOWN_TRANSFORMATION, name="transformation"),
+    )
 
     job_id: Mapped[int] = mapped_column(ForeignKey(Job.id, ondelete="CASCADE"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey(Image.id), primary_key=True, index=True)

@@ -20,7 +20,7 @@ from worker.runner import ShardContext
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Only PostgreSQL, whose connections can be terminated; a locked SQLite file is waited for."""
-    return fresh_database("postgresql", request, tmp_path)
+    return fresh_database("postgresql", request, tmp_path, request.getfixturevalue("postgresql_template"))
 
 
 class Cut:
