@@ -16,7 +16,7 @@ from shared.jobs.tables import Job
 from shared.kinds.probe.rows import ProbeMean, means_by_layer
 from shared.kinds.probe.tables import ProbeAccuracy
 from shared.kinds.registry import specification_values
-from unitscope.errors import NoSuchReadableLayer
+from unitscope.errors import NoSuchModule
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def _layer_path(job: Job, filters: Filters) -> str | None:
         if names & {layer["layer"], layer["path"]}:
             return str(layer["path"])
     choices = ", ".join(layer["layer"] for layer in layers)
-    raise NoSuchReadableLayer(network=f"Job {job.id}", layer=filters.layer, choices=choices)
+    raise NoSuchModule(network=f"Job {job.id}", layer=filters.layer, choices=choices)
 
 
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
@@ -69,7 +69,7 @@ def probe_means(database: Database, job_id: int, filters: Filters = EVERYTHING) 
 
     Raises
     ------
-    NoSuchJob, JobNotOfKind, NoSuchReadableLayer
+    NoSuchJob, JobNotOfKind, NoSuchModule
     """
     with database.read() as session:
         job = job_of_kind(session, job_id, "probe", PROBE_MEANS.title)

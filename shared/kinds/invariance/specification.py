@@ -12,7 +12,7 @@ from pydantic import Field, FiniteFloat
 
 from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
 from unitscope.description import NetworkSpecification
-from unitscope.layer_features import FeatureLayer
+from unitscope.features.choice import FeatureLayer
 from unitscope.vocabulary import Interpolation, Outside, Transformation
 
 IMAGES_OF_SHARD = 8
