@@ -1,9 +1,9 @@
 """Choice of layers by name, and the features of a layer, by one rule. Torch is not imported.
 
-The features of a convolution or linear layer are the output of the activation function that follows it, as in the
-paper: of the next module but for normalizations and dropout, if its output has the same shape. Without one, and for
-any other module, they are the module's own output. Where the activation function runs on a sum of branches, as at the
-end of a ResNet's block, they are those of the sum.
+The features of a convolution or linear layer are the output of the activation function that follows it, as in
+the paper: of the next module but for normalizations and dropout, if its output has the same shape. Without one,
+and for any other module, they are the module's own output. Where the activation function runs on a sum of
+branches, as at the end of a ResNet's block, they are those of the sum.
 """
 
 from __future__ import annotations

@@ -9,11 +9,9 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, image_ranges, range_shards
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import Scale
-
-IMAGES_OF_SHARD = 8
 
 
 class FeatureLayer(BaseModel):
@@ -78,9 +76,5 @@ class FeaturesSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images; the unit of work is images."""
-        ranges = cut(self.image_count, self.shards or -(-self.image_count // IMAGES_OF_SHARD))
-        extracted = [
-            PlannedShard("extract", ANALYSIS, {"start": start, "stop": stop}, stop - start)
-            for start, stop in ranges
-        ]
+        extracted = range_shards("extract", ANALYSIS, image_ranges(self.image_count, self.shards))
         return [*extracted, PlannedShard("finish", CPU, {}, 1)]
