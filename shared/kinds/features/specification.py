@@ -14,7 +14,7 @@ from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import Scale
 
 
-class FeatureLayer(BaseModel):
+class ShownLayer(BaseModel):
     """A run of a layer that outputs maps; ``channels``: its channels are drawn one by one, too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,7 +58,7 @@ class FeaturesSpecification(Specification):
     weights_sha256: str
     weights_path: str  # in the artifact store
     training_job_id: int | None
-    layers: list[FeatureLayer] = Field(min_length=1)  # in execution order
+    layers: list[ShownLayer] = Field(min_length=1)  # in execution order
     scale: Scale = "own"
     arrays: bool = False  # also store the maps of the layers with ``channels``
     shards: int | None = Field(default=None, ge=1, le=100_000, description="None: one for every 8 images")
