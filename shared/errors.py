@@ -24,7 +24,6 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.DownloadFailed: 2,
     vision.NoSuchNetwork: 4,
     vision.NoSuchLayer: 4,
-    vision.NoSuchReadableLayer: 4,
     vision.NoSuchModule: 4,
     vision.NoSuchUnit: 4,
     vision.NoSuchFile: 4,

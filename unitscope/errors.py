@@ -77,10 +77,6 @@ class NoFeatures(InvalidArgument):
     """The features of layer '{layer}' of {network} can't be used: {reason}."""
 
 
-class NoSuchReadableLayer(NoSuchLayer):
-    """{network} has no layer '{layer}'. Layers whose features can be used: {choices}."""
-
-
 class NoSuchUnit(UnitscopeError):
     """Layer '{layer}' has no unit {unit}: its units are numbered 0 to {last}."""
 

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +16,8 @@ TRAINING = "training"
 ANALYSIS = "analysis"  # should run on a GPU if there is one
 CPU = "cpu"
 QUEUES = (TRAINING, ANALYSIS, CPU)
+
+IMAGES_OF_SHARD = 8  # by default, of kinds that take seconds for an image
 
 
 class PlannedShard(NamedTuple):
@@ -55,3 +58,26 @@ def cut(count: int, pieces: int) -> list[tuple[int, int]]:
     pieces = max(1, min(pieces, count))
     bounds = [count * piece // pieces for piece in range(pieces + 1)]
     return list(itertools.pairwise(bounds))
+
+
+def image_ranges(images: int, shards: int | None) -> list[tuple[int, int]]:
+    """Split images into ``shards`` ranges (start, stop); None: one for every 8 images."""
+    return cut(images, shards or -(-images // IMAGES_OF_SHARD))
+
+
+def batch_ranges(images: int, batch: int, shards: int) -> list[tuple[int, int]]:
+    """Split images into ranges (start, stop) that start at multiples of the batch size.
+
+    The last bits of an activation can depend on the batch, so that rows then don't depend on the number of shards.
+    """
+    return [(first * batch, min(last * batch, images)) for first, last in cut(-(-images // batch), shards)]
+
+
+def range_shards(
+    stage: str, queue: str, ranges: Sequence[tuple[int, int]], **payload: int | str
+) -> list[PlannedShard]:
+    """Plan a shard for each range, whose length is its work; ``start`` and ``stop`` are added to the payload."""
+    return [
+        PlannedShard(stage, queue, {**payload, "start": start, "stop": stop}, stop - start)
+        for start, stop in ranges
+    ]

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import safetensors.torch
 import torch
@@ -27,6 +26,7 @@ from shared.database.connection import Database
 from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, ShardState
 from shared.store.store import Store
 from tests import reference
+from tests.acceptance.children import children_of, signal_all
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.integration.cli.helpers import Home, refusal
 
@@ -277,11 +277,7 @@ def test_rows_do_not_depend_on_shards_and_on_a_killed_worker(home: Home, rows: l
         for row in home.json("query", f"SELECT DISTINCT worker FROM shards WHERE job_id = {others[1]}")
     }
     assert len(workers) == 2
-    children = [
-        child
-        for row in home.json("query", "SELECT pid FROM workers")
-        for child in psutil.Process(row["pid"]).children()
-    ]
+    children = children_of(home)
     killed = submit(home, "--shards", 1, "--force")
     database = Database(home.database_url)
     deadline = time.monotonic() + 60
@@ -292,8 +288,7 @@ def test_rows_do_not_depend_on_shards_and_on_a_killed_worker(home: Home, rows: l
             if session.scalar(select(func.count()).where(*running)):
                 break
     database.close()
-    for child in children:
-        child.send_signal(signal.SIGKILL)
+    signal_all(children, signal.SIGKILL)
     wait_for(home, killed)
     assert rows_of(home, killed) == rows
     attempts = home.json("query", f"SELECT max(attempt) AS most FROM shards WHERE job_id = {killed}")

@@ -7,12 +7,11 @@ import io
 import json
 import signal
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 import safetensors.torch
 import torch
@@ -20,6 +19,7 @@ from PIL import Image
 from torch import nn
 
 from tests import reference
+from tests.acceptance.children import children_of, signal_all
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.acceptance.test_occlusion_job import make_home
 from tests.integration.cli.helpers import Home, refusal
@@ -141,8 +141,7 @@ def test_unchanged_images_have_distance_0_and_the_clear_probability(home: Home, 
 
 def test_rows_do_not_depend_on_shards_and_killed_workers(home: Home, job: str, rows: list[Row]) -> None:
     """The worker's process is killed while it computes a shard of the second job, or starts it."""
-    workers = home.json("query", "SELECT pid FROM workers")
-    children = [child for row in workers for child in psutil.Process(row["pid"]).children()]
+    children = children_of(home)
     signal_all(children, signal.SIGSTOP)  # submitting takes as long as computing
     others = [submit(home, "--shards", shards, "--force") for shards in (3, 8)]
     signal_all(children, signal.SIGCONT)
@@ -157,11 +156,6 @@ def test_rows_do_not_depend_on_shards_and_killed_workers(home: Home, job: str, r
         assert rows_of(home, other) == rows
         assert home.json("status", other)["summary"] == expected
     assert len(home.json("query", figures)) == 1
-
-
-def signal_all(children: Sequence[psutil.Process], number: signal.Signals) -> None:
-    for child in children:
-        child.send_signal(number)
 
 
 def test_results_are_filtered_and_exported(home: Home, job: str, rows: list[Row], tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, ShardState
 from shared.kinds.occlusion.tables import OcclusionPosition
 from shared.store.store import Store
 from tests import reference
+from tests.acceptance.children import children_of, signal_all
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze, fresh_database
 from tests.integration.cli.helpers import Done, Home, refusal
@@ -542,8 +543,7 @@ def submit_and_watch(
     The processes are stopped during the submit, since the command takes as long as the sweep. They must not be
     stopped later: a process stopped within a transaction would lock the SQLite file.
     """
-    workers = home.json("query", "SELECT pid FROM workers")
-    children = [child for row in workers for child in psutil.Process(row["pid"]).children()]
+    children = children_of(home)
     signal_all(children, signal.SIGSTOP)
     try:
         watch = Watch(home, home(*submit(*SMALL, "--shards", shards, "--force")).stdout.strip())
@@ -554,11 +554,6 @@ def submit_and_watch(
         assert time.monotonic() < deadline, home.log()
         time.sleep(0.005)
     return watch, children
-
-
-def signal_all(children: Sequence[psutil.Process], number: signal.Signals) -> None:
-    for child in children:
-        child.send_signal(number)
 
 
 def test_rows_do_not_change_after_kill_9(home: Home, swept: dict[str, Sweep]) -> None:

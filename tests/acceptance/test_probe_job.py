@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import signal
 import statistics
 from collections.abc import Iterator
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
 from shared.database.connection import Database
 from shared.jobs.tables import Shard
+from tests.acceptance.children import children_of, signal_all
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze
 
@@ -106,12 +105,10 @@ def test_rows_are_the_same_after_a_killed_worker(home: Analyze, job: str, networ
     again = home(
         "submit", "probe", "--dataset", "colours", *PLAIN, *network, "--shards", 4, "--force"
     ).stdout.strip()
-    parent = psutil.Process(home.json("query", "SELECT pid FROM workers")[0]["pid"])
     database = Database(home.database_url)
     for fits in (0, 3):  # during the features, and during the fits
         home.wait(lambda fits=fits: fits_done(database, again) >= fits)
-        for child in parent.children():
-            os.kill(child.pid, signal.SIGKILL)
+        signal_all(children_of(home), signal.SIGKILL)
     database.close()
     home("watch", again)
     assert results_of(home, again) == results_of(home, job)

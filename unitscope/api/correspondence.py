@@ -24,8 +24,8 @@ from unitscope.correspondence.signs import Signs
 from unitscope.drawing.correspondence import MOST_IMAGES, masked_figure, masked_row
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.errors import ImageNotReadable, InvalidArgument
+from unitscope.features.choice import FeatureLayer, find_feature_layers, last_convolution_and_last_hidden
 from unitscope.images.decoding import BrokenImage, decode, read_file
-from unitscope.layer_features import FeatureLayer, find_feature_layers, last_convolution_and_last_hidden
 from unitscope.vocabulary import MASK_FILLS, MaskFill
 
 PartBoxes = Sequence[Any]  # of each image: a box (left, top, right, bottom), a list of boxes, or None

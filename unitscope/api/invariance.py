@@ -18,9 +18,9 @@ from unitscope.data.images import to_input
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.invariance import DrawnImage, examples, invariance_figure, spread
 from unitscope.errors import InvalidArgument
+from unitscope.features.choice import FeatureLayer, find_feature_layers
 from unitscope.invariance.measure import ImageInvariance, Measurement
 from unitscope.invariance.series import check_series, paper_series
-from unitscope.layer_features import FeatureLayer, find_feature_layers
 from unitscope.vocabulary import INTERPOLATIONS, OUTSIDES, Interpolation, Outside, Transformation
 
 

@@ -166,7 +166,7 @@ def probe(
 
     Raises
     ------
-    NoSuchReadableLayer, NoFeatures
+    NoSuchModule, NoFeatures
         a layer does not exist, or its output can't be used.
     NoSuchFile
         a folder does not exist.

@@ -11,7 +11,7 @@ from unitscope.correspondence.masks import Box, masked, random_boxes
 from unitscope.correspondence.signs import Key, Signs, signs_of
 from unitscope.data.images import MEAN, STD, to_input
 from unitscope.errors import NotFinite
-from unitscope.layer_features import FeatureLayer
+from unitscope.features.choice import FeatureLayer
 from unitscope.memory import halved, is_out_of_memory
 from unitscope.networks.features import layer_features
 from unitscope.vocabulary import Channels, MaskFill

@@ -89,10 +89,10 @@ def _shuffled_classes(labels: Sequence[int], indices: Iterable[int], seed: str) 
     by_class: dict[int, list[int]] = defaultdict(list)
     for index in sorted(indices):
         by_class[labels[index]].append(index)
-    return [_shuffled(by_class[label], f"{seed} {label}") for label in sorted(by_class)]
+    return [shuffled(by_class[label], f"{seed} {label}") for label in sorted(by_class)]
 
 
-def _shuffled(members: list[int], seed: str) -> list[int]:
+def shuffled(members: Sequence[int], seed: str) -> list[int]:
     """Shuffle by random keys: later versions of Python keep the values of ``random()``, not of ``shuffle``."""
     generator = random.Random(seed)  # noqa: S311 - not for cryptography
     keys = [generator.random() for _ in members]

@@ -33,12 +33,13 @@ def draw_confusion(title: str, class_names: Sequence[str], answers: np.ndarray) 
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     picture = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
-    axes.set(title=title, xlabel="predicted class", ylabel="true class (images)")
+    axes.set(xlabel="predicted class", ylabel="true class (images)")
+    axes.set_title(title, parse_math=False)
     if count <= NAMED_CLASSES:
         size = 9 if count <= 40 else 6
-        axes.set_xticks(range(count), class_names, rotation=90, fontsize=size)
+        axes.set_xticks(range(count), class_names, rotation=90, fontsize=size, parse_math=False)
         named = [f"{name} ({int(total)})" for name, total in zip(class_names, totals[:, 0], strict=True)]
-        axes.set_yticks(range(count), named, fontsize=size)
+        axes.set_yticks(range(count), named, fontsize=size, parse_math=False)
     if count <= NUMBERED_CLASSES:
         for row, col in np.argwhere(shares >= 0.005):
             colour = "white" if shares[row, col] > 0.5 else "black"
@@ -71,7 +72,7 @@ def draw_filters(title: str, weight: torch.Tensor) -> bytes:
     dead, dominating = int(statistics.dead.sum()), int(statistics.dominating.sum())
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{title}: {dead} dead, {dominating} dominating of {len(weight)}")
+    figure.suptitle(f"{title}: {dead} dead, {dominating} dominating of {len(weight)}", parse_math=False)
     grid, bars = figure.subplots(1, 2, width_ratios=[1.2, 1])
     grid.imshow(_mosaic(weight), interpolation="nearest")
     grid.set_axis_off()

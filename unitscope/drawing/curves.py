@@ -26,7 +26,7 @@ def draw_curves(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> bytes:
 def curves_figure(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> NotebookFigure:
     """Draw loss (left) and accuracy (right) by epoch: a colour for each run, a line style for each phase."""
     figure = NotebookFigure(figsize=(11, 4.5), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     losses, accuracies = figure.subplots(1, 2)
     for number, (run, phases) in enumerate(runs.items()):
         for phase, curve in phases.items():
@@ -46,5 +46,6 @@ def curves_figure(title: str, runs: Mapping[str, Mapping[str, Curve]]) -> Notebo
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    losses.legend(fontsize="small")
+    for text in losses.legend(fontsize="small").get_texts():
+        text.set_parse_math(False)
     return figure

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.pictures import INK, PAPER, Picture, note, resized, shrunk_projections
+from unitscope.drawing.text import SOFT, fitted, font
 
 FRAME = (235, 110, 20)  # around the epoch at which the top image last changes
-SOFT = (110, 110, 110)
 GAP, MARGIN, BETWEEN = 3, 24, 28  # pixels: between cells, around a picture, between blocks
 HEADING, NUMBERS, LABEL = 28, 18, 40  # pixels: height of a block's heading and of the epochs, width of the units
 BLOCKS_IN_A_ROW = 3
@@ -54,15 +54,15 @@ def draw_block(block: LayerBlock, cell: int, *, projections: bool = True) -> Pic
     width = LABEL + len(block.epochs) * step
     height = HEADING + NUMBERS + max(len(block.rows), 1) * step
     picture = Image.new("RGB", (width, height), (PAPER, PAPER, PAPER))
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
-    draw.text((LABEL, 2), block.layer, INK, ImageFont.load_default(17))
-    draw.text((LABEL - 6, HEADING + NUMBERS - 5), "epoch", SOFT, ImageFont.load_default(10), anchor="rs")
+    draw = ImageDraw.Draw(picture)
+    draw.text((LABEL, 2), fitted(block.layer, 17, width - LABEL), INK, font(17))
+    draw.text((LABEL - 6, HEADING + NUMBERS - 5), "epoch", SOFT, font(10), anchor="rs")
     for column, epoch in enumerate(block.epochs):
         middle = LABEL + column * step + cell // 2
-        draw.text((middle, HEADING + NUMBERS - 4), f"{epoch}", SOFT, font, anchor="ms")
+        draw.text((middle, HEADING + NUMBERS - 4), f"{epoch}", SOFT, font(12), anchor="ms")
     for number, row in enumerate(block.rows):
         top = HEADING + NUMBERS + number * step
-        draw.text((LABEL - 6, top + cell // 2), f"{row.unit}", INK, font, anchor="rm")
+        draw.text((LABEL - 6, top + cell // 2), f"{row.unit}", INK, font(12), anchor="rm")
         for column, content in enumerate(row.cells):
             left = LABEL + column * step
             picture.paste(Image.fromarray(_cell(content, cell, projections)), (left, top))
@@ -88,16 +88,16 @@ def beside(left: Picture, right: Picture) -> Picture:
 def evolution_figure(title: str, caption: str, blocks: Sequence[Picture]) -> Picture:
     """Draw the blocks of all layers on one picture, up to three in a row, as in the paper's Fig. 4."""
     rows = [blocks[start : start + BLOCKS_IN_A_ROW] for start in range(0, len(blocks), BLOCKS_IN_A_ROW)]
-    title_font, font = ImageFont.load_default(20), ImageFont.load_default(13)
+    title_font, small = font(20), font(13)
     widths = [sum(block.shape[1] + BETWEEN for block in row) - BETWEEN for row in rows]
-    texts = [int(title_font.getlength(title)), int(font.getlength(caption))]
+    texts = [int(title_font.getlength(title)), int(small.getlength(caption))]
     heights = [max(len(block) for block in row) for row in rows]
     top = MARGIN + 54
     size = max(widths + texts) + 2 * MARGIN, top + sum(heights) + BETWEEN * (len(rows) - 1) + MARGIN
     figure = Image.new("RGB", size, (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(figure)
     draw.text((MARGIN, MARGIN - 8), title, INK, title_font)
-    draw.text((MARGIN, MARGIN + 22), caption, SOFT, font)
+    draw.text((MARGIN, MARGIN + 22), caption, SOFT, small)
     for row, height in zip(rows, heights, strict=True):
         left = MARGIN
         for block in row:

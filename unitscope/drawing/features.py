@@ -10,9 +10,8 @@ import numpy as np
 from matplotlib import colormaps
 from PIL import Image, ImageDraw
 
-from unitscope.drawing.occlusion import fitted
 from unitscope.drawing.pictures import INK, Picture, resized
-from unitscope.drawing.text import NUMBER, SOFT, TEXT, blank, font, heading, stacked
+from unitscope.drawing.text import NUMBER, SOFT, TEXT, blank, fitted, font, heading, stacked
 from unitscope.vocabulary import Scale
 
 COLOURS = colormaps["viridis"]

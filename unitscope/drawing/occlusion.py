@@ -7,24 +7,23 @@ class depends on its index only.
 from __future__ import annotations
 
 import colorsys
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from matplotlib import colormaps, font_manager
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from unitscope.drawing.figures import NotebookFigure, as_png
 from unitscope.drawing.pictures import EMPTY, INK, PAPER, Picture, resized
+from unitscope.drawing.text import fitted, font
 from unitscope.occlusion.sweep import OcclusionMaps
 
 RGB = tuple[int, int, int]
@@ -341,7 +340,7 @@ def contact_sheet(
     entries, left, top = [], 0, 70
     for picture, text in legend:
         text = fitted(text, 12, width / 2)
-        entry_width = picture.shape[1] + 6 + int(_font(12).getlength(text)) + gap
+        entry_width = picture.shape[1] + 6 + int(font(12).getlength(text)) + gap
         if left + entry_width - gap > width:
             left, top = 0, top + entry
         entries.append((margin + left, top, picture, text))
@@ -351,18 +350,18 @@ def contact_sheet(
     height = heading + -(-len(rows) // columns) * cell_height + margin - gap
     sheet = Image.new("RGB", (width + 2 * margin, height), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(sheet)
-    draw.text((margin, 14), fitted(title, 20, width), INK, _font(20))
+    draw.text((margin, 14), fitted(title, 20, width), INK, font(20))
     order = (
         "image with the square where the true class is least probable; activation; probability; predicted class"
     )
-    draw.text((margin, 44), fitted(order, 12, width), PALE, _font(12))
+    draw.text((margin, 44), fitted(order, 12, width), PALE, font(12))
     for left, top, picture, text in entries:
         sheet.paste(Image.fromarray(picture), (left, top + (16 - len(picture)) // 2))
-        draw.text((left + picture.shape[1] + 6, top), text, INK, _font(12))
+        draw.text((left + picture.shape[1] + 6, top), text, INK, font(12))
     for index, (caption, second, row) in enumerate(rows):
         left, top = margin + (index % columns) * cell_width, heading + (index // columns) * cell_height
-        draw.text((left, top), fitted(caption, 12, row.shape[1]), INK, _font(12))
-        draw.text((left, top + line), fitted(second, 11, row.shape[1]), PALE, _font(11))
+        draw.text((left, top), fitted(caption, 12, row.shape[1]), INK, font(12))
+        draw.text((left, top + line), fitted(second, 11, row.shape[1]), PALE, font(11))
         sheet.paste(Image.fromarray(row), (left, top + 2 * line))
     return np.asarray(sheet)
 
@@ -375,36 +374,11 @@ def _tile(colour: RGB) -> Picture:
 
 def _scale(name: str, colours: Colormap, most: str) -> Picture:
     """Draw a colour scale on one line, labelled with 0 and ``most``."""
-    font, bar = _font(12), colours(np.linspace(0, 1, 100), bytes=True)[:, :3]
-    left = int(font.getlength(f"{name} 0")) + 6
-    scale = Image.new("RGB", (left + 106 + int(font.getlength(most)) + 1, 16), (PAPER, PAPER, PAPER))
+    small, bar = font(12), colours(np.linspace(0, 1, 100), bytes=True)[:, :3]
+    left = int(small.getlength(f"{name} 0")) + 6
+    scale = Image.new("RGB", (left + 106 + int(small.getlength(most)) + 1, 16), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(scale)
-    draw.text((0, 0), f"{name} 0", INK, font)
-    draw.text((left + 106, 0), most, INK, font)
+    draw.text((0, 0), f"{name} 0", INK, small)
+    draw.text((left + 106, 0), most, INK, small)
     scale.paste(Image.fromarray(np.repeat(bar[None], 12, 0)), (left, 2))
     return np.asarray(scale)
-
-
-def fitted(text: str, size: float, width: float) -> str:
-    """Truncate a text to one line of a width; ``size`` and ``width`` have the same unit.
-
-    Characters that the font doesn't have are replaced by U+FFFD; a truncated text ends in an ellipsis.
-    """
-    drawable = font_manager.get_font(_font_file()).get_char_index
-    text = "".join(c if c.isprintable() and drawable(ord(c)) else "\ufffd" for c in " ".join(text[:1000].split()))
-    font = _font(size)
-    if font.getlength(text) <= width:
-        return text
-    length = bisect_right(range(len(text)), width, key=lambda length: font.getlength(text[:length] + "…")) - 1
-    return text[: max(length, 0)] + "…"
-
-
-@lru_cache
-def _font(size: float) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(_font_file(), size)
-
-
-@lru_cache
-def _font_file() -> str:
-    """Return the file of the font that matplotlib uses in figures, with which texts are measured."""
-    return font_manager.findfont("DejaVu Sans")

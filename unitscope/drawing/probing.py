@@ -49,10 +49,10 @@ def probe_figure(title: str, points: Sequence[ProbePoint]) -> NotebookFigure:
     chance = 100 * sum(point.chance for point in points) / len(points)
     axes.axhline(chance, color="0.45", linestyle=":", label=f"chance, {chance:.1f} %")
     turned = max(map(len, layers)) > LONG_NAME
-    axes.set_xticks(range(len(layers)), layers, rotation=45 if turned else 0, ha="right" if turned else "center")
-    axes.set(title=title, xlabel="layer", ylabel="mean of per-class accuracy (%)", ylim=(0, 100))
-    axes.title.set_fontsize("medium")
-    axes.title.set_wrap(True)
+    rotation, side = (45, "right") if turned else (0, "center")
+    axes.set_xticks(range(len(layers)), layers, rotation=rotation, ha=side, parse_math=False)
+    axes.set(xlabel="layer", ylabel="mean of per-class accuracy (%)", ylim=(0, 100))
+    axes.set_title(title, fontsize="medium", wrap=True, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -9,7 +10,6 @@ import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from unitscope.drawing.occlusion import fitted
 from unitscope.drawing.pictures import INK, PAPER, Picture
 
 HEADING, TEXT, NUMBER = 17, 12, 10  # sizes of fonts, in pixels
@@ -19,7 +19,27 @@ SOFT = (105, 105, 105)
 @lru_cache
 def font(size: float) -> ImageFont.FreeTypeFont:
     """Return the font of figures in a size in pixels."""
-    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+    return ImageFont.truetype(_font_file(), size)
+
+
+@lru_cache
+def _font_file() -> str:
+    """Return the file of the font that matplotlib uses in figures, with which texts are measured."""
+    return font_manager.findfont("DejaVu Sans")
+
+
+def fitted(text: str, size: float, width: float) -> str:
+    """Truncate a text to one line of a width; ``size`` and ``width`` have the same unit.
+
+    Characters that the font doesn't have are replaced by U+FFFD; a truncated text ends in an ellipsis.
+    """
+    drawable = font_manager.get_font(_font_file()).get_char_index
+    text = "".join(c if c.isprintable() and drawable(ord(c)) else "\ufffd" for c in " ".join(text[:1000].split()))
+    measure = font(size).getlength
+    if measure(text) <= width:
+        return text
+    length = bisect_right(range(len(text)), width, key=lambda length: measure(text[:length] + "…")) - 1
+    return text[: max(length, 0)] + "…"
 
 
 def blank(width: int, height: int) -> Picture:

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from unitscope.drawing.figures import NotebookFigure
-from unitscope.drawing.occlusion import fitted
 from unitscope.drawing.pictures import Picture
+from unitscope.drawing.text import fitted
 from unitscope.geometry.receptive_fields import Window
 
 PANEL, BETWEEN, TITLE, SMALL = 1.05, 0.35, 11.0, 7.5  # inches, inches, points, points

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import numpy as np
 
+from unitscope.data.subsets import shuffled
 from unitscope.search.ranking import NO_IMAGE
 
 NEVER = 0  # instead of an epoch, which count from 1
@@ -56,7 +56,5 @@ def choose_units(active: np.ndarray, count: int, seed: str) -> list[int]:
     seed
         any text, such as the seed and the layer's name.
     """
-    order = list(range(len(active)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - not for cryptography
-    order.sort(key=lambda unit: not active[unit])  # stable
+    order = sorted(shuffled(range(len(active)), seed), key=lambda unit: not active[unit])  # stable
     return sorted(order[:count])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +10,7 @@ import torch
 from torch import nn
 
 from unitscope.errors import NotFinite
-
-Place = tuple[str, int]  # module path, and the number of its run in a forward pass, from 1
+from unitscope.features.hooks import Place, observed
 
 
 @dataclass(frozen=True)
@@ -75,27 +73,15 @@ def extract_features(
         a layer produced NaN or infinity.
     """
     found: dict[Place, LayerFeatures] = {}
-    calls: Counter[str] = Counter()
 
-    def hook_for(path: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(module: nn.Module, inputs: object, output: object) -> None:
-            calls[path] += 1
-            place = path, calls[path]
-            if place in layers and isinstance(output, torch.Tensor) and output.dim() == 4:
-                # A tensor on the CPU shares its memory with the array of numpy().
-                maps = output[0].detach().to("cpu", torch.float32).numpy().copy()
-                found[place] = summarized(place, maps, place in kept)
+    def see(place: Place, output: object) -> None:
+        if place in layers and isinstance(output, torch.Tensor) and output.dim() == 4:
+            # A tensor on the CPU shares its memory with the array of numpy().
+            maps = output[0].detach().to("cpu", torch.float32).numpy().copy()
+            found[place] = summarized(place, maps, place in kept)
 
-        return hook
-
-    handles = [
-        model.get_submodule(path).register_forward_hook(hook_for(path)) for path in sorted({p for p, _ in layers})
-    ]
-    try:
+    with observed(model, {path for path, _ in layers}, see):
         model(image)
-    finally:
-        for handle in handles:
-            handle.remove()
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from unitscope.description import LayerDescription, NetworkDescription
 from unitscope.errors import InvalidArgument
+from unitscope.features.choice import find_layer
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def find_layers(description: NetworkDescription, names: Sequence[str]) -> list[L
 
     Raises
     ------
-    NoSuchLayer, NotAConvolution, AmbiguousLayer
+    NoSuchModule, AmbiguousLayer
         no layer has this name.
     InvalidArgument
         the output of a layer is not a set of maps.
@@ -59,9 +60,7 @@ def find_layers(description: NetworkDescription, names: Sequence[str]) -> list[L
 
 
 def _path(description: NetworkDescription, name: str) -> str:
-    layer = next((layer for layer in description.layers if name in (layer.path, layer.name)), None)
-    if layer is None:
-        return description.find_convolution(name).path
+    layer = description.layers[find_layer(description, name)]
     if len(layer.output_shape) != 3:
         shape = " x ".join(map(str, layer.output_shape))
         raise InvalidArgument(

@@ -11,8 +11,8 @@ from torch import nn
 
 from unitscope.data.images import MEAN, STD, to_input
 from unitscope.errors import NotFinite
+from unitscope.features.choice import FeatureLayer
 from unitscope.invariance.transformations import transformed
-from unitscope.layer_features import FeatureLayer
 from unitscope.memory import halved, is_out_of_memory
 from unitscope.networks.features import layer_features
 from unitscope.vocabulary import Channels, Interpolation, Outside, Transformation

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from unitscope.errors import InvalidArgument
-from unitscope.layer_features import FeatureLayer
+from unitscope.features.choice import FeatureLayer
+from unitscope.features.hooks import Place, observed
 
 
 @torch.inference_mode()
@@ -40,27 +40,16 @@ def layer_features(
     InvalidArgument
         a layer is not run, or its output is not a tensor of one item per image.
     """
-    calls: Counter[str] = Counter()
-    found: dict[tuple[str, int], torch.Tensor] = {}
+    found: dict[Place, torch.Tensor] = {}
     wanted = {(layer.path, layer.call) for layer in layers}
 
-    def hook_for(path: str) -> Callable[[nn.Module, object, Any], None]:
-        def hook(module: nn.Module, inputs: object, output: Any) -> None:
-            place = path, calls[path]
-            calls[path] += 1
-            main = output[0] if isinstance(output, tuple) and output else output
-            if place in wanted and isinstance(main, torch.Tensor) and len(main) == len(images):
-                found[place] = main.clone()
+    def see(place: Place, output: Any) -> None:
+        main = output[0] if isinstance(output, tuple) and output else output
+        if place in wanted and isinstance(main, torch.Tensor) and main.dim() > 0 and len(main) == len(images):
+            found[place] = main.clone()
 
-        return hook
-
-    paths = sorted({layer.path for layer in layers})
-    handles = [model.get_submodule(path).register_forward_hook(hook_for(path)) for path in paths]
-    try:
+    with observed(model, {layer.path for layer in layers}, see):
         outputs = model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
     for layer in layers:
         if (layer.path, layer.call) not in found:
             reason = f"Layer {layer.layer} has no features: module {layer.path} outputs no tensor [images, ...]."

@@ -12,7 +12,8 @@ from torch import nn
 
 from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
-from unitscope.errors import NotFinite
+from unitscope.errors import InvalidArgument, NotFinite
+from unitscope.features.hooks import Place, observed
 from unitscope.memory import halved, is_out_of_memory
 from unitscope.probing.layers import ProbedLayer
 from unitscope.vocabulary import Channels, Pooling
@@ -42,8 +43,6 @@ def read_features(
 ) -> Features:
     """Run the network over batches, and collect the features of several layers.
 
-    Of a module that runs several times in a forward pass, the last output is used.
-
     Parameters
     ----------
     model
@@ -63,6 +62,8 @@ def read_features(
     ------
     NotFinite
         a feature is NaN or infinite.
+    InvalidArgument
+        a layer is not run, or less often than when the network was described.
     """
     reader = _Reader(model, layers, pooling, Uploader(device, mean, std), on_smaller)
     sources: list[ImageSource] = []
@@ -122,22 +123,16 @@ class _Reader:
     def _run(self, images: torch.Tensor) -> list[torch.Tensor]:
         outputs: dict[int, torch.Tensor] = {}
 
-        def hook_for(index: int) -> Callable[[nn.Module, object, torch.Tensor], None]:
-            layer = self.layers[index]
+        def see(place: Place, output: torch.Tensor) -> None:
+            for index, layer in enumerate(self.layers):
+                if place == (layer.read_path, layer.call):
+                    # A copy, because an in-place operation may modify the output afterwards.
+                    outputs[index] = pool(output, layer.grid, self.pooling).float().clone()
 
-            def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-                # A copy, because an in-place operation may modify the output afterwards.
-                outputs[index] = pool(output, layer.grid, self.pooling).float().clone()
-
-            return hook
-
-        handles = [
-            self.model.get_submodule(layer.read_path).register_forward_hook(hook_for(index))
-            for index, layer in enumerate(self.layers)
-        ]
-        try:
+        with observed(self.model, {layer.read_path for layer in self.layers}, see):
             self.model(images)
-        finally:
-            for handle in handles:
-                handle.remove()
+        for index, layer in enumerate(self.layers):
+            if index not in outputs:
+                reason = f"Layer {layer.layer} has no features: module {layer.read_path} is not run."
+                raise InvalidArgument(reason=reason)
         return [outputs[index] for index in range(len(self.layers))]

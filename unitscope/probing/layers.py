@@ -5,27 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from unitscope.description import NUMBER, LayerDescription, NetworkDescription
-from unitscope.errors import InvalidArgument, NoFeatures, NoSuchReadableLayer
+from unitscope.description import NetworkDescription
+from unitscope.errors import InvalidArgument, NoFeatures
+from unitscope.features.choice import call_of, find_layer, read_layer
 
 MAX_FEATURES = 4096  # by default: as many as the paper's layers 6 and 7 have
-NORMALIZATIONS = {"BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm2d", "LayerNorm"}
-ACTIVATIONS = {
-    "ReLU",
-    "ReLU6",
-    "LeakyReLU",
-    "PReLU",
-    "ELU",
-    "GELU",
-    "SiLU",
-    "Mish",
-    "Hardswish",
-    "Sigmoid",
-    "Tanh",
-}
-SHOWN_CHOICES = 30
 
 
 class ProbedLayer(BaseModel):
@@ -35,8 +21,8 @@ class ProbedLayer(BaseModel):
 
     layer: str  # common name (conv5), or the module path
     path: str
-    # The activation function that follows the layer, in a network that is a plain chain; otherwise the layer.
-    read_path: str
+    read_path: str  # the module that is read: the activation function that follows the layer, if any
+    call: int = Field(default=1, ge=1, description="number of the run of the module that is read")
     shape: tuple[int, ...]  # of the output: (channels, rows, columns), or (features,)
     grid: tuple[int, int] | None  # rows and columns to which maps are pooled; None: they are used as they are
 
@@ -56,14 +42,14 @@ def probed_layers(
 
     Raises
     ------
-    NoSuchReadableLayer
+    NoSuchModule, AmbiguousLayer
         no layer has this name, number or path.
     NoFeatures
         the layer's output is neither maps nor a vector, or it has more maps than ``max_features``.
     InvalidArgument
         the network has neither convolutions nor hidden fully connected layers.
     """
-    chosen = {_find(description, name) for name in names} if names else set(_default_layers(description))
+    chosen = {find_layer(description, name) for name in names} if names else set(_default_layers(description))
     if not chosen:
         network = description.specification.name
         raise InvalidArgument(reason=f"{network} has no convolution and no hidden fully connected layer to probe.")
@@ -80,24 +66,10 @@ def _default_layers(description: NetworkDescription) -> list[int]:
     return [*convolutions, *hidden]
 
 
-def _find(description: NetworkDescription, identifier: str) -> int:
-    """Return the index of a layer: ``5`` or ``conv5``, ``fc7`` or ``7``, or a module path."""
-    names = {identifier}
-    if NUMBER.fullmatch(identifier):
-        names |= {f"conv{int(identifier)}", f"fc{int(identifier)}"}
-    for index, layer in reversed(list(enumerate(description.layers))):  # the last call of a module that runs twice
-        if layer.path == identifier or layer.name in names:
-            return index
-    labels = [description.layers[index].label for index in _default_layers(description)]
-    more = [f"and {len(labels) - SHOWN_CHOICES} more"] if len(labels) > SHOWN_CHOICES else []
-    choices = ", ".join(labels[:SHOWN_CHOICES] + more)
-    raise NoSuchReadableLayer(network=description.specification.name, layer=identifier, choices=choices)
-
-
 def _probed(description: NetworkDescription, index: int, max_features: int) -> ProbedLayer:
-    layer = description.layers[index]
-    read = _activation_after(description.layers, index) if description.chain else layer
-    shape = read.output_shape
+    layers = description.layers
+    layer, read = layers[index], read_layer(layers, index)
+    shape = layers[read].output_shape
     network = description.specification.name
     if len(shape) not in (1, 3):
         reason = f"its output is of shape {list(shape)}, neither maps [channels, rows, columns] nor a vector"
@@ -106,18 +78,14 @@ def _probed(description: NetworkDescription, index: int, max_features: int) -> P
         reason = f"it has {shape[0]} maps, more than {max_features} features"
         raise NoFeatures(network=network, layer=layer.label, reason=reason)
     grid = pooled_grid(shape, max_features)
-    return ProbedLayer(layer=layer.label, path=layer.path, read_path=read.path, shape=shape, grid=grid)
-
-
-def _activation_after(layers: Sequence[LayerDescription], index: int) -> LayerDescription:
-    """Return the activation function that is applied to a layer's output, maybe after a normalization; without
-    one, the layer itself."""
-    for layer in layers[index + 1 :]:
-        if layer.kind in ACTIVATIONS:
-            return layer
-        if layer.kind not in NORMALIZATIONS:
-            break
-    return layers[index]
+    return ProbedLayer(
+        layer=layer.label,
+        path=layer.path,
+        read_path=layers[read].path,
+        call=call_of(layers, read),
+        shape=shape,
+        grid=grid,
+    )
 
 
 def pooled_grid(shape: Sequence[int], max_features: int) -> tuple[int, int] | None:

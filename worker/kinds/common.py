@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -65,8 +66,11 @@ def sources_by_id(context: JobContext, image_ids: Sequence[int]) -> dict[int, Im
     return sources
 
 
-def numbered_images(context: JobContext, numbers: Sequence[int]) -> list[tuple[Image, ImageSource]]:
-    """Return the images at these positions in the data set, in the given order, with their sources."""
+def numbered_images(
+    context: JobContext, numbers: Sequence[int], *, whole_files: bool = False
+) -> list[tuple[Image, ImageSource]]:
+    """Return the images at these positions in the data set, in the given order, with their sources: the objects'
+    boxes, or the whole files."""
     dataset_id = context.specification.dataset_id
     images: dict[int, tuple[Image, ImageSource]] = {}
     with context.database.read() as session:
@@ -75,7 +79,8 @@ def numbered_images(context: JobContext, numbers: Sequence[int]) -> list[tuple[I
             listed = _numbered(dataset_id).subquery()
             ids = select(listed.c.id).where(listed.c.position.in_(chunk))
             for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(ids))).tuples():
-                images[position] = image, _source(dataset, image, position)
+                source = _source(dataset, image, position)
+                images[position] = image, replace(source, box=None) if whole_files else source
     return [images[number] for number in numbers]
 
 

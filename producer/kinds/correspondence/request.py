@@ -15,7 +15,7 @@ from shared.errors import UsageError
 from shared.kinds.correspondence.specification import CorrespondenceSpecification, PartOfImage
 from shared.settings import Settings
 from unitscope.errors import InvalidArgument
-from unitscope.layer_features import find_feature_layers, last_convolution_and_last_hidden
+from unitscope.features.choice import find_feature_layers, last_convolution_and_last_hidden
 from unitscope.vocabulary import MaskFill
 
 MOST_IMAGES = 1000  # they have half a million pairs

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, aliased, join
 
+from producer.results.conditions import layer_of, of_images
 from producer.results.filters import EVERYTHING, Filters
 from producer.results.jobs import job_of_kind
 from producer.results.tables import Column, ComputedTable, ResultTable, columns_of
-from shared.database.catalogue import class_index
 from shared.database.connection import Database
-from shared.database.datasets import Dataset, Image
+from shared.database.datasets import Image
 from shared.jobs.tables import Job
 from shared.kinds.correspondence.tables import CorrespondenceImage, CorrespondencePair, CorrespondencePart
 from shared.kinds.registry import specification_values
 from unitscope.correspondence.reported import RANDOM, reported_distance
-from unitscope.errors import NoSuchModule
 
 
 @dataclass(frozen=True)
@@ -66,23 +65,6 @@ class MaskedImageRow:
     picture_path: str
 
 
-def layer_of(job: Job, name: str) -> str:
-    """Return the layer of the job that a name, a number or a module path refers to.
-
-    Raises
-    ------
-    NoSuchModule
-    """
-    layers = specification_values(job.kind, job.specification).get("layers") or []
-    for layer in layers:
-        label = str(layer["layer"])
-        if name in (label, layer["path"]) or label in (f"conv{name}", f"fc{name}"):
-            return label
-    raise NoSuchModule(
-        network=f"Job {job.id}", layer=name, choices=", ".join(str(layer["layer"]) for layer in layers)
-    )
-
-
 def _parts(database: Database, job_id: int, filters: Filters = EVERYTHING) -> Sequence[CorrespondenceRow]:
     """Return the rows by part and layer, ordered by part, and by the job's order of layers.
 
@@ -94,7 +76,7 @@ def _parts(database: Database, job_id: int, filters: Filters = EVERYTHING) -> Se
         job = job_of_kind(session, job_id, "correspondence", "correspondence")
         query = select(CorrespondencePart).where(CorrespondencePart.job_id == job_id)
         if filters.layer is not None:
-            query = query.where(CorrespondencePart.layer == layer_of(job, filters.layer))
+            query = query.where(CorrespondencePart.layer == layer_of(job, filters.layer)["layer"])
         found = list(session.scalars(query))
         layers = specification_values(job.kind, job.specification).get("layers") or []
     order = [layer["layer"] for layer in layers]
@@ -114,21 +96,10 @@ def _of_pairs(session: Session, job: Job, filters: Filters) -> list[ColumnElemen
     """Turn filters into conditions on ``CorrespondencePair``; an image is one of the pair."""
     clauses: list[ColumnElement[bool]] = []
     if filters.layer is not None:
-        clauses.append(CorrespondencePair.layer == layer_of(job, filters.layer))
+        clauses.append(CorrespondencePair.layer == layer_of(job, filters.layer)["layer"])
     if filters.images:
         pair = CorrespondencePair
         clauses.append(pair.image_id.in_(filters.images) | pair.other_image_id.in_(filters.images))
-    return clauses
-
-
-def _of_images(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
-    """Turn filters into conditions on ``Image``."""
-    clauses: list[ColumnElement[bool]] = []
-    if filters.images:
-        clauses.append(Image.id.in_(filters.images))
-    if filters.class_name is not None:
-        dataset = session.get_one(Dataset, job.dataset_id)
-        clauses.append(Image.class_index == class_index(dataset, filters.class_name))
     return clauses
 
 
@@ -173,5 +144,5 @@ MASKED_IMAGES: ResultTable[MaskedImageRow] = ResultTable(
     job=CorrespondenceImage.job_id,
     key=(CorrespondenceImage.image_id, CorrespondenceImage.part),
     filters=frozenset({"class_name", "images"}),
-    conditions=_of_images,
+    conditions=of_images,
 )

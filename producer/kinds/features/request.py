@@ -10,7 +10,7 @@ from producer.kinds.features.files import store_image_files
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.connection import Database
 from shared.errors import UsageError
-from shared.kinds.features.specification import FeatureLayer, FeaturesSpecification
+from shared.kinds.features.specification import FeaturesSpecification, ShownLayer
 from shared.settings import Settings
 from unitscope.errors import InvalidArgument
 from unitscope.features.layers import find_layers, layers_with_maps
@@ -63,7 +63,7 @@ def features_request(
         weights_path=chosen.path,
         training_job_id=chosen.training_job_id,
         layers=[
-            FeatureLayer(
+            ShownLayer(
                 layer=run.description.label,
                 path=run.path,
                 call=run.call,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func
 from sqlalchemy.orm import Session, join, outerjoin
 
+from producer.results.conditions import layer_of, of_images
 from producer.results.filters import Filters
 from producer.results.tables import ResultTable, columns_of
-from shared.database.catalogue import class_index
-from shared.database.datasets import Dataset, Image
+from shared.database.datasets import Image
 from shared.jobs.tables import Job
 from shared.kinds.features.tables import FeatureImage, FeatureMap
-from unitscope.errors import NoSuchLayer
 
 
 @dataclass(frozen=True)
@@ -44,22 +43,9 @@ class FeatureMapRow:
 
 
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
-    clauses: list[ColumnElement[bool]] = []
+    clauses = of_images(session, job, filters)
     if filters.layer is not None:
-        of_layer = FeatureMap.layer.in_((filters.layer, f"conv{filters.layer}")) | (
-            FeatureMap.layer_path == filters.layer
-        )
-        of_job = select(FeatureMap.layer).where(FeatureMap.job_id == job.id)
-        if session.scalars(of_job.where(of_layer).limit(1)).first() is None:
-            known = of_job.group_by(FeatureMap.layer).order_by(func.min(FeatureMap.layer_number))
-            choices = ", ".join(session.scalars(known)) or "none yet"
-            raise NoSuchLayer(network=f"Job {job.id}", layer=filters.layer, choices=choices)
-        clauses.append(of_layer)
-    if filters.images:
-        clauses.append(FeatureImage.image_id.in_(filters.images))
-    if filters.class_name is not None:
-        dataset = session.get_one(Dataset, job.dataset_id)
-        clauses.append(Image.class_index == class_index(dataset, filters.class_name))
+        clauses.append(FeatureMap.layer_path == layer_of(job, filters.layer)["path"])
     return clauses
 
 

@@ -12,8 +12,8 @@ from shared.errors import UsageError
 from shared.kinds.invariance.specification import InvarianceSpecification
 from shared.settings import Settings
 from unitscope.errors import InvalidArgument
+from unitscope.features.choice import find_feature_layers
 from unitscope.invariance.series import paper_series, parse_series
-from unitscope.layer_features import find_feature_layers
 from unitscope.vocabulary import TRANSFORMATIONS, Interpolation, Outside, Transformation
 
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_
 from sqlalchemy.orm import Session, join
 
+from producer.results.conditions import layer_of, of_images
 from producer.results.filters import Filters
 from producer.results.tables import Column, ResultTable, columns_of
-from shared.database.catalogue import class_index
-from shared.database.datasets import Dataset, Image
+from shared.database.datasets import Image
 from shared.jobs.tables import Job
 from shared.kinds.invariance.tables import InvarianceDistance, InvarianceImage, InvariancePrediction
-from shared.kinds.registry import specification_values
-from unitscope.errors import NoSuchModule
 
 
 @dataclass(frozen=True)
@@ -45,43 +43,12 @@ class InvarianceImageRow:
     picture_path: str | None
 
 
-def _of_images(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
-    """Turn filters into conditions on ``Image``."""
-    clauses: list[ColumnElement[bool]] = []
-    if filters.images:
-        clauses.append(Image.id.in_(filters.images))
-    if filters.class_name is not None:
-        dataset = session.get_one(Dataset, job.dataset_id)
-        clauses.append(Image.class_index == class_index(dataset, filters.class_name))
-    return clauses
-
-
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
     """Turn filters into conditions on ``Image`` and ``InvarianceDistance``."""
-    clauses = _of_images(session, job, filters)
+    clauses = of_images(session, job, filters)
     if filters.layer is not None:
-        clauses.append(InvarianceDistance.layer == layer_of(job, filters.layer))
+        clauses.append(InvarianceDistance.layer == layer_of(job, filters.layer)["layer"])
     return clauses
-
-
-def layer_of(job: Job, name: str) -> str:
-    """Return the layer of the job that a name, a number or a module path refers to.
-
-    Raises
-    ------
-    NoSuchModule
-    """
-    layers = specification_values(job.kind, job.specification).get("layers") or []
-    labels = [str(layer["layer"]) for layer in layers]
-    for layer in layers:
-        if name in (layer["layer"], layer["path"], *_number(str(layer["layer"]))):
-            return str(layer["layer"])
-    raise NoSuchModule(network=f"Job {job.id}", layer=name, choices=", ".join(labels))
-
-
-def _number(layer: str) -> list[str]:
-    """Return the number in a name such as conv5 or fc7."""
-    return [layer.removeprefix(kind) for kind in ("conv", "fc") if layer.removeprefix(kind).isdigit()]
 
 
 IMAGE: dict[str, Column] = {"image_path": Image.path, "class_name": Image.class_name}
@@ -128,5 +95,5 @@ INVARIANCE_IMAGES: ResultTable[InvarianceImageRow] = ResultTable(
     job=InvarianceImage.job_id,
     key=(InvarianceImage.image_id,),
     filters=frozenset({"class_name", "images"}),
-    conditions=_of_images,
+    conditions=of_images,
 )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session, join
 
+from producer.results.conditions import of_images
 from producer.results.filters import Filters
 from producer.results.tables import Column, ResultTable, columns_of
-from shared.database.catalogue import class_index
-from shared.database.datasets import Dataset, Image
+from shared.database.datasets import Image
 from shared.errors import UsageError
 from shared.jobs.tables import Job
 from shared.kinds.occlusion.tables import OcclusionMap, OcclusionPosition
@@ -59,7 +59,7 @@ class OcclusionPositionRow:
 
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
     """Turn filters into conditions on ``OcclusionMap`` and ``Image``, which both tables join."""
-    clauses: list[ColumnElement[bool]] = []
+    clauses = of_images(session, job, filters)
     if filters.layer is not None:
         values = specification_values(job.kind, job.specification)
         layer, path = values.get("layer"), values.get("path")
@@ -67,11 +67,6 @@ def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElem
             raise NoSuchLayer(network=f"Job {job.id}", layer=filters.layer, choices=layer)
     if filters.units:
         clauses.append(OcclusionMap.unit.in_(filters.units))
-    if filters.images:
-        clauses.append(OcclusionMap.image_id.in_(filters.images))
-    if filters.class_name is not None:
-        dataset = session.get_one(Dataset, job.dataset_id)
-        clauses.append(Image.class_index == class_index(dataset, filters.class_name))
     return clauses
 
 

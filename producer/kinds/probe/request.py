@@ -47,7 +47,7 @@ def probe_request(
 
     Raises
     ------
-    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchReadableLayer, NoFeatures,
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchModule, NoFeatures,
     UsageError, and the errors of ``choose_network``
     """
     if folds and repeats > 1:

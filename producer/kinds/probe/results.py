@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
+from producer.results.conditions import layer_of
 from producer.results.filters import EVERYTHING, Filters
 from producer.results.jobs import job_of_kind
 from producer.results.tables import ComputedTable, ResultTable, columns_of
@@ -15,8 +16,6 @@ from shared.database.connection import Database
 from shared.jobs.tables import Job
 from shared.kinds.probe.rows import ProbeMean, means_by_layer
 from shared.kinds.probe.tables import ProbeAccuracy
-from shared.kinds.registry import specification_values
-from unitscope.errors import NoSuchReadableLayer
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,7 @@ def _layer_path(job: Job, filters: Filters) -> str | None:
     """Return the module path of the layer that ``filters`` names; None for all layers."""
     if filters.layer is None:
         return None
-    layers = specification_values(job.kind, job.specification).get("layers", [])
-    names = {filters.layer, f"conv{filters.layer}", f"fc{filters.layer}"}
-    for layer in layers:
-        if names & {layer["layer"], layer["path"]}:
-            return str(layer["path"])
-    choices = ", ".join(layer["layer"] for layer in layers)
-    raise NoSuchReadableLayer(network=f"Job {job.id}", layer=filters.layer, choices=choices)
+    return str(layer_of(job, filters.layer)["path"])
 
 
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
@@ -69,7 +62,7 @@ def probe_means(database: Database, job_id: int, filters: Filters = EVERYTHING) 
 
     Raises
     ------
-    NoSuchJob, JobNotOfKind, NoSuchReadableLayer
+    NoSuchJob, JobNotOfKind, NoSuchModule
     """
     with database.read() as session:
         job = job_of_kind(session, job_id, "probe", PROBE_MEANS.title)

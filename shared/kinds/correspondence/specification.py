@@ -10,12 +10,10 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, image_ranges, range_shards
 from unitscope.description import NetworkSpecification
-from unitscope.layer_features import FeatureLayer
+from unitscope.features.choice import FeatureLayer
 from unitscope.vocabulary import MaskFill
-
-IMAGES_OF_SHARD = 8
 
 Box = tuple[int, int, int, int]
 
@@ -83,11 +81,7 @@ class CorrespondenceSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images; the unit of work is images."""
-        ranges = cut(len(self.images), self.shards or -(-len(self.images) // IMAGES_OF_SHARD))
         return [
-            *(
-                PlannedShard("mask", ANALYSIS, {"start": start, "stop": stop}, stop - start)
-                for start, stop in ranges
-            ),
+            *range_shards("mask", ANALYSIS, image_ranges(len(self.images), self.shards)),
             PlannedShard("compare", CPU, {}, len(self.parts) * len(self.layers) * (self.draws + 1)),
         ]

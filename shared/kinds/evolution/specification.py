@@ -10,13 +10,11 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, batch_ranges, cut, range_shards
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import ProjectionMethod
 
-# Every forward pass of the search has this many images, and shards start at multiples of it: the last bits of an
-# activation can depend on the batch size, and rows must not depend on the number of shards.
-SEARCH_BATCH = 32
+SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
 PAPER_UNITS = 6  # of each layer, in Fig. 4
 
 
@@ -92,19 +90,15 @@ class EvolutionSpecification(Specification):
     def plan(self) -> list[PlannedShard]:
         """Plan shards of one epoch each. Those of *search* start at multiples of the batch size; those of
         *project* number the drawn units of all layers."""
-        batches = -(-self.image_count // SEARCH_BATCH)
         checkpoints = range(len(self.checkpoints))
+        images = batch_ranges(self.image_count, SEARCH_BATCH, self.shards)
         shards = []
         for checkpoint in checkpoints:
-            for first, last in cut(batches, self.shards):
-                start, stop = first * SEARCH_BATCH, min(last * SEARCH_BATCH, self.image_count)
-                payload = {"checkpoint": checkpoint, "start": start, "stop": stop}
-                shards.append(PlannedShard("search", ANALYSIS, payload, stop - start))
+            shards += range_shards("search", ANALYSIS, images, checkpoint=checkpoint)
         shards.append(PlannedShard("select", CPU, {}, 1))
         drawn = sum(self.drawn_count(layer) for layer in self.layers)
+        units = cut(drawn, self.shards) if drawn else []
         for checkpoint in checkpoints:
-            for start, stop in cut(drawn, self.shards) if drawn else ():
-                payload = {"checkpoint": checkpoint, "start": start, "stop": stop}
-                shards.append(PlannedShard("project", ANALYSIS, payload, stop - start))
+            shards += range_shards("project", ANALYSIS, units, checkpoint=checkpoint)
         shards.append(PlannedShard("finish", CPU, {}, len(self.layers)))
         return shards

@@ -9,14 +9,12 @@ from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, image_ranges, range_shards
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import Scale
 
-IMAGES_OF_SHARD = 8
 
-
-class FeatureLayer(BaseModel):
+class ShownLayer(BaseModel):
     """A run of a layer that outputs maps; ``channels``: its channels are drawn one by one, too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,7 +58,7 @@ class FeaturesSpecification(Specification):
     weights_sha256: str
     weights_path: str  # in the artifact store
     training_job_id: int | None
-    layers: list[FeatureLayer] = Field(min_length=1)  # in execution order
+    layers: list[ShownLayer] = Field(min_length=1)  # in execution order
     scale: Scale = "own"
     arrays: bool = False  # also store the maps of the layers with ``channels``
     shards: int | None = Field(default=None, ge=1, le=100_000, description="None: one for every 8 images")
@@ -78,9 +76,5 @@ class FeaturesSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images; the unit of work is images."""
-        ranges = cut(self.image_count, self.shards or -(-self.image_count // IMAGES_OF_SHARD))
-        extracted = [
-            PlannedShard("extract", ANALYSIS, {"start": start, "stop": stop}, stop - start)
-            for start, stop in ranges
-        ]
+        extracted = range_shards("extract", ANALYSIS, image_ranges(self.image_count, self.shards))
         return [*extracted, PlannedShard("finish", CPU, {}, 1)]

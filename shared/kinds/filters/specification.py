@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.kinds.specification import CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import CPU, PlannedShard, Specification, cut, range_shards
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import Scale
 
@@ -61,9 +61,5 @@ class FiltersSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of layers of all networks; the unit of work is layers."""
-        layers = len(self.all_layers())
-        drawn = [
-            PlannedShard("draw", CPU, {"start": start, "stop": stop}, stop - start)
-            for start, stop in cut(layers, self.shards)
-        ]
+        drawn = range_shards("draw", CPU, cut(len(self.all_layers()), self.shards))
         return [*drawn, PlannedShard("finish", CPU, {}, 1)]

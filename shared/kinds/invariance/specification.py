@@ -10,12 +10,10 @@ from typing import ClassVar
 
 from pydantic import Field, FiniteFloat
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, image_ranges, range_shards
 from unitscope.description import NetworkSpecification
-from unitscope.layer_features import FeatureLayer
+from unitscope.features.choice import FeatureLayer
 from unitscope.vocabulary import Interpolation, Outside, Transformation
-
-IMAGES_OF_SHARD = 8
 
 
 class InvarianceSpecification(Specification):
@@ -54,12 +52,9 @@ class InvarianceSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images; the unit of work is images."""
-        ranges = cut(len(self.images), self.shards or -(-len(self.images) // IMAGES_OF_SHARD))
+        ranges = image_ranges(len(self.images), self.shards)
         return [
-            *(
-                PlannedShard(stage, queue, {"start": start, "stop": stop}, stop - start)
-                for stage, queue in (("measure", ANALYSIS), ("draw", CPU))
-                for start, stop in ranges
-            ),
+            *range_shards("measure", ANALYSIS, ranges),
+            *range_shards("draw", CPU, ranges),
             PlannedShard("finish", CPU, {}, len(self.images)),
         ]

@@ -10,12 +10,19 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import (
+    ANALYSIS,
+    CPU,
+    IMAGES_OF_SHARD,
+    PlannedShard,
+    Specification,
+    image_ranges,
+    range_shards,
+)
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import Engine, Fill
 
 # A batch holds positions of several images; shards of fewer images would leave batches partly padded.
-IMAGES_OF_SHARD = 8
 
 
 class OcclusionSpecification(Specification):
@@ -59,12 +66,9 @@ class OcclusionSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images; the unit of work is images."""
-        ranges = cut(len(self.images), self.shards or -(-len(self.images) // IMAGES_OF_SHARD))
+        ranges = image_ranges(len(self.images), self.shards)
         return [
-            *(
-                PlannedShard(stage, queue, {"start": start, "stop": stop}, stop - start)
-                for stage, queue in (("sweep", ANALYSIS), ("draw", CPU))
-                for start, stop in ranges
-            ),
+            *range_shards("sweep", ANALYSIS, ranges),
+            *range_shards("draw", CPU, ranges),
             PlannedShard("finish", CPU, {}, len(self.images)),
         ]

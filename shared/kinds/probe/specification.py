@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, batch_ranges, range_shards
 from unitscope.data.subsets import Fold
 from unitscope.description import NetworkSpecification
 from unitscope.probing.layers import MAX_FEATURES, ProbedLayer
@@ -80,11 +80,8 @@ class ProbeSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images that start at multiples of the batch size, and one shard for each probe."""
-        batches = -(-self.image_count // BATCH)
-        shards = []
-        for first, last in cut(batches, self.shards or min(-(-self.image_count // IMAGES_OF_SHARD), MOST_SHARDS)):
-            start, stop = first * BATCH, min(last * BATCH, self.image_count)
-            shards.append(PlannedShard("features", ANALYSIS, {"start": start, "stop": stop}, stop - start))
+        pieces = self.shards or min(-(-self.image_count // IMAGES_OF_SHARD), MOST_SHARDS)
+        shards = range_shards("features", ANALYSIS, batch_ranges(self.image_count, BATCH, pieces))
         for layer in range(len(self.layers)):
             for classifier in self.classifiers:
                 for trial in self.sampling.trials:

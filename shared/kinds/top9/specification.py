@@ -10,13 +10,11 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, cut
+from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, batch_ranges, cut, range_shards
 from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import ProjectionMethod
 
-# Every forward pass of the search has this many images, and shards start at multiples of it: the last bits of an
-# activation can depend on the batch size, and rows must not depend on the number of shards.
-SEARCH_BATCH = 32
+SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
 
 
 class SearchedLayerSpecification(BaseModel):
@@ -51,19 +49,7 @@ class Top9Specification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan search shards that start at multiples of the batch size, and project shards of one layer each."""
-        batches = -(-self.image_count // SEARCH_BATCH)
-        shards = [
-            PlannedShard(
-                "search",
-                ANALYSIS,
-                {
-                    "start": (start := first * SEARCH_BATCH),
-                    "stop": min(last * SEARCH_BATCH, self.image_count),
-                },
-                min(last * SEARCH_BATCH, self.image_count) - start,
-            )
-            for first, last in cut(batches, self.shards)
-        ]
+        shards = range_shards("search", ANALYSIS, batch_ranges(self.image_count, SEARCH_BATCH, self.shards))
         shards.append(PlannedShard("select", CPU, {}, 1))
         for number, layer in enumerate(self.layers):
             for start, stop in cut(len(layer.units), self.shards):

@@ -31,7 +31,7 @@ FUNCTIONS = [
 ]
 WITHOUT_TORCH = [
     *("unitscope", "unitscope.errors", "unitscope.vocabulary", "unitscope.tables", "unitscope.description"),
-    "unitscope.features.layers",
+    *("unitscope.features.choice", "unitscope.features.layers", "unitscope.probing.layers"),
     *("unitscope.images.decoding", "unitscope.images.odd_images", "unitscope.images.pixel_files"),
     *("unitscope.images.files", "unitscope.training.recipes", "unitscope.drawing.curves"),
     "unitscope.drawing.figures",

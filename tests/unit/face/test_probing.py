@@ -10,7 +10,7 @@ from PIL import Image
 
 import unitscope as us
 from tests.unit.face.conftest import COLOURS, EACH
-from unitscope.errors import InvalidArgument, NoSuchReadableLayer
+from unitscope.errors import InvalidArgument, NoSuchModule
 
 
 def test_colours_are_told_apart(residual: us.Network, photos: Path) -> None:
@@ -49,7 +49,7 @@ def test_wrong_arguments_are_named(residual: us.Network, photos: Path) -> None:
         us.probe(residual, photos, per_class=20)
     with pytest.raises(InvalidArgument, match="classifiers can't be 'tree'"):
         us.probe(residual, photos, classifiers=["tree"])  # type: ignore[list-item]
-    with pytest.raises(NoSuchReadableLayer, match="stem"):
+    with pytest.raises(NoSuchModule, match="stem"):
         us.probe(residual, photos, ["conv7"])
     with pytest.raises(InvalidArgument, match="at least two classes"):
         us.probe(residual, (photos / "red", photos / "red"))

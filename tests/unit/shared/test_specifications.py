@@ -9,7 +9,7 @@ from shared.errors import SpecificationNotReadable
 from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.kinds.probe.specification import ProbeSpecification, Sampling
 from shared.kinds.registry import describe, parse
-from shared.kinds.specification import Specification
+from shared.kinds.specification import Specification, batch_ranges, image_ranges
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.kinds.train.specification import TrainSpecification
 from unitscope.data.subsets import Fold
@@ -255,3 +255,16 @@ def test_the_key_of_probes_depends_on_their_options(change: dict[str, object]) -
     assert PROBE.model_copy(update=change).key() != PROBE.key()
     assert PROBE.model_copy(update={"shards": 5, "weights_path": "elsewhere"}).key() == PROBE.key()
     assert describe("probe", PROBE.model_dump(mode="json")) == "probe 2 layers of zfnet, 3 seeds"
+
+
+@pytest.mark.parametrize(("images", "shards"), [(1, 3), (31, 2), (32, 2), (65, 2), (65, 9), (1000, 7)])
+def test_ranges_of_batches_start_at_multiples_and_cover_all_images(images: int, shards: int) -> None:
+    ranges = batch_ranges(images, 32, shards)
+    assert [number for start, stop in ranges for number in range(start, stop)] == list(range(images))
+    assert all(start % 32 == 0 for start, _ in ranges)
+    assert len(ranges) == min(shards, -(-images // 32))
+
+
+def test_without_a_number_of_shards_there_is_one_for_every_8_images() -> None:
+    assert image_ranges(17, None) == [(0, 5), (5, 11), (11, 17)]
+    assert image_ranges(17, 2) == [(0, 8), (8, 17)]

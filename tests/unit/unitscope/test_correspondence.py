@@ -21,7 +21,7 @@ from unitscope.correspondence.signs import Key, Signs, hamming, read_signs, sign
 from unitscope.data.images import to_input
 from unitscope.drawing.correspondence import CELL, GAP, draw_masked, masked_row
 from unitscope.errors import NotFinite
-from unitscope.layer_features import last_convolution_and_last_hidden
+from unitscope.features.choice import last_convolution_and_last_hidden
 
 PARTS = ["eye", "nose"]
 BOXES: dict[str, list[Box]] = {"eye": [(2, 3, 10, 9), (20, 3, 28, 9)], "nose": [(12, 14, 20, 22)]}

@@ -15,10 +15,10 @@ from unitscope.data.images import to_input
 from unitscope.description import NetworkDescription, NetworkSpecification
 from unitscope.drawing.invariance import DrawnImage, draw_invariance, example_values, examples, spread
 from unitscope.errors import AmbiguousLayer, InvalidArgument, NoSuchModule, NotFinite
+from unitscope.features.choice import FeatureLayer, find_feature_layer, find_feature_layers, first_and_last_hidden
 from unitscope.invariance.measure import Measurement
 from unitscope.invariance.series import paper_series, parse_series
 from unitscope.invariance.transformations import transformed
-from unitscope.layer_features import FeatureLayer, find_feature_layer, find_feature_layers, first_and_last_hidden
 from unitscope.networks.build import build
 from unitscope.networks.describe import describe_module
 from unitscope.networks.features import layer_features
@@ -225,7 +225,7 @@ def test_layers_are_found_by_name_number_and_path(zfnet: NetworkDescription, res
     assert find_feature_layer(zfnet, "features.12").path == "features.12"
     assert find_feature_layers(zfnet, ["5", "conv5", "1"]) == find_feature_layers(zfnet, ["conv5", "conv1"])
     second = find_feature_layer(resnet, "layer1.0.conv2")
-    assert second == FeatureLayer(layer="layer1.0.conv2", path="layer1.0.relu", call=1)
+    assert second == FeatureLayer(layer="layer1.0.conv2", path="layer1.0.relu", call=2)
     with pytest.raises(NoSuchModule, match=r"conv1 \(features.0\).*fc8"):
         find_feature_layer(zfnet, "conv9")
     with pytest.raises(AmbiguousLayer):

@@ -14,6 +14,7 @@ from PIL import Image
 
 from unitscope.drawing import occlusion as occlusion_pictures
 from unitscope.drawing import pictures
+from unitscope.drawing import text as text_pictures
 from unitscope.drawing.occlusion import OcclusionFigure
 from unitscope.occlusion.sweep import OcclusionMaps
 from worker.kinds.occlusion.finish import by_frequency
@@ -251,14 +252,14 @@ def test_sheets_can_be_drawn_with_any_text_and_keep_their_size(columns: int) -> 
 
 
 def test_texts_are_truncated_to_fit() -> None:
-    font = occlusion_pictures._font(12)
-    assert occlusion_pictures.fitted("short", 12, 100) == "short"
+    font = text_pictures.font(12)
+    assert text_pictures.fitted("short", 12, 100) == "short"
     for width in (5, 50, 500):
-        text = occlusion_pictures.fitted("W" * 10_000, 12, width)
+        text = text_pictures.fitted("W" * 10_000, 12, width)
         assert text.endswith("…")
         assert width < 50 or font.getlength(text) <= width < font.getlength(text) + 30
-    assert occlusion_pictures.fitted("two\n\tlines", 12, 100) == "two lines"
-    assert occlusion_pictures.fitted("\x00\udc80", 12, 100) == "\ufffd\ufffd"
+    assert text_pictures.fitted("two\n\tlines", 12, 100) == "two lines"
+    assert text_pictures.fitted("\x00\udc80", 12, 100) == "\ufffd\ufffd"
 
 
 def test_the_order_of_classes_does_not_depend_on_shards() -> None:

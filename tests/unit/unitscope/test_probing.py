@@ -13,7 +13,7 @@ from torch import nn
 from unitscope.data.images import Batch, ImageSource, to_input
 from unitscope.description import NetworkDescription, NetworkSpecification
 from unitscope.drawing.probing import ProbePoint, draw_probes, probe_figure
-from unitscope.errors import InvalidArgument, NoFeatures, NoSuchReadableLayer, NotFinite
+from unitscope.errors import InvalidArgument, NoFeatures, NoSuchModule, NotFinite
 from unitscope.networks.build import build
 from unitscope.networks.describe import describe_module
 from unitscope.probing.classifiers import STRENGTHS, fit_probe, mean_class_accuracy
@@ -58,13 +58,33 @@ def test_the_activation_after_batch_normalization_is_read() -> None:
     assert layers[0].read_path == "features.2"  # convolution, normalization, ReLU
 
 
-def test_layers_of_a_residual_network_are_read_themselves() -> None:
+def test_layers_of_a_residual_network_are_read_after_their_relu() -> None:
     description = described(build("resnet18", 5, SIZE), "resnet18")
-    layers = probed_layers(description)
+    layers = {layer.path: layer for layer in probed_layers(description)}
     assert len(layers) == 20
-    assert all(layer.path == layer.read_path for layer in layers)
+    assert [(layers[f"layer1.0.conv{n}"].read_path, layers[f"layer1.0.conv{n}"].call) for n in (1, 2)] == [
+        ("layer1.0.relu", 1),
+        ("layer1.0.relu", 2),
+    ]
+    # Before the block's ReLU runs again, the convolution of the other branch does.
+    assert layers["layer2.0.conv2"].read_path == "layer2.0.conv2"
     (block,) = probed_layers(description, ["layer1.0.relu"])
-    assert block.shape == (64, 16, 16)
+    assert (block.shape, block.call) == ((64, 16, 16), 2)
+
+
+def test_features_of_a_module_that_runs_twice_are_those_of_the_run() -> None:
+    model = build("resnet18", 5, SIZE).eval()
+    names = ["layer1.0.conv1", "layer1.0.conv2"]
+    layers = probed_layers(described(model, "resnet18"), names, max_features=64 * 16 * 16)
+    batch = batch_of(2)
+    first, second = read_features(model, layers, [batch]).arrays
+    with torch.inference_mode():
+        before = model.maxpool(model.relu(model.bn1(model.conv1(to_input(batch.pixels)))))
+        block = model.layer1[0]
+        inner = block.bn1(block.conv1(before)).clamp(min=0)
+        after = block(before)
+    np.testing.assert_array_equal(first, inner.flatten(1)[: len(first)].numpy())
+    np.testing.assert_array_equal(second, after.flatten(1)[: len(second)].numpy())
 
 
 @pytest.mark.parametrize(
@@ -75,7 +95,7 @@ def test_layers_can_be_named(zfnet: nn.Module, name: str, layer: str) -> None:
 
 
 def test_wrong_layers_are_refused(zfnet: nn.Module) -> None:
-    with pytest.raises(NoSuchReadableLayer, match=r"no layer 'conv9'.*conv1.*fc7"):
+    with pytest.raises(NoSuchModule, match=r"no layer 'conv9'.*conv1.*fc7"):
         probed_layers(described(zfnet), ["conv9"])
     with pytest.raises(NoFeatures, match=r"conv2.*192 maps, more than 100 features"):
         probed_layers(described(zfnet), ["conv2"], max_features=100)
@@ -157,7 +177,7 @@ def cells_of(length: int, parts: int) -> list[tuple[int, int]]:
 
 
 def test_features_are_not_changed_by_later_operations_in_place() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Hardtanh(0, 0.1, inplace=True), nn.Flatten(), nn.Linear(1800, 5))
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Threshold(0.1, 0, inplace=True), nn.Flatten(), nn.Linear(1800, 5))
     layers = probed_layers(described(model, size=32))
     batch = batch_of(2, 32)
     (features,) = read_features(model.eval(), layers, [batch]).arrays

@@ -17,7 +17,7 @@ from unitscope.data.images import ImageSource, UnreadableImage, read_image
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
 from worker.kinds.common import numbered_images
-from worker.kinds.correspondence.mask import masking_of, used_source
+from worker.kinds.correspondence.mask import masking_of
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
@@ -27,8 +27,9 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
     order = (CorrespondencePair.part, CorrespondencePair.layer, CorrespondencePair.image_id)
     with context.database.read() as session:
         rows = list(session.scalars(query.order_by(*order, CorrespondencePair.other_image_id)))
-    numbered = zip(specification.images, numbered_images(context, specification.images), strict=True)
-    images = {image.id: (number, used_source(specification, source)) for number, (image, source) in numbered}
+    listed = numbered_images(context, specification.images, whole_files=specification.whole_files)
+    numbered = zip(specification.images, listed, strict=True)
+    images = {image.id: (number, source) for number, (image, source) in numbered}
     masking = masking_of(context)
     layers = [layer.layer for layer in specification.layers]
     masked: dict[int, dict[Key, Signs]] = {}

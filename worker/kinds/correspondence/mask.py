@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -15,7 +14,7 @@ from shared.store.store import StoredFile
 from unitscope.correspondence.masks import masked_share
 from unitscope.correspondence.measure import Masking
 from unitscope.correspondence.signs import write_signs
-from unitscope.data.images import ImageSource, Skipped, UnreadableImage, read_cached
+from unitscope.data.images import Skipped, UnreadableImage, read_cached
 from unitscope.drawing import pictures
 from unitscope.drawing.correspondence import masked_row
 from worker.context import JobContext
@@ -34,7 +33,7 @@ def mask(context: ShardContext) -> None:
     specification = cast(CorrespondenceSpecification, context.specification)
     size = specification.network.image_size
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
-    images = [(image, used_source(specification, source)) for image, source in numbered_images(context, numbers)]
+    images = numbered_images(context, numbers, whole_files=specification.whole_files)
     masking = masking_of(
         context,
         on_smaller=lambda at_once: context.log(
@@ -80,11 +79,6 @@ def mask(context: ShardContext) -> None:
         session.add_all(CorrespondenceImage(**row) for row in rows)
 
     context.complete(write)
-
-
-def used_source(specification: CorrespondenceSpecification, source: ImageSource) -> ImageSource:
-    """Return the source to read: the object's box, or the whole file."""
-    return replace(source, box=None) if specification.whole_files else source
 
 
 def masking_of(context: JobContext, **options: Any) -> Masking:

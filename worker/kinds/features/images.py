@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,9 +47,10 @@ def job_images(context: JobContext, start: int = 0, stop: int | None = None) -> 
     stop = specification.image_count if stop is None else stop
     count = len(specification.images)
     chosen = [
-        JobImage(number, replace(source, box=None) if specification.whole_files else source, image, None)
+        JobImage(number, source, image, None)
         for number, (image, source) in enumerate(
-            numbered_images(context, specification.images[start:stop]), start=start + 1
+            numbered_images(context, specification.images[start:stop], whole_files=specification.whole_files),
+            start=start + 1,
         )
     ]
     for index in range(max(start, count), stop):

@@ -17,7 +17,7 @@ from worker.context import JobContext
 from worker.kinds.checking import Comparison
 from worker.kinds.common import numbered_images
 from worker.kinds.invariance.measure import measurement_of
-from worker.kinds.invariance.rows import image_rows, used_source
+from worker.kinds.invariance.rows import image_rows
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
@@ -26,13 +26,14 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
     with context.database.read() as session:
         class_names = session.get_one(Dataset, specification.dataset_id).class_names
     rows = image_rows(context)
-    sources = {image.id: source for image, source in numbered_images(context, specification.images)}
+    images = numbered_images(context, specification.images, whole_files=specification.whole_files)
+    sources = {image.id: source for image, source in images}
     measurement = measurement_of(context)
     comparison = Comparison()
     for image, row in chance.sample(rows, min(sample, len(rows))):
         name = f"image {image.id}"
         try:
-            measured = _measured(specification, measurement, used_source(specification, sources[image.id]))
+            measured = _measured(specification, measurement, sources[image.id])
         except UnreadableImage as error:
             comparison.row(name, f"the image can't be read: {error}")
             continue

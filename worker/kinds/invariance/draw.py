@@ -16,7 +16,7 @@ from shared.store.store import StoredFile
 from unitscope.data.images import UnreadableImage, read_cached
 from unitscope.drawing.invariance import MOST_IMAGES, DrawnImage, draw_invariance, examples, spread
 from worker.kinds.common import numbered_images, register_artifacts
-from worker.kinds.invariance.rows import caption, image_rows, read_measured, used_cache, used_source
+from worker.kinds.invariance.rows import caption, image_rows, read_measured, used_cache
 from worker.runner import ShardContext
 
 
@@ -24,7 +24,8 @@ def draw(context: ShardContext) -> None:
     """Draw the figures of a shard's images, and store the examples for the figure of all images."""
     specification = cast(InvarianceSpecification, context.specification)
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
-    sources = {image.id: source for image, source in numbered_images(context, numbers)}
+    images = numbered_images(context, numbers, whole_files=specification.whole_files)
+    sources = {image.id: source for image, source in images}
     with context.database.read() as session:
         class_names = session.get_one(Dataset, specification.dataset_id).class_names
     cache = used_cache(context, specification)
@@ -32,7 +33,7 @@ def draw(context: ShardContext) -> None:
     figures: dict[int, StoredFile] = {}
     shown: dict[str, np.ndarray] = {}
     for image, row in image_rows(context, list(sources)):
-        source = used_source(specification, sources[image.id])
+        source = sources[image.id]
         try:
             pixels = read_cached(source, specification.network.image_size, cache)
         except UnreadableImage as error:  # the stage measure could read it

@@ -13,7 +13,7 @@ from unitscope.data.images import Skipped, UnreadableImage, read_cached
 from unitscope.invariance.measure import ImageInvariance, Measurement
 from worker.context import JobContext
 from worker.kinds.common import load_network, numbered_images, record_left_out
-from worker.kinds.invariance.rows import add_rows, remove_rows, used_cache, used_source
+from worker.kinds.invariance.rows import add_rows, remove_rows, used_cache
 from worker.runner import ShardContext
 
 
@@ -21,7 +21,7 @@ def measure(context: ShardContext) -> None:
     """Measure the images of a shard, one by one, and store their rows."""
     specification = cast(InvarianceSpecification, context.specification)
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
-    images = [(image, used_source(specification, source)) for image, source in numbered_images(context, numbers)]
+    images = numbered_images(context, numbers, whole_files=specification.whole_files)
     measurement = measurement_of(
         context,
         on_smaller=lambda at_once: context.log(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import delete, insert, select
@@ -12,7 +11,6 @@ from sqlalchemy.orm import Session
 from shared.database.datasets import Image
 from shared.kinds.invariance.specification import InvarianceSpecification
 from shared.kinds.invariance.tables import InvarianceDistance, InvarianceImage, InvariancePrediction
-from unitscope.data.images import ImageSource
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.invariance.measure import Curves, ImageInvariance
 from worker.context import JobContext
@@ -20,11 +18,6 @@ from worker.kinds.common import pixel_cache
 from worker.runner import ShardContext
 
 OF_IMAGES = (InvarianceDistance, InvariancePrediction, InvarianceImage)
-
-
-def used_source(specification: InvarianceSpecification, source: ImageSource) -> ImageSource:
-    """Return the source to read: the object's box, or the whole file."""
-    return replace(source, box=None) if specification.whole_files else source
 
 
 def used_cache(context: JobContext, specification: InvarianceSpecification) -> PixelCache | None:

@@ -18,7 +18,6 @@ from unitscope.occlusion.occluders import Grid, filling
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
 from worker.kinds.common import load_network, numbered_images
-from worker.kinds.occlusion.sweep import swept_source
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
@@ -31,13 +30,11 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
         query = select(OcclusionMap).where(OcclusionMap.job_id == context.job_id)
         rows = {row.image_id: row for row in session.scalars(query)}
         class_names = session.get_one(Dataset, specification.dataset_id).class_names
-    images = numbered_images(context, specification.images)
+    images = numbered_images(context, specification.images, whole_files=specification.whole_files)
     swept = [(rows[image.id], image, source) for image, source in images if image.id in rows]
     comparison = Comparison()
     for row, image, source in chance.sample(swept, min(sample, len(swept))):
-        _check_image(
-            comparison, specification, engine, row, image, swept_source(specification, source), class_names
-        )
+        _check_image(comparison, specification, engine, row, image, source, class_names)
     return comparison
 
 

@@ -25,7 +25,7 @@ from unitscope.occlusion.arrays import read_maps
 from unitscope.occlusion.occluders import filling
 from worker.kinds.common import numbered_images, register_artifacts
 from worker.kinds.occlusion.rows import caption, rows_of, swept_box
-from worker.kinds.occlusion.sweep import swept_cache, swept_source
+from worker.kinds.occlusion.sweep import swept_cache
 from worker.runner import ShardContext
 
 
@@ -33,7 +33,7 @@ def draw(context: ShardContext) -> None:
     """Draw the figures of a shard's images and their parts of the contact sheet."""
     specification = cast(OcclusionSpecification, context.specification)
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
-    images = numbered_images(context, numbers)
+    images = numbered_images(context, numbers, whole_files=specification.whole_files)
     rows = {row.image_id: row for row in rows_of(context, [image.id for image, _ in images])}
     with context.database.read() as session:
         class_names = session.get_one(Dataset, specification.dataset_id).class_names
@@ -71,7 +71,7 @@ def _figure(
     cache: PixelCache | None,
 ) -> OcclusionFigure:
     try:
-        pixels = read_cached(swept_source(specification, source), specification.network.image_size, cache)
+        pixels = read_cached(source, specification.network.image_size, cache)
     except UnreadableImage as error:  # the stage sweep could read it
         raise ImageNoLongerReadable(image=source.path, reason=str(error), job_id=context.claim.job_id) from error
     whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -33,7 +32,7 @@ def sweep(context: ShardContext) -> None:
     specification = cast(OcclusionSpecification, context.specification)
     shard = _Shard(context, specification)
     numbers = specification.images[context.payload["start"] : context.payload["stop"]]
-    images = [(image, swept_source(specification, source)) for image, source in numbered_images(context, numbers)]
+    images = numbered_images(context, numbers, whole_files=specification.whole_files)
     rows: list[dict[str, Any]] = []
     files: list[StoredFile] = []
     for start in range(0, len(images), shard.sweep.images_at_once):
@@ -50,11 +49,6 @@ def sweep(context: ShardContext) -> None:
         session.add_all(OcclusionMap(**row) for row in rows)
 
     context.complete(write)
-
-
-def swept_source(specification: OcclusionSpecification, source: ImageSource) -> ImageSource:
-    """Return the source to sweep: the object's box, or the whole file."""
-    return replace(source, box=None) if specification.whole_files else source
 
 
 def swept_cache(context: ShardContext, specification: OcclusionSpecification) -> PixelCache | None:

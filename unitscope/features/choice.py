@@ -1,7 +1,9 @@
-"""Choice of the layers whose features are compared. Torch is not imported.
+"""Choice of layers by name, and the features of a layer, by one rule. Torch is not imported.
 
-The features of a convolution or linear layer are the output of the activation function that follows it, as in the
-paper; those of any other module are its output.
+The features of a convolution or linear layer are the output of the activation function that follows it, as in
+the paper: of the next module but for normalizations and dropout, if its output has the same shape. Without one,
+and for any other module, they are the module's own output. Where the activation function runs on a sum of
+branches, as at the end of a ResNet's block, they are those of the sum.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ ACTIVATIONS = (
     *("ReLU", "ReLU6", "LeakyReLU", "PReLU", "ELU", "CELU", "SELU", "GELU", "SiLU", "Mish"),
     *("Hardswish", "Hardtanh", "Sigmoid", "Tanh", "Softplus"),
 )
+NORMALIZATIONS = (
+    *("BatchNorm1d", "BatchNorm2d", "FrozenBatchNorm2d", "GroupNorm", "InstanceNorm2d"),
+    *("LayerNorm", "LayerNorm2d", "LocalResponseNorm"),
+)
 NO_CHANGE = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "Flatten", "Identity")  # in evaluation mode
 
 
@@ -28,11 +34,13 @@ class FeatureLayer(BaseModel):
 
     layer: str  # as people say it: conv5; the module path where there is no such name
     path: str  # module whose output is read: features.11
-    call: int = Field(default=0, ge=0, description="which call of a module that is called several times")
+    call: int = Field(default=1, ge=1, description="number of the module's run in a forward pass")
 
 
-def find_feature_layer(description: NetworkDescription, identifier: str) -> FeatureLayer:
-    """Return the layer called ``identifier``: a name (``conv5``, ``fc7``), a number (5, 7), or a module path.
+def find_layer(description: NetworkDescription, identifier: str) -> int:
+    """Return the index of a layer by name (``conv5``, ``fc7``), number (5, 7), or module path.
+
+    Of a module that runs several times, it is the index of the last run.
 
     Raises
     ------
@@ -45,16 +53,26 @@ def find_feature_layer(description: NetworkDescription, identifier: str) -> Feat
     is_number = bool(NUMBER.fullmatch(identifier))
     named = any(layer.name for layer in layers)
     names = {f"{kind}{int(identifier)}" for kind in ("conv", "fc")} if is_number else {identifier}
-    for index, layer in enumerate(layers):
+    for index, layer in reversed(list(enumerate(layers))):
         if layer.path == identifier or (layer.name is not None and layer.name in names):
-            return _features_of(layers, index)
+            return index
     if is_number and not named:
         path = description.find_convolution(identifier).path
-        return _features_of(layers, [layer.path for layer in layers].index(path))
+        return [layer.path for layer in layers].index(path)
     labels = dict.fromkeys(f"{layer.name} ({layer.path})" if layer.name else layer.path for layer in layers)
     more = [f"and {len(labels) - SHOWN_CHOICES} more"] if len(labels) > SHOWN_CHOICES else []
     choices = ", ".join([*list(labels)[:SHOWN_CHOICES], *more])
     raise NoSuchModule(network=description.specification.name, layer=identifier, choices=choices)
+
+
+def find_feature_layer(description: NetworkDescription, identifier: str) -> FeatureLayer:
+    """Return the layer called ``identifier``, with the module whose output are its features.
+
+    Raises
+    ------
+    NoSuchModule, AmbiguousLayer
+    """
+    return _features_of(description.layers, find_layer(description, identifier))
 
 
 def first_and_last_hidden(description: NetworkDescription) -> list[FeatureLayer]:
@@ -115,18 +133,26 @@ def find_feature_layers(
     return list(dict.fromkeys(find_feature_layer(description, identifier) for identifier in identifiers))
 
 
-def _features_of(layers: Sequence[LayerDescription], index: int) -> FeatureLayer:
-    """Return the layer with the activation that follows before the next convolution or linear layer, if any."""
-    layer = layers[index]
-    if layer.kind in WEIGHTED:
+def read_layer(layers: Sequence[LayerDescription], index: int) -> int:
+    """Return the index of the layer whose output are the features of a layer: see the module's docstring."""
+    if layers[index].kind in WEIGHTED:
         for later in range(index + 1, len(layers)):
-            if layers[later].kind in WEIGHTED:
+            kind = layers[later].kind
+            if kind in ACTIVATIONS and layers[later].output_shape == layers[index].output_shape:
+                return later
+            if kind not in NORMALIZATIONS + NO_CHANGE:
                 break
-            if layers[later].kind in ACTIVATIONS:
-                return _at(layers, later, layer.label)
-    return _at(layers, index, layer.label)
+    return index
+
+
+def call_of(layers: Sequence[LayerDescription], index: int) -> int:
+    """Return the number of the run of a layer's module in the forward pass, from 1."""
+    return sum(layer.path == layers[index].path for layer in layers[: index + 1])
+
+
+def _features_of(layers: Sequence[LayerDescription], index: int) -> FeatureLayer:
+    return _at(layers, read_layer(layers, index), layers[index].label)
 
 
 def _at(layers: Sequence[LayerDescription], index: int, label: str) -> FeatureLayer:
-    path = layers[index].path
-    return FeatureLayer(layer=label, path=path, call=sum(layer.path == path for layer in layers[:index]))
+    return FeatureLayer(layer=label, path=layers[index].path, call=call_of(layers, index))
