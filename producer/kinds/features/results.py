@@ -13,7 +13,7 @@ from shared.database.catalogue import class_index
 from shared.database.datasets import Dataset, Image
 from shared.jobs.tables import Job
 from shared.kinds.features.tables import FeatureImage, FeatureMap
-from unitscope.errors import NoSuchLayer
+from unitscope.errors import NoSuchModule
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElem
         if session.scalars(of_job.where(of_layer).limit(1)).first() is None:
             known = of_job.group_by(FeatureMap.layer).order_by(func.min(FeatureMap.layer_number))
             choices = ", ".join(session.scalars(known)) or "none yet"
-            raise NoSuchLayer(network=f"Job {job.id}", layer=filters.layer, choices=choices)
+            raise NoSuchModule(network=f"Job {job.id}", layer=filters.layer, choices=choices)
         clauses.append(of_layer)
     if filters.images:
         clauses.append(FeatureImage.image_id.in_(filters.images))
