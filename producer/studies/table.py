@@ -137,14 +137,19 @@ def _text(value: Scalar) -> str:
 
 
 def _rows(table: Table, state: StudyState, found: Mapping[str, Sequence[Number]]) -> list[Key]:
-    """Return the rows, in the order of the file; rows that have nothing but published numbers come last."""
+    """Return the rows, in the order of the file; rows that have nothing but published numbers come last.
+
+    If all rows have published numbers and come in the same order there, the order is that of these numbers.
+    """
     named = {entry for value in table.values.values() for entry in value.job}
     every = any(not value.job for value in table.values.values())
     labels = [job.labels for job, _ in state.jobs if every or job.entry in named]
     labels += [number.labels for listed in found.values() for number in listed]
     keys = [key for part in labels if (key := _place(part, table.rows)) is not None]
-    keys += [key for part in table.published for key in _published(part).published]
-    return list(dict.fromkeys(keys))
+    own = list(dict.fromkeys(keys))
+    published = [list(_published(part).published) for part in table.published]
+    first = next((listed for listed in published if [key for key in listed if key in own] == own), [])
+    return list(dict.fromkeys([*first, *own, *(key for listed in published for key in listed)]))
 
 
 def _groups(table: Table, state: StudyState, found: Mapping[str, Sequence[Number]]) -> list[str | None]:

@@ -177,10 +177,13 @@ def feature_sheet(title: str, layers: Sequence[str], rows: Sequence[tuple[str, P
     shown = sheet_layers(len(layers))
     names = ["image", *(layers[index] for index in shown)]
     width = len(names) * (SHEET_CELL + 4) - 4
-    head = Image.fromarray(blank(width, NUMBER + 4))
+    head = Image.fromarray(blank(width, 2 * NUMBER + 7))
     draw = ImageDraw.Draw(head)
     for index, name in enumerate(names):
-        draw.text((index * (SHEET_CELL + 4), 0), _end(name), INK, font(NUMBER))
+        for number, line in enumerate(heading_lines(name)):
+            draw.text(
+                (index * (SHEET_CELL + 4), number * (NUMBER + 3)), line, SOFT if number else INK, font(NUMBER)
+            )
     parts: list[Picture] = [np.asarray(head)]
     for caption, row in rows:
         parts += [_caption(caption, width), row]
@@ -189,12 +192,20 @@ def feature_sheet(title: str, layers: Sequence[str], rows: Sequence[tuple[str, P
     return stacked([heading(title, [text], max(width, 400)), *parts], gap=3, margin=16)
 
 
+def heading_lines(name: str) -> tuple[str, str]:
+    """Return a layer's name and its type as two lines that fit above a cell of the sheet."""
+    module, _, kind = name.partition(" ")
+    return _end(module), fitted(kind, NUMBER, SHEET_CELL)
+
+
 def _end(name: str) -> str:
-    """Return the end of a layer's name, as much as fits above a cell of the sheet."""
-    start = 0
-    while start < len(name) and font(NUMBER).getlength(name[start:]) > SHEET_CELL:
+    """Return the end of a layer's name, as much as fits above a cell of the sheet, behind an ellipsis."""
+    if font(NUMBER).getlength(name) <= SHEET_CELL:
+        return fitted(name, NUMBER, SHEET_CELL)
+    start = 1
+    while start < len(name) and font(NUMBER).getlength(f"…{name[start:]}") > SHEET_CELL:
         start += 1
-    return fitted(name[start:], NUMBER, SHEET_CELL)
+    return fitted(f"…{name[start:]}", NUMBER, SHEET_CELL)
 
 
 def _caption(text: str, width: int) -> Picture:

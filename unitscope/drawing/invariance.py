@@ -98,7 +98,7 @@ def invariance_figure(
     figure.text(0.5, 1 - 0.25 / height, title, fontsize=12, ha="center", parse_math=False)
     # Placed here, because a layout engine takes longer than all curves.
     figure.subplots_adjust(
-        0.25 / width, 0.8 / height, 1 - 0.15 / width, 1 - 0.6 / height, wspace=0.27, hspace=0.75 / (each - 0.75)
+        0.25 / width, 0.8 / height, 1 - 0.15 / width, 1 - 0.6 / height, wspace=0.38, hspace=0.75 / (each - 0.75)
     )
     grid = figure.subplots(len(transformations), len(layers) + 2, squeeze=False)
     for row, transformation in enumerate(transformations):

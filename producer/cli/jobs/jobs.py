@@ -151,7 +151,7 @@ def _plain(value: object) -> str:
     if isinstance(value, list):
         return "".join(f"\n  {_plain(item)}" for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+        return ", ".join(f"{name.replace('_', ' ')} {_plain(inner)}" for name, inner in value.items())
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 

@@ -19,7 +19,7 @@ from producer.studies.numbers import check_table
 from producer.studies.options import arguments, check_jobs, job_request, named_entry, takes_job
 from producer.studies.parameters import filled, parameter_values
 from producer.studies.records import store_job, store_study
-from shared.errors import StudyIncomplete, UsageError
+from shared.errors import BadStudy, StudyIncomplete, UsageError
 from shared.jobs.broker import dispatch
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState
 from shared.text import printable
@@ -50,10 +50,24 @@ def prepare_study(
     planned = planned_jobs(study, parameters, takes_job, path)
     check_jobs(planned, path)
     check_table(study, planned, path)
-    title = str(filled(study.title, parameters)) if study.title else chosen
+    title = study_title(study, parameters, path) or chosen
     prepared = StudyRun(app, path, chosen, title, source, parameters, planned, ignore_space, retry)
     prepared.check_requests()
     return prepared
+
+
+def study_title(study: StudyFile, parameters: Mapping[str, OptionValue], path: object) -> str:
+    """Return the title of a study with its parameters.
+
+    Raises
+    ------
+    BadStudy
+        There is no such parameter.
+    """
+    try:
+        return str(filled(study.title or "", parameters))
+    except UsageError as error:
+        raise BadStudy(path=path, reason=f"title: {error}") from error
 
 
 class StudyRun:
@@ -218,7 +232,8 @@ class StudyRun:
         for job in self.unsubmitted():
             self.app.err.print(f"{job.name} remains: it rests on {', '.join(job.references)}")
         if left := self.unsubmitted():
-            self.app.err.print(f"{_count(left)} remain. The same command submits them when those are done.")
+            remain = "1 job remains" if len(left) == 1 else f"{len(left)} jobs remain"
+            self.app.err.print(f"{remain}. The same command continues when the others are done.")
         if self.problems:
             raise StudyIncomplete(name=self.name, reason=_listed([*self.problems.values()]))
 

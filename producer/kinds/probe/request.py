@@ -98,8 +98,11 @@ def _checked_images(session: Session, dataset: Dataset, sampling: Sampling) -> P
             label, count = smallest_class(images.labels, indices, classes)
             if count < least:
                 option = option if least > LEAST_TRAINING else ""
+                advice = "Choose another number or other splits" + (
+                    ", or give --folds." if part == "test" and not trial.fold else "."
+                )
                 raise UsageError(
                     reason=f"Class '{dataset.class_names[label]}' has {count} {part} images{where}, and {least} "
-                    f"are needed{option}. Choose another number or other splits."
+                    f"are needed{option}. {advice}"
                 )
     return images

@@ -69,8 +69,8 @@ def count_images(session: Session, dataset: Dataset, subsets: TrainingSubsets) -
     elif few:
         smallest, count = smallest_class(found.labels, drawn.training, few)
         logger.warning(
-            "Note: %d classes have fewer than %d training images (%s: %d); all of them are used.",
-            len(few),
+            "Note: %s fewer than %d training images (%s: %d); all of them are used.",
+            "1 class has" if len(few) == 1 else f"{len(few)} classes have",
             needed,
             dataset.class_names[smallest],
             count,

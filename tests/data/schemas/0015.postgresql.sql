@@ -471,7 +471,8 @@ CREATE TABLE public.invariance_distance_rows (
     layer_path text NOT NULL,
     distance double precision NOT NULL,
     relative_distance double precision,
-    CONSTRAINT ck_invariance_distance_rows_distance CHECK ((distance >= (0)::double precision))
+    CONSTRAINT ck_invariance_distance_rows_distance CHECK ((distance >= (0)::double precision)),
+    CONSTRAINT ck_invariance_distance_rows_transformation CHECK ((transformation = ANY (ARRAY['shift'::text, 'scale'::text, 'rotation'::text])))
 );
 CREATE TABLE public.invariance_prediction_rows (
     job_id integer NOT NULL,
@@ -480,7 +481,8 @@ CREATE TABLE public.invariance_prediction_rows (
     value double precision NOT NULL,
     probability double precision NOT NULL,
     class_name text NOT NULL,
-    CONSTRAINT ck_invariance_prediction_rows_probability CHECK (((probability >= (0)::double precision) AND (probability <= (1)::double precision)))
+    CONSTRAINT ck_invariance_prediction_rows_probability CHECK (((probability >= (0)::double precision) AND (probability <= (1)::double precision))),
+    CONSTRAINT ck_invariance_prediction_rows_transformation CHECK ((transformation = ANY (ARRAY['shift'::text, 'scale'::text, 'rotation'::text])))
 );
 CREATE VIEW public.invariance AS
  SELECT d.job_id,

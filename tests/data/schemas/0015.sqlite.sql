@@ -919,6 +919,7 @@ CREATE TABLE invariance_distance_rows (
 	relative_distance DOUBLE, 
 	CONSTRAINT pk_invariance_distance_rows PRIMARY KEY (job_id, image_id, transformation, value, layer), 
 	CONSTRAINT ck_invariance_distance_rows_distance CHECK (distance >= 0), 
+	CONSTRAINT ck_invariance_distance_rows_transformation CHECK (transformation IN ('shift', 'scale', 'rotation')), 
 	CONSTRAINT fk_invariance_distance_rows_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_invariance_distance_rows_image_id FOREIGN KEY(image_id) REFERENCES images (id)
 );
@@ -947,6 +948,7 @@ CREATE TABLE invariance_prediction_rows (
 	class_name TEXT NOT NULL, 
 	CONSTRAINT pk_invariance_prediction_rows PRIMARY KEY (job_id, image_id, transformation, value), 
 	CONSTRAINT ck_invariance_prediction_rows_probability CHECK (probability >= 0 AND probability <= 1), 
+	CONSTRAINT ck_invariance_prediction_rows_transformation CHECK (transformation IN ('shift', 'scale', 'rotation')), 
 	CONSTRAINT fk_invariance_prediction_rows_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
 	CONSTRAINT fk_invariance_prediction_rows_image_id FOREIGN KEY(image_id) REFERENCES images (id)
 );

@@ -24,13 +24,13 @@ def ask(*arguments: str) -> Result:
 
 
 def test_defaults() -> None:
-    assert json.loads(ask().stdout) == {"fc": None, "size": None, "maps": None, "without": []}
+    assert json.loads(ask().stdout) == {"fc": None, "size": None, "maps": None, "without": [], "head": None}
 
 
 def test_commas_and_repetitions() -> None:
     done = ask("--maps", "512, 1024,512", "--without", "conv3,conv4", "--without", " fc7 ,", "--fc", "8")
     assert json.loads(done.stdout) == {
-        "fc": 8, "size": None, "maps": [512, 1024, 512], "without": ["conv3", "conv4", "fc7"],
+        "fc": 8, "size": None, "maps": [512, 1024, 512], "without": ["conv3", "conv4", "fc7"], "head": None,
     }  # fmt: skip
 
 

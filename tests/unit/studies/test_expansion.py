@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from producer.cli.studies.running import study_title
 from producer.studies.expansion import EntryError, JobReference, PlannedJob, planned_jobs
 from producer.studies.file import parse_study, read_study, shipped_studies
 from producer.studies.numbers import check_table
@@ -228,3 +229,9 @@ def test_a_shipped_study_is_correct(name: str) -> None:
 def test_a_file_that_is_not_there() -> None:
     with pytest.raises(NoSuchStudy, match="table-3"):
         read_study("nosuch.toml")
+
+
+def test_an_error_in_the_title_names_the_file() -> None:
+    study = parse_study(HEAD.replace('"s"', '"s"\ntitle = "On {datset}"') + TRAIN, "mine.toml")
+    with pytest.raises(BadStudy, match=r"mine\.toml can't be used: title: '\{datset\}' .* Names: dataset"):
+        study_title(study, {"dataset": "voc"}, "mine.toml")

@@ -20,7 +20,7 @@ from producer.studies.figure import draw_study
 from producer.studies.file import parse_study
 from producer.studies.formats import as_json, csv_rows, latex, markdown, text_rows
 from producer.studies.numbers import Number
-from producer.studies.table import Cell, StudyState, StudyTable, study_table
+from producer.studies.table import SEPARATOR, Cell, StudyState, StudyTable, study_table
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.schema import upgrade
@@ -132,6 +132,26 @@ def test_rows_and_columns_are_those_of_the_labels(table: StudyTable) -> None:
         "Small.", "Mean ± standard deviation over 1 to 2 jobs.", "1 of 5 jobs are not done.",
     ]  # fmt: skip
     assert table.sources == ["published: Somebody, 1999"]
+
+
+@pytest.mark.parametrize(
+    ("published", "rows"),
+    [
+        (["A / 0.1", "none / 0.1", "B_2 / 0.1", "B_2 / 0.2"], ["A / 0.1", "none / 0.1", "B_2 / 0.1", "B_2 / 0.2"]),
+        (
+            ["B_2 / 0.1", "none / 0.1", "A / 0.1"],
+            ["A / 0.1", "B_2 / 0.1", "B_2 / 0.2", "none / 0.1"],
+        ),  # another order
+    ],
+)
+def test_rows_that_are_only_published_keep_their_place(
+    database: Database, state: StudyState, published: list[str], rows: list[str]
+) -> None:
+    values = ", ".join(f'"{key}" = 1' for key in published)
+    text = re.sub(r"values = {.*}", f"values = {{ {values} }}", FILE)
+    made = study_table(database, StudyState("s", "t", {"dataset": "d"}, parse_study(text, "s.toml"), state.jobs))
+    assert made is not None
+    assert [SEPARATOR.join(key) for key in made.rows] == rows
 
 
 def test_a_label_can_be_a_column_of_the_result_table(database: Database, state: StudyState) -> None:

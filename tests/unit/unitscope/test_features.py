@@ -19,6 +19,7 @@ from unitscope.drawing.features import (
     channel_grid,
     draw_map,
     feature_sheet,
+    heading_lines,
     overview,
     sheet_row,
 )
@@ -223,3 +224,23 @@ def test_the_sheet_shows_some_of_many_layers_and_says_so() -> None:
     sheet = feature_sheet("t", [layer.name for layer in layers], [("a", row), ("b", row)])
     assert row.shape[1] == (SHEET_LAYERS + 1) * 76 - 4
     assert sheet.shape[0] > 2 * row.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("conv1", ("conv1", "")),
+        ("features.11 ReLU", ("features.11", "ReLU")),
+        ("layer1.0.relu ReLU (2)", ("layer1.0.relu", "ReLU (2)")),
+    ],
+)
+def test_a_heading_of_the_sheet_is_whole(name: str, lines: tuple[str, str]) -> None:
+    assert heading_lines(name) == lines
+
+
+def test_a_long_heading_keeps_the_end_of_the_name_and_the_start_of_the_type() -> None:
+    module, kind = heading_lines("layer1.0.downsample.branch.1 AdaptiveAveragePooling2d")
+    assert module[0] == "…"
+    assert "layer1.0.downsample.branch.1".endswith(module[1:])
+    assert kind[-1] == "…"
+    assert kind.startswith("Adaptive")
