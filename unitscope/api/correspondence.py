@@ -202,9 +202,9 @@ def _boxes(collected: ImageSet, parts: Mapping[str, PartBoxes], size: int) -> li
             boxes = [entry] if np.ndim(entry) == 1 else list(entry)
             width, height = sizes[number]
             try:
-                found[number][part] = [
-                    input_box(tuple(map(float, box)), (0, 0, width, height), size) for box in boxes
-                ]
+                found[number][part] = sorted(
+                    {input_box(tuple(map(float, box)), (0, 0, width, height), size) for box in boxes}
+                )  # as those of a job: the random masks follow from them
             except (TypeError, ValueError) as error:
                 name = collected.name(number)
                 raise InvalidArgument(reason=f"Part {part!r} of {name} can't be masked: {error}.") from error

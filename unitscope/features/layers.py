@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unitscope.description import LayerDescription, NetworkDescription
 from unitscope.errors import InvalidArgument
-from unitscope.features.choice import find_layer
+from unitscope.features.choice import call_of, find_layer
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,12 @@ class LayerRun:
 
 def layers_with_maps(description: NetworkDescription) -> list[LayerRun]:
     """Return the layers whose output is a set of maps (channels, rows, columns), in execution order."""
-    calls: Counter[str] = Counter()
-    runs = []
-    for layer in description.layers:
-        calls[layer.path] += 1
-        if len(layer.output_shape) == 3:
-            runs.append(LayerRun(layer, calls[layer.path]))
-    return runs
+    layers = description.layers
+    return [
+        LayerRun(layer, call_of(layers, index))
+        for index, layer in enumerate(layers)
+        if len(layer.output_shape) == 3
+    ]
 
 
 def find_layers(description: NetworkDescription, names: Sequence[str]) -> list[LayerRun]:
