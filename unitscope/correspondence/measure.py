@@ -12,7 +12,7 @@ from unitscope.correspondence.signs import Key, Signs, signs_of
 from unitscope.data.images import MEAN, STD, to_input
 from unitscope.errors import NotFinite
 from unitscope.features.choice import FeatureLayer
-from unitscope.memory import halved, is_out_of_memory
+from unitscope.memory import run_or_halve
 from unitscope.networks.features import layer_features
 from unitscope.vocabulary import Channels, MaskFill
 
@@ -131,12 +131,9 @@ class Masking:
 
     def _run(self, pixels: torch.Tensor) -> list[torch.Tensor] | None:
         """Run a batch; if it doesn't fit into memory, halve the batch size and return None."""
-        try:
+
+        def run() -> list[torch.Tensor]:
             return layer_features(self.model, self.layers, to_input(pixels, self.device, self.mean, self.std))[0]
-        except RuntimeError as error:
-            if not is_out_of_memory(error) or self.at_once == 1:
-                raise
-        # After the handler, because the exception's traceback references tensors.
-        self.at_once = halved(self.at_once, self.device)
-        self.on_smaller(self.at_once)
-        return None
+
+        result, self.at_once = run_or_halve(run, self.at_once, self.device, self.on_smaller)
+        return result

@@ -15,7 +15,7 @@ import torch
 
 from unitscope.data.images import MEAN, STD, to_input
 from unitscope.errors import NotFinite
-from unitscope.memory import halved, is_out_of_memory
+from unitscope.memory import run_or_halve
 from unitscope.occlusion.coarse_to_fine import Surfaces, coarse_to_fine, everywhere
 from unitscope.occlusion.engines import Clear, Engine
 from unitscope.occlusion.occluders import filling
@@ -251,15 +251,12 @@ class Sweep:
         units: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Run a batch; if it doesn't fit into memory, halve the batch size and return None."""
-        try:
+
+        def run() -> tuple[torch.Tensor, torch.Tensor]:
             return self.engine.run(clear, filled, images, positions, units)
-        except RuntimeError as error:
-            if not is_out_of_memory(error) or self.at_once == 1:
-                raise
-        # After the handler, because the exception's traceback references tensors.
-        self.at_once = halved(self.at_once, self.device)
-        self.on_smaller(self.at_once)
-        return None
+
+        result, self.at_once = run_or_halve(run, self.at_once, self.device, self.on_smaller)
+        return result
 
 
 def _positions_per_group(engine: Engine) -> int:

@@ -14,7 +14,7 @@ from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
 from unitscope.errors import InvalidArgument, NotFinite
 from unitscope.features.hooks import Place, observed
-from unitscope.memory import halved, is_out_of_memory
+from unitscope.memory import run_in_parts
 from unitscope.probing.layers import ProbedLayer
 from unitscope.vocabulary import Channels, Pooling
 
@@ -107,17 +107,7 @@ class _Reader:
     def read(self, batch: Batch) -> list[np.ndarray]:
         """Return float32 [N, features] of each layer, with rows for the padding."""
         images = self.upload(batch.pixels)
-        while True:
-            try:
-                parts = [self._run(part) for part in images.split(self.at_once or len(images))]
-                break
-            except RuntimeError as error:
-                size = self.at_once or len(images)
-                if not is_out_of_memory(error) or size == 1:
-                    raise
-            # After the handler, because the exception's traceback references tensors.
-            self.at_once = halved(size, images.device)
-            self.on_smaller(self.at_once)
+        parts, self.at_once = run_in_parts(self._run, images, self.at_once, self.on_smaller)
         return [torch.cat(of_layer).cpu().numpy() for of_layer in zip(*parts, strict=True)]
 
     def _run(self, images: torch.Tensor) -> list[torch.Tensor]:

@@ -13,7 +13,7 @@ from torch import nn
 
 from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
-from unitscope.memory import halved, is_out_of_memory
+from unitscope.memory import run_in_parts
 from unitscope.search.ranking import TopActivations, rank
 from unitscope.vocabulary import Channels
 
@@ -248,17 +248,7 @@ class _Extremes:
 
     def of(self, batch: Batch) -> dict[str, _Maxima]:
         images = self.upload(batch.pixels)
-        while True:
-            try:
-                parts = [self._run(part) for part in images.split(self.at_once or len(images))]
-                break
-            except RuntimeError as error:
-                size = self.at_once or len(images)
-                if not is_out_of_memory(error) or size == 1:
-                    raise
-            # After the handler, because the exception's traceback references tensors.
-            self.at_once = halved(size, images.device)
-            self.on_smaller(self.at_once)
+        parts, self.at_once = run_in_parts(self._run, images, self.at_once, self.on_smaller)
         return {path: _joined([part[path] for part in parts]) for path in self.units}
 
     def _run(self, images: torch.Tensor) -> dict[str, _Maxima]:
