@@ -37,10 +37,15 @@ class FeatureLayer(BaseModel):
     call: int = Field(default=1, ge=1, description="number of the module's run in a forward pass")
 
 
-def find_layer(description: NetworkDescription, identifier: str) -> int:
+def find_layer(description: NetworkDescription, identifier: str, proposed: Sequence[str] = ()) -> int:
     """Return the index of a layer by name (``conv5``, ``fc7``), number (5, 7), or module path.
 
     Of a module that runs several times, it is the index of the last run.
+
+    Parameters
+    ----------
+    proposed
+        labels of the layers that the error names; by default all, with their module paths.
 
     Raises
     ------
@@ -59,7 +64,8 @@ def find_layer(description: NetworkDescription, identifier: str) -> int:
     if is_number and not named:
         path = description.find_convolution(identifier).path
         return [layer.path for layer in layers].index(path)
-    labels = dict.fromkeys(f"{layer.name} ({layer.path})" if layer.name else layer.path for layer in layers)
+    named_with_path = (f"{layer.name} ({layer.path})" if layer.name else layer.path for layer in layers)
+    labels = dict.fromkeys(proposed or named_with_path)
     more = [f"and {len(labels) - SHOWN_CHOICES} more"] if len(labels) > SHOWN_CHOICES else []
     choices = ", ".join([*list(labels)[:SHOWN_CHOICES], *more])
     raise NoSuchModule(network=description.specification.name, layer=identifier, choices=choices)

@@ -49,7 +49,10 @@ def probed_layers(
     InvalidArgument
         the network has neither convolutions nor hidden fully connected layers.
     """
-    chosen = {find_layer(description, name) for name in names} if names else set(_default_layers(description))
+    chosen = set(_default_layers(description))
+    if names:
+        proposed = [description.layers[index].label for index in sorted(chosen)]
+        chosen = {find_layer(description, name, proposed) for name in names}
     if not chosen:
         network = description.specification.name
         raise InvalidArgument(reason=f"{network} has no convolution and no hidden fully connected layer to probe.")
