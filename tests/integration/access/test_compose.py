@@ -195,6 +195,7 @@ def server() -> Iterator[Server]:
         if source == "pg_ident":  # the user inside the container
             text = re.sub(r"^(container +)postgres ", rf"\1{user or getpass.getuser()} ", text, flags=re.MULTILINE)
         Path(places[target]).write_text(text)
+        Path(places[target]).chmod(0o644)  # a command that ran in this process may have set the umask
 
     def run(program: str, *words: object) -> str:
         return pgexec(program, [*map(str, words)], bin_path=POSTGRES_VERSIONS[18], user=user)
