@@ -38,6 +38,7 @@ VERBS = {
     "prune": "producer.cli.jobs.pruning:prune",
     "results": "producer.cli.results.results:results",
     "study": "producer.cli.studies.study:study",
+    "paper": "producer.cli.studies.paper:paper",
     "query": "producer.cli.results.query:query",
     "dataset": "producer.cli.data.dataset:dataset",
     "network": "producer.cli.data.network:network",

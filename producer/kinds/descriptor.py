@@ -49,6 +49,9 @@ class ProducerKind:
         A function ``(database, store, job_id, filters) -> str`` that renders a job's HTML page, or None.
     page_filters
         Names of the filters that apply to the page: see ``producer.results.filters``.
+    section
+        A function ``(database, store, job_id) -> Section`` (see ``producer.results.sections``) for the page of a
+        study, or None.
     estimate
         A ``producer.kinds.estimates.Estimate``, for ``--dry-run`` and the check of the free space, or None.
     verbs
@@ -62,6 +65,7 @@ class ProducerKind:
     results: tuple[Result, ...]
     page: str | None = None
     page_filters: frozenset[str] = frozenset()
+    section: str | None = None
     estimate: str | None = None
     verbs: Mapping[str, str] = field(default_factory=dict)
     network_verbs: Mapping[str, str] = field(default_factory=dict)

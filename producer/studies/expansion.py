@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from producer.studies.file import Entry, OptionValue, Scalar, StudyFile
-from producer.studies.parameters import filled, placeholders
+from producer.studies.parameters import LEAVE_OUT, as_text, filled, placeholders
 from shared.errors import UsageError
 from unitscope.errors import UnitscopeError
 
@@ -42,6 +42,7 @@ class PlannedJob:
     """A job of a study, submitted or not.
 
     ``name`` is unique in the study: the entry, and the values of the grid if there is one (``train[seed=1]``).
+    ``existing`` is the number of a job that is used instead of submitting one, or 0.
     """
 
     number: int
@@ -50,6 +51,8 @@ class PlannedJob:
     kind: str
     options: Mapping[str, OptionValue | JobReference | list[Scalar | JobReference]]
     labels: Labels
+    existing: int = 0
+    optional: bool = False
 
     @property
     def references(self) -> list[str]:
@@ -107,6 +110,8 @@ def planned_jobs(
     try:
         for name, entry in entries.items():
             named[name] = _named_entries(entry, entries, takes_job)
+        entries = _without_left_out(entries, named, values)
+        named = {name: options for name, options in named.items() if name in entries}
         for name in _in_order(named):
             members[name] = _members(name, entries[name], values, named[name], members)
     except UsageError as error:
@@ -118,6 +123,25 @@ def planned_jobs(
     if len(jobs) > LARGEST_STUDY:
         raise UsageError(reason=f"Study '{study.name}' has {len(jobs)} jobs; {LARGEST_STUDY} are possible.")
     return [PlannedJob(**{**vars(job), "number": number}) for number, job in enumerate(jobs)]
+
+
+def _without_left_out(
+    entries: dict[str, Entry], named: Mapping[str, Mapping[str, Sequence[str]]], values: Mapping[str, OptionValue]
+) -> dict[str, Entry]:
+    """Remove the entries that the parameter ``leave-out`` names, and those that rest on them.
+
+    Raises
+    ------
+    UsageError
+    """
+    chosen = values.get(LEAVE_OUT, [])
+    left_out = {str(name) for name in (chosen if isinstance(chosen, list) else [chosen])}
+    if unknown := sorted(left_out - set(entries)):
+        raise UsageError(reason=f"--set {LEAVE_OUT}: there is no job '{unknown[0]}'. Jobs: {', '.join(entries)}.")
+    for name in _in_order(named):
+        if any(other in left_out for others in named[name].values() for other in others):
+            left_out.add(name)
+    return {name: entry for name, entry in entries.items() if name not in left_out}
 
 
 def _in_order(named: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
@@ -176,6 +200,8 @@ def _members(
                 if variable not in own and value not in inherited.setdefault(variable, []):
                     inherited[variable].append(value)
     grid = {**inherited, **own}
+    if own and _existing(entry, values):
+        raise UsageError(reason="it is an existing job, and can't have a grid.")
     if (count := math.prod(len(listed) for listed in grid.values())) > LARGEST_STUDY:
         raise UsageError(reason=f"its grid has {count} jobs; {LARGEST_STUDY} are possible.")
     places = {other: {tuple(member.place.values()): member for member in members[other]} for other in others}
@@ -185,6 +211,14 @@ def _members(
         used = {other: _member_at(other, places[other], place) for other in others}
         found.append(_member(name, entry, values, named, own, place, used))
     return found
+
+
+def _existing(entry: Entry, values: Mapping[str, OptionValue]) -> int:
+    """Return the number of the job that is used for an entry, or 0."""
+    number = filled(entry.existing, values)
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise UsageError(reason=f"'existing' is the number of a job, or 0, not {as_text(number)!r}.")
+    return number
 
 
 def _grid_values(variable: str, listed: list[Scalar] | str, values: Mapping[str, OptionValue]) -> list[Scalar]:
@@ -240,7 +274,9 @@ def _member(
         text = filled(value, known)
         labels[label] = ", ".join(map(str, text)) if isinstance(text, list) else text
     labels["job"] = name
-    return _Member(PlannedJob(0, job_name(name, place), name, entry.kind, options, labels), place)
+    existing = _existing(entry, values)
+    job = PlannedJob(0, job_name(name, place), name, entry.kind, options, labels, existing, entry.optional)
+    return _Member(job, place)
 
 
 def job_name(entry: str, place: Mapping[str, Scalar]) -> str:

@@ -42,9 +42,15 @@ class Defaults(_Part):
 
 
 class Entry(Defaults):
-    """Jobs of one kind that differ in the values of ``grid``."""
+    """Jobs of one kind that differ in the values of ``grid``.
+
+    ``existing`` is the number of a job that is used instead of submitting one, or 0. An ``optional`` entry is left
+    out if its options don't fit the data set or the network, together with those that rest on it.
+    """
 
     kind: str
+    existing: int | str = 0
+    optional: bool = False
 
 
 class Value(_Part):
@@ -101,6 +107,32 @@ class Table(_Part):
     notes: str = ""
 
 
+class Section(_Part):
+    """A section of the study's page: an experiment, beside what was published of it.
+
+    Parameters
+    ----------
+    jobs
+        Entries, whose results are shown one after the other. Without entries the study's table is shown.
+    protocol, differs
+        What is computed, and how that differs from what was published.
+    published, source
+        Published figures by the names of the measures that they belong to, and where they were published.
+    claim
+        What the publication concludes. Whether it holds here is decided by the kind of job, or in the table by
+        ``orders``: rows in each of which the first value is larger than in the row before.
+    """
+
+    title: str
+    jobs: Names = []
+    protocol: str
+    differs: str = ""
+    published: dict[str, Scalar] = {}
+    source: str = ""
+    claim: str = ""
+    orders: list[list[str]] = []
+
+
 class StudyFile(_Part):
     """A study, as it is written in its file."""
 
@@ -111,6 +143,7 @@ class StudyFile(_Part):
     defaults: dict[str, Defaults] = {}
     jobs: dict[Name, Entry] = Field(min_length=1)
     table: Table | None = None
+    sections: list[Section] = []
 
 
 def parse_study(source: str, path: object) -> StudyFile:

@@ -10,7 +10,8 @@ from producer.kinds.descriptor import Result, load
 from producer.kinds.registry import producer_kinds
 from producer.results.tables import ComputedTable, ResultTable
 from producer.studies.expansion import Labels, PlannedJob
-from producer.studies.file import StudyFile, Table, Value
+from producer.studies.file import OptionValue, StudyFile, Table, Value
+from producer.studies.parameters import filled
 from shared.database.connection import Database
 from shared.errors import BadStudy, SummaryNotReadable, UsageError
 from shared.jobs.tables import Job, JobState
@@ -43,7 +44,7 @@ def check_table(study: StudyFile, jobs: Sequence[PlannedJob], path: object) -> N
     ------
     BadStudy
     """
-    if study.table is None:
+    if study.table is None or not has_jobs(study.table, jobs):
         return
     try:
         columns = {
@@ -63,6 +64,35 @@ def check_table(study: StudyFile, jobs: Sequence[PlannedJob], path: object) -> N
         raise BadStudy(path=path, reason=error) from error
 
 
+def has_jobs(table: Table, jobs: Iterable[PlannedJob]) -> bool:
+    """Return whether any value of a table is read from these jobs; it is not if they are left out."""
+    entries = {job.entry for job in jobs}
+    return any(not value.job or entries & set(value.job) for value in table.values.values())
+
+
+def check_sections(study: StudyFile, values: Mapping[str, OptionValue], path: object) -> None:
+    """Check that the jobs and parameters that the sections of the page name exist.
+
+    Raises
+    ------
+    BadStudy
+    """
+    for number, section in enumerate(study.sections):
+        place = f"sections.{number}"
+        try:
+            for name in section.jobs:
+                if name not in study.jobs:
+                    raise UsageError(reason=f"there is no job '{name}'. Jobs: {', '.join(study.jobs)}.")
+                if producer_kinds()[study.jobs[name].kind].section is None:
+                    raise UsageError(reason=f"jobs of kind {study.jobs[name].kind} have no section.")
+            if not section.jobs and study.table is None:
+                raise UsageError(reason="give 'jobs', or a table to the study.")
+            for text in (section.title, section.protocol, section.differs, section.claim, section.source):
+                filled(text, values)
+        except UsageError as error:
+            raise BadStudy(path=path, reason=f"{place} ({section.title}): {error}") from error
+
+
 def _dimensions(table: Table) -> list[str]:
     return [*table.rows, *([table.columns] if table.columns else [])]
 
@@ -75,6 +105,8 @@ def _check_value(place: str, value: Value, study: StudyFile, jobs: Sequence[Plan
     if (value.summary is None) == (value.results is None):
         raise UsageError(reason=f"{place}: give either 'summary' or 'results'.")
     used = sorted({job.kind for job in jobs if not value.job or job.entry in value.job})
+    if not used:  # left out
+        return []
     if value.summary is not None:
         if value.column is not None or value.where:
             raise UsageError(reason=f"{place}: 'column' and 'where' need 'results'.")

@@ -10,6 +10,7 @@ from typing import TypeVar
 from producer.studies.file import OptionValue, Parameter, Scalar, StudyFile
 from shared.errors import UsageError
 
+LEAVE_OUT = "leave-out"  # a parameter of every study: entries that are left out, and those that rest on them
 PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9_-]*)\}")
 
 Text = TypeVar("Text", bound=OptionValue)
@@ -22,18 +23,19 @@ def parameter_values(study: StudyFile, settings: Sequence[str]) -> dict[str, Opt
     ------
     UsageError
     """
+    parameters = {**study.parameters, LEAVE_OUT: Parameter(default=[])}
     given: dict[str, OptionValue] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         name = name.strip()
         if not equals or not name:
             raise UsageError(reason=f"--set {setting} is not of the form dataset=voc.")
-        if name not in study.parameters:
-            choices = ", ".join(study.parameters) or "none"
+        if name not in parameters:
+            choices = ", ".join(parameters)
             raise UsageError(reason=f"Study '{study.name}' has no parameter '{name}'. Parameters: {choices}.")
-        given[name] = _parsed(name, text.strip(), study.parameters[name])
+        given[name] = _parsed(name, text.strip(), parameters[name])
     values: dict[str, OptionValue] = {}
-    for name, parameter in study.parameters.items():
+    for name, parameter in parameters.items():
         value = given.get(name, parameter.default)
         if value is None:
             about = f" ({parameter.about})" if parameter.about else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 from producer.studies.expansion import Labels, PlannedJob, planned_jobs
 from producer.studies.file import Published, Scalar, StudyFile, Table, Value, parse_study
-from producer.studies.numbers import Number, numbers
+from producer.studies.numbers import Number, has_jobs, numbers
 from producer.studies.options import takes_job
 from producer.studies.records import find_study, jobs_of
 from shared.database.connection import Database
@@ -109,9 +109,9 @@ def load_study(database: Database, name: str) -> StudyState:
 
 
 def study_table(database: Database, state: StudyState) -> StudyTable | None:
-    """Return the table of a study; None if its file has none."""
+    """Return the table of a study; None if its file has none, or its jobs are left out."""
     table = state.study.table
-    if table is None:
+    if table is None or not has_jobs(table, [planned for planned, _ in state.jobs]):
         return None
     found = {name: numbers(database, table, value, state.jobs) for name, value in table.values.items()}
     rows = _rows(table, state, found)

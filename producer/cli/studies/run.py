@@ -65,7 +65,7 @@ def run(
         app.database.discards_changes = True
     prepared = prepare_study(app, study, settings, name, ignore_space=ignore_space, retry=retry)
     if dry_run:
-        _print_plan(app, prepared)
+        print_plan(app, prepared)
         return
     try:
         prepared.start(replace=replace)
@@ -81,14 +81,14 @@ def run(
     print_study(app, prepared.name, "table")
 
 
-def _print_plan(app: App, prepared: StudyRun) -> None:
+def print_plan(app: App, prepared: StudyRun) -> None:
     from producer.cli.printing import table
     from producer.studies.parameters import as_text
     from shared.jobs.tables import JobState
 
     rows = []
     for planned in prepared.planned:
-        job_id = prepared.existing(planned)
+        job_id = prepared.find_existing(planned)
         state = prepared.states([job_id]).get(job_id, JobState.QUEUED) if job_id else "new"
         waits = ", ".join(planned.references)
         rows.append(

@@ -12,10 +12,11 @@ from producer.cli.bars import Bars
 from producer.cli.context import App
 from producer.cli.jobs.submitting import JobRequest, record_job, warn_without_workers
 from producer.cli.jobs.watching import speed
+from producer.results.jobs import find_job
 from producer.results.progress import job_progress
 from producer.studies.expansion import EntryError, PlannedJob, planned_jobs
 from producer.studies.file import OptionValue, StudyFile, read_study
-from producer.studies.numbers import check_table
+from producer.studies.numbers import check_sections, check_table
 from producer.studies.options import arguments, check_jobs, job_request, named_entry, takes_job
 from producer.studies.parameters import filled, parameter_values
 from producer.studies.records import store_job, store_study
@@ -50,6 +51,7 @@ def prepare_study(
     planned = planned_jobs(study, parameters, takes_job, path)
     check_jobs(planned, path)
     check_table(study, planned, path)
+    check_sections(study, parameters, path)
     title = study_title(study, parameters, path) or chosen
     prepared = StudyRun(app, path, chosen, title, source, parameters, planned, ignore_space, retry)
     prepared.check_requests()
@@ -91,26 +93,64 @@ class StudyRun:
         self.study_id = 0
         self.job_ids: dict[str, int] = {}  # of submitted jobs, by their names in the study
         self.problems: dict[str, str] = {}  # why a job could not be submitted
+        self.left_out: dict[str, str] = {}  # why an optional job is left out
         self.new: list[JobRequest] = []  # requests that made new jobs
         self._requests: dict[str, JobRequest] = {}
 
     # --- before the first job is submitted ---
 
     def check_requests(self) -> None:
-        """Make the requests of all jobs that rest on no other one, so that an error prevents all jobs."""
-        first = [job for job in self.planned if not job.references]
+        """Make the requests of all jobs that rest on no other one, or on jobs that exist and are done, so that an
+        error prevents all jobs.
+
+        Raises
+        ------
+        EntryError
+        """
+        for job in self.planned:
+            if job.existing:
+                self._use_existing(job)
+        ready = [job for job in self.planned if all(self._is_done(name) for name in job.references)]
+        first = [job for job in ready if not job.existing]
         with Bars(self.app) as (_, show):
             step = show("checking jobs")
             for number, job in enumerate(first):
                 step(number, len(first))
-                with named_entry(self.path, job):
-                    self._requests[job.name] = self._request(job)
+                try:
+                    with named_entry(self.path, job):
+                        self._requests[job.name] = self._request(job)
+                except EntryError as error:
+                    self._leave_out(job, error)
+
+    def _leave_out(self, job: PlannedJob, error: EntryError) -> None:
+        """Leave out an optional job, and those that rest on it; for another job, raise the error."""
+        if not job.optional:
+            raise error
+        reason = str(error.details["reason"])
+        self.app.err.print(f"{job.name}: left out: {reason}", markup=False, highlight=False)
+        self.left_out[job.name] = f"Left out: {reason}"
+        waiting = [job.name]
+        while waiting:
+            name = waiting.pop()
+            for other in self.planned:
+                if name in other.references and other.name not in self.left_out:
+                    self.left_out[other.name] = f"It rests on {name}, which is left out."
+                    waiting.append(other.name)
+
+    def _use_existing(self, job: PlannedJob) -> None:
+        with named_entry(self.path, job), self.app.database.read() as session:
+            found = find_job(session, job.existing)
+            if found.kind != job.kind:
+                raise UsageError(reason=f"job {job.existing} is of kind {found.kind}, not {job.kind}.")
+        self.job_ids[job.name] = job.existing
 
     def _request(self, job: PlannedJob) -> JobRequest:
         return job_request(job.kind, arguments(job.kind, job.options_with(self.job_ids)))
 
-    def existing(self, job: PlannedJob) -> int | None:
+    def find_existing(self, job: PlannedJob) -> int | None:
         """Return the id of the job that exists already for a planned one, as far as that is known."""
+        if job.existing:
+            return job.existing
         request = self._requests.get(job.name)
         if request is None and all(self._is_done(name) for name in job.references):
             with named_entry(self.path, job):
@@ -143,6 +183,9 @@ class StudyRun:
         self.study_id = store_study(
             self.app.database, self.name, self.title, self.source, self.parameters, names, replace=replace
         )
+        for job in self.planned:
+            if job.existing:
+                store_job(self.app.database, self.study_id, job, job.existing)
         while self._submit_ready():  # a job that was done before lets others be submitted
             pass
         if self.new:
@@ -160,7 +203,10 @@ class StudyRun:
                     request = self._requests.pop(job.name, None) or self._request(job)
                     job_id, is_new = record_job(self.app, request, ignore_space=self.ignore_space)
             except EntryError as error:
-                self.problems[job.name] = str(error)
+                if job.optional:
+                    self._leave_out(job, error)
+                else:
+                    self.problems[job.name] = str(error)
                 continue
             store_job(self.app.database, self.study_id, job, job_id)
             self.job_ids[job.name] = job_id
@@ -177,7 +223,8 @@ class StudyRun:
 
     def unsubmitted(self) -> list[PlannedJob]:
         """Return the jobs that are not submitted, and whose submission did not fail."""
-        return [job for job in self.planned if job.name not in self.job_ids and job.name not in self.problems]
+        ended = {*self.job_ids, *self.problems, *self.left_out}
+        return [job for job in self.planned if job.name not in ended]
 
     def wait(self) -> None:
         """Show the progress of the study on stderr until all its jobs have ended, and submit jobs meanwhile.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from producer.cli.context import App, pass_app
 from producer.cli.printing import CSV_TEXT, print_json, print_rows, print_text, table
 
 if TYPE_CHECKING:
+    from producer.studies.page import PageSection
     from producer.studies.table import StudyState
 
 FORMATS = ["table", "markdown", "csv", "latex", "json"]
@@ -30,22 +32,49 @@ FORMATS = ["table", "markdown", "csv", "latex", "json"]
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw the table to this PNG file."
 )
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a page with the sections of the study to this HTML file instead.",
+)
 @click.option("--jobs", "only_jobs", is_flag=True, help="List the jobs and their states instead.")
 @pass_app
-def show(app: App, name: str, form: str, picture: Path | None, only_jobs: bool) -> None:
+def show(app: App, name: str, form: str, picture: Path | None, html: Path | None, only_jobs: bool) -> None:
     """Show the results of a study: mean and standard deviation of each value over the jobs of a cell.
 
     \b
     analyze study show table-3
     analyze study show table-3 --format latex > table3.tex
     analyze study show table-3 --picture table3.png
+    analyze study show paper-voc --html paper.html
     """
+    if html:
+        if picture or only_jobs or form != "table":
+            raise click.UsageError("--html can't be combined with --picture, --jobs, or --format.")
+        write_page(app, name, html)
+        return
     if only_jobs:
         if picture or form not in ("table", "csv", "json"):
             raise click.UsageError("--jobs can't be combined with --picture, or with this --format.")
         _print_jobs(app, name, form)
         return
     print_study(app, name, form, picture)
+
+
+def write_page(app: App, name: str, page: Path, reasons: Mapping[str, str] | None = None) -> list[PageSection]:
+    """Write the page of a study, print its path, and return its sections.
+
+    ``reasons`` says why jobs are left out, by their names.
+    """
+    from producer.files import write_file
+    from producer.studies.page import render_study, study_sections
+    from producer.studies.table import load_study
+
+    state = load_study(app.database, name)
+    sections = study_sections(app.database, app.store, state, reasons or {})
+    write_file(page, render_study(state, sections).encode())
+    print_text(str(page))
+    return sections
 
 
 def print_study(app: App, name: str, form: str, picture: Path | None = None) -> None:

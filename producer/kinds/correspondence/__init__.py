@@ -21,4 +21,5 @@ KIND = ProducerKind(
     ),
     page="producer.kinds.correspondence.report:render",
     page_filters=frozenset({"layer"}),
+    section="producer.kinds.correspondence.section:section",
 )

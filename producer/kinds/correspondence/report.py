@@ -49,10 +49,11 @@ def _table(rows: list[CorrespondenceRow], layers: list[str]) -> list[tuple[str, 
     cells = {(row.part, row.layer): (row.distance, row.spread, row.reported_distance) for row in rows}
     parts = dict.fromkeys(row.part for row in rows)
     by_part = [(part, [cells[part, layer] for layer in layers]) for part in parts]
-    return [*by_part, ("random masks", [_random([row for row in rows if row.layer == layer]) for layer in layers])]
+    of_layers = [[row for row in rows if row.layer == layer] for layer in layers]
+    return [*by_part, ("random masks", [random_masks(listed) for listed in of_layers])]
 
 
-def _random(rows: list[CorrespondenceRow]) -> Cell:
+def random_masks(rows: list[CorrespondenceRow]) -> Cell:
     """Return mean and standard deviation of random masks over the pairs of all parts."""
     known = [
         (row.pairs, row.random_distance, row.random_spread)

@@ -16,4 +16,5 @@ KIND = ProducerKind(
     ),
     page="producer.kinds.evolution.report:render",
     page_filters=frozenset({"layer"}),
+    section="producer.kinds.evolution.section:section",
 )

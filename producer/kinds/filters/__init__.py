@@ -16,5 +16,6 @@ KIND = ProducerKind(
     ),
     page="producer.kinds.filters.report:render",
     page_filters=frozenset({"layer"}),
+    section="producer.kinds.filters.section:section",
     network_verbs={"filters": "producer.kinds.filters.network:filters"},
 )

@@ -16,4 +16,5 @@ KIND = ProducerKind(
     ),
     page="producer.kinds.invariance.report:render",
     page_filters=frozenset({"layer", "class_name", "images"}),
+    section="producer.kinds.invariance.section:section",
 )

@@ -41,7 +41,7 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
             session, job_id, lambda session: bool(session.scalar(select(exists().where(row.job_id == job_id))))
         )
         figure = session.scalar(select(InvarianceJob.figure_path).where(InvarianceJob.job_id == job_id))
-        means = _means(session, report.job, filters)
+        means = mean_changes(session, report.job, filters)
         selected = (row.job_id == job_id, *INVARIANCE_IMAGES.conditions(session, report.job, of_images))
         images = session.execute(
             select(Image.path, Image.class_name, row)
@@ -67,7 +67,7 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
     )
 
 
-def _means(session: Session, job: Job, filters: Filters) -> list[dict[str, Any]]:
+def mean_changes(session: Session, job: Job, filters: Filters) -> list[dict[str, Any]]:
     """Return for each transformation and layer the mean distances, as shares of the features' norm, at the
     smallest change and over all values, and the mean probability."""
     distance, prediction = InvarianceDistance, InvariancePrediction

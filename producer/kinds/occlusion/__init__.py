@@ -16,4 +16,5 @@ KIND = ProducerKind(
     ),
     page="producer.kinds.occlusion.report:render",
     page_filters=frozenset({"layer", "units", "class_name", "images"}),
+    section="producer.kinds.occlusion.section:section",
 )

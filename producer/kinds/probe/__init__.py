@@ -15,4 +15,5 @@ KIND = ProducerKind(
         ),
     ),
     page="producer.kinds.probe.report:render",
+    section="producer.kinds.probe.section:section",
 )

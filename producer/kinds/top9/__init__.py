@@ -32,4 +32,5 @@ KIND = ProducerKind(
     ),
     page="producer.kinds.top9.report:render",
     page_filters=frozenset({"layer", "units", "class_name"}),
+    section="producer.kinds.top9.section:section",
 )

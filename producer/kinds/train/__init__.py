@@ -6,6 +6,7 @@ KIND = ProducerKind(
     name="train",
     command="producer.kinds.train.command:train",
     estimate="producer.kinds.train.estimate:ESTIMATE",
+    section="producer.kinds.train.section:section",
     results=(Result("epochs", "producer.kinds.train.results:EPOCHS"),),
     verbs={
         "compare": "producer.kinds.train.compare:compare",
