@@ -12,6 +12,7 @@ from shared.errors import BadStudy, NoSuchStudy
 
 SHIPPED = Path(__file__).parent / "shipped"
 LARGEST_FILE = 1_000_000  # bytes
+TEXTS = ("title", "protocol", "differs", "claim", "source")  # of a section; they can have placeholders
 
 Scalar = bool | int | float | str
 OptionValue = Scalar | list[Scalar]

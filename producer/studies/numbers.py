@@ -10,7 +10,7 @@ from producer.kinds.descriptor import Result, load
 from producer.kinds.registry import producer_kinds
 from producer.results.tables import ComputedTable, ResultTable
 from producer.studies.expansion import Labels, PlannedJob
-from producer.studies.file import OptionValue, StudyFile, Table, Value
+from producer.studies.file import TEXTS, OptionValue, StudyFile, Table, Value
 from producer.studies.parameters import filled
 from shared.database.connection import Database
 from shared.errors import BadStudy, SummaryNotReadable, UsageError
@@ -87,8 +87,8 @@ def check_sections(study: StudyFile, values: Mapping[str, OptionValue], path: ob
                     raise UsageError(reason=f"jobs of kind {study.jobs[name].kind} have no section.")
             if not section.jobs and study.table is None:
                 raise UsageError(reason="give 'jobs', or a table to the study.")
-            for text in (section.title, section.protocol, section.differs, section.claim, section.source):
-                filled(text, values)
+            for name in TEXTS:
+                filled(getattr(section, name), values)
         except UsageError as error:
             raise BadStudy(path=path, reason=f"{place} ({section.title}): {error}") from error
 

@@ -14,7 +14,7 @@ from producer.results.sections import Finding
 from producer.results.sections import Section as JobSection
 from producer.studies.expansion import PlannedJob
 from producer.studies.figure import draw_study
-from producer.studies.file import Section
+from producer.studies.file import TEXTS, Section
 from producer.studies.formats import text_rows
 from producer.studies.parameters import as_text, filled
 from producer.studies.table import SEPARATOR, StudyState, StudyTable, study_table
@@ -37,11 +37,7 @@ class JobBlock:
 class PageSection:
     """A section with its texts filled in, and the results of its jobs, or the study's table."""
 
-    title: str
-    protocol: str
-    differs: str
-    claim: str
-    source: str
+    text: Section
     blocks: list[JobBlock]
     measures: list[tuple[str, str, list[str]]]  # name, published, and ours for each block with results
     finding: Finding | None
@@ -86,7 +82,7 @@ def render_study(state: StudyState, sections: Sequence[PageSection]) -> str:
         title=state.title,
         about=state.study.about if state.study.sections else "",
         sections=sections,
-        claims=[section for section in sections if section.claim],
+        claims=[section for section in sections if section.text.claim],
         jobs=jobs,
         parameters={name: as_text(value) for name, value in state.parameters.items() if value != []},
         missing=len(jobs) - state.count().get(JobState.DONE, 0),
@@ -96,19 +92,15 @@ def render_study(state: StudyState, sections: Sequence[PageSection]) -> str:
 def _section(
     database: Database, store: Store, state: StudyState, section: Section, reasons: Mapping[str, str]
 ) -> PageSection:
-    texts = {
-        name: str(filled(getattr(section, name), state.parameters))
-        for name in ("title", "protocol", "differs", "claim", "source")
-    }
+    texts = {name: str(filled(getattr(section, name), state.parameters)) for name in TEXTS}
+    text = section.model_copy(update=texts)
     if not section.jobs:
-        return _table_section(database, state, section, texts)
+        return _table_section(database, state, text)
     jobs = [(planned, job) for planned, job in state.jobs if planned.entry in section.jobs]
     blocks = [_block(database, store, planned, job, reasons) for planned, job in jobs]
     found = [block.results for block in blocks if block.results]
     finding = next((results.finding for results in found if results.finding), None)
-    return PageSection(
-        **texts, blocks=blocks, measures=_measures(section, found) if found else [], finding=finding
-    )
+    return PageSection(text, blocks, _measures(section, found) if found else [], finding)
 
 
 def _block(
@@ -138,18 +130,16 @@ def _measures(section: Section, found: Sequence[JobSection]) -> list[tuple[str, 
     ]
 
 
-def _table_section(
-    database: Database, state: StudyState, section: Section, texts: Mapping[str, str]
-) -> PageSection:
+def _table_section(database: Database, state: StudyState, section: Section) -> PageSection:
     results = study_table(database, state)
     if results is None or not any(column.cells for column in results.columns):
-        return PageSection(**texts, blocks=[], measures=[], finding=None)
+        return PageSection(section, [], [], None)
     figure = base64.b64encode(draw_study(state, results)).decode()
     return PageSection(
-        **texts,
-        blocks=[],
-        measures=[],
-        finding=_order(section, results),
+        section,
+        [],
+        [],
+        _order(section, results),
         table=text_rows(results),
         notes=[*results.notes, *results.sources],
         figure=f"data:image/png;base64,{figure}",

@@ -34,16 +34,16 @@ STUDY = "paper"  # the shipped study
     multiple=True,
     callback=separated,
     metavar="JOB",
-    help="Jobs to leave out, with those that rest on them, for example ablation-base (Table 3). Comma-separated; may "
-    "be repeated. --dry-run lists the jobs.",
+    help="Jobs to leave out, with those that rest on them, for example ablation-base (Table 3). Comma-separated; "
+    "may be repeated. --dry-run lists the jobs.",
 )
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Another parameter of the study, for example size=128; may be repeated. `analyze study ls --shipped` lists "
-    "them.",
+    help="Another parameter of the study, for example size=128; may be repeated. `analyze study ls --shipped` "
+    "lists them.",
 )
 @click.option("--name", help="Name of the study.  [default: paper-DATASET, or paper-DATASET-RUN]")
 @click.option(
@@ -148,11 +148,11 @@ def _print_sections(app: App, sections: Sequence[PageSection], as_json: bool) ->
         print_json(
             [
                 {
-                    "title": section.title,
-                    "claim": section.claim or None,
+                    "title": section.text.title,
+                    "claim": section.text.claim or None,
                     "holds": section.finding.holds if section.finding else None,
                     "figures": section.finding.reason if section.finding else None,
-                    "source": section.source,
+                    "source": section.text.source,
                     "measures": [
                         {"name": measure, "published": published, "here": ours}
                         for measure, published, ours in section.measures
@@ -164,12 +164,12 @@ def _print_sections(app: App, sections: Sequence[PageSection], as_json: bool) ->
         return
     rows = [
         [
-            section.title.split(":")[0],
-            section.claim,
+            section.text.title.split(":")[0],
+            section.text.claim,
             section.verdict,
             section.finding.reason if section.finding else "",
         ]
         for section in sections
-        if section.claim
+        if section.text.claim
     ]
     app.out.print(table(["experiment", "claim of the paper", "here", "figures"], rows))

@@ -25,8 +25,8 @@ def section(database: Database, store: Store, job_id: int) -> Section:
         figure = session.scalar(select(CorrespondenceJob.figure_path).where(CorrespondenceJob.job_id == job_id))
     rows = list(CORRESPONDENCE.rows(database, job_id))
     measures = {
-        f"{row.part}, {row.layer}": f"{_distance(row.distance, row.spread)}, {row.pairs} pairs; random masks of its "
-        f"sizes {_distance(row.random_distance, row.random_spread)}"
+        f"{row.part}, {row.layer}": f"{_distance(row.distance, row.spread)}, {row.pairs} pairs; "
+        f"random masks of its sizes {_distance(row.random_distance, row.random_spread)}"
         for row in rows
         if row.distance is not None
     }

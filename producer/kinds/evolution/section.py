@@ -37,7 +37,7 @@ def _by_epoch(counts: list[SettledUnitsRow]) -> str:
 
 
 def _finding(layers: dict[str, list[SettledUnitsRow]]) -> Finding | None:
-    """Compare the first with the last layer: the mean share of settled units before the last epoch, when all are."""
+    """Compare the first with the last layer by the mean share of settled units; at the last epoch all are."""
     means = {}
     for layer, counts in layers.items():
         shares = [row.share for row in counts[:-1] if row.share is not None]
@@ -46,5 +46,5 @@ def _finding(layers: dict[str, list[SettledUnitsRow]]) -> Finding | None:
     if len(means) < 2:
         return None
     (first, low), *_, (last, high) = means.items()
-    reason = f"settled units, mean over the epochs before the last: {first} {percent(low, 0)}, {last} {percent(high, 0)}"
-    return Finding(low > high, reason)
+    compared = f"{first} {percent(low, 0)}, {last} {percent(high, 0)}"
+    return Finding(low > high, f"settled units, mean over the epochs before the last: {compared}")

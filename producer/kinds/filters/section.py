@@ -26,7 +26,6 @@ def section(database: Database, store: Store, job_id: int) -> Section:
     measures = {}
     for row in first:
         kernel = f"{row.kernel_rows} x {row.kernel_cols}, stride {row.stride_rows}"
-        measures[f"filters of {row.network} {row.layer}"] = (
-            f"{row.filters} of {kernel}: {row.dead} dead, {row.dominating} dominating (RMS), median RMS {row.rms_median:.3g}"
-        )
+        counts = f"{row.dead} dead, {row.dominating} dominating, median RMS {row.rms_median:.3g}"
+        measures[f"filters of {row.network} {row.layer}"] = f"{row.filters} of {kernel}: {counts}"
     return Section(None, measures, [Picture(inline(store, figure))] if figure else [])

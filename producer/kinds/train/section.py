@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from producer.kinds.train.results import EPOCHS
 from producer.results.jobs import find_job
 from producer.results.pages import inline
@@ -9,6 +11,7 @@ from producer.results.sections import Picture, Section, percent
 from shared.database.connection import Database
 from shared.database.networks import TrainingRun
 from shared.kinds.registry import parse
+from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Phase
 from shared.store.store import Store
 
@@ -22,7 +25,7 @@ def section(database: Database, store: Store, job_id: int) -> Section:
     """
     with database.read() as session:
         job, run = find_job(session, job_id), session.get_one(TrainingRun, job_id)
-    specification = parse(job.kind, job.specification)
+    specification = cast(TrainSpecification, parse(job.kind, job.specification))
     rows = list(EPOCHS.rows(database, job_id))
     last = rows[-1].epoch if rows else 0
     network = specification.network
