@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of a section; ``source`` is a data URL.
-
-    A picture that is ``small`` shares its line with others.
-    """
+    """A picture of a section; ``source`` is a data URL, ``columns`` the number of pictures in a line."""
 
     source: str
     caption: str = ""
-    small: bool = False
+    columns: Literal[1, 2, 4] = 1
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,15 @@ class Section:
         The results as texts, by names that a study's file can give published figures for.
     finding
         None if the job has too little to decide: a single layer, for example.
+    warning
+        What makes all figures doubtful.
     """
 
     images: int | None
     measures: Mapping[str, str]
     pictures: Sequence[Picture] = field(default_factory=tuple)
     finding: Finding | None = None
+    warning: str = ""
 
 
 def percent(share: float, digits: int = 1) -> str:

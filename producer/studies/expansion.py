@@ -264,6 +264,7 @@ def _member(
             raise UsageError(reason=f"'{variable}' is in the grid and among the options.")
         if variable not in in_texts:
             options[variable] = place[variable]
+    options = {option: value for option, value in options.items() if value != ""}  # an empty one is not given
     labels: Labels = {}
     for member in used.values():
         labels = {**member.job.labels, **labels}

@@ -16,6 +16,7 @@ from producer.studies.expansion import PlannedJob
 from producer.studies.figure import draw_study
 from producer.studies.file import TEXTS, Section
 from producer.studies.formats import text_rows
+from producer.studies.numbers import has_jobs
 from producer.studies.parameters import as_text, filled
 from producer.studies.table import SEPARATOR, StudyState, StudyTable, study_table
 from shared.database.connection import Database
@@ -60,7 +61,9 @@ class PageSection:
 def study_sections(
     database: Database, store: Store, state: StudyState, reasons: Mapping[str, str]
 ) -> list[PageSection]:
-    """Return the sections of a study's page; a study without sections has one with its table.
+    """Return the sections of a study's page, without those whose jobs are left out on request.
+
+    A study without sections has one with its table.
 
     Parameters
     ----------
@@ -72,7 +75,15 @@ def study_sections(
     ArtifactMissing
     """
     sections = state.study.sections or [Section(title="Results", protocol=state.study.about)]
-    return [_section(database, store, state, section, reasons) for section in sections]
+    return [_section(database, store, state, part, reasons) for part in sections if _is_part(state, part)]
+
+
+def _is_part(state: StudyState, section: Section) -> bool:
+    """Return whether a section has jobs that are not left out on request."""
+    planned = [planned for planned, _ in state.jobs]
+    if not section.jobs and state.study.table is not None:
+        return has_jobs(state.study.table, planned)
+    return not section.jobs or any(job.entry in section.jobs for job in planned)
 
 
 def render_study(state: StudyState, sections: Sequence[PageSection]) -> str:
@@ -82,6 +93,13 @@ def render_study(state: StudyState, sections: Sequence[PageSection]) -> str:
         title=state.title,
         about=state.study.about if state.study.sections else "",
         sections=sections,
+        warnings=[
+            block.results.warning
+            for section in sections
+            for block in section.blocks
+            if block.results and block.results.warning
+        ],
+        left_out=[section.title for section in state.study.sections if not _is_part(state, section)],
         claims=[section for section in sections if section.text.claim],
         jobs=jobs,
         parameters={name: as_text(value) for name, value in state.parameters.items() if value != []},

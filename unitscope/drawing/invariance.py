@@ -20,6 +20,7 @@ from unitscope.vocabulary import Interpolation, Outside, Transformation
 EXAMPLES, EXAMPLE_SIZE = 5, 72  # transformed images of a row, and their side in pixels
 MOST_EXAMPLES = 5  # images of which examples are shown
 MOST_IMAGES = 10  # curves, each in a colour of its own
+LEGEND_COLUMNS = 6
 AXES: dict[Transformation, tuple[str, str]] = {
     "shift": ("vertical shift", "pixels, downwards"),
     "scale": ("scale", "factor"),
@@ -93,12 +94,14 @@ def invariance_figure(
     transformations = list(images[0].measured.curves)
     width = 3.6 + 3.3 * (len(layers) + 1)
     each = 3.0 if len(images) > 1 else 2.3  # inches a row
-    height = 1.0 + each * len(transformations)
+    lines = -(-(len(images) + (mean is not None)) // LEGEND_COLUMNS)
+    bottom = 0.58 + 0.22 * lines  # axis labels and the legend, in inches
+    height = 0.2 + bottom + each * len(transformations)
     figure = NotebookFigure(figsize=(width, height))
     figure.text(0.5, 1 - 0.25 / height, title, fontsize=12, ha="center", parse_math=False)
     # Placed here, because a layout engine takes longer than all curves.
     figure.subplots_adjust(
-        0.25 / width, 0.8 / height, 1 - 0.15 / width, 1 - 0.6 / height, wspace=0.38, hspace=0.75 / (each - 0.75)
+        0.25 / width, bottom / height, 1 - 0.15 / width, 1 - 0.6 / height, wspace=0.38, hspace=0.75 / (each - 0.75)
     )
     grid = figure.subplots(len(transformations), len(layers) + 2, squeeze=False)
     for row, transformation in enumerate(transformations):
@@ -135,7 +138,9 @@ def invariance_figure(
     ]
     if mean is not None:
         handles.append(Line2D([], [], color="black", linewidth=2.2, label="mean of all images"))
-    legend = figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 6), frameon=False)
+    legend = figure.legend(
+        handles=handles, loc="lower center", ncols=min(len(handles), LEGEND_COLUMNS), frameon=False
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
     return figure

@@ -17,9 +17,15 @@ from producer.cli.context import App, pass_app
 from shared.children import safe_environment
 from shared.settings import environment
 
-# Enough for a ZFNet of this size to classify the shapes: about 80 s on two cores.
 DATASET = "shapes"
-EPOCHS = 8
+STUDY = "demo"
+EPOCHS = 8  # enough for a ZFNet of this size to classify the shapes: about 80 s on two cores
+# A small network, and those figures of the paper that take a few seconds each.
+PARAMETERS = {
+    "size": 112, "fc": 512, "init": "he-quiet", "learning-rate": 3e-4, "batch-size": 16, "schedule": "constant",
+    "keep-epochs": "1,2,4,8", "layers": "conv1,conv5", "stride": 16,
+}  # fmt: skip
+LEFT_OUT = "alexnet,invariance,parts,ablation-base,probe"
 UP_SECONDS = 60.0
 
 
@@ -31,23 +37,23 @@ UP_SECONDS = 60.0
 )
 @pass_app
 def demo(app: App, page: Path | None) -> None:
-    """Generate the data set `shapes`, train a small ZFNet, search its layer 5, and write an HTML page.
+    """Generate the data set `shapes`, train a small ZFNet, and write a page with figures of the paper.
+
+    The page is that of `analyze paper`, with Figures 2, 4, 6, and 7.
 
     The demo starts a private Redis and a worker process, and stops them at the end. It takes two to three minutes
     on two CPU cores.
     """
     began = time.monotonic()
     page = page or app.settings.home / "demo.html"
+    settings = [word for name, value in PARAMETERS.items() for word in ("--set", f"{name}={value}")]
     with _up(app):
         _run(app, "dataset", "add", DATASET)
-        training = _run(
-            app, "submit", "train", "--dataset", DATASET, "--network", "zfnet", "--size", "112", "--fc", "512",
-            "--init", "he-quiet", "--learning-rate", "3e-4", "--batch-size", "16", "--schedule", "constant",
-            "--epochs", str(EPOCHS), "--wait",
+        _run(
+            app, "paper", "--dataset", DATASET, "--epochs", str(EPOCHS), "--leave-out", LEFT_OUT,
+            "--page", str(page), "--name", STUDY, *settings,
         )  # fmt: skip
-        search = _run(app, "submit", "--layer", "5", "--dataset", DATASET, "--run", training, "--wait")
-    _run(app, "results", search, "--html", str(page))
-    _print_summary(app, training, search, page, time.monotonic() - began)
+    _print_summary(app, page, time.monotonic() - began)
 
 
 @contextmanager
@@ -89,7 +95,10 @@ def _run(app: App, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def _print_summary(app: App, training: str, search: str, page: Path, seconds: float) -> None:
+def _print_summary(app: App, page: Path, seconds: float) -> None:
+    listed = json.loads(_run(app, "study", "show", STUDY, "--jobs", "--json"))
+    jobs = {job["name"]: str(job["job_id"]) for job in listed}
+    training, search = jobs["network"], jobs["search"]
     (run,) = json.loads(_run(app, "compare", training, "--json"))["runs"]
     app.out.print(_run(app, "results", search, "--best", "10"), soft_wrap=True)
     for name, value in (

@@ -53,7 +53,12 @@ def _value(row: dict[str, Any]) -> str:
 
 
 def _finding(rows: list[dict[str, Any]]) -> Finding | None:
-    """Compare the first with the last layer at the smallest change of each transformation."""
+    """Compare the first with the last layer at the smallest change of each transformation.
+
+    Layers whose features never change, as in a network that has not learnt, decide nothing.
+    """
+    if any(row["most"] == 0 for row in rows):
+        return None
     changes: dict[str, list[float]] = {}
     for row in rows:
         if row["at_smallest"] is not None:

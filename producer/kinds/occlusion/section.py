@@ -25,7 +25,7 @@ def section(database: Database, store: Store, job_id: int) -> Section:
         report = load_report(session, job_id)
     rows = list(OCCLUSION_MAPS.rows(database, job_id))
     drawn = [row for row in sorted(rows, key=_drop, reverse=True) if row.picture_path][:FIGURES]
-    pictures = [Picture(inline(store, row.picture_path), _caption(row)) for row in drawn]
+    pictures = [Picture(inline(store, row.picture_path), _caption(row), columns=2) for row in drawn]
     return Section(report.summary.get("images"), _measures(rows, report.summary), pictures, _finding(rows))
 
 
@@ -34,8 +34,11 @@ def _drop(row: OcclusionMapRow) -> float:
 
 
 def _caption(row: OcclusionMapRow) -> str:
-    least = f"{percent(row.clear_probability, 0)}, at least {percent(row.min_probability, 0)}"
-    return f"{row.class_name} ({row.image_path}): probability of the class {least} under the square"
+    clear, least = percent(row.clear_probability, 0), percent(row.min_probability, 0)
+    return (
+        f"{row.class_name} ({row.image_path}): probability {clear} in the clear image, {least} at the worst "
+        "position of the square"
+    )
 
 
 def _measures(rows: list[OcclusionMapRow], summary: dict[str, Any]) -> dict[str, str]:

@@ -45,8 +45,8 @@ def section(database: Database, store: Store, job_id: int) -> Section:
 def _pair(store: Store, unit: UnitSummary) -> list[Picture]:
     same = f"{round(unit.share * unit.count)} of {unit.count} images: {unit.class_name}"
     return [
-        Picture(inline(store, unit.projections_path), f"{unit.layer}, unit {unit.unit}: projections", small=True),
-        Picture(inline(store, unit.patches_path), same, small=True),
+        Picture(inline(store, unit.projections_path), f"{unit.layer}, unit {unit.unit}: projections", columns=4),
+        Picture(inline(store, unit.patches_path), same, columns=4),
     ]
 
 

@@ -10,10 +10,13 @@ from producer.results.pages import inline
 from producer.results.sections import Picture, Section, percent
 from shared.database.connection import Database
 from shared.database.networks import TrainingRun
-from shared.kinds.registry import parse
+from shared.jobs.tables import Job
+from shared.kinds.registry import parse, read_summary
 from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Phase
 from shared.store.store import Store
+
+CLEARLY_ABOVE_CHANCE = 2.0  # times chance
 
 
 def section(database: Database, store: Store, job_id: int) -> Section:
@@ -40,4 +43,17 @@ def section(database: Database, store: Store, job_id: int) -> Section:
     if top5:
         measures["best top-5 error"] = percent(1 - max(top5))
     pictures = [Picture(inline(store, run.curves_path))] if run.curves_path else []
-    return Section(specification.train_count + specification.val_count, measures, pictures)
+    images = specification.train_count + specification.val_count
+    return Section(images, measures, pictures, warning=_warning(job, run, network.classes))
+
+
+def _warning(job: Job, run: TrainingRun, classes: int) -> str:
+    """Compare the mean of the accuracies of the classes with chance; frequent classes don't change it."""
+    accuracy = read_summary(job.kind, job.summary).get("class_accuracy")
+    if accuracy is None or accuracy >= CLEARLY_ABOVE_CHANCE / classes:
+        return ""
+    return (
+        f"The network of training run {job.id} ({run.network}) has hardly learnt: the mean of the accuracies of "
+        f"its {classes} classes is {percent(accuracy)}, chance is {percent(1 / classes)}. What is shown of it "
+        "says little."
+    )
