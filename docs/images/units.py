@@ -14,7 +14,7 @@ PICTURE = Path(__file__).with_name("units.png")
 UNITS = """
     SELECT u.unit, u.patches_path, u.projections_path, min(t.class_name) AS class_name
     FROM units AS u JOIN top_activations AS t ON t.job_id = u.job_id AND t.layer = u.layer AND t.unit = u.unit
-    WHERE u.job_id = (SELECT max(id) FROM jobs WHERE kind = 'top9')
+    WHERE u.job_id = (SELECT max(id) FROM jobs WHERE kind = 'top9') AND u.layer = 'conv5'
     GROUP BY u.unit, u.patches_path, u.projections_path
     HAVING count(*) = 9 AND count(DISTINCT t.class_name) = 1 ORDER BY max(t.activation) DESC
 """  # units whose nine images show one class

@@ -118,8 +118,10 @@ def paper(
         raise
     except StudyIncomplete as error:  # the page shows what there is
         incomplete = error
-    sections = write_page(app, name, page or Path(f"{name}.html"), prepared.left_out)
+    page = page or Path(f"{name}.html")
+    sections = write_page(app, name, page, prepared.left_out)
     _print_sections(app, sections, as_json)
+    (app.err if as_json else app.out).print(f"Page: {page}", soft_wrap=True, markup=False, highlight=False)
     if incomplete:
         raise incomplete
 

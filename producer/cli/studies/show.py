@@ -52,6 +52,7 @@ def show(app: App, name: str, form: str, picture: Path | None, html: Path | None
         if picture or only_jobs or form != "table":
             raise click.UsageError("--html can't be combined with --picture, --jobs, or --format.")
         write_page(app, name, html)
+        print_text(str(html))
         return
     if only_jobs:
         if picture or form not in ("table", "csv", "json"):
@@ -62,7 +63,7 @@ def show(app: App, name: str, form: str, picture: Path | None, html: Path | None
 
 
 def write_page(app: App, name: str, page: Path, reasons: Mapping[str, str] | None = None) -> list[PageSection]:
-    """Write the page of a study, print its path, and return its sections.
+    """Write the page of a study, and return its sections.
 
     ``reasons`` says why jobs are left out, by their names.
     """
@@ -73,7 +74,6 @@ def write_page(app: App, name: str, page: Path, reasons: Mapping[str, str] | Non
     state = load_study(app.database, name)
     sections = study_sections(app.database, app.store, state, reasons or {})
     write_file(page, render_study(state, sections).encode())
-    print_text(str(page))
     return sections
 
 

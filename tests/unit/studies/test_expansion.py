@@ -235,3 +235,65 @@ def test_an_error_in_the_title_names_the_file() -> None:
     study = parse_study(HEAD.replace('"s"', '"s"\ntitle = "On {datset}"') + TRAIN, "mine.toml")
     with pytest.raises(BadStudy, match=r"mine\.toml can't be used: title: '\{datset\}' .* Names: dataset"):
         study_title(study, {"dataset": "voc"}, "mine.toml")
+
+
+# --- existing jobs, and entries that are left out ---
+
+NETWORK = """
+[jobs.network]
+kind = "train"
+existing = "{run}"
+options = { dataset = "{dataset}", epochs = "{epochs}" }
+[jobs.other]
+kind = "train"
+options = { dataset = "{dataset}" }
+[jobs.search]
+kind = "top9"
+options = { dataset = "{dataset}", run = "network", layer = 5, units = "{units}" }
+[jobs.both]
+kind = "filters"
+optional = true
+options = { run = "network", other-run = "other" }
+"""
+WITH_RUN = 'name = "s"\nparameters = { dataset = "shapes", epochs = 3, run = 0, units = "" }\n' + NETWORK
+
+
+def test_an_existing_job_takes_the_place_of_an_entry() -> None:
+    network, other, search, both = expanded(WITH_RUN, "run=7")
+    assert (network.existing, other.existing) == (7, 0)
+    assert search.references == ["network"]
+    assert (both.optional, network.optional) == (True, False)
+    assert expanded(WITH_RUN)[0].existing == 0
+    with pytest.raises(EntryError, match="'existing' is the number of a job, or 0, not -1"):
+        expanded(WITH_RUN, "run=-1")
+    with pytest.raises(EntryError, match="can't have a grid"):
+        expanded(WITH_RUN.replace('"{run}"', '"{run}"\ngrid = { seed = [1, 2] }', 1), "run=7")
+
+
+def test_entries_are_left_out_with_those_that_rest_on_them() -> None:
+    assert [job.entry for job in expanded(WITH_RUN, "leave-out=other")] == ["network", "search"]
+    assert [job.entry for job in expanded(WITH_RUN, "leave-out=search, both")] == ["network", "other"]
+    assert [job.number for job in expanded(WITH_RUN, "leave-out=network")] == [0]
+    with pytest.raises(EntryError, match="--set leave-out: there is no job 'sarch'. Jobs: network, other"):
+        expanded(WITH_RUN, "leave-out=sarch")
+
+
+def test_an_option_without_a_value_is_not_given() -> None:
+    assert "units" not in expanded(WITH_RUN)[2].options
+    assert expanded(WITH_RUN, "units=0-3")[2].options["units"] == "0-3"
+
+
+def test_a_table_whose_jobs_are_left_out_is_not_checked() -> None:
+    text = (
+        WITH_RUN
+        + """
+[table]
+rows = "width"
+[table.values.accuracy]
+job = "other"
+summary = "best_accuracy"
+"""
+    )
+    with pytest.raises(BadStudy, match="no job has the label 'width'"):
+        checked(text)
+    checked(text, "leave-out=other")
