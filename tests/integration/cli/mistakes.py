@@ -89,7 +89,7 @@ USAGE = {
     "weights of a file and of a run": Mistake(
         (*TRAIN, "--weights", "x.pth", "--weights-of", "@RUN@"), 2, ("--weights and --weights-of",)
     ),
-    "weights of a run that are gone": Mistake((*TRAIN, "--weights-of", "@RUN@"), 2, ("training run @RUN@", "store")),
+    "weights of a run that are gone": Mistake((*TRAIN, "--weights-of", "@RUN@"), 2, ("run @RUN@", "store")),
     "no run at all": Mistake(
         ("submit", "--layer", "5", "--dataset", "photos", "--split", "all"),
         2,
