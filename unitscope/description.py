@@ -51,6 +51,8 @@ INPUT_DEFAULTS = {
     "inception_v3": InputDefaults(299, HALF, HALF),
     "efficientnet_v2_l": InputDefaults(224, HALF, HALF),
 }
+ZFNET_NAMES = ("zfnet", "zfnet-paper", "zfnet-wide")  # only these have the options fc, maps and without
+FC_WIDTH = 4096  # default width of the fully connected layers of a ZFNet
 RECIPE_CLASSES = {"cifar-cnn": 10}  # of the data set of the published recipe; ImageNet's 1000 for other networks
 
 

@@ -19,7 +19,13 @@ from shared.errors import NoSuchRun, NoTrainedNetwork, OnlyEarlierNetwork, Usage
 from shared.jobs.tables import Job, JobState
 from shared.kinds.registry import parse
 from shared.settings import Settings
-from unitscope.description import NetworkDescription, NetworkSpecification, input_defaults
+from unitscope.description import (
+    FC_WIDTH,
+    ZFNET_NAMES,
+    NetworkDescription,
+    NetworkSpecification,
+    input_defaults,
+)
 
 
 @dataclass(frozen=True)
@@ -56,19 +62,55 @@ def network_specification(
     without: Sequence[str] = (),
     head: int | None = None,
 ) -> NetworkSpecification:
-    """Return the specification of a network; the input is that of its recipe unless ``size`` is given."""
+    """Return the specification of a network; the input is that of its recipe unless ``size`` is given.
+
+    A given ``fc`` that is the default of a ZFNet is stored as None, so that it does not make another job.
+    """
     defaults = input_defaults(name)
     return NetworkSpecification(
         name=name,
         classes=classes,
         image_size=size or defaults.size,
-        fc=fc,
+        fc=_fc_width(name, fc),
         maps=maps,
         without=tuple(without),
         head=head,
         mean=defaults.mean,
         std=defaults.std,
     )
+
+
+def changed_network(
+    network: NetworkSpecification, classes: int, name: str | None = None, **options: Any
+) -> NetworkSpecification:
+    """Return a network for ``classes`` classes, with changed options.
+
+    Parameters
+    ----------
+    name
+        Another network. It gets the input size of ``network`` unless that is its default, and its ``head``; of a
+        ZFNet, another ZFNet also gets ``fc``, ``maps`` and ``without``.
+    options
+        ``size``, ``fc``, ``maps``, ``without``, ``head``: see ``network_specification``. None or empty:
+        not changed.
+    """
+    given = {option: value for option, value in options.items() if value not in (None, ())}
+    if name is None or name == network.name:
+        if "size" in given:
+            given["image_size"] = given.pop("size")
+        if "fc" in given:
+            given["fc"] = _fc_width(network.name, given["fc"])
+        return NetworkSpecification.model_validate({**network.model_dump(), "classes": classes, **given})
+    common: dict[str, Any] = {"head": network.head}
+    if network.image_size != input_defaults(network.name).size:
+        common["size"] = network.image_size
+    if {name, network.name} <= {*ZFNET_NAMES}:
+        common |= {"fc": network.fc, "maps": network.maps, "without": network.without}
+    return network_specification(name, classes, **{**common, **given})
+
+
+def _fc_width(name: str, fc: int | None) -> int | None:
+    return None if fc == FC_WIDTH and name in ZFNET_NAMES else fc
 
 
 def choose_network(
@@ -86,7 +128,7 @@ def choose_network(
     if options.weights is None:
         with database.read() as session:
             job, best = _find_run(session, dataset, options.run)
-        specification = _network_of(job)
+        specification = network_of_run(job)
         return ChosenNetwork(describe(database, specification, settings), best.path, best.sha256, job.id)
     specification = network_specification(
         options.network or "zfnet",
@@ -121,7 +163,7 @@ def dataset_of_network(session: Session, name: str | None, options: NetworkOptio
     return dataset
 
 
-def _network_of(job: Job) -> NetworkSpecification:
+def network_of_run(job: Job) -> NetworkSpecification:
     """Return the network of a training run.
 
     Raises
@@ -147,23 +189,40 @@ def _no_network(session: Session, dataset: Dataset) -> UsageError:
 
 def _find_run(session: Session, dataset: Dataset, job_id: int | None) -> tuple[Job, Checkpoint]:
     """Return a finished training run, and its checkpoint with the best weights."""
-    query = select(Job).join(TrainingRun, TrainingRun.job_id == Job.id)
     if job_id is not None:
-        job = session.scalars(query.where(Job.id == job_id)).one_or_none()
-        if job is None or job.state != JobState.DONE:
-            raise NoSuchRun(job_id=job_id, state="finished " if job else "")
-    else:
-        same_content = TrainingRun.dataset_id.in_(
-            select(Dataset.id).where(Dataset.fingerprint == dataset.fingerprint)
-        )
-        newest = query.where(same_content, Job.state == JobState.DONE)
-        job = session.scalars(newest.order_by(Job.finished_at.desc(), Job.id.desc()).limit(1)).one_or_none()
-        if job is None:
-            raise _no_network(session, dataset)
+        return find_finished_run(session, job_id)
+    same_content = TrainingRun.dataset_id.in_(select(Dataset.id).where(Dataset.fingerprint == dataset.fingerprint))
+    newest = (
+        select(Job)
+        .join(TrainingRun, TrainingRun.job_id == Job.id)
+        .where(same_content, Job.state == JobState.DONE)
+        .order_by(Job.finished_at.desc(), Job.id.desc())
+    )
+    job = session.scalars(newest.limit(1)).one_or_none()
+    if job is None:
+        raise _no_network(session, dataset)
+    return job, _best_checkpoint(session, job)
+
+
+def find_finished_run(session: Session, job_id: int) -> tuple[Job, Checkpoint]:
+    """Return a finished training run, and its checkpoint with the best weights.
+
+    Raises
+    ------
+    NoSuchRun, UsageError
+    """
+    query = select(Job).join(TrainingRun, TrainingRun.job_id == Job.id).where(Job.id == job_id)
+    job = session.scalars(query).one_or_none()
+    if job is None or job.state != JobState.DONE:
+        raise NoSuchRun(job_id=job_id, state="finished " if job else "")
+    return job, _best_checkpoint(session, job)
+
+
+def _best_checkpoint(session: Session, job: Job) -> Checkpoint:
     best = find_checkpoint(session, job.id, CheckpointKind.BEST)
     if best is None:
         raise UsageError(reason=f"Training run {job.id} has no checkpoint of its best weights.")
-    return job, best
+    return best
 
 
 def require_same_classes(chosen: ChosenNetwork, dataset: Dataset) -> None:

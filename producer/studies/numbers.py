@@ -44,9 +44,13 @@ def check_table(study: StudyFile, jobs: Sequence[PlannedJob], path: object) -> N
     ------
     BadStudy
     """
-    if study.table is None or not has_jobs(study.table, jobs):
+    if study.table is None:
         return
     try:
+        for name, value in study.table.values.items():
+            _check_jobs(f"table.values.{name}", value, study)
+        if not has_jobs(study.table, jobs):
+            return
         columns = {
             column
             for name, value in study.table.values.items()
@@ -97,11 +101,14 @@ def _dimensions(table: Table) -> list[str]:
     return [*table.rows, *([table.columns] if table.columns else [])]
 
 
-def _check_value(place: str, value: Value, study: StudyFile, jobs: Sequence[PlannedJob]) -> list[str]:
-    """Check a value; return the columns of the result tables that it is read from."""
+def _check_jobs(place: str, value: Value, study: StudyFile) -> None:
     for entry in value.job:
         if entry not in study.jobs:
             raise UsageError(reason=f"{place}: there is no job '{entry}'. Jobs: {', '.join(study.jobs)}.")
+
+
+def _check_value(place: str, value: Value, study: StudyFile, jobs: Sequence[PlannedJob]) -> list[str]:
+    """Check a value; return the columns of the result tables that it is read from."""
     if (value.summary is None) == (value.results is None):
         raise UsageError(reason=f"{place}: give either 'summary' or 'results'.")
     used = sorted({job.kind for job in jobs if not value.job or job.entry in value.job})

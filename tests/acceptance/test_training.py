@@ -203,6 +203,11 @@ def test_a_run_with_few_images_per_class_frozen_layers_and_given_weights(home: t
         "--wait",
     )  # fmt: skip
     assert "initial weights loaded; randomly initialized: none" in analyze("logs", again).stdout
+    # The same weights by the number of their run, whose network is the default; and the same settings.
+    recipe = ("--init", "he", "--batch-size", 4, "--learning-rate", "5e-4", "--epochs", 1)
+    weights_of = analyze("submit", "train", "--dataset", "shapes", *recipe, "--weights-of", first)
+    assert weights_of.stdout.strip() == again
+    assert analyze("submit", "train", "--like", first).stdout.strip() == first
 
 
 def test_a_fold_with_a_number_of_images_of_each_class(home: tuple[Analyze, str]) -> None:

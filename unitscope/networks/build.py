@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from unitscope.description import FC_WIDTH
 from unitscope.errors import InvalidArgument, NoSuchNetwork
 from unitscope.memory import is_out_of_memory
 from unitscope.networks.sizes import unsupported_size
 from unitscope.networks.unallocated import Unallocated
 
-FC_WIDTH = 4096
 ZFNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 REMOVABLE = ZFNET_LAYERS[2:7]
 TOP = "top"  # path of the linear layer that ``put_on_top`` adds

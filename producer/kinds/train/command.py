@@ -68,7 +68,14 @@ def _recipe_options(command: Any) -> Any:
 
 
 @click.command("train")
-@click.option("--dataset", help="Name of a registered data set.")
+@click.option(
+    "--like",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="RUN",
+    help="Take over the data set, the network and all settings of this training run, of any state; other options "
+    "override them. The initial weights are not taken over. A run that extends another is trained from the start.",
+)
+@click.option("--dataset", help="Name of a registered data set.  [default with --like: that of the run]")
 @click.option("--network", help="Network: zfnet, alexnet, cifar-cnn, resnet18, ...  [default: the recipe's]")
 @click.option("--recipe", help="Recipe; `analyze recipe ls` lists them.  [default: the network's]")
 @_recipe_options
@@ -97,8 +104,15 @@ def _recipe_options(command: Any) -> Any:
     type=click.Path(path_type=Path),
     help="Initial weights: a .safetensors or .pth file, or DEFAULT for torchvision's pretrained weights.",
 )
-@click.option("--train-split", default="train", show_default=True, help="Split to train on.")
-@click.option("--val-split", default="val", show_default=True, help="Split to validate on.")
+@click.option(
+    "--weights-of",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="RUN",
+    help="Initial weights: the best ones of this finished training run, whose network is the default. A head for "
+    "another number of classes is initialized anew.",
+)
+@click.option("--train-split", help="Split to train on.  [default: train]")
+@click.option("--val-split", help="Split to validate on.  [default: val]")
 @click.option(
     "--train-per-class",
     "--per-class",
@@ -118,9 +132,7 @@ def _recipe_options(command: Any) -> Any:
     help="Divide the images of both splits by class into F parts, drawn with --seed; validate on part K, and "
     "train on the others.",
 )
-@click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Seed of all random numbers."
-)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of all random numbers.  [default: 0]")
 @click.option(
     "--keep-epochs",
     type=Numbers(),
@@ -137,7 +149,15 @@ def _recipe_options(command: Any) -> Any:
 @job_options
 @click.pass_context
 @pass_app
-def train(app: App, ctx: click.Context, /, extend: int | None, submission: Submission, **options: Any) -> None:
+def train(
+    app: App,
+    ctx: click.Context,
+    /,
+    extend: int | None,
+    like: int | None,
+    submission: Submission,
+    **options: Any,
+) -> None:
     """Train a network; the default is the ZFNet of the published replications.
 
     Options that set a field of the recipe default to the recipe's value.
@@ -148,8 +168,11 @@ def train(app: App, ctx: click.Context, /, extend: int | None, submission: Submi
     analyze submit train --dataset voc --without conv3,conv4 --epochs 20
     analyze submit train --dataset cifar10 --recipe cifar-cnn
     analyze submit train --dataset caltech101 --weights zfnet.pth --per-class 15 --fold 1/5 --val-per-class 50
+    analyze submit train --like 3 --without conv3,conv4
+    analyze submit train --dataset caltech101 --weights-of 3 --freeze 'features.*'
     analyze submit train --extend 3 --epochs 80
     """
+    from producer.kinds.train.options import TrainingOptions
     from producer.kinds.train.request import extension_request, note_training_run, training_request
 
     tensorboard = options["tensorboard"]
@@ -157,13 +180,10 @@ def train(app: App, ctx: click.Context, /, extend: int | None, submission: Submi
         _refuse_options_of_the_recipe(ctx)
         specification = extension_request(app.database, extend, options["epochs"], tensorboard=tensorboard)
     else:
-        if not options["dataset"]:
-            raise click.UsageError("Missing option '--dataset'.")
         changes = _changes(options)
         network = {name: options.pop(name) for name in NETWORK_OPTIONS}
-        specification = training_request(
-            app.database, app.settings, changes=changes, network_options=network, **options
-        )
+        given = TrainingOptions(changes=changes, network_options=network, **options)
+        specification = training_request(app.database, app.settings, given, like)
     submit_job(app, specification, submission, also=partial(note_training_run, specification))
 
 

@@ -2,83 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from producer.kinds.train.options import TrainingOptions, find_training_run, options_like
 from producer.kinds.train.subsets import TrainingSubsets, count_images
-from producer.networks.choice import network_specification
+from producer.networks.choice import (
+    changed_network,
+    find_finished_run,
+    network_of_run,
+    network_specification,
+)
 from producer.networks.description import describe, describe_with_weights
 from shared.database.catalogue import find_checkpoint, find_dataset, find_split
 from shared.database.connection import Database
 from shared.database.networks import CheckpointKind, TrainingRun
-from shared.errors import NoSuchRun, NotExtendable, UsageError
-from shared.jobs.tables import Job, JobState
-from shared.kinds.registry import parse
+from shared.errors import ArtifactMissing, NotExtendable, UsageError
+from shared.jobs.tables import JobState
 from shared.kinds.train.specification import KEPT_EPOCHS, TrainSpecification
 from shared.settings import Settings
-from unitscope.data.subsets import Fold
+from shared.store.ownership import open_store
+from unitscope.description import NetworkSpecification
 from unitscope.errors import InvalidRecipe
 from unitscope.training.recipes import PRESETS, Recipe, recipe_for
 
 
 def training_request(
-    database: Database,
-    settings: Settings,
-    *,
-    dataset: str,
-    network: str | None = None,
-    recipe: str | None = None,
-    changes: Mapping[str, Any],
-    network_options: Mapping[str, Any],
-    train_split: str = "train",
-    val_split: str = "val",
-    train_per_class: int | None = None,
-    val_per_class: int | None = None,
-    fold: Fold | None = None,
-    weights: Path | None = None,
-    keep_epochs: Sequence[int] | None = None,
-    seed: int = 0,
-    tensorboard: bool = False,
+    database: Database, settings: Settings, options: TrainingOptions, like: int | None = None
 ) -> TrainSpecification:
     """Validate the request and return the specification of a training run.
 
     Parameters
     ----------
-    recipe, network
-        Names; if one is None, the other determines it.
-    changes
-        Fields of ``unitscope.training.recipes.Recipe`` and their values.
-    network_options
-        ``fc``, ``size``, ``maps``, ``without``, ``head``: see ``network_specification``.
-    train_per_class, val_per_class, fold
-        Images drawn from both splits: see ``TrainingSubsets``.
-    weights
-        File of the initial weights, or ``DEFAULT`` to download torchvision's.
+    like
+        A training job of any state, whose options are taken over where none are given.
 
     Raises
     ------
-    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, UsageError, and the errors of ``describe_with_weights``
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchNetwork, NoSuchRun, SpecificationNotReadable, UsageError,
+    ArtifactDamaged, and the errors of ``describe_with_weights``
     """
-    try:
-        recipe_name, network_name, chosen = recipe_for(recipe, network, changes)
-    except InvalidRecipe as error:
-        field, value, reason = (error.details[name] for name in ("field", "value", "reason"))
-        flag = f"--{str(field).replace('_', '-')}"
-        raise UsageError(reason=f"{flag} {value} (in --set {field}): {reason}.") from error
+    weights, network = options.weights, None  # ``network``: that of another run
+    if options.weights_of:
+        if weights:
+            raise UsageError(reason="--weights and --weights-of are mutually exclusive.")
+        weights, network = _best_weights(database, settings, options.weights_of)
+    if like:
+        options, network = options_like(database, like, options)
+    if not options.dataset:
+        raise UsageError(reason="Missing option '--dataset', or '--like'.")
+    recipe_name, network_name, recipe = _recipe(options, network)
+    seed = options.seed or 0
     with database.read() as session:
-        row = find_dataset(session, dataset)
-        train_split, _ = find_split(session, row, train_split)
-        val_split, _ = find_split(session, row, val_split)
-        subsets = TrainingSubsets(train_split, val_split, fold, seed, train_per_class, val_per_class)
+        row = find_dataset(session, options.dataset)
+        train_split, _ = find_split(session, row, options.train_split or "train")
+        val_split, _ = find_split(session, row, options.val_split or "val")
+        subsets = TrainingSubsets(
+            train_split, val_split, options.fold, seed, options.train_per_class, options.val_per_class
+        )
         train_count, val_count = count_images(session, row, subsets)
-    given = dict(network_options)
-    if given.get("head") is None and network_name == PRESETS[recipe_name].network:
-        given["head"] = PRESETS[recipe_name].head
-    specification = network_specification(network_name, len(row.class_names), **given)
+    specification = _network(options, recipe_name, network_name, len(row.class_names), network)
     stored = None
     if weights:
         _, stored = describe_with_weights(database, specification, weights, settings, pretrained=True)
@@ -90,23 +76,68 @@ def training_request(
             dataset_fingerprint=row.fingerprint,
             network=specification,
             recipe_name=recipe_name,
-            recipe=chosen,
+            recipe=recipe,
             train_split=train_split,
             val_split=val_split,
             train_count=train_count,
             val_count=val_count,
-            train_per_class=train_per_class,
-            val_per_class=val_per_class,
-            fold=fold,
+            train_per_class=options.train_per_class,
+            val_per_class=options.val_per_class,
+            fold=options.fold,
             seed=seed,
-            keep_epochs=tuple(sorted(set(KEPT_EPOCHS if keep_epochs is None else keep_epochs))),
+            keep_epochs=tuple(sorted(set(KEPT_EPOCHS if options.keep_epochs is None else options.keep_epochs))),
             weights_sha256=stored.sha256 if stored else None,
             weights_path=stored.path if stored else None,
-            tensorboard=tensorboard,
+            tensorboard=options.tensorboard,
         )
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(reason=f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}.") from error
+
+
+def _best_weights(database: Database, settings: Settings, run: int) -> tuple[Path, NetworkSpecification]:
+    """Return the file of a finished run's best weights, and its network.
+
+    Raises
+    ------
+    NoSuchRun, UsageError, SpecificationNotReadable, ArtifactDamaged
+    """
+    with database.read() as session:
+        job, best = find_finished_run(session, run)
+    store = open_store(database, settings.resolved_store)
+    try:
+        return store.verified(best.path), network_of_run(job)
+    except ArtifactMissing as error:
+        reason = f"The best weights of training run {run}, {best.path}, are not in the store {store.root}."
+        raise UsageError(reason=reason) from error
+
+
+def _recipe(options: TrainingOptions, network: NetworkSpecification | None) -> tuple[str, str, Recipe]:
+    """Return the names of the recipe and of the network, and the recipe; ``network`` is that of another run."""
+    name = options.network or (network.name if network else None)
+    try:
+        return recipe_for(options.recipe, name, options.changes)
+    except InvalidRecipe as error:
+        field, value, reason = (error.details[name] for name in ("field", "value", "reason"))
+        flag = f"--{str(field).replace('_', '-')}"
+        raise UsageError(reason=f"{flag} {value} (in --set {field}): {reason}.") from error
+
+
+def _network(
+    options: TrainingOptions,
+    recipe_name: str,
+    network_name: str,
+    classes: int,
+    network: NetworkSpecification | None,
+) -> NetworkSpecification:
+    """Return the network to train; ``network`` is that of another run."""
+    given = dict(options.network_options)
+    head = given.get("head") or (network.head if network else None)
+    if head is None and network_name == PRESETS[recipe_name].network:
+        given["head"] = PRESETS[recipe_name].head
+    if network:
+        return changed_network(network, classes, network_name, **given)
+    return network_specification(network_name, classes, **given)
 
 
 def extension_request(
@@ -119,15 +150,12 @@ def extension_request(
     NoSuchRun, NotExtendable, SpecificationNotReadable
     """
     with database.read() as session:
-        job = session.get(Job, run)
-        if job is None or job.kind != "train":
-            raise NoSuchRun(job_id=run, state="")
+        job, before = find_training_run(session, run)
         if job.state != JobState.DONE:
             raise NotExtendable(job_id=run, reason=f"it is {job.state}, not done")
         state = find_checkpoint(session, run, CheckpointKind.STATE)
     if state is None:
         raise NotExtendable(job_id=run, reason="it has no checkpoint of its training state")
-    before = cast(TrainSpecification, parse(job.kind, job.specification))
     if epochs is None or epochs <= state.epoch:
         raise NotExtendable(job_id=run, reason=f"it has {state.epoch} epochs; give a larger number with --epochs")
     return before.model_copy(

@@ -61,6 +61,12 @@ UNKNOWN = {
     "run that is not finished": Mistake(
         (*CONV5, "--run", "@UNFINISHED@"), 4, ("finished training run @UNFINISHED@", "ls --kind train")
     ),
+    "run to repeat": Mistake(("submit", "train", "--like", "99999"), 4, ("run 99999", "ls --kind train")),
+    "run to repeat that is a search": Mistake(("submit", "train", "--like", "@DONE@"), 4, ("run @DONE@",)),
+    "run whose weights are taken": Mistake((*TRAIN, "--weights-of", "99999"), 4, ("run 99999",)),
+    "unfinished run whose weights are taken": Mistake(
+        (*TRAIN, "--weights-of", "@UNFINISHED@"), 4, ("finished training run @UNFINISHED@",)
+    ),
     **{f"job to {verb}": Mistake((verb, "99999"), 4, ("job 99999", "analyze ls")) for verb in JOB_VERBS},
     "job to follow": Mistake(("logs", "99999", "--follow"), 4, ("job 99999",)),
     "job for a page": Mistake(("results", "99999", "--html", "@FOLDER@/x.html"), 4, ("job 99999",)),
@@ -76,7 +82,14 @@ USAGE = {
     "layer that is a pooling": Mistake((*TOP9, "--layer", "features.2"), 2, ("'features.2'", "MaxPool2d")),
     "no layer": Mistake(("submit", "--dataset", "shapes"), 2, ("--layer",)),
     "no data set": Mistake(("submit", "--layer", "5"), 2, ("--dataset",)),
-    "no data set to train on": Mistake(("submit", "train"), 2, ("--dataset",)),
+    "no data set to train on": Mistake(("submit", "train"), 2, ("--dataset", "--like")),
+    "run to extend and to repeat": Mistake(
+        ("submit", "train", "--extend", "@RUN@", "--like", "@RUN@"), 2, ("--like", "--extend")
+    ),
+    "weights of a file and of a run": Mistake(
+        (*TRAIN, "--weights", "x.pth", "--weights-of", "@RUN@"), 2, ("--weights and --weights-of",)
+    ),
+    "weights of a run that are gone": Mistake((*TRAIN, "--weights-of", "@RUN@"), 2, ("run @RUN@", "store")),
     "no run at all": Mistake(
         ("submit", "--layer", "5", "--dataset", "photos", "--split", "all"),
         2,

@@ -1,4 +1,4 @@
-"""Sections of a study's page: what is wrong in a file, published figures beside ours, and claims about an order."""
+"""Sections of a study's page: mistakes in a file, published figures beside ours, claims about an order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def check(text: str) -> None:
 def test_sections_of_a_file_are_checked() -> None:
     check(FILE)
     for old, new, words in (
-        ('jobs = "train"', 'jobs = "trian"', r"s.toml: sections.0 \(Figure 1\): there is no job 'trian'"),
+        (
+            'jobs = "train"',
+            'jobs = "trian"',
+            r"s.toml can't be used: sections.0 \(Figure 1\): there is no job 'trian'",
+        ),
         ('jobs = "train"', 'jobs = "maps"', "jobs of kind features have no section"),
         ('jobs = "train"', "", "give 'jobs', or a table"),
         ("{dataset}", "{datset}", "'{datset}' is neither a parameter"),
