@@ -139,7 +139,8 @@ def test_parameters_have_the_type_of_their_defaults() -> None:
         study, ["dataset=7", "epochs=5", "seeds=[4, 5]", "rate=2", "flag=false", "names=b, c"]
     )
     assert given == {
-        "dataset": "7", "epochs": 5, "seeds": [4, 5], "rate": 2.0, "flag": False, "names": ["b", "c"], "leave-out": [],
+        "dataset": "7", "epochs": 5, "seeds": [4, 5], "rate": 2.0, "flag": False, "names": ["b", "c"],
+        "leave-out": [],
     }  # fmt: skip
     assert parameter_values(study, ["seeds=6,7"])["seeds"] == [6, 7]
     for wrong, kind in (("epochs=x", "an integer"), ("epochs=1.5", "an integer"), ("flag=1", "true or false")):

@@ -37,7 +37,7 @@ def test_sections_of_a_file_are_checked() -> None:
         (
             'jobs = "train"',
             'jobs = "trian"',
-            r"s.toml can't be used: sections.0 \(Figure 1\): there is no job 'trian'",
+            r"s.toml can't be used: sections.0 \(Figure 1\): there is no job",
         ),
         ('jobs = "train"', 'jobs = "maps"', "jobs of kind features have no section"),
         ('jobs = "train"', "", "give 'jobs', or a table"),
