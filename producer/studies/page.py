@@ -118,7 +118,7 @@ def _section(
     blocks = [_block(database, store, planned, job, reasons) for planned, job in jobs]
     found = [block.results for block in blocks if block.results]
     finding = next((results.finding for results in found if results.finding), None)
-    return PageSection(text, blocks, _measures(section, found) if found else [], finding)
+    return PageSection(text, blocks, _measures(section, found), finding)
 
 
 def _block(

@@ -91,9 +91,11 @@ def print_plan(app: App, prepared: StudyRun) -> None:
         job_id = prepared.find_existing(planned)
         state = prepared.states([job_id]).get(job_id, JobState.QUEUED) if job_id else "new"
         waits = ", ".join(planned.references)
-        rows.append(
-            [planned.name, planned.kind, job_id or "", f"after {waits}" if not job_id and waits else state]
-        )
+        if planned.name in prepared.left_out:
+            state = "left out"
+        elif not job_id and waits:
+            state = f"after {waits}"
+        rows.append([planned.name, planned.kind, job_id or "", state])
     app.out.print(table(["name", "kind", "job", "state"], rows))
     values = ", ".join(f"{name}={as_text(value)}" for name, value in prepared.parameters.items())
     app.err.print(f"Parameters: {values or 'none'}. Nothing was submitted (--dry-run).")

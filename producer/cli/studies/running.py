@@ -149,8 +149,8 @@ class StudyRun:
 
     def find_existing(self, job: PlannedJob) -> int | None:
         """Return the id of the job that exists already for a planned one, as far as that is known."""
-        if job.existing:
-            return job.existing
+        if job.existing or job.name in self.left_out:
+            return job.existing or None
         request = self._requests.get(job.name)
         if request is None and all(self._is_done(name) for name in job.references):
             with named_entry(self.path, job):
