@@ -38,6 +38,7 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.UnsupportedActivation: "Option: --projection gradient.",
     vision.ImageUnavailable: "Command: `analyze dataset update`, with --root for a moved folder.",
+    vision.ImageChanged: "Command: `analyze dataset update`; then submit the job again.",
 }
 
 
