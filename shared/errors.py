@@ -391,7 +391,7 @@ class NoSuchSplit(NotFound):
 
 
 class NoSuchClass(NotFound):
-    """Data set '{dataset}' has no class '{name}'. `analyze dataset show {dataset}` lists them."""
+    """Data set '{dataset}' has no class '{name}'{close}. `analyze dataset show {dataset}` lists them."""
 
 
 class NoSuchImage(NotFound):
