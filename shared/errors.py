@@ -38,6 +38,7 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
     vision.UnsupportedActivation: "Option: --projection gradient.",
     vision.ImageUnavailable: "Command: `analyze dataset update`, with --root for a moved folder.",
+    vision.ImageChanged: "Command: `analyze dataset update`; then submit the job again.",
 }
 
 
@@ -390,7 +391,7 @@ class NoSuchSplit(NotFound):
 
 
 class NoSuchClass(NotFound):
-    """Data set '{dataset}' has no class '{name}'. `analyze dataset show {dataset}` lists them."""
+    """Data set '{dataset}' has no class '{name}'{close}. `analyze dataset show {dataset}` lists them."""
 
 
 class NoSuchImage(NotFound):

@@ -40,6 +40,11 @@ class ImageUnavailable(UnitscopeError):
     moved, the data set has to be read again."""
 
 
+class ImageChanged(ImageUnavailable):
+    """Image {path} on {host} is not the one that was registered: its content was changed. Restore the file. If it
+    was changed on purpose, the data set has to be read again."""
+
+
 class UnsupportedActivation(UnitscopeError):
     """Layer '{layer}' has no deconvnet and no guided projections: before it, module '{module}' ({kind}) applies
     {function}, for which they have no rule. Use the projection method 'gradient', or a network whose only

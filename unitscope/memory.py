@@ -26,13 +26,6 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in WORDS)
 
 
-def halved(at_once: int, device: torch.device) -> int:
-    """Return half of ``at_once``, the number of images per batch, and release the GPU's cached memory."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    return at_once // 2
-
-
 def run_or_halve(
     run: Callable[[], Result], at_once: int, device: torch.device, on_smaller: Callable[[int], None]
 ) -> tuple[Result | None, int]:
@@ -55,8 +48,9 @@ def run_or_halve(
     except RuntimeError as error:
         if not is_out_of_memory(error) or at_once == 1:
             raise
-    # After the handler, because the exception's traceback references tensors.
-    smaller = halved(at_once, device)
+    if device.type == "cuda":  # after the handler, because the exception's traceback references tensors
+        torch.cuda.empty_cache()
+    smaller = at_once // 2
     on_smaller(smaller)
     return None, smaller
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 
 def nfc(text: str) -> str:
@@ -21,3 +22,11 @@ def index_of(name: str, names: Sequence[str]) -> int | None:
     if name in names:
         return names.index(name)
     return next((index for index, known in enumerate(names) if nfc(known) == nfc(name)), None)
+
+
+def suggestion(name: str, names: Sequence[str], most: int = 1) -> str:
+    """Return `` (did you mean A or B?)`` for an unknown name, with at most ``most`` similar ones, in any case; an
+    empty text if there is none."""
+    folded = {nfc(known).casefold(): known for known in names}
+    close = [folded[match] for match in get_close_matches(nfc(name).casefold(), folded, most)]
+    return f" (did you mean {' or '.join(close)}?)" if close else ""

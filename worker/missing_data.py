@@ -22,7 +22,9 @@ from shared.jobs.hosts import (
 )
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, Shard
-from unitscope.images.decoding import BrokenImage, UnavailableFile, read_file
+from unitscope.data.images import ImageSource, UnreadableImage, read_content
+from unitscope.errors import ImageChanged, ImageUnavailable
+from unitscope.images.decoding import BrokenImage
 
 SAMPLE = 8  # images of a data set, of which one must be readable
 PROBE_SECONDS = 30.0
@@ -33,18 +35,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Missing:
-    """A data set that can't be read: its description, and the paths of some of its images."""
+    """A data set that can't be read: its description, and some of its images."""
 
     description: str
-    sample: Sequence[Path]
+    sample: Sequence[ImageSource]
 
 
 class MissingData:
     """The data sets that can't be read on the machine of a worker process.
 
     The machine may lack a whole data set, as without its mount, or only some files. It lacks the data set if none
-    of a sample of its images can be read. Then the worker's row says so, and the sample is tried again before each
-    shard of the data set and every ``PROBE_SECONDS``.
+    of a sample of its images can be read, or all are other images than those that were registered. Then the
+    worker's row says so, and the sample is tried again before each shard of the data set and every
+    ``PROBE_SECONDS``.
     """
 
     def __init__(self, ledger: Ledger, worker: str) -> None:
@@ -90,7 +93,7 @@ class MissingData:
         self._pauses = 0
 
     def _sample(self, dataset_id: int) -> _Missing | None:
-        """Return a description of a data set and the paths of some of its images; None if it was removed."""
+        """Return a description of a data set and some of its images; None if it was removed."""
         with self.ledger.database.read() as session:
             dataset = session.get(Dataset, dataset_id)
             if dataset is None:
@@ -98,11 +101,11 @@ class MissingData:
             of_dataset = Image.dataset_id == dataset_id
             first, last = session.execute(select(func.min(Image.id), func.max(Image.id)).where(of_dataset)).one()
             ids = {first + (last - first) * number // (SAMPLE - 1) for number in range(SAMPLE)}
-            query = select(Image.path).where(of_dataset).order_by(Image.id).limit(1)
-            paths = sorted({session.scalars(query.where(Image.id >= image_id)).one() for image_id in ids})
+            query = select(Image.path, Image.sha256).where(of_dataset).order_by(Image.id).limit(1)
+            rows = {session.execute(query.where(Image.id >= image_id)).one() for image_id in ids}
         root = Path(dataset.root)
-        reason = _reason(root / paths[0])
-        return _Missing(f"data set '{dataset.name}' at {root} ({reason})", [root / path for path in paths])
+        sample = [ImageSource(0, root / path, sha256=sha256) for path, sha256 in sorted(rows)]
+        return _Missing(f"data set '{dataset.name}' at {root} ({_reason(sample[0])})", sample)
 
     def _is_back(self, dataset_id: int) -> bool:
         found = self._sample(dataset_id)  # again, since its root may be another one by now
@@ -136,16 +139,18 @@ class MissingData:
                 logger.warning("%s", error)
 
 
-def _any_readable(paths: Sequence[Path]) -> bool:
-    return any(_reason(path) is None for path in paths)
+def _any_readable(sample: Sequence[ImageSource]) -> bool:
+    return any(_reason(source) is None for source in sample)
 
 
-def _reason(path: Path) -> str | None:
-    """Return why a file can't be read on this machine, or None. A file of broken content can be read."""
+def _reason(source: ImageSource) -> str | None:
+    """Return why an image can't be read on this machine, or None. A file of broken content can be read."""
     try:
-        read_file(path)
-    except UnavailableFile as error:
-        return error.detail
-    except BrokenImage:
+        read_content(source)
+    except ImageChanged:
+        return "its files have other content than those that were registered"
+    except ImageUnavailable as error:
+        return str(error.details["reason"])
+    except (BrokenImage, UnreadableImage, MemoryError):
         return None
     return None

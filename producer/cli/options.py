@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from producer.networks.choice import NetworkOptions
 
 MAX_WIDTH = 65_536
+FEW_IMAGES = 20  # with more, a job that did not choose any says how many it has
+
+
+class JobId(click.IntRange):
+    """Parameter type for the id of a job. In a study, it can be the name of another job of the study."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2**31 - 1)
 
 
 class Maps(click.ParamType[tuple[int, int, int]]):
@@ -44,10 +52,12 @@ def separated(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
     return names
 
 
+dataset_option = click.option("--dataset", help="Name of a registered data set.  [default: that of --run]")
+
+
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that choose images of a data set, and the data set: see ``chosen_images``."""
-    dataset = click.option("--dataset", required=True, help="Name of a registered data set.")
-    return dataset(image_choice_options(command))
+    return dataset_option(image_choice_options(command))
 
 
 def image_choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,6 +99,16 @@ def chosen_images(options: dict[str, Any]) -> ImageChoice:
     if (images.paths or images.ids) and (images.split or images.class_name or images.count):
         raise click.UsageError("--image and --image-id can't be combined with --images, --split or --class.")
     return images
+
+
+def remark_on_images(chosen: ImageChoice, split: str | None, count: int) -> str:
+    """Say how many images a job has that chose all of a split; nothing if they are few."""
+    if chosen.count or split is None or count <= FEW_IMAGES:
+        return ""
+    return (
+        f"{count} images of split '{split}' are used. --images 5 takes 5 of them, spread over the split; --image "
+        "FILE and --image-id ID choose single ones."
+    )
 
 
 NETWORK_OPTIONS = ("fc", "size", "maps", "without", "head")
@@ -146,7 +166,7 @@ def trained_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--run",
-            type=click.IntRange(1, 2**31 - 1),
+            type=JobId(),
             help="Training run whose best weights are used.  [default: the latest finished run on the data set]",
         ),
     ):

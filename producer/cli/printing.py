@@ -186,8 +186,8 @@ def utc(moment: datetime) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Format a cell of a table, truncated to ``LARGEST_CELL`` characters."""
-    text = str(value)
+    """Format a cell of a table, truncated to ``LARGEST_CELL`` characters. A missing value is an empty cell."""
+    text = "" if value is None else str(value)
     if len(text) <= LARGEST_CELL:
         return text
     return f"{text[:LARGEST_CELL]}... ({len(text) - LARGEST_CELL} more characters; --json prints all)"

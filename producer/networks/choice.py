@@ -144,8 +144,7 @@ def choose_network(
 
 
 def dataset_of_network(session: Session, name: str | None, options: NetworkOptions) -> Dataset:
-    """Return the data set to which a job belongs that need not read images: the one that is named, or else that of
-    the training run.
+    """Return the data set of a job: the one that is named, or else that of the training run.
 
     Raises
     ------
@@ -155,7 +154,8 @@ def dataset_of_network(session: Session, name: str | None, options: NetworkOptio
         return find_dataset(session, name)
     if options.run is None:
         raise UsageError(
-            reason="Give --dataset or --run. Each job belongs to a data set, also if it reads no image."
+            reason="Give --dataset, or --run for the data set of a training run. Each job belongs to a data set, "
+            "also if it reads no image."
         )
     dataset = session.scalar(select(Dataset).join(Job, Job.dataset_id == Dataset.id).where(Job.id == options.run))
     if dataset is None:

@@ -174,8 +174,8 @@ def _named_entries(entry: Entry, entries: Mapping[str, Entry], takes_job: TakesJ
         for name in names:
             if name not in entries:
                 raise UsageError(
-                    reason=f"option '{option}' is a number, or the name of a job of the study, not '{name}'. "
-                    f"Jobs: {', '.join(entries)}."
+                    reason=f"option '{option}' is the id of a job, or the name of a job of the study, not "
+                    f"'{name}'. Jobs: {', '.join(entries)}."
                 )
         named[option] = names
     return named

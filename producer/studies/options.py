@@ -12,6 +12,7 @@ from difflib import get_close_matches
 import click
 
 from producer.cli.jobs.submitting import JobRequest, Submission, collected_requests
+from producer.cli.options import JobId
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
 from producer.studies.expansion import EntryError, PlannedJob
@@ -20,6 +21,7 @@ from producer.studies.parameters import as_text
 from shared.errors import UsageError, exit_code, message
 from unitscope.errors import UnitscopeError
 
+NUMBERS = (click.types.IntParamType, click.types.FloatParamType)
 ANY_JOB = 1  # stands for the id of a job that is not submitted yet
 
 
@@ -58,8 +60,8 @@ def find_option(kind: str, name: str) -> click.Option:
 
 
 def takes_job(kind: str, name: str) -> bool:
-    """Return whether an option takes a number, so that a text can only be the name of another entry."""
-    return isinstance(find_option(kind, name).type, click.types.IntParamType)
+    """Return whether an option is the id of a job, so that a text can only be the name of another entry."""
+    return isinstance(find_option(kind, name).type, JobId)
 
 
 def arguments(kind: str, options: Mapping[str, OptionValue]) -> list[str]:
@@ -82,8 +84,19 @@ def arguments(kind: str, options: Mapping[str, OptionValue]) -> list[str]:
             raise UsageError(reason=f"option '{name}' needs a value, not {as_text(value)}.")
         else:
             parts = value if isinstance(value, list) and option.multiple else [value]
+            texts = [part for part in parts if isinstance(part, str) and not _is_number(part)]
+            if texts and isinstance(option.type, NUMBERS):
+                raise UsageError(reason=f"option '{name}' is a number, not {texts[0]!r}.")
             words += [f"--{name}={as_text(part)}" for part in parts]
     return words
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def check_jobs(jobs: Iterable[PlannedJob], path: object) -> None:

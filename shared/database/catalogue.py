@@ -16,7 +16,7 @@ from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
 from shared.database.networks import Checkpoint, CheckpointKind, Network
 from shared.errors import DatasetElsewhere, DatasetExists, EmptySplit, NoSuchClass, NoSuchDataset, NoSuchSplit
 from unitscope.description import VERSION, NetworkDescription, NetworkSpecification
-from unitscope.spelling import index_of, nfc, spellings
+from unitscope.spelling import index_of, nfc, spellings, suggestion
 
 # Keys in `datasets.options`
 NOTES = "notes"
@@ -185,7 +185,7 @@ def class_index(dataset: Dataset, name: str) -> int:
     """
     index = index_of(name, dataset.class_names)
     if index is None:
-        raise NoSuchClass(dataset=dataset.name, name=name)
+        raise NoSuchClass(dataset=dataset.name, name=name, close=suggestion(name, dataset.class_names))
     return index
 
 

@@ -111,6 +111,8 @@ def test_rows_are_the_same_after_a_killed_worker(home: Analyze, job: str, networ
         signal_all(children_of(home), signal.SIGKILL)
     database.close()
     home("watch", again)
+    attempts = home.json("query", f"SELECT max(attempt) AS most FROM shards WHERE job_id = {again}")
+    assert attempts[0]["most"] >= 2
     assert results_of(home, again) == results_of(home, job)
 
 

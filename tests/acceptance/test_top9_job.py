@@ -179,24 +179,27 @@ def test_a_unit_that_only_outputs_its_bias_is_constant(
     assert all(row["projection_scale"] > 0 for row in rows if row["unit"] != 1)
 
 
-def test_a_changed_image_is_left_out_and_reported(
-    home: tuple[Analyze, str], weights: Path, tmp_path: Path
-) -> None:
-    """The images have not been decoded before, since cached pixels would still be used."""
+def test_a_broken_image_is_left_out_and_reported(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:
+    """A file that is another image than the registered one fails the job. The images have not been decoded before,
+    since cached pixels would still be used."""
     analyze, _ = home
     root = tmp_path / "shapes"
     generate(root, images=20, seed=1)
     analyze("dataset", "add", "shapes", "--root", root, "--name", "changed")
     files = sorted((root / "VOC2007" / "JPEGImages").glob("*.jpg"))
     files[0].write_bytes(b"no image any more")
+    registered = files[1].read_bytes()
     files[1].write_bytes(files[2].read_bytes())
-    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", dataset="changed")
+    job = submit(analyze, weights, "--layer", "1", "--units", "0", "--wait", dataset="changed", code=1)
+    assert f"Image {files[1]} on " in analyze.json("status", job)["error"]
+    files[1].write_bytes(registered)
+    analyze("retry", job, "--wait")
     summary = analyze.json("status", job)["summary"]
-    assert summary["images_left_out"] == 4  # two objects per file
-    assert summary["images"] == 36
+    assert summary["images_left_out"] == 2  # two objects per file
+    assert summary["images"] == 38
     logs = analyze("logs", job).stdout
     assert "has changed since it was registered" in logs
-    assert files[1].name in logs
+    assert files[0].name in logs
 
 
 def test_a_job_fails_if_its_images_are_missing(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from shared.jobs.tables import Job, LeftOutImage, Shard, ShardState
 from tests.faults.content import content_of
 from tests.integration.machines import ELSEWHERE, HERE, SAME, Machines
 
-REASON = "its content has changed since it was registered"
+REASON = "its content has changed since it was registered, and is broken"
 KINDS = ("top9", "occlusion", "train")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from sqlalchemy import select
 
 from shared.database.datasets import Dataset
@@ -90,6 +93,64 @@ def test_a_machine_tries_again_when_the_others_are_gone(machines: Machines) -> N
 )
 def test_the_machine_of_a_worker(worker: str, host: str) -> None:
     assert host_of(worker) == host
+
+
+# --- machines with other files than those that were registered ---
+
+
+def replace_images(machines: Machines, count: int | None = None) -> dict[Path, bytes]:
+    """Replace files of the data set by another image; return their contents."""
+    paths = sorted(machines.root.rglob("*.jpg"))[:count]
+    contents = {path: path.read_bytes() for path in paths}
+    other = io.BytesIO()
+    Image.new("RGB", (500, 400), "teal").save(other, "jpeg")
+    for path in paths:
+        path.write_bytes(other.getvalue())
+    return contents
+
+
+def test_a_shard_with_another_image_is_handed_back(machines: Machines) -> None:
+    whole = machines.submit()
+    machines.run_all(HERE)
+    machines.alive(HERE, ELSEWHERE)
+    job = machines.submit()
+    registered = replace_images(machines, 1)
+    machines.run(HERE)
+    (first, *_) = machines.shards(ShardState.QUEUED)
+    assert first.attempt == 0
+    assert "is not the one that was registered" in str(first.error)
+    assert machines.images_check()["well"]  # the machine takes shards of other images
+    machines.run(HERE)
+    assert machines.analyze("logs", job).stdout.count("begins on") == 1
+    for path, content in registered.items():
+        path.write_bytes(content)
+    machines.run_all(ELSEWHERE)
+    assert machines.status(job)["summary"]["images_left_out"] == 0
+    assert rows(machines, job) == rows(machines, whole)
+
+
+def test_a_machine_with_other_images_takes_no_shards_and_the_job_fails(machines: Machines) -> None:
+    machines.alive(HERE, ELSEWHERE)
+    job = machines.submit()
+    registered = replace_images(machines)
+    machines.run(HERE)
+    check = machines.images_check()
+    assert f"{HERE}: It can't read the images of data set 'shapes'" in check["found"]
+    assert f"{machines.root} (its files have other content than those that were registered)" in check["found"]
+    assert "It takes no shards of it" in check["found"]
+    for _ in range(MAX_ATTEMPTS):
+        machines.run(ELSEWHERE)
+    status = machines.status(job)
+    assert status["state"] == "failed"
+    assert f"Image {machines.root}" in status["error"]
+    assert "is not the one that was registered" in status["error"]
+    assert "`analyze dataset update`" in status["error"]
+    for path, content in registered.items():
+        path.write_bytes(content)
+    machines.analyze("retry", job)
+    machines.run_all(HERE)
+    assert machines.status(job)["summary"]["images_left_out"] == 0
+    assert f"{HERE}: It can't read" not in machines.images_check()["found"]
 
 
 # --- machines without a data set ---

@@ -28,7 +28,7 @@ from unitscope.networks.names import fit
 from unitscope.networks.sizes import runs_on_meta, unsupported_size
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights
-from unitscope.spelling import index_of
+from unitscope.spelling import index_of, suggestion
 from unitscope.vocabulary import Channels
 
 LEAST_SIZE, LARGEST_SIZE = 16, 4096  # height and width of images, in pixels
@@ -325,7 +325,8 @@ def find_class(network: Network, name: str, value: int | str) -> int:
     index = index_of(value, names)
     if index is None:
         known = ", ".join(names[:SHOWN_NAMES]) or "none (give class_names to the network)"
-        raise InvalidArgument(reason=f"{name} can't be {value!r}. Class names of {network.name}: {known}.")
+        close = suggestion(value, names)
+        raise InvalidArgument(reason=f"{name} can't be {value!r}{close}. Class names of {network.name}: {known}.")
     return index
 
 

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from unitscope.data.pixel_cache import PixelCache
-from unitscope.errors import ImageUnavailable
+from unitscope.errors import ImageChanged, ImageUnavailable
 from unitscope.images.decoding import BrokenImage, UnavailableFile, decode, read_file
 from unitscope.vocabulary import Channels
 
@@ -56,31 +56,58 @@ def read_image(source: ImageSource, size: int) -> np.ndarray:
     Raises
     ------
     UnreadableImage
-        the file is damaged or too large, its content has changed since registration, or its box is not inside of
-        it; or, if ``source`` has no ``sha256``, it is missing.
+        the file is damaged or too large, or its box is not inside of it; or, if ``source`` has no ``sha256``, it
+        is missing.
     ImageUnavailable
-        the file of a registered image, which has a ``sha256``, is missing or can't be read on this machine.
+        the file of a registered image, which has a ``sha256``, is missing or can't be read on this machine, or is
+        another image there (``ImageChanged``).
     MemoryError
         a registered image, which was decoded before, needs more memory than this machine has now.
     """
     try:
-        content = read_file(source.path)
-        if source.sha256 and hashlib.sha256(content).hexdigest() != source.sha256:
-            raise UnreadableImage("its content has changed since it was registered")
+        content = read_content(source)
         image = decode(content, upright=source.upright)
         if source.box and not _is_inside(source.box, image.size):  # a crop would allocate the whole box
             raise UnreadableImage(f"its box {source.box} is not inside of {image.width} x {image.height} pixels")
         # Cropped first: resize(box=...) would blend in pixels from outside of the box.
         region = image.crop(source.box) if source.box else image
         return np.asarray(region.resize((size, size), Image.Resampling.BILINEAR))
-    except UnavailableFile as error:
-        if source.sha256:
-            raise ImageUnavailable(path=source.path, host=socket.gethostname(), reason=error.detail) from error
-        raise UnreadableImage(str(error)) from error
     except BrokenImage as error:
         if source.sha256 and isinstance(error.__cause__, MemoryError):
             raise error.__cause__ from None
         raise UnreadableImage(str(error)) from error
+
+
+def read_content(source: ImageSource) -> bytes:
+    """Read the file of an image. Of a registered image, which has a ``sha256``, it is the registered content.
+
+    A changed file that can't be decoded is a broken image, which a job leaves out. A changed file that is another
+    image is not left out: another machine may have the registered one.
+
+    Raises
+    ------
+    UnreadableImage
+        the file was registered with other content, and can't be decoded.
+    ImageUnavailable, BrokenImage
+        as in ``read_image``, before the content is decoded.
+    MemoryError
+        see ``read_image``.
+    """
+    try:
+        content = read_file(source.path)
+    except UnavailableFile as error:
+        if source.sha256:
+            raise ImageUnavailable(path=source.path, host=socket.gethostname(), reason=error.detail) from error
+        raise
+    if source.sha256 and hashlib.sha256(content).hexdigest() != source.sha256:
+        try:
+            decode(content)
+        except BrokenImage as error:
+            if isinstance(error.__cause__, MemoryError):
+                raise error.__cause__ from None
+            raise UnreadableImage("its content has changed since it was registered, and is broken") from error
+        raise ImageChanged(path=source.path, host=socket.gethostname())
+    return content
 
 
 def _is_inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -43,7 +44,10 @@ def draw_comparison_figure(
 def comparison_figure(
     title: str, axis: str, rows: Sequence[str], panels: Sequence[Panel], form: Literal["bars", "lines"] = "bars"
 ) -> NotebookFigure:
-    """Draw a panel below the other, with the rows from left to right, ``axis`` being what they are."""
+    """Draw a panel below the other, with the rows from left to right, ``axis`` being what they are.
+
+    If no number of a panel is negative, the error bars of its bars end at 0.
+    """
     width = min(max(6.5, 1.5 + 1.1 * len(rows)), 24)
     figure = NotebookFigure(figsize=(width, 0.7 + 3.4 * max(len(panels), 1)), layout="constrained")
     figure.suptitle(title)
@@ -60,6 +64,7 @@ def comparison_figure(
 
 def _draw_bars(axes: Axes, rows: Sequence[str], panel: Panel) -> None:
     bars = [series for series in panel.series if not series.is_published]
+    least = 0.0 if all(mean >= 0 for series in panel.series for mean, _ in series.numbers.values()) else -math.inf
     width = 0.8 / max(len(bars), 1)
     for number, series in enumerate(panel.series):
         colour = f"C{number % 10}"
@@ -75,7 +80,9 @@ def _draw_bars(axes: Axes, rows: Sequence[str], panel: Panel) -> None:
         known = [n for n, (_, row) in enumerate(shown) if series.numbers[row][1] is not None]
         if known:
             x, y = [places[n] for n in known], [means[n] for n in known]
-            axes.errorbar(x, y, [deviations[n] for n in known], fmt="none", ecolor="black", capsize=3)
+            upper = [deviations[n] for n in known]
+            lower = [min(length, mean - least) for length, mean in zip(upper, y, strict=True)]
+            axes.errorbar(x, y, [lower, upper], fmt="none", ecolor="black", capsize=3)
     axes.set_xticks(range(len(rows)), [_broken(row) for row in rows], fontsize="small")
     axes.set_xlim(-0.6, len(rows) - 0.4)
 

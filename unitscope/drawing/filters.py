@@ -223,5 +223,15 @@ def draw_rms(axes: Axes, rms: np.ndarray, median: float) -> None:
     axes.bar(range(len(rms)), np.sort(rms)[::-1], width=1.0)
     for share, name in ((DOMINATING_SHARE, "dominating"), (DEAD_SHARE, "dead")):
         axes.axhline(share * median, color="C3", linestyle=":", linewidth=1)
-        axes.annotate(name, (len(rms) - 1, share * median), ha="right", va="bottom", fontsize=8, color="C3")
+        axes.annotate(  # right of the bars, which would cover it
+            name,
+            (1, share * median),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color="C3",
+            annotation_clip=False,
+        )
     axes.set(xlabel="filters, in descending order of RMS", ylabel="RMS of the weights", ylim=(0, None))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from types import ModuleType
@@ -17,6 +16,7 @@ from unitscope.errors import InvalidArgument, NoSuchNetwork
 from unitscope.memory import is_out_of_memory
 from unitscope.networks.sizes import unsupported_size
 from unitscope.networks.unallocated import Unallocated
+from unitscope.spelling import suggestion
 
 ZFNET_LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 REMOVABLE = ZFNET_LAYERS[2:7]
@@ -236,8 +236,7 @@ def build(
     if head is not None:
         return put_on_top(build(name, head, image_size, fc, maps, without), head, classes)
     if name not in OWN and name not in names():
-        close = difflib.get_close_matches(name, names(), n=3)
-        raise NoSuchNetwork(name=name, close=f" (did you mean {' or '.join(close)}?)" if close else "")
+        raise NoSuchNetwork(name=name, close=suggestion(name, names(), 3))
     given = {"fc": fc, "maps": maps, "without": without}
     options: dict[str, Any] = {option: value for option, value in given.items() if value}
     if options and name not in ZFNETS:

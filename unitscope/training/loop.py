@@ -18,7 +18,7 @@ from unitscope.data.images import Batch, ImageSource
 from unitscope.data.upload import Uploader
 from unitscope.determinism import reproducible
 from unitscope.errors import NotFinite
-from unitscope.memory import halved, is_out_of_memory
+from unitscope.memory import is_out_of_memory, run_or_halve
 from unitscope.networks.placement import place
 from unitscope.readings import Readings
 from unitscope.training.optimizers import (
@@ -296,21 +296,20 @@ class Trainer:
         compute: Callable[[torch.Tensor, torch.Tensor], _Part],
     ) -> list[_Part]:
         """Compute a batch, ``at_once`` images at a time; halve that number if memory runs out, and restart."""
-        while True:
+
+        def compute_all() -> list[_Part]:
             # Also discards the gradients of an attempt that ran out of memory.
             self.optimizer.zero_grad(set_to_none=True)
-            try:
-                return [
-                    compute(part, part_labels)
-                    for part, part_labels in zip(
-                        images.split(self.at_once), labels.split(self.at_once), strict=True
-                    )
-                ]
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or min(self.at_once, len(images)) == 1:
-                    raise
-            self.at_once = halved(min(self.at_once, len(images)), self.device)
-            self.on_smaller(self.at_once)
+            parts = zip(images.split(self.at_once), labels.split(self.at_once), strict=True)
+            return [compute(part, part_labels) for part, part_labels in parts]
+
+        results: list[_Part] | None = None
+        while results is None:
+            size = min(self.at_once, len(images))
+            results, smaller = run_or_halve(compute_all, size, self.device, self.on_smaller)
+            if results is None:
+                self.at_once = smaller
+        return results
 
     def _step(self) -> torch.Tensor:
         """Update the weights; return the norm of the gradient of all parameters, on the device."""

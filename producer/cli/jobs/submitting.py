@@ -89,8 +89,11 @@ def submit_job(
     submission: Submission,
     *,
     also: Callable[[Any, int], None] | None = None,
+    remark: str = "",
 ) -> None:
     """Record the job, send its shards to the queues, and print its id on stdout; in a dry run, print its cost.
+
+    ``remark`` is printed on stderr, unless the job belongs to a study.
 
     Raises
     ------
@@ -100,6 +103,8 @@ def submit_job(
     if (requests := click.get_current_context().meta.get(REQUESTS)) is not None:
         requests.append(request)
         return
+    if remark:
+        app.err.print(remark, markup=False, soft_wrap=True)
     if submission.dry_run:
         _print_cost(app, specification, submission, app.ledger.find(specification))
         return

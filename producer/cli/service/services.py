@@ -122,6 +122,8 @@ def _lifetime(burst: bool, max_idle: float | None, max_time: float | None, grace
 
     if max_time is not None and max_time <= KILL_SECONDS:
         raise click.BadParameter(f"it must be longer than {KILL_SECONDS:g} s", param_hint="--max-time")
+    if burst and max_idle is not None:
+        raise click.UsageError("--burst and --max-idle are mutually exclusive: --burst is --max-idle 0.")
     return Lifetime(0.0 if burst else max_idle, max_time, grace)
 
 

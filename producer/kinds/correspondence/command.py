@@ -13,6 +13,7 @@ from producer.cli.options import (
     chosen_images,
     chosen_network,
     image_options,
+    remark_on_images,
     separated,
     trained_network_options,
 )
@@ -84,10 +85,11 @@ def correspondence(app: App, /, submission: Submission, **options: Any) -> None:
     """
     from producer.kinds.correspondence.request import correspondence_request
 
+    images = chosen_images(options)
     specification = correspondence_request(
         app.database,
         app.settings,
-        images=chosen_images(options),
+        images=images,
         network=chosen_network(options),
         **options,
     )
@@ -100,4 +102,5 @@ def correspondence(app: App, /, submission: Submission, **options: Any) -> None:
             markup=False,
             soft_wrap=True,
         )
-    submit_job(app, specification, submission)
+    remark = remark_on_images(images, specification.split, len(specification.images))
+    submit_job(app, specification, submission, remark=remark)

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from producer.datasets.choice import ImageChoice, evenly_spread
 from producer.kinds.correspondence.parts import Box, Parts, find_parts
-from producer.networks.choice import NetworkOptions, choose_network
-from shared.database.catalogue import find_dataset
+from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.connection import Database
 from shared.errors import UsageError
 from shared.kinds.correspondence.specification import CorrespondenceSpecification, PartOfImage
@@ -26,7 +25,7 @@ def correspondence_request(
     database: Database,
     settings: Settings,
     *,
-    dataset: str,
+    dataset: str | None,
     images: ImageChoice,
     network: NetworkOptions,
     layers: Sequence[str],
@@ -53,7 +52,7 @@ def correspondence_request(
     UsageError, and the errors of ``choose_network``
     """
     with database.read() as session:
-        row = find_dataset(session, dataset)
+        row = dataset_of_network(session, dataset, network)
     chosen = choose_network(database, settings, row, network)
     specification = chosen.description.specification
     try:

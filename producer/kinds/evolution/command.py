@@ -8,7 +8,7 @@ import click
 
 from producer.cli.context import App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
-from producer.cli.options import separated
+from producer.cli.options import JobId, separated
 from unitscope.vocabulary import PROJECTION_METHODS
 
 
@@ -16,7 +16,7 @@ from unitscope.vocabulary import PROJECTION_METHODS
 @click.option(
     "--run",
     required=True,
-    type=click.IntRange(1, 2**31 - 1),
+    type=JobId(),
     help="Finished training run that kept the weights of several epochs (--keep-epochs).",
 )
 @click.option(

@@ -13,6 +13,7 @@ from producer.cli.options import (
     chosen_images,
     chosen_network,
     image_choice_options,
+    remark_on_images,
     separated,
     trained_network_options,
 )
@@ -76,4 +77,5 @@ def features(app: App, /, submission: Submission, **options: Any) -> None:
     specification = features_request(
         app.database, app.settings, images=images, network=chosen_network(options), **options
     )
-    submit_job(app, specification, submission)
+    remark = remark_on_images(images, specification.split, len(specification.images))
+    submit_job(app, specification, submission, remark=remark)

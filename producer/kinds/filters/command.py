@@ -10,7 +10,7 @@ import click
 
 from producer.cli.context import App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
-from producer.cli.options import MAX_WIDTH, Maps, chosen_network, separated, trained_network_options
+from producer.cli.options import MAX_WIDTH, JobId, Maps, chosen_network, separated, trained_network_options
 from unitscope.vocabulary import SCALES
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def other_network_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--other-weights", type=click.Path(path_type=Path), help="Weights file of a second network."),
         click.option(
             "--other-run",
-            type=click.IntRange(1, 2**31 - 1),
+            type=JobId(),
             help="Training run of a second network, shown beside.",
         ),
     ):

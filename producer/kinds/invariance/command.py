@@ -12,6 +12,7 @@ from producer.cli.options import (
     chosen_images,
     chosen_network,
     image_options,
+    remark_on_images,
     separated,
     trained_network_options,
 )
@@ -75,11 +76,13 @@ def invariance(app: App, /, submission: Submission, **options: Any) -> None:
     """
     from producer.kinds.invariance.request import invariance_request
 
+    images = chosen_images(options)
     specification = invariance_request(
         app.database,
         app.settings,
-        images=chosen_images(options),
+        images=images,
         network=chosen_network(options),
         **options,
     )
-    submit_job(app, specification, submission)
+    remark = remark_on_images(images, specification.split, len(specification.images))
+    submit_job(app, specification, submission, remark=remark)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from producer.datasets.choice import ImageChoice, chosen_images
-from producer.networks.choice import NetworkOptions, choose_network, require_same_classes
-from shared.database.catalogue import find_dataset
+from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network, require_same_classes
 from shared.database.connection import Database
 from shared.errors import UsageError
 from shared.kinds.invariance.specification import InvarianceSpecification
@@ -21,7 +20,7 @@ def invariance_request(
     database: Database,
     settings: Settings,
     *,
-    dataset: str,
+    dataset: str | None,
     images: ImageChoice,
     network: NetworkOptions,
     layers: Sequence[str],
@@ -46,7 +45,7 @@ def invariance_request(
     UsageError, and the errors of ``choose_network``
     """
     with database.read() as session:
-        row = find_dataset(session, dataset)
+        row = dataset_of_network(session, dataset, network)
         split, numbers = chosen_images(session, row, images)
     chosen = choose_network(database, settings, row, network)
     require_same_classes(chosen, row)

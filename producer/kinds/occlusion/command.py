@@ -9,7 +9,13 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
-from producer.cli.options import chosen_images, chosen_network, image_options, trained_network_options
+from producer.cli.options import (
+    chosen_images,
+    chosen_network,
+    image_options,
+    remark_on_images,
+    trained_network_options,
+)
 from unitscope.vocabulary import ENGINES, FILLS
 
 
@@ -100,12 +106,14 @@ def occlusion(app: App, /, submission: Submission, **options: Any) -> None:
     from producer.kinds.occlusion.request import Occluder, occlusion_request
 
     occluder = Occluder(**{name: options.pop(name) for name in Occluder.__dataclass_fields__})
+    images = chosen_images(options)
     specification = occlusion_request(
         app.database,
         app.settings,
-        images=chosen_images(options),
+        images=images,
         occluder=occluder,
         network=chosen_network(options),
         **options,
     )
-    submit_job(app, specification, submission)
+    remark = remark_on_images(images, specification.split, len(specification.images))
+    submit_job(app, specification, submission, remark=remark)

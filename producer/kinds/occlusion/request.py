@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from producer.datasets.choice import ImageChoice, chosen_images
-from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network
-from shared.database.catalogue import class_index, find_dataset
+from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network, dataset_of_network
+from shared.database.catalogue import class_index
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.errors import SpecificationNotReadable, UsageError
@@ -42,7 +42,7 @@ def occlusion_request(
     database: Database,
     settings: Settings,
     *,
-    dataset: str,
+    dataset: str | None,
     images: ImageChoice,
     layer: str,
     unit: int | None,
@@ -59,7 +59,7 @@ def occlusion_request(
     NotAConvolution, AmbiguousLayer, NoSuchUnit, UsageError, and the errors of ``choose_network``
     """
     with database.read() as session:
-        row = find_dataset(session, dataset)
+        row = dataset_of_network(session, dataset, network)
         split, numbers = chosen_images(session, row, images)
     chosen = choose_network(database, settings, row, network)
     description = chosen.description

@@ -8,7 +8,7 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
-from producer.cli.options import chosen_network, separated, trained_network_options
+from producer.cli.options import chosen_network, dataset_option, separated, trained_network_options
 from unitscope.probing.layers import MAX_FEATURES
 from unitscope.vocabulary import CLASSIFIERS, POOLINGS
 
@@ -16,7 +16,7 @@ MAX_SEED = 2**62 - 1
 
 
 @click.command("probe")
-@click.option("--dataset", required=True, help="Name of a registered data set.")
+@dataset_option
 @click.option(
     "--layer",
     "--layers",

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from producer.networks.choice import NetworkOptions, choose_network
-from shared.database.catalogue import find_dataset, find_split
+from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
+from shared.database.catalogue import find_split
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
-from shared.errors import UsageError
+from shared.errors import NoSuchSplit, UsageError
 from shared.kinds.probe.images import ProbedImages, probed_images
 from shared.kinds.probe.specification import ProbeSpecification, Sampling
 from shared.settings import Settings
@@ -22,11 +22,16 @@ from unitscope.vocabulary import CLASSIFIERS, Classifier, Pooling
 LEAST_TRAINING = 2  # images of each class: one to learn from, and one that is held out
 
 
+class NoSplitToProbe(NoSuchSplit):
+    """{reason} Name the splits of the training and the test images with --train-split and --test-split. --folds 5
+    divides the images of both, which can be the same one."""
+
+
 def probe_request(
     database: Database,
     settings: Settings,
     *,
-    dataset: str,
+    dataset: str | None,
     layers: Sequence[str],
     classifiers: Sequence[Classifier],
     network: NetworkOptions,
@@ -53,9 +58,9 @@ def probe_request(
     if folds and repeats > 1:
         raise UsageError(reason="--folds and --seeds can't be combined: every fold is a trial.")
     with database.read() as session:
-        row = find_dataset(session, dataset)
+        row = dataset_of_network(session, dataset, network)
         for name in ("train_split", "test_split"):
-            sampling[name], _ = find_split(session, row, sampling[name])
+            sampling[name] = _find_split(session, row, sampling[name])
         chosen_sampling = Sampling(folds=folds, repeats=repeats, **sampling)
         images = _checked_images(session, row, chosen_sampling)
     chosen = choose_network(database, settings, row, network)
@@ -75,6 +80,19 @@ def probe_request(
         shuffle_labels=shuffle_labels,
         shards=shards,
     )
+
+
+def _find_split(session: Session, dataset: Dataset, name: str) -> str:
+    """Return a split's name as it is stored.
+
+    Raises
+    ------
+    NoSuchSplit, EmptySplit
+    """
+    try:
+        return find_split(session, dataset, name)[0]
+    except NoSuchSplit as error:
+        raise NoSplitToProbe(reason=error) from error
 
 
 def _checked_images(session: Session, dataset: Dataset, sampling: Sampling) -> ProbedImages:

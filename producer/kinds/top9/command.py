@@ -8,12 +8,12 @@ import click
 
 from producer.cli.context import NUMBER, App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
-from producer.cli.options import chosen_network, trained_network_options
+from producer.cli.options import chosen_network, dataset_option, trained_network_options
 from unitscope.vocabulary import PROJECTION_METHODS
 
 
 @click.command("top9")
-@click.option("--dataset", required=True, help="Name of a registered data set.")
+@dataset_option
 @click.option(
     "--layer",
     "--layers",

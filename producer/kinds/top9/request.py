@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from producer.networks.choice import NetworkOptions, choose_network
-from shared.database.catalogue import default_split, find_dataset, find_split
+from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
+from shared.database.catalogue import default_split, find_split
 from shared.database.connection import Database
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.settings import Settings
@@ -17,7 +17,7 @@ def search_request(
     database: Database,
     settings: Settings,
     *,
-    dataset: str,
+    dataset: str | None,
     layers: Sequence[str],
     units: Sequence[int] | None,
     split: str | None,
@@ -36,7 +36,7 @@ def search_request(
     AmbiguousLayer, NoSuchUnit, UnsupportedActivation, and the errors of ``choose_network``
     """
     with database.read() as session:
-        row = find_dataset(session, dataset)
+        row = dataset_of_network(session, dataset, network)
         split, count = find_split(session, row, split or default_split(session, row))
     chosen = choose_network(database, settings, row, network)
     searched: dict[str, SearchedLayerSpecification] = {}

@@ -10,7 +10,7 @@ import click
 
 from producer.cli.context import NUMBER, App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
-from producer.cli.options import NETWORK_OPTIONS, network_options
+from producer.cli.options import NETWORK_OPTIONS, JobId, network_options
 from unitscope.data.subsets import Fold
 from unitscope.vocabulary import INITIALIZATIONS, OPTIMIZERS, SCHEDULES
 
@@ -141,7 +141,7 @@ def _recipe_options(command: Any) -> Any:
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard event files.")
 @click.option(
     "--extend",
-    type=click.IntRange(1, 2**31 - 1),
+    type=JobId(),
     metavar="RUN",
     help="Continue this finished training run, up to a total of --epochs.",
 )

@@ -20,6 +20,7 @@ class Mistake:
 
 
 TOP9 = ("submit", "--dataset", "shapes", "--run", "@RUN@")
+OCCLUSION = ("submit", "occlusion", "--run", "@RUN@")
 CONV5 = (*TOP9, "--layer", "5")
 TRAIN = ("submit", "train", "--dataset", "shapes")
 SPLITS = "train, trainval, val"
@@ -47,6 +48,15 @@ UNKNOWN = {
     "data set with a very long name": Mistake(("dataset", "show", "x" * 5000), 4, ("xxx", "shapes")),
     "split": Mistake((*CONV5, "--split", "tests"), 4, ("'tests'", SPLITS)),
     "split in capitals": Mistake((*CONV5, "--split", "Val"), 4, ("'Val'", SPLITS)),
+    "class": Mistake(
+        (*OCCLUSION, "--class", "Striped-cirle"), 4, ("'Striped-cirle'", "(did you mean striped-circle?)")
+    ),
+    "class to record": Mistake((*OCCLUSION, "--target", "plainstar"), 4, ("'plainstar'", "mean plain-star?")),
+    "split to probe": Mistake(
+        ("submit", "probe", "--run", "@RUN@", "--test-split", "test"),
+        4,
+        ("'test'", SPLITS, "--train-split and --test-split", "--folds 5"),
+    ),
     "split to validate on": Mistake((*TRAIN, "--val-split", "test"), 4, ("'test'", SPLITS)),
     "layer": Mistake((*TOP9, "--layer", "conv6"), 4, ("zfnet", "'conv6'", CONVOLUTIONS)),
     "layer by number": Mistake((*TOP9, "--layer", "3-6"), 4, ("zfnet", "'6'", CONVOLUTIONS)),
@@ -90,6 +100,9 @@ USAGE = {
         (*TRAIN, "--weights", "x.pth", "--weights-of", "@RUN@"), 2, ("--weights and --weights-of",)
     ),
     "weights of a run that are gone": Mistake((*TRAIN, "--weights-of", "@RUN@"), 2, ("run @RUN@", "store")),
+    "burst with an idle time": Mistake(
+        ("worker", "--devices", "cpu", "--burst", "--max-idle", "5m"), 2, ("--burst", "--max-idle")
+    ),
     "no run at all": Mistake(
         ("submit", "--layer", "5", "--dataset", "photos", "--split", "all"),
         2,

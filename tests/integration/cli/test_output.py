@@ -22,6 +22,27 @@ def test_small_data_set_is_searched_without_naming_a_split(home: Home, photos: P
     assert chosen == "val" if splits["val"] else splits[chosen]
 
 
+def test_the_data_set_of_a_job_is_by_default_that_of_its_training_run(home: Home, trained: int) -> None:
+    asked = {
+        "top9": ("--layer", "5", "--units", "7"),
+        "occlusion": ("--split", "trainval"),
+        "invariance": ("--images", 2),
+        "probe": ("--folds", 2),
+        "features": (),
+    }
+    expected = home.json("query", "SELECT id FROM datasets WHERE name = 'shapes'")[0]["id"]
+    submitted = home.many([(("submit", kind, "--run", trained, *more), {}) for kind, more in asked.items()])
+    for kind, done in zip(asked, submitted, strict=True):
+        assert done.returncode == 0, done.stderr
+        specification = home.json("status", done.stdout.strip())["specification"]
+        assert specification["dataset_id"] == expected
+        if kind in ("occlusion", "features"):  # all images of a split
+            count = len(specification["images"])
+            assert f"{count} images of split '{specification['split']}' are used. --images 5" in done.stderr
+        else:
+            assert "are used" not in done.stderr
+
+
 def test_same_data_set_can_be_added_again(home: Home, shapes_root: Path) -> None:
     again = home("dataset", "add", "shapes", "--root", shapes_root)
     assert again.stdout == "shapes\n"
@@ -30,11 +51,12 @@ def test_same_data_set_can_be_added_again(home: Home, shapes_root: Path) -> None
 
 def test_result_of_a_query_is_printed_unchanged(home: Home) -> None:
     table, as_json = home.many(
-        [(("query", "SELECT '[/x] [red]y' AS \"[b]\"", *form), {}) for form in ((), ("--json",))]
+        [(("query", "SELECT '[/x] [red]y' AS \"[b]\", NULL AS n", *form), {}) for form in ((), ("--json",))]
     )
+    assert "None" not in table.stdout
     assert "[/x] [red]y" in table.stdout
     assert "[b]" in table.stdout
-    assert json.loads(as_json.stdout) == [{"[b]": "[/x] [red]y"}]
+    assert json.loads(as_json.stdout) == [{"[b]": "[/x] [red]y", "n": None}]
 
 
 def test_error_of_a_job_is_printed_unchanged(home: Home, trained: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from producer.datasets.folder import read_folder
 from tests.integration.datasets.helpers import encoded, source_of, write_folder
 from unitscope.data.images import ImageSource, Skipped, UnreadableImage, batches, read_image
-from unitscope.errors import ImageUnavailable
+from unitscope.errors import ImageChanged, ImageUnavailable
 
 
 @pytest.fixture
@@ -31,6 +31,8 @@ def spoil(source: ImageSource, how: str) -> None:
         source.path.unlink()
     elif how == "changed":
         source.path.write_bytes(encoded(np.full((8, 8, 3), 99, np.uint8)))
+    elif how == "broken":
+        source.path.write_bytes(source.path.read_bytes()[:40])
     elif how == "emptied":
         source.path.write_bytes(b"")
     elif how == "a folder":
@@ -38,7 +40,7 @@ def spoil(source: ImageSource, how: str) -> None:
         source.path.mkdir()
 
 
-SPOILED = ["changed", "emptied"]
+SPOILED = ["broken", "emptied"]
 UNAVAILABLE = {"removed": "No such file", "a folder": "not a regular file"}
 
 
@@ -71,16 +73,24 @@ def test_a_registered_image_that_is_missing_is_an_error(ten: list[ImageSource], 
         list(batches(ten, 4, 8, pad=pad, skipped=[]))
 
 
-def test_changed_image_is_reported_as_changed(ten: list[ImageSource]) -> None:
-    spoil(ten[0], "changed")
-    with pytest.raises(UnreadableImage, match="has changed since it was registered"):
+def test_a_broken_image_is_reported_as_changed(ten: list[ImageSource]) -> None:
+    spoil(ten[0], "broken")
+    with pytest.raises(UnreadableImage, match="has changed since it was registered, and is broken"):
         read_image(ten[0], 8)
+
+
+@pytest.mark.parametrize("pad", [True, False])
+def test_another_image_than_the_registered_one_is_an_error(ten: list[ImageSource], pad: bool) -> None:
+    """Another machine may have the registered file."""
+    spoil(ten[5], "changed")
+    with pytest.raises(ImageChanged, match=f"Image {ten[5].path} on .* is not the one that was registered"):
+        list(batches(ten, 4, 8, pad=pad, skipped=[]))
 
 
 @pytest.mark.parametrize("pad", [True, False])
 def test_if_no_image_can_be_read_every_reason_is_reported(ten: list[ImageSource], pad: bool) -> None:
     for source in ten:
-        spoil(source, "changed")
+        spoil(source, "broken")
     skipped: list[Skipped] = []
     dataset = list(batches(ten, 4, 8, pad=pad, skipped=skipped))
     assert len(skipped) == 10

@@ -158,3 +158,13 @@ def test_the_figure_has_a_column_for_each_network() -> None:
         "net 0\n6 filters 5 x 5, stride 2", "net 0\n9 filters 11 x 11, stride 4",
         "0 dead, 0 dominating", "0 dead, 0 dominating",
     ]  # fmt: skip
+
+
+def test_the_names_of_the_limits_are_beside_the_bars() -> None:
+    figure = filters_figure([of(small(), "0")])
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
+    right = axes.get_window_extent().x1
+    assert {label.get_text() for label in axes.texts} == {"dominating", "dead"}
+    assert all(right < label.get_window_extent().x0 < figure.bbox.x1 for label in axes.texts)
+    assert all(label.get_window_extent().x1 <= figure.bbox.x1 for label in axes.texts)
