@@ -13,7 +13,6 @@ from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.networks import Checkpoint
 from shared.jobs.tables import Artifact, Event, Job, Shard
-from shared.kinds.top9.tables import SearchedLayer
 from shared.store.store import IDENTITY_FILE
 
 # Columns that differ between runs, since they hold durations or depend on the job's id: the pictures of a training
@@ -26,7 +25,7 @@ VARYING_COLUMNS = {
 }
 NOT_RESULTS = {"jobs", "shards", "events", "artifacts"}
 PATHS = {("artifacts", "path"), ("checkpoints", "path")}  # in addition to all columns named ..._path
-LAYERS = SearchedLayer.__table__
+MODULE_PATHS = {"layer_path", "read_path"}  # not of artifacts
 
 
 def content_of(database: Database, job: int) -> dict[str, list[str]]:
@@ -50,13 +49,20 @@ def _rows(session: Session, table: Table, job: int) -> list[str]:
     left_out = {"id", "job_id", "layer_id", *VARYING_COLUMNS.get(table.name, ())}
     columns = [column for column in table.c if column.name not in left_out]
     if "layer_id" in table.c:
-        query = select(LAYERS.c.layer_path.label("of_layer"), *columns).join_from(
-            table, LAYERS, table.c.layer_id == LAYERS.c.id
+        layers = _table_of_layers(table)
+        query = select(layers.c.layer_path.label("of_layer"), *columns).join_from(
+            table, layers, table.c.layer_id == layers.c.id
         )
-        query = query.where(LAYERS.c.job_id == job)
+        query = query.where(layers.c.job_id == job)
     else:
         query = select(*columns).where(table.c.job_id == job)
     return sorted(json.dumps(dict(row), sort_keys=True, default=str) for row in session.execute(query).mappings())
+
+
+def _table_of_layers(table: Table) -> Table:
+    """Return the table that ``layer_id`` refers to: each kind with layers has its own."""
+    (reference,) = table.c.layer_id.foreign_keys
+    return reference.column.table
 
 
 def violations(database: Database, job: int, expected: dict[str, list[str]], extra: tuple[int, int]) -> list[str]:
@@ -110,7 +116,7 @@ def damaged_artifacts(database: Database, store: Path) -> list[str]:
     with database.read() as session:
         for table in Base.metadata.sorted_tables:
             for column in table.c:
-                named = column.name.endswith("_path") and column.name != "layer_path"
+                named = column.name.endswith("_path") and column.name not in MODULE_PATHS
                 if not named and (table.name, column.name) not in PATHS:
                     continue
                 for path in session.scalars(select(column).where(column.is_not(None)).distinct()):

@@ -28,6 +28,7 @@ from shared.database.schema import upgrade
 from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, Worker
+from shared.kinds.registry import kinds
 from tests.conftest import Analyze
 from tests.faults.content import content_of, damaged_artifacts, violations
 from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
@@ -38,45 +39,72 @@ RESEND_SECONDS = 2.0
 GRACE_SECONDS = 2.0  # for the shard in hand when a service is stopped
 FIRST_RUN = 1  # the training run of every home, whose network is analysed
 
+BOXES = Path(__file__).parent / "boxes.csv"
+SHAPES = ("--dataset", "shapes")
+OF_RUN = ("--run", FIRST_RUN)
+
 # Options of each kind. The network is tiny to keep the tests fast.
 KINDS: dict[str, tuple[object, ...]] = {
     "train": (
-        "--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16",
-        "--epochs", 3, "--batch-size", 24, "--init", "he", "--learning-rate", "5e-4",
+        *SHAPES, "--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16",
+        "--epochs", 3, "--batch-size", 24, "--init", "he", "--learning-rate", "5e-4", "--keep-epochs", "1,3",
     ),
     "top9": (
-        "--run", FIRST_RUN, "--layers", "2,5", "--units", "0-5", "--split", "trainval", "--bottom", "--per-class",
+        *SHAPES, *OF_RUN, "--layers", "2,5", "--units", "0-5", "--split", "trainval", "--bottom", "--per-class",
     ),
     "occlusion": (
-        "--run", FIRST_RUN, "--images", 6, "--patch", 16, "--stride", 12, "--memory", 1, "--positions",
+        *SHAPES, *OF_RUN, "--images", 6, "--patch", 16, "--stride", 12, "--memory", 1, "--positions",
     ),
+    "features": (*SHAPES, *OF_RUN, "--images", 4, "--layers", "2,5", "--arrays"),
+    "filters": OF_RUN,
+    "evolution": (*OF_RUN, "--layers", "2,5", "--draw", 2),
+    "invariance": (
+        *SHAPES, *OF_RUN, "--images", 2, "--shifts", "-8,8", "--scales", "1.5", "--rotations", "90",
+    ),
+    "correspondence": (*SHAPES, *OF_RUN, "--whole", "--boxes", BOXES, "--draws", 2),
+    "probe": (*SHAPES, *OF_RUN, "--layers", "2,5", "--classifier", "svm"),
 }  # fmt: skip
-SHARDS = {"top9": 3, "occlusion": 2}
-STAGES = {
-    "top9": ("search", "select", "project", "finish"),
-    "occlusion": ("sweep", "draw", "finish"),
-    "train": ("train",),
-}
+ANALYSES = tuple(kind for kind in KINDS if kind != "train")  # of the network of the first run, in several stages
+SHARDS = {"top9": 3, "evolution": 1, **dict.fromkeys(set(ANALYSES) - {"top9", "evolution"}, 2)}
+STAGES = {name: tuple(kind.stages) for name, kind in kinds().items() if name in KINDS}
 
-# Stages that don't reach a state: they report no progress, or record no rows before the end.
+# Stages that don't reach a state: they report no progress, store no files, or record no rows before the end.
 NOT_REACHED = {
-    ("computing", "occlusion", "finish"),
+    *(("computing", kind, "finish") for kind in ("occlusion", "features", "filters", "invariance", "probe")),
+    ("written", "invariance", "measure"),
+    ("written", "probe", "fit"),
     *(("recording", "top9", stage) for stage in ("search", "project", "finish")),
+    *(("recording", "evolution", stage) for stage in ("search", "project", "finish")),
     *(("recording", "occlusion", stage) for stage in ("draw", "finish")),
+    *(
+        ("recording", kind, stage)
+        for kind in ("features", "filters", "invariance", "correspondence", "probe")
+        for stage in STAGES[kind]
+    ),
 }
 # Number of times that a worker reaches a state in each shard, if more than once.
 TIMES_REACHED = {
     ("computing", "train"): 15,
+    ("computing", "top9"): 2,
+    ("computing", "occlusion"): 2,
     ("recording", "train"): 4,
     ("recording", "occlusion"): 3,
     ("recording", "top9"): 6,
+    ("recording", "evolution"): 10,
 }
+# Stages with more than one shard even if the job has ``--shards 1``.
+DIVIDED = {("top9", "project"), ("evolution", "search"), ("evolution", "project"), ("probe", "fit")}
+
+
+def stages_reaching(state: str, kind: str) -> list[str]:
+    """Return the stages of a kind in which workers reach a state."""
+    return [stage for stage in STAGES[kind] if (state, kind, stage) not in NOT_REACHED]
 
 
 def submit_command(kind: str, shards: int | None = None) -> list[object]:
     """Return the command that submits a job of a kind, with ``--force``."""
     divided = ["--shards", shards or SHARDS[kind]] if kind in SHARDS else []
-    return ["submit", kind, "--dataset", "shapes", *KINDS[kind], *divided, "--force"]
+    return ["submit", kind, *KINDS[kind], *divided, "--force"]
 
 
 @dataclass(frozen=True)
@@ -257,8 +285,8 @@ class Common:
         home = Home(folder / "home")
         home("dataset", "add", "shapes", "--root", folder / "shapes")
         found = {}
-        for kinds in (("train",), ("top9", "occlusion")):  # the others analyse the network of the first
-            jobs = {kind: int(home(*submit_command(kind, 1)).stdout) for kind in kinds}
+        for together in (("train",), ANALYSES):  # the others analyse the network of the first
+            jobs = {kind: int(home(*submit_command(kind, 1)).stdout) for kind in together}
             plain = [sys.executable, "-m", "tests.faults.undisturbed"]
             subprocess.run(plain, env=home.environment, check=True, capture_output=True, timeout=240)
             for kind, job in jobs.items():
@@ -325,8 +353,12 @@ class Case:
 
     def stage(self, state: str) -> str:
         """Choose a stage of the job in which workers reach the state."""
-        stages = [stage for stage in STAGES[self.kind] if (state, self.kind, stage) not in NOT_REACHED]
-        return self.draw.choice(stages)
+        return self.draw.choice(stages_reaching(state, self.kind))
+
+    def stage_of_one_shard(self, state: str) -> str:
+        """Choose a stage in which workers reach the state, and which has one shard in a job with ``--shards 1``."""
+        stages = stages_reaching(state, self.kind)
+        return self.draw.choice([stage for stage in stages if (self.kind, stage) not in DIVIDED])
 
     def passes_before_fault(self, state: str) -> int:
         """Choose how often a worker passes the state before the fault, so that it can be in any epoch."""
@@ -361,4 +393,7 @@ def send_signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-__all__ = ["KINDS", "STAGES", "Case", "Common", "Home", "Injection", "send_signal", "submit_command"]
+__all__ = [
+    *("ANALYSES", "FIRST_RUN", "KINDS", "LEASE_SECONDS", "STAGES"),
+    *("Case", "Common", "Home", "Injection", "send_signal", "stages_reaching", "submit_command"),
+]

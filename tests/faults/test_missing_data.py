@@ -14,7 +14,16 @@ from tests.faults.harness import Case
 CATALOGUE = Catalogue()
 HOSTS = ("machine-1", "machine-2")
 ENVIRONMENT = {"ANALYZE_CACHE_GB": "0"}  # cached images are not read
-READING = {"top9": ("search", "project"), "occlusion": ("sweep", "draw"), "train": ("train",)}
+READING = {  # the stages that read images; the kind ``filters`` has none
+    "train": ("train",),
+    "top9": ("search", "project"),
+    "occlusion": ("sweep", "draw"),
+    "features": ("extract",),
+    "evolution": ("search", "project"),
+    "invariance": ("measure", "draw"),
+    "correspondence": ("mask",),
+    "probe": ("features",),
+}
 
 
 def test_no_image_is_left_out(case: Callable[[], None]) -> None:
@@ -46,4 +55,4 @@ def mount_away(case: Case) -> None:
     case.submit()
 
 
-CATALOGUE.add("mount away", mount_away)
+CATALOGUE.add("mount away", mount_away, kinds=tuple(READING))
