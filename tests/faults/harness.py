@@ -37,6 +37,7 @@ INJECT = Path(__file__).parent / "inject"
 LEASE_SECONDS = 3.0
 RESEND_SECONDS = 2.0
 GRACE_SECONDS = 2.0  # for the shard in hand when a service is stopped
+CONTINUED: set[int] = set()  # processes that had been stopped
 FIRST_RUN = 1  # the training run of every home, whose network is analysed
 
 BOXES = Path(__file__).parent / "boxes.csv"
@@ -182,10 +183,15 @@ class Home(Analyze):
 
     def reset(self) -> None:
         """Remove the plans of earlier faults and wait until two workers are registered."""
-        for plan in self.plans.glob("plan-*"):
-            plan.unlink()
+        for file in (*self.plans.glob("plan-*"), *self.plans.glob("starved-*")):
+            file.unlink()
         self.started = [process for process in self.started if process.poll() is None]
         self.wait(lambda: len(self.workers()) == 2)
+
+    def starved(self) -> bool:
+        """Return whether a process of the home didn't run for a while, because the machine was busy: a worker may
+        have lost its lease without a fault. Those that a fault had stopped don't count."""
+        return any(int(mark.name.split("-")[1]) not in CONTINUED for mark in self.plans.glob("starved-*"))
 
     def workers(self) -> set[int]:
         """Return the process ids of the running workers (Celery's main process, whose child computes)."""
@@ -337,6 +343,7 @@ class Case:
     jobs: dict[int, str] = field(default_factory=dict)
     faults: int = 0
     extra: tuple[int, int] = (0, 0)  # minimum and maximum number of additional attempts that the faults explain
+    most_ends: int = 1  # how often a shard or the job may have ended: more than once after a retry
     release: Callable[[], None] = lambda: None  # lets the held worker continue
 
     def submit(self, kind: str | None = None, shards: int | None = None) -> int:
@@ -356,7 +363,7 @@ class Case:
         return self.draw.choice(stages_reaching(state, self.kind))
 
     def stage_of_one_shard(self, state: str) -> str:
-        """Choose a stage in which workers reach the state, and which has one shard in a job with ``--shards 1``."""
+        """Choose a stage in which workers reach the state, and that has one shard with ``--shards 1``."""
         stages = stages_reaching(state, self.kind)
         return self.draw.choice([stage for stage in stages if (self.kind, stage) not in DIVIDED])
 
@@ -377,7 +384,14 @@ class Case:
         self.wait()
         errors: list[str] = []
         for job, kind in self.jobs.items():
-            errors += violations(self.home.database, job, self.common.undisturbed[kind], self.extra)
+            errors += violations(
+                self.home.database,
+                job,
+                self.common.undisturbed[kind],
+                self.extra,
+                self.most_ends,
+                self.home.starved(),
+            )
         errors += damaged_artifacts(self.home.database, self.home.store)
         report = "\n".join(errors)
         assert not errors, f"{report}\n{self.events()}\n{self.home.log()}"
@@ -389,6 +403,8 @@ class Case:
 
 def send_signal(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process, if it exists."""
+    if number == signal.SIGCONT:
+        CONTINUED.add(pid)
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
