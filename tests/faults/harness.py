@@ -103,9 +103,9 @@ def stages_reaching(state: str, kind: str) -> list[str]:
 
 
 def submit_command(kind: str, shards: int | None = None) -> list[object]:
-    """Return the command that submits a job of a kind, with ``--force``."""
+    """Return the command that submits a new job of a kind, regardless of the free space."""
     divided = ["--shards", shards or SHARDS[kind]] if kind in SHARDS else []
-    return ["submit", kind, *KINDS[kind], *divided, "--force"]
+    return ["submit", kind, *KINDS[kind], *divided, "--force", "--ignore-space"]
 
 
 @dataclass(frozen=True)
