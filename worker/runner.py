@@ -9,10 +9,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared import logs
@@ -28,6 +30,7 @@ from shared.errors import (
 from shared.errors import message as message_of
 from shared.jobs.broker import Broker, broker_for, dispatch
 from shared.jobs.ledger import Claim, LeaseLost, Ledger, LeftToOthers, log
+from shared.jobs.tables import Job, Shard
 from shared.kinds.registry import parse
 from shared.settings import Settings
 from shared.store.ownership import open_store
@@ -193,6 +196,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     check_device(device)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
     missing = _missing_data(ledger, worker_name())
+    _import_stage(ledger, shard_id)
     try:
         claim = ledger.claim(shard_id, worker_name(), has_data=missing.has_data_of(shard_id))
     except LeftToOthers as error:
@@ -219,6 +223,17 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     _send(ledger, settings)
     if broken:
         raise DeviceUnusable(f"this process can't use {device} any more after a CUDA error") from broken
+
+
+def _import_stage(ledger: Ledger, shard_id: int) -> None:
+    """Import the code of a shard's stage before its lease begins: on a busy machine or from a slow disk that takes
+    seconds, in which the heartbeats can't run. An error is raised again, and recorded, when the shard runs."""
+    with ledger.database.read() as session:
+        query = select(Job.kind, Shard.stage_name).join(Shard, Shard.job_id == Job.id).where(Shard.id == shard_id)
+        found = session.execute(query).one_or_none()
+    if found is not None:
+        with suppress(Exception):
+            stage_function(found.kind, found.stage_name)
 
 
 def _send(ledger: Ledger, settings: Settings) -> None:

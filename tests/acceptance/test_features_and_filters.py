@@ -247,6 +247,17 @@ def test_filters_do_not_depend_on_the_shards(home: Home, filters: list[str]) -> 
     assert len(home.json("query", "SELECT DISTINCT figure_path FROM filters_jobs")) == 1
 
 
+def test_filters_that_are_drawn_again_replace_their_rows(home: Home, filters: list[str]) -> None:
+    before = rows_of(home, filters[1]) + rows_of(home, filters[1], "--filter-layers")
+    of_job = f"WHERE job_id = {filters[1]}"
+    home.change(f"UPDATE shards SET state = 'waiting', attempt = 0, sent_at = NULL {of_job}")
+    home.change(f"UPDATE jobs SET state = 'queued', stage = 0, shards_left = shards_total WHERE id = {filters[1]}")
+    home.change(f"UPDATE shards SET state = 'queued' {of_job} AND stage = 0")
+    home.wait(lambda: dict(home.jobs())[int(filters[1])] in ("done", "failed"))
+    assert dict(home.jobs())[int(filters[1])] == "done", home("logs", filters[1]).stdout
+    assert rows_of(home, filters[1]) + rows_of(home, filters[1], "--filter-layers") == before
+
+
 def test_filters_are_verified_filtered_and_shown(home: Home, filters: list[str], tmp_path: Path) -> None:
     job = filters[0]
     assert "unchanged" in home("verify", job).stdout

@@ -28,6 +28,7 @@ from shared.database.schema import upgrade
 from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, Worker
+from shared.kinds.registry import kinds
 from tests.conftest import Analyze
 from tests.faults.content import content_of, damaged_artifacts, violations
 from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
@@ -36,47 +37,75 @@ INJECT = Path(__file__).parent / "inject"
 LEASE_SECONDS = 3.0
 RESEND_SECONDS = 2.0
 GRACE_SECONDS = 2.0  # for the shard in hand when a service is stopped
+CONTINUED: set[int] = set()  # processes that had been stopped
 FIRST_RUN = 1  # the training run of every home, whose network is analysed
+
+BOXES = Path(__file__).parent / "boxes.csv"
+SHAPES = ("--dataset", "shapes")
+OF_RUN = ("--run", FIRST_RUN)
 
 # Options of each kind. The network is tiny to keep the tests fast.
 KINDS: dict[str, tuple[object, ...]] = {
     "train": (
-        "--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16",
-        "--epochs", 3, "--batch-size", 24, "--init", "he", "--learning-rate", "5e-4",
+        *SHAPES, "--network", "zfnet", "--size", 64, "--fc", 16, "--maps", "16,16,16",
+        "--epochs", 3, "--batch-size", 24, "--init", "he", "--learning-rate", "5e-4", "--keep-epochs", "1,3",
     ),
     "top9": (
-        "--run", FIRST_RUN, "--layers", "2,5", "--units", "0-5", "--split", "trainval", "--bottom", "--per-class",
+        *SHAPES, *OF_RUN, "--layers", "2,5", "--units", "0-5", "--split", "trainval", "--bottom", "--per-class",
     ),
     "occlusion": (
-        "--run", FIRST_RUN, "--images", 6, "--patch", 16, "--stride", 12, "--memory", 1, "--positions",
+        *SHAPES, *OF_RUN, "--images", 6, "--patch", 16, "--stride", 12, "--memory", 1, "--positions",
     ),
+    "features": (*SHAPES, *OF_RUN, "--images", 4, "--layers", "2,5", "--arrays"),
+    "filters": OF_RUN,
+    "evolution": (*OF_RUN, "--layers", "2,5", "--draw", 2),
+    "invariance": (
+        *SHAPES, *OF_RUN, "--images", 2, "--shifts", "-8,8", "--scales", "1.5", "--rotations", "90",
+    ),
+    "correspondence": (*SHAPES, *OF_RUN, "--whole", "--boxes", BOXES, "--draws", 2),
+    "probe": (*SHAPES, *OF_RUN, "--layers", "2,5", "--classifier", "svm"),
 }  # fmt: skip
-SHARDS = {"top9": 3, "occlusion": 2}
-STAGES = {
-    "top9": ("search", "select", "project", "finish"),
-    "occlusion": ("sweep", "draw", "finish"),
-    "train": ("train",),
-}
+ANALYSES = tuple(kind for kind in KINDS if kind != "train")  # of the network of the first run, in several stages
+SHARDS = {"top9": 3, "evolution": 1, **dict.fromkeys(set(ANALYSES) - {"top9", "evolution"}, 2)}
+STAGES = {name: tuple(kind.stages) for name, kind in kinds().items() if name in KINDS}
 
-# Stages that don't reach a state: they report no progress, or record no rows before the end.
+# Stages that don't reach a state: they report no progress, store no files, or record no rows before the end.
 NOT_REACHED = {
-    ("computing", "occlusion", "finish"),
+    *(("computing", kind, "finish") for kind in ("occlusion", "features", "filters", "invariance", "probe")),
+    ("written", "invariance", "measure"),
+    ("written", "probe", "fit"),
     *(("recording", "top9", stage) for stage in ("search", "project", "finish")),
+    *(("recording", "evolution", stage) for stage in ("search", "project", "finish")),
     *(("recording", "occlusion", stage) for stage in ("draw", "finish")),
+    *(
+        ("recording", kind, stage)
+        for kind in ("features", "filters", "invariance", "correspondence", "probe")
+        for stage in STAGES[kind]
+    ),
 }
 # Number of times that a worker reaches a state in each shard, if more than once.
 TIMES_REACHED = {
     ("computing", "train"): 15,
+    ("computing", "top9"): 2,
+    ("computing", "occlusion"): 2,
     ("recording", "train"): 4,
     ("recording", "occlusion"): 3,
     ("recording", "top9"): 6,
+    ("recording", "evolution"): 10,
 }
+# Stages with more than one shard even if the job has ``--shards 1``.
+DIVIDED = {("top9", "project"), ("evolution", "search"), ("evolution", "project"), ("probe", "fit")}
+
+
+def stages_reaching(state: str, kind: str) -> list[str]:
+    """Return the stages of a kind in which workers reach a state."""
+    return [stage for stage in STAGES[kind] if (state, kind, stage) not in NOT_REACHED]
 
 
 def submit_command(kind: str, shards: int | None = None) -> list[object]:
-    """Return the command that submits a job of a kind, with ``--force``."""
+    """Return the command that submits a new job of a kind, regardless of the free space."""
     divided = ["--shards", shards or SHARDS[kind]] if kind in SHARDS else []
-    return ["submit", kind, "--dataset", "shapes", *KINDS[kind], *divided, "--force"]
+    return ["submit", kind, *KINDS[kind], *divided, "--force", "--ignore-space"]
 
 
 @dataclass(frozen=True)
@@ -154,10 +183,15 @@ class Home(Analyze):
 
     def reset(self) -> None:
         """Remove the plans of earlier faults and wait until two workers are registered."""
-        for plan in self.plans.glob("plan-*"):
-            plan.unlink()
+        for file in (*self.plans.glob("plan-*"), *self.plans.glob("starved-*")):
+            file.unlink()
         self.started = [process for process in self.started if process.poll() is None]
         self.wait(lambda: len(self.workers()) == 2)
+
+    def starved(self) -> bool:
+        """Return whether a process of the home didn't run for a while, because the machine was busy: a worker may
+        have lost its lease without a fault. Those that a fault had stopped don't count."""
+        return any(int(mark.name.split("-")[1]) not in CONTINUED for mark in self.plans.glob("starved-*"))
 
     def workers(self) -> set[int]:
         """Return the process ids of the running workers (Celery's main process, whose child computes)."""
@@ -257,8 +291,8 @@ class Common:
         home = Home(folder / "home")
         home("dataset", "add", "shapes", "--root", folder / "shapes")
         found = {}
-        for kinds in (("train",), ("top9", "occlusion")):  # the others analyse the network of the first
-            jobs = {kind: int(home(*submit_command(kind, 1)).stdout) for kind in kinds}
+        for together in (("train",), ANALYSES):  # the others analyse the network of the first
+            jobs = {kind: int(home(*submit_command(kind, 1)).stdout) for kind in together}
             plain = [sys.executable, "-m", "tests.faults.undisturbed"]
             subprocess.run(plain, env=home.environment, check=True, capture_output=True, timeout=240)
             for kind, job in jobs.items():
@@ -309,6 +343,7 @@ class Case:
     jobs: dict[int, str] = field(default_factory=dict)
     faults: int = 0
     extra: tuple[int, int] = (0, 0)  # minimum and maximum number of additional attempts that the faults explain
+    most_ends: int = 1  # how often a shard or the job may have ended: more than once after a retry
     release: Callable[[], None] = lambda: None  # lets the held worker continue
 
     def submit(self, kind: str | None = None, shards: int | None = None) -> int:
@@ -325,8 +360,12 @@ class Case:
 
     def stage(self, state: str) -> str:
         """Choose a stage of the job in which workers reach the state."""
-        stages = [stage for stage in STAGES[self.kind] if (state, self.kind, stage) not in NOT_REACHED]
-        return self.draw.choice(stages)
+        return self.draw.choice(stages_reaching(state, self.kind))
+
+    def stage_of_one_shard(self, state: str) -> str:
+        """Choose a stage in which workers reach the state, and that has one shard with ``--shards 1``."""
+        stages = stages_reaching(state, self.kind)
+        return self.draw.choice([stage for stage in stages if (self.kind, stage) not in DIVIDED])
 
     def passes_before_fault(self, state: str) -> int:
         """Choose how often a worker passes the state before the fault, so that it can be in any epoch."""
@@ -345,7 +384,14 @@ class Case:
         self.wait()
         errors: list[str] = []
         for job, kind in self.jobs.items():
-            errors += violations(self.home.database, job, self.common.undisturbed[kind], self.extra)
+            errors += violations(
+                self.home.database,
+                job,
+                self.common.undisturbed[kind],
+                self.extra,
+                self.most_ends,
+                self.home.starved(),
+            )
         errors += damaged_artifacts(self.home.database, self.home.store)
         report = "\n".join(errors)
         assert not errors, f"{report}\n{self.events()}\n{self.home.log()}"
@@ -357,8 +403,13 @@ class Case:
 
 def send_signal(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process, if it exists."""
+    if number == signal.SIGCONT:
+        CONTINUED.add(pid)
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
-__all__ = ["KINDS", "STAGES", "Case", "Common", "Home", "Injection", "send_signal", "submit_command"]
+__all__ = [
+    *("ANALYSES", "FIRST_RUN", "KINDS", "LEASE_SECONDS", "STAGES"),
+    *("Case", "Common", "Home", "Injection", "send_signal", "stages_reaching", "submit_command"),
+]

@@ -28,7 +28,7 @@ def break_context(case: Case) -> None:
 
 def break_contexts(case: Case) -> None:
     """A shard that breaks the context in every attempt fails and keeps its error; the next job is done."""
-    stage = {"top9": "search", "occlusion": "sweep", "train": "train"}[case.kind]  # a stage with one shard
+    stage = case.stage_of_one_shard("computing")
     injections = [case.inject("computing", "cuda error", stage=stage) for _ in range(3)]
     job = case.submit(shards=1)
     processes = {injection.reached()["pid"] for injection in injections}

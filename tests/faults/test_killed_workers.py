@@ -7,7 +7,7 @@ from functools import partial
 
 from shared.jobs.tables import ShardState
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import STAGES, Case
+from tests.faults.harness import KINDS, Case, stages_reaching
 
 CATALOGUE = Catalogue()
 
@@ -30,14 +30,16 @@ for victim in ("child", "parent", "both"):
     for state in ("claimed", "computing", "written", "committing"):
         CATALOGUE.add(f"{victim} killed when {state}", partial(kill, victim=victim, state=state))
 CATALOGUE.add("child killed when committed", partial(kill, victim="child", state="committed"))
-CATALOGUE.add("child killed when recording", partial(kill, victim="child", state="recording"))
+CATALOGUE.add(
+    "child killed when recording",
+    partial(kill, victim="child", state="recording"),
+    kinds=tuple(kind for kind in KINDS if stages_reaching("recording", kind)),
+)
 
 
 def kill_always(case: Case) -> None:
     """A shard that kills its worker in every attempt fails and keeps its error, and can be retried."""
-    stage = case.draw.choice(
-        [stage for stage in STAGES[case.kind] if stage != "project"]
-    )  # a stage with one shard
+    stage = case.stage_of_one_shard("claimed")
     injections = [case.inject("claimed", "kill child", stage=stage) for _ in range(3)]
     job = case.submit(shards=1)
     for injection in injections:

@@ -13,7 +13,7 @@ from redis import Redis
 from shared.jobs.broker import TASK, Broker
 from shared.kinds.specification import QUEUES
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import STAGES, Case
+from tests.faults.harness import ANALYSES, STAGES, Case
 
 CATALOGUE = Catalogue()
 
@@ -160,4 +160,4 @@ CATALOGUE.add("duplicate messages", duplicates)
 CATALOGUE.add("late messages", late)
 CATALOGUE.add("foreign messages", foreign)
 CATALOGUE.add("malformed messages", malformed)
-CATALOGUE.add("queues of another type", wrong_types, kinds=("top9", "occlusion"))
+CATALOGUE.add("queues of another type", wrong_types, kinds=ANALYSES)  # a shard must follow the first one

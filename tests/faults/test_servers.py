@@ -19,7 +19,7 @@ from shared.jobs.broker import broker_for
 from shared.jobs.tables import Shard
 from shared.settings import load_settings
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import LEASE_SECONDS, Case
+from tests.faults.harness import ANALYSES, LEASE_SECONDS, Case
 from tests.faults.servers import RedisServer
 
 CATALOGUE = Catalogue()
@@ -135,7 +135,7 @@ for number, what in ((signal.SIGTERM, "ends"), (signal.SIGKILL, "is killed")):
     CATALOGUE.add(
         f"two ups, the first {what}",
         partial(second_up, number=number),
-        kinds=("top9", "occlusion"),
+        kinds=ANALYSES,  # a shard must follow the first one
         private=True,
     )
 

@@ -275,18 +275,30 @@ def many_sweepers(case: Case) -> None:
 CATALOGUE.add("five sweepers", many_sweepers)
 
 
+OF_TWO_SHARDS = {  # the stages that have two shards
+    "top9": ("search",),
+    "occlusion": ("sweep", "draw"),
+    "features": ("extract",),
+    "filters": ("draw",),
+    "evolution": ("search", "project"),
+    "invariance": ("measure", "draw"),
+    "correspondence": ("mask",),
+    "probe": ("features", "fit"),
+}
+
+
 def race(case: Case) -> None:
     """The last two shards of a stage end at the same moment: the next stage starts once."""
-    stage = {"top9": "search", "occlusion": case.draw.choice(("sweep", "draw"))}[case.kind]
+    stage = case.draw.choice(OF_TWO_SHARDS[case.kind])
     both = [case.inject("completing", "hold", stage=stage) for _ in range(2)]
-    case.submit(shards=2)
+    case.submit(shards={"top9": 2}.get(case.kind))
     for injection in both:
         injection.reached()
     for injection in both:
         injection.release()
 
 
-CATALOGUE.add("two last shards", race, kinds=("top9", "occlusion"))
+CATALOGUE.add("two last shards", race, kinds=tuple(OF_TWO_SHARDS))
 
 
 def wrong_clocks(case: Case) -> None:

@@ -12,8 +12,9 @@ from sqlalchemy import select
 
 from shared.database.networks import Checkpoint, CheckpointKind
 from shared.jobs.tables import JobState, Shard
+from shared.kinds.correspondence.tables import CorrespondenceImage
 from tests.faults.conftest import Catalogue
-from tests.faults.harness import FIRST_RUN, Case, send_signal
+from tests.faults.harness import ANALYSES, FIRST_RUN, Case, send_signal
 from tests.faults.servers import Storage
 
 CATALOGUE = Catalogue()
@@ -89,12 +90,24 @@ def change(file: Path) -> None:
     file.write_bytes(content)
 
 
+READING = {  # the stage that reads files which the job has written; the kind ``filters`` has none
+    "train": "train",
+    "top9": "select",
+    "occlusion": "finish",
+    "features": "finish",
+    "evolution": "select",
+    "invariance": "finish",
+    "correspondence": "compare",
+    "probe": "fit",
+}
+
+
 def needed_later(case: Case) -> Path:
     """Hold a job after it has written a file that it will read later; returns the file.
 
     The shard that reads the file is claimed, or will be claimed again.
     """
-    stage = {"top9": "select", "occlusion": "finish", "train": "train"}[case.kind]
+    stage = READING[case.kind]
     if case.kind == "train":  # in its second or third epoch; it resumes from the state of the epoch before
         killed = case.inject("computing", "kill child", stage=stage, skip=case.draw.randrange(7, 15))
         case.extra = (0, 0)  # the retry resets the number of attempts
@@ -118,7 +131,9 @@ def needed_later(case: Case) -> Path:
     case.release = held.release
     with case.home.database.read() as session:
         results = session.scalars(
-            select(Shard.result_path).where(Shard.job_id == job, Shard.result_path.is_not(None))
+            select(CorrespondenceImage.array_path).where(CorrespondenceImage.job_id == job)
+            if case.kind == "correspondence"
+            else select(Shard.result_path).where(Shard.job_id == job, Shard.result_path.is_not(None))
         ).all()
     return case.home.store / case.draw.choice(sorted(filter(None, results)))
 
@@ -141,11 +156,16 @@ def artifact(case: Case, harm: Callable[[Path], None], says: str) -> None:
     case.home("retry", job)
 
 
+def weights_of_run(case: Case, kind: CheckpointKind) -> Path:
+    """Return the first weights of this kind that the training run of the home kept."""
+    query = select(Checkpoint.path).where(Checkpoint.job_id == FIRST_RUN, Checkpoint.kind == kind)
+    with case.home.database.read() as session:
+        return case.home.store / session.scalars(query.order_by(Checkpoint.epoch).limit(1)).one()
+
+
 def weights(case: Case, harm: Callable[[Path], None], says: str) -> None:
     """Do the same with the weights of the network that is analysed."""
-    with case.home.database.read() as session:
-        query = select(Checkpoint.path).where(Checkpoint.job_id == FIRST_RUN, Checkpoint.kind == "best")
-        file = case.home.store / session.scalars(query).one()
+    file = weights_of_run(case, CheckpointKind.EPOCH if case.kind == "evolution" else CheckpointKind.BEST)
     for worker in case.home.children():  # they have the network in memory
         send_signal(worker.pid, signal.SIGKILL)
     content = file.read_bytes()
@@ -162,19 +182,13 @@ def weights(case: Case, harm: Callable[[Path], None], says: str) -> None:
 
 def changed_before(case: Case) -> None:
     """A damaged file is repaired when a later job writes the same content."""
-    with case.home.database.read() as session:
-        query = select(Checkpoint.path).where(Checkpoint.job_id == FIRST_RUN, Checkpoint.kind == "best")
-        file = case.home.store / session.scalars(query).one()
+    file = weights_of_run(case, CheckpointKind.BEST)
     case.faults += 1
     change(file)
     case.submit("train")
 
 
 for harm, word, says in ((delete, "deleted", "is not in the store"), (change, "changed", "is damaged")):
-    CATALOGUE.add(f"artifact {word}", partial(artifact, harm=harm, says=says))
-    CATALOGUE.add(
-        f"weights {word}",
-        partial(weights, harm=harm, says=says),
-        kinds=("top9", "occlusion"),
-    )
+    CATALOGUE.add(f"artifact {word}", partial(artifact, harm=harm, says=says), kinds=tuple(READING))
+    CATALOGUE.add(f"weights {word}", partial(weights, harm=harm, says=says), kinds=ANALYSES)
 CATALOGUE.add("artifact changed and made again", changed_before, kinds=("train",))

@@ -43,8 +43,8 @@ def unmounted(case: Case) -> None:
     """The store goes away while a shard is computed. Nothing is written in its place, and the job fails with a
     message that says so; it can be retried when the store is back."""
     state = case.draw.choice(("claimed", "computing", "written"))
-    stage = case.stage(state)
-    held = case.inject(state, "hold", stage=stage, skip=case.draw.randrange(2) if state == "computing" else 0)
+    skip = case.passes_before_fault("computing") if state == "computing" else 0
+    held = case.inject(state, "hold", stage=case.stage(state), skip=skip)
     job = case.submit()
     held.reached()
     with store_away(case.home) as folder:

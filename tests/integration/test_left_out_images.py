@@ -104,6 +104,26 @@ def test_retry_of_a_done_job_makes_its_result_right(machines: Machines, kind: st
     assert "it can't be retried" in machines.analyze("retry", job, code=2).stderr
 
 
+def test_an_image_that_one_epoch_of_an_evolution_leaves_out_is_recorded(machines: Machines) -> None:
+    run = machines.submit("train")
+    machines.run_all(HERE)
+    job = machines.analyze("submit", "evolution", "--run", run, "--layers", 1, "--draw", 1).stdout.strip()
+    broken = Broken(machines, files=1)
+    for number in (0, -1):  # shards of the first and of the last epoch
+        machines.run(
+            HERE, [shard for shard in machines.shards(ShardState.QUEUED) if shard.payload["start"] == 0][number]
+        )
+        broken.restore()
+    left_out = rows(machines, job)
+    assert {Path(row["path"]).name for row in left_out} == {path.name for path in broken.contents}
+    machines.run_all(HERE)
+    assert rows(machines, job) == left_out
+    assert machines.status(job)["summary"][LEFT_OUT] == len(left_out)
+    machines.analyze("retry", job)
+    machines.run_all(HERE)
+    assert rows(machines, job) == []
+
+
 def test_retry_while_the_images_are_still_broken_gives_the_same_result(machines: Machines) -> None:
     Broken(machines)
     job = machines.submit()

@@ -27,4 +27,5 @@ KIND = Kind(
     tables=(FilterLayer, FilterRow, FiltersJob),
     describe=describe,
     other_jobs=("training_job_id", "other_training_job_id"),
+    repeatable=True,
 )

@@ -33,10 +33,12 @@ from typing import Any
 
 FOLDER = Path(os.environ.get("UNITSCOPE_FAULTS", ""))
 HELD_SECONDS = 100.0
+STARVED_SECONDS = 1.0  # a third of the lease
 
 held: dict[str, Any] = {}  # the claimed shard: kind, stage, job
 times_reached: Counter[str] = Counter()
 unmounted: list[str] = []  # plans after which this process can't read images, until they are released
+replaced: list[str] = []  # plans after which it reads other content instead of images, until they are released
 transaction = threading.local()  # what the thread is about to commit
 
 
@@ -85,6 +87,8 @@ def act(what: str, name: str) -> None:
         raise RuntimeError("CUDA error: device-side assert triggered\nIt may be reported elsewhere")
     if what == "unmount":
         unmounted.append(name)
+    if what == "replace images":
+        replaced.append(name)
     if what == "hold":  # the other threads continue
         deadline = time.monotonic() + HELD_SECONDS
         while not (FOLDER / f"released-{name}").exists() and time.monotonic() < deadline:
@@ -158,13 +162,19 @@ def change_runner(module: ModuleType) -> None:
     module.ShardContext.progress = progressed
 
 
+def in_force(plans: list[str]) -> bool:
+    return any(not (FOLDER / f"released-{name}").exists() for name in plans)
+
+
 def change_decoding(module: ModuleType) -> None:
     read_file = module.read_file
 
     @wraps(read_file)
     def read_if_mounted(path: Path) -> bytes:
-        if any(not (FOLDER / f"released-{name}").exists() for name in unmounted):
+        if in_force(unmounted):
             raise module.UnavailableFile("missing file", os.strerror(errno.ENOENT))
+        if in_force(replaced):
+            return b"no image"
         content: bytes = read_file(path)
         return content
 
@@ -203,6 +213,23 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+def report_starvation() -> None:
+    """Write a mark ``starved-PID-...`` whenever this process didn't run for more than a second: the machine is too
+    busy for the short leases of the tests. A process that holds its interpreter's lock for so long uses processor
+    time, and is not excused."""
+
+    def watch() -> None:
+        then, used = time.monotonic(), time.process_time()
+        while True:
+            time.sleep(0.2)
+            now, using = time.monotonic(), time.process_time()
+            if now - then > STARVED_SECONDS and using - used < (now - then) / 2:
+                (FOLDER / f"starved-{os.getpid()}-{now:.0f}").write_text(f"{now - then:.1f} s")
+            then, used = now, using
+
+    threading.Thread(target=watch, name="starvation", daemon=True).start()
+
+
 def set_clock(off: float) -> None:
     """Set the clock of this process ahead by ``off`` seconds. The database's clock is not affected."""
     right_time, right_datetime = time.time, datetime.datetime
@@ -230,6 +257,9 @@ def end_with(parent: int) -> None:
 
 if os.environ.get("UNITSCOPE_TESTER"):
     end_with(int(os.environ["UNITSCOPE_TESTER"]))
+if FOLDER.name and os.environ.get("UNITSCOPE_TESTER"):
+    report_starvation()
+    os.register_at_fork(after_in_child=report_starvation)
 if os.environ.get("UNITSCOPE_CRASH") and os.environ.get("ANALYZE_WORKER_NAME"):
     os._exit(7)
 if os.environ.get("ANALYZE_WORKER_NAME") and FOLDER.name:

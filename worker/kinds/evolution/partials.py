@@ -53,6 +53,14 @@ def load_partial(context: ShardContext, path: str, layers: int) -> Partial:
         return Partial([_strongest(arrays, f"{number}") for number in range(layers)], arrays["left_out"])
 
 
+def load_left_out(context: ShardContext, path: str) -> list[int]:
+    """Load the ids of the images that a search shard left out."""
+    arrays = _load(context, path)
+    with _Versions(path):
+        left_out: list[int] = arrays["left_out"].tolist()
+        return left_out
+
+
 def store_merged(context: ShardContext, layers: Sequence[MergedLayer]) -> StoredFile:
     """Store the merged results of all layers."""
     arrays: Arrays = {}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
+from sqlalchemy import delete, tuple_
 from sqlalchemy.orm import Session
 
 from shared.kinds.filters.specification import FiltersSpecification
@@ -34,10 +36,19 @@ def draw(context: ShardContext) -> None:
 
     def write(session: Session) -> None:
         register_artifacts(context, session, files)
+        _remove_rows(context, session, layers)
         session.add_all(FilterLayer(**columns) for columns in layers)
         session.add_all(FilterRow(**columns) for columns in rows)
 
     context.complete(write)
+
+
+def _remove_rows(context: ShardContext, session: Session, layers: Sequence[dict[str, Any]]) -> None:
+    """Delete the rows of these layers that an earlier run of the shard wrote."""
+    numbers = [(layer["network_number"], layer["layer_number"]) for layer in layers]
+    for model in (FilterRow, FilterLayer):
+        of_layers = tuple_(model.network_number, model.layer_number).in_(numbers)
+        session.execute(delete(model).where(model.job_id == context.claim.job_id, of_layers))
 
 
 def filters_of(context: JobContext, specification: FiltersSpecification, network: int, layer: int) -> LayerFilters:
