@@ -23,11 +23,13 @@ docs: $(VENV)/.installed-docs ## build the documentation in site/; needs no netw
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "file://$(CURDIR)/site/index.html"
 
+# FAULTS=databases: every fault on every database, but with one kind of job, chosen at random.
 # SEED: the seed printed at the end of an earlier run, to repeat the same faults with the same jobs.
+FAULTS ?= long
 SEED ?=
 ROUNDS ?= 1
 faults: $(VENV)/.installed-test ## inject every fault into every kind of job on every database, ROUNDS times (slow)
-	$(BIN)/python -m pytest tests/faults --dist load --faults long --rounds $(ROUNDS) $(SEED:%=--seed %)
+	$(BIN)/python -m pytest tests/faults --dist load --faults $(FAULTS) --rounds $(ROUNDS) $(SEED:%=--seed %)
 
 lint: $(VENV)/.installed-test ## check style, types, and import rules
 	$(BIN)/ruff check .

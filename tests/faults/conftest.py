@@ -61,6 +61,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         every = [(database, kind) for database in fault.databases for kind in fault.kinds]
         if option.faults in ("short", "each"):
             every = [random.Random(f"{option.seed} {fault.name}").choice(every)]
+        elif option.faults == "databases":
+            draw = random.Random(f"{option.seed} {fault.name}")
+            every = [(database, draw.choice(fault.kinds)) for database in fault.databases]
         rounds = option.rounds if option.faults == "long" else 1
         chosen += [(fault, *both, number) for number in range(rounds) for both in every]
     names = [f"{fault.name}, {kind} on {database}, {number}" for fault, database, kind, number in chosen]

@@ -16,10 +16,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption(
         "--faults",
-        choices=("short", "each", "long"),
+        choices=("short", "each", "databases", "long"),
         default="short",
-        help="short: some faults of each module. each: every fault once. long: every fault with each database and "
-        "job kind. With short and each, databases and kinds are chosen at random.",
+        help="short: some faults of each module. each: every fault once. databases: every fault with each database. "
+        "long: every fault with each database and job kind. What is not named is chosen at random.",
     )
     group.addoption("--rounds", type=int, default=1, help="number of repetitions with --faults=long")
     seed_help = (
