@@ -10,7 +10,7 @@ from itertools import pairwise
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
 from producer.results.pages import page_template
-from producer.results.sections import Finding
+from producer.results.sections import Finding, Picture
 from producer.results.sections import Section as JobSection
 from producer.studies.expansion import PlannedJob
 from producer.studies.figure import draw_study
@@ -49,6 +49,13 @@ class PageSection:
     @property
     def has_results(self) -> bool:
         return self.table is not None or any(block.results for block in self.blocks)
+
+    @property
+    def pictures(self) -> list[tuple[int, list[Picture]]]:
+        """The pictures of all jobs by the number of columns in which they are shown, the most columns first."""
+        shown = [picture for block in self.blocks if block.results for picture in block.results.pictures]
+        columns = sorted({picture.columns for picture in shown}, reverse=True)
+        return [(number, [picture for picture in shown if picture.columns == number]) for number in columns]
 
     @property
     def verdict(self) -> str:

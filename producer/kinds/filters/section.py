@@ -28,4 +28,4 @@ def section(database: Database, store: Store, job_id: int) -> Section:
         kernel = f"{row.kernel_rows} x {row.kernel_cols}, stride {row.stride_rows}"
         counts = f"{row.dead} dead, {row.dominating} dominating, median RMS {row.rms_median:.3g}"
         measures[f"filters of {row.network} {row.layer}"] = f"{row.filters} of {kernel}: {counts}"
-    return Section(None, measures, [Picture(inline(store, figure))] if figure else [])
+    return Section(None, measures, [Picture(inline(store, figure), columns=2)] if figure else [])

@@ -70,7 +70,7 @@ def _recipe_options(command: Any) -> Any:
 @click.command("train")
 @click.option(
     "--like",
-    type=click.IntRange(1, 2**31 - 1),
+    type=JobId(),
     metavar="RUN",
     help="Take over the data set, the network and all settings of this training run, of any state; other options "
     "override them. The initial weights are not taken over. A run that extends another is trained from the start.",
@@ -106,7 +106,7 @@ def _recipe_options(command: Any) -> Any:
 )
 @click.option(
     "--weights-of",
-    type=click.IntRange(1, 2**31 - 1),
+    type=JobId(),
     metavar="RUN",
     help="Initial weights: the best ones of this finished training run, whose network is the default. A head for "
     "another number of classes is initialized anew.",
