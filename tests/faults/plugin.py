@@ -18,8 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--faults",
         choices=("short", "each", "databases", "long"),
         default="short",
-        help="short: some faults of each module. each: every fault once. databases: every fault with each database. "
-        "long: every fault with each database and job kind. What is not named is chosen at random.",
+        help="short: some faults of each module. each: every fault once. databases: every fault with each "
+        "database. long: every fault with each database and job kind. What is not named is chosen at random.",
     )
     group.addoption("--rounds", type=int, default=1, help="number of repetitions with --faults=long")
     seed_help = (
