@@ -190,5 +190,10 @@ def changed_before(case: Case) -> None:
 
 for harm, word, says in ((delete, "deleted", "is not in the store"), (change, "changed", "is damaged")):
     CATALOGUE.add(f"artifact {word}", partial(artifact, harm=harm, says=says), kinds=tuple(READING))
-    CATALOGUE.add(f"weights {word}", partial(weights, harm=harm, says=says), kinds=ANALYSES)
+    CATALOGUE.add(
+        f"weights {word}",
+        partial(weights, harm=harm, says=says),
+        # An evolution whose weights are deleted is refused when it is submitted.
+        kinds=tuple(kind for kind in ANALYSES if (kind, word) != ("evolution", "deleted")),
+    )
 CATALOGUE.add("artifact changed and made again", changed_before, kinds=("train",))
