@@ -67,5 +67,5 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo site fuzz.txt gpu-report .coverage .coverage.* \
+	rm -rf $(VENV) demo site fuzz.txt lint.txt gpu-report .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
