@@ -11,13 +11,16 @@ SECONDS := 300
 demo: $(VENV)/.installed ## generate data, train a network, search it, and write an HTML page
 	ANALYZE_HOME=$(CURDIR)/demo $(BIN)/analyze demo
 
-test: $(VENV)/.installed-test lint ## run all tests, on SQLite and PostgreSQL, with real Redis servers and workers
+# The checks of `make lint` run beside the tests, which often wait. Their output is printed at the end.
+test: $(VENV)/.installed-test ## run all tests, on SQLite and PostgreSQL, with real Redis servers and workers
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest; code=$$?; \
+	$(MAKE) --no-print-directory lint > lint.txt 2>&1 & linting=$$!; \
+		$(BIN)/coverage run -m pytest; code=$$?; \
 		$(BIN)/coverage combine --quiet 2> /dev/null; \
 		rm -f .coverage.*; \
 		echo "Branch coverage: $$($(BIN)/coverage report --format total) %. \`$(BIN)/coverage report\` lists the modules."; \
-		exit $$code
+		wait $$linting; linted=$$?; cat lint.txt; rm -f lint.txt; \
+		exit $$((code ? code : linted))
 
 docs: $(VENV)/.installed-docs ## build the documentation in site/; needs no network, apart from the installation
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -66,5 +69,5 @@ $(VENV)/.installed-docs: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo site fuzz.txt gpu-report .coverage .coverage.* \
+	rm -rf $(VENV) demo site fuzz.txt lint.txt gpu-report .coverage .coverage.* \
 		.pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,17 +18,12 @@ from pathlib import Path
 from tests import programs
 from tests.programs import startup_variables
 
-# No module here may import torch: a process with threads must not be forked.
-PRELOADED = [
-    *("producer.cli.main", "producer.results.progress", "producer.kinds.top9.results"),
-    *("shared.database.schema", "shared.kinds.registry", "psycopg"),
-]
 WITH_PROGRAMS = {"submit", "network", "verify", "doctor"}  # commands that start programs of the worker
 
 Done = subprocess.CompletedProcess[str]
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(PRELOADED)
+_context.set_forkserver_preload(["tests.preloaded"])
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float) -> Done:
