@@ -13,10 +13,10 @@ from PIL import Image as Pillow
 
 import unitscope as us
 from producer.datasets.caltech import read_caltech
+from producer.datasets.choice import _images_of_file
 from producer.datasets.cifar import read_cifar
 from producer.datasets.folder import read_folder
 from producer.datasets.reading import read_dataset
-from producer.datasets.choice import _images_of_file
 from shared.database.catalogue import FoundDataset, class_index, find_dataset, find_split, register
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
