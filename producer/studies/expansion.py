@@ -106,11 +106,12 @@ def planned_jobs(
     entries = {name: _with_defaults(study, entry) for name, entry in study.jobs.items()}
     named: dict[str, dict[str, list[str]]] = {}
     members: dict[str, list[_Member]] = {}
+    left_out = _left_out(entries, values)
     name = ""
     try:
         for name, entry in entries.items():
             named[name] = _named_entries(entry, entries, takes_job)
-        entries = _without_left_out(entries, named, values)
+        entries = _without(left_out, entries, named)
         named = {name: options for name, options in named.items() if name in entries}
         for name in _in_order(named):
             members[name] = _members(name, entries[name], values, named[name], members)
@@ -125,10 +126,8 @@ def planned_jobs(
     return [PlannedJob(**{**vars(job), "number": number}) for number, job in enumerate(jobs)]
 
 
-def _without_left_out(
-    entries: dict[str, Entry], named: Mapping[str, Mapping[str, Sequence[str]]], values: Mapping[str, OptionValue]
-) -> dict[str, Entry]:
-    """Remove the entries that the parameter ``leave-out`` names, and those that rest on them.
+def _left_out(entries: Mapping[str, Entry], values: Mapping[str, OptionValue]) -> set[str]:
+    """Return the entries that the parameter ``leave-out`` names.
 
     Raises
     ------
@@ -137,7 +136,16 @@ def _without_left_out(
     chosen = values.get(LEAVE_OUT, [])
     left_out = {str(name) for name in (chosen if isinstance(chosen, list) else [chosen])}
     if unknown := sorted(left_out - set(entries)):
-        raise UsageError(reason=f"--set {LEAVE_OUT}: there is no job '{unknown[0]}'. Jobs: {', '.join(entries)}.")
+        choices = ", ".join(entries)
+        raise UsageError(reason=f"There is no job '{unknown[0]}' to leave out. Jobs: {choices}.")
+    return left_out
+
+
+def _without(
+    left_out: set[str], entries: dict[str, Entry], named: Mapping[str, Mapping[str, Sequence[str]]]
+) -> dict[str, Entry]:
+    """Remove entries, and those that rest on them."""
+    left_out = set(left_out)
     for name in _in_order(named):
         if any(other in left_out for others in named[name].values() for other in others):
             left_out.add(name)

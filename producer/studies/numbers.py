@@ -68,6 +68,11 @@ def check_table(study: StudyFile, jobs: Sequence[PlannedJob], path: object) -> N
         raise BadStudy(path=path, reason=error) from error
 
 
+def entries_of(table: Table) -> set[str]:
+    """Return the entries that a table's values name; a value that names none is of all entries."""
+    return {entry for value in table.values.values() for entry in value.job}
+
+
 def has_jobs(table: Table, jobs: Iterable[PlannedJob]) -> bool:
     """Return whether any value of a table is read from these jobs; it is not if they are left out."""
     entries = {job.entry for job in jobs}

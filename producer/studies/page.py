@@ -16,10 +16,11 @@ from producer.studies.expansion import PlannedJob
 from producer.studies.figure import draw_study
 from producer.studies.file import TEXTS, Section
 from producer.studies.formats import text_rows
-from producer.studies.numbers import has_jobs
+from producer.studies.numbers import entries_of, has_jobs
 from producer.studies.parameters import as_text, filled
 from producer.studies.table import SEPARATOR, StudyState, StudyTable, study_table
 from shared.database.connection import Database
+from shared.errors import ArtifactMissing, SpecificationNotReadable, SummaryNotReadable, message
 from shared.jobs.tables import Job, JobState
 from shared.store.store import Store
 
@@ -120,7 +121,13 @@ def _section(
     texts = {name: str(filled(getattr(section, name), state.parameters)) for name in TEXTS}
     text = section.model_copy(update=texts)
     if not section.jobs:
-        return _table_section(database, state, text)
+        entries = entries_of(state.study.table) if state.study.table else set()
+        missing = [
+            _block(database, store, planned, job, reasons)
+            for planned, job in state.jobs
+            if planned.entry in entries and (job is None or job.state != JobState.DONE)
+        ]
+        return _table_section(database, state, text, missing)
     jobs = [(planned, job) for planned, job in state.jobs if planned.entry in section.jobs]
     blocks = [_block(database, store, planned, job, reasons) for planned, job in jobs]
     found = [block.results for block in blocks if block.results]
@@ -132,14 +139,18 @@ def _block(
     database: Database, store: Store, planned: PlannedJob, job: Job | None, reasons: Mapping[str, str]
 ) -> JobBlock:
     if job is None:
-        return JobBlock(planned.name, None, None, reasons.get(planned.name, "It is not submitted."))
+        unknown = "It is not submitted." + " Running the study again says why." * planned.optional
+        return JobBlock(planned.name, None, None, reasons.get(planned.name, unknown))
     if job.state != JobState.DONE:
         error = f": {job.error}" if job.error else ""
-        return JobBlock(planned.name, job.id, None, f"Job {job.id} is {job.state}{error}.")
+        return JobBlock(planned.name, job.id, None, f"Job {job.id}: {job.state}{error}.")
     path = producer_kinds()[job.kind].section
     if path is None:
         return JobBlock(planned.name, job.id, None, f"Jobs of kind {job.kind} have no section on this page.")
-    return JobBlock(planned.name, job.id, load(path)(database, store, job.id))
+    try:
+        return JobBlock(planned.name, job.id, load(path)(database, store, job.id))
+    except (ArtifactMissing, SpecificationNotReadable, SummaryNotReadable) as error:
+        return JobBlock(planned.name, job.id, None, message(error))
 
 
 def _measures(section: Section, found: Sequence[JobSection]) -> list[tuple[str, str, list[str]]]:
@@ -155,14 +166,16 @@ def _measures(section: Section, found: Sequence[JobSection]) -> list[tuple[str, 
     ]
 
 
-def _table_section(database: Database, state: StudyState, section: Section) -> PageSection:
+def _table_section(
+    database: Database, state: StudyState, section: Section, missing: list[JobBlock]
+) -> PageSection:
     results = study_table(database, state)
     if results is None or not any(column.cells for column in results.columns):
-        return PageSection(section, [], [], None)
+        return PageSection(section, missing, [], None)
     figure = base64.b64encode(draw_study(state, results)).decode()
     return PageSection(
         section,
-        [],
+        missing,
         [],
         _order(section, results),
         table=text_rows(results),

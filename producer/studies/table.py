@@ -9,11 +9,11 @@ from typing import Any
 
 from producer.studies.expansion import Labels, PlannedJob, planned_jobs
 from producer.studies.file import Published, Scalar, StudyFile, Table, Value, parse_study
-from producer.studies.numbers import Number, has_jobs, numbers
+from producer.studies.numbers import Number, entries_of, has_jobs, numbers
 from producer.studies.options import takes_job
 from producer.studies.records import find_study, jobs_of
 from shared.database.connection import Database
-from shared.jobs.tables import Job
+from shared.jobs.tables import Job, JobState
 
 SEPARATOR = " / "  # between the labels of a row
 
@@ -187,6 +187,8 @@ def _notes(table: Table, state: StudyState, columns: Sequence[Column]) -> list[s
         span = f"{most}" if least == most else f"{least} to {most}"
         of_jobs = all(cell.count == len(cell.jobs) for cell in cells)
         notes.append(f"Mean ± standard deviation over {span} {'jobs' if of_jobs else 'values'}.")
-    if missing := len(state.jobs) - state.count().get("done", 0):
-        notes.append(f"{missing} of {len(state.jobs)} jobs are not done.")
+    every = any(not value.job for value in table.values.values())
+    jobs = [job for planned, job in state.jobs if every or planned.entry in entries_of(table)]
+    if missing := sum(job is None or job.state != JobState.DONE for job in jobs):
+        notes.append(f"{missing} of {len(jobs)} jobs {'is' if missing == 1 else 'are'} not done.")
     return notes

@@ -79,17 +79,23 @@ def test_running_it_again_computes_nothing(analyze: Analyze, page: str, tmp_path
     assert [section["title"].split(":")[0] for section in sections] == SECTIONS
     (network,) = [section for section in sections if section["title"] == "The network"]
     assert network["measures"][0]["name"] == "images"
+    assert re.search(r"parts +correspondence +left out", analyze(*RUN, "--dry-run").stdout)
     run = analyze.json("study", "show", "paper-shapes", "--jobs")[0]["job_id"]
     plan = analyze("paper", "--dataset", "shapes", "--run", run, "--leave-out", "alexnet", "--dry-run").stdout
     assert re.search(rf"network +train +{run} +done", plan)
     assert re.search(rf"ablation-base +train +{run} +done", plan)  # the same training
 
 
-def test_mistakes_are_named(analyze: Analyze, page: str) -> None:
+def test_mistakes_are_named(analyze: Analyze, page: str, tmp_path: Path) -> None:
     paper = ("paper", "--dataset", "shapes")
     both = analyze(*paper, "--run", 1, "--epochs", 3, code=2).stderr
     assert "--run and --epochs are mutually exclusive" in both
     assert "999" in analyze(*paper, "--run", 999, code=4).stderr
     assert "is of kind top9, not train" in analyze(*paper, "--set", "run=2", code=2).stderr
-    assert "there is no job 'serach'" in analyze(*paper, "--leave-out", "serach", code=2).stderr
+    assert "There is no job 'serach' to leave out" in analyze(*paper, "--leave-out", "serach", code=2).stderr
+    analyze(
+        "dataset", "add", "shapes", "--images", 20, "--seed", 1, "--name", "other", "--root", tmp_path / "other"
+    )
+    other = analyze("paper", "--dataset", "other", "--run", 1, code=2).stderr
+    assert "Training run 1 is of data set 'shapes', not 'other'" in other
     assert "instead of" in analyze(*paper, "--epochs", 3, code=2).stderr  # another study of the same name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,7 @@ STUDY = "paper"  # the shipped study
     type=click.IntRange(1, 2**31 - 1),
     help="Training run whose network is analysed.  [default: train a ZFNet]",
 )
-@click.option(
-    "--epochs", type=click.IntRange(1, 10_000), help="Epochs of each training.  [default: 50; with --run, its]"
-)
+@click.option("--epochs", type=click.IntRange(1, 10_000), help="Epochs of each training.  [default: 50]")
 @click.option("--images", type=click.IntRange(1), help="Images of Figures 5 and 7.  [default: 8]")
 @click.option(
     "--leave-out",
@@ -97,12 +96,13 @@ def paper(
         "dataset": dataset,
         "run": run,
         "epochs": epochs,
-        "ablation-epochs": epochs or (_epochs_of(app, run) if run else None),
         "images": images,
         "leave-out": ",".join(leave_out) or None,
     }
     options = [f"{option}={value}" for option, value in chosen.items() if value is not None]
-    name = name or "-".join(map(str, filter(None, (STUDY, dataset, run))))
+    name = name or re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(map(str, filter(None, (STUDY, dataset, run)))))
+    if run:
+        _check_dataset(app, run, dataset)
     if dry_run:
         app.database.discards_changes = True
     prepared = prepare_study(app, STUDY, [*options, *settings], name, ignore_space=ignore_space, retry=retry)
@@ -126,21 +126,25 @@ def paper(
         raise incomplete
 
 
-def _epochs_of(app: App, run: int) -> int:
-    """Return the number of epochs of a training run.
+def _check_dataset(app: App, run: int, dataset: str) -> None:
+    """Check that a training run is of a data set: the page compares experiments on the images it was trained on.
 
     Raises
     ------
-    NoSuchRun
+    NoSuchRun, NoSuchDataset, UsageError
     """
+    from shared.database.catalogue import find_dataset
+    from shared.database.datasets import Dataset
     from shared.database.networks import TrainingRun
-    from shared.errors import NoSuchRun
+    from shared.errors import NoSuchRun, UsageError
 
     with app.database.read() as session:
         found = session.get(TrainingRun, run)
         if found is None:
             raise NoSuchRun(job_id=run, state="")
-        return found.epochs
+        trained = session.get_one(Dataset, found.dataset_id)
+        if trained.fingerprint != find_dataset(session, dataset).fingerprint:
+            raise UsageError(reason=f"Training run {run} is of data set '{trained.name}', not '{dataset}'.")
 
 
 def _print_sections(app: App, sections: Sequence[PageSection], as_json: bool) -> None:

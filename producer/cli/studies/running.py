@@ -20,7 +20,7 @@ from producer.studies.numbers import check_sections, check_table
 from producer.studies.options import arguments, check_jobs, job_request, named_entry, takes_job
 from producer.studies.parameters import filled, parameter_values
 from producer.studies.records import store_job, store_study
-from shared.errors import BadStudy, StudyIncomplete, UsageError
+from shared.errors import BadStudy, StoreTooSmall, StudyIncomplete, UsageError
 from shared.jobs.broker import dispatch
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState
 from shared.text import printable
@@ -153,8 +153,11 @@ class StudyRun:
             return job.existing or None
         request = self._requests.get(job.name)
         if request is None and all(self._is_done(name) for name in job.references):
-            with named_entry(self.path, job):
-                request = self._request(job)
+            try:
+                with named_entry(self.path, job):
+                    request = self._request(job)
+            except EntryError as error:
+                self._leave_out(job, error)
         job_id = self.app.ledger.find(request.specification) if request else None
         if job_id:
             self.job_ids[job.name] = job_id
@@ -203,7 +206,7 @@ class StudyRun:
                     request = self._requests.pop(job.name, None) or self._request(job)
                     job_id, is_new = record_job(self.app, request, ignore_space=self.ignore_space)
             except EntryError as error:
-                if job.optional:
+                if job.optional and not isinstance(error.__cause__, StoreTooSmall):
                     self._leave_out(job, error)
                 else:
                     self.problems[job.name] = str(error)
@@ -261,7 +264,7 @@ class StudyRun:
         if left:
             reasons.append(f"{_count(left)} that rest on others were not submitted")
         hint = (
-            " `analyze logs JOB` has the reasons; `analyze study run --retry` runs the unfinished shards again."
+            " `analyze logs JOB` has the reasons; the same command with --retry runs the unfinished shards again."
             if any(state in ENDED_BADLY for _, state in jobs.values())
             else ""
         )

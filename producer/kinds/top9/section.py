@@ -34,7 +34,10 @@ def section(database: Database, store: Store, job_id: int) -> Section:
         for name in names
         if name in numbers
     }
-    agreement = {name: fmean(unit.share for unit in units) for name, units in by_layer.items()}
+    # A unit with a single top image agrees with itself: units with fewer images than others are left out.
+    full = max((unit.count for units in by_layer.values() for unit in units), default=0)
+    shares = {name: [unit.share for unit in units if unit.count == full] for name, units in by_layer.items()}
+    agreement = {name: fmean(listed) for name, listed in shares.items() if listed}
     measures["share of a unit's top images that have one class, mean"] = ", ".join(
         f"{name} {percent(share, 0)}" for name, share in agreement.items()
     )

@@ -73,7 +73,8 @@ def _recipe_options(command: Any) -> Any:
     type=JobId(),
     metavar="RUN",
     help="Take over the data set, the network and all settings of this training run, of any state; other options "
-    "override them. The initial weights are not taken over. A run that extends another is trained from the start.",
+    "override them. Initial weights, and what was frozen with them, are not taken over. A run that extends "
+    "another is trained from the start.",
 )
 @click.option("--dataset", help="Name of a registered data set.  [default with --like: that of the run]")
 @click.option("--network", help="Network: zfnet, alexnet, cifar-cnn, resnet18, ...  [default: the recipe's]")

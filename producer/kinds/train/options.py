@@ -86,13 +86,15 @@ def options_like(
     with database.read() as session:
         job, before = find_training_run(session, run)
         dataset = session.get_one(Dataset, job.dataset_id).name
+    recipe = {} if given.recipe else before.recipe.model_dump()
     if before.weights_sha256 and not (given.weights or given.weights_of):
-        logger.warning("Note: the initial weights of run %d are not taken over.", run)
+        logger.warning("Note: the initial weights of run %d, and what it froze, are not taken over.", run)
+        recipe = {name: value for name, value in recipe.items() if name not in ("freeze", "rates")}
     return replace(
         given,
         dataset=given.dataset or dataset,
         recipe=given.recipe or before.recipe_name,
-        changes={**({} if given.recipe else before.recipe.model_dump()), **given.changes},
+        changes={**recipe, **given.changes},
         train_split=given.train_split or before.train_split,
         val_split=given.val_split or before.val_split,
         train_per_class=given.train_per_class or before.train_per_class,

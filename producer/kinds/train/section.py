@@ -16,7 +16,7 @@ from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Phase
 from shared.store.store import Store
 
-CLEARLY_ABOVE_CHANCE = 2.0  # times chance
+HARDLY_LEARNT = 2.0  # times chance, for many classes
 
 
 def section(database: Database, store: Store, job_id: int) -> Section:
@@ -50,10 +50,12 @@ def section(database: Database, store: Store, job_id: int) -> Section:
 def _warning(job: Job, run: TrainingRun, classes: int) -> str:
     """Compare the mean of the accuracies of the classes with chance; frequent classes don't change it."""
     accuracy = read_summary(job.kind, job.summary).get("class_accuracy")
-    if accuracy is None or accuracy >= CLEARLY_ABOVE_CHANCE / classes:
+    chance = 1 / classes
+    # With few classes: a quarter of the way from chance to 1.
+    if accuracy is None or accuracy >= min(HARDLY_LEARNT * chance, chance + (1 - chance) / 4):
         return ""
     return (
         f"The network of training run {job.id} ({run.network}) has hardly learnt: the mean of the accuracies of "
-        f"its {classes} classes is {percent(accuracy)}, chance is {percent(1 / classes)}. What is shown of it "
+        f"its {classes} classes is {percent(accuracy)}, chance is {percent(chance)}. What is shown of it "
         "says little."
     )

@@ -187,8 +187,12 @@ def test_initial_weights_are_not_taken_over(database: Database, caplog: pytest.L
     asked = ask(database, UNUSUAL)
     job = submit(database, asked.model_copy(update={"weights_sha256": "a" * 64, "weights_path": "x"}))
     with caplog.at_level(logging.WARNING):
-        assert ask(database, TrainingOptions(), job) == asked
-    assert f"initial weights of run {job} are not taken over" in caplog.text
+        like = ask(database, TrainingOptions(), job)
+    # Without the weights, what was frozen has to learn.
+    assert asked.recipe.freeze
+    assert like.recipe == asked.recipe.model_copy(update={"freeze": (), "rates": {}})
+    assert like == asked.model_copy(update={"recipe": like.recipe})
+    assert f"initial weights of run {job}, and what it froze, are not taken over" in caplog.text
 
 
 def test_runs_that_cannot_be_taken_over_are_refused(database: Database) -> None:

@@ -281,7 +281,7 @@ def test_entries_are_left_out_with_those_that_rest_on_them() -> None:
     assert [job.entry for job in expanded(WITH_RUN, "leave-out=other")] == ["network", "search"]
     assert [job.entry for job in expanded(WITH_RUN, "leave-out=search, both")] == ["network", "other"]
     assert [job.number for job in expanded(WITH_RUN, "leave-out=network")] == [0]
-    with pytest.raises(EntryError, match=r"there is no job 'sarch'\. Jobs: network, other"):
+    with pytest.raises(UsageError, match=r"There is no job 'sarch' to leave out\. Jobs: network, other"):
         expanded(WITH_RUN, "leave-out=sarch")
 
 

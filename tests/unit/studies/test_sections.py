@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from producer.kinds.registry import producer_kinds
+from producer.kinds.train.section import _warning
 from producer.results.sections import Finding, Section
 from producer.studies.file import Section as SectionOfFile
 from producer.studies.file import parse_study
 from producer.studies.numbers import check_sections
 from producer.studies.page import PageSection, _measures, _order
 from producer.studies.table import Cell, Column, StudyTable
+from shared.database.networks import TrainingRun
 from shared.errors import BadStudy
+from shared.jobs.tables import Job
 
 FILE = """
 name = "s"
@@ -85,3 +88,13 @@ def test_verdicts() -> None:
     assert PageSection(text, [], [], None, table=([], [])).verdict == "not decided"
     assert PageSection(text, [], [], Finding(True, "r"), table=([], [])).verdict == "holds"
     assert PageSection(text, [], [], Finding(False, "r"), table=([], [])).verdict == "does not hold"
+
+
+@pytest.mark.parametrize(
+    ("classes", "accuracy", "learnt"), [(20, 0.09, False), (20, 0.11, True), (2, 0.6, False), (2, 0.95, True)]
+)
+def test_a_network_at_chance_is_named(classes: int, accuracy: float, learnt: bool) -> None:
+    summary = {"best_epoch": 1, "best_accuracy": 0.5, "epochs": 1, "images_left_out": 0, "first_layer": None}
+    job = Job(id=3, kind="train", summary={**summary, "class_accuracy": accuracy})
+    warning = _warning(job, TrainingRun(job_id=3, network="zfnet"), classes)
+    assert bool(warning) is not learnt

@@ -129,7 +129,7 @@ def test_rows_and_columns_are_those_of_the_labels(table: StudyTable) -> None:
         ["none", "0.1", "", "", "4 (top-5)", "", ""],  # published only
     ]
     assert table.notes == [
-        "Small.", "Mean ± standard deviation over 1 to 2 jobs.", "1 of 5 jobs are not done.",
+        "Small.", "Mean ± standard deviation over 1 to 2 jobs.", "1 of 5 jobs is not done.",
     ]  # fmt: skip
     assert table.sources == ["published: Somebody, 1999"]
 
