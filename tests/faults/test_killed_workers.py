@@ -48,7 +48,8 @@ def kill_always(case: Case) -> None:
     failed = [shard for shard in case.home.shards(job) if shard.state == ShardState.FAILED]
     assert [shard.attempt for shard in failed] == [3]
     error = case.home.job(job).error or ""
-    assert "was killed by SIGKILL" in error
+    # On a starved machine, the lease can expire before the supervisor records the cause.
+    assert "was killed by SIGKILL" in error or (case.home.starved() and "stopped responding" in error)
     assert error.endswith("in attempt 3 of 3.")
     case.home("retry", job)
 
