@@ -90,6 +90,10 @@ def inline(store: Store, path: str | None) -> str:
     """
     if path is None:
         return ""
-    content = base64.b64encode(store.locate(path).read_bytes()).decode()
-    form = TYPES.get(Path(path).suffix, "application/octet-stream")  # a row may name a file that is no picture
-    return f"data:{form};base64,{content}"
+    return data_url(store.locate(path).read_bytes(), Path(path).suffix)
+
+
+def data_url(content: bytes, suffix: str = ".png") -> str:
+    """Return the content of a file as a data URL."""
+    form = TYPES.get(suffix, "application/octet-stream")  # a row may name a file that is no picture
+    return f"data:{form};base64,{base64.b64encode(content).decode()}"

@@ -68,15 +68,19 @@ def check_table(study: StudyFile, jobs: Sequence[PlannedJob], path: object) -> N
         raise BadStudy(path=path, reason=error) from error
 
 
-def entries_of(table: Table) -> set[str]:
-    """Return the entries that a table's values name; a value that names none is of all entries."""
-    return {entry for value in table.values.values() for entry in value.job}
+def is_of_table(table: Table, job: PlannedJob) -> bool:
+    """Return whether any value of a table is read from a job."""
+    return any(is_of_value(value, job) for value in table.values.values())
+
+
+def is_of_value(value: Value, job: PlannedJob) -> bool:
+    """Return whether a value is read from a job; a value that names no entries is of all."""
+    return not value.job or job.entry in value.job
 
 
 def has_jobs(table: Table, jobs: Iterable[PlannedJob]) -> bool:
     """Return whether any value of a table is read from these jobs; it is not if they are left out."""
-    entries = {job.entry for job in jobs}
-    return any(not value.job or entries & set(value.job) for value in table.values.values())
+    return any(is_of_table(table, job) for job in jobs)
 
 
 def check_sections(study: StudyFile, values: Mapping[str, OptionValue], path: object) -> None:
@@ -116,7 +120,7 @@ def _check_value(place: str, value: Value, study: StudyFile, jobs: Sequence[Plan
     """Check a value; return the columns of the result tables that it is read from."""
     if (value.summary is None) == (value.results is None):
         raise UsageError(reason=f"{place}: give either 'summary' or 'results'.")
-    used = sorted({job.kind for job in jobs if not value.job or job.entry in value.job})
+    used = sorted({job.kind for job in jobs if is_of_value(value, job)})
     if not used:  # left out
         return []
     if value.summary is not None:
@@ -147,7 +151,7 @@ def numbers(
     """Return a value's numbers: one for each job that is done, or more if labels of the table divide its rows."""
     found: list[Number] = []
     for planned, job in jobs:
-        if job is None or job.state != JobState.DONE or (value.job and planned.entry not in value.job):
+        if job is None or job.state != JobState.DONE or not is_of_value(value, planned):
             continue
         read = _from_summary if value.summary is not None else _from_results
         found += read(database, table, value, planned, job)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
-from producer.results.pages import page_template
+from producer.results.pages import data_url, page_template
 from producer.results.sections import Finding, Picture
 from producer.results.sections import Section as JobSection
 from producer.studies.expansion import PlannedJob
 from producer.studies.figure import draw_study
 from producer.studies.file import TEXTS, Section
 from producer.studies.formats import text_rows
-from producer.studies.numbers import entries_of, has_jobs
+from producer.studies.numbers import has_jobs, is_of_table
 from producer.studies.parameters import as_text, filled
 from producer.studies.table import SEPARATOR, StudyState, StudyTable, study_table
 from shared.database.connection import Database
@@ -121,11 +120,11 @@ def _section(
     texts = {name: str(filled(getattr(section, name), state.parameters)) for name in TEXTS}
     text = section.model_copy(update=texts)
     if not section.jobs:
-        entries = entries_of(state.study.table) if state.study.table else set()
+        table = state.study.table
         missing = [
             _block(database, store, planned, job, reasons)
             for planned, job in state.jobs
-            if planned.entry in entries and (job is None or job.state != JobState.DONE)
+            if table and is_of_table(table, planned) and (job is None or job.state != JobState.DONE)
         ]
         return _table_section(database, state, text, missing)
     jobs = [(planned, job) for planned, job in state.jobs if planned.entry in section.jobs]
@@ -172,7 +171,6 @@ def _table_section(
     results = study_table(database, state)
     if results is None or not any(column.cells for column in results.columns):
         return PageSection(section, missing, [], None)
-    figure = base64.b64encode(draw_study(state, results)).decode()
     return PageSection(
         section,
         missing,
@@ -180,7 +178,7 @@ def _table_section(
         _order(section, results),
         table=text_rows(results),
         notes=[*results.notes, *results.sources],
-        figure=f"data:image/png;base64,{figure}",
+        figure=data_url(draw_study(state, results)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from producer.studies.expansion import Labels, PlannedJob, planned_jobs
 from producer.studies.file import Published, Scalar, StudyFile, Table, Value, parse_study
-from producer.studies.numbers import Number, entries_of, has_jobs, numbers
+from producer.studies.numbers import Number, has_jobs, is_of_table, numbers
 from producer.studies.options import takes_job
 from producer.studies.records import find_study, jobs_of
 from shared.database.connection import Database
@@ -141,9 +141,7 @@ def _rows(table: Table, state: StudyState, found: Mapping[str, Sequence[Number]]
 
     If all rows have published numbers and come in the same order there, the order is that of these numbers.
     """
-    named = {entry for value in table.values.values() for entry in value.job}
-    every = any(not value.job for value in table.values.values())
-    labels = [job.labels for job, _ in state.jobs if every or job.entry in named]
+    labels = [job.labels for job, _ in state.jobs if is_of_table(table, job)]
     labels += [number.labels for listed in found.values() for number in listed]
     keys = [key for part in labels if (key := _place(part, table.rows)) is not None]
     own = list(dict.fromkeys(keys))
@@ -187,8 +185,7 @@ def _notes(table: Table, state: StudyState, columns: Sequence[Column]) -> list[s
         span = f"{most}" if least == most else f"{least} to {most}"
         of_jobs = all(cell.count == len(cell.jobs) for cell in cells)
         notes.append(f"Mean ± standard deviation over {span} {'jobs' if of_jobs else 'values'}.")
-    every = any(not value.job for value in table.values.values())
-    jobs = [job for planned, job in state.jobs if every or planned.entry in entries_of(table)]
+    jobs = [job for planned, job in state.jobs if is_of_table(table, planned)]
     if missing := sum(job is None or job.state != JobState.DONE for job in jobs):
         notes.append(f"{missing} of {len(jobs)} jobs {'is' if missing == 1 else 'are'} not done.")
     return notes

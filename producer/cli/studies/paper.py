@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.options import separated
+from producer.cli.options import JobId, separated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ STUDY = "paper"  # the shipped study
 @click.option("--dataset", required=True, help="Name of a registered data set.")
 @click.option(
     "--run",
-    type=click.IntRange(1, 2**31 - 1),
+    type=JobId(),
     help="Training run whose network is analysed.  [default: train a ZFNet]",
 )
 @click.option("--epochs", type=click.IntRange(1, 10_000), help="Epochs of each training.  [default: 50]")
@@ -133,16 +133,12 @@ def _check_dataset(app: App, run: int, dataset: str) -> None:
     ------
     NoSuchRun, NoSuchDataset, UsageError
     """
+    from producer.networks.choice import NetworkOptions, dataset_of_network
     from shared.database.catalogue import find_dataset
-    from shared.database.datasets import Dataset
-    from shared.database.networks import TrainingRun
-    from shared.errors import NoSuchRun, UsageError
+    from shared.errors import UsageError
 
     with app.database.read() as session:
-        found = session.get(TrainingRun, run)
-        if found is None:
-            raise NoSuchRun(job_id=run, state="")
-        trained = session.get_one(Dataset, found.dataset_id)
+        trained = dataset_of_network(session, None, NetworkOptions(run=run))
         if trained.fingerprint != find_dataset(session, dataset).fingerprint:
             raise UsageError(reason=f"Training run {run} is of data set '{trained.name}', not '{dataset}'.")
 

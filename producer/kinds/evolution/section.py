@@ -25,11 +25,12 @@ def section(database: Database, store: Store, job_id: int) -> Section:
     rows = list(SETTLED_UNITS.rows(database, job_id))
     layers = {layer: [*counts] for layer, counts in groupby(rows, key=lambda row: row.layer)}
     measures = {f"units of {layer} settled": _by_epoch(counts) for layer, counts in layers.items()}
-    captions = {
-        drawn.figure_path if drawn else None: "A row is a unit, a column an epoch.",
-        drawn.curve_path if drawn else None: "Share of units whose top image no longer changes, by epoch.",
-    }
-    pictures = [Picture(inline(store, path), caption) for path, caption in captions.items() if path]
+    pictures = []
+    if drawn and drawn.figure_path:
+        pictures.append(Picture(inline(store, drawn.figure_path), "A row is a unit, a column an epoch."))
+    if drawn:
+        caption = "Share of units whose top image no longer changes, by epoch."
+        pictures.append(Picture(inline(store, drawn.curve_path), caption))
     return Section(report.summary.get("images"), measures, pictures, _finding(layers))
 
 
