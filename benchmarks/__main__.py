@@ -17,7 +17,7 @@ from benchmarks.setting import Setting
 from benchmarks.timing import describe_machine
 from producer.service.supervisor import MALLOC
 
-GROUPS = ("search", "projection", "occlusion", "jobs", "merge", "database", "load")
+GROUPS = ("search", "projection", "occlusion", "jobs", "whole_job", "merge", "database", "load")
 WITHOUT_CROPS = ("merge", "database", "load")
 
 

@@ -19,6 +19,14 @@ from shared.jobs.tables import Job, JobState, Shard, ShardState
 from shared.settings import sqlite_url
 
 START_SECONDS, STOP_SECONDS = 120, 60
+SLOW_SYNC = """
+import os, time
+sync = os.fsync
+def slow_sync(descriptor):
+    time.sleep({seconds})
+    sync(descriptor)
+os.fsync = slow_sync
+"""
 
 
 @dataclass(frozen=True)
@@ -61,15 +69,23 @@ class Home:
     ----------
     threads
         threads of each worker; None for the default.
+    sync_seconds
+        time that each fsync of Python code takes longer, as on a network file system.
     """
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, threads: int | None = None, sync_seconds: float = 0.0) -> None:
         self.folder = folder
         folder.mkdir()
         own = {name: value for name, value in os.environ.items() if not name.startswith("ANALYZE_")}
         self.environment = {**own, "ANALYZE_HOME": str(folder), "NO_COLOR": "1"}
         if threads:
             self.environment |= {"ANALYZE_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        if sync_seconds:
+            code = folder / "slow" / "sitecustomize.py"  # which every Python process imports
+            code.parent.mkdir()
+            code.write_text(SLOW_SYNC.format(seconds=sync_seconds))
+            paths = [str(code.parent), *filter(None, [own.get("PYTHONPATH")])]
+            self.environment |= {"PYTHONPATH": os.pathsep.join(paths)}
         self.started: list[subprocess.Popen[bytes]] = []
         self.database = Database(sqlite_url(folder / "unitscope.sqlite3"))
 

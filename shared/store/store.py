@@ -13,6 +13,7 @@ import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import IO
 from shared.errors import ArtifactDamaged, ArtifactMissing, StoreFull, StoreNotWritable, StoreUnavailable
 
 IDENTITY_FILE = "store.json"  # in the root; see ``shared.store.ownership``
+SYNCS_AT_ONCE = 16  # of folders: on a network file system, each waits for the server
 LARGEST_IDENTITY = 4096  # bytes; it has about 100
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Errors of a network or a device, which say nothing about the permissions of the store.
@@ -161,9 +163,9 @@ class Store:
                 except FileNotFoundError:
                     raise ArtifactMissing(path=path, root=self.root) from None
             folders.add(file.parent)
-        for folder in sorted(folders | {self.root} if folders else folders):
-            with self._explained():
-                fsync_folder(folder)
+        if folders:
+            with self._explained(), ThreadPoolExecutor(SYNCS_AT_ONCE) as syncs:
+                list(syncs.map(fsync_folder, sorted(folders | {self.root})))
 
     def locate(self, path: str) -> Path:
         """Return the file of an artifact's path.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,15 +54,22 @@ def home(
     analyze.stop()
 
 
+def picture_of(analyze: Analyze, row: dict[str, Any], name: str) -> np.ndarray:
+    """Cut the patch or the projection of a row out of its mosaic."""
+    box = [row[f"picture_{side}"] for side in ("left", "top", "right", "bottom")]
+    return np.asarray(Image.open(analyze.home / "store" / row[f"{name}_path"]).crop(box))
+
+
 def test_every_picture_exists_and_has_the_size_of_the_receptive_field(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     rows = analyze.json("results", job)
     assert {row["layer"] for row in rows} == {"conv1", "conv5"}
     for row in rows:
-        for path in (row["patch_path"], row["projection_path"]):
-            with Image.open(analyze.home / "store" / path) as picture:
-                assert picture.size == ((7, 7) if row["layer"] == "conv1" else (139, 139))
-        assert row["projection_scale"] > 0
+        for name in ("patch", "projection"):
+            assert picture_of(analyze, row, name).shape == (
+                (7, 7, 3) if row["layer"] == "conv1" else (139, 139, 3)
+            )
+        assert 0 < row["projection_scale"] <= row["projection_largest"]
     registered = {row["path"] for row in analyze.json("query", "SELECT path FROM artifacts", "--limit", 100_000)}
     assert {row["patch_path"] for row in rows} <= registered
 
@@ -78,8 +86,7 @@ def test_a_patch_shows_the_pixels_under_the_unit(home: tuple[Analyze, str], shap
         box = tuple(image[f"box_{side}"] for side in ("left", "top", "right", "bottom"))
         crop = Image.open(shapes_root / image["path"]).convert("RGB").crop(box)
         seen = np.asarray(crop.resize((SIZE, SIZE), Image.Resampling.BILINEAR))[top : top + 7, left : left + 7]
-        patch = np.asarray(Image.open(analyze.home / "store" / row["patch_path"]))
-        assert np.array_equal(patch, seen)
+        assert np.array_equal(picture_of(analyze, row, "patch"), seen)
         compared += 1
     assert compared > 10
 
@@ -91,10 +98,11 @@ def test_a_conv1_projection_equals_the_scaled_filter(home: tuple[Analyze, str], 
         top, left = 2 * row["row"] - 2, 2 * row["col"] - 2
         if min(top, left) < 0 or max(top, left) + 7 > SIZE:
             continue
-        picture = np.asarray(Image.open(analyze.home / "store" / row["projection_path"])).astype(float)
-        values = (picture.transpose(2, 0, 1) - 128) / 127 * row["projection_scale"]
-        step = row["projection_scale"] / 127
-        assert np.abs(values - row["activation"] * filters[row["unit"]]).max() <= 0.51 * step
+        picture = picture_of(analyze, row, "projection").astype(float)
+        scale, expected = row["projection_scale"], row["activation"] * filters[row["unit"]]
+        values = (picture.transpose(2, 0, 1) - 128) / 127 * scale
+        assert np.abs(values - expected.clip(-scale, scale)).max() <= 0.51 * scale / 127
+        assert row["projection_largest"] == pytest.approx(np.abs(expected).max(), rel=1e-5)
 
 
 def test_dead_units_are_reported_and_not_listed(home: tuple[Analyze, str]) -> None:
@@ -110,9 +118,10 @@ def test_mosaics_and_contact_sheets(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     store = analyze.home / "store"
     for unit in analyze.json("query", f"SELECT * FROM units WHERE job_id = {job} AND NOT dead"):
+        side = 3 * (7 if unit["layer"] == "conv1" else 139) + 2 * 2
         for path in (unit["patches_path"], unit["projections_path"]):
             with Image.open(store / path) as mosaic:
-                assert mosaic.size[0] == mosaic.size[1] > 270
+                assert mosaic.size == (side, side)
     for layer in analyze.json("query", f"SELECT * FROM searched_layers WHERE job_id = {job}"):
         with Image.open(store / layer["contact_sheet_path"]) as sheet:
             assert sheet.size[0] > 1000

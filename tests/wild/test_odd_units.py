@@ -35,6 +35,7 @@ from tests.wild.generators.odd_units import (
     write_network,
 )
 from unitscope.drawing import pictures
+from unitscope.drawing.pictures import GREY, SHEET_BLOCK
 from unitscope.errors import NotFinite, UnitNotFiring
 from unitscope.projection.choice import projector_for
 from unitscope.projection.empty import CONSTANT, OVERFLOW, ZERO
@@ -222,8 +223,13 @@ def test_a_search_with_odd_units_is_done(home: Home, odd: Path, projection: str,
     )
     empty = [{"unit": PRUNED, "reason": CONSTANT, "n": 9}, {"unit": INHIBITED, "reason": ZERO[projection], "n": 9}]  # type: ignore[index]
     assert [row for row in reasons if row["unit"] in (PRUNED, INHIBITED)] == empty
-    with Image.open(home.analyze.home / "store" / units[PRUNED]["projections_path"]) as mosaic:
-        assert len(np.unique(np.asarray(mosaic))) > 2  # more than grey and paper: words
+    (sheet,) = home.json("query", f"SELECT * FROM searched_layers WHERE job_id = {job} AND layer = 'conv2'")
+    with Image.open(home.analyze.home / "store" / sheet["contact_sheet_path"]) as picture:
+        number = [unit for unit in units if states[unit][0] is states[unit][2] is False].index(PRUNED)
+        left, top = 24 + number * (2 * SHEET_BLOCK + 18), 48 + 18
+        of_projections = np.asarray(picture)[top : top + SHEET_BLOCK, left : left + SHEET_BLOCK]
+        assert of_projections.max() > 240  # words on grey
+        assert np.median(of_projections) == GREY
     assert home.json("results", job, "--layer", "2", "--units", OVERFLOWN) == []
     best = home.json("results", job, "--layer", "2", "--best", 10)
     assert {row["unit"] for row in best} == {unit for unit in units if unit not in (PRUNED, DEAD, OVERFLOWN)}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from unitscope.drawing import pictures
-from unitscope.drawing.pictures import Picture
+from unitscope.drawing.pictures import Box, Picture
 from unitscope.geometry.receptive_fields import Window
 from unitscope.projection.deconvnet import find_problem
 from unitscope.projection.empty import WrongProjection, is_empty
@@ -17,14 +18,16 @@ from unitscope.projection.requests import Projection
 
 @dataclass(frozen=True)
 class UnitPicture:
-    """Image patch, drawn projection, and the projection's scale, of one image of a unit.
+    """Image patch and drawn projection of one image of a unit.
 
-    An empty projection has the scale 0, and the reason ``empty`` is written on it.
+    ``scale`` is the value of the projection that is drawn as black or white, ``largest`` its largest absolute
+    value. Both are 0 for an empty projection, on which the reason ``empty`` is written.
     """
 
     patch: Picture
     projection: Picture
     scale: float
+    largest: float
     empty: str | None = None
 
     @property
@@ -43,7 +46,6 @@ def unit_picture(
     recorded: float,
     largest: float,
     why_empty: Callable[[], str] | None = None,
-    quantile: float = 1.0,
 ) -> UnitPicture:
     """Check a projection, draw it, and crop it and the image to the unit's receptive field.
 
@@ -62,8 +64,6 @@ def unit_picture(
     why_empty
         function that is called if the projection is empty: see ``empty.EmptyProjections.reason``. Without one, an
         empty projection is wrong.
-    quantile
-        stretches the contrast: see ``pictures.draw_projection``.
 
     Raises
     ------
@@ -79,11 +79,11 @@ def unit_picture(
     values = np.zeros_like(projection.values) if empty else projection.values
     if problem := find_problem(values, projection.activation, recorded, largest, local):
         raise WrongProjection(problem)
-    drawn, scale = pictures.draw_projection(values, quantile)
     patch = pictures.cut(image, window)
     if empty:
-        return UnitPicture(patch, pictures.note(patch.shape[:2], empty), scale, empty)
-    return UnitPicture(patch, pictures.cut(drawn, local), scale)
+        return UnitPicture(patch, pictures.note(patch.shape[:2], empty), 0.0, 0.0, empty)
+    scale, largest_value = pictures.projection_scale(values)
+    return UnitPicture(patch, pictures.cut(pictures.draw_projection(values, scale), local), scale, largest_value)
 
 
 def _shifted(window: Window, rows: int, cols: int) -> Window:
@@ -91,13 +91,23 @@ def _shifted(window: Window, rows: int, cols: int) -> Window:
     return top + rows, left + cols, bottom + rows, right + cols
 
 
-def mosaics(drawn: Sequence[UnitPicture], top: int) -> tuple[Picture, Picture]:
-    """Return the mosaics of patches and of projections, with cells for ``top`` pictures."""
-    return mosaic_of([d.patch for d in drawn], top), mosaic_of([d.shown for d in drawn], top)
+def native_mosaics(drawn: Sequence[UnitPicture], top: int) -> tuple[Picture, Picture, list[Box]]:
+    """Return the mosaics of patches and of projections with their own pixels, with cells for ``top`` pictures,
+    and the box of each picture in both."""
+    columns = _columns(top)
+    patches, boxes = pictures.native_mosaic([d.patch for d in drawn], columns, top)
+    projections, _ = pictures.native_mosaic([d.projection for d in drawn], columns, top)
+    return patches, projections, boxes
 
 
 def mosaic_of(drawn: list[Picture], top: int) -> Picture:
-    """Arrange a unit's pictures in a mosaic with cells for ``top`` of them, as square as possible: 3 x 3 for 9."""
+    """Arrange a unit's pictures in a mosaic to look at, with cells for ``top`` of them: 3 x 3 for 9. Pictures of
+    small receptive fields are magnified, those of large ones shrunk."""
     cell = pictures.mosaic_cell(drawn[0].shape[0])
     missing = [pictures.empty(cell)] * (top - len(drawn))
-    return pictures.mosaic(drawn + missing, int(np.ceil(np.sqrt(top))), cell)
+    return pictures.mosaic(drawn + missing, _columns(top), cell)
+
+
+def _columns(top: int) -> int:
+    """Return the number of columns with which a mosaic is as square as possible."""
+    return math.ceil(math.sqrt(top))

@@ -18,8 +18,6 @@ from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.requests import Requests
 from unitscope.vocabulary import Channels, ProjectionMethod
 
-STRETCH = 0.99  # quantile of a projection's absolute values that is drawn as black or white
-
 
 class WrongUnitProjection(Exception):
     """The projection of ``unit`` from ``image`` failed its check; the message is the reason."""
@@ -92,7 +90,7 @@ class StrongestPictures:
             reason = partial(self.empty.reason, projection.values, image, unit, row, col)
             activation = float(top.activation[unit, 0])
             try:
-                picture = unit_picture(image, projection, window, activation, self.largest, reason, STRETCH)
+                picture = unit_picture(image, projection, window, activation, self.largest, reason)
             except WrongProjection as wrong:
                 raise WrongUnitProjection(unit, int(ids[index]), str(wrong)) from wrong
             yield unit, picture

@@ -7,7 +7,6 @@ map's receptive fields (Araujo et al., *Computing receptive fields of convolutio
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +83,7 @@ def trace(model: nn.Module, image_size: int) -> Trace:
     ValueError
         ``torch.fx`` can't trace the network, or it can't process images of this size.
     """
-    model = copy.deepcopy(model).to("meta").eval()
+    model = meta_copy(model).to("meta").eval()
     try:
         graph = fx.symbolic_trace(model)
         tracer = _Tracer(graph)

@@ -126,7 +126,7 @@ def unsupported_operations(
         By module path; None where all operations are supported. Layers that were not run are missing.
     """
     try:
-        return _traced(copy.deepcopy(model).to("meta"), layers, torch.empty_like(images, device="meta"), known)
+        return _traced(meta_copy(model).to("meta"), layers, torch.empty_like(images, device="meta"), known)
     except Exception:  # user code can raise anything
         return _traced(model, layers, images, known)
 

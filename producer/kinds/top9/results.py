@@ -65,6 +65,11 @@ class TopActivationRow(BottomActivationRow):
     projection_path: str | None
     projection_scale: float | None
     tied: bool | None
+    projection_largest: float | None
+    picture_left: int | None
+    picture_top: int | None
+    picture_right: int | None
+    picture_bottom: int | None
 
 
 @dataclass(frozen=True)

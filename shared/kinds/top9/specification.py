@@ -15,6 +15,7 @@ from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import ProjectionMethod
 
 SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
+UNITS_OF_SHARD = 128  # of a layer, projected together: each shard runs the forward passes of its images again
 
 
 class SearchedLayerSpecification(BaseModel):
@@ -32,7 +33,9 @@ class Top9Specification(Specification):
 
     kind: ClassVar[str] = "top9"
     version: ClassVar[int] = 2
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"shards", "weights_path", "training_job_id"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset(
+        {"shards", "units_of_shard", "weights_path", "training_job_id"}
+    )
 
     split: str
     image_count: int = Field(ge=1)
@@ -46,13 +49,15 @@ class Top9Specification(Specification):
     per_class: bool = False  # also find the top images of each class
     projection: ProjectionMethod = "deconvnet"
     shards: int = Field(default=8, ge=1, le=100_000)
+    units_of_shard: int | None = Field(default=None, ge=1)  # at most, of the project shards; None: by ``shards``
 
     def plan(self) -> list[PlannedShard]:
         """Plan search shards that start at multiples of the batch size, and project shards of one layer each."""
         shards = range_shards("search", ANALYSIS, batch_ranges(self.image_count, SEARCH_BATCH, self.shards))
         shards.append(PlannedShard("select", CPU, {}, 1))
         for number, layer in enumerate(self.layers):
-            for start, stop in cut(len(layer.units), self.shards):
+            count = -(-len(layer.units) // self.units_of_shard) if self.units_of_shard else self.shards
+            for start, stop in cut(len(layer.units), count):
                 payload = {"layer": number, "units": layer.units[start:stop]}
                 shards.append(PlannedShard("project", ANALYSIS, payload, stop - start))
         shards.append(PlannedShard("finish", CPU, {}, len(self.layers)))

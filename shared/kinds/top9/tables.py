@@ -56,7 +56,9 @@ class RankedActivation:
 class TopActivation(RankedActivation, Base):
     """One of the images with a unit's strongest activations. Read it through the view ``top_activations``.
 
-    The columns of the pictures are NULL until the unit is projected.
+    The columns of the pictures are NULL until the unit is projected. The two pictures are the same box of their
+    files, which are the unit's mosaics. The box is NULL in jobs made before schema 0016, in which a picture is a
+    whole file.
     """
 
     __tablename__ = "top_activation_rows"
@@ -64,9 +66,14 @@ class TopActivation(RankedActivation, Base):
 
     patch_path: Mapped[ArtifactPath | None]
     projection_path: Mapped[ArtifactPath | None]
-    projection_scale: Mapped[float | None]  # largest |value| of the projection, drawn as black or white
+    projection_scale: Mapped[float | None]  # value of the projection that is drawn as black or white
     tied: Mapped[bool | None]  # another image has exactly this activation; NULL in jobs made before schema 0003
     projection_empty: Mapped[str | None]  # why the projection has no values; NULL if it has
+    projection_largest: Mapped[float | None]  # largest |value|; NULL in jobs made before schema 0016
+    picture_left: Mapped[int | None]  # box in pixels, with exclusive right and bottom
+    picture_top: Mapped[int | None]
+    picture_right: Mapped[int | None]
+    picture_bottom: Mapped[int | None]
 
 
 class UnitStatistics(Base):

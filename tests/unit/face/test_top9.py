@@ -17,7 +17,7 @@ from PIL import Image
 import unitscope as us
 from tests.unit.face.networks import SIZE, Functional, Residual, Untraceable, trained_looking
 from unitscope.data.images import ImageSource, batches, read_image
-from unitscope.drawing.unit_pictures import mosaics, unit_picture
+from unitscope.drawing.unit_pictures import mosaic_of, unit_picture
 from unitscope.errors import InvalidArgument, NoSuchUnit, NotFinite, UnitNotFiring, UnsupportedActivation
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
@@ -140,8 +140,8 @@ def drawn(network: us.Network, layer: str, top: Any, unit: int, paths: list[Path
         )
         for rank, projection in projector.project(pixels, requests)
     }
-    patches, projections = mosaics([pictures[rank] for rank in sorted(pictures)], 9)
-    return np.hstack([projections, patches])
+    ranked = [pictures[rank] for rank in sorted(pictures)]
+    return np.hstack([mosaic_of([r.projection for r in ranked], 9), mosaic_of([r.patch for r in ranked], 9)])
 
 
 def test_pictures_equal_those_of_the_projector(

@@ -13,17 +13,31 @@ from unitscope.drawing import pictures
 def test_a_projection_is_drawn_around_mid_grey_at_its_own_scale() -> None:
     projection = np.zeros((3, 4, 4), np.float32)
     projection[0, 1, 2], projection[1, 3, 3] = -0.02, 0.01
-    picture, scale = pictures.draw_projection(projection)
-    assert scale == np.float32(0.02)
+    assert pictures.projection_scale(projection) == (np.float32(0.02), np.float32(0.02))
+    picture = pictures.draw_projection(projection, 0.02)
     assert picture[0, 0].tolist() == [128, 128, 128]
     assert picture[1, 2].tolist() == [1, 128, 128]
     assert picture[3, 3].tolist() == [128, 192, 128]
 
 
+def test_a_bright_spot_does_not_set_the_scale_of_a_projection() -> None:
+    projection = np.random.default_rng(0).normal(0, 1e-30, (3, 100, 100)).astype(np.float32)
+    projection[:, :50] = 0  # does not count: the rest keeps its contrast
+    rms = np.sqrt((projection[:, 50:].astype(float) ** 2).mean())
+    projection[0, 60, 60] = 2e-29
+    scale, largest = pictures.projection_scale(projection)
+    assert largest == np.float32(2e-29)
+    assert 3 * rms < scale < 3.1 * rms
+    picture = pictures.draw_projection(projection, scale)
+    assert picture[60, 60, 0] == 255
+    assert picture[50:].std() > 30
+    assert pictures.projection_scale(-projection) == (scale, largest)
+
+
 def test_a_projection_of_zeros_is_grey() -> None:
-    picture, scale = pictures.draw_projection(np.zeros((3, 2, 2), np.float32))
-    assert scale == 0
-    assert (picture == 128).all()
+    zeros = np.zeros((3, 2, 2), np.float32)
+    assert pictures.projection_scale(zeros) == (0, 0)
+    assert (pictures.draw_projection(zeros, 0.0) == 128).all()
 
 
 def test_a_patch_is_padded_with_grey_outside_of_the_image() -> None:
@@ -45,6 +59,16 @@ def test_a_mosaic_is_aligned_row_by_row() -> None:
         top, left = (place // 3) * 12, (place % 3) * 12
         assert np.array_equal(mosaic[top : top + 10, left : left + 10], tile)
     assert (mosaic[10:12] == pictures.PAPER).all()
+
+
+def test_pictures_can_be_cut_out_of_a_mosaic() -> None:
+    tiles = [np.full((7, 5, 3), value, np.uint8) for value in range(5)]
+    mosaic, boxes = pictures.native_mosaic(tiles, columns=3, cells=8, gap=2)
+    assert mosaic.shape == (25, 19, 3)
+    for tile, box in zip(tiles, boxes, strict=True):
+        assert np.array_equal(np.asarray(Image.fromarray(mosaic).crop(box)), tile)
+    assert (mosaic[9:16, 14:19] == pictures.EMPTY).all()
+    assert (mosaic[18:, 14:] == pictures.PAPER).all()  # behind the last cell
 
 
 def test_small_fields_are_magnified_by_whole_factors() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
-from PIL import Image
 from sqlalchemy import func
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import Session
 
 from shared.database.datasets import Dataset
+from shared.errors import IncompatibleVersion
 from shared.jobs.left_out import LEFT_OUT
 from shared.jobs.tables import Job
 from shared.kinds.top9.specification import Top9Specification
@@ -18,14 +17,20 @@ from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 from shared.store.store import StoredFile
 from unitscope.drawing import pictures
 from worker.kinds.common import register_artifacts, stage_results, summarize_left_out
-from worker.kinds.top9.partials import load_skipped
+from worker.kinds.top9.partials import load_sheet_parts, load_skipped
 from worker.runner import ShardContext
 
 SHEET_COLUMNS = 8
 
 
 def finish(context: ShardContext) -> None:
-    """Draw the contact sheet of every layer and write the job's summary."""
+    """Draw the contact sheet of every layer and write the job's summary.
+
+    Raises
+    ------
+    IncompatibleVersion
+        a version before schema 0016 projected some units.
+    """
     specification = cast(Top9Specification, context.specification)
     with context.database.read() as session:
         dataset = session.get_one(Dataset, specification.dataset_id).name
@@ -40,12 +45,18 @@ def finish(context: ShardContext) -> None:
             .group_by(TopActivation.layer_id)
         ).all()
     skipped = load_skipped(context, stage_results(context, "select")[0])
+    parts = load_sheet_parts(context)
     of_layers: list[dict[str, Any]] = []
     sheets: dict[int, StoredFile] = {}
     counts = {row.layer_id: row.rows for row in rows}
-    for layer in layers:
+    for number, layer in enumerate(layers):
         units = _units(context, layer.id)
-        live = [_with_mosaics(context, unit) for unit in units if not (unit.dead or unit.not_finite)]
+        live = [unit for unit in units if not (unit.dead or unit.not_finite)]
+        if old := next((unit for unit in live if (number, unit.unit) not in parts), None):
+            raise IncompatibleVersion(
+                path=old.patches_path, reason="the contact sheet needs more than the mosaics"
+            )
+        drawn = [(unit.unit, *parts[number, unit.unit]) for unit in live]
         constant = [unit.unit for unit in units if unit.constant]
         title = (
             f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
@@ -53,7 +64,7 @@ def finish(context: ShardContext) -> None:
         )
         sheets[layer.id] = context.store.put(
             pictures.jpeg(
-                pictures.contact_sheet(live, title, SHEET_COLUMNS, notes=dict.fromkeys(constant, "constant"))
+                pictures.contact_sheet(drawn, title, SHEET_COLUMNS, notes=dict.fromkeys(constant, "constant"))
             ),
             ".jpg",
         )
@@ -85,10 +96,3 @@ def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
     with context.database.read() as session:
         query = sql_select(SearchedUnit).where(SearchedUnit.layer_id == layer_id)
         return list(session.scalars(query.order_by(SearchedUnit.unit)))
-
-
-def _with_mosaics(context: ShardContext, unit: SearchedUnit) -> tuple[int, pictures.Picture, pictures.Picture]:
-    """Return the unit's index, the mosaic of its projections, and the mosaic of its patches."""
-    files = [context.store.verified(path or "") for path in (unit.projections_path, unit.patches_path)]
-    projections, patches = (np.asarray(Image.open(file).convert("RGB")) for file in files)
-    return unit.unit, projections, patches

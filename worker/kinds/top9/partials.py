@@ -11,12 +11,14 @@ import numpy as np
 
 from shared.errors import IncompatibleVersion
 from shared.store.store import StoredFile
+from unitscope.drawing.pictures import Picture
 from unitscope.search.ranking import FIELDS, TopActivations
 from unitscope.search.search import LayerSearch
 from worker.kinds.common import stage_results
 from worker.runner import ShardContext
 
 Arrays = dict[str, np.ndarray]
+SheetPart = tuple[Picture, Picture]  # of a unit on the contact sheet: projections, and patches
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,22 @@ def load_skipped(context: ShardContext, path: str) -> int:
     """Verify a file that a stage stored; return the number of images that were left out."""
     with _stored(context.store.verified(path)) as arrays:
         return int(arrays["skipped"])
+
+
+def store_sheet_parts(context: ShardContext, number: int, parts: Mapping[int, SheetPart]) -> StoredFile:
+    """Store the parts of the contact sheet of some units of a layer, by its number."""
+    arrays = {"layer": np.array(number), "units": np.array([*parts], np.int64)}
+    return _store(context, arrays | {"parts": np.array([*parts.values()], np.uint8)})
+
+
+def load_sheet_parts(context: ShardContext) -> dict[tuple[int, int], SheetPart]:
+    """Load the parts of the contact sheets that project shards stored, by the layer's number and the unit."""
+    parts: dict[tuple[int, int], SheetPart] = {}
+    for path in stage_results(context, "project"):
+        with _stored(context.store.verified(path)) as arrays:
+            layer, units = int(arrays["layer"]), arrays["units"].tolist()
+            parts |= {(layer, unit): tuple(part) for unit, part in zip(units, arrays["parts"], strict=True)}
+    return parts
 
 
 def _arrays_of(result: LayerSearch) -> Iterator[tuple[str, np.ndarray]]:

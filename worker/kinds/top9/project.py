@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from threading import Lock
 from typing import cast
 
 import numpy as np
@@ -19,42 +19,48 @@ from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 from shared.store.store import StoredFile
 from unitscope.data.images import ImageSource, UnreadableImage, read_cached
 from unitscope.drawing import pictures
-from unitscope.drawing.unit_pictures import UnitPicture, mosaics, unit_picture
+from unitscope.drawing.unit_pictures import UnitPicture, native_mosaics, unit_picture
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
 from unitscope.projection.empty import EmptyProjections, WrongProjection
-from unitscope.projection.requests import Requests
+from unitscope.projection.requests import Projection, Requests
 from unitscope.search.ranking import NO_IMAGE
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
-from worker.kinds.top9.partials import MergedTopActivations, load_merged
+from worker.kinds.top9.partials import MergedTopActivations, load_merged, store_sheet_parts
 from worker.runner import ShardContext
 
 WRITERS = 4
-UNITS_AT_ONCE = 64  # whose images and pictures are in memory at the same time
+BOX_COLUMNS = ("picture_left", "picture_top", "picture_right", "picture_bottom")
+UNITS_AT_ONCE = 64  # whose images and projections are in memory at the same time
+BYTES_AT_ONCE = 2**28  # of projections, for fewer units whose receptive fields are large
 
 
 @dataclass(frozen=True)
 class _Projected:
-    """A unit's stored pictures, and its rows."""
+    """A unit's stored mosaics, and its rows."""
 
     unit: int
-    patches: StoredFile  # mosaics
+    patches: StoredFile
     projections: StoredFile
     rows: list[dict[str, object]]
-    files: list[StoredFile]
+    on_sheet: tuple[
+        pictures.Picture, pictures.Picture
+    ]  # projections and patches, in the size of the contact sheet
 
 
 def project(context: ShardContext) -> None:
-    """Check and store the patch and projection of every top activation of a shard's units, and their mosaics."""
+    """Check every projection of the top activations of a shard's units, and store the units' mosaics."""
     specification = cast(Top9Specification, context.specification)
     layer = specification.layers[context.payload["layer"]]
     merged = load_merged(context, specification.layers.index(layer))
     units = Units(context, specification, layer, merged)
     projected: list[_Projected] = []
-    with ThreadPoolExecutor(WRITERS) as writers:  # encoding and writing release the GIL
-        for start in range(0, len(units.live), UNITS_AT_ONCE):
-            projected += units.project(units.live[start : start + UNITS_AT_ONCE], writers)
+    # Checking, drawing, encoding and writing release the GIL, and run beside the computation of the next units.
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for start in range(0, len(units.live), units.at_once):
+            projected += units.project(units.live[start : start + units.at_once], writers)
     context.progress(len(context.payload["units"]) - len(units.live))
+    parts = store_sheet_parts(context, context.payload["layer"], {p.unit: p.on_sheet for p in projected})
 
     def write(session: Session) -> None:
         layer_id = session.scalars(
@@ -62,7 +68,8 @@ def project(context: ShardContext) -> None:
                 SearchedLayer.job_id == context.claim.job_id, SearchedLayer.layer_path == layer.path
             )
         ).one()
-        register_artifacts(context, session, [file for p in projected for file in p.files])
+        mosaics = [file for p in projected for file in (p.patches, p.projections)]
+        register_artifacts(context, session, [parts, *mosaics])
         for unit in context.payload["units"]:
             session.get_one(SearchedUnit, (layer_id, unit)).constant = unit in units.constant
         of_shard = (TopActivation.layer_id == layer_id, TopActivation.unit.in_(units.live))
@@ -72,7 +79,7 @@ def project(context: ShardContext) -> None:
             row.patches_path, row.projections_path = p.patches.path, p.projections.path
             session.add_all(TopActivation(layer_id=layer_id, unit=p.unit, **row) for row in p.rows)
 
-    context.complete(write)
+    context.complete(write, parts.path)
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,14 @@ class _TopActivation:
     col: int
     activation: float
     tied: bool
+
+
+@dataclass(frozen=True)
+class _ToDraw:
+    """The image, uint8 [H, W, 3], and the projection of a top activation."""
+
+    image: np.ndarray
+    projection: Projection
 
 
 class Units:
@@ -131,6 +146,9 @@ class Units:
             network.std,
         )
         self.constant = {unit for unit in self.live if self.empty.constant[unit]}
+        self.explaining = Lock()  # empty projections are computed again, by a model that threads share
+        field = min(self.geometry.size if self.geometry else network.image_size, network.image_size)
+        self.at_once = max(1, min(UNITS_AT_ONCE, BYTES_AT_ONCE // (12 * specification.top * field**2)))
 
     def project(self, units: Sequence[int], writers: Executor) -> list[_Projected]:
         """Draw, check and store the pictures of these units.
@@ -152,24 +170,71 @@ class Units:
             [entry.col for entry in entries],
         )
         requests = Requests(*(np.array(values, np.int64) for values in numbers))
-        drawn: dict[int, dict[_TopActivation, UnitPicture]] = {unit: {} for unit in units}
+        to_draw: dict[int, dict[_TopActivation, _ToDraw]] = {unit: {} for unit in units}
         missing = Counter(entry.unit for entry in entries)
         stored: dict[int, Future[_Projected]] = {}
         for index, projection in self.projector.project(pixels, requests):
             entry = entries[index]
-            window = self.geometry.window(entry.row, entry.col) if self.geometry else None
-            image = pixels[number[entry.source.id]]
-            reason = partial(self.empty.reason, projection.values, image, entry.unit, entry.row, entry.col)
-            try:
-                picture = unit_picture(image, projection, window, entry.activation, self.largest, reason)
-            except WrongProjection as wrong:
-                raise self._failed(entry.unit, entry.source, str(wrong)) from wrong
-            drawn[entry.unit][entry] = picture
-            complete = len(drawn[entry.unit]) == missing[entry.unit]
+            to_draw[entry.unit][entry] = _ToDraw(pixels[number[entry.source.id]], projection)
+            complete = len(to_draw[entry.unit]) == missing[entry.unit]
             if complete:
-                stored[entry.unit] = writers.submit(self._store, entry.unit, drawn.pop(entry.unit))
+                stored[entry.unit] = writers.submit(self._draw, entry.unit, to_draw.pop(entry.unit))
             self.context.progress(int(complete))
         return [stored[unit].result() for unit in units]
+
+    def _draw(self, unit: int, to_draw: dict[_TopActivation, _ToDraw]) -> _Projected:
+        """Check, draw and store the pictures of a unit."""
+        entries = sorted(to_draw, key=lambda entry: entry.rank)
+        drawn = [self._picture(entry, to_draw[entry]) for entry in entries]
+        patches, projections, boxes = native_mosaics(drawn, self.specification.top)
+        of_patches, of_projections = (
+            self.context.store.put(pictures.png(mosaic), ".png") for mosaic in (patches, projections)
+        )
+        rows: list[dict[str, object]] = [
+            {
+                "rank": entry.rank + 1,
+                "activation": entry.activation,
+                "image_id": entry.source.id,
+                "row": entry.row,
+                "col": entry.col,
+                "patch_path": of_patches.path,
+                "projection_path": of_projections.path,
+                "projection_scale": picture.scale,
+                "projection_largest": picture.largest,
+                "tied": entry.tied,
+                "projection_empty": picture.empty,
+                **dict(zip(BOX_COLUMNS, box, strict=True)),
+            }
+            for entry, picture, box in zip(entries, drawn, boxes, strict=True)
+        ]
+        on_sheet = self._on_sheet(drawn, patches, projections)
+        return _Projected(unit, of_patches, of_projections, rows, on_sheet)
+
+    def _on_sheet(
+        self, drawn: Sequence[UnitPicture], patches: pictures.Picture, projections: pictures.Picture
+    ) -> tuple[pictures.Picture, pictures.Picture]:
+        """Return the unit's part of the contact sheet.
+
+        If all projections are empty, the reason is in the place of their mosaic: pictures in it can be too small
+        for words.
+        """
+        block, reason = pictures.SHEET_BLOCK, drawn[0].empty
+        if reason and all(picture.empty for picture in drawn):
+            return pictures.note((block, block), reason), pictures.resized(patches, block)
+        return pictures.shrunk_projections(projections, block), pictures.resized(patches, block)
+
+    def _picture(self, entry: _TopActivation, to_draw: _ToDraw) -> UnitPicture:
+        window = self.geometry.window(entry.row, entry.col) if self.geometry else None
+
+        def reason() -> str:
+            with self.explaining:
+                values = to_draw.projection.values
+                return self.empty.reason(values, to_draw.image, entry.unit, entry.row, entry.col)
+
+        try:
+            return unit_picture(to_draw.image, to_draw.projection, window, entry.activation, self.largest, reason)
+        except WrongProjection as wrong:
+            raise self._failed(entry.unit, entry.source, str(wrong)) from wrong
 
     def _top_activations(self, unit: int) -> Iterator[_TopActivation]:
         index, top = self.index[unit], self.top
@@ -183,33 +248,6 @@ class Units:
                 float(top.activation[index, rank]),
                 bool(self.tied[index, rank]),
             )
-
-    def _store(self, unit: int, drawn: dict[_TopActivation, UnitPicture]) -> _Projected:
-        entries = sorted(drawn, key=lambda entry: entry.rank)
-        of_unit = [drawn[entry] for entry in entries]
-        patches = [self._put(picture.patch) for picture in of_unit]
-        projections = [self._put(picture.projection) for picture in of_unit]
-        of_patches, of_projections = (self._put(mosaic) for mosaic in mosaics(of_unit, self.specification.top))
-        rows: list[dict[str, object]] = [
-            {
-                "rank": entry.rank + 1,
-                "activation": entry.activation,
-                "image_id": entry.source.id,
-                "row": entry.row,
-                "col": entry.col,
-                "patch_path": patch.path,
-                "projection_path": projection.path,
-                "projection_scale": picture.scale,
-                "tied": entry.tied,
-                "projection_empty": picture.empty,
-            }
-            for entry, picture, patch, projection in zip(entries, of_unit, patches, projections, strict=True)
-        ]
-        files = [*patches, *projections, of_patches, of_projections]
-        return _Projected(unit, of_patches, of_projections, rows, files)
-
-    def _put(self, picture: pictures.Picture) -> StoredFile:
-        return self.context.store.put(pictures.png(picture), ".png")
 
     def _read(self, source: ImageSource) -> np.ndarray:
         try:

@@ -1,0 +1,160 @@
+"""A whole search job, with pictures, rows and contact sheets, compared with its computing as functions."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import select
+
+from benchmarks.search import fill_cache, layer_units
+from benchmarks.servers import Home
+from benchmarks.setting import BATCH, LAYERS, SIZE, TOP, Setting
+from benchmarks.timing import Goal, Row, Timed, Timings, time_interleaved
+from shared.jobs.tables import Artifact, Shard
+from unitscope.data.images import batches, read_cached
+from unitscope.data.pixel_cache import PixelCache
+from unitscope.projection.choice import projector_for
+from unitscope.projection.requests import Requests
+from unitscope.search.ranking import NO_IMAGE
+from unitscope.search.search import search
+
+UNITS = 64  # of each of the five convolutions
+FEW = 16  # units of conv 5, of a small job
+SYNC_SECONDS = 0.005
+METHOD = f"""
+The job searches {UNITS} units of each of the five convolutions, projects their top activations, checks every
+projection, and stores pictures, rows and contact sheets. Its time is taken from the ledger: from the start of its
+first shard to the end of the last one, with one worker that has run a job before. The functions run the same
+search and projections in a new process with as many threads, without checks, pictures and files, after a warm-up on
+two batches; the pixels are cached for both. *Slow store*: every fsync takes {1000 * SYNC_SECONDS:g} ms longer, as on
+a network file system. *First picture*: from `analyze submit` to the first row with a picture, for a job of {FEW}
+units of conv 5, minus the computing of that job as functions.
+"""
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Yield rows for the whole job on a fast and a slow store, its files, and a small job's first picture."""
+    crops = setting.crops
+    cache = setting.folder / "whole.pixels"
+    fill_cache(PixelCache(cache, len(crops.sources), SIZE), crops.sources)
+    weights = setting.weights_file()
+    device = "cpu" if setting.device == "cpu" else "cuda:0"
+    with ExitStack() as stack:
+
+        def running(name: str, sync_seconds: float = 0.0) -> Home:
+            home = Home(setting.folder / name, sync_seconds=sync_seconds)
+            stack.callback(home.stop)
+            home.analyze("dataset", "add", "folder", "--root", crops.folder, "--name", "crops")
+            home.start(1, device)
+            return home
+
+        home, slow = running("whole-job"), running("whole-job-slow", SYNC_SECONDS)
+        timings = time_interleaved(
+            {
+                "functions": lambda: in_fresh_process(setting, cache, [*LAYERS], UNITS),
+                "job": lambda: _job(home, setting, weights, [*LAYERS], UNITS),
+                "slow store": lambda: _job(slow, setting, weights, [*LAYERS], UNITS),
+                "16 units as functions": lambda: in_fresh_process(setting, cache, [5], FEW),
+                "16 units": lambda: _first_picture(home, setting, weights),
+            },
+            setting.rounds,
+        )
+        yield from _rows(timings, len(crops.sources), home)
+
+
+def _rows(timings: Timings, crops: int, home: Home) -> Iterator[Row]:
+    units, projections = UNITS * len(LAYERS), timings.results["functions"]
+    work = f"a whole job: {crops:,} crops, {units} units, {projections:,} projections"
+    for name, where in (("job", "SQLite"), ("slow store", f"{1000 * SYNC_SECONDS:g} ms a sync")):
+        yield Row(
+            "whole_job",
+            f"{work} ({where})",
+            timings.seconds[name],
+            "its search and projections called as functions",
+            timings.seconds["functions"],
+            Goal(1.3, at_most=True) if name == "job" else None,
+            details={"seconds_by_stage": timings.results[name]},
+        )
+    files, size = _files(home)
+    yield Row("whole_job", "files of the job, for each unit", [files / units], unit="files")
+    yield Row("whole_job", "bytes of the job, for each unit", [size / units / 1000], unit="kB")
+    pairs = zip(timings.seconds["16 units"], timings.seconds["16 units as functions"], strict=True)
+    yield Row("whole_job", f"from submit to the first picture of {FEW} units, beyond the computing", [
+        job - functions for job, functions in pairs
+    ])  # fmt: skip
+
+
+def _submit(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> int:
+    network = ["--weights", weights, "--network", "zfnet", "--size", SIZE]
+    network += [f"--{name}={value}" for name, value in setting.shape.items()]
+    data = ["--dataset", "crops", "--split", "all"]
+    searched = ["--layers", ",".join(map(str, layers)), "--units", f"0-{units - 1}"]
+    return int(home.analyze("submit", *searched, *data, *network, "--force"))
+
+
+def _job(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> Timed:
+    """Run a job; its result is the time of each stage."""
+    number = _submit(home, setting, weights, layers, units)
+    stages = {name: home.stage(number, name).seconds for name in ("search", "select", "project", "finish")}
+    with home.database.read() as session:
+        shards = session.scalars(select(Shard).where(Shard.job_id == number)).all()
+    began = min(shard.started_at for shard in shards if shard.started_at)
+    ended = max(shard.finished_at for shard in shards if shard.finished_at)
+    return Timed((ended - began).total_seconds(), stages)
+
+
+def _first_picture(home: Home, setting: Setting, weights: Path) -> Timed:
+    began = time.time()
+    number = _submit(home, setting, weights, [5], FEW)
+    home.stage(number, "project")
+    with home.database.read() as session:
+        of_stage = (Shard.job_id == number, Shard.stage_name == "project")
+        first = min(
+            shard.finished_at for shard in session.scalars(select(Shard).where(*of_stage)) if shard.finished_at
+        )
+    return Timed(first.timestamp() - began)
+
+
+def _files(home: Home) -> tuple[int, int]:
+    """Return the number and the bytes of the files of the last whole job that are not intermediate results."""
+    with home.database.read() as session:
+        files = session.scalars(select(Artifact)).all()
+    by_job = Counter(file.job_id for file in files)
+    job = max(number for number, count in by_job.items() if count == max(by_job.values()))
+    kept = [file for file in files if file.job_id == job and not file.path.endswith(".npz")]
+    return len(kept), sum(file.bytes for file in kept)
+
+
+def in_fresh_process(setting: Setting, cache: Path, layers: Sequence[int], units: int) -> Timed:
+    """Run the search and the projections as function calls in a new process; the result is the number of
+    projections."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(_compute, setting, cache, layers, units).result()
+
+
+def _compute(setting: Setting, cache: Path, layers: Sequence[int], units: int) -> Timed:
+    model, sources = setting.model(), setting.crops.sources
+    pixels = PixelCache(cache, len(sources), SIZE)
+    chosen = {LAYERS[number]: list(range(units)) for number in layers}
+    search(model, layer_units(model, [LAYERS[5]]), batches(sources[: 2 * BATCH], BATCH, SIZE, pad=True), TOP)
+    began = time.perf_counter()
+    results = search(model, chosen, batches(sources, BATCH, SIZE, pad=True, cache=pixels), TOP, setting.device)
+    projections = 0
+    for layer, result in results.items():
+        unit, rank = (result.top.image != NO_IMAGE).nonzero()
+        ids = result.top.image[unit, rank]
+        row, col = (values[unit, rank].astype(np.int64) for values in (result.top.row, result.top.col))
+        images, number = np.unique(ids, return_inverse=True)
+        by_id = {source.id: source for source in sources}
+        read: Sequence[np.ndarray] = [read_cached(by_id[image], SIZE, pixels) for image in images.tolist()]
+        requests = Requests(unit, number.astype(np.int64), ids, row, col)
+        projector = projector_for(model, layer, SIZE, counts=dict(Counter(ids.tolist())), device=setting.device)
+        projections += sum(1 for _ in projector.project(read, requests))
+    return Timed(time.perf_counter() - began, projections)
