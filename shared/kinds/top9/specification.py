@@ -15,6 +15,8 @@ from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import ProjectionMethod
 
 SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
+LEAST_SHARDS = 8  # of a search, if the request doesn't name their number
+UNITS_OF_SHARD = 8  # at least, where there are more project shards of a layer than that
 
 
 class SearchedLayerSpecification(BaseModel):
@@ -45,14 +47,15 @@ class Top9Specification(Specification):
     bottom: bool = False  # also find the images with the lowest spatial minimum
     per_class: bool = False  # also find the top images of each class
     projection: ProjectionMethod = "deconvnet"
-    shards: int = Field(default=8, ge=1, le=100_000)
+    shards: int = Field(default=LEAST_SHARDS, ge=1, le=100_000)
 
     def plan(self) -> list[PlannedShard]:
         """Plan search shards that start at multiples of the batch size, and project shards of one layer each."""
         shards = range_shards("search", ANALYSIS, batch_ranges(self.image_count, SEARCH_BATCH, self.shards))
         shards.append(PlannedShard("select", CPU, {}, 1))
         for number, layer in enumerate(self.layers):
-            for start, stop in cut(len(layer.units), self.shards):
+            most = max(LEAST_SHARDS, -(-len(layer.units) // UNITS_OF_SHARD))
+            for start, stop in cut(len(layer.units), min(self.shards, most)):
                 payload = {"layer": number, "units": layer.units[start:stop]}
                 shards.append(PlannedShard("project", ANALYSIS, payload, stop - start))
         shards.append(PlannedShard("finish", CPU, {}, len(self.layers)))
