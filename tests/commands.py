@@ -1,7 +1,7 @@
 """Running of ``analyze`` commands in processes forked from a server that has imported their modules.
 
-Importing takes longer than most commands. Commands that keep running (``up``, ``worker``) are not started this
-way. The programs of the worker that commands start are run by the server in ``tests.programs``.
+Importing takes longer than most commands. Commands that keep running (``up``, ``worker``) are forked as
+``tests.forked`` says. The programs of the worker that commands start are run by the server in ``tests.programs``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests import programs
+from tests import forked, programs
 from tests.programs import startup_variables
 
 WITH_PROGRAMS = {"submit", "network", "verify", "doctor"}  # commands that start programs of the worker
@@ -63,7 +63,7 @@ def _execute(
         opened = os.open(path, os.O_WRONLY | os.O_CREAT)
         os.dup2(opened, number)
         os.close(opened)
-    if server and programs.DISABLED not in environment:
+    if server and forked.DISABLED not in environment:
         programs.use_server(server)
     from producer.cli.main import main
 

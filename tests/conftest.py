@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -29,7 +28,7 @@ from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.kinds.registry import kinds
 from shared.settings import sqlite_url
-from tests import commands
+from tests import commands, programs
 
 pytest_plugins = ["tests.faults.plugin"]
 
@@ -189,8 +188,7 @@ class Analyze:
         """Start a command that keeps running, with its output in ``HOME/started.log``."""
         self.home.mkdir(parents=True, exist_ok=True)
         log = (self.home / "started.log").open("ab")
-        command = [sys.executable, "-m", "producer", *map(str, arguments)]
-        process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        process = programs.start_service([*map(str, arguments)], self.environment, log)
         log.close()
         self.started.append(process)
         return process

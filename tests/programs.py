@@ -21,44 +21,82 @@ import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
+import producer
+import shared
 import worker
 from shared.children import safe_environment
+from tests import forked
 
-PRELOADED = ("worker.kinds.", "worker.programs.describe", "worker.programs.measure", "worker.programs.recompute")
+PRELOADED = (
+    "worker.kinds.",
+    "worker.runner",
+    "worker.programs.describe",
+    "worker.programs.measure",
+    "worker.programs.recompute",
+)
 STARTUP = ("PYTHON", "LC_", "LANG", "MALLOC_")  # variables that are read when Python starts
+SERVICES = ("up", "worker")
 AVAILABLE = sys.platform == "linux"  # elsewhere a process that has imported torch can't be forked safely
-DISABLED = "UNITSCOPE_TESTS_START_PROGRAMS"  # in a command's environment: it starts its programs itself
 
 _original_run = subprocess.run
-_server: subprocess.Popen[bytes] | None = None
-_folder: tempfile.TemporaryDirectory[str] | None = None
+_servers: dict[str, tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = {}
 
 
 # --- in the process of the tests ---
 
 
-def server_socket(*, start: bool) -> str | None:
-    """Return the socket of this process's server, which is started if ``start``; None without a server."""
-    global _server, _folder
+def server_socket(*, start: bool, module: str = "tests.programs") -> str | None:
+    """Return the socket of this process's server, which is started if ``start``; None without a server.
+
+    The server is the program ``module``: this one, or ``tests.forked`` with fewer modules.
+    """
     if not AVAILABLE:
         return None
-    if _server is not None and _server.poll() is not None:
-        raise RuntimeError(f"the server of programs exited with {_server.returncode}")
-    if _server is None and start:
-        _folder = tempfile.TemporaryDirectory(prefix="unitscope-programs-")
-        path = str(Path(_folder.name) / "socket")
+    if module not in _servers:
+        if not start:
+            return None
+        folder = tempfile.TemporaryDirectory(prefix="unitscope-programs-")
         listening = socket.socket(socket.AF_UNIX)
-        listening.bind(path)
+        listening.bind(str(Path(folder.name) / "socket"))
         listening.listen(64)
         # The server reads the end of its stdin when this process exits, however it does.
-        _server = subprocess.Popen(
-            [sys.executable, "-m", "tests.programs", str(listening.fileno())],
-            env=safe_environment(), stdin=subprocess.PIPE, pass_fds=[listening.fileno()],
-        )  # fmt: skip
+        server = subprocess.Popen(
+            [sys.executable, "-m", module, str(listening.fileno())],
+            env=safe_environment() | {forked.ROOM: "x" * forked.ROOM_BYTES},
+            stdin=subprocess.PIPE,
+            pass_fds=[listening.fileno()],
+        )
         listening.close()
-    return str(Path(_folder.name) / "socket") if _folder else None
+        _servers[module] = server, folder
+    server, folder = _servers[module]
+    if server.poll() is not None:
+        raise RuntimeError(f"the server {module} exited with {server.returncode}")
+    return str(Path(folder.name) / "socket")
+
+
+def start_service(
+    arguments: Sequence[str], environment: Mapping[str, str], log: BinaryIO
+) -> subprocess.Popen[bytes]:
+    """Start a command that keeps running, forked from a server if it can be."""
+    command = [sys.executable, "-m", "producer", *arguments]
+    module = _server_for(environment) if arguments[0] in SERVICES else None
+    if module is None:
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    forked.Forked.address = server_socket(start=True, module=module) or ""
+    return forked.Forked(command, env=environment, stdout=log, stderr=log)
+
+
+def _server_for(environment: Mapping[str, str]) -> str | None:
+    """Return the program that is the server of services with this environment; None if they have to be started."""
+    if not AVAILABLE or forked.DISABLED in environment:
+        return None
+    own = startup_variables(os.environ)
+    if startup_variables(environment) == own:
+        return "tests.programs"
+    injected = os.pathsep.join(filter(None, (str(forked.INJECT), own.get("PYTHONPATH"))))
+    return "tests.forked" if startup_variables(environment) == own | {"PYTHONPATH": injected} else None
 
 
 # --- in the process of a command ---
@@ -134,29 +172,20 @@ def _run(
 # --- in the server ---
 
 
-def serve(number: int) -> None:
+def serve(number: int) -> forked.Request | None:
     """Run programs, each in a process of its own, until stdin ends."""
-    for module in pkgutil.walk_packages(worker.__path__, "worker."):
-        if module.name.startswith(PRELOADED):
-            importlib.import_module(module.name)
-    importlib.import_module("torch._dynamo")  # by the first description of a linear layer
+    for package, names in ((producer, ""), (shared, ""), (worker, PRELOADED)):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.startswith(names) and not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    for name in (*forked.OTHERS, "torch._dynamo"):  # the last by the first description of a linear layer
+        importlib.import_module(name)
     gc.freeze()  # so that collections in the processes don't copy the memory of all these objects
-    listening = socket.socket(fileno=number)
-    while listening in select.select([listening, sys.stdin], [], [])[0]:
-        connection, _ = listening.accept()
-        if os.fork() == 0:
-            listening.close()
-            _supervise(connection)
-        connection.close()
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+    return forked.serve(socket.socket(fileno=number), sys.stdin, _supervise)
 
 
-def _supervise(connection: socket.socket) -> None:
+def _supervise(connection: socket.socket, request: forked.Request, files: list[int]) -> NoReturn:
     """Run a program in a child process and send its exit code; kill it if the command that asked has ended."""
-    _, files, _, _ = socket.recv_fds(connection, 1, 3)
-    request = json.loads(connection.makefile().readline())
     child = os.fork()
     if child == 0:
         connection.close()
@@ -201,4 +230,4 @@ def _execute(command: list[str], environment: dict[str, str], folder: str, umask
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    forked.run(serve(int(sys.argv[1])))

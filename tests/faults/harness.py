@@ -32,8 +32,8 @@ from shared.kinds.registry import kinds
 from tests.conftest import Analyze
 from tests.faults.content import content_of, damaged_artifacts, violations
 from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
+from tests.forked import DISABLED, INJECT
 
-INJECT = Path(__file__).parent / "inject"
 LEASE_SECONDS = 3.0
 RESEND_SECONDS = 2.0
 GRACE_SECONDS = 2.0  # for the shard in hand when a service is stopped
@@ -153,7 +153,6 @@ class Home(Analyze):
             "ANALYZE_RESEND_SECONDS": str(RESEND_SECONDS),
             "UNITSCOPE_FAULTS": str(self.plans),
             "UNITSCOPE_TESTER": str(os.getpid()),
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(INJECT), os.environ.get("PYTHONPATH")))),
         }
         if redis:
             self.environment["ANALYZE_REDIS_URL"] = redis.url
@@ -162,6 +161,16 @@ class Home(Analyze):
         self.store = home / "store"
 
     # --- the service ---
+
+    def start(self, *arguments: object) -> subprocess.Popen[bytes]:
+        """Start a command that keeps running, into which faults are injected."""
+        usual = self.environment
+        path = os.pathsep.join(filter(None, (str(INJECT), usual.get("PYTHONPATH"))))
+        self.environment = usual | {"PYTHONPATH": path}
+        try:
+            return super().start(*arguments)
+        finally:
+            self.environment = usual
 
     def serve(
         self,
@@ -175,6 +184,8 @@ class Home(Analyze):
         usual = self.environment
         for verb, clock, host in zip(("up", "worker"), clocks, hosts, strict=True):
             self.environment = usual | {"UNITSCOPE_CLOCK": str(clock), "UNITSCOPE_HOST": host}
+            if clock:
+                self.environment[DISABLED] = "1"  # no module takes the clock before it is set
             process = self.start(verb, "--devices", "cpu", "--grace", grace)
             if verb == "up" and not self.redis:  # it starts the Redis that the other worker needs
                 self.wait(lambda: self.workers() - before != set(), process)

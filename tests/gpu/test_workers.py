@@ -24,6 +24,7 @@ from producer.service.devices import VISIBLE, find_devices
 from shared.database.connection import Database
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Worker
+from tests import forked
 from tests.conftest import Analyze
 from tests.faults.content import content_of
 from tests.faults.harness import FIRST_RUN, Home
@@ -121,6 +122,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     generate(folder / "shapes", images=AMOUNTS[request.param].images)
     home = Home(folder / "home")
     home("dataset", "add", "shapes", "--root", folder / "shapes")
+    home.environment[forked.DISABLED] = "1"  # what the processes have loaded is looked at
     process = home.start("up", "--devices", "cpu" if request.param == "cpu" else "all")
     home.wait(lambda: len(live(home)) > 0, process)
     actual = Service(home, request.param)

@@ -14,6 +14,7 @@ import torch
 from torch import fx, nn
 
 from unitscope.geometry.dependence import SAME_PLACE, of_call, of_module
+from unitscope.networks.unallocated import meta_copy
 
 Window = tuple[int, int, int, int]
 

@@ -9,7 +9,6 @@ normalizations, and gates computed from global means (squeeze-and-excitation).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +22,7 @@ from torch.utils.hooks import RemovableHandle
 
 from unitscope.description import UnsupportedOperation
 from unitscope.geometry.dependence import runs_as
+from unitscope.networks.unallocated import meta_copy
 from unitscope.search.search import observe
 
 # All are names of ATen operators, without the underscore of the in-place variants.

@@ -52,10 +52,8 @@ from unitscope.vocabulary import PROJECTION_METHODS
 )
 @click.option(
     "--shards",
-    default=4,
-    show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Number of shards of each epoch.",
+    help="Number of shards of each epoch.  [default: of about a minute each, at least 4]",
 )
 @job_options
 @click.pass_context

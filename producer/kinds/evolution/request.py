@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from producer.cost.shards import shards_by_work
 from producer.networks.description import describe
 from shared.database.catalogue import find_split
 from shared.database.connection import Database
@@ -16,7 +17,12 @@ from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
 from shared.errors import ArtifactMissing, NoSuchRun, UsageError
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState
 from shared.jobs.transitions import missing_job
-from shared.kinds.evolution.specification import EvolutionSpecification, EvolvingLayer, KeptCheckpoint
+from shared.kinds.evolution.specification import (
+    LEAST_SHARDS,
+    EvolutionSpecification,
+    EvolvingLayer,
+    KeptCheckpoint,
+)
 from shared.kinds.registry import parse
 from shared.settings import Settings
 from shared.store.store import Store
@@ -37,9 +43,9 @@ def evolution_request(
     epochs: Sequence[int] | None = None,
     split: str | None = None,
     projection: ProjectionMethod = "deconvnet",
-    shards: int = 4,
+    shards: int | None = None,
 ) -> EvolutionSpecification:
-    """Validate the request and return the specification of an evolution.
+    """Validate the request and return the specification of an evolution. ``shards`` None: by its work.
 
     Raises
     ------
@@ -56,7 +62,7 @@ def evolution_request(
     per_class = trained.train_per_class if of_run else None
     _check_files(settings, run, checkpoints)
     description = describe(database, trained.network, settings)
-    return EvolutionSpecification(
+    specification = EvolutionSpecification(
         dataset_id=dataset.id,
         dataset_fingerprint=dataset.fingerprint,
         split=split,
@@ -71,8 +77,12 @@ def evolution_request(
         draw=draw if units is None else 0,
         seed=seed if units is None else 0,
         projection=projection,
-        shards=shards,
+        shards=shards or LEAST_SHARDS,
     )
+    if shards:
+        return specification
+    shards = shards_by_work(database, specification, "search", specification.image_count, LEAST_SHARDS)
+    return specification.model_copy(update={"shards": shards})
 
 
 def _find_run(session: Session, run: int) -> Job:

@@ -39,7 +39,11 @@ from unitscope.vocabulary import PROJECTION_METHODS
     help="Projection method: the paper's deconvnet, guided back-propagation, or the plain gradient, each "
     "multiplied by the activation. The first two need layers with no activations but ReLU modules before them.",
 )
-@click.option("--shards", default=8, show_default=True, type=click.IntRange(1, 100_000), help="Number of shards.")
+@click.option(
+    "--shards",
+    type=click.IntRange(1, 100_000),
+    help="Number of shards.  [default: of about a minute each, at least 8]",
+)
 @trained_network_options
 @job_options
 @pass_app

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from producer.cost.shards import shards_by_work
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import default_split, find_split
 from shared.database.connection import Database
-from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from shared.kinds.top9.specification import (
+    LEAST_SHARDS,
+    UNITS_OF_SHARD,
+    SearchedLayerSpecification,
+    Top9Specification,
+)
 from shared.settings import Settings
 from unitscope.errors import NoSuchUnit
 from unitscope.vocabulary import ProjectionMethod
@@ -22,13 +28,13 @@ def search_request(
     units: Sequence[int] | None,
     split: str | None,
     top: int,
-    shards: int,
+    shards: int | None,
     network: NetworkOptions,
     bottom: bool = False,
     per_class: bool = False,
     projection: ProjectionMethod = "deconvnet",
 ) -> Top9Specification:
-    """Validate the request and return the specification of a top-9 search.
+    """Validate the request and return the specification of a top-9 search. ``shards`` None: by its work.
 
     Raises
     ------
@@ -50,7 +56,7 @@ def search_request(
             layer=layer.label, path=layer.path, units=list(units or range(layer.units))
         )
     order = [layer.path for layer in chosen.description.layers]
-    return Top9Specification(
+    specification = Top9Specification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,
         split=split,
@@ -64,5 +70,9 @@ def search_request(
         bottom=bottom,
         per_class=per_class,
         projection=projection,
-        shards=shards,
+        shards=shards or LEAST_SHARDS,
     )
+    if shards:
+        return specification
+    shards = shards_by_work(database, specification, "search", count, LEAST_SHARDS)
+    return specification.model_copy(update={"shards": shards, "units_of_shard": UNITS_OF_SHARD})

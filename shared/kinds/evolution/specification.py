@@ -16,6 +16,8 @@ from unitscope.vocabulary import ProjectionMethod
 
 SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
 PAPER_UNITS = 6  # of each layer, in Fig. 4
+LEAST_SHARDS = 4  # of each epoch, if the request doesn't name their number
+UNITS_OF_SHARD = 8  # at least, where there are more project shards of an epoch than that
 
 
 class KeptCheckpoint(BaseModel):
@@ -65,7 +67,7 @@ class EvolutionSpecification(Specification):
     draw: int = Field(default=PAPER_UNITS, ge=0, le=100_000)
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the choice of drawn units")
     projection: ProjectionMethod = "deconvnet"
-    shards: int = Field(default=4, ge=1, le=100_000, description="shards of each epoch")
+    shards: int = Field(default=LEAST_SHARDS, ge=1, le=100_000, description="shards of each epoch")
 
     @model_validator(mode="after")
     def _check(self) -> EvolutionSpecification:
@@ -97,7 +99,8 @@ class EvolutionSpecification(Specification):
             shards += range_shards("search", ANALYSIS, images, checkpoint=checkpoint)
         shards.append(PlannedShard("select", CPU, {}, 1))
         drawn = sum(self.drawn_count(layer) for layer in self.layers)
-        units = cut(drawn, self.shards) if drawn else []
+        most = max(LEAST_SHARDS, -(-drawn // UNITS_OF_SHARD))
+        units = cut(drawn, min(self.shards, most)) if drawn else []
         for checkpoint in checkpoints:
             shards += range_shards("project", ANALYSIS, units, checkpoint=checkpoint)
         shards.append(PlannedShard("finish", CPU, {}, len(self.layers)))

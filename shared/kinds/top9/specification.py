@@ -15,7 +15,8 @@ from unitscope.description import NetworkSpecification
 from unitscope.vocabulary import ProjectionMethod
 
 SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
-UNITS_OF_SHARD = 128  # of a layer, projected together: each shard runs the forward passes of its images again
+LEAST_SHARDS = 8  # of a search, if the request doesn't name their number
+UNITS_OF_SHARD = 128  # and of a layer: a shard computes the forward passes of its images again
 
 
 class SearchedLayerSpecification(BaseModel):
@@ -48,8 +49,8 @@ class Top9Specification(Specification):
     bottom: bool = False  # also find the images with the lowest spatial minimum
     per_class: bool = False  # also find the top images of each class
     projection: ProjectionMethod = "deconvnet"
-    shards: int = Field(default=8, ge=1, le=100_000)
-    units_of_shard: int | None = Field(default=None, ge=1)  # at most, of the project shards; None: by ``shards``
+    shards: int = Field(default=LEAST_SHARDS, ge=1, le=100_000)
+    units_of_shard: int | None = Field(default=None, ge=1)  # of project shards, at most; None: by ``shards``
 
     def plan(self) -> list[PlannedShard]:
         """Plan search shards that start at multiples of the batch size, and project shards of one layer each."""

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests import programs
+from tests import forked
 from tests.conftest import Analyze
 from tests.integration.access.servers import DATABASE_PASSWORD, REDIS_PASSWORD, SecuredDatabase, redis_url
 from tests.integration.access.tls import Certificates, TlsProxy
@@ -78,7 +78,7 @@ def run(
     place = f"localhost:{postgresql_tls.port}"
     query = f"sslmode=verify-full&sslrootcert={certificates.ca}"
     analyze = Analyze(home, secured.url(place, query=query))
-    analyze.environment[programs.DISABLED] = "1"  # their command lines are searched
+    analyze.environment[forked.DISABLED] = "1"  # their command lines are searched
     broker = redis_url(f"localhost:{redis_tls.port}", query=f"ssl_ca_certs={certificates.ca}")
     home.mkdir(mode=0o700)
     (home / HOLDS_IT).touch(mode=0o600)

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from producer.cost.history import device_of, earlier_jobs, measured_speeds
+from producer.cost.shards import MOST_SHARDS, shards_by_work
 from producer.kinds.top9.estimate import same_files, same_speed
 from shared.database.base import utc_now
 from shared.jobs.ledger import RESUMED, Ledger
@@ -50,6 +51,26 @@ def test_resumed_work_and_shards_that_run_do_not_count(ledger: Ledger, dataset: 
         (speed,) = measured_speeds(session, [job])["search"]
         assert measured_speeds(session, []) == {}
     assert speed.per_second == pytest.approx(8 / 4)
+
+
+def test_shards_take_a_minute_on_the_slowest_device_of_such_jobs(ledger: Ledger, dataset: int) -> None:
+    """Without such a job, the speed of a slow network is assumed."""
+    asked = top9(dataset)
+
+    def shards(images: int) -> int:
+        return shards_by_work(ledger.database, asked, "search", images, 8)
+
+    assert [shards(images) for images in (1, 15_000, 160_000, 10**9)] == [8, 8, 83, MOST_SHARDS]
+    slow, fast = (ledger.submit(top9(dataset, seed=seed))[0] for seed in range(2))
+    for job, seconds, worker in ((slow, 8.0, "a-cpu-00000a"), (fast, 1.0, "a-cuda0-00000b")):
+        finish_stage(ledger, job)
+        took(ledger, job, seconds, worker)
+    with ledger.database.read() as session:
+        per_second = min(speed.per_second for speed in measured_speeds(session, [slow, fast])["search"])
+    assert per_second < 32
+    assert shards(160_000) == round(160_000 / per_second / 60)
+    other = asked.model_copy(update={"top": 4})
+    assert shards_by_work(ledger.database, other, "search", 160_000, 8) == 83
 
 
 def test_jobs_are_alike_by_what_their_kind_says(ledger: Ledger, dataset: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from shared.jobs.broker import private_password, private_socket
+from tests import forked
 from tests.conftest import Analyze
 
 # Runs at the start of each Python process: worker processes print, warn, and can't import a stage.
@@ -115,7 +116,7 @@ def test_a_worker_that_crashes_at_import_logs_its_traceback_in_one_record(analyz
 
 def test_a_killed_supervisor_leaves_no_worker(analyze: Analyze) -> None:
     """Its workers' output goes nowhere then, which must not keep them."""
-    analyze.environment["ANALYZE_LOG_FORMAT"] = "json"
+    analyze.environment |= {"ANALYZE_LOG_FORMAT": "json", forked.DISABLED: "1"}  # its processes are counted
     process = analyze.up()
     analyze.wait(lambda: "ready." in analyze.log(), process)
     workers = [

@@ -53,9 +53,7 @@ def finish(context: ShardContext) -> None:
         units = _units(context, layer.id)
         live = [unit for unit in units if not (unit.dead or unit.not_finite)]
         if old := next((unit for unit in live if (number, unit.unit) not in parts), None):
-            raise IncompatibleVersion(
-                path=old.patches_path, reason="the contact sheet needs more than the mosaics"
-            )
+            raise IncompatibleVersion(path=old.patches_path, reason="no part of the contact sheet")
         drawn = [(unit.unit, *parts[number, unit.unit]) for unit in live]
         constant = [unit.unit for unit in units if unit.constant]
         title = (
