@@ -29,13 +29,14 @@ UNITS = 64  # of each of the five convolutions
 FEW = 16  # units of conv 5, of a small job
 SYNC_SECONDS = 0.005
 METHOD = f"""
-The job searches {UNITS} units of each of the five convolutions, projects their top activations, checks every
-projection, and stores pictures, rows and contact sheets. Its time is taken from the ledger: from the start of its
-first shard to the end of the last one, with one worker that has run a job before. The functions run the same
-search and projections in a new process with as many threads, without checks, pictures and files, after a warm-up on
-two batches; the pixels are cached for both. *Slow store*: every fsync takes {1000 * SYNC_SECONDS:g} ms longer, as on
-a network file system. *First picture*: from `analyze submit` to the first row with a picture, for a job of {FEW}
-units of conv 5, minus the computing of that job as functions.
+The job searches {UNITS} units of each of the five convolutions, projects their top activations, checks
+every projection, and stores pictures, rows and contact sheets. Its time is taken from the ledger: from the
+start of its first shard to the end of the last one, with one worker that has run a job before. The
+functions run the same search and projections in a new process with as many threads, without checks,
+pictures and files, after a warm-up on two batches; the pixels are cached for both. *Slow store*: every
+fsync takes {1000 * SYNC_SECONDS:g} ms longer, as on a network file system. *First picture*: from `analyze
+submit` to the first row with a picture, for a job of {FEW} units of conv 5, minus the computing of that job
+as functions.
 """
 
 

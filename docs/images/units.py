@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 HOME = Path(os.environ.get("ANALYZE_HOME", "demo"))
@@ -20,14 +19,12 @@ UNITS = """
 """  # units whose nine images show one class
 ROWS, COLUMNS = 2, 2
 MOSAIC, GAP, CAPTION = 206, 8, 24  # pixels
-CONTRAST = 2.5  # the lines of a projection are thin: they would vanish in a small picture
 
 
-def mosaic(path: str, contrast: float = 1.0) -> Image.Image:
-    """Read one file of the artifact store; values move away from mid-grey by the factor ``contrast``."""
-    values = np.asarray(Image.open(HOME / "store" / path).convert("RGB"), dtype=np.float32)
-    stretched = np.clip((values - 128) * contrast + 128, 0, 255).astype(np.uint8)
-    return Image.fromarray(stretched).resize((MOSAIC, MOSAIC), Image.Resampling.LANCZOS)
+def mosaic(path: str) -> Image.Image:
+    """Read one file of the artifact store."""
+    picture = Image.open(HOME / "store" / path).convert("RGB")
+    return picture.resize((MOSAIC, MOSAIC), Image.Resampling.LANCZOS)
 
 
 command = [sys.executable, "-m", "producer", "--home", str(HOME), "query", UNITS, "--json"]
@@ -41,6 +38,6 @@ draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=14)
 for number, unit in enumerate(chosen):
     left, top = number % COLUMNS * (width + GAP), number // COLUMNS * height
     draw.text((left, top + 3), f"conv5, unit {unit['unit']}: {unit['class_name']}", "black", font)
-    canvas.paste(mosaic(unit["projections_path"], CONTRAST), (left, top + CAPTION))
+    canvas.paste(mosaic(unit["projections_path"]), (left, top + CAPTION))
     canvas.paste(mosaic(unit["patches_path"]), (left + MOSAIC + GAP // 2, top + CAPTION))
 canvas.quantize(128).save(PICTURE, optimize=True)

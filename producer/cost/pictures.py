@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,6 @@ SAMPLE = 6  # images
 PHOTO_SHARE = 0.7  # of a photograph's bytes in memory, if no image can be read here
 PROJECTION_SHARE = 0.85  # of projections; those of random weights are as irregular as noise
 PNG_BYTES = 80  # of a file without pixels
-MAGNIFIED = 96  # smaller patches are magnified in mosaics, to about this many pixels
-LARGEST_CELL = 160  # of a mosaic
 
 
 def png_share(database: Database, dataset_id: int, size: int) -> float:
@@ -37,7 +36,7 @@ def png_share(database: Database, dataset_id: int, size: int) -> float:
         except BrokenImage:
             continue
         region = picture.crop(image.box) if image.box else picture
-        region.resize((size, size), Picture.Resampling.BILINEAR).save(file, "PNG", compress_level=4)
+        region.resize((size, size), Picture.Resampling.BILINEAR).save(file, "PNG", compress_type=zlib.Z_RLE)
         shares.append(file.tell() / (3 * size * size))
     return sum(shares) / len(shares) if shares else PHOTO_SHARE
 
@@ -57,9 +56,3 @@ def _spread(session: Session, dataset_id: int) -> Iterator[Image]:
 def crop_bytes(field: int, size: int, share: float) -> int:
     """Return the size of a picture of a receptive field of ``field`` pixels; outside of the image it is grey."""
     return PNG_BYTES + round(3 * share * min(field, size) ** 2)
-
-
-def mosaic_bytes(field: int, count: int, picture_bytes: int) -> int:
-    """Return the size of a mosaic of ``count`` pictures, which are magnified or shrunk to a cell."""
-    scale = 1.5 if field < MAGNIFIED else min(1.0, LARGEST_CELL / field) ** 2
-    return PNG_BYTES + round(count * picture_bytes * scale)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from producer.cost.pictures import PROJECTION_SHARE, crop_bytes, mosaic_bytes, png_share
+from producer.cost.pictures import PROJECTION_SHARE, crop_bytes, png_share
 from producer.kinds.estimates import Estimate, Storage
 from producer.networks.description import describe
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.kinds.top9.specification import Top9Specification
 from shared.settings import Settings
+from unitscope.drawing.pictures import SHEET_BLOCK
 
 RANKED_BYTES = 20  # activation, image, row and column
 MAXIMUM_BYTES = 4
 FILE_BYTES = 4096  # names and shapes of the arrays of an intermediate result
 SHEET_BYTES = 32_000  # a unit's part of a contact sheet
+PART_BYTES = 2 * 3 * SHEET_BLOCK**2  # and before it is encoded
 
 
 def storage(database: Database, settings: Settings, specification: Top9Specification) -> Storage:
@@ -31,14 +33,14 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
     merged = units * top * (RANKED_BYTES + 1) + FILE_BYTES
     share = png_share(database, specification.dataset_id, network.image_size)
     fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).layers}
-    files, size = searches + 1 + len(specification.layers), partials + merged
+    projects = sum(shard.stage == "project" for shard in specification.plan())
+    files, size = searches + projects + 1 + len(specification.layers), partials + merged
     for layer in specification.layers:
         field = fields[layer.path] or network.image_size
-        of_unit = SHEET_BYTES
+        of_unit = SHEET_BYTES + PART_BYTES
         for kind_share in (share, PROJECTION_SHARE):
-            picture = crop_bytes(field, network.image_size, kind_share)
-            of_unit += top * picture + mosaic_bytes(field, top, picture)
-        files += len(layer.units) * (2 * top + 2)
+            of_unit += top * crop_bytes(field, network.image_size, kind_share)
+        files += 2 * len(layer.units)
         size += len(layer.units) * of_unit
     return Storage(files, size)
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from producer.kinds.top9.best import best_units
 from producer.kinds.top9.layers import searched_layers
+from producer.kinds.top9.mosaics import inline_mosaic
 from producer.results.filters import EVERYTHING, Filters
 from producer.results.pages import inline, load_report, page_template
 from shared.database.connection import Database
@@ -62,6 +63,6 @@ def _states(session: Session, layers: Sequence[SearchedLayer]) -> dict[str, dict
 def _with_pictures(store: Store, unit: dict[str, Any]) -> dict[str, Any]:
     return {
         **unit,
-        "patches": inline(store, unit["patches_path"]),
-        "projections": inline(store, unit["projections_path"]),
+        "patches": inline_mosaic(store, unit["patches_path"]),
+        "projections": inline_mosaic(store, unit["projections_path"]),
     }

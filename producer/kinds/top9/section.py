@@ -7,7 +7,8 @@ from statistics import fmean
 
 from producer.kinds.top9.best import UnitSummary, best_units
 from producer.kinds.top9.layers import searched_layers
-from producer.results.pages import inline, load_report
+from producer.kinds.top9.mosaics import inline_mosaic
+from producer.results.pages import load_report
 from producer.results.sections import Finding, Picture, Section, percent
 from shared.database.connection import Database
 from shared.store.store import Store
@@ -48,8 +49,10 @@ def section(database: Database, store: Store, job_id: int) -> Section:
 def _pair(store: Store, unit: UnitSummary) -> list[Picture]:
     same = f"{round(unit.share * unit.count)} of {unit.count} images: {unit.class_name}"
     return [
-        Picture(inline(store, unit.projections_path), f"{unit.layer}, unit {unit.unit}: projections", columns=4),
-        Picture(inline(store, unit.patches_path), same, columns=4),
+        Picture(
+            inline_mosaic(store, unit.projections_path), f"{unit.layer}, unit {unit.unit}: projections", columns=4
+        ),
+        Picture(inline_mosaic(store, unit.patches_path), same, columns=4),
     ]
 
 

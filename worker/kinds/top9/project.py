@@ -26,7 +26,7 @@ from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.requests import Projection, Requests
 from unitscope.search.ranking import NO_IMAGE
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
-from worker.kinds.top9.partials import MergedTopActivations, load_merged, store_sheet_parts
+from worker.kinds.top9.partials import MergedTopActivations, SheetPart, load_merged, store_sheet_parts
 from worker.runner import ShardContext
 
 WRITERS = 4
@@ -43,9 +43,7 @@ class _Projected:
     patches: StoredFile
     projections: StoredFile
     rows: list[dict[str, object]]
-    on_sheet: tuple[
-        pictures.Picture, pictures.Picture
-    ]  # projections and patches, in the size of the contact sheet
+    on_sheet: SheetPart
 
 
 def project(context: ShardContext) -> None:
@@ -212,7 +210,7 @@ class Units:
 
     def _on_sheet(
         self, drawn: Sequence[UnitPicture], patches: pictures.Picture, projections: pictures.Picture
-    ) -> tuple[pictures.Picture, pictures.Picture]:
+    ) -> SheetPart:
         """Return the unit's part of the contact sheet.
 
         If all projections are empty, the reason is in the place of their mosaic: pictures in it can be too small

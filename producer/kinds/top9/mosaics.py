@@ -1,0 +1,35 @@
+"""Mosaics of units in pages."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from producer.results.pages import data_url, inline
+from shared.store.store import Store
+from unitscope.drawing.pictures import png
+
+LEGIBLE = 288  # pixels: smaller mosaics are magnified, since browsers would blur them
+
+
+def inline_mosaic(store: Store, path: str | None) -> str:
+    """Return a mosaic as a data URL, or an empty string for None; that of small receptive fields is magnified.
+
+    Raises
+    ------
+    ArtifactMissing
+    """
+    if path is None:
+        return ""
+    content = store.locate(path).read_bytes()
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            factor = LEGIBLE // max(picture.size)
+            if factor < 2:
+                return inline(store, path)
+            mosaic = np.asarray(picture.convert("RGB"))
+    except OSError:  # a row may name a file that is no picture
+        return inline(store, path)
+    return data_url(png(mosaic.repeat(factor, 0).repeat(factor, 1)))
