@@ -102,7 +102,7 @@ def _ignore_signals(**event: Any) -> None:
 
 @worker_process_init.connect
 def _load_code(**event: Any) -> None:
-    """Import what shards need before the first one, in a thread: Celery ends a child that takes seconds to start."""
+    """Import what shards need before the first one. In a thread: Celery ends a child that is slow to start."""
     _loading.append(threading.Thread(target=_import_runner, name="imports", daemon=True))
     _loading[0].start()
 

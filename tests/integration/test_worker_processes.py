@@ -133,8 +133,8 @@ def loaded(pid: int) -> str:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc")
 def test_only_the_child_loads_torch(analyze: Analyze) -> None:
-    """It does when it starts, so that the first message need not wait. The parent must not initialize CUDA before the
-    fork."""
+    """It does when it starts, so that the first message need not wait. The parent must not initialize CUDA before
+    the fork."""
     analyze.environment[forked.DISABLED] = "1"
     supervisor = analyze.up()
     (worker,) = live(analyze)

@@ -17,7 +17,12 @@ from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
 from shared.errors import ArtifactMissing, NoSuchRun, UsageError
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState
 from shared.jobs.transitions import missing_job
-from shared.kinds.evolution.specification import LEAST_SHARDS, EvolutionSpecification, EvolvingLayer, KeptCheckpoint
+from shared.kinds.evolution.specification import (
+    LEAST_SHARDS,
+    EvolutionSpecification,
+    EvolvingLayer,
+    KeptCheckpoint,
+)
 from shared.kinds.registry import parse
 from shared.settings import Settings
 from shared.store.store import Store
