@@ -48,6 +48,13 @@ def pytest_runtest_setup() -> None:
     torch.manual_seed(0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the quick modules last, so that the processes of a whole run end at about the same time."""
+    unit = Path(__file__).parent / "unit"
+    slower = unit / "unitscope"  # of these
+    items.sort(key=lambda item: item.path.is_relative_to(unit) and (1 if item.path.is_relative_to(slower) else 2))
+
+
 # Programs started by tests buffer their output, as they do for users.
 os.environ.pop("PYTHONUNBUFFERED", None)
 

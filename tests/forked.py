@@ -2,7 +2,7 @@
 
 Importing torch and Celery takes longer than most jobs of the tests. A forked process is a child of the one that
 started it, with its own environment in ``/proc``, and does what the started program does: only its command line is
-the server's. A service has its workers forked in the same way, by a server of its own. See also ``tests.programs``.
+the server's. A service has its workers forked in the same way, by a server of its own.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -104,13 +104,18 @@ def _server_for(environment: Mapping[str, str]) -> str | None:
 
 def use_server(path: str) -> None:
     """Let this process run the worker's programs on the server."""
+    subprocess.run = run_on(path)  # type: ignore[assignment]
+
+
+def run_on(path: str) -> Callable[..., subprocess.CompletedProcess[Any]]:
+    """Return what takes the place of ``subprocess.run``, and runs the worker's programs on the server."""
 
     def run(command: Any, *rest: Any, **options: Any) -> subprocess.CompletedProcess[Any]:
         if not rest and _is_program(command) and _starts_like(options.get("env")):
             return _run(path, command, **options)
         return _original_run(command, *rest, **options)
 
-    subprocess.run = run  # type: ignore[assignment]
+    return run
 
 
 def _is_program(command: Any) -> bool:

@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from celery import Celery, bootsteps
@@ -99,6 +100,21 @@ def _ignore_signals(**event: Any) -> None:
             signal.signal(number, signal.SIG_IGN)
 
 
+@worker_process_init.connect
+def _load_code(**event: Any) -> None:
+    """Import what shards need before the first one. In a thread: Celery ends a child that is slow to start."""
+    _loading.append(threading.Thread(target=_import_runner, name="imports", daemon=True))
+    _loading[0].start()
+
+
+_loading: list[threading.Thread] = []
+
+
+def _import_runner() -> None:
+    with suppress(Exception):  # the first shard raises it again
+        import worker.runner  # noqa: F401
+
+
 class Beats(bootsteps.StartStopStep):  # type: ignore[misc]
     """Reports once a second that Celery's event loop runs, while it is connected to Redis."""
 
@@ -124,6 +140,8 @@ def _report_lost_child(exception: BaseException, **event: Any) -> None:
 @app.task(name=TASK, ignore_result=True)
 def run_shard(shard_id: object) -> None:
     """Claim and run a shard. Only the shard id of the message is used."""
+    for thread in _loading:
+        thread.join()
     try:
         from worker.devices import DeviceUnusable
         from worker.runner import run  # imports torch, in the child process only

@@ -24,6 +24,8 @@ from worker.runner import run
 HERE, SAME, ELSEWHERE, FAR = (f"{host}-cpu-{number:06x}" for number, host in enumerate(("a-1", "a-1", "b", "c")))
 
 
+MAPS = (8, 8, 8)  # of the last three layers: their rows tell as much as those of hundreds
+
 OPTIONS: dict[str, tuple[object, ...]] = {
     "top9": ("--layer", "1", "--units", "0-2", "--split", "trainval"),
     "occlusion": (
@@ -58,7 +60,7 @@ class Machines:
         self.database = Database(analyze.database_url)
         self.ledger = Ledger(self.database)
         self.weights = folder / "weights.safetensors"
-        model = build("zfnet", 20, 64, fc=8)
+        model = build("zfnet", 20, 64, fc=8, maps=MAPS)
         initialize(model, "he")
         safetensors.torch.save_file(model.state_dict(), self.weights)
 
@@ -71,8 +73,8 @@ class Machines:
         options = (*OPTIONS[kind], *options)
         if kind != "train":
             options = ("--weights", self.weights, "--shards", 2, *options)
-        command = ("submit", kind, "--dataset", "shapes", "--network", "zfnet", "--size", 64, "--fc", 8)
-        return self.analyze(*command, *options, "--force").stdout.strip()
+        network = ("--network", "zfnet", "--size", 64, "--fc", 8, "--maps", ",".join(map(str, MAPS)))
+        return self.analyze("submit", kind, "--dataset", "shapes", *network, *options, "--force").stdout.strip()
 
     def shards(self, *states: str) -> list[Shard]:
         with self.database.read() as session:

@@ -114,7 +114,7 @@ def test_the_cause_of_death_is_in_the_error(service: Analyze, victim: str) -> No
     job = service(*TRAIN, "--epochs", 500, "--ignore-space").stdout.strip()
     for attempt in (1, 2, 3):
         service.wait(lambda attempt=attempt: service("logs", job).stdout.count("begins on") == attempt, process)
-        service.wait(lambda: len(rows(service)) == 1, process)
+        service.wait(lambda: [psutil.pid_exists(row.pid) for row in rows(service)] == [True], process)
         (worker,) = rows(service)
         parent = psutil.Process(worker.pid)
         (parent.children()[0] if victim == "child" else parent).kill()

@@ -16,6 +16,7 @@ from shared.jobs.broker import TASK, broker_for
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Worker
 from shared.settings import load_settings
+from tests import forked
 from tests.conftest import Analyze
 from tests.integration.small_jobs import TRAIN
 
@@ -132,19 +133,20 @@ def loaded(pid: int) -> str:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="there is no /proc")
 def test_only_the_child_loads_torch(analyze: Analyze) -> None:
-    """The parent must not initialize CUDA before the fork."""
+    """It does when it starts, so that the first message need not wait. The parent must not initialize CUDA before
+    the fork."""
+    analyze.environment[forked.DISABLED] = "1"
     supervisor = analyze.up()
     (worker,) = live(analyze)
+    (child,) = psutil.Process(worker.pid).children()
+    analyze.wait(lambda: "libtorch" in loaded(child.pid), supervisor)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in analyze.environment.items():
             patch.setenv(name, value)
         broker = broker_for(load_settings())
-    broker.celery.send_task(
-        TASK, args=[10**6], queue="analysis", ignore_result=True
-    )  # any message starts the child's work
+    broker.celery.send_task(TASK, args=[10**6], queue="analysis", ignore_result=True)
     analyze.wait(lambda: "cannot be claimed" in analyze.log(), supervisor)
-    (child,) = psutil.Process(worker.pid).children()
-    assert "libtorch" in loaded(child.pid)
+    assert [process.pid for process in psutil.Process(worker.pid).children()] == [child.pid]
     for pid in (worker.pid, supervisor.pid):
         assert not [
             word for word in ("libtorch", "libc10", "libcuda", "libcudart", "libnvidia") if word in loaded(pid)

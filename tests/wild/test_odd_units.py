@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from shared.database.connection import Database
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, Shard, ShardState
 from shared.settings import load_settings
+from tests import programs
 from tests.conftest import DATABASES, Analyze, fresh_database
 from tests.wild.generators.odd_units import (
     DEAD,
@@ -139,6 +141,8 @@ class Home:
         for name, value in analyze.environment.items():
             if name.startswith("ANALYZE_"):
                 monkeypatch.setenv(name, value)
+        if server := programs.server_socket(start=True):
+            monkeypatch.setattr(subprocess, "run", programs.run_on(server))
 
     def submit(self, weights: Path, *options: object) -> str:
         command = ("submit", "--dataset", "shapes", "--weights", weights, *OPTIONS, "--shards", 2, *options)
