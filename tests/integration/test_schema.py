@@ -30,6 +30,7 @@ PUBLIC_TABLES = {
 TOP_ACTIVATIONS = [
     "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
     "row", "col", "patch_path", "projection_path", "projection_scale", "tied", "projection_empty",
+    "projection_largest", "picture_left", "picture_top", "picture_right", "picture_bottom",
 ]  # fmt: skip
 UNITS = [
     "job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path", "constant", "not_finite",
@@ -263,7 +264,8 @@ def test_the_views_show_a_row(database: Database) -> None:
             VALUES (2, 'top9', {sha}, 0, '{{}}', 1, 'done', 0, 1, 0, :no, {now})""",
         "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL)",
         "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png', :no, NULL)",
-        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no, 'zero')",
+        "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no, 'zero', "
+        "0.5, 141, 0, 280, 139)",
         "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]')",
         "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
         "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
@@ -297,6 +299,7 @@ def test_the_views_show_a_row(database: Database) -> None:
         0.25,
         False,
         "zero",
+        *(0.5, 141, 0, 280, 139),
     )
     assert shown["units"] == (*unit, False, "p.png", "q.png", False, None)
     *numbers, histogram = shown["unit_statistics"]

@@ -11,13 +11,12 @@ from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.kinds.top9.specification import Top9Specification
 from shared.settings import Settings
-from unitscope.drawing.pictures import SHEET_BLOCK
 
 RANKED_BYTES = 20  # activation, image, row and column
 MAXIMUM_BYTES = 4
 FILE_BYTES = 4096  # names and shapes of the arrays of an intermediate result
 SHEET_BYTES = 32_000  # a unit's part of a contact sheet
-PART_BYTES = 2 * 3 * SHEET_BLOCK**2  # and before it is encoded
+PART_BYTES = 105_000  # and before it is encoded
 
 
 def storage(database: Database, settings: Settings, specification: Top9Specification) -> Storage:

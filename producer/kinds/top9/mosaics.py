@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
 from PIL import Image
 
 from producer.results.pages import data_url, inline
 from shared.store.store import Store
-from unitscope.drawing.pictures import png
 
 LEGIBLE = 288  # pixels: smaller mosaics are magnified, since browsers would blur them
 
@@ -29,7 +27,9 @@ def inline_mosaic(store: Store, path: str | None) -> str:
             factor = LEGIBLE // max(picture.size)
             if factor < 2:
                 return inline(store, path)
-            mosaic = np.asarray(picture.convert("RGB"))
+            magnified = picture.resize([factor * side for side in picture.size], Image.Resampling.NEAREST)
     except OSError:  # a row may name a file that is no picture
         return inline(store, path)
-    return data_url(png(mosaic.repeat(factor, 0).repeat(factor, 1)))
+    file = io.BytesIO()
+    magnified.save(file, "PNG")
+    return data_url(file.getvalue())
