@@ -2,78 +2,77 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from pathlib import Path
 
-from sqlalchemy import update
+import pytest
+from sqlalchemy import select, update
 
-from shared.jobs.tables import Shard, ShardState
+from producer.results.progress import JobProgress, job_events, job_progress
+from shared.jobs.tables import Shard
 from shared.kinds.specification import QUEUES
 from shared.settings import load_settings
 from tests.acceptance.conftest import outcome
+from tests.conftest import Analyze
 from tests.integration.machines import HERE, Machines
 from worker.runner import run
 
-EPOCHS = 4
+TURNS = 3
 
 
-def message(machines: Machines, job: str) -> None:
-    """Let a worker of all queues receive the message of a training run."""
-    machines.monkeypatch.setenv("ANALYZE_WORKER_NAME", HERE)
-    run(shard_of(machines, job).id, load_settings(), queues=QUEUES)
+class Run:
+    """A training run, of which a worker of all queues receives messages."""
+
+    def __init__(self, machines: Machines, *options: object) -> None:
+        self.machines, self.database = machines, machines.database
+        self.job = int(machines.submit("train", "--epochs", TURNS, *options))
+
+    def message(self) -> None:
+        run(self.shard.id, load_settings(), queues=QUEUES)
+
+    def pause_until(self, moment: float) -> None:
+        with self.database.write() as session:
+            session.execute(update(Shard).where(Shard.job_id == self.job).values(paused_until=moment))
+
+    @property
+    def shard(self) -> Shard:
+        with self.database.read() as session:
+            return session.scalars(select(Shard).where(Shard.job_id == self.job)).one()
+
+    @property
+    def progress(self) -> JobProgress:
+        return job_progress(self.database, self.job)
+
+    @property
+    def events(self) -> list[str]:
+        return [event["message"] for event in job_events(self.database, self.job)]
 
 
-def shard_of(machines: Machines, job: str) -> Shard:
-    return next(shard for shard in machines.shards(*ShardState) if shard.job_id == int(job))
-
-
-def events(machines: Machines, job: str) -> list[str]:
-    printed = machines.analyze("logs", job, "--json").stdout.splitlines()
-    return [json.loads(line)["message"] for line in printed]
-
-
-def status(machines: Machines, job: str) -> dict[str, Any]:
-    return machines.status(job)
-
-
-def test_a_run_cut_into_turns_ends_with_the_bits_of_an_uncut_one(machines: Machines) -> None:
-    machines.alive(HERE)
-    options = ("--epochs", EPOCHS, "--keep-epochs", "1,2,3")
-    uncut = machines.submit("train", *options)
-    machines.run_all(HERE)
-    cut = machines.submit("train", *options, "--time-slice", 0)
-    search = machines.submit()
-    message(machines, cut)
-    for epoch in range(1, EPOCHS):
-        shard = shard_of(machines, cut)
-        assert (shard.state, shard.attempt) == ("queued", 0)
-        found = status(machines, cut)
-        assert (found["state"], found["share"]) == ("running", epoch / EPOCHS)
-        assert found["waiting"]["shards_before"] == (2 if epoch == 1 else 1)
-        if epoch == 1:  # the search has its turn
-            with machines.database.write() as session:
-                session.execute(update(Shard).where(Shard.id == shard.id).values(paused_until=1e12))
-            message(machines, cut)
-            assert status(machines, search)["stages"][0]["shards"] == {"done": 1, "queued": 1}
-            assert events(machines, cut)[-1] == f"train: pauses, since job {search} waits"
-        with machines.database.write() as session:
-            session.execute(update(Shard).where(Shard.id == shard.id).values(paused_until=1.0))
-        message(machines, cut)
-    assert status(machines, cut)["state"] == "done"
-    assert outcome(machines.analyze, cut) == outcome(machines.analyze, uncut)
-    assert sum("resumed after epoch" in event for event in events(machines, cut)) == EPOCHS - 1
-    assert machines.status(cut)["specification"]["time_slice_minutes"] == 0
-    rows = machines.analyze.json("query", f"SELECT attempt, work_done FROM shards WHERE job_id = {cut}")
-    assert rows == [{"attempt": 1, "work_done": shard_of(machines, uncut).work_total}]
-
-
-def test_a_run_goes_on_while_nothing_waits_or_its_time_slice_lasts(machines: Machines) -> None:
-    machines.alive(HERE)
-    alone = machines.submit("train", "--time-slice", 0)
-    message(machines, alone)
-    assert machines.status(alone)["state"] == "done"
-    long = machines.submit("train", "--seed", 1)  # 10 minutes by default
-    machines.submit()
-    message(machines, long)
-    assert machines.status(long)["state"] == "done"
-    assert not any("pauses" in event for event in events(machines, long))
+def test_a_run_cut_into_turns_ends_with_the_bits_of_an_uncut_one(
+    analyze: Analyze, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines = Machines(analyze, tmp_path, monkeypatch)
+    monkeypatch.setenv("ANALYZE_WORKER_NAME", HERE)
+    search = int(machines.submit())
+    uncut = Run(machines)  # its time slice is 10 minutes
+    uncut.message()
+    assert uncut.shard.state == "done"
+    cut = Run(machines, "--time-slice", 0)
+    for turn in range(1, TURNS):
+        cut.message()
+        assert cut.events[-1] == f"train: pauses, since job {search} waits"
+        assert (cut.shard.state, cut.shard.attempt) == ("queued", 0)
+        cut.pause_until(1e12)
+        assert (cut.progress.job.state, cut.progress.share) == ("running", pytest.approx(turn / TURNS))
+        machines.alive(HERE)
+        assert cut.progress.waiting is not None
+        assert (cut.progress.waiting.paused, cut.progress.waiting.shards_before) == (True, 2 if turn == 1 else 1)
+        if turn == 1:  # the search has its turn
+            cut.message()
+            assert job_progress(machines.database, search).stages[0].shards == {"done": 1, "queued": 1}
+        cut.pause_until(1.0)
+    cut.message()
+    assert outcome(analyze, str(cut.job)) == outcome(analyze, str(uncut.job))
+    assert [event for event in cut.events if "resumed" in event] == [
+        f"resumed after epoch {epoch}" for epoch in range(1, TURNS)
+    ]
+    assert (cut.shard.state, cut.shard.attempt, cut.shard.work_done) == ("done", 1, uncut.shard.work_total)
