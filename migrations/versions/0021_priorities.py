@@ -9,4 +9,4 @@ down_revision = "0015"
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("priority", sa.Integer(), server_default="0", nullable=False))
-    op.add_column("shards", sa.Column("paused_until", sa.Float(), nullable=True))
+    op.add_column("shards", sa.Column("paused_until", sa.Double(), nullable=True))

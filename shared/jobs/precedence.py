@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from shared.database.connection import database_now
 from shared.jobs.hosts import NAME, alive, handed_back, host_of
 from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, ShardState, Worker
+from shared.jobs.transitions import MAX_ATTEMPTS
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def takeable(taker: Taker, queues: Collection[str]) -> ColumnElement[bool]:
     """Return the condition that a worker can take a queued shard instead of that of its message."""
     left = handed_back() & Shard.payload.cast(String).contains(f'"{host_of(taker.worker)}"', autoescape=True)
     own = or_(Shard.worker == taker.worker, Shard.worker.startswith(_place(taker.worker), autoescape=True))
-    return and_(Shard.queue.in_(queues), ~left, or_(Shard.paused_until.is_(None), own))
+    claimable = and_(Shard.queue.in_(queues), Shard.attempt < MAX_ATTEMPTS)
+    return and_(claimable, ~left, or_(Shard.paused_until.is_(None), own))
 
 
 def may_continue(session: Session, worker: str, shard: Any) -> bool:
