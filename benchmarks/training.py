@@ -1,12 +1,15 @@
 """Training epoch compared with its lower bound and with a plain PyTorch loop: ``python -m benchmarks.training``.
 
-Three variants run over the same images in alternation; medians of several rounds are reported:
+Four variants run over the same images in alternation; medians of several rounds are reported:
 
 * *bare*: forward, backward and step on one batch in memory as float32, channels last: the lower bound;
 * *ours*: an epoch of ``unitscope.training.loop`` with a warm pixel cache, including flips and all metrics;
+* *unfused*: the same with the optimizer's step as a run has it that an earlier version began;
 * *plain*: a plain PyTorch loop: ImageFolder, DataLoader(num_workers=2), float32, channels first.
 
-With ``--compile`` there is a fourth variant, *compiled*: the bare step with ``torch.compile(model)``. Compilation
+All but *unfused* use a fused optimizer.
+
+With ``--compile`` there is a fifth variant, *compiled*: the bare step with ``torch.compile(model)``. Compilation
 happens in the warm-up round.
 
 With ``--accuracy``, *ours* and *plain* are trained from several seeds instead, for the same number of epochs, and
@@ -113,7 +116,7 @@ def our_epoch(trainer: Trainer, data: Data, recipe: Recipe) -> None:
 def bare_steps(
     model: nn.Module, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, steps: int
 ) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
     model.train()
 
     def run() -> None:
@@ -134,7 +137,10 @@ def compare_speed(
     data.sources["train"] = data.sources["train"][:count]
     ours = Trainer(new_model(name, data.size, fc, 0), recipe, device=device)
     plain = new_model(name, data.size, fc, 0).to(device)
-    plain_optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate)
+    plain_optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, fused=True)
+    unfused = Trainer(new_model(name, data.size, fc, 0), recipe, device=device)
+    for group in unfused.optimizer.param_groups:
+        group["fused"] = None
     loader = data.loader("train", recipe.batch_size)
     images = torch.randn(recipe.batch_size, 3, data.size, data.size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -147,6 +153,7 @@ def compare_speed(
     variants: dict[str, Callable[[], None]] = {
         "bare": bare_steps(channels_last_model(), recipe, images, labels, steps),
         "ours": lambda: our_epoch(ours, data, recipe),
+        "unfused": lambda: our_epoch(unfused, data, recipe),
         "plain": lambda: plain_epoch(plain, plain_optimizer, loader, device),
     }
     if compiled:
@@ -166,6 +173,7 @@ def compare_speed(
         "images_per_second": {variant: round(count / value, 1) for variant, value in median.items()},
         "ours_to_bare": round(median["bare"] / median["ours"], 3),
         "ours_to_plain": round(median["plain"] / median["ours"], 3),
+        "fused_to_unfused": round(median["unfused"] / median["ours"], 3),
         **({"compiled_to_bare": round(median["bare"] / median["compiled"], 3)} if compiled else {}),
     }
 

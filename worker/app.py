@@ -148,7 +148,7 @@ def run_shard(shard_id: object) -> None:
     except (ImportError, OSError) as error:  # OSError: a shared library of torch
         _exit(f"The worker's code can't be loaded ({type(error).__name__}: {error})")
     try:
-        run(shard_id, settings)
+        run(shard_id, settings, queues=tuple(app.amqp.queues.consume_from))
     except DeviceUnusable as error:
         _exit(str(error))
     reports.send(reports.Kind.RAN)

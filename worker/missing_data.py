@@ -77,6 +77,11 @@ class MissingData:
             dataset_id = session.scalar(query)
         return dataset_id not in self._missing or self._is_back(dataset_id)
 
+    @property
+    def datasets(self) -> frozenset[int]:
+        """The ids of the data sets that the machine can't read, as far as is known."""
+        return frozenset(self._missing)
+
     def pause_before_next(self, shortest: float) -> float:
         """Return the seconds to wait after a shard was left to other machines, so that these receive its message.
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,8 @@ from shared.errors import (
 )
 from shared.errors import message as message_of
 from shared.jobs.broker import Broker, broker_for, dispatch
-from shared.jobs.ledger import Claim, LeaseLost, Ledger, LeftToOthers, log
+from shared.jobs.ledger import Claim, ContinuedElsewhere, LeaseLost, Ledger, LeftToOthers, log
+from shared.jobs.precedence import Taker
 from shared.jobs.tables import Job, Shard
 from shared.kinds.registry import parse
 from shared.settings import Settings
@@ -54,6 +55,14 @@ class Cancelled(Exception):
     """The job's cancellation was requested."""
 
 
+class Paused(Exception):
+    """Other work goes before the shard, whose state is saved. It is queued again, to continue in ``seconds``."""
+
+    def __init__(self, reason: str, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
 class ShardContext(JobContext):
     """The context of a stage's code: the job's context, the claim, and methods to report progress and results."""
 
@@ -65,12 +74,15 @@ class ShardContext(JobContext):
         device: str,
         cache_folder: Path = Path(),
         cache_bytes: int = 0,
+        taker: Taker | None = None,
     ) -> None:
         specification = parse(claim.kind, claim.specification)
         super().__init__(claim.job_id, specification, ledger.database, store, device, cache_folder, cache_bytes)
         self.claim = claim
         self.payload = claim.payload
         self._ledger = ledger
+        self._taker = taker
+        self._began = time.monotonic()
         self.work_done = 0
         self.cancel_requested = threading.Event()
         self.lease_lost = threading.Event()
@@ -97,6 +109,29 @@ class ShardContext(JobContext):
         """
         self.work_done = min(work, self.claim.work_total)
         self._ledger.resume(self.claim, self.work_done)
+
+    def pause_if_others_wait(self) -> None:
+        """Pause the shard if work that this worker can run goes before it. Call it when the state is saved.
+
+        Work of higher priority goes before it at once; work of the same priority in another queue does if this
+        attempt has run for the specification's time slice. The others then have as long a turn.
+
+        Raises
+        ------
+        Paused
+        """
+        time_slice = self.specification.time_slice
+        if self._taker is None or time_slice is None:
+            return
+        seconds = time.monotonic() - self._began
+        try:
+            is_over = seconds >= time_slice.seconds
+            job = self._ledger.work_before(self.claim, self._taker, slice_is_over=is_over)
+        except DatabaseUnreachable as error:  # look again at the next opportunity
+            logger.warning("%s", error)
+            return
+        if job is not None:
+            raise Paused(f"since job {job} waits", seconds)
 
     def record(self, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
         """Write intermediate results to the database. Raises ``LeaseLost`` if the claim is no longer valid."""
@@ -180,8 +215,8 @@ def worker_name() -> str:
     return os.environ.get("ANALYZE_WORKER_NAME") or f"{socket.gethostname()}:{os.getpid()}"
 
 
-def run(shard_id: object, settings: Settings, device: str | None = None) -> None:
-    """Run the shard if it can be claimed, and record its outcome in the ledger.
+def run(shard_id: object, settings: Settings, device: str | None = None, queues: Collection[str] = ()) -> None:
+    """Run the shard if it can be claimed, or one in ``queues`` that goes before it; record the outcome.
 
     Raises
     ------
@@ -196,11 +231,13 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     check_device(device)
     ledger = _ledger(settings.resolved_database_url, settings.lease_seconds)
     missing = _missing_data(ledger, worker_name())
-    _import_stage(ledger, shard_id)
+    has_data = missing.has_data_of(shard_id)
+    taker = Taker(worker_name(), queues, missing.datasets)
+    _import_stage(ledger, ledger.first(shard_id, taker))
     try:
-        claim = ledger.claim(shard_id, worker_name(), has_data=missing.has_data_of(shard_id))
+        claim = ledger.claim(shard_id, taker.worker, has_data=has_data, queues=queues, missing=taker.missing)
     except LeftToOthers as error:
-        logger.warning("%s", error)
+        logger.log(logging.INFO if isinstance(error, ContinuedElsewhere) else logging.WARNING, "%s", error)
         # So that an idle worker of another machine receives the message first.
         time.sleep(missing.pause_before_next(RETRY_SECONDS))
         _send(ledger, settings)
@@ -212,7 +249,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None) -> None
     with logs.log_context(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
         logger.info("shard started")
         try:
-            broken = _work(claim, ledger, settings, device, missing)
+            broken = _work(claim, ledger, settings, device, missing, taker)
             logger.info("shard finished")
         except LeaseLost as error:
             logger.warning("lease lost, results discarded: %s", error)
@@ -250,11 +287,14 @@ def _count_late_write(ledger: Ledger, claim: Claim) -> None:
         logger.warning("%s", error)
 
 
-def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str, missing: MissingData) -> Exception | None:
+def _work(
+    claim: Claim, ledger: Ledger, settings: Settings, device: str, missing: MissingData, taker: Taker
+) -> Exception | None:
     """Run a claimed shard and record its outcome; return the error if it has corrupted the CUDA context."""
     try:
         store = open_store(ledger.database, settings.resolved_store)
-        context = ShardContext(claim, ledger, store, device, settings.cache_folder, settings.cache_bytes)
+        cache = (settings.cache_folder, settings.cache_bytes)
+        context = ShardContext(claim, ledger, store, device, *cache, taker)
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             stage_function(claim.kind, claim.stage_name)(context)
         missing.shard_ran()
@@ -262,6 +302,10 @@ def _work(claim: Claim, ledger: Ledger, settings: Settings, device: str, missing
         raise
     except Cancelled:
         ledger.confirm_cancelled(claim)
+    except Paused as pause:
+        logger.info("shard pauses, %s", pause)
+        ledger.pause(claim, context.work_done, pause.seconds, str(pause))
+        missing.shard_ran()
     except Unreachable as error:  # the lease expires, and the sweeper queues the shard again
         logger.warning("%s", error)
     except StoreNotUsable as error:  # on this machine: another one may have it

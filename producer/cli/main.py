@@ -34,6 +34,7 @@ VERBS = {
     "logs": "producer.cli.jobs.jobs:logs",
     "cancel": "producer.cli.jobs.jobs:cancel",
     "retry": "producer.cli.jobs.jobs:retry",
+    "priority": "producer.cli.jobs.jobs:priority",
     "rm": "producer.cli.jobs.removing:rm",
     "prune": "producer.cli.jobs.pruning:prune",
     "results": "producer.cli.results.results:results",

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from producer.results.jobs import find_job
 from producer.results.speed import Speed, stage_speeds
+from producer.results.waiting import Waiting, waiting_for
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.jobs.hosts import hosts_waiting
 from shared.jobs.left_out import count_left_out, recorded_number, suspected_hosts
+from shared.jobs.priority import priority_label
 from shared.jobs.retrying import RETRY_REQUESTED
 from shared.jobs.tables import ACTIVE_JOBS, Event, Job, JobState, Shard, ShardState
 from shared.kinds.registry import describe
@@ -56,6 +58,7 @@ class JobProgress:
     left_out: int  # images, because their content can't be decoded
     suspected: list[str]  # machines whose files probably differ from those of the others, each with the reason
     hosts_without_images: list[str]  # machines that can't read the images of queued shards
+    waiting: Waiting | None  # why none of its queued shards runs
 
     @property
     def share(self) -> float:
@@ -76,6 +79,8 @@ class JobProgress:
             "kind": job.kind,
             "state": job.state,
             "dataset": self.dataset,
+            "priority": priority_label(job.priority),
+            "waiting": vars(self.waiting) if self.waiting else None,
             "share": round(self.share, 4),
             "shards_total": job.shards_total,
             "shards_left": job.shards_left,
@@ -115,6 +120,7 @@ def job_progress(database: Database, job_id: int) -> JobProgress:
             max(left_out, recorded_number(job)),
             [str(suspect) for suspect in suspected_hosts(session, job_id)] if left_out else [],
             _hosts_without_images(session, [job]).get(job_id, []),
+            waiting_for(session, job),
         )
 
 
@@ -146,7 +152,13 @@ def _stages(session: Session, job: Job) -> list[StageProgress]:
             Shard.stage_name,
             Shard.state,
             func.count().label("shards"),
-            func.sum(Shard.work_done).label("done"),
+            # The work of attempts that failed is not counted, that before a pause is.
+            func.sum(
+                case(
+                    (and_(Shard.state == ShardState.QUEUED, Shard.paused_until.is_(None)), 0),
+                    else_=Shard.work_done,
+                )
+            ).label("done"),
             func.sum(Shard.work_total).label("total"),
         )
         .where(Shard.job_id == job.id)
@@ -162,8 +174,7 @@ def _stages(session: Session, job: Job) -> list[StageProgress]:
 
 
 def _stage(name: str, rows: Sequence[Any], speed: Speed) -> StageProgress:
-    # The work of attempts that failed is not counted.
-    done = int(sum(row.done for row in rows if row.state != ShardState.QUEUED))
+    done = int(sum(row.done for row in rows))
     total = int(sum(row.total for row in rows))
     shards = {row.state: row.shards for row in rows}
     rate = speed.per_second
@@ -193,6 +204,7 @@ def list_jobs(database: Database, kind: str | None, state: str | None, limit: in
             "what": describe(job.kind, job.specification),
             "dataset": dataset,
             "state": job.state,
+            "priority": priority_label(job.priority),
             "shards_total": job.shards_total,
             "shards_left": job.shards_left,
             "bytes": job.stored_bytes,

@@ -65,14 +65,15 @@ def check_job(staged: StagedRows, manifest: Manifest, fingerprint: str, files: s
         raise ValueError("its job has no such stage")
     if any(event["level"] not in LEVELS for event in staged.rows(Event.__tablename__)):
         raise ValueError("an event has an unknown level")
-    kept = {name: value for name, value in row.items() if name not in ("id", "generation", "stored_bytes")}
+    own = ("id", "generation", "stored_bytes", "priority")
+    kept = {name: value for name, value in row.items() if name not in own}
     return CheckedJob(row["id"], in_order(kept, row["created_at"]), specification)
 
 
 def done_shard(row: Row) -> Row:
     """Return a done shard as it is stored: without a lease, and without a message of the exporting database."""
     payload = {name: value for name, value in row["payload"].items() if name != HOSTS_WITHOUT_DATA}
-    unset = dict.fromkeys(("token", "lease_until", "sent_at"))
+    unset = dict.fromkeys(("token", "lease_until", "sent_at", "paused_until"))
     return in_order({**row, **unset, "payload": payload, "work_done": row["work_total"]}, None)
 
 

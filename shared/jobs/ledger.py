@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter as Counting
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,6 +30,8 @@ from shared.jobs.hosts import (
     hosts_without_data,
     leave_to_others,
 )
+from shared.jobs.precedence import Taker, is_paused, job_before, may_continue, takeable
+from shared.jobs.priority import priority_label
 from shared.jobs.retrying import queue_again
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
 from shared.jobs.transitions import (
@@ -57,6 +59,10 @@ class LeaseLost(Exception):
 
 class LeftToOthers(Exception):
     """This machine has handed the shard back, and a worker of another machine may be able to run it."""
+
+
+class ContinuedElsewhere(LeftToOthers):
+    """The shard has paused, and workers on the machine and kind of device that began it are alive."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Ledger:
         specification: Specification,
         *,
         force: bool = False,
+        priority: int = 0,
         also: Callable[[Session, int], None] | None = None,
     ) -> tuple[int, bool]:
         """Insert a job with all its shards, unless a job with the same key exists and ``force`` is false.
@@ -107,7 +114,7 @@ class Ledger:
             planned = specification.plan()  # before the transaction: slow for 100,000 shards
             try:
                 with self.database.write() as session:
-                    job_id = insert_job(session, specification, planned, generation)
+                    job_id = insert_job(session, specification, planned, generation, priority)
                     if also:
                         also(session, job_id)
                     return job_id, True
@@ -126,34 +133,111 @@ class Ledger:
             same = select(Job.id).where(Job.key == specification.key())
             return session.scalar(same.order_by(Job.generation.desc()).limit(1))
 
+    def set_priority(self, job_id: int, priority: int) -> None:
+        """Change the priority of a job that is not done.
+
+        Raises
+        ------
+        NoSuchJob, JobStateConflict
+        """
+        with self.database.write() as session:
+            job = lock_job(session, job_id)
+            if job.state == JobState.DONE:
+                raise JobStateConflict(job_id=job_id, state=job.state, action="given a priority")
+            job.priority = priority
+            add_event(session, job_id, None, "info", f"priority: {priority_label(priority)}")
+
     # --- working ---
 
-    def claim(self, shard_id: int, worker: str, *, has_data: bool = True) -> Claim | None:
-        """Claim the shard for ``worker``; return None if it is not queued and its lease has not expired, if no
-        attempts are left, or if its job has ended or is being cancelled.
+    def claim(
+        self,
+        shard_id: int,
+        worker: str,
+        *,
+        has_data: bool = True,
+        queues: Collection[str] = (),
+        missing: Collection[int] = (),
+    ) -> Claim | None:
+        """Claim the shard for ``worker``, or one that goes before it: see ``shared.jobs.precedence``.
 
-        A single conditional UPDATE increments the attempt counter and sets the lease and the token. ``has_data``
-        is false if the worker's machine can't read the images of the shard's data set.
+        Return None if it is not queued and its lease has not expired, if no attempts are left, or if its job has
+        ended or is being cancelled.
+
+        A single conditional UPDATE increments the attempt counter and sets the lease and the token.
+
+        Parameters
+        ----------
+        has_data
+            whether the worker's machine can read the images of the shard's data set.
+        queues, missing
+            the queues that the worker serves, and data sets that its machine can't read: see ``Taker``.
 
         Raises
         ------
         LeftToOthers
-            see ``hand_back``. The shard's message is due again.
+            see ``hand_back`` and ``may_continue``. The shard's message is due again.
         """
         if not 0 < shard_id <= LARGEST_ID:  # the content of messages is not trusted
             return None
-        with self.database.write() as session:
-            query = select(Shard.job_id, Shard.stage_name, Shard.state, Shard.queue, Shard.payload)
-            shard = session.execute(query.where(Shard.id == shard_id)).one_or_none()
-            if shard is None:
-                return None
-            host, without = host_of(worker), hosts_without_data(shard.payload)
-            without |= set() if has_data else {host}
-            left = shard.state == ShardState.QUEUED and host in without
-            if not left or not has_other_hosts(session, shard.queue, without):
-                return self._claim(session, shard_id, shard.job_id, shard.stage_name, worker)
-            leave_to_others(session, shard_id, without)
-        raise LeftToOthers(f"shard {shard_id} is left to other machines: its images can't be read on {host}")
+        taker = Taker(worker, queues, missing)
+        while True:
+            with self.database.write() as session:
+                shard = session.execute(_precedence(shard_id)).one_or_none()
+                if shard is None:
+                    return None
+                first = None
+                if shard.state == ShardState.QUEUED and queues:
+                    first = job_before(session, taker, shard.queue, shard.priority, paused=bool(shard.is_paused))
+                if first is None:
+                    claim = self._claim_or_leave(session, shard_id, shard, worker, has_data=has_data)
+                    break
+                if claim := self._claim_of_job(session, first, taker):
+                    self._unsend(session, shard_id)
+                    break
+        if isinstance(claim, LeftToOthers):
+            raise claim
+        return claim
+
+    def first(self, shard_id: int, taker: Taker) -> int:
+        """Return the shard that ``claim`` would claim on a message of ``shard_id``, as far as is known."""
+        if not taker.queues or not 0 < shard_id <= LARGEST_ID:
+            return shard_id
+        with self.database.read() as session:
+            shard = session.execute(_precedence(shard_id)).one_or_none()
+            if shard is None or shard.state != ShardState.QUEUED:
+                return shard_id
+            job = job_before(session, taker, shard.queue, shard.priority, paused=bool(shard.is_paused))
+            return (job and session.scalar(_takeable_shard(job, taker))) or shard_id
+
+    def _unsend(self, session: Session, shard_id: int) -> None:
+        """Mark the message of a queued shard as due again: it was received by a worker that doesn't run it now."""
+        set_sent_at(session, select(Shard.id).where(Shard.id == shard_id, Shard.state == ShardState.QUEUED), None)
+
+    def _claim_of_job(self, session: Session, job_id: int, taker: Taker) -> Claim | None:
+        """Claim a queued shard of a job; return None if none is left."""
+        if find_and_lock_job(session, job_id) is None:
+            return None
+        shard_id = session.scalar(_takeable_shard(job_id, taker))
+        if shard_id is None:
+            return None
+        stage = session.scalars(select(Shard.stage_name).where(Shard.id == shard_id)).one()
+        return self._claim(session, shard_id, job_id, stage, taker.worker)
+
+    def _claim_or_leave(
+        self, session: Session, shard_id: int, shard: Any, worker: str, *, has_data: bool
+    ) -> Claim | LeftToOthers | None:
+        """Claim a shard, unless it is queued and left to other workers: then its message is due again."""
+        host, without = host_of(worker), hosts_without_data(shard.payload)
+        without |= set() if has_data else {host}
+        if shard.state == ShardState.QUEUED:
+            if not may_continue(session, worker, shard):
+                self._unsend(session, shard_id)
+                return ContinuedElsewhere(f"shard {shard_id} is left to the machine and device of {shard.worker}")
+            if host in without and has_other_hosts(session, shard.queue, without):
+                leave_to_others(session, shard_id, without)
+                reason = f"its images can't be read on {host}"
+                return LeftToOthers(f"shard {shard_id} is left to other machines: {reason}")
+        return self._claim(session, shard_id, shard.job_id, shard.stage_name, worker)
 
     def _claim(self, session: Session, shard_id: int, job_id: int, stage: str, worker: str) -> Claim | None:
         token = secrets.token_hex(16)
@@ -178,7 +262,9 @@ class Ledger:
                 token=token,
                 lease_until=database_now() + self.lease_seconds,
                 worker=worker,
-                work_done=0,
+                # Work before a pause is resumed, and stays in view until then.
+                work_done=case((Shard.paused_until.is_not(None), Shard.work_done), else_=0),
+                paused_until=None,
                 started_at=utc_now(),
                 finished_at=None,
                 error=None,
@@ -341,6 +427,45 @@ class Ledger:
                 payload={**claim.payload, HOSTS_WITHOUT_DATA: sorted(without)},
             )
 
+    def pause(self, claim: Claim, work_done: int, seconds: float, reason: str) -> None:
+        """Queue a shard again whose state was saved, so that others run before it, for up to ``seconds``.
+
+        The attempt is not counted, and ``work_done`` stays in view. The next attempt resumes it. If a cancel was
+        requested, the shard is cancelled.
+
+        Raises
+        ------
+        LeaseLost
+        """
+        with self.database.write() as session:
+            job = self._lock_claimed(session, claim)
+            if job.cancel_requested:
+                self._cancelled(session, job, claim)
+                return
+            work_done = min(work_done, claim.work_total)
+            self._fence(
+                session,
+                claim,
+                state=ShardState.QUEUED,
+                token=None,
+                lease_until=None,
+                sent_at=None,
+                attempt=claim.attempt - 1,
+                work_done=work_done,
+                payload={**claim.payload, RESUMED: work_done},
+                paused_until=database_now() + seconds,
+            )
+            add_event(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: pauses, {reason}")
+
+    def work_before(self, claim: Claim, taker: Taker, *, slice_is_over: bool) -> int | None:
+        """Return a job that waits and goes before a running shard: one of higher priority or, if the shard's time
+        slice is over, of the same priority in another of the worker's queues."""
+        with self.database.read() as session:
+            shard = session.execute(_precedence(claim.shard_id)).one_or_none()
+            if shard is None:
+                return None
+            return job_before(session, taker, shard.queue, shard.priority, paused=slice_is_over)
+
     def _end_attempt(
         self, session: Session, job: Job, claim: Claim, error: str, *, again: bool, **values: Any
     ) -> None:
@@ -376,16 +501,18 @@ class Ledger:
         LeaseLost
         """
         with self.database.write() as session:
-            job = self._lock_claimed(session, claim)
-            self._fence(
-                session,
-                claim,
-                state=ShardState.CANCELLED,
-                token=None,
-                lease_until=None,
-                finished_at=utc_now(),
-            )
-            end_if_cancelled(session, job)
+            self._cancelled(session, self._lock_claimed(session, claim), claim)
+
+    def _cancelled(self, session: Session, job: Job, claim: Claim) -> None:
+        self._fence(
+            session,
+            claim,
+            state=ShardState.CANCELLED,
+            token=None,
+            lease_until=None,
+            finished_at=utc_now(),
+        )
+        end_if_cancelled(session, job)
 
     def _lock_claimed(self, session: Session, claim: Claim) -> Job:
         job = find_and_lock_job(session, claim.job_id)
@@ -563,6 +690,19 @@ class Ledger:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
         with self.database.read() as session:
             return session.scalars(select(Worker).where(alive()).order_by(Worker.name)).all()
+
+
+def _precedence(shard_id: int) -> Select[Any]:
+    """Build the query of what a claim of a shard depends on."""
+    columns = (Shard.job_id, Shard.stage_name, Shard.state, Shard.queue, Shard.payload, Shard.worker)
+    query = select(*columns, Shard.paused_until, is_paused().label("is_paused"), Job.priority)
+    return query.join(Job, Job.id == Shard.job_id).where(Shard.id == shard_id)
+
+
+def _takeable_shard(job_id: int, taker: Taker) -> Select[int]:
+    """Build the query of a queued shard of a job that a worker can take."""
+    of_job = and_(Shard.job_id == job_id, Shard.state == ShardState.QUEUED)
+    return select(Shard.id).where(of_job, takeable(taker, taker.queues)).limit(1)
 
 
 def _of_active_job() -> ColumnElement[bool]:

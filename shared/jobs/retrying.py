@@ -30,7 +30,7 @@ def queue_again(session: Session, job: Job) -> None:
     unfinished = and_(Shard.job_id == job.id, Shard.state != ShardState.DONE)
     again = _shards_to_repeat(session, job)
     redone = or_(unfinished, again[1]) if again else unfinished
-    unset = ("token", "lease_until", "sent_at", "error", "worker", "started_at", "finished_at")
+    unset = ("token", "lease_until", "sent_at", "error", "worker", "started_at", "finished_at", "paused_until")
     reset = {"attempt": 0, "work_done": 0, **dict.fromkeys(unset)}
     session.execute(update(Shard).where(redone).values(state=ShardState.WAITING, **reset))
     waiting = and_(Shard.job_id == job.id, Shard.state == ShardState.WAITING)

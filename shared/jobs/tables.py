@@ -54,6 +54,7 @@ class Job(Base):
     shards_total: Mapped[int]
     shards_left: Mapped[int]  # of all stages
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    priority: Mapped[int] = mapped_column(server_default="0", default=0)  # ``shared.jobs.priority.Priority``
     error: Mapped[str | None]
     summary: Mapped[dict[str, Any] | None]  # key figures of the result
     # Of the files that it wrote first.
@@ -88,6 +89,8 @@ class Shard(Base):
     token: Mapped[str | None]  # fencing token: refuses writes of a worker that lost its lease
     lease_until: Mapped[float | None]  # seconds since 1970, by the database's clock
     sent_at: Mapped[float | None]  # likewise; NULL if a message is due
+    # Likewise; of a shard that was queued again for others to run first: see ``Ledger.pause``.
+    paused_until: Mapped[float | None]
     worker: Mapped[str | None]
     work_done: Mapped[int] = mapped_column(default=0)
     work_total: Mapped[int]  # in images, or the unit of work of the stage

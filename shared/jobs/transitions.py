@@ -120,7 +120,11 @@ def end_if_cancelled(session: Session, job: Job) -> None:
 
 
 def insert_job(
-    session: Session, specification: Specification, planned: Sequence[PlannedShard], generation: int
+    session: Session,
+    specification: Specification,
+    planned: Sequence[PlannedShard],
+    generation: int,
+    priority: int = 0,
 ) -> int:
     """Insert a job with all its shards, of which those of the first stage are queued; return its id."""
     require_what_is_used(session, specification)
@@ -132,6 +136,7 @@ def insert_job(
         generation=generation,
         specification=specification.model_dump(mode="json"),
         dataset_id=specification.dataset_id,
+        priority=priority,
         shards_total=len(planned),
         shards_left=len(planned),
     )

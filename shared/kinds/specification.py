@@ -29,6 +29,14 @@ class PlannedShard(NamedTuple):
     work: int
 
 
+class TimeSlice(NamedTuple):
+    """How long a shard runs before other work gets its turn, and the work between two moments at which it can
+    pause."""
+
+    seconds: float
+    work: int
+
+
 class Specification(BaseModel, ABC):
     """The parameters of a job: those that its result depends on, and those that it doesn't (``not_in_key``)."""
 
@@ -47,6 +55,11 @@ class Specification(BaseModel, ABC):
         parameters = self.model_dump(mode="json", exclude={"dataset_id", *self.not_in_key})
         canonical = json.dumps([self.kind, self.version, parameters], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def time_slice(self) -> TimeSlice | None:
+        """The time slice of its shards; None if they can't pause."""
+        return None
 
     @abstractmethod
     def plan(self) -> list[PlannedShard]:

@@ -159,6 +159,22 @@ def test_rows_and_artifacts_of_a_finished_run(home: tuple[Analyze, str]) -> None
     assert submit(analyze) == job
 
 
+def test_a_run_lets_a_search_run_between_two_epochs_and_ends_with_the_same_bits(
+    home: tuple[Analyze, str], undisturbed: tuple[Any, ...]
+) -> None:
+    """There is one worker, and the run may begin its turn again and again while the search has shards left."""
+    analyze, run = home
+    job = submit(analyze, "--force", "--time-slice", 0)
+    options = ("--run", run, "--layer", 1, "--units", "0-3", "--split", "train", "--shards", 4)
+    search = analyze("submit", "--dataset", "shapes", *options, "--priority", "high", "--wait").stdout.strip()
+    assert analyze.json("status", job)["state"] == "running"
+    assert analyze.json("status", search)["priority"] == "high"
+    analyze("watch", job)
+    assert outcome(analyze, job) == undisturbed
+    assert f"pauses, since job {search} waits" in analyze("logs", job).stdout
+    assert analyze.json("query", f"SELECT attempt FROM shards WHERE job_id = {job}") == [{"attempt": 1}]
+
+
 def test_an_extended_run_equals_a_run_that_was_longer_from_the_start(
     home: tuple[Analyze, str], undisturbed: tuple[Any, ...]
 ) -> None:

@@ -62,12 +62,31 @@ def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Make the recipe's optimizer over ``parameter_groups``, and raise as they do."""
+    """Make the recipe's optimizer over ``parameter_groups``, and raise as they do.
+
+    Its step is fused where the device supports that: one pass over the weights instead of one for each operation.
+    The last bits differ from those of the unfused step. The optimizer's state has the form of the step, so a run
+    whose state was saved by a version without it continues with the unfused step.
+    """
     groups = parameter_groups(model, recipe)
+    try:
+        return _optimizer(groups, recipe, fused=True)
+    except RuntimeError:  # a device without fused kernels
+        return _optimizer(groups, recipe, fused=False)
+
+
+def _optimizer(groups: list[dict[str, object]], recipe: Recipe, *, fused: bool) -> torch.optim.Optimizer:
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        return torch.optim.SGD(
+            groups, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused or None
+        )
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer]
-    return kind(groups, weight_decay=recipe.weight_decay)
+    return kind(groups, weight_decay=recipe.weight_decay, fused=fused or None)
+
+
+def is_fused(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the optimizer's step is fused: see ``make_optimizer``."""
+    return all(bool(group.get("fused")) for group in optimizer.param_groups)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Scheduler:

@@ -1,4 +1,4 @@
-"""The commands ls, status, watch, logs, cancel, and retry."""
+"""The commands ls, status, watch, logs, cancel, priority, and retry."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.printing import json_option, json_text, print_json, utc
+from shared.jobs.priority import PRIORITIES, Priority, parse_priority, priority_label
 from shared.kinds import kind_names
 from shared.text import size_text
 
 if TYPE_CHECKING:
     from producer.results.progress import JobProgress
+    from producer.results.waiting import Waiting
     from shared.jobs.tables import Job
 
 job_argument = click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
@@ -43,7 +45,9 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
         print_json(rows)
         return
     left_out = any(row["images_left_out"] for row in rows)
-    columns = ["job", "kind", "what", "data set", "state", "shards", *["left out"] * left_out, "size", "submitted"]
+    priorities = any(row["priority"] != Priority.NORMAL.label for row in rows)
+    columns = ["job", "kind", "what", "data set", "state", *["priority"] * priorities, "shards"]
+    columns += [*["left out"] * left_out, "size", "submitted"]
     table = Table(*columns, box=None)
     for row in rows:
         style = STATE_STYLES.get(row["state"], "")
@@ -54,6 +58,7 @@ def ls(app: App, kind: str | None, state: str | None, limit: int, as_json: bool)
             row["what"],
             row["dataset"],
             Text(row["state"], style),
+            *[row["priority"]] * priorities,
             f"{done}/{row['shards_total']}",
             *[str(row["images_left_out"] or "")] * left_out,
             size_text(row["bytes"]),
@@ -96,12 +101,15 @@ def _print_status(app: App, progress: JobProgress) -> None:
     style = STATE_STYLES.get(job.state, "")
     stopping = " (cancel requested)" if job.cancel_requested and job.state == "running" else ""
     app.out.print(f"job {job.id}: {describe(job.kind, job.specification)} on {progress.dataset}")
-    app.out.print(Text(job.state, style) + f"{stopping}, {progress.share:.0%}")
+    priority = "" if job.priority == Priority.NORMAL else f", priority {priority_label(job.priority)}"
+    app.out.print(Text(job.state, style) + f"{stopping}, {progress.share:.0%}{priority}")
     table = Table("stage", "work", "shards", "speed", box=None)
     for stage in progress.stages:
         shards = ", ".join(f"{count} {state}" for state, count in stage.shards.items())
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
+    if progress.waiting:
+        app.out.print(_waiting_text(progress.waiting), soft_wrap=True)
     app.out.print(f"files written: {size_text(job.stored_bytes)}")
     _print_summary(app, job)
     _print_warnings(app, progress)
@@ -116,6 +124,24 @@ def _print_status(app: App, progress: JobProgress) -> None:
             f"`analyze logs {job.id}` prints all events. Once the cause is fixed, `analyze retry {job.id}` runs "
             "the unfinished shards again."
         )
+
+
+def _waiting_text(waiting: Waiting) -> str:
+    """Describe what a job waits for, and about how long."""
+    from producer.cli.jobs.watching import duration
+    from producer.datasets.notes import number_of
+
+    if not waiting.workers:
+        queues = f"the queue{'s' * (len(waiting.queues) > 1)} {', '.join(waiting.queues)}"
+        start = "`analyze up` or `analyze worker` starts one"
+        return f"waits for a worker: none that is running serves {queues}. {start}."
+    workers = number_of(waiting.workers, "worker")
+    text = f"waits for {workers}" if not waiting.paused else f"pauses for other jobs, and waits for {workers}"
+    if waiting.jobs:
+        text += f", busy with job{'s' * (len(waiting.jobs) > 1)} {', '.join(map(str, waiting.jobs))}"
+    if waiting.shards_before:
+        text += f"; {number_of(waiting.shards_before, 'shard')} of other jobs before it"
+    return f"{text}; time: {'unknown' if waiting.seconds is None else f'about {duration(waiting.seconds)}'}"
 
 
 def _print_summary(app: App, job: Job) -> None:
@@ -207,6 +233,20 @@ def cancel(app: App, job_id: int) -> None:
     state = app.ledger.cancel(job_id)
     outcome = "is cancelled" if state == "cancelled" else "will stop when its workers see the request"
     app.err.print(f"Job {job_id} {outcome}.")
+
+
+@click.command()
+@job_argument
+@click.argument("level", metavar="PRIORITY", type=click.Choice(PRIORITIES))
+@pass_app
+def priority(app: App, job_id: int, level: str) -> None:
+    """Change the priority of a job: high, normal, or low.
+
+    Workers run shards of jobs of higher priority first. A shard that runs is not interrupted; a training run lets
+    jobs of higher priority run after its epoch.
+    """
+    app.ledger.set_priority(job_id, parse_priority(level))
+    app.err.print(f"Job {job_id} has priority {level}.")
 
 
 @click.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from producer.cli.context import App
+from shared.jobs.priority import PRIORITIES, Priority, parse_priority
 
 if TYPE_CHECKING:
     from shared.kinds.specification import Specification
@@ -23,6 +24,7 @@ class Submission:
     wait: bool
     force: bool
     ignore_space: bool
+    priority: str
     dry_run: bool
     as_json: bool
 
@@ -74,6 +76,13 @@ def job_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Submit the job even if the artifact store has too little free space for its files.",
         ),
+        click.option(
+            "--priority",
+            type=click.Choice(PRIORITIES),
+            default=Priority.NORMAL.label,
+            show_default=True,
+            help="Workers run shards of jobs of higher priority first; `analyze priority` changes it.",
+        ),
         click.option("--force", is_flag=True, help="Submit a new job even if the same was submitted before."),
         click.option(
             "--wait", is_flag=True, help="Show progress until the job ends. Ctrl+C detaches; the job continues."
@@ -108,11 +117,14 @@ def submit_job(
     if submission.dry_run:
         _print_cost(app, specification, submission, app.ledger.find(specification))
         return
-    job_id, new = record_job(app, request, force=submission.force, ignore_space=submission.ignore_space)
+    priority = parse_priority(submission.priority)
+    job_id, new = record_job(
+        app, request, force=submission.force, ignore_space=submission.ignore_space, priority=priority
+    )
     if new:
         warn_without_workers(app, [specification])
     else:
-        _report_existing(app, job_id)
+        _report_existing(app, job_id, priority)
     click.echo(job_id)
     if submission.wait:
         from producer.cli.jobs.watching import wait_for
@@ -121,7 +133,12 @@ def submit_job(
 
 
 def record_job(
-    app: App, request: JobRequest, *, force: bool = False, ignore_space: bool = False
+    app: App,
+    request: JobRequest,
+    *,
+    force: bool = False,
+    ignore_space: bool = False,
+    priority: Priority = Priority.NORMAL,
 ) -> tuple[int, bool]:
     """Record the job and send its shards to the queues; return its id, and whether it is new.
 
@@ -137,7 +154,7 @@ def record_job(
         app.broker.ping()  # fail before anything is written; a private server may start later, with `analyze up`
     if not ignore_space and (force or app.ledger.find(specification) is None):
         require_space(app.database, app.settings, specification)
-    job_id, new = app.ledger.submit(specification, force=force, also=request.also)
+    job_id, new = app.ledger.submit(specification, force=force, priority=priority, also=request.also)
     if new and app.broker.answers():
         dispatch(app.ledger, app.broker)
     return job_id, new
@@ -170,10 +187,13 @@ def warn_without_workers(app: App, specifications: Iterable[Specification]) -> N
         )
 
 
-def _report_existing(app: App, job_id: int) -> None:
+def _report_existing(app: App, job_id: int, priority: Priority) -> None:
     from producer.results.progress import job_progress
-    from shared.jobs.tables import JobState
+    from shared.jobs.tables import ACTIVE_JOBS, JobState
 
-    state = job_progress(app.database, job_id).job.state
+    job = job_progress(app.database, job_id).job
+    state = job.state
+    if state in ACTIVE_JOBS and job.priority != priority != Priority.NORMAL:
+        app.err.print(f"Its priority is unchanged; `analyze priority {job_id} {priority.label}` changes it.")
     hint = f"; `analyze retry {job_id}` tries again" if state in (JobState.FAILED, JobState.CANCELLED) else ""
     app.err.print(f"The same job was submitted before: job {job_id} is {state}{hint}. --force submits a new job.")

@@ -139,6 +139,14 @@ def _recipe_options(command: Any) -> Any:
     type=Numbers(),
     help="Epochs whose weights are kept as checkpoints.  [default: 1,2,5,10,20,30,40,64]",
 )
+@click.option(
+    "--time-slice",
+    "time_slice",
+    type=click.FloatRange(0, 1_000_000),
+    metavar="MINUTES",
+    help="Training time after which the run pauses, at the end of an epoch, if jobs in other queues wait for its "
+    "worker; they then get as long a turn.  [default: 10]",
+)
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard event files.")
 @click.option(
     "--extend",
@@ -179,7 +187,9 @@ def train(
     tensorboard = options["tensorboard"]
     if extend:
         _refuse_options_of_the_recipe(ctx)
-        specification = extension_request(app.database, extend, options["epochs"], tensorboard=tensorboard)
+        specification = extension_request(
+            app.database, extend, options["epochs"], tensorboard=tensorboard, time_slice=options["time_slice"]
+        )
     else:
         changes = _changes(options)
         network = {name: options.pop(name) for name in NETWORK_OPTIONS}
@@ -192,7 +202,7 @@ def _refuse_options_of_the_recipe(ctx: click.Context) -> None:
     """Raise ``UsageError`` for an option that can't be combined with --extend."""
     for name in ctx.params:
         given = ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
-        if given and name not in ("extend", "epochs", "tensorboard", *SUBMISSION_OPTIONS):
+        if given and name not in ("extend", "epochs", "tensorboard", "time_slice", *SUBMISSION_OPTIONS):
             flag = {"settings": "set", "rates": "rate"}.get(name, name.replace("_", "-"))
             raise click.UsageError(
                 f"--{flag} can't be combined with --extend: an extended run keeps its settings."

@@ -18,7 +18,7 @@ from shared.kinds.train.tables import Epoch, Phase
 from unitscope.drawing.curves import draw_curves, phase_curves
 
 # Fields of the specification that are not compared.
-IGNORED = ("dataset_id", "dataset_fingerprint", "network.name", "recipe_name")
+IGNORED = ("dataset_id", "dataset_fingerprint", "network.name", "recipe_name", "time_slice_minutes")
 IGNORED_SUFFIXES = ("_path", "_sha256")
 
 

@@ -40,6 +40,8 @@ class TrainingOptions:
         File of the initial weights, or ``DEFAULT`` to download torchvision's.
     weights_of
         A finished training run whose best weights are the initial ones.
+    time_slice
+        Minutes after which waiting work gets its turn.
     """
 
     dataset: str | None = None
@@ -57,6 +59,7 @@ class TrainingOptions:
     keep_epochs: Sequence[int] | None = None
     seed: int | None = None
     tensorboard: bool = False
+    time_slice: float | None = None
 
 
 def find_training_run(session: Session, run: int) -> tuple[Job, TrainSpecification]:
@@ -103,4 +106,5 @@ def options_like(
         keep_epochs=before.keep_epochs if given.keep_epochs is None else given.keep_epochs,
         seed=before.seed if given.seed is None else given.seed,
         tensorboard=given.tensorboard or before.tensorboard,
+        time_slice=before.time_slice_minutes if given.time_slice is None else given.time_slice,
     ), before.network

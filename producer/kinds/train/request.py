@@ -22,7 +22,7 @@ from shared.database.connection import Database
 from shared.database.networks import CheckpointKind, TrainingRun
 from shared.errors import ArtifactMissing, NotExtendable, UsageError
 from shared.jobs.tables import JobState
-from shared.kinds.train.specification import KEPT_EPOCHS, TrainSpecification
+from shared.kinds.train.specification import KEPT_EPOCHS, TIME_SLICE_MINUTES, TrainSpecification
 from shared.settings import Settings
 from shared.store.ownership import open_store
 from unitscope.description import NetworkSpecification
@@ -89,6 +89,7 @@ def training_request(
             weights_sha256=stored.sha256 if stored else None,
             weights_path=stored.path if stored else None,
             tensorboard=options.tensorboard,
+            time_slice_minutes=TIME_SLICE_MINUTES if options.time_slice is None else options.time_slice,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -141,7 +142,7 @@ def _network(
 
 
 def extension_request(
-    database: Database, run: int, epochs: int | None, *, tensorboard: bool = False
+    database: Database, run: int, epochs: int | None, *, tensorboard: bool = False, time_slice: float | None = None
 ) -> TrainSpecification:
     """Return the specification of a run that continues a finished one, up to ``epochs`` epochs in all.
 
@@ -166,6 +167,7 @@ def extension_request(
             "extended_job_id": run,
             "extended_epochs": state.epoch,
             "tensorboard": tensorboard,
+            "time_slice_minutes": before.time_slice_minutes if time_slice is None else time_slice,
         }
     )
 

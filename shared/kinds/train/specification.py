@@ -1,4 +1,4 @@
-"""Training runs. A run is one shard, which resumes from its last checkpoint."""
+"""Training runs. A run is one shard, which resumes from its last checkpoint and can pause after each epoch."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from shared.kinds.specification import TRAINING, PlannedShard, Specification
+from shared.kinds.specification import TRAINING, PlannedShard, Specification, TimeSlice
 from unitscope.data.subsets import Fold
 from unitscope.description import NetworkSpecification
 from unitscope.training.recipes import Recipe
 
 # Fields of version 1, which had the values of the recipe, but neither a recipe nor its name.
 VERSION_1_RECIPE = frozenset({"epochs", "batch_size", "learning_rate", "lr_step", "lr_gamma", "flip", "init"})
+TIME_SLICE_MINUTES = 10.0
 KEPT_EPOCHS = (1, 2, 5, 10, 20, 30, 40, 64)  # paper, Fig. 4
 
 
@@ -26,7 +27,7 @@ class TrainSpecification(Specification):
     kind: ClassVar[str] = "train"
     version: ClassVar[int] = 2
     not_in_key: ClassVar[frozenset[str]] = frozenset(
-        {"recipe_name", "weights_path", "extended_job_id", "extended_path", "tensorboard"}
+        {"recipe_name", "weights_path", "extended_job_id", "extended_path", "tensorboard", "time_slice_minutes"}
     )
 
     network: NetworkSpecification
@@ -55,6 +56,9 @@ class TrainSpecification(Specification):
     extended_job_id: int | None = None
     extended_epochs: int = 0
     tensorboard: bool = False
+    time_slice_minutes: float = Field(
+        default=TIME_SLICE_MINUTES, ge=0, description="training time after which waiting work gets its turn"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +74,11 @@ class TrainSpecification(Specification):
         if self.fold and not 1 <= self.fold.number <= self.fold.folds:
             raise ValueError(f"there is no fold {self.fold.number} among {self.fold.folds}")
         return self
+
+    @property
+    def time_slice(self) -> TimeSlice:
+        """A run can pause after each epoch."""
+        return TimeSlice(60 * self.time_slice_minutes, self.train_count + self.val_count)
 
     def plan(self) -> list[PlannedShard]:
         """Plan one shard; the unit of work is images seen."""

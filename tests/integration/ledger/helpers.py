@@ -15,7 +15,9 @@ from shared.errors import JobStateConflict
 from shared.jobs.ledger import Claim, Ledger
 from shared.jobs.tables import Counter, Event, Job, Shard, ShardState
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
+from shared.kinds.train.specification import TrainSpecification
 from unitscope.description import NetworkSpecification
+from unitscope.training.recipes import Recipe
 
 SHA256 = "ab" * 32
 ACTIVE = ("waiting", "queued", "running")
@@ -37,6 +39,20 @@ def top9(dataset_id: int, *, search: int = 2, seed: int = 0) -> Top9Specificatio
         training_job_id=None,
         layers=[SearchedLayerSpecification(layer="conv5", path="features.10", units=list(range(search)))],
         shards=search,
+    )
+
+
+def training(dataset: int, seed: int = 0) -> TrainSpecification:
+    """Return a run of 10 epochs of 12 images."""
+    return TrainSpecification(
+        dataset_id=dataset,
+        dataset_fingerprint=SHA256,
+        network=NetworkSpecification(name="zfnet", classes=20, image_size=64),
+        recipe_name="zfnet",
+        recipe=Recipe(epochs=10),
+        train_count=10,
+        val_count=2,
+        seed=seed,
     )
 
 
@@ -104,6 +120,11 @@ def expire(ledger: Ledger, shard_id: int) -> None:
         session.execute(
             update(Shard).where(Shard.id == shard_id, Shard.token.is_not(None)).values(lease_until=1.0)
         )
+
+
+def pause_is_over(ledger: Ledger, shard_id: int) -> None:
+    with ledger.database.write() as session:
+        session.execute(update(Shard).where(Shard.id == shard_id).values(paused_until=1.0))
 
 
 def die(ledger: Ledger, shard_id: int, times: int = 1) -> None:

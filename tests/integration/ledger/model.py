@@ -82,6 +82,7 @@ class ShardModel:
     failed_with: bool
     begun: bool
     ended: bool
+    paused: bool = False
 
     @classmethod
     def of(cls, row: Any) -> ShardModel:
@@ -89,6 +90,7 @@ class ShardModel:
             *(row.id, row.job_id, row.stage, row.number, row.queue, row.state, row.attempt, row.token),
             *(row.lease_until, row.sent_at, row.worker, row.work_done, row.work_total, row.result_path),
             *(row.error is not None, row.started_at is not None, row.finished_at is not None),
+            row.paused_until is not None,
         )
 
     def leave(self, state: str) -> None:
@@ -184,7 +186,8 @@ class LedgerModel:
         shard.state, shard.token, shard.worker = ShardState.RUNNING, token, worker
         shard.attempt += 1
         shard.lease_until = now + self.lease_seconds
-        shard.work_done = 0
+        shard.work_done = shard.work_done if shard.paused else 0
+        shard.paused = False
         shard.begun, shard.ended, shard.failed_with = True, False, False
         job.state, job.begun = JobState.RUNNING, True
 
@@ -227,6 +230,16 @@ class LedgerModel:
         else:
             shard.leave(ShardState.QUEUED)
 
+    def pause(self, shard_id: int, work_done: int) -> None:
+        shard = self.shards[shard_id]
+        if self.jobs[shard.job_id].cancel_requested:
+            self.confirm_cancelled(shard_id)
+            return
+        shard.leave(ShardState.QUEUED)
+        shard.attempt -= 1
+        shard.sent_at, shard.paused = None, True
+        shard.work_done = min(work_done, shard.work_total)
+
     def confirm_cancelled(self, shard_id: int) -> None:
         shard = self.shards[shard_id]
         shard.leave(ShardState.CANCELLED)
@@ -248,7 +261,7 @@ class LedgerModel:
             shard.leave(ShardState.QUEUED if shard.stage == job.stage else ShardState.WAITING)
             shard.attempt = shard.work_done = 0
             shard.sent_at = shard.worker = None
-            shard.begun = shard.failed_with = False
+            shard.begun = shard.failed_with = shard.paused = False
         job.state, job.cancel_requested, job.failed_with, job.ended = JobState.QUEUED, False, False, False
 
     def sweep(self, now: float, failed: Iterable[int]) -> None:
@@ -335,6 +348,7 @@ class LedgerModel:
             assert (shard.token is not None) == (shard.state == ShardState.RUNNING)
             assert (shard.lease_until is not None) == (shard.state == ShardState.RUNNING)
             assert shard.ended == (shard.state in OVER)
+            assert not shard.paused or shard.state in (ShardState.QUEUED, ShardState.CANCELLED)
             assert shard.state != ShardState.FAILED or shard.failed_with
         if job.active:  # the job can make progress
             assert states & {ShardState.QUEUED, ShardState.RUNNING}

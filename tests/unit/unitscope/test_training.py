@@ -19,6 +19,7 @@ from unitscope.errors import NotFinite
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialize
 from unitscope.training.loop import IncompatibleState, Trainer
+from unitscope.training.optimizers import is_fused
 from unitscope.training.recipes import Recipe
 
 SIZE = 64
@@ -92,6 +93,51 @@ def test_a_resumed_run_ends_with_the_same_bits(sources: list[ImageSource], name:
     for name, tensor in undisturbed.model.state_dict().items():
         assert torch.equal(tensor, second.model.state_dict()[name]), name
     assert second.learning_rate == undisturbed.learning_rate
+
+
+def with_step(name: str, *, fused: bool) -> Trainer:
+    """Return a trainer with or without a fused step; a version of the program had none."""
+    recipe = Recipe(**{"learning_rate": 5e-4, "lr_step": 2, "batch_size": 16, **RECIPES[name]})
+    trainer = Trainer(new_model(), recipe, seed=7)
+    assert is_fused(trainer.optimizer)
+    for group in trainer.optimizer.param_groups:
+        group["fused"] = fused or None
+    return trainer
+
+
+def weights_of(trainer: Trainer) -> list[torch.Tensor]:
+    return list(trainer.model.state_dict().values())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_that_began_without_fused_steps_continues_without_them(
+    sources: list[ImageSource], name: str
+) -> None:
+    """The rest of the run has the bits that it had in the version that began it."""
+    old, continued = with_step(name, fused=False), with_step(name, fused=True)
+    torch.manual_seed(3)
+    epoch(old, sources[:16])
+    state = copy.deepcopy(old.state())
+    epoch(old, sources[:16])
+    continued.load_state(state)
+    assert not is_fused(continued.optimizer)
+    epoch(continued, sources[:16])
+    assert all(map(torch.equal, weights_of(continued), weights_of(old)))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_fused_step_differs_in_the_last_bits_only(name: str) -> None:
+    """Its kernels go through the memory of weights and gradients, whose layouts must be the same."""
+    trainers = [with_step(name, fused=fused) for fused in (False, True)]
+    for _ in range(3):
+        images, labels = torch.randn(4, 3, SIZE, SIZE), torch.arange(4)
+        trainers[0]._learn(images.contiguous(memory_format=torch.channels_last), labels)
+        for parameter, other in zip(*(trainer.model.parameters() for trainer in trainers), strict=True):
+            other.grad = None if parameter.grad is None else parameter.grad.clone()
+        for trainer in trainers:
+            trainer._step()
+    for unfused, fused in zip(*map(weights_of, trainers), strict=True):
+        torch.testing.assert_close(fused, unfused, rtol=1e-5, atol=1e-7)
 
 
 def changed(state: dict[str, Any], name: str) -> dict[str, Any]:

@@ -83,8 +83,8 @@ def train(context: ShardContext) -> None:
     cache = pixel_cache(context, specification.network.image_size)
     board = TensorBoard(context.store, context.claim.job_id, enabled=specification.tensorboard)
     run = _Run(context, specification, trainer, cache, board, _class_names(context))
-    _record_environment(run)
     _resume(run)
+    _record_environment(run)  # the state determines the form of the optimizer's step
     training, validation = images_of(context, specification)
     while trainer.epoch < specification.recipe.epochs:
         learning_rate = trainer.learning_rate
@@ -92,6 +92,8 @@ def train(context: ShardContext) -> None:
         checked = trainer.validate(_batches(run, validation), context.progress)
         trainer.end_epoch(checked)
         _record_epoch(run, learned, checked, learning_rate)
+        if trainer.epoch < specification.recipe.epochs:
+            context.pause_if_others_wait()
     _finish(run)
 
 

@@ -1,0 +1,12 @@
+"""Priorities of jobs, and shards that pause so that others get their turn."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0021"
+down_revision = "0015"
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("priority", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("shards", sa.Column("paused_until", sa.Double(), nullable=True))

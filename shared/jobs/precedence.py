@@ -1,0 +1,91 @@
+"""Which queued shard a worker runs first: by the priorities of jobs, and by pauses of long shards.
+
+A message only says that a worker is free. The worker then claims the shard of the message, unless another one that
+it can run goes before it: one of a job of higher priority or, while the shard pauses, one of the same priority in
+another of its queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, and_, exists, or_, select
+from sqlalchemy.orm import Session
+
+from shared.database.connection import database_now
+from shared.jobs.hosts import NAME, alive, handed_back, host_of
+from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, ShardState, Worker
+from shared.jobs.transitions import MAX_ATTEMPTS
+
+
+@dataclass(frozen=True)
+class Taker:
+    """A worker that is about to take a shard.
+
+    Parameters
+    ----------
+    worker
+        Its name.
+    queues
+        The queues that it serves; without any it takes no other shard than that of its message.
+    missing
+        Data sets that its machine can't read.
+    """
+
+    worker: str
+    queues: Collection[str] = ()
+    missing: Collection[int] = ()
+
+
+def is_paused() -> ColumnElement[bool]:
+    """Return the condition that a queued shard pauses."""
+    return Shard.paused_until > database_now()
+
+
+def job_before(session: Session, taker: Taker, queue: str, priority: int, *, paused: bool) -> int | None:
+    """Return the job of a shard that the worker runs before a shard of this queue and priority, or None.
+
+    Among jobs of the same priority, the oldest one is returned, and those with a shard that has paused come last.
+    """
+    queued = and_(Shard.job_id == Job.id, Shard.state == ShardState.QUEUED)
+    before = and_(Job.priority > priority, exists().where(queued, takeable(taker, taker.queues)))
+    if paused:
+        others = [name for name in taker.queues if name != queue]
+        same = exists().where(queued, takeable(taker, others), Shard.paused_until.is_(None))
+        before = or_(before, and_(Job.priority == priority, same))
+    query = select(Job.id).where(Job.state.in_(ACTIVE_JOBS), ~Job.cancel_requested, before)
+    if taker.missing:
+        query = query.where(Job.dataset_id.not_in(taker.missing))
+    pauses = exists().where(queued, Shard.paused_until.is_not(None))
+    return session.scalar(query.order_by(Job.priority.desc(), pauses, Job.id).limit(1))
+
+
+def takeable(taker: Taker, queues: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that a worker can take a queued shard instead of that of its message."""
+    left = handed_back() & Shard.payload.cast(String).contains(f'"{host_of(taker.worker)}"', autoescape=True)
+    own = or_(Shard.worker == taker.worker, Shard.worker.startswith(_place(taker.worker), autoescape=True))
+    claimable = and_(Shard.queue.in_(queues), Shard.attempt < MAX_ATTEMPTS)
+    return and_(claimable, ~left, or_(Shard.paused_until.is_(None), own))
+
+
+def may_continue(session: Session, worker: str, shard: Any) -> bool:
+    """Return whether a worker may continue a shard that has paused: one on the machine and kind of device of its
+    last worker or, if none of them is alive, any. Another kind of device may be far slower, and give other bits.
+
+    ``shard`` has the columns ``paused_until``, ``worker`` and ``queue``.
+    """
+    if shard.paused_until is None or shard.worker is None:
+        return True
+    place = _place(shard.worker)
+    if worker == shard.worker or worker.startswith(place):
+        return True
+    query = select(Worker.queues).where(alive(), Worker.name.startswith(place, autoescape=True))
+    return not any(shard.queue in queues for queues in session.scalars(query))
+
+
+def _place(worker: str) -> str:
+    """Return how the names of workers on a machine and kind of device begin: ``node1-cuda``, ``node1-cpu``."""
+    match = NAME.fullmatch(worker)
+    return f"{match['host']}-{match[2].rstrip('0123456789')}" if match else f"{host_of(worker)}:"
