@@ -126,3 +126,7 @@ class NoSuchFile(UnitscopeError):
 
 class DownloadFailed(UnitscopeError):
     """{url} could not be downloaded: {reason}. No file was saved. Try again, or use a local copy."""
+
+
+class ScreeningNotPossible(UnitscopeError):
+    """Images can't be screened in {precision}: {reason}. Search without screening."""
