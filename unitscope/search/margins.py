@@ -54,8 +54,8 @@ class ScreenedLayer:
         self._blocks: list[np.ndarray] = []
 
     def add_low(self, maxima: torch.Tensor) -> None:
-        """Add the maxima of a batch in low precision, [images, units]. They stay on the device for a while, so that
-        batches need no synchronization."""
+        """Add the maxima of a batch in low precision, [images, units]. They stay on the device for a while, so
+        that batches need no synchronization."""
         self._waiting.append(maxima)
         self._bytes += maxima.nbytes
         if self._bytes >= BLOCK_BYTES:
@@ -157,4 +157,5 @@ class ScreenedLayer:
         numbers = np.concatenate([np.zeros(0, np.int64), *self.numbers])
         low = self.low[numbers]
         self.low[numbers] = np.where(np.isfinite(low) & np.isfinite(merged.maxima), low, merged.maxima)
-        return LayerSearch(merged.top, None, {}, self.low, self.precision, merged.maxima[np.argsort(numbers)])
+        recomputed, last = merged.maxima[np.argsort(numbers)], self.others.activation[:, -1]
+        return LayerSearch(merged.top, None, {}, self.low, self.precision, recomputed, last)

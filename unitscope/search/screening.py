@@ -8,9 +8,9 @@ The rankings are those of ``search.search``, bit for bit, in three steps:
    margin of it, is run in float32. This is repeated until there is no such image left: the ninth can only rise,
    and the margins can only widen.
 
-Each image that is run in float32 also checks the margins of all units (``margins.ScreenedLayer``). Of an image that
-is not, it is not proved that its error is within the margin: the margin is an estimate from the others, of which
-there are usually thousands.
+Each image that is run in float32 also checks the margins of all units (``margins.ScreenedLayer``). Of an image
+that is not, it is not proved that its error is within the margin: the margin is an estimate from the others, of
+which there are usually thousands.
 
 In float32 an image is computed at its index in a batch of the same shape as in ``search.search``, among other
 images. The kernels, and the order of all sums, depend on shapes and indices only, so that the bits are the same.
@@ -43,8 +43,8 @@ Known = Mapping[str, TopActivations]
 
 @dataclass(frozen=True)
 class ScreenedSearch:
-    """Results by module path, the number of images, how many of them were computed again in float32, and the number
-    of units of all layers whose margin was exceeded by an image, and then widened."""
+    """Results by module path, the number of images, how many of them were computed again in float32, and the
+    number of units of all layers whose margin was exceeded by an image, and then widened."""
 
     layers: dict[str, LayerSearch]
     images: int
@@ -64,7 +64,7 @@ def screened_search(
     mean: Channels = MEAN,
     std: Channels = STD,
     *,
-    known: Callable[[], Known] = lambda: {},
+    known: Callable[[], Known] = dict,
     on_smaller: Callable[[int], None] = lambda at_once: None,
 ) -> ScreenedSearch:
     """Search several layers, screening the images in low precision.

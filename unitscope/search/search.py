@@ -36,6 +36,8 @@ class LayerSearch:
     # float32 [some images, units]: maxima of the images that were computed again in float32, in the order of the
     # search; None if ``maxima`` are in float32
     recomputed: np.ndarray | None = None
+    # float32 [units]: last activations of rankings of other images, below which no image was ranked; None without
+    presupposed: np.ndarray | None = None
 
     @classmethod
     def empty(cls, units: int, top: int, bottom: bool) -> LayerSearch:
@@ -47,6 +49,7 @@ class LayerSearch:
         """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``."""
         labels = sorted({label for part in parts for label in part.by_class})
         bottoms = [part.bottom for part in parts if part.bottom is not None]
+        presupposed = [part.presupposed for part in parts if part.presupposed is not None]
         merged = cls(
             TopActivations.best_of([part.top for part in parts]),
             TopActivations.best_of(bottoms) if bottoms else None,
@@ -57,6 +60,7 @@ class LayerSearch:
             np.concatenate([part.maxima for part in parts]),
             parts[0].precision,
             np.concatenate([part.exact for part in parts]) if parts[0].recomputed is not None else None,
+            np.max(presupposed, axis=0) if presupposed else None,
         )
         return merged._finite_only()
 
@@ -70,6 +74,13 @@ class LayerSearch:
     def not_finite(self) -> np.ndarray:
         """Units with a value that is NaN or infinite on some image: bool [units]."""
         return np.logical_not(np.isfinite(self.exact).all(0))
+
+    @property
+    def incomplete(self) -> np.ndarray:
+        """Units whose ranking lacks images that a part presupposed (``presupposed``): bool [units]."""
+        if self.presupposed is None:
+            return np.zeros(len(self.top.activation), bool)
+        return (self.top.activation[:, -1] < self.presupposed) & ~self.not_finite
 
     @property
     def dead(self) -> np.ndarray:
@@ -88,6 +99,7 @@ class LayerSearch:
             self.maxima,
             self.precision,
             self.recomputed,
+            self.presupposed,
         )
 
 
