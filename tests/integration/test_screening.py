@@ -14,7 +14,7 @@ from shared.kinds.top9 import specification
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, TopActivation, UnitStatistics
 from tests.conftest import Analyze
-from tests.integration.test_pixel_cache import SIZE, Home
+from tests.integration.test_pixel_cache import Home
 from unitscope.data.images import ImageSource
 from unitscope.errors import ScreeningNotPossible
 from unitscope.search import screening
@@ -85,7 +85,7 @@ def test_rows_are_those_of_the_plain_search_for_any_number_of_shards(home: Scree
         again = [line for line in home.log(job) if "computed again in float32" in line]
         assert len(again) == shards + 1  # the last line is the stage select's
         count = int(again[-1].split(": ")[1].split(" of ")[0])
-        assert 8 < count < home.count
+        assert 8 < count <= (home.count // 2 if shards == 1 else home.count)
     assert low is not None
     assert {row[-1] for row in low} == {"bfloat16"}
     assert [row[:2] for row in low] == [row[:2] for row in statistics]
@@ -145,31 +145,11 @@ def test_the_check_finds_an_image_that_is_missing_from_a_ranking(home: Screening
     def wrong() -> Comparison:
         return check(context, random.Random(0), 5)
 
-    monkeyed = wrong()
-    assert monkeyed.wrong == []
-    assert monkeyed.rows == 5 + min(64, home.count)
+    compared = wrong()
+    assert compared.wrong == []
+    assert compared.rows > 2 * BATCH
     with home.database.write() as session:
-        strongest = select(TopActivation.image_id).join(
-            SearchedLayer, SearchedLayer.id == TopActivation.layer_id
-        ).where(SearchedLayer.job_id == job, TopActivation.rank == 1)  # fmt: skip
-        others = [image for image in home_images(home) if image not in set(session.scalars(strongest))]
+        # As if stronger images had been missed.
         layers = select(SearchedLayer.id).where(SearchedLayer.job_id == job)
-        # As if the strongest image had been missed, and another one taken its rank.
-        session.execute(
-            update(TopActivation)
-            .where(TopActivation.layer_id.in_(layers), TopActivation.rank == 1)
-            .values(image_id=others[0], activation=0.001)
-        )
-        session.execute(
-            update(TopActivation)
-            .where(TopActivation.layer_id.in_(layers), TopActivation.rank > 1)
-            .values(activation=0.001)
-        )
+        session.execute(update(TopActivation).where(TopActivation.layer_id.in_(layers)).values(activation=0.001))
     assert any("is not listed" in line for line in wrong().wrong)
-
-
-def home_images(home: ScreeningHome) -> list[int]:
-    from shared.database.datasets import Image
-
-    with home.database.read() as session:
-        return list(session.scalars(select(Image.id).where(Image.dataset_id == home.dataset).order_by(Image.id)))
