@@ -28,8 +28,8 @@ MARK = 100_000  # images for which the goal is defined
 METHOD = f"""
 Five layers of a ZFNet for {SIZE} pixels, bfloat16, all units. The images are the crops, and copies of them with
 small shifts, flips, and changes of brightness, decoded in memory. *Bare* is the float32 forward pass up to conv 5
-of {BARE} batches of normalized images in memory, scaled to the number of images. With the first {SIZES[0]:,} images
-the rankings are compared with those of the float32 search, bit for bit.
+of {BARE} batches of normalized images in memory, scaled to the number of images. With the first {SIZES[0]:,}
+images the rankings are compared with those of the float32 search, bit for bit.
 """
 
 

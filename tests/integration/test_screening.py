@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from shared.jobs.tables import Event, Job, Shard
 from shared.kinds.top9 import specification
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, TopActivation, UnitStatistics
-from tests.conftest import Analyze
 from tests.integration.test_pixel_cache import Home
 from unitscope.data.images import ImageSource
 from unitscope.errors import ScreeningNotPossible
@@ -62,18 +62,32 @@ class ScreeningHome(Home):
             return list(session.scalars(query))
 
 
-@pytest.fixture
-def home(analyze: Analyze, shapes_root: Path, monkeypatch: pytest.MonkeyPatch) -> ScreeningHome:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterator[ScreeningHome]:
     """A home; its searches have small batches, and need few images in float32."""
-    monkeypatch.setattr(screening, "SAMPLE", 8)
-    for module in (specification, search, stage):
-        monkeypatch.setattr(module, "SEARCH_BATCH", BATCH)
-    return ScreeningHome(analyze.home, shapes_root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screening, "SAMPLE", 8)
+        for module in (specification, search, stage):
+            patch.setattr(module, "SEARCH_BATCH", BATCH)
+        yield ScreeningHome(tmp_path_factory.mktemp("screening"), shapes_root)
 
 
-def test_rows_are_those_of_the_plain_search_for_any_number_of_shards(home: ScreeningHome) -> None:
-    plain = home.run()
-    expected, statistics = home.rows(plain), home.rows(plain, UnitStatistics)
+@pytest.fixture(scope="module")
+def plain(home: ScreeningHome) -> int:
+    """The id of a search without screening."""
+    return home.run()
+
+
+@pytest.fixture(scope="module")
+def expected(home: ScreeningHome, plain: int) -> list[Any]:
+    """Its rows."""
+    return home.rows(plain)
+
+
+def test_rows_are_those_of_the_plain_search_for_any_number_of_shards(
+    home: ScreeningHome, plain: int, expected: list[Any]
+) -> None:
+    statistics = home.rows(plain, UnitStatistics)
     assert {row[-1] for row in statistics} == {"float32"}
     low = None
     for shards in (1, 3, 8):
@@ -92,8 +106,9 @@ def test_rows_are_those_of_the_plain_search_for_any_number_of_shards(home: Scree
     assert low != statistics
 
 
-def test_a_failed_attempt_changes_nothing(home: ScreeningHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = home.rows(home.run())
+def test_a_failed_attempt_changes_nothing(
+    home: ScreeningHome, expected: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     job, _ = home.ledger.submit(home.specification(screen="bfloat16"), force=True)
     progress, calls = runner.ShardContext.progress, []
 
@@ -115,7 +130,7 @@ def test_a_failed_attempt_changes_nothing(home: ScreeningHome, monkeypatch: pyte
 
 
 def test_an_image_that_cannot_be_read_again_is_left_out_by_the_next_attempt(
-    home: ScreeningHome, monkeypatch: pytest.MonkeyPatch
+    home: ScreeningHome, expected: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches, reads = stage.batches, []
 
@@ -124,7 +139,6 @@ def test_an_image_that_cannot_be_read_again_is_left_out_by_the_next_attempt(
         return batches(sources[1:] if len(reads) == 2 else sources, *arguments, **options)
 
     monkeypatch.setattr(stage, "batches", losing)
-    expected = home.rows(home.run())
     job = home.run(screen="bfloat16", shards=1)
     assert home.state(job) == ("done", None)
     assert home.rows(job) == expected
