@@ -23,7 +23,8 @@ def low_precision(
 ) -> Iterator[tuple[nn.Module, torch.dtype]]:
     """Provide a network that computes in low precision within the context, and the type of its weights.
 
-    bfloat16 is computed by a copy of the network, in its memory format; TF32 by the network itself.
+    bfloat16 is computed by a copy of the network, in its memory format, except for contrast normalization, which
+    has no bfloat16 on a CPU; TF32 by the network itself.
 
     Raises
     ------
@@ -36,8 +37,13 @@ def low_precision(
         with tf32_precision():
             yield model, torch.float32
         return
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    for module in half.modules():
+        if isinstance(module, nn.LocalResponseNorm):
+            module.register_forward_pre_hook(lambda module, inputs: inputs[0].float())
+            module.register_forward_hook(lambda module, inputs, output: output.bfloat16())
     try:
-        yield copy.deepcopy(model).to(torch.bfloat16), torch.bfloat16
+        yield half, torch.bfloat16
     except RuntimeError as error:
         if "dtype" in str(error) or "BFloat16" in str(error):
             raise ScreeningNotPossible(precision=precision, reason=error) from error

@@ -336,6 +336,11 @@ def test_a_network_that_cannot_compute_in_low_precision_is_refused() -> None:
         screen(model, Pictures(photographs(20, 0)), {"1": range(8)})
 
 
+def test_contrast_normalization_is_computed_in_float32() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.LocalResponseNorm(5), nn.Conv2d(8, 4, 3)).eval()
+    assert check(model, Pictures(photographs(1000, 13)), {"3": range(4)}).recomputed < 500
+
+
 def test_tf32_is_refused_on_a_cpu() -> None:
     images = Pictures(photographs(20, 0))
     with pytest.raises(ScreeningNotPossible, match="'cpu' is not a GPU"):
