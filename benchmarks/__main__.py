@@ -17,7 +17,7 @@ from benchmarks.setting import Setting
 from benchmarks.timing import describe_machine
 from producer.service.supervisor import MALLOC
 
-GROUPS = ("search", "projection", "occlusion", "jobs", "whole_job", "merge", "database", "load")
+GROUPS = ("search", "screening", "projection", "occlusion", "jobs", "whole_job", "merge", "database", "load")
 WITHOUT_CROPS = ("merge", "database", "load")
 
 
@@ -43,6 +43,9 @@ WITHOUT_CROPS = ("merge", "database", "load")
 @click.option("--jobs", default=1000, show_default=True, type=click.IntRange(2), help="load: number of jobs.")
 @click.option(
     "--submits", default=200, show_default=True, type=click.IntRange(8), help="load: number of concurrent submits."
+)
+@click.option(
+    "--screened", default=30_000, show_default=True, type=click.IntRange(1), help="screening: number of images."
 )
 @click.option(
     "--memory-shards",

@@ -98,6 +98,7 @@ class Setting:
     jobs: int = 1000
     submits: int = 200
     memory_shards: int = 1000
+    screened: int = 30_000
 
     @cached_property
     def crops(self) -> Crops:

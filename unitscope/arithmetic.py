@@ -31,7 +31,21 @@ def exact_float32(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def ieee_precision() -> Iterator[None]:
-    """Disable TF32 within the context, in both of torch's interfaces.
+    """Disable TF32 within the context, in both of torch's interfaces."""
+    with _float32_precision("ieee", "highest"):
+        yield
+
+
+@contextmanager
+def tf32_precision() -> Iterator[None]:
+    """Use TF32 for convolutions and matrix products on a GPU within the context, in both of torch's interfaces."""
+    with _float32_precision("tf32", "high"):
+        yield
+
+
+@contextmanager
+def _float32_precision(precision: str, matmul_precision: str) -> Iterator[None]:
+    """Set the arithmetic of float32 operations on a GPU within the context.
 
     Torch raises an error when the older flags (``allow_tf32``) are read while they contradict the newer ones
     (``fp32_precision``), and code within the context may read either, for example a network that uses
@@ -44,10 +58,10 @@ def ieee_precision() -> Iterator[None]:
     precisions = [level.fp32_precision for level in levels]
     matmul = _readable(torch.get_float32_matmul_precision)
     tf32 = _readable(lambda: cudnn.allow_tf32)
-    torch.set_float32_matmul_precision("highest")
-    cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision(matmul_precision)
+    cudnn.allow_tf32 = precision == "tf32"
     for level in levels:
-        level.fp32_precision = "ieee"
+        level.fp32_precision = precision
     try:
         yield
     finally:
@@ -55,8 +69,8 @@ def ieee_precision() -> Iterator[None]:
             torch.set_float32_matmul_precision(matmul)
         if tf32 is not None:
             cudnn.allow_tf32 = tf32
-        for level, precision in zip(levels, precisions, strict=True):
-            level.fp32_precision = precision
+        for level, before in zip(levels, precisions, strict=True):
+            level.fp32_precision = before
 
 
 def _readable(read: Callable[[], Any]) -> Any:

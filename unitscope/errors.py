@@ -126,3 +126,12 @@ class NoSuchFile(UnitscopeError):
 
 class DownloadFailed(UnitscopeError):
     """{url} could not be downloaded: {reason}. No file was saved. Try again, or use a local copy."""
+
+
+class ScreeningNotPossible(UnitscopeError):
+    """Images can't be screened in {precision}: {reason}. Search without screening."""
+
+
+class RankingIncomplete(UnitscopeError):
+    """The ranking of unit {unit} of layer '{layer}' is not complete: a shard compared its images with those of
+    another shard, whose images have changed since. Submit the job again with --force."""

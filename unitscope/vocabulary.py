@@ -56,6 +56,10 @@ SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 Precision = Literal["auto", "float32", "mixed"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
+# Low precision in which a search screens its images: see ``unitscope.search.screening``.
+Screen = Literal["bfloat16", "tf32"]
+SCREENS: tuple[Screen, ...] = get_args(Screen)
+
 # Linear probes: the classifier, and how large maps are reduced (``unitscope.probing``).
 Classifier = Literal["svm", "softmax"]
 CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)

@@ -31,6 +31,7 @@ HANG_GRACE_SECONDS = 60.0  # after the time limit, until the process is ended
 STEPS = {
     "tests": ("marked_tests", "Tests marked gpu", 0.30),
     "search": ("search", "Search compared with the forward pass", 0.08),
+    "screening": ("screening", "Search with screening compared with float32", 0.08),
     "decoding": ("decoding", "Search from JPEG files, and image decoders", 0.08),
     "projection": ("projection", "Projections compared with Captum", 0.06),
     "job": ("job", "Job compared with the same functions", 0.16),

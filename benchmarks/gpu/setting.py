@@ -51,6 +51,8 @@ class Sizes:
     training_batch: int = 128
     compared: int = 1_024  # crops whose maxima are compared between precisions
     profiled: int = 640  # crops
+    varied: int = 4_000  # crops of which a screening gets copies with small changes
+    screened: int = 48_000  # images of a screening
 
     @classmethod
     def small(cls) -> Sizes:
@@ -58,7 +60,7 @@ class Sizes:
         return cls(
             rounds=1, warming=False, image=67, crops=64, pictures=16, fc=64, units=2, captum_batches=(9,),
             captum_tuning=9, grids=((32, 35), (16, 51)), plain_batches=(2, 4), sweep_images=2, shards=1, epoch=16,
-            plain_epoch=16, training_batch=16, compared=32, profiled=32,
+            plain_epoch=16, training_batch=16, compared=32, profiled=32, varied=16, screened=64,
         )  # fmt: skip
 
 

@@ -96,6 +96,8 @@ def stored_output(command: tuple[str, ...]) -> Any:
         return stored | OF_JOBS | {"bytes": BYTES[stored["id"]], "warnings": []}
     if command[0] == "results" and "loss" in stored[0]:
         return [row | {"class_accuracy": None} for row in stored]
+    if "--statistics" in command:
+        return [row | {"precision": "float32"} for row in stored]
     added = ADDED.get(" ".join(command[:2]), {})
     return stored | added if added else stored
 

@@ -255,6 +255,31 @@ def test_a_search_without_the_options_is_another_job_without_their_rows(
     assert [row | {"job_id": 0} for row in statistics[0]] == [row | {"job_id": 0} for row in statistics[1]]
 
 
+def test_a_screened_search_has_the_same_top_images(
+    home: tuple[Analyze, str], network_options: list[str], tmp_path: Path
+) -> None:
+    analyze, job = home
+    request = (
+        "submit", "--layers", "1,5", "--units", f"0-{UNITS - 1}", "--dataset", "shapes", "--split", "trainval",
+        *network_options, "--screen", "bfloat16",
+    )  # fmt: skip
+    assert "leave out --bottom" in analyze(*request, "--bottom", code=2).stderr
+    assert "computed again in float32" in analyze(*request, "--dry-run").stdout
+    screened = analyze(*request, "--shards", 3, "--wait").stdout.strip()
+    assert screened != job
+    assert rows_of_top(analyze, screened) == rows_of_top(analyze, job)
+    assert "screened in bfloat16" in analyze("ls").stdout
+    assert "images computed again in float32" in analyze("logs", screened).stdout
+    assert {row["precision"] for row in analyze.json("results", job, "--statistics")} == {"float32"}
+    statistics = analyze.json("results", screened, "--statistics")
+    assert {row["precision"] for row in statistics} == {"bfloat16"}
+    view = analyze.json("query", f"SELECT * FROM unit_statistics WHERE job_id = {screened} ORDER BY layer, unit")
+    assert [row | {"histogram": json.loads(row["histogram"])} for row in view] == statistics
+    analyze("verify", screened)
+    analyze("results", screened, "--html", tmp_path / "page.html")
+    assert "all images in bfloat16" in (tmp_path / "page.html").read_text()
+
+
 def rows_of_top(analyze: Analyze, job: str) -> list[dict[str, Any]]:
     return [row | {"job_id": 0} for row in analyze.json("results", job)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from functools import cache
 from itertools import pairwise
@@ -14,11 +15,13 @@ from torch import nn
 
 from tests.gpu.devices import SHARES, Device
 from tests.gpu.networks import batches, convolutions, network, pictures
-from unitscope.data.images import to_input
+from unitscope.data.images import Batch, ImageSource, to_input
 from unitscope.data.upload import Uploader
+from unitscope.search import screening
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch, observe, search, strongest
 from unitscope.search.statistics import unit_statistics
+from unitscope.vocabulary import SCREENS, Screen
 
 SIZE, IMAGES, BATCH, TOP = 64, 33, 4, 5
 ROUNDING = 1e-4
@@ -115,6 +118,31 @@ def test_statistics_equal_those_of_the_cpu(device: torch.device) -> None:
 def test_repeated_searches_are_bitwise_equal(device: torch.device) -> None:
     images = pictures(IMAGES, SIZE)
     assert bits(search_on(device, images)) == bits(search_on(device, images))
+
+
+@pytest.mark.parametrize("precision", SCREENS)
+def test_a_screening_has_the_rankings_of_the_search(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch, precision: Screen
+) -> None:
+    monkeypatch.setattr(screening, "SAMPLE", 8)
+    model, images = network("zfnet", SIZE, device), pictures(4 * IMAGES, SIZE)
+    layers = {path: [0, 3] for path in convolutions(model)}
+
+    def read_again(sources: Sequence[ImageSource]) -> Iterator[Batch]:
+        for start in range(0, len(sources), BATCH):
+            part = list(sources[start : start + BATCH])
+            pixels = np.stack([images[(source.id - 3) // 10] for source in part])
+            yield Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2), part)
+
+    if precision == "tf32" and device.type != "cuda":
+        pytest.skip("a CPU has no TF32")
+    expected = search(model, layers, batches(images, BATCH), TOP, device)
+    found = screening.screened_search(model, layers, batches(images, BATCH), read_again, precision, TOP, device)
+    assert found.recomputed < len(images)
+    for path, result in found.layers.items():
+        assert [a.tobytes() for a in astuple(result.top)] == [a.tobytes() for a in astuple(expected[path].top)]
+        assert result.precision == precision
+    assert not torch.backends.cudnn.allow_tf32
 
 
 def test_results_do_not_depend_on_the_number_of_shards(device: torch.device) -> None:

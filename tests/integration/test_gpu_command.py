@@ -13,8 +13,20 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STEPS = ["tests", "search", "decoding", "projection", "job", "occlusion", "training", "precision", "profile"]
-ROWS = {"search": 1, "decoding": 2, "projection": 1, "job": 1, "occlusion": 6, "training": 4, "precision": 3}
+STEPS = [
+    "tests", "search", "screening", "decoding", "projection", "job", "occlusion", "training", "precision",
+    "profile",
+]  # fmt: skip
+ROWS = {
+    "search": 1,
+    "screening": 1,
+    "decoding": 2,
+    "projection": 1,
+    "job": 1,
+    "occlusion": 6,
+    "training": 4,
+    "precision": 3,
+}
 
 
 def _run(folder: Path, *arguments: object, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:

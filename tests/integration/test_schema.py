@@ -37,7 +37,7 @@ UNITS = [
 ]  # fmt: skip
 UNIT_STATISTICS = [
     "job_id", "layer", "layer_path", "unit", "images", "mean", "minimum", "maximum", "fired_share",
-    "q50", "q90", "q99", "q999", "histogram",
+    "q50", "q90", "q99", "q999", "histogram", "precision",
 ]  # fmt: skip
 BOTTOM_ACTIVATIONS = [
     "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
@@ -266,7 +266,7 @@ def test_the_views_show_a_row(database: Database) -> None:
         "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png', :no, NULL)",
         "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no, 'zero', "
         "0.5, 141, 0, 280, 139)",
-        "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]')",
+        "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]', 'tf32')",
         "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
         "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
         sweep_of(OCCLUSION_ROW),
@@ -302,7 +302,8 @@ def test_the_views_show_a_row(database: Database) -> None:
         *(0.5, 141, 0, 280, 139),
     )
     assert shown["units"] == (*unit, False, "p.png", "q.png", False, None)
-    *numbers, histogram = shown["unit_statistics"]
+    *numbers, histogram, precision = shown["unit_statistics"]
+    assert precision == "tf32"
     assert numbers == [*unit, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4]
     assert histogram in ([1, 1], "[1, 1]")  # SQLite returns JSON as text
     assert shown["bottom_activations"] == (*unit, 1, -0.5, *image, "cat", 11, 12)

@@ -64,15 +64,19 @@ class ImageSet:
         except UnreadableImage as error:
             raise ImageNotReadable(path=self.name(number), reason=error) from error
 
-    def batches(self, batch_size: int, size: int, skipped: list[Skipped]) -> Iterator[Batch]:
-        """Iterate over padded batches of one shape; unreadable images are appended to ``skipped``."""
+    def batches(
+        self, batch_size: int, size: int, skipped: list[Skipped], sources: Sequence[ImageSource] | None = None
+    ) -> Iterator[Batch]:
+        """Iterate over padded batches of one shape, of all images or of ``sources``; unreadable images are
+        appended to ``skipped``."""
+        sources = self.sources if sources is None else sources
         if not self.pictures:
-            yield from batches(self.sources, batch_size, size, pad=True, skipped=skipped)
+            yield from batches(sources, batch_size, size, pad=True, skipped=skipped)
             return
-        for start in range(0, len(self.sources), batch_size):
+        for start in range(0, len(sources), batch_size):
             pixels = np.zeros((batch_size, size, size, 3), np.uint8)
             read: list[ImageSource] = []
-            for source in self.sources[start : start + batch_size]:
+            for source in sources[start : start + batch_size]:
                 try:
                     pixels[len(read)] = self._read(source.id, size)
                     read.append(source)

@@ -17,6 +17,7 @@ from unitscope.memory import run_in_parts
 from unitscope.search.ranking import TopActivations, rank
 from unitscope.vocabulary import Channels
 
+FLOAT32 = "float32"
 BLOCK_BYTES = 2**28  # bytes of maxima and positions to collect on the device before they are ranked
 
 
@@ -30,6 +31,13 @@ class LayerSearch:
     # float32 [images, units]: largest value of each map, in the order of the search; NaN or infinite where the map
     # has such a value
     maxima: np.ndarray
+    # of ``maxima``; rankings are always in float32
+    precision: str = FLOAT32
+    # float32 [some images, units]: maxima of the images that were computed again in float32, in the order of the
+    # search; None if ``maxima`` are in float32
+    recomputed: np.ndarray | None = None
+    # float32 [units]: last activations of rankings of other images, below which no image was ranked; None without
+    presupposed: np.ndarray | None = None
 
     @classmethod
     def empty(cls, units: int, top: int, bottom: bool) -> LayerSearch:
@@ -41,6 +49,7 @@ class LayerSearch:
         """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``."""
         labels = sorted({label for part in parts for label in part.by_class})
         bottoms = [part.bottom for part in parts if part.bottom is not None]
+        presupposed = [part.presupposed for part in parts if part.presupposed is not None]
         merged = cls(
             TopActivations.best_of([part.top for part in parts]),
             TopActivations.best_of(bottoms) if bottoms else None,
@@ -49,13 +58,29 @@ class LayerSearch:
                 for label in labels
             },
             np.concatenate([part.maxima for part in parts]),
+            parts[0].precision,
+            np.concatenate([part.exact for part in parts]) if parts[0].recomputed is not None else None,
+            np.max(presupposed, axis=0) if presupposed else None,
         )
         return merged._finite_only()
 
     @property
+    def exact(self) -> np.ndarray:
+        """Maxima in float32, float32 [images, units]: of all images, or, after a screening, of those that were
+        computed again. No other image equals or exceeds a ranked activation."""
+        return self.maxima if self.recomputed is None else self.recomputed
+
+    @property
     def not_finite(self) -> np.ndarray:
         """Units with a value that is NaN or infinite on some image: bool [units]."""
-        return np.logical_not(np.isfinite(self.maxima).all(0))
+        return np.logical_not(np.isfinite(self.exact).all(0))
+
+    @property
+    def incomplete(self) -> np.ndarray:
+        """Units whose ranking lacks images that a part presupposed (``presupposed``): bool [units]."""
+        if self.presupposed is None:
+            return np.zeros(len(self.top.activation), bool)
+        return (self.top.activation[:, -1] < self.presupposed) & ~self.not_finite
 
     @property
     def dead(self) -> np.ndarray:
@@ -72,6 +97,9 @@ class LayerSearch:
             self.bottom.without(broken) if self.bottom else None,
             {label: top.without(broken) for label, top in self.by_class.items()},
             self.maxima,
+            self.precision,
+            self.recomputed,
+            self.presupposed,
         )
 
 
@@ -163,7 +191,7 @@ def search(
     IndexError
         a layer has fewer units than requested.
     """
-    extremes = _Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
+    extremes = Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
     records = {path: _LayerRecord(len(units), top, bottom, per_class) for path, units in layers.items()}
     with torch.inference_mode():
         for batch in batches:
@@ -174,7 +202,7 @@ def search(
 
 
 @dataclass(frozen=True)
-class _Maxima:
+class Maxima:
     """Maxima of a layer's maps and their positions (row * ``columns`` + column), [images, units] each.
 
     ``negated`` is the same of the negated maps; None if ``bottom`` was not requested.
@@ -186,17 +214,23 @@ class _Maxima:
     negated: tuple[torch.Tensor, torch.Tensor] | None
 
     @classmethod
-    def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> _Maxima:
+    def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> Maxima:
         if maps.shape[1] != len(units):
             maps = maps[:, units]
         maxima, positions = strongest(maps)
         return cls(maxima, positions, maps.shape[3], strongest(-maps) if bottom else None)
 
-    def first(self, images: int) -> _Maxima:
+    def first(self, images: int) -> Maxima:
         if images == len(self.maxima):
             return self
         negated = (self.negated[0][:images], self.negated[1][:images]) if self.negated else None
-        return _Maxima(self.maxima[:images], self.positions[:images], self.columns, negated)
+        return Maxima(self.maxima[:images], self.positions[:images], self.columns, negated)
+
+    def at(self, images: torch.Tensor) -> Maxima:
+        """Return the maxima of some images, int64 indices on the CPU."""
+        images = images.to(self.maxima.device)
+        negated = (self.negated[0][images], self.negated[1][images]) if self.negated else None
+        return Maxima(self.maxima[images], self.positions[images], self.columns, negated)
 
     @property
     def bytes(self) -> int:
@@ -230,8 +264,11 @@ def strongest(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return maxima.flatten(1), positions.flatten(1)
 
 
-class _Extremes:
-    """Maxima of the maps of batches, which are split once a whole batch didn't fit into memory."""
+class Extremes:
+    """Maxima of the maps of batches, which are split once a whole batch didn't fit into memory.
+
+    ``dtype`` is that of the network's weights, to which images are converted.
+    """
 
     def __init__(
         self,
@@ -240,35 +277,38 @@ class _Extremes:
         upload: Uploader,
         bottom: bool,
         on_smaller: Callable[[int], None],
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.model, self.upload, self.bottom, self.on_smaller = model, upload, bottom, on_smaller
+        self.dtype = dtype
         self.units = {path: torch.as_tensor(units, device=upload.device) for path, units in layers.items()}
         self.largest = {path: max(units, default=-1) for path, units in layers.items()}
         self.at_once = 0  # images per forward pass; 0: a whole batch
 
-    def of(self, batch: Batch) -> dict[str, _Maxima]:
+    def of(self, batch: Batch) -> dict[str, Maxima]:
         images = self.upload(batch.pixels)
         parts, self.at_once = run_in_parts(self._run, images, self.at_once, self.on_smaller)
-        return {path: _joined([part[path] for part in parts]) for path in self.units}
+        return {path: joined([part[path] for part in parts]) for path in self.units}
 
-    def _run(self, images: torch.Tensor) -> dict[str, _Maxima]:
-        maxima: dict[str, _Maxima] = {}
+    def _run(self, images: torch.Tensor) -> dict[str, Maxima]:
+        maxima: dict[str, Maxima] = {}
 
         def record(maps: torch.Tensor, path: str) -> None:
             # On a GPU, a wrong index would make CUDA unusable in this process.
             if self.largest[path] >= maps.shape[1]:
                 raise IndexError(f"layer {path} has {maps.shape[1]} units, none of number {self.largest[path]}")
-            maxima[path] = _Maxima.of(maps, self.units[path], self.bottom)
+            maxima[path] = Maxima.of(maps, self.units[path], self.bottom)
 
-        observe(self.model, {path: partial(record, path=path) for path in self.units}, images)
+        observe(self.model, {path: partial(record, path=path) for path in self.units}, images.to(self.dtype))
         return maxima
 
 
-def _joined(parts: Sequence[_Maxima]) -> _Maxima:
+def joined(parts: Sequence[Maxima]) -> Maxima:
+    """Concatenate the maxima of several batches of a layer."""
     if len(parts) == 1:
         return parts[0]
     pairs = [part.negated for part in parts if part.negated]
-    return _Maxima(
+    return Maxima(
         torch.cat([part.maxima for part in parts]),
         torch.cat([part.positions for part in parts]),
         parts[0].columns,
@@ -276,7 +316,7 @@ def _joined(parts: Sequence[_Maxima]) -> _Maxima:
     )
 
 
-def _only_finite(block: _Maxima) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
+def only_finite(block: Maxima) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.Tensor, torch.Tensor] | None]:
     """Return the maxima, and what to rank: maxima and negated minima, -inf for units that are not finite.
 
     A map whose minimum is infinite has a NaN in place of its maximum.
@@ -294,12 +334,12 @@ class _LayerRecord:
 
     def __init__(self, units: int, top: int, bottom: bool, per_class: bool) -> None:
         self.top, self.per_class = top, per_class
-        self.maxima: list[_Maxima] = []
+        self.maxima: list[Maxima] = []
         self.sources: list[ImageSource] = []
         self.bytes = 0
         self.ranked = [LayerSearch.empty(units, top, bottom)]
 
-    def add(self, maxima: _Maxima, sources: Sequence[ImageSource]) -> None:
+    def add(self, maxima: Maxima, sources: Sequence[ImageSource]) -> None:
         """Add the maxima of a batch; those of padding, which follows the images, are dropped."""
         maxima = maxima.first(len(sources))
         self.maxima.append(maxima)
@@ -314,8 +354,8 @@ class _LayerRecord:
         return LayerSearch.merged(self.ranked)
 
     def _rank(self) -> None:
-        block = _joined(self.maxima)
-        maxima, ranked, negated = _only_finite(block)
+        block = joined(self.maxima)
+        maxima, ranked, negated = only_finite(block)
         images = [source.id for source in self.sources]
         labels = torch.tensor([source.label for source in self.sources], device=block.maxima.device)
         by_class: dict[int, TopActivations] = {}

@@ -9,7 +9,7 @@ import click
 from producer.cli.context import NUMBER, App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
 from producer.cli.options import chosen_network, dataset_option, trained_network_options
-from unitscope.vocabulary import PROJECTION_METHODS
+from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
 
 
 @click.command("top9")
@@ -38,6 +38,13 @@ from unitscope.vocabulary import PROJECTION_METHODS
     type=click.Choice(PROJECTION_METHODS),
     help="Projection method: the paper's deconvnet, guided back-propagation, or the plain gradient, each "
     "multiplied by the activation. The first two need layers with no activations but ReLU modules before them.",
+)
+@click.option(
+    "--screen",
+    type=click.Choice(SCREENS),
+    help="Run all images in this lower precision, and only those again in float32 that can be among a unit's top "
+    "images: faster for tens of thousands of images. The top images stay the same; statistics are of the lower "
+    "precision. tf32 needs a GPU. Not with --bottom or --per-class.",
 )
 @click.option(
     "--shards",

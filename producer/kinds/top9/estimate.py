@@ -28,7 +28,8 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
     searches = sum(shard.stage == "search" for shard in specification.plan())
     rankings = 1 + specification.bottom + specification.per_class * classes
     partials = searches * (units * top * rankings * RANKED_BYTES + FILE_BYTES)
-    partials += specification.image_count * units * MAXIMUM_BYTES
+    # A search that screens its images keeps the maxima of some in both precisions.
+    partials += specification.image_count * units * MAXIMUM_BYTES * (2 if specification.screen else 1)
     merged = units * top * (RANKED_BYTES + 1) + FILE_BYTES
     share = png_share(database, specification.dataset_id, network.image_size)
     fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).layers}
@@ -47,7 +48,7 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
 def same_speed(specification: Top9Specification) -> Any:
     """Return the network, the layers, and what else is computed."""
     layers = [layer.path for layer in specification.layers]
-    others = (specification.projection, specification.bottom, specification.per_class)
+    others = (specification.projection, specification.bottom, specification.per_class, specification.screen)
     return specification.network, layers, specification.top, *others
 
 

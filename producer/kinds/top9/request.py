@@ -8,6 +8,7 @@ from producer.cost.shards import shards_by_work
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import default_split, find_split
 from shared.database.connection import Database
+from shared.errors import UsageError
 from shared.kinds.top9.specification import (
     LEAST_SHARDS,
     UNITS_OF_SHARD,
@@ -16,7 +17,7 @@ from shared.kinds.top9.specification import (
 )
 from shared.settings import Settings
 from unitscope.errors import NoSuchUnit
-from unitscope.vocabulary import ProjectionMethod
+from unitscope.vocabulary import ProjectionMethod, Screen
 
 
 def search_request(
@@ -33,14 +34,17 @@ def search_request(
     bottom: bool = False,
     per_class: bool = False,
     projection: ProjectionMethod = "deconvnet",
+    screen: Screen | None = None,
 ) -> Top9Specification:
     """Validate the request and return the specification of a top-9 search. ``shards`` None: by its work.
 
     Raises
     ------
     NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer, NotAConvolution,
-    AmbiguousLayer, NoSuchUnit, UnsupportedActivation, and the errors of ``choose_network``
+    AmbiguousLayer, NoSuchUnit, UnsupportedActivation, UsageError, and the errors of ``choose_network``
     """
+    if screen and (bottom or per_class):
+        raise UsageError(reason="--screen finds a unit's top images only: leave out --bottom and --per-class.")
     with database.read() as session:
         row = dataset_of_network(session, dataset, network)
         split, count = find_split(session, row, split or default_split(session, row))
@@ -70,6 +74,7 @@ def search_request(
         bottom=bottom,
         per_class=per_class,
         projection=projection,
+        screen=screen,
         shards=shards or LEAST_SHARDS,
     )
     if shards:

@@ -91,7 +91,10 @@ class ClassActivationRow:
 
 @dataclass(frozen=True)
 class UnitStatisticsRow:
-    """Statistics of a unit's maxima over all images: a row of the view ``unit_statistics``."""
+    """Statistics of a unit's maxima over all images: a row of the view ``unit_statistics``.
+
+    ``precision`` is that in which the maxima were computed.
+    """
 
     job_id: int
     layer: str
@@ -107,6 +110,7 @@ class UnitStatisticsRow:
     q99: float
     q999: float
     histogram: list[int]
+    precision: str
 
 
 def _with_layer_and_image(model: Ranked) -> FromClause:

@@ -16,7 +16,8 @@ from shared.kinds.top9.tables import (
 def describe(specification: Top9Specification) -> str:
     """Return a short description such as ``top 9 of zfnet conv5, val``."""
     layers = ", ".join(layer.layer for layer in specification.layers)
-    return f"top {specification.top} of {specification.network.name} {layers}, {specification.split}"
+    screen = f", screened in {specification.screen}" if specification.screen else ""
+    return f"top {specification.top} of {specification.network.name} {layers}, {specification.split}{screen}"
 
 
 KIND = Kind(

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, batch_ranges, cut, range_shards
 from unitscope.description import NetworkSpecification
-from unitscope.vocabulary import ProjectionMethod
+from unitscope.vocabulary import ProjectionMethod, Screen
 
 SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
 LEAST_SHARDS = 8  # of a search, if the request doesn't name their number
@@ -49,6 +49,8 @@ class Top9Specification(Specification):
     bottom: bool = False  # also find the images with the lowest spatial minimum
     per_class: bool = False  # also find the top images of each class
     projection: ProjectionMethod = "deconvnet"
+    # Not in the key of a search without it, so that it is that of earlier versions.
+    screen: Screen | None = Field(default=None, exclude_if=lambda screen: screen is None)
     shards: int = Field(default=LEAST_SHARDS, ge=1, le=100_000)
     units_of_shard: int | None = Field(default=None, ge=1)  # of project shards, at most; None: by ``shards``
 

@@ -77,7 +77,10 @@ class TopActivation(RankedActivation, Base):
 
 
 class UnitStatistics(Base):
-    """Statistics of a unit's spatial maximum over the images. Read it through the view ``unit_statistics``."""
+    """Statistics of a unit's spatial maximum over the images. Read it through the view ``unit_statistics``.
+
+    ``precision`` is that of the maxima: float32, or the lower one of a search that screens its images.
+    """
 
     __tablename__ = "unit_statistics_rows"
     __table_args__ = (CheckConstraint("images >= 1", name="images"),)
@@ -94,6 +97,7 @@ class UnitStatistics(Base):
     q99: Mapped[float]
     q999: Mapped[float]
     histogram: Mapped[list[int]]  # images per bin; bins of equal width from minimum to maximum
+    precision: Mapped[str] = mapped_column(server_default="float32")
 
 
 class BottomActivation(RankedActivation, Base):

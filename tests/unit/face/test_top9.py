@@ -328,3 +328,25 @@ def test_a_progress_bar_is_shown_on_request(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "24/24" in shown.err
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_screening_gives_the_same_rows(
+    residual: us.Network, paths: list[Path], monkeypatch: pytest.MonkeyPatch, in_memory: bool
+) -> None:
+    monkeypatch.setattr("unitscope.search.screening.SAMPLE", 2)
+    images = [np.asarray(Image.open(path).convert("RGB")) for path in paths] if in_memory else paths
+    plain = us.top9(residual, LAYER, images, top=2, batch_size=4)
+    screened = us.top9(residual, LAYER, images, top=2, batch_size=4, screen="bfloat16")
+    assert screened.rows() == plain.rows()
+    assert (plain.precision, screened.precision) == ("float32", "bfloat16")
+    assert 0 < np.abs(screened.maxima - plain.maxima).max() < 0.1 * np.abs(plain.maxima).max()
+    assert screened.picture(plain.rows()[0]["unit"]).size == plain.picture(plain.rows()[0]["unit"]).size
+
+
+def test_screening_is_for_top_images_only(residual: us.Network, photos: Path) -> None:
+    for ranking in ("bottom", "per_class"):
+        with pytest.raises(InvalidArgument, match="leave out bottom and per_class"):
+            us.top9(residual, LAYER, photos, screen="bfloat16", **{ranking: True})  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="bfloat16"):
+        us.top9(residual, LAYER, photos, screen="int8")  # type: ignore[arg-type]

@@ -30,7 +30,15 @@ PLAIN = Top9Specification(
 
 
 @pytest.mark.parametrize(
-    "change", [{"bottom": True}, {"per_class": True}, {"projection": "guided"}, {"projection": "gradient"}]
+    "change",
+    [
+        {"bottom": True},
+        {"per_class": True},
+        {"projection": "guided"},
+        {"projection": "gradient"},
+        {"screen": "bfloat16"},
+        {"screen": "tf32"},
+    ],
 )
 def test_the_key_of_a_search_depends_on_its_options(change: dict[str, object]) -> None:
     assert PLAIN.model_copy(update=change).key() != PLAIN.key()
@@ -45,6 +53,13 @@ def test_a_search_stored_without_these_options_can_be_read() -> None:
     for name in ("bottom", "per_class", "projection"):
         del stored[name]
     assert parse("top9", stored) == PLAIN
+
+
+def test_a_search_without_screening_is_stored_as_by_earlier_versions() -> None:
+    """So that its key is the same."""
+    assert "screen" not in PLAIN.model_dump(mode="json")
+    screened = PLAIN.model_copy(update={"screen": "tf32"})
+    assert parse("top9", screened.model_dump(mode="json")) == screened
 
 
 def test_an_unknown_projection_is_refused() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from unitscope.arithmetic import ieee_precision
+from unitscope.arithmetic import ieee_precision, tf32_precision
 
 CUDNN: Any = torch.backends.cudnn
 MATMUL: Any = torch.backends.cuda.matmul
@@ -86,6 +86,20 @@ def test_both_interfaces_can_be_read_and_are_restored(name: str) -> None:
         with CUDNN.flags(enabled=True, allow_tf32=False):  # as a network's forward pass could do
             assert not CUDNN.allow_tf32
         assert not CUDNN.allow_tf32
+    assert said() == before
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_tf32_is_used_in_its_context_only_also_inside_of_exact_arithmetic(name: str) -> None:
+    BEFORE[name]()
+    before = said()
+    with ieee_precision():
+        exact = said()
+        with tf32_precision():
+            assert CUDNN.allow_tf32
+            assert MATMUL.allow_tf32
+            assert [operation.fp32_precision for operation in OPERATIONS] == ["tf32"] * 3
+        assert said() == exact
     assert said() == before
 
 

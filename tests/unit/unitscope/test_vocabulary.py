@@ -29,6 +29,7 @@ VOCABULARIES = {
     "optimizer": vocabulary.OPTIMIZERS,
     "schedule": vocabulary.SCHEDULES,
     "precision": vocabulary.PRECISIONS,
+    "screen": vocabulary.SCREENS,
 }
 
 
@@ -42,6 +43,7 @@ def test_values_are_those_of_stored_jobs() -> None:
         "optimizer": ("adam", "adamw", "sgd"),
         "schedule": ("step", "plateau", "cosine", "constant"),
         "precision": ("auto", "float32", "mixed"),
+        "screen": ("bfloat16", "tf32"),
     }
 
 
@@ -60,7 +62,11 @@ def test_specifications_and_recipes_use_them(model: type, names: list[str]) -> N
 
 @pytest.mark.parametrize(
     ("command", "names"),
-    [(occlusion, ["fill", "engine"]), (top9, ["projection"]), (train, ["init", "optimizer", "schedule"])],
+    [
+        (occlusion, ["fill", "engine"]),
+        (top9, ["projection", "screen"]),
+        (train, ["init", "optimizer", "schedule"]),
+    ],
 )
 def test_the_command_line_offers_them(command: click.Command, names: list[str]) -> None:
     options = {parameter.name: parameter.type for parameter in command.params}

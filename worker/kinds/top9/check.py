@@ -17,6 +17,7 @@ from unitscope.search.search import LayerSearch, search
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
 from worker.kinds.common import load_network, sources_by_id
+from worker.kinds.top9.check_screening import check_screening
 
 Row = TopActivation | BottomActivation | ClassActivation
 
@@ -59,6 +60,8 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
         std=specification.network.std,
         bottom=specification.bottom,
     )
+    if specification.screen:
+        check_screening(context, specification, chance, comparison)
     unreadable = {item.source.id: item.reason for item in skipped}
     for item in sampled:
         if item.row.image_id in unreadable:

@@ -13,7 +13,7 @@ from shared.errors import IncompatibleVersion
 from shared.store.store import StoredFile
 from unitscope.drawing.pictures import Picture
 from unitscope.search.ranking import FIELDS, TopActivations
-from unitscope.search.search import LayerSearch
+from unitscope.search.search import FLOAT32, LayerSearch
 from worker.kinds.common import stage_results
 from worker.runner import ShardContext
 
@@ -52,7 +52,15 @@ def load_partial(context: ShardContext, path: str, number: int) -> LayerSearch:
                 for place, label in enumerate(labels.tolist())
             },
             arrays[f"{number}.maxima"],
+            *_load_screening(arrays, number),
         )
+
+
+def load_tops(context: ShardContext, path: str, layers: int) -> list[TopActivations]:
+    """Load the top activations of the layers from a search shard's result, without verifying the file: the stage
+    *select* does."""
+    with _stored(context.store.locate(path)) as arrays:
+        return [_load_top(arrays, f"{number}.top") for number in range(layers)]
 
 
 def store_merged(context: ShardContext, layers: Sequence[MergedTopActivations], skipped: int) -> StoredFile:
@@ -101,6 +109,19 @@ def _arrays_of(result: LayerSearch) -> Iterator[tuple[str, np.ndarray]]:
     for name in FIELDS if labels else ():
         yield f"class.{name}", np.stack([getattr(result.by_class[label], name) for label in labels])
     yield "maxima", result.maxima
+    if result.recomputed is not None and result.presupposed is not None:
+        yield "precision", np.array(result.precision)
+        yield "recomputed", result.recomputed
+        yield "presupposed", result.presupposed
+
+
+def _load_screening(
+    arrays: Mapping[str, np.ndarray], number: int
+) -> tuple[str, np.ndarray | None, np.ndarray | None]:
+    """Return ``LayerSearch.precision``, ``recomputed`` and ``presupposed``."""
+    if f"{number}.precision" not in arrays:
+        return FLOAT32, None, None
+    return str(arrays[f"{number}.precision"]), arrays[f"{number}.recomputed"], arrays[f"{number}.presupposed"]
 
 
 def _top_arrays(kind: str, top: TopActivations) -> Iterator[tuple[str, np.ndarray]]:

@@ -44,7 +44,7 @@ def record_layer(context: ShardContext, layer: SearchedLayerSpecification, resul
     bool [units, top]: see ``tied``.
     """
     layer_id = _record_units(context, layer, result)
-    ties = tied(result.maxima, result.top.activation)
+    ties = tied(result.exact, result.top.activation)
     columns = _columns(layer.units, {0: result.top})
     del columns["class_index"]
     columns["tied"] = ties[result.top.image != NO_IMAGE]
@@ -91,7 +91,7 @@ def _statistics(units: Sequence[int], result: LayerSearch) -> Iterator[dict[str,
     for unit, statistics in zip(np.asarray(units)[finite].tolist(), of_finite, strict=True):
         quantiles = dict(zip(("q50", "q90", "q99", "q999"), statistics.quantiles, strict=True))
         values = {name: value for name, value in vars(statistics).items() if name != "quantiles"}
-        yield {"unit": unit, **values, **quantiles}
+        yield {"unit": unit, **values, **quantiles, "precision": result.precision}
 
 
 def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Columns:

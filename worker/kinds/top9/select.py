@@ -8,7 +8,7 @@ import numpy as np
 
 from shared.kinds.top9 import KIND
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
-from unitscope.errors import NotFinite
+from unitscope.errors import NotFinite, RankingIncomplete
 from unitscope.search.search import LayerSearch
 from worker.kinds.common import register_artifacts, remove_results, require_some, stage_results
 from worker.kinds.top9.partials import (
@@ -32,6 +32,8 @@ def select(context: ShardContext) -> None:
     ------
     NotFinite
         no unit of any layer has finite values.
+    RankingIncomplete
+        a shard screened its images by a result of another shard that has changed since.
     """
     specification = cast(Top9Specification, context.specification)
     partials = stage_results(context, "search")
@@ -56,6 +58,12 @@ def _select_layer(
     """Merge and record a layer; return its top activations, and whether any unit has finite values."""
     context.progress(0)
     result = LayerSearch.merged([load_partial(context, path, number) for path in partials])
+    if result.incomplete.any():
+        unit = int(np.asarray(layer.units)[result.incomplete][0])
+        raise RankingIncomplete(unit=unit, layer=layer.layer, job_id=context.job_id)
+    if result.recomputed is not None and number == 0:
+        share = f"{len(result.recomputed):,} of {len(result.maxima):,} images computed again in float32"
+        context.log("info", f"screened in {result.precision}: {share}")
     ties = record_layer(context, layer, result)
     broken = np.asarray(layer.units)[result.not_finite].tolist()
     if broken:
