@@ -228,10 +228,10 @@ def test_windows_of_a_group_have_one_size_and_contain_the_reach(name: str) -> No
     assert 1 < len(engine.plans) < count**2
     for row_group, col_group in engine.plans:
         windows = graph.windows(row_group, col_group)
-        assert len(windows) > 5
+        assert len(windows[0]) > 5
         chosen = [torch.from_numpy(graph.groups == kind) for kind in (row_group, col_group)]
         assert len(groups[chosen[0]][:, chosen[1]].unique()) == 1
-        for node, window in windows.items():
+        for node, window in windows[0].items():
             for axis, starts in enumerate((window.rows, window.cols)):
                 starts, size = starts[chosen[axis]].numpy(), window.size[axis]
                 reach = graph.reaches[node][axis]
