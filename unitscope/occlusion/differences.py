@@ -17,6 +17,8 @@ from torch import nn
 from unitscope.geometry.chains import Step
 from unitscope.geometry.dependence import Pair
 
+FEWEST_CHANNELS = 16  # input channels of a convolution of differences, per group of channels
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -48,12 +50,20 @@ class Side:
 
 
 def uses_differences(step: Step) -> bool:
-    """Whether a convolution is computed from differences: those of one row and column gain nothing by it, and
-    those of single channels have too few products."""
-    return isinstance(step.module, nn.Conv2d) and step.module.groups == 1 and max(step.kernel) > 1
+    """Whether a convolution is computed from differences.
+
+    Kernels of one row and column gain nothing by it; with few input channels, the products that are left out cost
+    less than the windows of the clear image's output that are read instead.
+    """
+    module = step.module
+    if not isinstance(module, nn.Conv2d):
+        return False
+    return max(step.kernel) > 1 and step.channels // module.groups >= FEWEST_CHANNELS
 
 
-def frame(step: Step, read: tuple[Side, Side], out: tuple[Side, Side], chosen: tuple[np.ndarray, np.ndarray]) -> Frame:
+def frame(
+    step: Step, read: tuple[Side, Side], out: tuple[Side, Side], chosen: tuple[np.ndarray, np.ndarray]
+) -> Frame:
     """Return the frame of a convolution whose input changes in the windows ``read``, and its output in ``out``.
 
     ``chosen`` are the rows and the columns of the grid that belong to the group: bool [positions] each.

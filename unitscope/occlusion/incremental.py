@@ -26,6 +26,7 @@ from unitscope.geometry.chains import gather, overlay, overwrites
 from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.differences import Frame
 from unitscope.occlusion.occluders import Grid
+from unitscope.occlusion.onednn import add_convolution, is_linear, linear
 from unitscope.occlusion.reach import Graph, Windows
 
 
@@ -159,6 +160,9 @@ class Incremental:
         """Compute a node from ``values``, or with ``copied`` from copies of them if it works in place."""
         if node.op == "output":
             return values[node.all_input_nodes[0]]
+        module = self.graph.layer_of(node)
+        if is_linear(module):
+            return linear(module, values[node.all_input_nodes[0]])
         self.interpreter.env = values
         args, kwargs = self.interpreter.fetch_args_kwargs_from_env(node)
         if copied and overwrites(self.graph.model, node):
@@ -188,9 +192,7 @@ class Incremental:
 
     def _difference(self, node: fx.Node, values: torch.Tensor, batch: _Batch) -> torch.Tensor:
         """Compute the windows of a convolution's map: those of the clear image, plus what the change adds."""
-        (read,), step, module = node.all_input_nodes, self.graph.steps[node], self.graph.layer_of(node)
-        assert isinstance(module, nn.Conv2d)
-        frame = batch.plan.frames[node]
+        (read,), step, frame = node.all_input_nodes, self.graph.steps[node], batch.plan.frames[node]
         changes = batch.clear_windows(read)
         torch.sub(values, changes, out=changes)
         if not frame.filled:
@@ -199,7 +201,7 @@ class Incremental:
             overlay(framed, changes, frame.offsets(batch.positions))
             changes = framed
         maps = batch.clear_windows(node)
-        maps += F.conv2d(changes, module.weight, None, step.stride, frame.padding, step.dilation)
+        add_convolution(maps, changes, step, frame.padding)
         return maps
 
 
@@ -226,7 +228,11 @@ class _Plan:
     def _multiplications(self, node: fx.Node) -> int:
         if node not in self.frames:
             return self.graph.multiplications(node, self.size(node))
-        return self.graph.multiplications(node, (1, 1)) // prod(self.graph.steps[node].kernel) * self.frames[node].products
+        return (
+            self.graph.multiplications(node, (1, 1))
+            // prod(self.graph.steps[node].kernel)
+            * self.frames[node].products
+        )
 
     def bytes(self) -> int:
         held: dict[fx.Node, int] = {}

@@ -22,7 +22,7 @@ from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.differences import Frame, Side, frame, uses_differences, whole_products
 from unitscope.occlusion.occluders import Grid
 
-GROUPS = 4  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
+GROUPS = 6  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
 WHOLE_SHARE = 0.85  # of a map, or of its products: if more is to be computed, the whole map is
 JOINING = {torch.cat}
 POINTWISE_FUNCTIONS = {F.relu, torch.relu, torch.add, operator.add, operator.iadd, F.dropout}

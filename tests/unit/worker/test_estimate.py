@@ -80,7 +80,6 @@ def test_the_whole_is_the_images_and_what_comes_before_them() -> None:
         fill="grey",
         seed=0,
         engine="full",
-        approximate=0.0,
         memory_mb=64,
         whole_files=False,
         positions=False,
