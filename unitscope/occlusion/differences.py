@@ -111,6 +111,7 @@ def _along(step: Step, axis: int, read: Side, out: Side, chosen: torch.Tensor) -
 
 
 def _products(step: Step, axis: int, length: int, start: int, stop: int) -> int:
-    """Return the pairs of an output index below ``length`` and an index from ``start`` to ``stop`` of its inputs."""
+    """Return the number of pairs of an output index below ``length`` and an input index from ``start`` to ``stop``
+    that are multiplied."""
     read = np.arange(length)[:, None] * step.stride[axis] + np.arange(step.kernel[axis]) * step.dilation[axis]
     return int(((read >= start) & (read < stop)).sum())
