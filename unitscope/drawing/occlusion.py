@@ -89,8 +89,8 @@ def occlusion_figure(shown: OcclusionFigure) -> NotebookFigure:
     """Draw a figure like the paper's Fig. 7, for one image.
 
     (a) the image with the square; (b) the unit's activation by position of the square, and its decrease; (c) the
-    unit's projection; (d) the probability of the true class on the scale from 0 to 1, and on its own; in a third row
-    that of the target; (e) the most probable class.
+    unit's projection; (d) the probability of the true class on the scale from 0 to 1, and on its own, and in a third
+    row that of the target; (e) the most probable class.
     """
     maps, unit = shown.maps, f"unit {shown.maps.unit}"
     width = LEFT + (4 if shown.others is None else 5) * (PANEL + BETWEEN)
@@ -206,13 +206,13 @@ def _draw_own_bar(axes: Axes, scale: Normalize) -> None:
     low, high = float(scale.vmin or 0), float(scale.vmax or 0)
     below = axes.inset_axes((0, -0.075, 1, 0.045))
     bar = axes.figure.colorbar(ScalarMappable(scale, PROBABILITIES), below, orientation="horizontal")
-    bar.set_ticks(
-        [low, (low + high) / 2, high], labels=[f"{value:.3g}" for value in (low, (low + high) / 2, high)]
-    )
+    ticks = [low, (low + high) / 2, high]
+    bar.set_ticks(ticks, labels=[f"{value:.3g}" for value in ticks])
     bar.set_label("probability, from its lowest to its highest", fontsize=8)
     bar.ax.tick_params(labelsize=7)
-    for label, side in zip(bar.ax.get_xticklabels(), ("left", "center", "right"), strict=True):
-        label.set_horizontalalignment(side)
+    first, _, last = bar.ax.get_xticklabels()  # inside of the panel, apart from those of its neighbours
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
 
 
 def _draw_classes(figure: Figure, shown: OcclusionFigure) -> None:
@@ -313,8 +313,8 @@ def contact_row(image: Picture, maps: OcclusionMaps, filled: Picture | None = No
     """Draw an image and its maps side by side, each ``size`` x ``size`` pixels.
 
     From the left: the image, uint8 [H, W, 3], with the square where the true class is least probable (its outline
-    only, unless ``filled`` is given); the maps of the activation, of the true class's probability on the scale from
-    0 to 1 and on its own, and of the most probable class.
+    only, unless ``filled`` is given); the maps of the activation, of the true class's probability on the scale
+    from 0 to 1 and on its own, and of the most probable class.
     """
     gap = 4
     row = np.full((size, 5 * (size + gap) - gap, 3), PAPER, np.uint8)
@@ -388,8 +388,8 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     draw.text((margin, 14), fitted(title, 20, width), INK, font(20))
     order = (
-        "image with the square where the true class is least probable; activation; probability; probability on its "
-        "own scale; predicted class"
+        "image with the square where the true class is least probable; activation; probability; probability on "
+        "its own scale; predicted class"
     )
     draw.text((margin, 44), fitted(order, 12, width), PALE, font(12))
     for left, top, picture, text in entries:
