@@ -89,8 +89,8 @@ def occlusion_figure(shown: OcclusionFigure) -> NotebookFigure:
     """Draw a figure like the paper's Fig. 7, for one image.
 
     (a) the image with the square; (b) the unit's activation by position of the square, and its decrease; (c) the
-    unit's projection; (d) the probability of the true class on the scale from 0 to 1, and on its own, and in a third
-    row that of the target; (e) the most probable class.
+    unit's projection; (d) the probability of the true class on the scale from 0 to 1, and on its own; that of the
+    target in a third row; (e) the most probable class.
     """
     maps, unit = shown.maps, f"unit {shown.maps.unit}"
     width = LEFT + (4 if shown.others is None else 5) * (PANEL + BETWEEN)
