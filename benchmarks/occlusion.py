@@ -132,7 +132,7 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
     difference = Difference.of(maps_table(maps), maps_table(results["plain"]))
     captum_difference = _difference_to_captum(maps, torch.cat(results["Captum"]).cpu().numpy())
     work = f"ZFNet {SIZE}, conv 5, {GRID.positions} squares of {GRID.patch} px, per image"
-    against_plain = f"plain batching, batches of {plain.at_once}"
+    against_plain = f"plain batching, batches of at most {plain.at_once}"
     yield Row(
         "occlusion", f"occlusion, {work}, three maps", seconds["incremental"],
         "Captum Occlusion, fastest settings, one map", seconds["Captum"], Goal(4.5),
