@@ -1,4 +1,4 @@
-"""Exact and approximate occlusion sweeps compared with Captum and with plain batching."""
+"""Occlusion sweeps compared with Captum and with plain batching."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ from unitscope.occlusion.occluders import Grid, filling
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 
 GRID = Grid(SIZE, patch=32, stride=8)
-IMAGES, PEER_IMAGES = 8, 4  # per round
-TOLERANCE = 0.02  # of approximate sweeps, as a share of a map's range
-ACCURACY_IMAGES = 64
+IMAGES, PEER_IMAGES = 8, 4  # per round; a worker sweeps 8 images together, too
 BATCHES = (32, 64, 128)  # batch sizes tried for plain batching
 MAX_DIFFERENCE, MAX_CAPTUM_DIFFERENCE = 1e-5, 1e-4  # as a share of a map's range
 CALIBRATION_IMAGES = 64  # for the statistics of batch normalization
@@ -50,8 +48,8 @@ class LargeNetwork:
 
 
 LARGE_NETWORKS = (
-    LargeNetwork("VGG-16", "vgg16", "features.28", 4, plain=128, batches=(8, 16, 32)),
-    LargeNetwork("ResNet-18", "resnet18", "layer4.1.conv2", 2, plain=384, batches=BATCHES),
+    LargeNetwork("VGG-16", "vgg16", "features.28", 7.5, plain=128, batches=(8, 16, 32)),
+    LargeNetwork("ResNet-18", "resnet18", "layer4.1.conv2", 2.5, plain=384, batches=BATCHES),
 )
 METHOD = f"""
 The images are crops of all classes, in memory as decoded pixels; times are per image. unitscope: a worker's sweep
@@ -77,7 +75,7 @@ ResNet-18), if that is larger. Captum's attributions agree with those computed f
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Yield three rows for ZFNet, and one for each large network."""
+    """Yield two rows for ZFNet, and one for each large network."""
     yield from _zfnet(setting)
     for large in LARGE_NETWORKS:
         yield _large(setting, large)
@@ -112,12 +110,11 @@ def _spread(length: int, count: int) -> np.ndarray:
 
 def _zfnet(setting: Setting) -> Iterator[Row]:
     model, device = setting.model(), setting.device
-    accuracy_images = Images.spread(setting.crops.sources, ACCURACY_IMAGES, SIZE)
     images = Images.spread(setting.crops.sources, IMAGES, SIZE)
     peers = images.first(PEER_IMAGES)
     ours, full = Incremental(model, CONV5, GRID), Full(model, CONV5, GRID)
-    exact, plain = Sweep(ours, device=device), Sweep(full, device=device)
-    approximate = Sweep(ours, tolerance=TOLERANCE, device=device)
+    exact = Sweep(ours, together=IMAGES, device=device)
+    plain = Sweep(full, together=PEER_IMAGES, device=device)
     plain.at_once = _best_batch(full, images.first(1), BATCHES, device)
     labelled = LabelledImages(to_input(peers.pixels, device), torch.tensor(peers.labels, device=device))
     captum = Captum.best(model, GRID, labelled)
@@ -125,7 +122,6 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
     timings = time_interleaved(
         {
             "incremental": per_image(timed(lambda: run_sweep(exact, images), device), images),
-            "approximate": per_image(timed(lambda: run_sweep(approximate, images), device), images),
             "plain": per_image(timed(lambda: run_sweep(plain, peers), device), peers),
             "Captum": per_image(timed(lambda: captum.attribute(captum_batches), device), peers),
         },
@@ -136,24 +132,19 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
     difference = Difference.of(maps_table(maps), maps_table(results["plain"]))
     captum_difference = _difference_to_captum(maps, torch.cat(results["Captum"]).cpu().numpy())
     work = f"ZFNet {SIZE}, conv 5, {GRID.positions} squares of {GRID.patch} px, per image"
-    against_plain = f"plain batching, batches of {plain.at_once}"
+    against_plain = f"plain batching, batches of at most {plain.at_once}"
     yield Row(
         "occlusion", f"occlusion, {work}, three maps", seconds["incremental"],
-        "Captum Occlusion, fastest settings, one map", seconds["Captum"], Goal(6),
+        "Captum Occlusion, fastest settings, one map", seconds["Captum"], Goal(4.5),
         f"Captum with {captum.perturbations} perturbations of {captum.images_per_batch} images per batch, "
         f"{captum.format}. Its attributions differ from those computed from unitscope's map by at most "
         f"{captum_difference:.1e} of their range.",
         {"difference": captum_difference},
     )  # fmt: skip
     yield Row(
-        "occlusion", f"occlusion, {work}", seconds["incremental"], against_plain, seconds["plain"], Goal(4),
+        "occlusion", f"occlusion, {work}", seconds["incremental"], against_plain, seconds["plain"], Goal(4.5),
         f"{ours.multiplications() / full.multiplications():.0%} of the multiplications. {difference}",
         vars(difference),
-    )  # fmt: skip
-    accuracy = Accuracy.of(run_sweep(approximate, accuracy_images), run_sweep(exact, accuracy_images))
-    yield Row(
-        "occlusion", f"approximate occlusion ({TOLERANCE}), {work}", seconds["approximate"], against_plain,
-        seconds["plain"], Goal(12), str(accuracy), vars(accuracy),
     )  # fmt: skip
 
 
@@ -230,36 +221,14 @@ def _difference_to_captum(maps: Sequence[OcclusionMaps], attributions: np.ndarra
     return largest
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """The largest error of each image's approximate maps, as a share of the exact map's range."""
-
-    errors: list[float]
-    computed: float  # share of the positions
-
-    @classmethod
-    def of(cls, approximate: Sequence[OcclusionMaps], exact: Sequence[OcclusionMaps]) -> Accuracy:
-        expected = maps_table(exact)
-        errors = max_errors(maps_table(approximate), expected, expected).max(1)
-        return cls(errors.tolist(), float(np.mean([maps.computed.mean() for maps in approximate])))
-
-    def __str__(self) -> str:
-        errors = np.array(self.errors)
-        return (
-            f"{(errors <= TOLERANCE).sum()} of {len(errors)} images differ from the exact maps by at most "
-            f"{TOLERANCE} of their range at every position (largest error per image: median "
-            f"{np.median(errors):.3f}, maximum {errors.max():.3f}); {self.computed:.0%} of the positions "
-            "were computed."
-        )
-
-
 def _large(setting: Setting, large: LargeNetwork) -> Row:
     device, grid = setting.device, Grid(large.size, large.patch, large.stride)
     model = _network(setting, large)
     images = Images.spread(setting.crops.sources, large.images, large.size)
     ours, full = Incremental(model, large.layer, grid), Full(model, large.layer, grid)
-    share, sweep = ours.multiplications() / full.multiplications(), Sweep(ours, device=device)
-    kinds = _one_batch_per_group(ours, len(images.labels), sweep.at_once, sweep.images_at_once)
+    share = ours.multiplications() / full.multiplications()
+    sweep = Sweep(ours, together=IMAGES, device=device)
+    kinds = _one_batch_per_group(sweep, len(images.labels))
     batch = _best_batch(full, images, large.batches, device)
     plain_batches = [
         SweepBatch(part.images, part.positions, grid.positions / large.plain)
@@ -285,8 +254,8 @@ def _large(setting: Setting, large: LargeNetwork) -> Row:
         f"plain batching, batches of {batch}",
         timings.seconds["plain"],
         Goal(large.goal),
-        f"Extrapolated from {len(kinds)} batches of {sweep.at_once}, one per position group, to a sweep over "
-        f"{sweep.images_at_once} images; plain batching from {large.plain} of these positions. "
+        f"Extrapolated from {len(kinds)} batches of at most {sweep.at_once}, one per position group, to a sweep "
+        f"over {sweep.together} images; plain batching from {large.plain} of these positions. "
         f"{share:.0%} of the multiplications. {difference}",
         {"places_timed": sum(len(part.images) for part in kinds), **vars(difference)},
     )
@@ -327,17 +296,19 @@ class SweepBatch:
     repeats: float = 1.0
 
 
-def _one_batch_per_group(engine: Incremental, images: int, at_once: int, together: int) -> list[SweepBatch]:
-    """Return one batch of ``at_once`` items per position group, for sweeps over ``together`` images at a time."""
+def _one_batch_per_group(sweep: Sweep, images: int) -> list[SweepBatch]:
+    """Return one batch per position group, with positions of ``images`` images."""
+    engine, together = sweep.engine, sweep.together
     along = torch.arange(len(engine.grid.starts))
     every = torch.cartesian_prod(torch.arange(images), along, along)
     kinds = engine.groups(every[:, 1:])
     result = []
     for kind in kinds.unique().tolist():
         of_kind = every[kinds == kind]
-        items = of_kind[torch.from_numpy(_spread(len(of_kind), at_once))]
-        items = torch.cat([items, items[-1:].expand(at_once - len(items), -1)])  # padded as in a sweep
-        batches = math.ceil(len(of_kind) // images * together / at_once)
+        size = sweep.batch_size(len(of_kind) // images)
+        items = of_kind[torch.from_numpy(_spread(len(of_kind), size))]
+        items = torch.cat([items, items[-1:].expand(size - len(items), -1)])  # repeated, for lack of images
+        batches = math.ceil(len(of_kind) // images * together / size)
         result.append(SweepBatch(items[:, 0], items[:, 1:], batches / together))
     return result
 

@@ -97,7 +97,7 @@ def _case(setting: Setting, case: Case, model: nn.Module, grid: Grid, budget: Ti
         f"occlusion, {case.title} {sizes.image}, {case.layer}, {grid.positions:,} squares of {grid.patch} px, "
         f"stride {grid.stride}, per image",
         timings.seconds["incremental"],
-        f"plain batching in float32, batches of {plain.at_once}",
+        f"plain batching in float32, batches of at most {plain.at_once}",
         timings.seconds["plain"],
         Goal(case.goal),
         f"{ours.multiplications() / full.multiplications():.0%} of the multiplications, batches of "

@@ -68,17 +68,6 @@ def test_maps_of_every_fill_equal_those_of_the_cpu(device: torch.device, fill: F
     assert_close(actual, expected)
 
 
-def test_approximate_maps_equal_those_of_the_cpu(device: torch.device) -> None:
-    """Rounding could change which positions are computed only if an error estimate were close to the tolerance."""
-    grid = Grid(54, 18, 3)
-    actual, expected = (
-        run(sweep_of("residual", "incremental", where, grid, tolerance=0.5), 1) for where in (device, "cpu")
-    )
-    assert not actual[0].computed.all()
-    assert_close(actual, expected)
-    assert actual[0].error == pytest.approx(expected[0].error, rel=0.05, abs=1e-3)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_repeated_sweeps_are_bitwise_equal(device: torch.device, engine: str) -> None:
     sweep = sweep_of("zfnet", engine, device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from unitscope.data.images import to_input
 from unitscope.description import LayerDescription
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.occlusion import OcclusionFigure, occlusion_figure
-from unitscope.errors import InvalidArgument, UnitNotFiring, UnsupportedActivation
+from unitscope.errors import UnitNotFiring, UnsupportedActivation
 from unitscope.occlusion.arrays import ARRAYS
 from unitscope.occlusion.engines import choose_engine
 from unitscope.occlusion.occluders import Grid, filling
@@ -36,7 +35,7 @@ class Occluded:
     maps : OcclusionMaps
         Arrays [rows, columns] by position of the square: ``activation`` (float32: sum over the unit's map after
         its ReLU), ``probability`` (float32: of the class ``label``), ``target_probability`` (float32, or None),
-        ``classes`` (int32: most probable class), ``computed`` (bool: false where interpolated). ``starts`` (int64)
+        ``classes`` (int32: most probable class), ``computed`` (bool: true everywhere). ``starts`` (int64)
         are the square's first rows, equal to its first columns, in pixels. ``clear_activation``,
         ``clear_probability`` and ``clear_class`` are values of the image without the square; ``unit`` is the
         observed unit.
@@ -134,7 +133,6 @@ def occlude(
     stride: int = 8,
     fill: Fill = "grey",
     engine: Engine = "auto",
-    approximate: float = 0.0,
     seed: int = 0,
     device: torch.device | str | None = None,
     progress: bool | None = None,
@@ -164,9 +162,6 @@ def occlude(
         "full" runs a full forward pass for each position; "incremental" recomputes only what the square can
         change, with equal results up to float32 rounding; "auto" uses the cheaper. For a network that
         "incremental" doesn't support, "full" is used.
-    approximate : float
-        0 computes every position. A larger value, less than 1, is the largest error of interpolated positions as a
-        share of a map's range: positions are interpolated where the values computed around them differ by less.
     seed : int
         Seed of the noise.
     device : torch.device or str, optional
@@ -199,7 +194,6 @@ def occlude(
     true = None if label is None else find_class(network, "label", label)
     other = None if target is None else find_class(network, "target", target)
     grid = Grid(network.size, whole_number("patch", patch, 1, network.size), whole_number("stride", stride, 1))
-    tolerance = _share("approximate", approximate)
     seed = whole_number("seed", seed, 0, 2**63 - 1)
     images = one_image(image)
     pixels = images.read(0, network.size)
@@ -214,7 +208,6 @@ def occlude(
             seed,
             unit=unit,
             target=other,
-            tolerance=tolerance,
             together=1,
             device=chosen_device,
             mean=network.mean,
@@ -236,16 +229,6 @@ def occlude(
         _network=network,
         _device=chosen_device,
     )
-
-
-def _share(name: str, value: float) -> float:
-    try:
-        share = float(value)
-    except (TypeError, ValueError):
-        share = math.nan
-    if not 0 <= share < 1:
-        raise InvalidArgument(reason=f"{name} can't be {value!r}. It must be a number from 0 to less than 1.")
-    return share
 
 
 @torch.inference_mode()

@@ -1,7 +1,8 @@
 """Pictures of occlusion sweeps (paper, Fig. 7): a figure for one image, and a contact sheet for many.
 
 Pictures of different images are comparable: activations and probabilities have fixed scales, and the colour of a
-class depends on its index only.
+class depends on its index only. Probabilities are also drawn on a scale of their own, from the map's lowest to its
+highest, since many maps change by a few percent only.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from unitscope.occlusion.sweep import OcclusionMaps
 
 RGB = tuple[int, int, int]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+LEAST_SPAN = 0.01  # of a map's own scale of probabilities, so that differences of rounding are not enlarged
 MOST_SHARE = 1.5  # upper end of the activation scale, as a share of the clear image's activation
 ACTIVATIONS, PROBABILITIES = colormaps["viridis"], colormaps["magma"]
 FALL = LinearSegmentedColormap.from_list("fall", [(1, 0.1, 0.1, 0), (1, 0.1, 0.1, 0.85)])
@@ -87,12 +89,14 @@ def occlusion_figure(shown: OcclusionFigure) -> NotebookFigure:
     """Draw a figure like the paper's Fig. 7, for one image.
 
     (a) the image with the square; (b) the unit's activation by position of the square, and its decrease; (c) the
-    unit's projection; (d) the probabilities of the true class and of the target; (e) the most probable class.
+    unit's projection; (d) the probability of the true class on the scale from 0 to 1, and on its own; that of the
+    target in a third row; (e) the most probable class.
     """
     maps, unit = shown.maps, f"unit {shown.maps.unit}"
     width = LEFT + (4 if shown.others is None else 5) * (PANEL + BETWEEN)
-    lowest = BELOW + 0.1 if maps.target_probability is None else LEGEND  # see ``_draw_classes``
-    figure = NotebookFigure(figsize=(width, HEADING + 2 * (ABOVE + PANEL) + BELOW + lowest))
+    # The legend of the classes is below the second row: beside the third one, or where it would be.
+    rows, lowest = (2, LEGEND) if maps.target_probability is None else (3, BELOW + 0.1)
+    figure = NotebookFigure(figsize=(width, HEADING + rows * (ABOVE + PANEL) + (rows - 1) * BELOW + lowest))
     for text, down, size, colour in ((shown.title, 0.3, 13, "black"), (_facts(maps), 0.52, 8.5, "0.35")):
         text = fitted(text, size, 72 * (width - LEFT - BETWEEN))
         down = 1 - down / figure.get_figheight()
@@ -128,14 +132,17 @@ def occlusion_figure(shown: OcclusionFigure) -> NotebookFigure:
     if maps.target_probability is not None:
         clear = maps.clear_target_probability
         drawn.append((shown.target_name or "the target", maps.target_probability, clear or 0.0))
-    for column, (name, probability, clear) in enumerate(drawn):
-        axes = _panel(figure, 1, column, f"(d) probability of {name}", f"clear image: {clear:.3g}")
+    for row, (name, probability, clear) in enumerate(drawn, 1):
+        axes = _panel(figure, row, 0, f"(d) probability of {name}", f"clear image: {clear:.3g}")
         _draw_map(axes, shown, probability_colours(probability))
         label = f"probability: lowest {probability.min():.3g}, highest {probability.max():.3g}"
         _draw_bar(axes, PROBABILITIES, 1, label)
-        if column == 0:
-            axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    _draw_classes(figure, shown, len(drawn))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes = _panel(figure, row, 1, f"(d) probability of {name}", "on its own scale")
+        scale = own_scale(probability)
+        _draw_map(axes, shown, probability_colours(probability, scale))
+        _draw_own_bar(axes, scale)
+    _draw_classes(figure, shown)
     return figure
 
 
@@ -194,10 +201,24 @@ def _draw_bar(axes: Axes, colours: Colormap, top: float, label: str, extend: str
     bar.ax.tick_params(labelsize=7)
 
 
-def _draw_classes(figure: Figure, shown: OcclusionFigure, column: int) -> None:
-    """Draw the map of the most probable class, with a legend to the right in column 1, below it in others."""
+def _draw_own_bar(axes: Axes, scale: Normalize) -> None:
+    """Draw the colour scale of a map of probabilities with its own scale, below its axes."""
+    low, high = float(scale.vmin or 0), float(scale.vmax or 0)
+    below = axes.inset_axes((0, -0.075, 1, 0.045))
+    bar = axes.figure.colorbar(ScalarMappable(scale, PROBABILITIES), below, orientation="horizontal")
+    ticks = [low, (low + high) / 2, high]
+    bar.set_ticks(ticks, labels=[f"{value:.3g}" for value in ticks])
+    bar.set_label("probability, from its lowest to its highest", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    first, _, last = bar.ax.get_xticklabels()  # inside of the panel, apart from those of its neighbours
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")
+
+
+def _draw_classes(figure: Figure, shown: OcclusionFigure) -> None:
+    """Draw the map of the most probable class, with a legend below it."""
     maps, names = shown.maps, shown.class_names
-    axes = _panel(figure, 1, column, "(e) most probable class", f"clear image: {names[maps.clear_class]}")
+    axes = _panel(figure, 1, 2, "(e) most probable class", f"clear image: {names[maps.clear_class]}")
     shares = class_shares(maps.classes)
     named, rare = shares[:MOST_CLASSES], shares[MOST_CLASSES:]
     colours = class_colours(maps.classes)
@@ -212,11 +233,10 @@ def _draw_classes(figure: Figure, shown: OcclusionFigure, column: int) -> None:
         label = f"{percent}  {fitted(name, 8, 72 * PANEL - 60)}"
         red, green, blue = (part / 255 for part in colour)
         patches.append(Patch(facecolor=(red, green, blue), edgecolor="0.4", linewidth=0.5, label=label))
-    beside = column == 1
     legend = axes.legend(
         handles=patches,
         loc="upper left",
-        bbox_to_anchor=(1 + BETWEEN / PANEL if beside else 0, 1 if beside else -0.02),
+        bbox_to_anchor=(0, -0.02),
         borderaxespad=0,
         borderpad=0,
         frameon=False,
@@ -233,9 +253,19 @@ def activation_colours(maps: OcclusionMaps) -> Picture:
     return np.asarray(ACTIVATIONS(_shares(maps) / MOST_SHARE, bytes=True))[..., :3]
 
 
-def probability_colours(probability: np.ndarray) -> Picture:
-    """Return the colours of probabilities: uint8 [rows, columns, 3]."""
-    return np.asarray(PROBABILITIES(probability, bytes=True))[..., :3]
+def probability_colours(probability: np.ndarray, scale: Normalize | None = None) -> Picture:
+    """Return the colours of probabilities on a scale, by default that from 0 to 1: uint8 [rows, columns, 3]."""
+    shares = probability if scale is None else scale(probability)
+    return np.asarray(PROBABILITIES(shares, bytes=True))[..., :3]
+
+
+def own_scale(probability: np.ndarray) -> Normalize:
+    """Return the scale from the lowest to the highest probability of a map, of at least ``LEAST_SPAN``."""
+    low, high = float(probability.min()), float(probability.max())
+    if high - low < LEAST_SPAN:
+        low = min(max((low + high - LEAST_SPAN) / 2, 0.0), 1 - LEAST_SPAN)
+        high = low + LEAST_SPAN
+    return Normalize(low, high)
 
 
 def class_colours(classes: np.ndarray) -> Picture:
@@ -283,11 +313,11 @@ def contact_row(image: Picture, maps: OcclusionMaps, filled: Picture | None = No
     """Draw an image and its maps side by side, each ``size`` x ``size`` pixels.
 
     From the left: the image, uint8 [H, W, 3], with the square where the true class is least probable (its outline
-    only, unless ``filled`` is given); the maps of the activation, of the true class's probability, and of the most
-    probable class.
+    only, unless ``filled`` is given); the maps of the activation, of the true class's probability on the scale
+    from 0 to 1 and on its own, and of the most probable class.
     """
     gap = 4
-    row = np.full((size, 4 * (size + gap) - gap, 3), PAPER, np.uint8)
+    row = np.full((size, 5 * (size + gap) - gap, 3), PAPER, np.uint8)
     small = Image.fromarray(resized(image if filled is None else _with_square(image, maps, filled), size))
     scale = size / len(image)
     left, top, right, bottom = (round(scale * side) for side in _square(maps))
@@ -295,7 +325,12 @@ def contact_row(image: Picture, maps: OcclusionMaps, filled: Picture | None = No
     row[:, :size] = np.asarray(small)
     # Index of each pixel's position plus 1; 0 and the last index are outside of all positions.
     where = np.searchsorted(_edges(maps), (np.arange(size) + 0.5) / scale, side="right")
-    drawn = activation_colours(maps), probability_colours(maps.probability), class_colours(maps.classes)
+    drawn = (
+        activation_colours(maps),
+        probability_colours(maps.probability),
+        probability_colours(maps.probability, own_scale(maps.probability)),
+        class_colours(maps.classes),
+    )
     for number, colours in enumerate(drawn, 1):
         padded = np.pad(colours, ((1, 1), (1, 1), (0, 0)), constant_values=EMPTY)
         row[:, number * (size + gap) :][:, :size] = padded[np.ix_(where, where)]
@@ -333,6 +368,7 @@ def contact_sheet(
     legend = [
         (_scale("activation, in shares of the clear image's:", ACTIVATIONS, f"{MOST_SHARE} or more"), ""),
         (_scale("probability of the true class:", PROBABILITIES, "1"), ""),
+        (_scale("beside it, on the image's own scale:", PROBABILITIES, "highest", "lowest"), ""),
     ]
     legend += [(_tile(class_colour(index)), class_names[index]) for index in classes[:MOST_NAMED]]
     if len(classes) > MOST_NAMED:
@@ -352,7 +388,8 @@ def contact_sheet(
     draw = ImageDraw.Draw(sheet)
     draw.text((margin, 14), fitted(title, 20, width), INK, font(20))
     order = (
-        "image with the square where the true class is least probable; activation; probability; predicted class"
+        "image with the square where the true class is least probable; activation; probability; probability on "
+        "its own scale; predicted class"
     )
     draw.text((margin, 44), fitted(order, 12, width), PALE, font(12))
     for left, top, picture, text in entries:
@@ -372,13 +409,13 @@ def _tile(colour: RGB) -> Picture:
     return tile
 
 
-def _scale(name: str, colours: Colormap, most: str) -> Picture:
-    """Draw a colour scale on one line, labelled with 0 and ``most``."""
+def _scale(name: str, colours: Colormap, most: str, least: str = "0") -> Picture:
+    """Draw a colour scale on one line, labelled with ``least`` and ``most``."""
     small, bar = font(12), colours(np.linspace(0, 1, 100), bytes=True)[:, :3]
-    left = int(small.getlength(f"{name} 0")) + 6
+    left = int(small.getlength(f"{name} {least}")) + 6
     scale = Image.new("RGB", (left + 106 + int(small.getlength(most)) + 1, 16), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(scale)
-    draw.text((0, 0), f"{name} 0", INK, small)
+    draw.text((0, 0), f"{name} {least}", INK, small)
     draw.text((left + 106, 0), most, INK, small)
     scale.paste(Image.fromarray(np.repeat(bar[None], 12, 0)), (left, 2))
     return np.asarray(scale)

@@ -19,10 +19,11 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from unitscope.geometry.chains import POINTWISE, SAME, Step, overwrites, step_of
 from unitscope.geometry.dependence import Pair
+from unitscope.occlusion.differences import Frame, Side, frame, uses_differences, whole_products
 from unitscope.occlusion.occluders import Grid
 
-GROUPS = 4  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
-WHOLE_SHARE = 0.85  # of a map: if windows are larger, the whole map is computed
+GROUPS = 6  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
+WHOLE_SHARE = 0.85  # of a map, or of its products: if more is to be computed, the whole map is
 JOINING = {torch.cat}
 POINTWISE_FUNCTIONS = {F.relu, torch.relu, torch.add, operator.add, operator.iadd, F.dropout}
 
@@ -69,6 +70,10 @@ class Windows:
     def starts(self, positions: torch.Tensor) -> torch.Tensor:
         """Return the first row and column of the windows, int64 [N, 2], of grid positions int64 [N, 2]."""
         return torch.stack([self.rows[positions[:, 0]], self.cols[positions[:, 1]]], 1)
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return Side(self.size[0], self.rows), Side(self.size[1], self.cols)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -181,18 +186,30 @@ class Graph:
             groups[order[start:stop]] = group
         return groups
 
-    def windows(self, row_group: int, col_group: int) -> dict[fx.Node, Windows]:
-        """Return the windows of a group of positions, by node; maps that are computed as a whole have none."""
+    def windows(self, row_group: int, col_group: int) -> tuple[dict[fx.Node, Windows], dict[fx.Node, Frame]]:
+        """Return the windows of a group of positions, by node, and the frames of convolutions of differences.
+
+        Maps that are computed as a whole have no windows.
+        """
         windows: dict[fx.Node, Windows] = {}
+        frames: dict[fx.Node, Frame] = {}
+        chosen = self.groups == row_group, self.groups == col_group
         for node, (rows, cols) in self.reaches.items():
             size = self.shapes[node][2:]
-            if any(read not in windows for read in node.all_input_nodes):
+            read = node.all_input_nodes
+            if any(other not in windows for other in read):
                 continue
-            height, first_rows = _window(rows, self.groups == row_group, size[0])
-            width, first_cols = _window(cols, self.groups == col_group, size[1])
-            if node.op == "placeholder" or height * width <= WHOLE_SHARE * prod(size):
-                windows[node] = Windows((height, width), first_rows, first_cols)
-        return windows
+            height, first_rows = _window(rows, chosen[0], size[0])
+            width, first_cols = _window(cols, chosen[1], size[1])
+            made = Windows((height, width), first_rows, first_cols)
+            if node in self.steps and uses_differences(self.steps[node]):
+                step = self.steps[node]
+                framed = frame(step, windows[read[0]].sides, made.sides, chosen)
+                if framed.products <= WHOLE_SHARE * whole_products(step, (size[0], size[1])):
+                    windows[node], frames[node] = made, framed
+            elif not read or self.is_pointwise(node) or height * width <= WHOLE_SHARE * prod(size):
+                windows[node] = made
+        return windows, frames
 
 
 def _is_local(node: fx.Node) -> bool:

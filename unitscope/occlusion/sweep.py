@@ -16,15 +16,14 @@ import torch
 from unitscope.data.images import MEAN, STD, to_input
 from unitscope.errors import NotFinite
 from unitscope.memory import run_or_halve
-from unitscope.occlusion.coarse_to_fine import Surfaces, coarse_to_fine, everywhere
 from unitscope.occlusion.engines import Clear, Engine
 from unitscope.occlusion.occluders import filling
 from unitscope.vocabulary import Channels, Fill
 
 MEMORY = 2**30  # bytes
 LARGEST_BATCH, LARGEST_GPU_BATCH = 128, 512  # occluded images: larger batches are no faster
-APPROXIMATE_BATCH = 32
 MOST_IMAGES = 16
+BATCH_COST = 8  # a batch costs about as much as so many occluded images more
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ class OcclusionMaps:
     probability: np.ndarray  # float32, of the true class
     target_probability: np.ndarray | None  # float32; None if no target was given
     classes: np.ndarray  # int32: index of the most probable class
-    computed: np.ndarray  # bool: false where interpolated
-    error: float | None  # of interpolated positions, as a share of a map's range: see ``coarse_to_fine``
+    # False where interpolated, and the largest error of interpolated values measured on a sample, as a share of a
+    # map's range. Earlier versions could interpolate; sweeps compute every position.
+    computed: np.ndarray
+    error: float | None
 
     def centres_inside(self, box: tuple[float, float, float, float]) -> np.ndarray:
         """Return the positions whose square has its centre inside a box: bool [rows, columns].
@@ -82,8 +83,6 @@ class Sweep:
         unit of the engine's layer; None for the unit with the largest maximum in the clear image.
     target
         index of another class whose probability is recorded.
-    tolerance
-        0 to compute every position; else the largest error of interpolated positions, as a share of a map's range.
     memory
         bytes of activations that may be held at once.
     together
@@ -105,7 +104,6 @@ class Sweep:
         *,
         unit: int | None = None,
         target: int | None = None,
-        tolerance: float = 0.0,
         memory: int = MEMORY,
         together: int = MOST_IMAGES,
         device: torch.device | str = "cpu",
@@ -114,17 +112,30 @@ class Sweep:
         on_smaller: Callable[[int], None] = lambda at_once: None,
     ) -> None:
         self.engine, self.fill, self.seed = engine, fill, seed
-        self.unit, self.target, self.tolerance = unit, target, tolerance
+        self.unit, self.target = unit, target
         self.device, self.mean, self.std, self.on_smaller = torch.device(device), mean, std, on_smaller
-        # All batches have one size, because the last bits of results depend on the shape of a batch.
-        at_most = min(
-            LARGEST_GPU_BATCH if self.device.type == "cuda" else LARGEST_BATCH,
-            _positions_per_group(engine) * together,
-        )
-        if tolerance:  # positions are computed in several rounds, whose last batches are padded
-            at_most = min(at_most, APPROXIMATE_BATCH)
+        positions = engine.groups(engine.grid.all_positions()).bincount()
+        most = LARGEST_GPU_BATCH if self.device.type == "cuda" else LARGEST_BATCH
+        at_most = min(most, int(positions.max()) * together)
         self.at_once = _how_many(memory // 2, engine.bytes_per_position(), at_most)
         self.images_at_once = _how_many(memory // 2, engine.bytes_per_clear_image(), MOST_IMAGES)
+        self.together = min(together, self.images_at_once)
+
+    def batch_size(self, positions: int) -> int:
+        """Return the batch size for a group with this many positions of an image.
+
+        The batches of a group have one size, because the last bits of results depend on the shape of a batch. It
+        is at most ``at_once``: an equal part of the positions of an image, or those of so many images that little
+        of the last batch is padded where ``together`` images are swept.
+        """
+        images = self.at_once // positions
+        if not images:
+            return _split(positions, self.at_once)
+
+        def cost(images: int) -> int:
+            return -(-self.together // images) * (images * positions + BATCH_COST)
+
+        return positions * min(range(min(images, self.together), 0, -1), key=cost)
 
     @torch.inference_mode()
     def run(
@@ -158,29 +169,30 @@ class Sweep:
         classes = [list(labels)] + ([[self.target] * len(pixels)] if self.target is not None else [])
         recorded = torch.tensor(classes, device=device).T  # [images, 1 or 2]
         compute = partial(self._compute, clear, filled, units, recorded, progress)
-        surfaces = (
-            coarse_to_fine(compute, len(pixels), grid.starts, self.tolerance)
-            if self.tolerance
-            else everywhere(compute, len(pixels), grid.starts)
-        )
+        along = torch.arange(len(grid.starts))
+        every = torch.cartesian_prod(torch.arange(len(pixels)), along, along).view(-1, 3)
+        values, most_probable = compute(every[:, 0], every[:, 1:])
+        shape = (len(pixels), len(along), len(along))
+        swept = zip(values.reshape(*shape, -1), most_probable.reshape(shape), strict=True)
         probabilities, predicted = _predictions(clear.outputs, recorded)
         return [
-            self._maps(surfaces, number, int(unit), float(sums[number, unit]), clear_p, int(clear_class))
-            for number, (unit, clear_p, clear_class) in enumerate(
-                zip(units.tolist(), probabilities.tolist(), predicted.tolist(), strict=True)
+            self._maps(*maps, unit, float(sums[number, unit]), clear_p, clear_class)
+            for number, (maps, unit, clear_p, clear_class) in enumerate(
+                zip(swept, units.tolist(), probabilities.tolist(), predicted.tolist(), strict=True)
             )
         ]
 
     def _maps(
         self,
-        surfaces: Surfaces,
-        number: int,
+        values: np.ndarray,
+        classes: np.ndarray,
         unit: int,
         activation: float,
         probabilities: list[float],
         clear_class: int,
     ) -> OcclusionMaps:
-        values = surfaces.values[number].astype(np.float32)
+        """Make the result of an image of values [rows, columns, 2 or 3] and classes [rows, columns]."""
+        values = np.moveaxis(values.astype(np.float32), 2, 0).copy()
         return OcclusionMaps(
             starts=np.array(self.engine.grid.starts),
             patch=self.engine.grid.patch,
@@ -192,9 +204,9 @@ class Sweep:
             activation=values[0],
             probability=values[1],
             target_probability=None if self.target is None else values[2],
-            classes=surfaces.classes[number].astype(np.int32),
-            computed=surfaces.computed[number],
-            error=None if np.isnan(surfaces.errors[number]) else float(surfaces.errors[number]),
+            classes=classes.astype(np.int32),
+            computed=np.ones(classes.shape, bool),
+            error=None,
         )
 
     def _compute(
@@ -204,8 +216,8 @@ class Sweep:
         units: torch.Tensor,
         recorded: torch.Tensor,
         progress: Callable[[], None],
-        images: np.ndarray,
-        positions: np.ndarray,
+        images: torch.Tensor,
+        positions: torch.Tensor,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Compute occluded images: ``images``, int64 [N], with the square at ``positions``, int64 [N, 2].
 
@@ -216,21 +228,22 @@ class Sweep:
         classes
             int64 [N]: most probable class.
         """
-        images_, positions_ = torch.from_numpy(images), torch.from_numpy(positions)
-        groups = self.engine.groups(positions_)
+        groups = self.engine.groups(positions)
+        counts = self.engine.groups(self.engine.grid.all_positions()).bincount().tolist()
         # Results stay on the device until all are computed, because fetching them blocks for all queued work.
         results: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for group in groups.unique().tolist():
             remaining = (groups == group).nonzero().flatten()
             while len(remaining):
-                numbers = remaining[: self.at_once]
+                size = self.batch_size(counts[group])  # smaller if a batch didn't fit into memory
+                numbers = remaining[:size]
                 # The last batch repeats its last image, to keep the batch size.
-                padded = torch.cat([numbers, numbers[-1:].expand(self.at_once - len(numbers))])
-                batch = self._run(clear, filled, images_[padded], positions_[padded], units)
+                padded = torch.cat([numbers, numbers[-1:].expand(size - len(numbers))])
+                batch = self._run(clear, filled, images[padded], positions[padded], units)
                 if batch is None:
                     continue
                 sums, outputs = batch
-                of_images = recorded[images_[padded].to(recorded.device, non_blocking=True)]
+                of_images = recorded[images[padded].to(recorded.device, non_blocking=True)]
                 probabilities, predicted = _predictions(outputs, of_images)
                 computed = torch.cat([sums[:, None], probabilities], 1)
                 results.append((numbers, computed[: len(numbers)], predicted[: len(numbers)]))
@@ -259,9 +272,10 @@ class Sweep:
         return result
 
 
-def _positions_per_group(engine: Engine) -> int:
-    """Return the mean number of positions of a group, rounded up."""
-    return -(-engine.grid.positions // len(engine.groups(engine.grid.all_positions()).unique()))
+def _split(count: int, most: int) -> int:
+    """Return the size of the equal parts, at most ``most``, into which ``count`` items are divided."""
+    parts = -(-count // most)
+    return -(-count // parts)
 
 
 def _how_many(memory: int, each: int, most: int) -> int:

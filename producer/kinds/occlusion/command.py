@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
@@ -17,12 +16,6 @@ from producer.cli.options import (
     trained_network_options,
 )
 from unitscope.vocabulary import ENGINES, FILLS
-
-
-def _refuse_nan(value: float) -> float:
-    if math.isnan(value):  # click.FloatRange accepts it
-        raise click.BadParameter("nan is not a number")
-    return value
 
 
 @click.command("occlusion")
@@ -65,15 +58,6 @@ def _refuse_nan(value: float) -> float:
     show_default=True,
     type=click.Choice(ENGINES),
     help="full computes whole images, incremental only what the square can affect; auto chooses the cheaper one.",
-)
-@click.option(
-    "--approximate",
-    default=0.0,
-    metavar="SHARE",
-    type=click.FloatRange(0, 1, max_open=True),
-    callback=lambda ctx, param, value: _refuse_nan(value),
-    help="Compute a coarse grid first, and interpolate where maps change by less than this share of their range.  "
-    "[default: compute every position]",
 )
 @click.option(
     "--memory",

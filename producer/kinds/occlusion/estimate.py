@@ -15,8 +15,8 @@ POSITION_BYTES = 6  # compressed values of a position in the file of an image's 
 MAPS_BYTES = 2_000
 FIGURE_BYTES = 400_000  # its panels have the same size for all networks
 TOP_IMAGES_BYTES = 100_000  # and its panels of the unit's top images
-ROW_BYTES = 115_000  # an image's part of the contact sheet, not compressed
-SHEET_BYTES = 20_000  # and as a part of the sheet
+ROW_BYTES = 143_000  # an image's part of the contact sheet, not compressed
+SHEET_BYTES = 24_000  # and as a part of the sheet
 SHOWN_IMAGES = 1000  # on the contact sheet
 
 
@@ -36,7 +36,7 @@ def storage(database: Database, settings: Settings, specification: OcclusionSpec
 
 def same_speed(specification: OcclusionSpecification) -> Any:
     """Return the network, and what is computed for each image."""
-    names = ("network", "path", "patch", "stride", "engine", "approximate", "positions", "together", "memory_mb")
+    names = ("network", "path", "patch", "stride", "engine", "positions", "together", "memory_mb")
     return [getattr(specification, name) for name in names]
 
 

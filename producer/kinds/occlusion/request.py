@@ -32,7 +32,6 @@ class Occluder:
     fill: Fill = "grey"
     seed: int = 0
     engine: Engine = "auto"
-    approximate: float = 0.0
     memory_mb: int = 1024
     whole_files: bool = False
     positions: bool = False

@@ -51,6 +51,7 @@ class OcclusionSpecification(Specification):
     fill: Fill = "grey"
     seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the noise")
     engine: Engine = "auto"
+    # Of jobs of earlier versions, which could interpolate positions. Every position is computed now.
     approximate: float = Field(default=0.0, ge=0, lt=1, allow_inf_nan=False)
     memory_mb: int = Field(default=1024, ge=1)
     positions: bool = False  # also record a row for every position of the square

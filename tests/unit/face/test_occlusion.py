@@ -84,11 +84,6 @@ def test_the_most_probable_class_is_the_default_label(residual: us.Network, path
     )
 
 
-def test_an_approximate_sweep_equals_the_underlying_one(residual: us.Network, paths: list[Path]) -> None:
-    result = us.occlude(residual, paths[2], label=0, patch=PATCH, stride=STRIDE, approximate=0.3)
-    assert_same(result.maps, swept(residual, paths[2], "inner.conv2", 0, tolerance=0.3))
-
-
 def test_arrays_can_be_saved_and_loaded_with_numpy(
     residual: us.Network, paths: list[Path], tmp_path: Path
 ) -> None:
@@ -154,8 +149,6 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "patch": ({"patch": 33}, "patch can't be 33.*1 to 32"),
     "no patch": ({"patch": 0}, "patch can't be 0"),
     "stride": ({"stride": 0}, "stride can't be 0.*at least 1"),
-    "approximate": ({"approximate": 1}, "approximate can't be 1"),
-    "nan": ({"approximate": float("nan")}, "approximate can't be nan"),
     "label": ({"label": 3}, "label can't be 3.*0 to 2"),
     "target": ({"target": "cat"}, "target can't be 'cat'.*blue, green, red"),
     "seed": ({"seed": -1}, "seed can't be -1"),

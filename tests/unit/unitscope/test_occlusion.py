@@ -189,7 +189,7 @@ def test_one_pass_gives_all_maps() -> None:
     sweeping = sweep(Full(model, "conv", GRID), at_once=10, target=1)
     model.register_forward_pre_hook(lambda module, inputs: ran.append(len(inputs[0])))
     sweeping.run(photos(), LABELS)
-    assert ran == [1, 1, 1, *[10] * ceil(3 * PLACES**2 / 10)]
+    assert ran == [1, 1, 1, *[PLACES**2 // 2] * 6]  # two batches for each of the three images
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 16, 100])
@@ -197,10 +197,13 @@ def test_one_pass_gives_all_maps() -> None:
 def test_progress_is_called_after_each_batch(engine: Any, at_once: int) -> None:
     made = engine(known_network(), "conv", GRID)
     steps: list[None] = []
-    sweep(made, at_once=at_once).run(photos(), LABELS, progress=lambda: steps.append(None))
+    sweeping = sweep(made, at_once=at_once)
+    sweeping.run(photos(), LABELS, progress=lambda: steps.append(None))
     positions = torch.arange(PLACES)
     of_a_kind = made.groups(torch.cartesian_prod(positions, positions)).bincount().tolist()
-    assert len(steps) == sum(ceil(3 * count / at_once) for count in of_a_kind)
+    sizes = [sweeping.batch_size(count) for count in of_a_kind]
+    assert all(1 <= size <= at_once for size in sizes)
+    assert len(steps) == sum(ceil(3 * count / size) for count, size in zip(of_a_kind, sizes, strict=True))
 
 
 def assert_same_bits(one: OcclusionMaps, other: OcclusionMaps) -> None:
@@ -260,9 +263,30 @@ def test_batch_sizes_respect_the_memory_limit(engine: Any, memory: int) -> None:
 def test_batch_sizes_respect_the_usual_number_of_images(together: int) -> None:
     full, incremental = (engine(known_network(), "conv", GRID) for engine in (Full, Incremental))
     assert Sweep(full, together=together).at_once == min(PLACES**2 * together, 128)
-    positions = torch.arange(PLACES)
-    groups = len(incremental.groups(torch.cartesian_prod(positions, positions)).unique())
-    assert Sweep(incremental, together=together).at_once == ceil(PLACES**2 / groups) * together
+    largest = int(incremental.groups(GRID.all_positions()).bincount().max())
+    assert Sweep(incremental, together=together).at_once == largest * together
+
+
+@pytest.mark.parametrize(
+    ("positions", "together", "size"),
+    [
+        (128, 8, 128),
+        (129, 8, 65),  # two batches for an image
+        (1000, 8, 125),
+        (100, 8, 100),  # two images don't fit
+        (40, 8, 80),  # four batches of two images: three would need another image to be even
+        (16, 8, 128),
+        (1, 8, 8),
+        (16, 1, 16),
+        (30, 7, 120),  # two batches of four images
+    ],
+)
+def test_batches_are_of_equal_parts_of_the_images_that_are_swept_together(
+    positions: int, together: int, size: int
+) -> None:
+    sweeping = Sweep(Full(known_network(), "conv", Grid(SIZE, 6, 1)), together=together)
+    sweeping.at_once = 128
+    assert sweeping.batch_size(positions) == size
 
 
 FULL_UP = "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
@@ -283,9 +307,11 @@ def small_device(monkeypatch: pytest.MonkeyPatch, engine: Engine, room: int, sai
 @pytest.mark.parametrize("engine", ENGINES)
 def test_batches_that_do_not_fit_into_memory_are_halved(monkeypatch: pytest.MonkeyPatch, engine: Any) -> None:
     made, pixels = engine(known_network(), "conv", GRID), photos()
-    expected = sweep(made, at_once=8).run(pixels, LABELS)
     said: list[int] = []
     sweeping = sweep(made, at_once=128, on_smaller=said.append)
+    smaller = sweep(made, at_once=8)
+    smaller.together = sweeping.together
+    expected = smaller.run(pixels, LABELS)
     small_device(monkeypatch, made, 8)
     found = sweeping.run(pixels, LABELS)
     assert said == [64, 32, 16, 8]

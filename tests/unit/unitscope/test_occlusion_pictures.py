@@ -75,7 +75,7 @@ def opened(png: bytes) -> np.ndarray:
 
 
 def of_map(row: np.ndarray, number: int) -> np.ndarray:
-    """Cut a panel out of a contact row: 0 the image, 1 activation, 2 probability, 3 classes."""
+    """Cut a panel out of a contact row: 0 the image, 1 activation, 2 and 3 probability, 4 classes."""
     return row[:, number * (SIZE + GAP) :][:, :SIZE]
 
 
@@ -106,7 +106,7 @@ def test_class_shares_are_sorted_by_frequency() -> None:
 def test_a_contact_row_draws_each_position_around_the_centre_of_its_square() -> None:
     maps, image = make_maps(), make_image()
     row = occlusion_pictures.contact_row(image, maps)
-    assert row.shape == (SIZE, 4 * SIZE + 3 * GAP, 3)
+    assert row.shape == (SIZE, 5 * SIZE + 4 * GAP, 3)
     assert row.dtype == np.uint8
     assert (row[:, SIZE : SIZE + GAP] == pictures.PAPER).all()
     for rank, start in enumerate(maps.starts):
@@ -117,7 +117,9 @@ def test_a_contact_row_draws_each_position_around_the_centre_of_its_square() -> 
             magma = mpl.colormaps["magma"](maps.probability[rank, other], bytes=True)[:3]
             assert of_map(row, 1)[y, x].tolist() == list(viridis)
             assert of_map(row, 2)[y, x].tolist() == list(magma)
-            assert of_map(row, 3)[y, x].tolist() == list(
+            own = (maps.probability[rank, other] - 0.1) / (maps.probability.max() - 0.1)
+            assert of_map(row, 3)[y, x].tolist() == list(mpl.colormaps["magma"](own, bytes=True)[:3])
+            assert of_map(row, 4)[y, x].tolist() == list(
                 occlusion_pictures.class_colour(int(maps.classes[rank, other]))
             )
 
@@ -125,7 +127,7 @@ def test_a_contact_row_draws_each_position_around_the_centre_of_its_square() -> 
 def test_borders_of_positions_are_midway_between_centres() -> None:
     maps = dataclasses.replace(make_maps(), classes=np.arange(16, dtype=np.int32).reshape(4, 4))
     # Starts 0, 8, 16, 20: centres 4, 12, 20, 24, so borders 0, 8, 16, 22, 26 of 28 pixels.
-    shown = of_map(occlusion_pictures.contact_row(make_image(), maps, size=SIZE), 3)
+    shown = of_map(occlusion_pictures.contact_row(make_image(), maps, size=SIZE), 4)
     scale = SIZE / 28
     column = [occlusion_pictures.class_colour(4 * place) for place in range(4)]
     for place, (first, end) in enumerate([(0, 8), (8, 16), (16, 22), (22, 26)]):
@@ -152,6 +154,25 @@ def test_the_square_is_where_the_true_class_is_least_probable() -> None:
     assert (image == 40).all()  # unchanged
 
 
+def test_a_map_of_few_percent_uses_the_whole_of_its_own_scale() -> None:
+    few = np.array([[0.02, 0.05], [0.035, 0.02]])
+    colours = occlusion_pictures.probability_colours(few, occlusion_pictures.own_scale(few))
+    magma = mpl.colormaps["magma"]
+    for place, share in {(0, 0): 0.0, (0, 1): 1.0, (1, 0): 0.5}.items():
+        assert colours[place].tolist() == list(magma(share, bytes=True)[:3])
+
+
+@pytest.mark.parametrize("level", [0.0, 0.002, 0.3, 1.0])
+def test_differences_of_rounding_are_not_enlarged(level: float) -> None:
+    same = np.clip(np.full((3, 3), level) + np.eye(3) * 1e-7, 0, 1)
+    scale = occlusion_pictures.own_scale(same)
+    assert scale.vmin is not None
+    assert scale.vmax is not None
+    assert scale.vmax - scale.vmin == pytest.approx(occlusion_pictures.LEAST_SPAN)
+    assert 0 <= scale.vmin <= level <= scale.vmax <= 1
+    assert np.ptp(occlusion_pictures.probability_colours(same, scale).astype(int), axis=(0, 1)).max() <= 1
+
+
 def test_with_a_clear_activation_of_zero_an_activation_of_zero_is_unchanged() -> None:
     silent = dataclasses.replace(make_maps(), clear_activation=0.0)
     silent.activation[:] = 0
@@ -168,7 +189,7 @@ def test_grids_of_any_size_can_be_drawn(side: int) -> None:
     image = make_image(size)
     maps = make_maps(side)
     row = occlusion_pictures.contact_row(image, maps, size=48)
-    assert row.shape == (48, 4 * 48 + 12, 3)
+    assert row.shape == (48, 5 * 48 + 16, 3)
     figure = make_figure(image=image, filled=image, maps=maps)
     assert opened(occlusion_pictures.draw_figure(figure)).std() > 0
 
@@ -226,7 +247,7 @@ def test_figures_can_be_drawn_with_any_text() -> None:
 
 
 def test_a_sheet_contains_all_rows_and_grows_with_them() -> None:
-    row = np.full((SIZE, 4 * SIZE + 3 * GAP, 3), MARK, np.uint8)
+    row = np.full((SIZE, 5 * SIZE + 4 * GAP, 3), MARK, np.uint8)
     heights = []
     for count in (1, 2, 3, 7):
         rows = [("dog: 1.jpg", "unit 7", row)] * count
@@ -241,7 +262,7 @@ def test_a_sheet_contains_all_rows_and_grows_with_them() -> None:
 
 @pytest.mark.parametrize("columns", [1, 3])
 def test_sheets_can_be_drawn_with_any_text_and_keep_their_size(columns: int) -> None:
-    row = np.full((SIZE, 4 * SIZE + 3 * GAP, 3), MARK, np.uint8)
+    row = np.full((SIZE, 5 * SIZE + 4 * GAP, 3), MARK, np.uint8)
     plain = occlusion_pictures.contact_sheet([("a", "b", row)] * 5, "a title", [], NAMES, columns)
     rows = [(text, text, row) for text in WEIRD]
     sheets = [occlusion_pictures.contact_sheet(rows, text, [], NAMES, columns) for text in WEIRD]

@@ -17,7 +17,7 @@ from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import Sweep
 from worker.kinds.occlusion.estimate import estimate, time_image
 
-WARM, COLD = 0.01, 0.5  # seconds of a run here; the first of a shape is cold
+WARM, COLD = 0.01, 0.5  # seconds of an image here, and those that the first run of a shape takes in addition
 NOW_AND_THEN = 3  # which run of a shape takes as long as the first again
 
 
@@ -29,18 +29,18 @@ class SlowAtFirst(Incremental):
         self.runs: dict[object, int] = {}
         self.now = 0.0
 
-    def _take_time(self, shape: object) -> None:
+    def _take_time(self, shape: object, images: int) -> None:
         self.runs[shape] = self.runs.get(shape, 0) + 1
-        self.now += COLD if self.runs[shape] in (1, NOW_AND_THEN) else WARM
+        self.now += WARM * images + (COLD if self.runs[shape] in (1, NOW_AND_THEN) else 0)
 
     def clear(self, images: torch.Tensor) -> Any:
-        self._take_time("clear")
+        self._take_time("clear", 1)
         return super().clear(images)
 
     def run(
         self, clear: Any, filled: torch.Tensor, images: torch.Tensor, positions: torch.Tensor, units: Any
     ) -> Any:
-        self._take_time(int(self.groups(positions)[0]))
+        self._take_time(int(self.groups(positions)[0]), len(images))
         return super().run(clear, filled, images, positions, units)
 
 
@@ -50,11 +50,14 @@ def test_one_time_costs_are_not_counted_per_image(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(time, "perf_counter", lambda: engine.now)
     sweep = Sweep(engine, together=1)
     kinds = engine.groups(engine.grid.all_positions())
-    batches = sum(-(-int((kinds == kind).sum()) // sweep.at_once) for kind in kinds.unique())
-    assert batches >= len(kinds.unique()) > 1
+    counts = [int((kinds == kind).sum()) for kind in kinds.unique()]
+    assert len(counts) > 1
+    sizes = [sweep.batch_size(count) for count in counts]
+    occluded = sum(-(-count // size) * size for count, size in zip(counts, sizes, strict=True))
+    assert occluded >= sum(counts)
     first, seconds = time_image(sweep, 1)
-    assert seconds == pytest.approx(WARM * (1 + batches))
-    assert first == pytest.approx((COLD - WARM) * (1 + len(kinds.unique())))
+    assert seconds == pytest.approx(WARM * (1 + occluded))
+    assert first == pytest.approx(COLD * (1 + len(counts)))
 
 
 def test_the_whole_is_the_images_and_what_comes_before_them() -> None:
@@ -80,7 +83,6 @@ def test_the_whole_is_the_images_and_what_comes_before_them() -> None:
         fill="grey",
         seed=0,
         engine="full",
-        approximate=0.0,
         memory_mb=64,
         whole_files=False,
         positions=False,

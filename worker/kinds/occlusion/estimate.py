@@ -60,7 +60,6 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
         "seconds_an_image": seconds,
         "seconds_before_the_first": setup + warm_up,
         "seconds": setup + warm_up + seconds * len(specification.images),
-        "approximate": bool(specification.approximate),
     }
 
 
@@ -69,7 +68,6 @@ def measure(context: JobContext) -> Measured:
     specification = cast(OcclusionSpecification, context.specification)
     cost = estimate(specification, context.device)
     multiplications = cost["multiplications_of_a_position"].items()
-    interpolated = ", less if positions are interpolated" if cost["approximate"] else ""
     details = {
         "sweep": f"{cost['images']} images, {cost['positions_of_an_image']} positions each",
         "multiplications per position": ", ".join(
@@ -77,7 +75,7 @@ def measure(context: JobContext) -> Measured:
         ),
         "engine": f"{cost['engine']}: {cost['because']}",
         "batch": f"{cost['occluded_images_at_once']} occluded images, of at most {cost['images_at_once']} images",
-        "time of an image": f"{cost['seconds_an_image']:.2f} s{interpolated}",
+        "time of an image": f"{cost['seconds_an_image']:.2f} s",
         "time before the first image": f"{cost['seconds_before_the_first']:.2f} s, once for each worker",
     }
     seconds = {"sweep": cost["seconds_an_image"], "draw": _figure_seconds(specification)}
@@ -135,27 +133,30 @@ def time_image(sweep: Sweep, together: int) -> tuple[float, float]:
     together
         number of images that are usually swept together.
     """
-    engine, device, at_once = sweep.engine, sweep.device, sweep.at_once
+    engine, device = sweep.engine, sweep.device
     size = engine.grid.size
     images = torch.zeros(1, 3, size, size, device=device).to(memory_format=torch.channels_last)
     cold, clear_seconds, clear = _time(lambda: engine.clear(images), device)
     positions = engine.grid.all_positions()
     kinds = engine.groups(positions)
     together = min(together, sweep.images_at_once)
+    counts = {kind: int((kinds == kind).sum()) for kind in kinds.unique().tolist()}
+    sizes = {kind: sweep.batch_size(count) for kind, count in counts.items()}
     # Rounded up, since the last batch of a kind is padded.
-    batches = {kind: -(-int((kinds == kind).sum()) * together // at_once) for kind in kinds.unique().tolist()}
+    batches = {kind: -(-count * together // sizes[kind]) for kind, count in counts.items()}
+    occluded = {kind: batches[kind] * sizes[kind] for kind in counts}
     present = list(batches)
     chosen = [present[number] for number in _spread(len(present), TIMED_KINDS)]
     unit = torch.zeros(1, dtype=torch.int64, device=device)
-    numbers = torch.zeros(at_once, dtype=torch.int64)
     timed = 0.0
     for kind in chosen:
         of_kind = positions[kinds == kind]
-        batch = of_kind.repeat(-(-at_once // len(of_kind)), 1)[:at_once]
+        batch = of_kind.repeat(-(-sizes[kind] // len(of_kind)), 1)[: sizes[kind]]
+        numbers = torch.zeros(len(batch), dtype=torch.int64)
         extra, seconds, _ = _time(partial(engine.run, clear, images, numbers, batch, unit), device)
         cold += extra * len(present) / len(chosen)
         timed += seconds * batches[kind]
-    all_batches = timed * sum(batches.values()) / sum(batches[kind] for kind in chosen)
+    all_batches = timed * sum(occluded.values()) / sum(occluded[kind] for kind in chosen)
     return cold, clear_seconds + all_batches / together
 
 

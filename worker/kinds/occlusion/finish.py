@@ -82,8 +82,9 @@ def _result_caption(row: OcclusionMap) -> str:
 
 
 def _sheet_columns(images: int) -> int:
-    """Return the number of columns that makes the sheet about square; each image's part has aspect ratio 3:1."""
-    return max(1, round(math.sqrt(images / 3)))
+    """Return the number of columns that makes the sheet about square; an image's part is 3.5 times as wide as
+    high."""
+    return max(1, round(math.sqrt(images / 3.5)))
 
 
 def _summary(

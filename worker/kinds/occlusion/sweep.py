@@ -73,7 +73,6 @@ class _Shard:
             specification.seed,
             unit=specification.unit,
             target=specification.target,
-            tolerance=specification.approximate,
             memory=specification.memory_mb * 2**20,
             together=specification.together,
             device=context.device,
