@@ -80,7 +80,7 @@ def copy(old: Analyze, tmp_path: Path) -> Analyze:
 
 # Keys that newer versions print, too.
 ADDED: dict[str, dict[str, Any]] = {"dataset show": {"notes": []}}
-OF_JOBS = {"images_left_out": 0, "hosts_without_images": []}
+OF_JOBS = {"images_left_out": 0, "hosts_without_images": [], "priority": "normal"}
 BYTES = {1: 2_901_485, 2: 390_909, 3: 680_285, 4: 0, 5: 0}  # of files that each job wrote first
 
 
@@ -93,7 +93,7 @@ def stored_output(command: tuple[str, ...]) -> Any:
     if command[0] == "ls":
         return [row | OF_JOBS | {"bytes": BYTES[row["id"]]} for row in stored]
     if command[0] == "status":
-        return stored | OF_JOBS | {"bytes": BYTES[stored["id"]], "warnings": []}
+        return stored | OF_JOBS | {"bytes": BYTES[stored["id"]], "warnings": [], "waiting": None}
     if command[0] == "results" and "loss" in stored[0]:
         return [row | {"class_accuracy": None} for row in stored]
     if "--statistics" in command:
