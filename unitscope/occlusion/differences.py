@@ -1,9 +1,9 @@
 """Convolutions of differences: only the changed part of the input is multiplied.
 
 A convolution is linear: its output for an occluded image is that for the clear image plus the convolution, without
-bias, of the difference of the inputs. The difference is zero outside of the changed window, and libraries skip
-products with a convolution's zero padding, so that a window of r rows costs about r rows of products, not the
-r + kernel - 1 rows of the outputs that it changes.
+bias, of the difference of the inputs. The difference is zero outside of the changed window, and oneDNN, which
+computes convolutions on a CPU, skips products with zero padding. A window of r rows therefore costs about r rows
+of products, not the r + kernel - 1 rows of the outputs that it changes.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ from unitscope.geometry.dependence import Pair
 from unitscope.occlusion.differences import Frame, Side, frame, uses_differences, whole_products
 from unitscope.occlusion.occluders import Grid
 
-GROUPS = 6  # groups of rows, and of columns: more groups have smaller windows, but smaller batches, too
+# Groups of rows, and of columns: more groups have smaller windows, but smaller batches, too.
+GROUPS, GPU_GROUPS = 6, 4
 WHOLE_SHARE = 0.85  # of a map, or of its products: if more is to be computed, the whole map is
 JOINING = {torch.cat}
 POINTWISE_FUNCTIONS = {F.relu, torch.relu, torch.add, operator.add, operator.iadd, F.dropout}
@@ -110,6 +111,9 @@ class Graph:
             raise ValueError(f"torch.fx can't trace it: {str(error).splitlines()[0]}") from error
         self.nodes = list(self.module.graph.nodes)
         self.model = model
+        # cuDNN multiplies the zeros around the differences, too.
+        on_cpu = all(parameter.device.type == "cpu" for parameter in model.parameters())
+        self.skips_zeros, self.most_groups = on_cpu, GROUPS if on_cpu else GPU_GROUPS
         for node in self.nodes:
             if overwrites(model, node) and any(self._read_by_many(read) for read in node.all_input_nodes):
                 raise ValueError(f"{node.target} modifies a map in place that another node reads")
@@ -182,7 +186,7 @@ class Graph:
         lengths = np.array([[reach.length for reach in both] for both in self.reaches.values()]).max(1)
         order = np.argsort(weights @ lengths**2, kind="stable")
         groups = np.empty(positions, np.int64)
-        for group, (start, stop) in enumerate(_partition(weights, lengths[:, order], GROUPS)):
+        for group, (start, stop) in enumerate(_partition(weights, lengths[:, order], self.most_groups)):
             groups[order[start:stop]] = group
         return groups
 
@@ -202,8 +206,8 @@ class Graph:
             height, first_rows = _window(rows, chosen[0], size[0])
             width, first_cols = _window(cols, chosen[1], size[1])
             made = Windows((height, width), first_rows, first_cols)
-            if node in self.steps and uses_differences(self.steps[node]):
-                step = self.steps[node]
+            step = self.steps.get(node)
+            if step is not None and self.skips_zeros and uses_differences(step):
                 framed = frame(step, windows[read[0]].sides, made.sides, chosen)
                 if framed.products <= WHOLE_SHARE * whole_products(step, (size[0], size[1])):
                     windows[node], frames[node] = made, framed

@@ -15,6 +15,8 @@ from torchvision import models
 from tests.unit.unitscope.test_deconvnet import fresh, maps_of
 from tests.unit.unitscope.test_deconvnet import images as normalized
 from unitscope.geometry.dependence import Pair
+from unitscope.occlusion import differences
+from unitscope.occlusion.differences import FEWEST_CHANNELS
 from unitscope.occlusion.engines import Engine, Full, choose_engine
 from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
@@ -404,6 +406,7 @@ class Case(NamedTuple):
     model: nn.Module
     layer: str
     grid: Grid
+    fewest_channels: int  # of convolutions of differences
 
 
 def pairs(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[Pair]:
@@ -490,16 +493,19 @@ def cases(draw: st.DrawFn) -> Case:
     model = nn.Sequential(*modules, ending).eval()
     patch = draw(st.integers(1, size))
     stride = max(draw(st.integers(1, 12)), (size - patch) // 8)  # at most about 9 x 9 positions
-    return Case(model, draw(st.sampled_from(convolutions(model))), Grid(size, patch, stride))
+    layer, fewest = draw(st.sampled_from(convolutions(model))), draw(st.sampled_from([1, FEWEST_CHANNELS]))
+    return Case(model, layer, Grid(size, patch, stride), fewest)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_any_network(case: Case) -> None:
-    model, layer, grid = case
+    model, layer, grid, fewest_channels = case
     images, filled = (values.double() for values in images_and_fillings(grid.size))
     units = torch.tensor([1, 0])
-    full, incremental = Full(model, layer, grid), Incremental(model, layer, grid)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(differences, "FEWEST_CHANNELS", fewest_channels)
+        full, incremental = Full(model, layer, grid), Incremental(model, layer, grid)
     model.double()  # in float64, so that rounding is small
     with torch.inference_mode():
         expected = everywhere(full, images, filled, units, 64)
