@@ -110,7 +110,7 @@ def test_a_kind_is_complete_on_both_sides(kind: str) -> None:
 
 def test_no_folder_has_more_than_fifteen_modules() -> None:
     crowded = {}
-    for package in ("unitscope", "shared", "producer", "worker", "migrations"):
+    for package in ("unitscope", "shared", "producer", "worker"):  # migrations are a sequence that only grows
         for folder in [ROOT / package, *(path for path in (ROOT / package).rglob("*") if path.is_dir())]:
             count = len([file for file in folder.glob("*.py") if file.name != "__init__.py"])
             if count > 15:
