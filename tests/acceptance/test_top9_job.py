@@ -118,7 +118,7 @@ def test_mosaics_and_contact_sheets(home: tuple[Analyze, str]) -> None:
     analyze, job = home
     store = analyze.home / "store"
     for unit in analyze.json("query", f"SELECT * FROM units WHERE job_id = {job} AND NOT dead"):
-        side = 3 * (7 if unit["layer"] == "conv1" else 139) + 2 * 2
+        side = 3 * 7 + 2 * 1 if unit["layer"] == "conv1" else 3 * 139 + 2 * 2
         for path in (unit["patches_path"], unit["projections_path"]):
             with Image.open(store / path) as mosaic:
                 assert mosaic.size == (side, side)

@@ -95,8 +95,11 @@ def native_mosaics(drawn: Sequence[UnitPicture], top: int) -> tuple[Picture, Pic
     """Return the mosaics of patches and of projections with their own pixels, with cells for ``top`` pictures,
     and the box of each picture in both."""
     columns = _columns(top)
-    patches, boxes = pictures.native_mosaic([d.patch for d in drawn], columns, top)
-    projections, _ = pictures.native_mosaic([d.projection for d in drawn], columns, top)
+    gap = max(
+        1, drawn[0].patch.shape[0] // 64
+    )  # those of small receptive fields are magnified when they are shown
+    patches, boxes = pictures.native_mosaic([d.patch for d in drawn], columns, top, gap)
+    projections, _ = pictures.native_mosaic([d.projection for d in drawn], columns, top, gap)
     return patches, projections, boxes
 
 
