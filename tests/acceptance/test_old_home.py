@@ -81,6 +81,9 @@ def copy(old: Analyze, tmp_path: Path) -> Analyze:
 # Keys that newer versions print, too.
 ADDED: dict[str, dict[str, Any]] = {"dataset show": {"notes": []}}
 OF_JOBS = {"images_left_out": 0, "hosts_without_images": [], "priority": "normal"}
+OF_PICTURES = dict.fromkeys(
+    ("projection_largest", "picture_left", "picture_top", "picture_right", "picture_bottom")
+)
 BYTES = {1: 2_901_485, 2: 390_909, 3: 680_285, 4: 0, 5: 0}  # of files that each job wrote first
 
 
@@ -96,6 +99,8 @@ def stored_output(command: tuple[str, ...]) -> Any:
         return stored | OF_JOBS | {"bytes": BYTES[stored["id"]], "warnings": [], "waiting": None}
     if command[0] == "results" and "loss" in stored[0]:
         return [row | {"class_accuracy": None} for row in stored]
+    if command[0] == "results" and "patch_path" in stored[0]:
+        return [row | OF_PICTURES for row in stored]
     if "--statistics" in command:
         return [row | {"precision": "float32"} for row in stored]
     added = ADDED.get(" ".join(command[:2]), {})

@@ -65,13 +65,15 @@ def draw_projection(projection: np.ndarray, scale: float) -> Picture:
     return steps.astype(np.uint8).transpose(1, 2, 0)
 
 
-def png(picture: Picture) -> bytes:
+def png(picture: Picture, *, photographic: bool = False) -> bytes:
     """Encode a picture as a PNG file.
 
-    Of zlib's strategies, run lengths suit the filtered lines of photographs and projections best: half the time of
-    the default strategy, and smaller files.
+    ``photographic`` pixels, as of image patches and projections, are encoded in half the time and to a smaller file
+    by zlib's strategy for run lengths. Drawings would become larger: they repeat themselves.
     """
-    return _encoded(picture, "PNG", compress_type=zlib.Z_RLE)
+    if photographic:
+        return _encoded(picture, "PNG", compress_type=zlib.Z_RLE)
+    return _encoded(picture, "PNG", compress_level=4)
 
 
 def jpeg(picture: Picture) -> bytes:

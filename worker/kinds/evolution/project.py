@@ -123,6 +123,7 @@ def _read(context: ShardContext, source: ImageSource, size: int, cache: PixelCac
 
 def _store(context: ShardContext, layer: EvolvingLayer, unit: int, picture: UnitPicture) -> _Stored:
     patch, projection = (
-        context.store.put(pictures.png(drawn), ".png") for drawn in (picture.patch, picture.projection)
+        context.store.put(pictures.png(drawn, photographic=True), ".png")
+        for drawn in (picture.patch, picture.projection)
     )
     return _Stored(layer, unit, patch, projection, picture.scale, picture.empty)

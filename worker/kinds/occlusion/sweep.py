@@ -114,7 +114,7 @@ class _Shard:
     ) -> tuple[dict[str, Any], list[StoredFile]]:
         array = self.context.store.write(".npz", lambda file: write_maps(file, maps))
         parts = [picture.projection, picture.patch] if picture else []
-        projection = [self.context.store.put(pictures.png(part), ".png") for part in parts]
+        projection = [self.context.store.put(pictures.png(part, photographic=True), ".png") for part in parts]
         if self.specification.positions:
             record_positions(self.context, image, maps, self.class_names)
         row = {

@@ -186,7 +186,8 @@ class Units:
         drawn = [self._picture(entry, to_draw[entry]) for entry in entries]
         patches, projections, boxes = native_mosaics(drawn, self.specification.top)
         of_patches, of_projections = (
-            self.context.store.put(pictures.png(mosaic), ".png") for mosaic in (patches, projections)
+            self.context.store.put(pictures.png(mosaic, photographic=True), ".png")
+            for mosaic in (patches, projections)
         )
         rows: list[dict[str, object]] = [
             {
