@@ -68,8 +68,8 @@ def draw_projection(projection: np.ndarray, scale: float) -> Picture:
 def png(picture: Picture, *, photographic: bool = False) -> bytes:
     """Encode a picture as a PNG file.
 
-    ``photographic`` pixels, as of image patches and projections, are encoded in half the time and to a smaller file
-    by zlib's strategy for run lengths. Drawings would become larger: they repeat themselves.
+    ``photographic`` pixels, as of image patches and projections, are encoded in half the time and to a smaller
+    file by zlib's strategy for run lengths. Drawings would become larger: they repeat themselves.
     """
     if photographic:
         return _encoded(picture, "PNG", compress_type=zlib.Z_RLE)
