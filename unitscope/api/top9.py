@@ -229,7 +229,7 @@ class Top9:
                 for i in ranked[ranked != NO_IMAGE].tolist()
             ]
             share = float((self.maxima[:, index] > 0).mean())
-            strongest = float(self.maxima[:, index].max())
+            strongest = float(self._search.top.activation[index, 0])
             rows.append((str(unit), f"{strongest:.4g}", f"{share:.1%}", ", ".join(shown[:3])))
         more = len(self.units) - len(rows)
         return as_html(self._summary, headings, rows, headings[:3], f"and {more} more: see rows()" if more else "")
@@ -308,8 +308,8 @@ def top9(
         computed on request.
     screen : {"bfloat16", "tf32"}, optional
         Run all images in this precision, and in float32 only those that can be among a unit's top images: faster
-        for tens of thousands of images. The rows stay the same; see ``Top9.precision``. "tf32" needs a GPU. Not
-        with ``bottom`` or ``per_class``.
+        for tens of thousands of images. The rows stayed the same in all measurements; see ``Top9.precision``.
+        "tf32" needs a GPU. Not with ``bottom`` or ``per_class``.
     device : torch.device or str, optional
         By default the GPU if there is one, else the CPU.
     batch_size : int

@@ -36,7 +36,7 @@ def storage(database: Database, settings: Settings, specification: OcclusionSpec
 
 def same_speed(specification: OcclusionSpecification) -> Any:
     """Return the network, and what is computed for each image."""
-    names = ("network", "path", "patch", "stride", "engine", "positions", "together", "memory_mb")
+    names = ("network", "path", "patch", "stride", "engine", "approximate", "positions", "together", "memory_mb")
     return [getattr(specification, name) for name in names]
 
 

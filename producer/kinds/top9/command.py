@@ -43,8 +43,8 @@ from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
     "--screen",
     type=click.Choice(SCREENS),
     help="Run all images in this lower precision, and only those again in float32 that can be among a unit's top "
-    "images: faster for tens of thousands of images. The top images stay the same; statistics are of the lower "
-    "precision. tf32 needs a GPU. Not with --bottom or --per-class.",
+    "images: faster for tens of thousands of images. The top images stayed the same in all measurements; "
+    "statistics are of the lower precision. tf32 needs a GPU on every worker. Not with --bottom or --per-class.",
 )
 @click.option(
     "--shards",

@@ -16,7 +16,7 @@ RANKED_BYTES = 20  # activation, image, row and column
 MAXIMUM_BYTES = 4
 FILE_BYTES = 4096  # names and shapes of the arrays of an intermediate result
 SHEET_BYTES = 32_000  # a unit's part of a contact sheet
-PART_BYTES = 105_000  # and before it is encoded
+PART_BYTES = 85_000  # and before it is encoded
 
 
 def storage(database: Database, settings: Settings, specification: Top9Specification) -> Storage:
@@ -53,8 +53,9 @@ def same_speed(specification: Top9Specification) -> Any:
 
 
 def same_files(specification: Top9Specification) -> Any:
-    """Return what determines which units are dead."""
-    return same_speed(specification), specification.weights_sha256, specification.dataset_fingerprint
+    """Return what determines which units are dead, and whether each picture is a file, as in earlier versions."""
+    inputs = specification.weights_sha256, specification.dataset_fingerprint
+    return same_speed(specification), *inputs, specification.units_of_shard is None
 
 
 ESTIMATE = Estimate(

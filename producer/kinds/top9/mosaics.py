@@ -28,7 +28,7 @@ def inline_mosaic(store: Store, path: str | None) -> str:
             if factor < 2:
                 return inline(store, path)
             magnified = picture.resize([factor * side for side in picture.size], Image.Resampling.NEAREST)
-    except OSError:  # a row may name a file that is no picture
+    except (OSError, Image.DecompressionBombError):  # a row may name a file that is no picture, or too large a one
         return inline(store, path)
     file = io.BytesIO()
     magnified.save(file, "PNG")

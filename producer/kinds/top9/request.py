@@ -79,5 +79,6 @@ def search_request(
     )
     if shards:
         return specification
-    shards = shards_by_work(database, specification, "search", count, LEAST_SHARDS)
+    # A screening's shards each run a sample again, and know only the rankings of those before them.
+    shards = LEAST_SHARDS if screen else shards_by_work(database, specification, "search", count, LEAST_SHARDS)
     return specification.model_copy(update={"shards": shards, "units_of_shard": UNITS_OF_SHARD})

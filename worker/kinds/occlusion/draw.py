@@ -111,8 +111,11 @@ def _top_images(
         row = session.execute(query, parameters).one_or_none()
     if row is None or row.projections_path is None or row.patches_path is None:
         return None
-    projections, patches = (
-        np.asarray(PictureFile.open(context.store.verified(path)).convert("RGB"))
-        for path in (row.projections_path, row.patches_path)
-    )
+    try:
+        projections, patches = (
+            np.asarray(PictureFile.open(context.store.verified(path)).convert("RGB"))
+            for path in (row.projections_path, row.patches_path)
+        )
+    except PictureFile.DecompressionBombError:  # of hundreds of megapixels: the figure has no place for it
+        return None
     return projections, patches

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
+from PIL import Image
 from sqlalchemy import func
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import Session
 
 from shared.database.datasets import Dataset
-from shared.errors import IncompatibleVersion
 from shared.jobs.left_out import LEFT_OUT
 from shared.jobs.tables import Job
 from shared.kinds.top9.specification import Top9Specification
@@ -17,20 +18,14 @@ from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 from shared.store.store import StoredFile
 from unitscope.drawing import pictures
 from worker.kinds.common import register_artifacts, stage_results, summarize_left_out
-from worker.kinds.top9.partials import load_sheet_parts, load_skipped
+from worker.kinds.top9.partials import SheetPart, load_sheet_parts, load_skipped
 from worker.runner import ShardContext
 
 SHEET_COLUMNS = 8
 
 
 def finish(context: ShardContext) -> None:
-    """Draw the contact sheet of every layer and write the job's summary.
-
-    Raises
-    ------
-    IncompatibleVersion
-        a version before schema 0016 projected some units.
-    """
+    """Draw the contact sheet of every layer and write the job's summary."""
     specification = cast(Top9Specification, context.specification)
     with context.database.read() as session:
         dataset = session.get_one(Dataset, specification.dataset_id).name
@@ -45,16 +40,14 @@ def finish(context: ShardContext) -> None:
             .group_by(TopActivation.layer_id)
         ).all()
     skipped = load_skipped(context, stage_results(context, "select")[0])
-    parts = load_sheet_parts(context)
     of_layers: list[dict[str, Any]] = []
     sheets: dict[int, StoredFile] = {}
     counts = {row.layer_id: row.rows for row in rows}
     for number, layer in enumerate(layers):
         units = _units(context, layer.id)
         live = [unit for unit in units if not (unit.dead or unit.not_finite)]
-        if old := next((unit for unit in live if (number, unit.unit) not in parts), None):
-            raise IncompatibleVersion(path=old.patches_path, reason="no part of the contact sheet")
-        drawn = [(unit.unit, *parts[number, unit.unit]) for unit in live]
+        parts = load_sheet_parts(context, number)
+        drawn = [(unit.unit, *(parts.get(unit.unit) or _mosaics(context, unit))) for unit in live]
         constant = [unit.unit for unit in units if unit.constant]
         title = (
             f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
@@ -94,3 +87,13 @@ def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:
     with context.database.read() as session:
         query = sql_select(SearchedUnit).where(SearchedUnit.layer_id == layer_id)
         return list(session.scalars(query.order_by(SearchedUnit.unit)))
+
+
+def _mosaics(context: ShardContext, unit: SearchedUnit) -> SheetPart:
+    """Return the mosaics of a unit that a version before schema 0016 has projected: those of projections and of
+    patches."""
+    projections, patches = (
+        np.asarray(Image.open(context.store.verified(path or "")).convert("RGB"))
+        for path in (unit.projections_path, unit.patches_path)
+    )
+    return projections, patches

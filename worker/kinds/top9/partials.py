@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL.PngImagePlugin import PngImageFile
+from sqlalchemy import select
 
 from shared.errors import IncompatibleVersion
+from shared.jobs.tables import Shard
 from shared.store.store import StoredFile
+from unitscope.drawing import pictures
 from unitscope.drawing.pictures import Picture
 from unitscope.search.ranking import FIELDS, TopActivations
 from unitscope.search.search import FLOAT32, LayerSearch
@@ -84,19 +89,31 @@ def load_skipped(context: ShardContext, path: str) -> int:
         return int(arrays["skipped"])
 
 
-def store_sheet_parts(context: ShardContext, number: int, parts: Mapping[int, SheetPart]) -> StoredFile:
-    """Store the parts of the contact sheet of some units of a layer, by its number."""
-    arrays = {"layer": np.array(number), "units": np.array([*parts], np.int64)}
-    return _store(context, arrays | {"parts": np.array([*parts.values()], np.uint8)})
+def store_sheet_parts(context: ShardContext, parts: Mapping[int, SheetPart]) -> StoredFile:
+    """Store the parts of a contact sheet that a project shard has drawn, by unit; as PNG, since they are many."""
+    pairs = [np.hstack(part) for part in parts.values()]
+    content = pictures.png(np.vstack(pairs), photographic=True) if parts else b""
+    return _store(context, {"units": np.array([*parts], np.int64), "parts": np.frombuffer(content, np.uint8)})
 
 
-def load_sheet_parts(context: ShardContext) -> dict[tuple[int, int], SheetPart]:
-    """Load the parts of the contact sheets that project shards stored, by the layer's number and the unit."""
-    parts: dict[tuple[int, int], SheetPart] = {}
-    for path in stage_results(context, "project"):
+def load_sheet_parts(context: ShardContext, number: int) -> dict[int, SheetPart]:
+    """Load the parts of a layer's contact sheet that project shards have drawn, by unit.
+
+    Units that a version before schema 0016 has projected are missing.
+    """
+    with context.database.read() as session:
+        query = select(Shard.payload, Shard.result_path)
+        of_stage = (Shard.job_id == context.claim.job_id, Shard.stage_name == "project")
+        shards = session.execute(query.where(*of_stage).order_by(Shard.number)).tuples().all()
+    parts: dict[int, SheetPart] = {}
+    for path in [path for payload, path in shards if path and payload["layer"] == number]:
         with _stored(context.store.verified(path)) as arrays:
-            layer, units = int(arrays["layer"]), arrays["units"].tolist()
-            parts |= {(layer, unit): tuple(part) for unit, part in zip(units, arrays["parts"], strict=True)}
+            if units := arrays["units"].tolist():
+                picture = np.asarray(PngImageFile(io.BytesIO(arrays["parts"].tobytes())))
+                rows, columns = len(picture) // len(units), picture.shape[1] // 2
+                for place, unit in enumerate(units):
+                    pair = picture[place * rows : (place + 1) * rows]
+                    parts[unit] = pair[:, :columns], pair[:, columns:]
     return parts
 
 

@@ -23,6 +23,7 @@ from unitscope.drawing.unit_pictures import UnitPicture, native_mosaics, unit_pi
 from unitscope.geometry.receptive_fields import trace
 from unitscope.projection.choice import projector_for
 from unitscope.projection.empty import EmptyProjections, WrongProjection
+from unitscope.projection.graph import GraphProjector
 from unitscope.projection.requests import Projection, Requests
 from unitscope.search.ranking import NO_IMAGE
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
@@ -58,7 +59,7 @@ def project(context: ShardContext) -> None:
         for start in range(0, len(units.live), units.at_once):
             projected += units.project(units.live[start : start + units.at_once], writers)
     context.progress(len(context.payload["units"]) - len(units.live))
-    parts = store_sheet_parts(context, context.payload["layer"], {p.unit: p.on_sheet for p in projected})
+    parts = store_sheet_parts(context, {p.unit: p.on_sheet for p in projected})
 
     def write(session: Session) -> None:
         layer_id = session.scalars(
@@ -145,7 +146,9 @@ class Units:
         )
         self.constant = {unit for unit in self.live if self.empty.constant[unit]}
         self.explaining = Lock()  # empty projections are computed again, by a model that threads share
-        field = min(self.geometry.size if self.geometry else network.image_size, network.image_size)
+        field = network.image_size
+        if self.geometry and not isinstance(self.projector, GraphProjector):  # which projects whole images
+            field = min(self.geometry.size, field)
         self.at_once = max(1, min(UNITS_AT_ONCE, BYTES_AT_ONCE // (12 * specification.top * field**2)))
 
     def project(self, units: Sequence[int], writers: Executor) -> list[_Projected]:
