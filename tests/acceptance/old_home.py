@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import lzma
 import math
+import os
 import shutil
 import socket
 import sqlite3
@@ -102,10 +103,12 @@ def rows_of_views(database: Path) -> dict[str, tuple[list[str], list[list[Any]]]
 
 
 def unpack(stored: Path, folder: Path) -> None:
-    """Unpack the home to ``folder/home``, and the export of its search to ``folder``."""
+    """Unpack the home to ``folder/home``, and the export of its search to ``folder``, as if written now."""
     with tarfile.open(stored / PACKED) as tar:
         safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python 3.11.3 and older have none
         tar.extractall(folder, **safe)  # type: ignore[arg-type]  # noqa: S202 - our own file
+    for file in (folder / "home").rglob("*"):
+        os.utime(file)
 
 
 # --- creation of the home ---

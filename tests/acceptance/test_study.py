@@ -61,14 +61,15 @@ def _run_with_interruption(analyze: Analyze, file: Path) -> None:
     )  # fmt: skip
     try:
         # It first describes two networks, each in a process that imports torch.
-        analyze.wait(lambda: any(job["state"] == "running" for job in submitted(analyze)), seconds=240)
+        analyze.wait(lambda: len(submitted(analyze)) == len(TRAINED), seconds=240)
+        analyze.wait(lambda: any(job["state"] == "running" for job in submitted(analyze)), seconds=60)
         first.send_signal(signal.SIGINT)
         out, err = first.communicate(timeout=60)
     finally:
         first.kill()
     assert (first.returncode, out) == (130, "")
     assert "Detached: submitted jobs continue, 4 are not submitted yet." in err
-    assert [job["kind"] for job in submitted(analyze)] == ["train"] * 4
+    assert [job["kind"] for job in submitted(analyze)] == ["train"] * len(TRAINED)
     remaining = analyze("study", "run", file, "--no-wait").stderr
     assert f"{SEARCHED[3]} remains: it rests on {TRAINED[3]}" in remaining
     done = analyze("study", "run", file)
