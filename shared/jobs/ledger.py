@@ -30,7 +30,7 @@ from shared.jobs.hosts import (
     hosts_without_data,
     leave_to_others,
 )
-from shared.jobs.precedence import Taker, is_paused, job_before, may_continue, takeable
+from shared.jobs.precedence import Taker, is_paused, job_before, job_instead, may_continue, takeable
 from shared.jobs.priority import priority_label
 from shared.jobs.retrying import queue_again
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
@@ -187,7 +187,7 @@ class Ledger:
                     return None
                 first = None
                 if shard.state == ShardState.QUEUED and queues:
-                    first = job_before(session, taker, shard.queue, shard.priority, paused=bool(shard.is_paused))
+                    first = job_instead(session, taker, shard)
                 if first is None:
                     claim = self._claim_or_leave(session, shard_id, shard, worker, has_data=has_data)
                     break
@@ -206,7 +206,7 @@ class Ledger:
             shard = session.execute(_precedence(shard_id)).one_or_none()
             if shard is None or shard.state != ShardState.QUEUED:
                 return shard_id
-            job = job_before(session, taker, shard.queue, shard.priority, paused=bool(shard.is_paused))
+            job = job_instead(session, taker, shard)
             return (job and session.scalar(_takeable_shard(job, taker))) or shard_id
 
     def _unsend(self, session: Session, shard_id: int) -> None:

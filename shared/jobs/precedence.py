@@ -2,7 +2,8 @@
 
 A message only says that a worker is free. The worker then claims the shard of the message, unless another one that
 it can run goes before it: one of a job of higher priority or, while the shard pauses, one of the same priority in
-another of its queues.
+another of its queues. A shard that has paused goes before others of its queue and priority, which wait for its end:
+on their messages the worker decides as on its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, exists, or_, select
 from sqlalchemy.orm import Session
 
 from shared.database.connection import database_now
@@ -42,6 +43,30 @@ class Taker:
 def is_paused() -> ColumnElement[bool]:
     """Return the condition that a queued shard pauses."""
     return Shard.paused_until > database_now()
+
+
+def job_instead(session: Session, taker: Taker, shard: Any) -> int | None:
+    """Return the job of which the worker runs a shard instead of this queued one, or None.
+
+    ``shard`` has the columns ``paused_until``, ``is_paused`` and ``queue``, and the ``priority`` of its job.
+    """
+    begun = None
+    if shard.paused_until is None:
+        begun = session.execute(_paused(taker, shard.queue, shard.priority)).first()
+    paused = bool(begun.is_paused if begun else shard.is_paused)
+    before = job_before(session, taker, shard.queue, shard.priority, paused=paused)
+    return before if before is not None or begun is None else begun.id
+
+
+def _paused(taker: Taker, queue: str, priority: int) -> Select[Any]:
+    """Build the query of the job whose shard has paused and is continued before others of this queue and priority."""
+    query = select(Job.id, is_paused().label("is_paused")).join(Shard, Shard.job_id == Job.id)
+    # Compared with 0, since IS NOT NULL would not use the index.
+    query = query.where(Shard.state == ShardState.QUEUED, takeable(taker, [queue]), Shard.paused_until > 0)
+    query = query.where(Job.state.in_(ACTIVE_JOBS), ~Job.cancel_requested, Job.priority == priority)
+    if taker.missing:
+        query = query.where(Job.dataset_id.not_in(taker.missing))
+    return query.order_by(Shard.paused_until).limit(1)
 
 
 def job_before(session: Session, taker: Taker, queue: str, priority: int, *, paused: bool) -> int | None:

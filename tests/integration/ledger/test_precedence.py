@@ -143,6 +143,30 @@ def test_a_shard_that_pauses_lets_other_queues_run_and_keeps_its_work(ledger: Le
     assert counted(ledger, "attempts_failed") == counted(ledger, "leases_lost") == 0
 
 
+def test_other_runs_wait_for_the_end_of_one_that_pauses(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    other, _ = ledger.submit(training(dataset, seed=1))
+    search, _ = ledger.submit(top9(dataset, search=1))
+    (first,), (second,) = queued(ledger, run), queued(ledger, other)
+    ledger.worker_seen(GPU, "cuda:0", QUEUES, 1)
+    ledger.pause(claimed(ledger, first, GPU), 12, 60.0, f"since job {search} waits")
+    ledger.take_unsent()
+    assert ledger.first(second, Taker(GPU, QUEUES)) in queued(ledger, search)
+    assert job_claimed(ledger, second, GPU) == search  # in the pause
+    assert ledger.first(second, Taker(GPU, QUEUES)) == first
+    claim = message(ledger, second, GPU)  # nothing else waits
+    assert claim is not None
+    assert claim.job_id == run
+    assert [shard_id for shard_id, _ in ledger.take_unsent()] == [second]
+    ledger.pause(claim, 24, 60.0, "others wait")
+    assert job_claimed(ledger, second, ELSEWHERE) == other  # a machine that may not continue it
+    ledger.cancel(other)
+    (third,) = queued(ledger, ledger.submit(training(dataset, seed=2))[0])
+    pause_is_over(ledger, first)
+    ledger.submit(top9(dataset, seed=1))
+    assert job_claimed(ledger, third, GPU) == run
+
+
 def test_a_pause_ends_although_others_wait(ledger: Ledger, dataset: int) -> None:
     run, _ = ledger.submit(training(dataset))
     (shard_id,) = queued(ledger, run)
