@@ -30,7 +30,7 @@ from shared.jobs.hosts import (
     hosts_without_data,
     leave_to_others,
 )
-from shared.jobs.precedence import Taker, is_paused, job_before, job_instead, may_continue, takeable
+from shared.jobs.precedence import Taker, job_before, job_instead, may_continue, precedence, takeable_shard
 from shared.jobs.priority import priority_label
 from shared.jobs.retrying import queue_again
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
@@ -182,7 +182,7 @@ class Ledger:
         taker = Taker(worker, queues, missing)
         while True:
             with self.database.write() as session:
-                shard = session.execute(_precedence(shard_id)).one_or_none()
+                shard = session.execute(precedence(shard_id)).one_or_none()
                 if shard is None:
                     return None
                 first = None
@@ -203,11 +203,11 @@ class Ledger:
         if not taker.queues or not 0 < shard_id <= LARGEST_ID:
             return shard_id
         with self.database.read() as session:
-            shard = session.execute(_precedence(shard_id)).one_or_none()
+            shard = session.execute(precedence(shard_id)).one_or_none()
             if shard is None or shard.state != ShardState.QUEUED:
                 return shard_id
             job = job_instead(session, taker, shard)
-            return (job and session.scalar(_takeable_shard(job, taker))) or shard_id
+            return (job and session.scalar(takeable_shard(job, taker))) or shard_id
 
     def _unsend(self, session: Session, shard_id: int) -> None:
         """Mark the message of a queued shard as due again: it was received by a worker that doesn't run it now."""
@@ -217,7 +217,7 @@ class Ledger:
         """Claim a queued shard of a job; return None if none is left."""
         if find_and_lock_job(session, job_id) is None:
             return None
-        shard_id = session.scalar(_takeable_shard(job_id, taker))
+        shard_id = session.scalar(takeable_shard(job_id, taker))
         if shard_id is None:
             return None
         stage = session.scalars(select(Shard.stage_name).where(Shard.id == shard_id)).one()
@@ -461,7 +461,7 @@ class Ledger:
         """Return a job that waits and goes before a running shard: one of higher priority or, if the shard's time
         slice is over, of the same priority in another of the worker's queues."""
         with self.database.read() as session:
-            shard = session.execute(_precedence(claim.shard_id)).one_or_none()
+            shard = session.execute(precedence(claim.shard_id)).one_or_none()
             if shard is None:
                 return None
             return job_before(session, taker, shard.queue, shard.priority, paused=slice_is_over)
@@ -690,19 +690,6 @@ class Ledger:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
         with self.database.read() as session:
             return session.scalars(select(Worker).where(alive()).order_by(Worker.name)).all()
-
-
-def _precedence(shard_id: int) -> Select[Any]:
-    """Build the query of what a claim of a shard depends on."""
-    columns = (Shard.job_id, Shard.stage_name, Shard.state, Shard.queue, Shard.payload, Shard.worker)
-    query = select(*columns, Shard.paused_until, is_paused().label("is_paused"), Job.priority)
-    return query.join(Job, Job.id == Shard.job_id).where(Shard.id == shard_id)
-
-
-def _takeable_shard(job_id: int, taker: Taker) -> Select[int]:
-    """Build the query of a queued shard of a job that a worker can take."""
-    of_job = and_(Shard.job_id == job_id, Shard.state == ShardState.QUEUED)
-    return select(Shard.id).where(of_job, takeable(taker, taker.queues)).limit(1)
 
 
 def _of_active_job() -> ColumnElement[bool]:

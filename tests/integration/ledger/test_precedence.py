@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from producer.results.progress import job_progress, list_jobs
 from shared.errors import JobStateConflict
-from shared.jobs.ledger import RESUMED, Claim, ContinuedElsewhere, LeaseLost, Ledger
+from shared.jobs.ledger import RESUMED, Claim, ContinuedElsewhere, LeaseLost, Ledger, LeftToOthers
 from shared.jobs.precedence import Taker
 from shared.jobs.priority import Priority
 from shared.jobs.tables import Counter, JobState
 from shared.kinds.specification import ANALYSIS, CPU, QUEUES, TRAINING
+from shared.store.store import Store
 from tests.integration.ledger.helpers import (
     Rivals,
     claimed,
@@ -25,6 +28,7 @@ from tests.integration.ledger.helpers import (
     top9,
     training,
 )
+from worker.runner import Paused, ShardContext
 
 GPU, SAME_KIND, CPU_BESIDE, ELSEWHERE = (
     "a-cuda0-000000",
@@ -167,6 +171,19 @@ def test_other_runs_wait_for_the_end_of_one_that_pauses(ledger: Ledger, dataset:
     assert job_claimed(ledger, third, GPU) == run
 
 
+def test_high_priority_runs_take_turns_on_messages_of_low_priority(ledger: Ledger, dataset: int) -> None:
+    low, _ = ledger.submit(top9(dataset), priority=Priority.LOW)
+    run, _ = ledger.submit(training(dataset), priority=Priority.HIGH)
+    ledger.submit(training(dataset, seed=1), priority=Priority.HIGH)
+    search, _ = ledger.submit(top9(dataset, search=1, seed=1), priority=Priority.HIGH)
+    received = queued(ledger, low)[0]
+    assert job_claimed(ledger, received, GPU) == run
+    (shard,) = shards_of(ledger, run)
+    expire(ledger, shard.id)
+    ledger.pause(claimed(ledger, shard.id, GPU), 12, 60.0, f"since job {search} waits")
+    assert [job_claimed(ledger, received, GPU) for _ in range(2)] == [search, run]
+
+
 def test_a_pause_ends_although_others_wait(ledger: Ledger, dataset: int) -> None:
     run, _ = ledger.submit(training(dataset))
     (shard_id,) = queued(ledger, run)
@@ -189,6 +206,32 @@ def test_higher_priority_goes_before_a_running_shard_at_once(ledger: Ledger, dat
     assert job_claimed(ledger, queued(ledger, low)[0], GPU) == run  # the pause is over
 
 
+class Clock:
+    """Stands for the module ``time``."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_pause_is_as_long_as_the_slice_or_the_last_epoch(
+    ledger: Ledger, dataset: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = ledger.submit(training(dataset))  # its time slice is 10 minutes
+    claim = claimed(ledger, queued(ledger, run)[0], GPU)
+    clock = Clock()
+    monkeypatch.setattr("worker.runner.time", clock)
+    context = ShardContext(claim, ledger, Store(tmp_path), "cpu", taker=Taker(GPU, QUEUES))
+    for clock.now in (500.0, 9000.0):  # nothing else waits
+        context.pause_if_others_wait()
+    ledger.submit(top9(dataset))
+    for clock.now, expected in (9100.0, 600.0), (9800.0, 700.0):
+        with pytest.raises(Paused) as raised:
+            context.pause_if_others_wait()
+        assert raised.value.seconds == expected
+
+
 def test_a_pause_is_continued_by_the_same_machine_and_kind_of_device(ledger: Ledger, dataset: int) -> None:
     run, _ = ledger.submit(training(dataset))
     (shard_id,) = queued(ledger, run)
@@ -203,6 +246,17 @@ def test_a_pause_is_continued_by_the_same_machine_and_kind_of_device(ledger: Led
         ledger.worker_gone(SAME_KIND)
     ledger.pause(claimed(ledger, shard_id, GPU), 12, 60.0, "others wait")
     ledger.worker_gone(GPU)
+    assert job_claimed(ledger, shard_id, ELSEWHERE) == run
+
+
+def test_a_pause_is_continued_elsewhere_if_its_machine_loses_the_images(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    (shard_id,) = queued(ledger, run)
+    for worker in (GPU, ELSEWHERE):
+        ledger.worker_seen(worker, "cuda:0", QUEUES, 1)
+    ledger.pause(claimed(ledger, shard_id, GPU), 12, 60.0, "others wait")
+    with pytest.raises(LeftToOthers, match="its images can't be read on a"):
+        ledger.claim(shard_id, GPU, has_data=False, queues=QUEUES, missing=[dataset])
     assert job_claimed(ledger, shard_id, ELSEWHERE) == run
 
 
