@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -50,7 +50,8 @@ from shared.jobs.transitions import (
 from shared.kinds.specification import Specification
 
 LARGEST_ID = 2**31 - 1
-RESUMED = "resumed"  # in a shard's payload: work that its attempt found done
+# In a shard's payload: work that its attempt found done, and how long its attempts took that ended in a pause.
+RESUMED, SECONDS_BEFORE = "resumed", "seconds_before"
 
 
 class LeaseLost(Exception):
@@ -384,7 +385,7 @@ class Ledger:
             else:
                 open_next_stage(session, job)
             session.flush()
-            seconds = max(0.0, (utc_now() - began).total_seconds())
+            seconds = claim.payload.get(SECONDS_BEFORE, 0.0) + _seconds_since(began)
             raise_counters(session, claim.kind, claim.stage_name, completion(seconds, claim.work_total))
 
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
@@ -443,6 +444,8 @@ class Ledger:
                 self._cancelled(session, job, claim)
                 return
             work_done = min(work_done, claim.work_total)
+            began = session.scalars(select(Shard.started_at).where(Shard.id == claim.shard_id)).one()
+            seconds_before = claim.payload.get(SECONDS_BEFORE, 0.0) + _seconds_since(began or utc_now())
             self._fence(
                 session,
                 claim,
@@ -452,7 +455,7 @@ class Ledger:
                 sent_at=None,
                 attempt=claim.attempt - 1,
                 work_done=work_done,
-                payload={**claim.payload, RESUMED: work_done},
+                payload={**claim.payload, RESUMED: work_done, SECONDS_BEFORE: seconds_before},
                 paused_until=database_now() + seconds,
             )
             add_event(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: pauses, {reason}")
@@ -690,6 +693,11 @@ class Ledger:
         """Return the worker processes seen in the last ``WORKER_ALIVE_SECONDS``."""
         with self.database.read() as session:
             return session.scalars(select(Worker).where(alive()).order_by(Worker.name)).all()
+
+
+def _seconds_since(began: datetime) -> float:
+    """Return the seconds since an attempt began, by the clock of its worker."""
+    return max(0.0, (utc_now() - began).total_seconds())
 
 
 def _of_active_job() -> ColumnElement[bool]:

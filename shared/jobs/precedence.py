@@ -2,8 +2,8 @@
 
 A message only says that a worker is free. The worker then claims the shard of the message, unless another one that
 it can run goes before it: one of a job of higher priority or, while the shard pauses, one of the same priority in
-another of its queues. A shard that has paused goes before others of its queue and priority, which wait for its end:
-on their messages the worker decides as on its own.
+another of its queues. A shard that has paused goes before others of its queue and priority, which wait for its
+end: on their messages the worker decides as on its own.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def job_instead(session: Session, taker: Taker, shard: Any) -> int | None:
     return job_instead(session, taker, higher) or before  # once: no job has a higher priority than this one
 
 
-def _paused(taker: Taker, queue: str, priority: int) -> Select[Any]:
-    """Build the query of the job whose shard has paused and is continued before others of this queue and priority."""
+def _paused(taker: Taker, queue: str, priority: int) -> Select[int, bool]:
+    """Build the query of the job whose shard has paused and goes before others of this queue and priority."""
     queued = and_(Shard.job_id == Job.id, Shard.state == ShardState.QUEUED)
     # Of each job, so that the index of its shards is used. For the same reason compared with 0: not IS NOT NULL.
     until = select(func.min(Shard.paused_until)).where(queued, takeable(taker, [queue]), Shard.paused_until > 0)
@@ -90,8 +90,10 @@ def _paused(taker: Taker, queue: str, priority: int) -> Select[Any]:
 
 
 def job_before(session: Session, taker: Taker, queue: str, priority: int, *, paused: bool) -> int | None:
-    """Return the job of a shard that the worker runs before a shard of this queue and priority, or None: the oldest
-    one of the highest priority."""
+    """Return the job of a shard that the worker runs before a shard of this queue and priority, or None.
+
+    It is the oldest one of the highest priority.
+    """
     queued = and_(Shard.job_id == Job.id, Shard.state == ShardState.QUEUED)
     before = and_(Job.priority > priority, exists().where(queued, takeable(taker, taker.queues)))
     if paused:
@@ -114,15 +116,17 @@ def takeable(taker: Taker, queues: Collection[str]) -> ColumnElement[bool]:
 
 def may_continue(session: Session, worker: str, shard: Any) -> bool:
     """Return whether a worker may continue a shard that has paused: one on the machine and kind of device of its
-    last worker or, if none of them is alive that can read its images, any. Another kind of device may be far slower,
-    and give other bits.
+    last worker; once the pause is over, one on this kind of device elsewhere; or, if no worker is alive on that
+    machine and kind of device that can read its images, any. Another kind may be far slower, and give other bits.
 
-    ``shard`` has the columns ``paused_until``, ``worker``, ``queue`` and ``payload``.
+    ``shard`` is a row of ``precedence``.
     """
     if shard.paused_until is None or shard.worker is None:
         return True
     place = _place(shard.worker)
     if worker == shard.worker or worker.startswith(place):
+        return True
+    if not shard.is_paused and (kind := _device_kind(worker)) and kind == _device_kind(shard.worker):
         return True
     without = hosts_without_data(shard.payload)
     query = select(Worker.name, Worker.queues).where(alive(), Worker.name.startswith(place, autoescape=True))
@@ -133,5 +137,11 @@ def may_continue(session: Session, worker: str, shard: Any) -> bool:
 
 def _place(worker: str) -> str:
     """Return how the names of workers on a machine and kind of device begin: ``node1-cuda``, ``node1-cpu``."""
+    kind = _device_kind(worker)
+    return f"{host_of(worker)}-{kind}" if kind else f"{host_of(worker)}:"
+
+
+def _device_kind(worker: str) -> str | None:
+    """Return ``cpu`` or ``cuda``; None for a worker without a supervisor."""
     match = NAME.fullmatch(worker)
-    return f"{match['host']}-{match[2].rstrip('0123456789')}" if match else f"{host_of(worker)}:"
+    return match[2].rstrip("0123456789") if match else None

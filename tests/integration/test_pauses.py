@@ -68,6 +68,9 @@ def test_a_run_cut_into_turns_ends_with_the_bits_of_an_uncut_one(
     machines = Machines(analyze, tmp_path, monkeypatch)
     monkeypatch.setenv("ANALYZE_WORKER_NAME", HERE)
     search = int(machines.submit())
+    said = analyze(*machines.submission("top9"), "--priority", "high").stderr
+    assert "The same job was submitted before" in said.split("Its priority is unchanged")[0]
+    assert f"`analyze priority {search} high`" in " ".join(said.split())
     uncut = Run(machines)  # its time slice is 10 minutes
     uncut.message()
     assert uncut.shard.state == "done"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from producer.results.progress import job_progress, list_jobs
 from shared.errors import JobStateConflict
 from shared.jobs.ledger import RESUMED, Claim, ContinuedElsewhere, LeaseLost, Ledger, LeftToOthers
 from shared.jobs.precedence import Taker
 from shared.jobs.priority import Priority
-from shared.jobs.tables import Counter, JobState
+from shared.jobs.tables import Counter, JobState, Shard
+from shared.jobs.workers import is_idle
 from shared.kinds.specification import ANALYSIS, CPU, QUEUES, TRAINING
 from shared.store.store import Store
 from tests.integration.ledger.helpers import (
@@ -28,6 +31,7 @@ from tests.integration.ledger.helpers import (
     top9,
     training,
 )
+from worker.missing_data import MissingData
 from worker.runner import Paused, ShardContext
 
 GPU, SAME_KIND, CPU_BESIDE, ELSEWHERE = (
@@ -244,9 +248,50 @@ def test_a_pause_is_continued_by_the_same_machine_and_kind_of_device(ledger: Led
         assert ledger.take_unsent() == [(shard_id, TRAINING)]
         assert job_claimed(ledger, shard_id, SAME_KIND) == run
         ledger.worker_gone(SAME_KIND)
-    ledger.pause(claimed(ledger, shard_id, GPU), 12, 60.0, "others wait")
-    ledger.worker_gone(GPU)
-    assert job_claimed(ledger, shard_id, ELSEWHERE) == run
+    claim = claimed(ledger, shard_id, GPU)
+    ledger.pause(claim, 12, 60.0, "others wait")
+    missing = MissingData(ledger, CPU_BESIDE)
+    assert [missing.pause_before_next(1.0) for _ in range(3)] == [1.0, 2.0, 4.0]
+    pause_is_over(ledger, shard_id)
+    with pytest.raises(ContinuedElsewhere):
+        message(ledger, shard_id, CPU_BESIDE)
+    claim = message(ledger, shard_id, ELSEWHERE)  # of the same kind
+    assert claim is not None
+    ledger.pause(claim, 12, 60.0, "others wait")
+    ledger.worker_gone(ELSEWHERE)
+    assert job_claimed(ledger, shard_id, GPU) == run
+
+
+def test_workers_that_leave_a_pause_to_others_are_idle(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    (shard_id,) = queued(ledger, run)
+    ledger.worker_seen(GPU, "cuda:0", QUEUES, 1)
+    claim = claimed(ledger, shard_id, GPU)
+    database = ledger.database
+    ledger.pause(claim, 12, 60.0, "others wait")
+    assert is_idle(database, QUEUES, "b", [ELSEWHERE])
+    assert is_idle(database, QUEUES, "a", [CPU_BESIDE])
+    assert not is_idle(database, QUEUES, "a", [CPU_BESIDE, SAME_KIND])
+    pause_is_over(ledger, shard_id)
+    assert is_idle(database, QUEUES, "a", [CPU_BESIDE])
+    assert not is_idle(database, QUEUES, "b", [ELSEWHERE])
+    ledger.submit(top9(dataset))
+    assert not is_idle(database, QUEUES, "a", [CPU_BESIDE])
+
+
+def test_the_duration_of_a_shard_counts_its_attempts_before_pauses(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    (shard_id,) = queued(ledger, run)
+    for seconds in (100, 200, 300):
+        claim = claimed(ledger, shard_id, GPU)
+        with ledger.database.write() as session:
+            began = datetime.now(UTC) - timedelta(seconds=seconds)
+            session.execute(update(Shard).where(Shard.id == shard_id).values(started_at=began))
+        if seconds < 300:
+            ledger.pause(claim, 12, 60.0, "others wait")
+    ledger.complete(claim)
+    assert counted(ledger, "shard_seconds") == pytest.approx(600, abs=30)
+    assert counted(ledger, "work_done") == claim.work_total
 
 
 def test_a_pause_is_continued_elsewhere_if_its_machine_loses_the_images(ledger: Ledger, dataset: int) -> None:
