@@ -82,7 +82,7 @@ class ShardContext(JobContext):
         self.payload = claim.payload
         self._ledger = ledger
         self._taker = taker
-        self._began = time.monotonic()
+        self._began = self._could_pause = time.monotonic()
         self.work_done = 0
         self.cancel_requested = threading.Event()
         self.lease_lost = threading.Event()
@@ -114,7 +114,8 @@ class ShardContext(JobContext):
         """Pause the shard if work that this worker can run goes before it. Call it when the state is saved.
 
         Work of higher priority goes before it at once; work of the same priority in another queue does if this
-        attempt has run for the specification's time slice. The others then have as long a turn.
+        attempt has run for the specification's time slice. The others then have as long a turn: at most the time
+        slice, or the time since the last call if that is longer.
 
         Raises
         ------
@@ -123,7 +124,9 @@ class ShardContext(JobContext):
         time_slice = self.specification.time_slice
         if self._taker is None or time_slice is None:
             return
-        seconds = time.monotonic() - self._began
+        now = time.monotonic()
+        seconds, since_last = now - self._began, now - self._could_pause
+        self._could_pause = now
         try:
             is_over = seconds >= time_slice.seconds
             job = self._ledger.work_before(self.claim, self._taker, slice_is_over=is_over)
@@ -131,7 +134,7 @@ class ShardContext(JobContext):
             logger.warning("%s", error)
             return
         if job is not None:
-            raise Paused(f"since job {job} waits", seconds)
+            raise Paused(f"since job {job} waits", min(seconds, max(time_slice.seconds, since_last)))
 
     def record(self, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
         """Write intermediate results to the database. Raises ``LeaseLost`` if the claim is no longer valid."""
@@ -246,7 +249,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None, queues:
         logger.info("shard %d cannot be claimed: it is done, cancelled, or leased by another worker", shard_id)
         return
     broken = None
-    with logs.log_context(job=claim.job_id, shard=shard_id, stage=claim.stage_name, attempt=claim.attempt):
+    with logs.log_context(job=claim.job_id, shard=claim.shard_id, stage=claim.stage_name, attempt=claim.attempt):
         logger.info("shard started")
         try:
             broken = _work(claim, ledger, settings, device, missing, taker)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from producer.transfer.row_types import Row
 from producer.transfer.staging import StagedRows
 from shared.errors import SpecificationNotReadable, SummaryNotReadable
 from shared.jobs.hosts import HOSTS_WITHOUT_DATA
-from shared.jobs.ledger import RESUMED
+from shared.jobs.ledger import RESUMED, SECONDS_BEFORE
 from shared.jobs.tables import Event, Job, JobState, Shard, ShardState
 from shared.kinds.registry import kinds, parse, read_summary
 from shared.kinds.specification import QUEUES, Specification
@@ -121,3 +122,6 @@ def _check_shard(row: Row, stages: list[str]) -> None:
     resumed = row["payload"].get(RESUMED, 0)
     if type(resumed) is not int or not 0 <= resumed <= row["work_total"]:
         raise ValueError("a shard resumed from work that it does not have")
+    seconds = row["payload"].get(SECONDS_BEFORE, 0.0)
+    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+        raise ValueError("a shard paused after a time that is none")

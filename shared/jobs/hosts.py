@@ -8,7 +8,7 @@ import socket
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, String, exists, select, update
+from sqlalchemy import ColumnElement, String, and_, exists, select, update
 from sqlalchemy.orm import Session
 
 from shared.database.connection import database_now
@@ -81,12 +81,14 @@ def shards_of_dataset(dataset_id: int) -> ColumnElement[bool]:
 
 
 def has_shards_for(session: Session, host: str, missing: Collection[int]) -> bool:
-    """Return whether shards are queued that a machine can run which lacks the data sets ``missing``."""
+    """Return whether shards are queued that a machine can run which lacks the data sets ``missing``.
+
+    Those that have paused don't count: most are left to another machine or device.
+    """
     left = handed_back() & Shard.payload.cast(String).contains(f'"{host}"')
     others = select(Job.id).where(Job.dataset_id.not_in(missing))
-    return bool(
-        session.scalar(select(exists().where(Shard.state == ShardState.QUEUED, ~left, Shard.job_id.in_(others))))
-    )
+    queued = and_(Shard.state == ShardState.QUEUED, Shard.paused_until.is_(None))
+    return bool(session.scalar(select(exists().where(queued, ~left, Shard.job_id.in_(others)))))
 
 
 def hosts_waiting(session: Session, job_ids: Collection[int]) -> dict[int, set[str]]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,7 +30,7 @@ from shared.jobs.hosts import (
     hosts_without_data,
     leave_to_others,
 )
-from shared.jobs.precedence import Taker, is_paused, job_before, may_continue, takeable
+from shared.jobs.precedence import Taker, job_before, job_instead, may_continue, precedence, takeable_shard
 from shared.jobs.priority import priority_label
 from shared.jobs.retrying import queue_again
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState, Worker
@@ -50,7 +50,8 @@ from shared.jobs.transitions import (
 from shared.kinds.specification import Specification
 
 LARGEST_ID = 2**31 - 1
-RESUMED = "resumed"  # in a shard's payload: work that its attempt found done
+# In a shard's payload: work that its attempt found done, and how long its attempts took that ended in a pause.
+RESUMED, SECONDS_BEFORE = "resumed", "seconds_before"
 
 
 class LeaseLost(Exception):
@@ -182,12 +183,12 @@ class Ledger:
         taker = Taker(worker, queues, missing)
         while True:
             with self.database.write() as session:
-                shard = session.execute(_precedence(shard_id)).one_or_none()
+                shard = session.execute(precedence(shard_id)).one_or_none()
                 if shard is None:
                     return None
                 first = None
                 if shard.state == ShardState.QUEUED and queues:
-                    first = job_before(session, taker, shard.queue, shard.priority, paused=bool(shard.is_paused))
+                    first = job_instead(session, taker, shard)
                 if first is None:
                     claim = self._claim_or_leave(session, shard_id, shard, worker, has_data=has_data)
                     break
@@ -203,11 +204,11 @@ class Ledger:
         if not taker.queues or not 0 < shard_id <= LARGEST_ID:
             return shard_id
         with self.database.read() as session:
-            shard = session.execute(_precedence(shard_id)).one_or_none()
+            shard = session.execute(precedence(shard_id)).one_or_none()
             if shard is None or shard.state != ShardState.QUEUED:
                 return shard_id
-            job = job_before(session, taker, shard.queue, shard.priority, paused=bool(shard.is_paused))
-            return (job and session.scalar(_takeable_shard(job, taker))) or shard_id
+            job = job_instead(session, taker, shard)
+            return (job and session.scalar(takeable_shard(job, taker))) or shard_id
 
     def _unsend(self, session: Session, shard_id: int) -> None:
         """Mark the message of a queued shard as due again: it was received by a worker that doesn't run it now."""
@@ -217,7 +218,7 @@ class Ledger:
         """Claim a queued shard of a job; return None if none is left."""
         if find_and_lock_job(session, job_id) is None:
             return None
-        shard_id = session.scalar(_takeable_shard(job_id, taker))
+        shard_id = session.scalar(takeable_shard(job_id, taker))
         if shard_id is None:
             return None
         stage = session.scalars(select(Shard.stage_name).where(Shard.id == shard_id)).one()
@@ -384,7 +385,7 @@ class Ledger:
             else:
                 open_next_stage(session, job)
             session.flush()
-            seconds = max(0.0, (utc_now() - began).total_seconds())
+            seconds = claim.payload.get(SECONDS_BEFORE, 0.0) + _seconds_since(began)
             raise_counters(session, claim.kind, claim.stage_name, completion(seconds, claim.work_total))
 
     def fail(self, claim: Claim, error: str, *, again: bool) -> None:
@@ -443,6 +444,8 @@ class Ledger:
                 self._cancelled(session, job, claim)
                 return
             work_done = min(work_done, claim.work_total)
+            began = session.scalars(select(Shard.started_at).where(Shard.id == claim.shard_id)).one()
+            seconds_before = claim.payload.get(SECONDS_BEFORE, 0.0) + _seconds_since(began or utc_now())
             self._fence(
                 session,
                 claim,
@@ -452,7 +455,7 @@ class Ledger:
                 sent_at=None,
                 attempt=claim.attempt - 1,
                 work_done=work_done,
-                payload={**claim.payload, RESUMED: work_done},
+                payload={**claim.payload, RESUMED: work_done, SECONDS_BEFORE: seconds_before},
                 paused_until=database_now() + seconds,
             )
             add_event(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: pauses, {reason}")
@@ -461,7 +464,7 @@ class Ledger:
         """Return a job that waits and goes before a running shard: one of higher priority or, if the shard's time
         slice is over, of the same priority in another of the worker's queues."""
         with self.database.read() as session:
-            shard = session.execute(_precedence(claim.shard_id)).one_or_none()
+            shard = session.execute(precedence(claim.shard_id)).one_or_none()
             if shard is None:
                 return None
             return job_before(session, taker, shard.queue, shard.priority, paused=slice_is_over)
@@ -692,17 +695,9 @@ class Ledger:
             return session.scalars(select(Worker).where(alive()).order_by(Worker.name)).all()
 
 
-def _precedence(shard_id: int) -> Select[Any]:
-    """Build the query of what a claim of a shard depends on."""
-    columns = (Shard.job_id, Shard.stage_name, Shard.state, Shard.queue, Shard.payload, Shard.worker)
-    query = select(*columns, Shard.paused_until, is_paused().label("is_paused"), Job.priority)
-    return query.join(Job, Job.id == Shard.job_id).where(Shard.id == shard_id)
-
-
-def _takeable_shard(job_id: int, taker: Taker) -> Select[int]:
-    """Build the query of a queued shard of a job that a worker can take."""
-    of_job = and_(Shard.job_id == job_id, Shard.state == ShardState.QUEUED)
-    return select(Shard.id).where(of_job, takeable(taker, taker.queues)).limit(1)
+def _seconds_since(began: datetime) -> float:
+    """Return the seconds since an attempt began, by the clock of its worker."""
+    return max(0.0, (utc_now() - began).total_seconds())
 
 
 def _of_active_job() -> ColumnElement[bool]:

@@ -75,6 +75,7 @@ class Shard(Base):
         CheckConstraint("attempt >= 0 AND attempt <= 3", name="attempt"),
         Index(None, "state", "sent_at", "id"),  # for Ledger.take_unsent
         Index(None, "job_id", "state", "stage"),
+        Index(None, "job_id", "state", "queue", "paused_until"),  # for shared.jobs.precedence
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -8,6 +8,7 @@ from sqlalchemy import delete, exists, or_, select
 
 from shared.database.connection import Database, database_now
 from shared.jobs.hosts import WORKER_ALIVE_SECONDS, handed_back, hosts_without_data
+from shared.jobs.precedence import is_paused, may_continue
 from shared.jobs.tables import ACTIVE_JOBS, Counter, Job, Shard, ShardState, Worker
 
 FORGOTTEN_SECONDS = 3600.0  # after which the row of a worker is removed that was not seen
@@ -51,17 +52,25 @@ def forget_workers(database: Database) -> None:
 
 
 def is_idle(database: Database, queues: Collection[str], host: str, workers: Collection[str]) -> bool:
-    """Return whether ``workers`` run no shard, and none is queued except those that their host leaves to others.
+    """Return whether ``workers`` run no shard, and none is queued except those that they leave to others: as their
+    host can't read the images, or since others continue a shard that has paused.
 
-    One query looks at both, since a transaction that ends a stage queues the shards of the next one.
+    One query looks at both, since a transaction that ends a stage queues the shards of the next one. It is repeated
+    after the look at those that may be left, which could have been claimed by then.
     """
     queued = (Shard.state == ShardState.QUEUED) & Shard.queue.in_(queues)
     running = (Shard.state == ShardState.RUNNING) & Shard.worker.in_(workers)
+    may_be_left = handed_back() | Shard.paused_until.is_not(None)
+    work = select(exists().where(or_(queued & ~may_be_left, running)))
+    columns = (Shard.payload, Shard.paused_until, is_paused().label("is_paused"), Shard.worker, Shard.queue)
     with database.read() as session:
-        if session.scalar(select(exists().where(or_(queued & ~handed_back(), running)))):
+        if session.scalar(work):
             return False
-        payloads = session.scalars(select(Shard.payload).where(queued, handed_back()))
-        return all(host in hosts_without_data(payload) for payload in payloads)
+        for shard in session.execute(select(*columns).where(queued, may_be_left)):
+            continues = any(may_continue(session, worker, shard) for worker in workers)
+            if continues and host not in hosts_without_data(shard.payload):
+                return False
+        return not session.scalar(work)
 
 
 def typical_seconds(database: Database, queues: Collection[str]) -> float:

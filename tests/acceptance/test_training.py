@@ -186,6 +186,8 @@ def test_an_extended_run_equals_a_run_that_was_longer_from_the_start(
     # Invalid extensions are refused.
     analyze("submit", "train", "--extend", short, "--epochs", 2, code=2)
     analyze("submit", "train", "--extend", 99, "--epochs", 20, code=4)
+    nan = analyze("submit", "train", "--extend", short, "--epochs", 20, "--time-slice", "nan", code=2)
+    assert "--time-slice: Input should be" in nan.stderr
     assert (
         "--learning-rate can't be combined with --extend"
         in analyze("submit", "train", "--extend", short, "--lr", 1, code=2).stderr

@@ -70,11 +70,15 @@ class Machines:
 
     def submit(self, kind: str = "top9", *options: object) -> str:
         """Submit a job of two shards of images, or a training run, and return its id."""
+        return self.analyze(*self.submission(kind, *options), "--force").stdout.strip()
+
+    def submission(self, kind: str, *options: object) -> tuple[object, ...]:
+        """Return the command of ``submit`` that returns a job which exists."""
         options = (*OPTIONS[kind], *options)
         if kind != "train":
             options = ("--weights", self.weights, "--shards", 2, *options)
         network = ("--network", "zfnet", "--size", 64, "--fc", 8, "--maps", ",".join(map(str, MAPS)))
-        return self.analyze("submit", kind, "--dataset", "shapes", *network, *options, "--force").stdout.strip()
+        return "submit", kind, "--dataset", "shapes", *network, *options
 
     def shards(self, *states: str) -> list[Shard]:
         with self.database.read() as session:

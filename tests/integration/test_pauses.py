@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select, update
 
 from producer.results.progress import JobProgress, job_events, job_progress
+from shared import logs
 from shared.jobs.tables import Shard
 from shared.kinds.specification import QUEUES
 from shared.settings import load_settings
@@ -47,12 +50,27 @@ class Run:
         return [event["message"] for event in job_events(self.database, self.job)]
 
 
+def shards_that_logs_name(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return a list to which the shard of each following context of log records is added."""
+    found: list[object] = []
+
+    def log_context(**fields: object) -> AbstractContextManager[None]:
+        found.append(fields["shard"])
+        return logs.log_context(**fields)
+
+    monkeypatch.setattr("worker.runner.logs", SimpleNamespace(log_context=log_context))
+    return found
+
+
 def test_a_run_cut_into_turns_ends_with_the_bits_of_an_uncut_one(
     analyze: Analyze, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machines = Machines(analyze, tmp_path, monkeypatch)
     monkeypatch.setenv("ANALYZE_WORKER_NAME", HERE)
     search = int(machines.submit())
+    said = analyze(*machines.submission("top9"), "--priority", "high").stderr
+    assert "The same job was submitted before" in said.split("Its priority is unchanged")[0]
+    assert f"`analyze priority {search} high`" in " ".join(said.split())
     uncut = Run(machines)  # its time slice is 10 minutes
     uncut.message()
     assert uncut.shard.state == "done"
@@ -67,7 +85,9 @@ def test_a_run_cut_into_turns_ends_with_the_bits_of_an_uncut_one(
         assert cut.progress.waiting is not None
         assert (cut.progress.waiting.paused, cut.progress.waiting.shards_before) == (True, 2 if turn == 1 else 1)
         if turn == 1:  # the search has its turn
+            shards = shards_that_logs_name(monkeypatch)
             cut.message()
+            assert shards == [machines.shards("done")[0].id]
             assert job_progress(machines.database, search).stages[0].shards == {"done": 1, "queued": 1}
         cut.pause_until(1.0)
     cut.message()

@@ -193,7 +193,7 @@ def _report_existing(app: App, job_id: int, priority: Priority) -> None:
 
     job = job_progress(app.database, job_id).job
     state = job.state
-    if state in ACTIVE_JOBS and job.priority != priority != Priority.NORMAL:
-        app.err.print(f"Its priority is unchanged; `analyze priority {job_id} {priority.label}` changes it.")
     hint = f"; `analyze retry {job_id}` tries again" if state in (JobState.FAILED, JobState.CANCELLED) else ""
     app.err.print(f"The same job was submitted before: job {job_id} is {state}{hint}. --force submits a new job.")
+    if state in ACTIVE_JOBS and job.priority != priority != Priority.NORMAL:
+        app.err.print(f"Its priority is unchanged; `analyze priority {job_id} {priority.label}` changes it.")

@@ -145,7 +145,7 @@ def _recipe_options(command: Any) -> Any:
     type=click.FloatRange(0, 1_000_000),
     metavar="MINUTES",
     help="Training time after which the run pauses, at the end of an epoch, if jobs in other queues wait for its "
-    "worker; they then get as long a turn.  [default: 10]",
+    "worker; they then get a turn, of at most this time or an epoch.  [default: 10]",
 )
 @click.option("--tensorboard", is_flag=True, help="Also write TensorBoard event files.")
 @click.option(

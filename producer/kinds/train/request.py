@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
@@ -70,30 +71,36 @@ def training_request(
         _, stored = describe_with_weights(database, specification, weights, settings, pretrained=True)
     else:
         describe(database, specification, settings)
+    return _validated(
+        dataset_id=row.id,
+        dataset_fingerprint=row.fingerprint,
+        network=specification,
+        recipe_name=recipe_name,
+        recipe=recipe,
+        train_split=train_split,
+        val_split=val_split,
+        train_count=train_count,
+        val_count=val_count,
+        train_per_class=options.train_per_class,
+        val_per_class=options.val_per_class,
+        fold=options.fold,
+        seed=seed,
+        keep_epochs=tuple(sorted(set(KEPT_EPOCHS if options.keep_epochs is None else options.keep_epochs))),
+        weights_sha256=stored.sha256 if stored else None,
+        weights_path=stored.path if stored else None,
+        tensorboard=options.tensorboard,
+        time_slice_minutes=TIME_SLICE_MINUTES if options.time_slice is None else options.time_slice,
+    )
+
+
+def _validated(**values: Any) -> TrainSpecification:
+    """Return the specification of these values. Raises ``UsageError``, which names the option of a wrong one."""
     try:
-        return TrainSpecification(
-            dataset_id=row.id,
-            dataset_fingerprint=row.fingerprint,
-            network=specification,
-            recipe_name=recipe_name,
-            recipe=recipe,
-            train_split=train_split,
-            val_split=val_split,
-            train_count=train_count,
-            val_count=val_count,
-            train_per_class=options.train_per_class,
-            val_per_class=options.val_per_class,
-            fold=options.fold,
-            seed=seed,
-            keep_epochs=tuple(sorted(set(KEPT_EPOCHS if options.keep_epochs is None else options.keep_epochs))),
-            weights_sha256=stored.sha256 if stored else None,
-            weights_path=stored.path if stored else None,
-            tensorboard=options.tensorboard,
-            time_slice_minutes=TIME_SLICE_MINUTES if options.time_slice is None else options.time_slice,
-        )
+        return TrainSpecification(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UsageError(reason=f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}.") from error
+        name = str(first["loc"][0]).removesuffix("_minutes").replace("_", "-")
+        raise UsageError(reason=f"--{name}: {first['msg']}.") from error
 
 
 def _best_weights(database: Database, settings: Settings, run: int) -> tuple[Path, NetworkSpecification]:
@@ -148,7 +155,7 @@ def extension_request(
 
     Raises
     ------
-    NoSuchRun, NotExtendable, SpecificationNotReadable
+    NoSuchRun, NotExtendable, SpecificationNotReadable, UsageError
     """
     with database.read() as session:
         job, before = find_training_run(session, run)
@@ -159,17 +166,17 @@ def extension_request(
         raise NotExtendable(job_id=run, reason="it has no checkpoint of its training state")
     if epochs is None or epochs <= state.epoch:
         raise NotExtendable(job_id=run, reason=f"it has {state.epoch} epochs; give a larger number with --epochs")
-    return before.model_copy(
-        update={
-            "recipe": Recipe.model_validate({**before.recipe.model_dump(), "epochs": epochs}),
-            "extended_sha256": state.sha256,
-            "extended_path": state.path,
-            "extended_job_id": run,
-            "extended_epochs": state.epoch,
-            "tensorboard": tensorboard,
-            "time_slice_minutes": before.time_slice_minutes if time_slice is None else time_slice,
-        }
-    )
+    values = {
+        **dict(before),
+        "recipe": Recipe.model_validate({**before.recipe.model_dump(), "epochs": epochs}),
+        "extended_sha256": state.sha256,
+        "extended_path": state.path,
+        "extended_job_id": run,
+        "extended_epochs": state.epoch,
+        "tensorboard": tensorboard,
+        "time_slice_minutes": before.time_slice_minutes if time_slice is None else time_slice,
+    }
+    return _validated(**values)
 
 
 def note_training_run(specification: TrainSpecification, session: Session, job_id: int) -> None:

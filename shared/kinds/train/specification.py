@@ -25,6 +25,8 @@ class TrainSpecification(Specification):
     """The network, the recipe and the data of a training run."""
 
     kind: ClassVar[str] = "train"
+    # Not incremented for the fused step, which changes the last bits of new runs: checkpoints record the form, so
+    # that begun runs go on with theirs, and submitting a run again returns the one that exists.
     version: ClassVar[int] = 2
     not_in_key: ClassVar[frozenset[str]] = frozenset(
         {"recipe_name", "weights_path", "extended_job_id", "extended_path", "tensorboard", "time_slice_minutes"}

@@ -1897,6 +1897,7 @@ CREATE INDEX ix_jobs_state ON public.jobs USING btree (state);
 CREATE INDEX ix_left_out_images_image_id ON public.left_out_images USING btree (image_id);
 CREATE INDEX ix_occlusion_map_rows_image_id ON public.occlusion_map_rows USING btree (image_id);
 CREATE INDEX ix_occlusion_position_rows_image_id ON public.occlusion_position_rows USING btree (image_id);
+CREATE INDEX ix_shards_job_id_state_queue_paused_until ON public.shards USING btree (job_id, state, queue, paused_until);
 CREATE INDEX ix_shards_job_id_state_stage ON public.shards USING btree (job_id, state, stage);
 CREATE INDEX ix_shards_state_sent_at_id ON public.shards USING btree (state, sent_at, id);
 CREATE INDEX ix_study_jobs_job_id ON public.study_jobs USING btree (job_id);

@@ -1418,6 +1418,7 @@ CREATE INDEX ix_dataset_problems_dataset_id ON dataset_problems (dataset_id);
 CREATE INDEX ix_jobs_dataset_id ON jobs (dataset_id);
 CREATE INDEX ix_jobs_state ON jobs (state);
 CREATE INDEX ix_image_splits_dataset_id_split_image_id ON image_splits (dataset_id, split, image_id);
+CREATE INDEX ix_shards_job_id_state_queue_paused_until ON shards (job_id, state, queue, paused_until);
 CREATE INDEX ix_shards_job_id_state_stage ON shards (job_id, state, stage);
 CREATE INDEX ix_shards_state_sent_at_id ON shards (state, sent_at, id);
 CREATE INDEX ix_training_runs_dataset_id ON training_runs (dataset_id);

@@ -149,7 +149,7 @@ USAGE = {
             ("--epochs", "0"), ("--epochs", "many"), ("--learning-rate", "0"), ("--learning-rate", "nan"),
             ("--learning-rate", "inf"), ("--lr-gamma", "nan"), ("--lr-step", "0"), ("--flip", "nan"),
             ("--flip", "1.5"), ("--size", "3"), ("--size", "99999"), ("--seed", "-1"), ("--init", "zero"),
-            ("--batch-size", "0"), ("--fc", "0"),
+            ("--batch-size", "0"), ("--fc", "0"), ("--time-slice", "nan"),
         )
     },
     "unknown kind of data set": Mistake(("dataset", "add", "imagenet"), 2, ("imagenet", "folder")),

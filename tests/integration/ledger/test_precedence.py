@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
+from sqlalchemy import update
 
 from producer.results.progress import job_progress, list_jobs
 from shared.errors import JobStateConflict
-from shared.jobs.ledger import RESUMED, Claim, ContinuedElsewhere, LeaseLost, Ledger
+from shared.jobs.ledger import RESUMED, Claim, ContinuedElsewhere, LeaseLost, Ledger, LeftToOthers
 from shared.jobs.precedence import Taker
 from shared.jobs.priority import Priority
-from shared.jobs.tables import Counter, JobState
+from shared.jobs.tables import Counter, JobState, Shard
+from shared.jobs.workers import is_idle
 from shared.kinds.specification import ANALYSIS, CPU, QUEUES, TRAINING
+from shared.store.store import Store
 from tests.integration.ledger.helpers import (
     Rivals,
     claimed,
@@ -25,6 +31,8 @@ from tests.integration.ledger.helpers import (
     top9,
     training,
 )
+from worker.missing_data import MissingData
+from worker.runner import Paused, ShardContext
 
 GPU, SAME_KIND, CPU_BESIDE, ELSEWHERE = (
     "a-cuda0-000000",
@@ -143,6 +151,43 @@ def test_a_shard_that_pauses_lets_other_queues_run_and_keeps_its_work(ledger: Le
     assert counted(ledger, "attempts_failed") == counted(ledger, "leases_lost") == 0
 
 
+def test_other_runs_wait_for_the_end_of_one_that_pauses(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    other, _ = ledger.submit(training(dataset, seed=1))
+    search, _ = ledger.submit(top9(dataset, search=1))
+    (first,), (second,) = queued(ledger, run), queued(ledger, other)
+    ledger.worker_seen(GPU, "cuda:0", QUEUES, 1)
+    ledger.pause(claimed(ledger, first, GPU), 12, 60.0, f"since job {search} waits")
+    ledger.take_unsent()
+    assert ledger.first(second, Taker(GPU, QUEUES)) in queued(ledger, search)
+    assert job_claimed(ledger, second, GPU) == search  # in the pause
+    assert ledger.first(second, Taker(GPU, QUEUES)) == first
+    claim = message(ledger, second, GPU)  # nothing else waits
+    assert claim is not None
+    assert claim.job_id == run
+    assert [shard_id for shard_id, _ in ledger.take_unsent()] == [second]
+    ledger.pause(claim, 24, 60.0, "others wait")
+    assert job_claimed(ledger, second, ELSEWHERE) == other  # a machine that may not continue it
+    ledger.cancel(other)
+    (third,) = queued(ledger, ledger.submit(training(dataset, seed=2))[0])
+    pause_is_over(ledger, first)
+    ledger.submit(top9(dataset, seed=1))
+    assert job_claimed(ledger, third, GPU) == run
+
+
+def test_high_priority_runs_take_turns_on_messages_of_low_priority(ledger: Ledger, dataset: int) -> None:
+    low, _ = ledger.submit(top9(dataset), priority=Priority.LOW)
+    run, _ = ledger.submit(training(dataset), priority=Priority.HIGH)
+    ledger.submit(training(dataset, seed=1), priority=Priority.HIGH)
+    search, _ = ledger.submit(top9(dataset, search=1, seed=1), priority=Priority.HIGH)
+    received = queued(ledger, low)[0]
+    assert job_claimed(ledger, received, GPU) == run
+    (shard,) = shards_of(ledger, run)
+    expire(ledger, shard.id)
+    ledger.pause(claimed(ledger, shard.id, GPU), 12, 60.0, f"since job {search} waits")
+    assert [job_claimed(ledger, received, GPU) for _ in range(2)] == [search, run]
+
+
 def test_a_pause_ends_although_others_wait(ledger: Ledger, dataset: int) -> None:
     run, _ = ledger.submit(training(dataset))
     (shard_id,) = queued(ledger, run)
@@ -165,6 +210,32 @@ def test_higher_priority_goes_before_a_running_shard_at_once(ledger: Ledger, dat
     assert job_claimed(ledger, queued(ledger, low)[0], GPU) == run  # the pause is over
 
 
+class Clock:
+    """Stands for the module ``time``."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_pause_is_as_long_as_the_slice_or_the_last_epoch(
+    ledger: Ledger, dataset: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = ledger.submit(training(dataset))  # its time slice is 10 minutes
+    claim = claimed(ledger, queued(ledger, run)[0], GPU)
+    clock = Clock()
+    monkeypatch.setattr("worker.runner.time", clock)
+    context = ShardContext(claim, ledger, Store(tmp_path), "cpu", taker=Taker(GPU, QUEUES))
+    for clock.now in (500.0, 9000.0):  # nothing else waits
+        context.pause_if_others_wait()
+    ledger.submit(top9(dataset))
+    for clock.now, expected in (9100.0, 600.0), (9800.0, 700.0):
+        with pytest.raises(Paused) as raised:
+            context.pause_if_others_wait()
+        assert raised.value.seconds == expected
+
+
 def test_a_pause_is_continued_by_the_same_machine_and_kind_of_device(ledger: Ledger, dataset: int) -> None:
     run, _ = ledger.submit(training(dataset))
     (shard_id,) = queued(ledger, run)
@@ -177,8 +248,60 @@ def test_a_pause_is_continued_by_the_same_machine_and_kind_of_device(ledger: Led
         assert ledger.take_unsent() == [(shard_id, TRAINING)]
         assert job_claimed(ledger, shard_id, SAME_KIND) == run
         ledger.worker_gone(SAME_KIND)
+    claim = claimed(ledger, shard_id, GPU)
+    ledger.pause(claim, 12, 60.0, "others wait")
+    missing = MissingData(ledger, CPU_BESIDE)
+    assert [missing.pause_before_next(1.0) for _ in range(3)] == [1.0, 2.0, 4.0]
+    pause_is_over(ledger, shard_id)
+    with pytest.raises(ContinuedElsewhere):
+        message(ledger, shard_id, CPU_BESIDE)
+    claim = message(ledger, shard_id, ELSEWHERE)  # of the same kind
+    assert claim is not None
+    ledger.pause(claim, 12, 60.0, "others wait")
+    ledger.worker_gone(ELSEWHERE)
+    assert job_claimed(ledger, shard_id, GPU) == run
+
+
+def test_workers_that_leave_a_pause_to_others_are_idle(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    (shard_id,) = queued(ledger, run)
+    ledger.worker_seen(GPU, "cuda:0", QUEUES, 1)
+    claim = claimed(ledger, shard_id, GPU)
+    database = ledger.database
+    ledger.pause(claim, 12, 60.0, "others wait")
+    assert is_idle(database, QUEUES, "b", [ELSEWHERE])
+    assert is_idle(database, QUEUES, "a", [CPU_BESIDE])
+    assert not is_idle(database, QUEUES, "a", [CPU_BESIDE, SAME_KIND])
+    pause_is_over(ledger, shard_id)
+    assert is_idle(database, QUEUES, "a", [CPU_BESIDE])
+    assert not is_idle(database, QUEUES, "b", [ELSEWHERE])
+    ledger.submit(top9(dataset))
+    assert not is_idle(database, QUEUES, "a", [CPU_BESIDE])
+
+
+def test_the_duration_of_a_shard_counts_its_attempts_before_pauses(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    (shard_id,) = queued(ledger, run)
+    for seconds in (100, 200, 300):
+        claim = claimed(ledger, shard_id, GPU)
+        with ledger.database.write() as session:
+            began = datetime.now(UTC) - timedelta(seconds=seconds)
+            session.execute(update(Shard).where(Shard.id == shard_id).values(started_at=began))
+        if seconds < 300:
+            ledger.pause(claim, 12, 60.0, "others wait")
+    ledger.complete(claim)
+    assert counted(ledger, "shard_seconds") == pytest.approx(600, abs=30)
+    assert counted(ledger, "work_done") == claim.work_total
+
+
+def test_a_pause_is_continued_elsewhere_if_its_machine_loses_the_images(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    (shard_id,) = queued(ledger, run)
+    for worker in (GPU, ELSEWHERE):
+        ledger.worker_seen(worker, "cuda:0", QUEUES, 1)
     ledger.pause(claimed(ledger, shard_id, GPU), 12, 60.0, "others wait")
-    ledger.worker_gone(GPU)
+    with pytest.raises(LeftToOthers, match="its images can't be read on a"):
+        ledger.claim(shard_id, GPU, has_data=False, queues=QUEUES, missing=[dataset])
     assert job_claimed(ledger, shard_id, ELSEWHERE) == run
 
 
