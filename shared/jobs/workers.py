@@ -55,8 +55,8 @@ def is_idle(database: Database, queues: Collection[str], host: str, workers: Col
     """Return whether ``workers`` run no shard, and none is queued except those that they leave to others: as their
     host can't read the images, or since others continue a shard that has paused.
 
-    One query looks at both, since a transaction that ends a stage queues the shards of the next one. It is repeated
-    after the look at those that may be left, which could have been claimed by then.
+    One query looks at both, since a transaction that ends a stage queues the shards of the next one. It is
+    repeated after the look at those that may be left, which could have been claimed by then.
     """
     queued = (Shard.state == ShardState.QUEUED) & Shard.queue.in_(queues)
     running = (Shard.state == ShardState.RUNNING) & Shard.worker.in_(workers)

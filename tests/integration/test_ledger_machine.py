@@ -24,7 +24,7 @@ from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.database.schema import upgrade
 from shared.errors import JobStateConflict, NoSuchJob
-from shared.jobs.ledger import RESUMED, Claim, LeaseLost, Ledger
+from shared.jobs.ledger import RESUMED, SECONDS_BEFORE, Claim, LeaseLost, Ledger
 from shared.jobs.tables import Event, Job, JobState, Shard, ShardState, Worker
 from shared.kinds.specification import ANALYSIS, CPU
 from shared.kinds.top9.specification import Top9Specification
@@ -184,7 +184,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.expected.claim(shard.id, worker, claim.token, self.clock.now)
         planned = self.specifications[shard.job_id].plan()[shard.number]
         assert (claim.shard_id, claim.job_id, claim.kind) == (shard.id, shard.job_id, "top9")
-        payload = {name: value for name, value in claim.payload.items() if name != RESUMED}
+        payload = {name: value for name, value in claim.payload.items() if name not in (RESUMED, SECONDS_BEFORE)}
         assert (claim.stage_name, payload, claim.work_total) == (planned.stage, planned.payload, planned.work)
         assert claim.attempt == shard.attempt
         return claim
