@@ -16,6 +16,7 @@ import json
 import os
 import runpy
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -112,6 +113,7 @@ def serve(
 ) -> Request | None:
     """Answer requests until ``life`` ends, which then returns None. In the process of a service it returns the
     request, so that the process ends as any other program. ``run_program`` answers those of other programs."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests run under nohup
     while listening in select.select([listening, life], [], [])[0]:
         connection, _ = listening.accept()
         if os.fork() == 0:
