@@ -3,10 +3,8 @@ compared with one."""
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 from benchmarks.search import fill_cache, layer_units
 from benchmarks.servers import Home, Stage
 from benchmarks.setting import BATCH, CONV5, SIZE, TOP, Setting
-from benchmarks.timing import Goal, Row, Timed, time_interleaved
+from benchmarks.timing import Goal, Row, Timed, in_fresh_process, time_interleaved
 from unitscope.data.images import batches
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.search.search import LayerSearch, search
@@ -37,18 +35,16 @@ def measure(setting: Setting) -> Iterator[Row]:
     weights, crops = setting.weights_file(), setting.crops
     cache = setting.folder / "function.pixels"
     fill_cache(PixelCache(cache, len(crops.sources), SIZE), crops.sources)
-    device = "cpu" if setting.device == "cpu" else "cuda:0"
     with ExitStack() as stack:
 
         def running(name: str, workers: int, threads: int | None = None) -> Home:
             home = Home(setting.folder / name, threads)
             stack.callback(home.stop)
-            home.analyze("dataset", "add", "folder", "--root", crops.folder, "--name", "crops")
-            home.start(workers, device)
+            home.start_with_crops(setting, workers)
             return home
 
         def job(home: Home) -> Timed:
-            number = _submit(home, setting, weights)
+            number = home.submit_search(setting, weights, "--layer", 5, "--shards", SHARDS)
             stage = home.stage(number, "search")
             home.cancel(number)  # skip the projections, which are not measured
             return Timed(stage.seconds, stage)
@@ -57,7 +53,7 @@ def measure(setting: Setting) -> Iterator[Row]:
         one, two = running("one-worker", 1, threads=1), running("two-workers", 2, threads=1)
         timings = time_interleaved(
             {
-                "function": lambda: _in_fresh_process(setting, cache),
+                "function": lambda: in_fresh_process(_search, setting, cache),
                 "job": lambda: job(every_core),
                 "one worker": lambda: job(one),
                 "two workers": lambda: job(two),
@@ -87,18 +83,6 @@ def measure(setting: Setting) -> Iterator[Row]:
         Goal(1.85),
         details={"shards_seconds_in_the_last_round": both.shards_seconds},
     )
-
-
-def _submit(home: Home, setting: Setting, weights: Path) -> int:
-    network = ["--weights", weights, "--network", "zfnet", "--size", SIZE]
-    network += [f"--{name}={value}" for name, value in setting.shape.items()]
-    data = ["--dataset", "crops", "--split", "all"]
-    return int(home.analyze("submit", "--layer", 5, *data, *network, "--shards", SHARDS, "--force"))
-
-
-def _in_fresh_process(setting: Setting, cache: Path) -> Timed:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-        return fresh.submit(_search, setting, cache).result()
 
 
 def _search(setting: Setting, cache: Path) -> Timed:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from benchmarks.setting import SIZE, Setting
 from shared.database.connection import Database
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, JobState, Shard, ShardState
@@ -96,6 +97,18 @@ class Home:
         if done.returncode:
             raise RuntimeError(f"analyze {arguments[0]}: {done.stderr}")
         return done.stdout.strip()
+
+    def start_with_crops(self, setting: Setting, workers: int = 1) -> None:
+        """Register the crops as a data set, and start Redis and this number of workers."""
+        self.analyze("dataset", "add", "folder", "--root", setting.crops.folder, "--name", "crops")
+        self.start(workers, "cpu" if setting.device == "cpu" else "cuda:0")
+
+    def submit_search(self, setting: Setting, weights: Path, *options: object) -> int:
+        """Submit a search of the crops with the benchmarks' network, and return the job's number."""
+        network = ["--weights", weights, "--network", "zfnet", "--size", SIZE]
+        network += [f"--{name}={value}" for name, value in setting.shape.items()]
+        data = ["--dataset", "crops", "--split", "all"]
+        return int(self.analyze("submit", *data, *network, *options, "--force"))
 
     def start(self, workers: int, device: str) -> None:
         """Start Redis and this number of workers, and wait until the workers are registered."""

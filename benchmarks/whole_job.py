@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from sqlalchemy import select
 from benchmarks.search import fill_cache, layer_units
 from benchmarks.servers import Home
 from benchmarks.setting import BATCH, LAYERS, SIZE, TOP, Setting
-from benchmarks.timing import Goal, Row, Timed, Timings, time_interleaved
+from benchmarks.timing import Goal, Row, Timed, Timings, in_fresh_process, time_interleaved
 from shared.jobs.tables import Artifact, Shard
 from unitscope.data.images import batches, read_cached
 from unitscope.data.pixel_cache import PixelCache
@@ -46,23 +44,21 @@ def measure(setting: Setting) -> Iterator[Row]:
     cache = setting.folder / "whole.pixels"
     fill_cache(PixelCache(cache, len(crops.sources), SIZE), crops.sources)
     weights = setting.weights_file()
-    device = "cpu" if setting.device == "cpu" else "cuda:0"
     with ExitStack() as stack:
 
         def running(name: str, sync_seconds: float = 0.0) -> Home:
             home = Home(setting.folder / name, sync_seconds=sync_seconds)
             stack.callback(home.stop)
-            home.analyze("dataset", "add", "folder", "--root", crops.folder, "--name", "crops")
-            home.start(1, device)
+            home.start_with_crops(setting)
             return home
 
         home, slow = running("whole-job"), running("whole-job-slow", SYNC_SECONDS)
         timings = time_interleaved(
             {
-                "functions": lambda: in_fresh_process(setting, cache, [*LAYERS], UNITS),
+                "functions": lambda: in_fresh_process(_compute, setting, cache, [*LAYERS], UNITS),
                 "job": lambda: _job(home, setting, weights, [*LAYERS], UNITS),
                 "slow store": lambda: _job(slow, setting, weights, [*LAYERS], UNITS),
-                "16 units as functions": lambda: in_fresh_process(setting, cache, [5], FEW),
+                "16 units as functions": lambda: in_fresh_process(_compute, setting, cache, [5], FEW),
                 "16 units": lambda: _first_picture(home, setting, weights),
             },
             setting.rounds,
@@ -85,7 +81,7 @@ def _rows(timings: Timings, crops: int, home: Home) -> Iterator[Row]:
         )
     files, size = _files(home)
     yield Row("whole_job", "files of the job, for each unit", [files / units], unit="files")
-    yield Row("whole_job", "bytes of the job, for each unit", [size / units / 1000], unit="kB")
+    yield Row("whole_job", "bytes of its pictures, for each unit", [size / units / 1000], unit="kB")
     pairs = zip(timings.seconds["16 units"], timings.seconds["16 units as functions"], strict=True)
     yield Row("whole_job", f"from submit to the first picture of {FEW} units, beyond the computing", [
         job - functions for job, functions in pairs
@@ -93,11 +89,8 @@ def _rows(timings: Timings, crops: int, home: Home) -> Iterator[Row]:
 
 
 def _submit(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> int:
-    network = ["--weights", weights, "--network", "zfnet", "--size", SIZE]
-    network += [f"--{name}={value}" for name, value in setting.shape.items()]
-    data = ["--dataset", "crops", "--split", "all"]
-    searched = ["--layers", ",".join(map(str, layers)), "--units", f"0-{units - 1}"]
-    return int(home.analyze("submit", *searched, *data, *network, "--force"))
+    chosen = ["--layers", ",".join(map(str, layers)), "--units", f"0-{units - 1}"]
+    return home.submit_search(setting, weights, *chosen)
 
 
 def _job(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> Timed:
@@ -127,33 +120,27 @@ def _files(home: Home) -> tuple[int, int]:
     """Return the number and the bytes of the files of the last whole job that are not intermediate results."""
     with home.database.read() as session:
         files = session.scalars(select(Artifact)).all()
-    by_job = Counter(file.job_id for file in files)
+    by_job = Counter(file.job_id for file in files if file.job_id)
     job = max(number for number, count in by_job.items() if count == max(by_job.values()))
     kept = [file for file in files if file.job_id == job and not file.path.endswith(".npz")]
     return len(kept), sum(file.bytes for file in kept)
 
 
-def in_fresh_process(setting: Setting, cache: Path, layers: Sequence[int], units: int) -> Timed:
-    """Run the search and the projections as function calls in a new process; the result is the number of
-    projections."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
-        return fresh.submit(_compute, setting, cache, layers, units).result()
-
-
 def _compute(setting: Setting, cache: Path, layers: Sequence[int], units: int) -> Timed:
+    """Run the search and the projections as function calls; the result is the number of projections."""
     model, sources = setting.model(), setting.crops.sources
     pixels = PixelCache(cache, len(sources), SIZE)
     chosen = {LAYERS[number]: list(range(units)) for number in layers}
-    search(model, layer_units(model, [LAYERS[5]]), batches(sources[: 2 * BATCH], BATCH, SIZE, pad=True), TOP)
+    first = batches(sources[: 2 * BATCH], BATCH, SIZE, pad=True)
+    search(model, layer_units(model, [LAYERS[5]]), first, TOP, setting.device)
     began = time.perf_counter()
     results = search(model, chosen, batches(sources, BATCH, SIZE, pad=True, cache=pixels), TOP, setting.device)
-    projections = 0
+    projections, by_id = 0, {source.id: source for source in sources}
     for layer, result in results.items():
         unit, rank = (result.top.image != NO_IMAGE).nonzero()
         ids = result.top.image[unit, rank]
         row, col = (values[unit, rank].astype(np.int64) for values in (result.top.row, result.top.col))
         images, number = np.unique(ids, return_inverse=True)
-        by_id = {source.id: source for source in sources}
         read: Sequence[np.ndarray] = [read_cached(by_id[image], SIZE, pixels) for image in images.tolist()]
         requests = Requests(unit, number.astype(np.int64), ids, row, col)
         projector = projector_for(model, layer, SIZE, counts=dict(Counter(ids.tolist())), device=setting.device)

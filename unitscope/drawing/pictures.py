@@ -89,12 +89,8 @@ def _encoded(picture: Picture, kind: str, **options: int) -> bytes:
 
 def mosaic(pictures: Sequence[Picture], columns: int, cell: int, gap: int = 2) -> Picture:
     """Arrange pictures row by row in square cells of ``cell`` pixels, to which they are resized."""
-    rows = -(-len(pictures) // columns)
-    result = np.full((rows * (cell + gap) - gap, columns * (cell + gap) - gap, 3), PAPER, np.uint8)
-    for index, picture in enumerate(pictures):
-        top, left = (index // columns) * (cell + gap), (index % columns) * (cell + gap)
-        result[top : top + cell, left : left + cell] = resized(picture, cell)
-    return result
+    arranged, _ = native_mosaic([resized(picture, cell) for picture in pictures], columns, len(pictures), gap)
+    return arranged
 
 
 def native_mosaic(

@@ -32,7 +32,7 @@ class UnitPicture:
 
     @property
     def shown(self) -> Picture:
-        """The projection for mosaics and figures: a reason is legible also if the receptive field is small."""
+        """The projection to look at: a reason is legible also if the receptive field is small."""
         if self.empty is None:
             return self.projection
         cell = pictures.mosaic_cell(self.patch.shape[0])

@@ -5,11 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from copy import deepcopy
 from dataclasses import dataclass
 from io import StringIO
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from unitscope.geometry.chains import POINTWISE, SAME, Step, overwrites, step_of
 from unitscope.geometry.dependence import Pair
+from unitscope.networks.unallocated import meta_copy
 from unitscope.occlusion.differences import Frame, Side, frame, uses_differences, whole_products
 from unitscope.occlusion.occluders import Grid
 
@@ -270,7 +270,7 @@ def _partition(weights: np.ndarray, lengths: np.ndarray, parts: int) -> list[tup
 
 def _shapes(traced: fx.GraphModule, size: int) -> dict[fx.Node, tuple[int, ...]]:
     """Return the output shape of each node for one image, propagated on the meta device."""
-    on_meta = deepcopy(traced).to("meta")
+    on_meta = cast(fx.GraphModule, meta_copy(traced).to("meta"))
     try:
         with redirect_stderr(StringIO()):  # ShapeProp prints a traceback before it raises
             ShapeProp(on_meta).propagate(torch.empty(1, 3, size, size, device="meta"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -114,9 +113,9 @@ class Sweep:
         self.engine, self.fill, self.seed = engine, fill, seed
         self.unit, self.target = unit, target
         self.device, self.mean, self.std, self.on_smaller = torch.device(device), mean, std, on_smaller
-        positions = engine.groups(engine.grid.all_positions()).bincount()
+        self.counts = engine.groups(engine.grid.all_positions()).bincount().tolist()  # positions of each group
         most = LARGEST_GPU_BATCH if self.device.type == "cuda" else LARGEST_BATCH
-        at_most = min(most, int(positions.max()) * together)
+        at_most = min(most, max(self.counts) * together)
         self.at_once = _how_many(memory // 2, engine.bytes_per_position(), at_most)
         self.images_at_once = _how_many(memory // 2, engine.bytes_per_clear_image(), MOST_IMAGES)
         self.together = min(together, self.images_at_once)
@@ -168,12 +167,11 @@ class Sweep:
             units = torch.full_like(units, self.unit)
         classes = [list(labels)] + ([[self.target] * len(pixels)] if self.target is not None else [])
         recorded = torch.tensor(classes, device=device).T  # [images, 1 or 2]
-        compute = partial(self._compute, clear, filled, units, recorded, progress)
         along = torch.arange(len(grid.starts))
         every = torch.cartesian_prod(torch.arange(len(pixels)), along, along).view(-1, 3)
-        values, most_probable = compute(every[:, 0], every[:, 1:])
+        computed = self._compute(clear, filled, units, recorded, progress, every[:, 0], every[:, 1:])
         shape = (len(pixels), len(along), len(along))
-        swept = zip(values.reshape(*shape, -1), most_probable.reshape(shape), strict=True)
+        swept = zip(computed[0].reshape(*shape, -1), computed[1].reshape(shape), strict=True)
         probabilities, predicted = _predictions(clear.outputs, recorded)
         return [
             self._maps(*maps, unit, float(sums[number, unit]), clear_p, clear_class)
@@ -229,13 +227,12 @@ class Sweep:
             int64 [N]: most probable class.
         """
         groups = self.engine.groups(positions)
-        counts = self.engine.groups(self.engine.grid.all_positions()).bincount().tolist()
         # Results stay on the device until all are computed, because fetching them blocks for all queued work.
         results: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         for group in groups.unique().tolist():
             remaining = (groups == group).nonzero().flatten()
             while len(remaining):
-                size = self.batch_size(counts[group])  # smaller if a batch didn't fit into memory
+                size = self.batch_size(self.counts[group])  # smaller if a batch didn't fit into memory
                 numbers = remaining[:size]
                 # The last batch repeats its last image, to keep the batch size.
                 padded = torch.cat([numbers, numbers[-1:].expand(size - len(numbers))])

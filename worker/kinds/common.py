@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -167,6 +167,11 @@ def _load_network(
     # Not ``read_weights``: the file may be from an imported job, and other formats can expand to any size.
     load_weights(model, read_safetensors(weights), specification.name, weights)
     return place(model.eval(), device)
+
+
+def warn_of_memory(context: ShardContext, unit: str = "images per batch") -> Callable[[int], None]:
+    """Return a function to call with the smaller number of ``unit`` with which a computation continues."""
+    return lambda count: context.log("warning", f"out of memory: continuing with {count} {unit}")
 
 
 def report_skipped(context: ShardContext, skipped: Sequence[Skipped]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from PIL import Image
 
-from producer.results.pages import data_url, inline
+from producer.results.pages import data_url
 from shared.store.store import Store
 
 LEGIBLE = 288  # pixels: smaller mosaics are magnified, since browsers would blur them
@@ -21,15 +22,19 @@ def inline_mosaic(store: Store, path: str | None) -> str:
     """
     if path is None:
         return ""
-    content = store.locate(path).read_bytes()
+    return data_url(_legible(store.locate(path).read_bytes()), Path(path).suffix)
+
+
+def _legible(content: bytes) -> bytes:
+    """Return a PNG file with its picture magnified if that is small."""
     try:
         with Image.open(io.BytesIO(content)) as picture:
             factor = LEGIBLE // max(picture.size)
             if factor < 2:
-                return inline(store, path)
+                return content
             magnified = picture.resize([factor * side for side in picture.size], Image.Resampling.NEAREST)
     except (OSError, Image.DecompressionBombError):  # a row may name a file that is no picture, or too large a one
-        return inline(store, path)
+        return content
     file = io.BytesIO()
     magnified.save(file, "PNG")
-    return data_url(file.getvalue())
+    return file.getvalue()

@@ -24,6 +24,7 @@ from worker.kinds.common import (
     pixel_cache,
     record_left_out,
     register_artifacts,
+    warn_of_memory,
 )
 from worker.runner import ShardContext
 
@@ -36,9 +37,7 @@ def mask(context: ShardContext) -> None:
     images = numbered_images(context, numbers, whole_files=specification.whole_files)
     masking = masking_of(
         context,
-        on_smaller=lambda at_once: context.log(
-            "warning", f"out of memory: continuing with {at_once} masked images per batch"
-        ),
+        on_smaller=warn_of_memory(context, "masked images per batch"),
     )
     cache = None if specification.whole_files else pixel_cache(context, size)
     rows: list[dict[str, Any]] = []

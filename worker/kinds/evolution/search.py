@@ -16,7 +16,14 @@ from unitscope.data.images import ImageSource, Skipped, batches
 from unitscope.data.sampling import some_of_each_class
 from unitscope.evolution.strongest import strongest_activations
 from worker.context import JobContext
-from worker.kinds.common import load_network, pixel_cache, record_left_out, register_artifacts, split_sources
+from worker.kinds.common import (
+    load_network,
+    pixel_cache,
+    record_left_out,
+    register_artifacts,
+    split_sources,
+    warn_of_memory,
+)
 from worker.kinds.evolution.partials import Partial, load_left_out, store_partial
 from worker.runner import ShardContext
 
@@ -37,9 +44,7 @@ def search(context: ShardContext) -> None:
         context.progress,
         network.mean,
         network.std,
-        on_smaller=lambda images: context.log(
-            "warning", f"out of memory: continuing with {images} images per batch"
-        ),
+        on_smaller=warn_of_memory(context),
     )
     left_out = np.array([item.source.id for item in skipped], np.int64)
     partial = store_partial(context, Partial([found[layer.path] for layer in specification.layers], left_out))

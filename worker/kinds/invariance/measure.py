@@ -12,7 +12,7 @@ from shared.kinds.invariance.specification import InvarianceSpecification
 from unitscope.data.images import Skipped, UnreadableImage, read_cached
 from unitscope.invariance.measure import ImageInvariance, Measurement
 from worker.context import JobContext
-from worker.kinds.common import load_network, numbered_images, record_left_out
+from worker.kinds.common import load_network, numbered_images, record_left_out, warn_of_memory
 from worker.kinds.invariance.rows import add_rows, remove_rows, used_cache
 from worker.runner import ShardContext
 
@@ -24,9 +24,7 @@ def measure(context: ShardContext) -> None:
     images = numbered_images(context, numbers, whole_files=specification.whole_files)
     measurement = measurement_of(
         context,
-        on_smaller=lambda at_once: context.log(
-            "warning", f"out of memory: continuing with {at_once} transformed images per batch"
-        ),
+        on_smaller=warn_of_memory(context, "transformed images per batch"),
     )
     cache = used_cache(context, specification)
     measured: dict[int, ImageInvariance] = {}

@@ -21,7 +21,14 @@ from unitscope.occlusion.arrays import write_maps
 from unitscope.occlusion.engines import choose_engine
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
-from worker.kinds.common import load_network, numbered_images, pixel_cache, record_left_out, register_artifacts
+from worker.kinds.common import (
+    load_network,
+    numbered_images,
+    pixel_cache,
+    record_left_out,
+    register_artifacts,
+    warn_of_memory,
+)
 from worker.kinds.occlusion.projections import UnitProjections
 from worker.kinds.occlusion.rows import map_columns, means_by_box, record_positions, remove_rows
 from worker.runner import ShardContext
@@ -78,9 +85,7 @@ class _Shard:
             device=context.device,
             mean=network.mean,
             std=network.std,
-            on_smaller=lambda at_once: context.log(
-                "warning", f"out of memory: continuing with {at_once} occluded images per batch"
-            ),
+            on_smaller=warn_of_memory(context, "occluded images per batch"),
         )
         self.projections = UnitProjections(context, specification, self.model)
         self.cache = swept_cache(context, specification)

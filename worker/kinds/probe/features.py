@@ -10,7 +10,14 @@ from shared.kinds.probe.images import probed_images
 from shared.kinds.probe.specification import BATCH, ProbeSpecification
 from unitscope.data.images import Skipped, batches
 from unitscope.probing.features import read_features
-from worker.kinds.common import load_network, pixel_cache, record_left_out, register_artifacts, sources_by_id
+from worker.kinds.common import (
+    load_network,
+    pixel_cache,
+    record_left_out,
+    register_artifacts,
+    sources_by_id,
+    warn_of_memory,
+)
 from worker.kinds.probe.stored import store_features
 from worker.runner import ShardContext
 
@@ -36,9 +43,7 @@ def features(context: ShardContext) -> None:
         context.progress,
         network.mean,
         network.std,
-        on_smaller=lambda images: context.log(
-            "warning", f"out of memory: continuing with {images} images per batch"
-        ),
+        on_smaller=warn_of_memory(context),
     )
     stored = store_features(context, read)
 

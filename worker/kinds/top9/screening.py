@@ -16,6 +16,7 @@ from unitscope.search.low_precision import computes_natively
 from unitscope.search.ranking import TopActivations
 from unitscope.search.screening import screened_search
 from unitscope.search.search import LayerSearch
+from worker.kinds.common import warn_of_memory
 from worker.kinds.top9.partials import load_tops
 from worker.runner import ShardContext
 
@@ -59,9 +60,7 @@ def screened(
             network.mean,
             network.std,
             known=lambda: rankings_of_done_shards(context, specification),
-            on_smaller=lambda images: context.log(
-                "warning", f"out of memory: continuing with {images} images per batch"
-            ),
+            on_smaller=warn_of_memory(context),
         )
     except ImageNotReadable as error:
         raise RuntimeError(str(error)) from error

@@ -12,7 +12,14 @@ from unitscope.data.images import ImageSource, Skipped, batches
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.search.search import LayerSearch
 from unitscope.search.search import search as search_images
-from worker.kinds.common import load_network, pixel_cache, record_left_out, register_artifacts, split_sources
+from worker.kinds.common import (
+    load_network,
+    pixel_cache,
+    record_left_out,
+    register_artifacts,
+    split_sources,
+    warn_of_memory,
+)
 from worker.kinds.top9.partials import store_partial
 from worker.kinds.top9.screening import screened
 from worker.runner import ShardContext
@@ -55,7 +62,5 @@ def _searched(
         specification.network.std,
         bottom=specification.bottom,
         per_class=specification.per_class,
-        on_smaller=lambda images: context.log(
-            "warning", f"out of memory: continuing with {images} images per batch"
-        ),
+        on_smaller=warn_of_memory(context),
     )

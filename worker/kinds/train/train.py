@@ -39,6 +39,7 @@ from worker.kinds.common import (
     report_skipped,
     require_some,
     summarize_left_out,
+    warn_of_memory,
 )
 from worker.kinds.train.environment import environment
 from worker.kinds.train.events import TensorBoard
@@ -76,9 +77,7 @@ def train(context: ShardContext) -> None:
         context.device,
         mean=specification.network.mean,
         std=specification.network.std,
-        on_smaller=lambda images: context.log(
-            "warning", f"out of memory: continuing with {images} images per pass, accumulating a batch's gradients"
-        ),
+        on_smaller=warn_of_memory(context, "images per pass, accumulating a batch's gradients"),
     )
     cache = pixel_cache(context, specification.network.image_size)
     board = TensorBoard(context.store, context.claim.job_id, enabled=specification.tensorboard)
