@@ -82,13 +82,14 @@ def take_weights(
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--store", type=click.Path(path_type=Path))
 @click.option("--pretrained", is_flag=True)
-def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool) -> None:
+@click.option("--known", is_flag=True, help="The description is known: only take the weights.")
+def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool, known: bool) -> None:
     """Describe the network of SPECIFICATION (JSON)."""
     os.umask(0o077)
 
     def work() -> dict[str, Any]:
         network = NetworkSpecification.model_validate_json(specification)
-        result: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
+        result: dict[str, Any] = {} if known else {"network": describe(network).model_dump(mode="json")}
         if weights and store:
             notes: list[str] = []
             result["weights"] = take_weights(
