@@ -18,6 +18,7 @@ from typing import Any
 from shared.children import safe_environment
 from shared.database.catalogue import find_network_description, store_network_description
 from shared.database.connection import Database
+from shared.database.registered import require_allowed, require_registered
 from shared.errors import error_class
 from shared.settings import Settings
 from shared.store.ownership import open_store
@@ -53,6 +54,8 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
     Raises
     ------
     NoSuchNetwork, UsageError
+    UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
+        of a network of the user's own.
     """
     known = find_network_description(database, specification)
     if known:
@@ -88,11 +91,16 @@ def describe_with_weights(
 def _describe_in_subprocess(
     database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
 ) -> tuple[NetworkDescription, dict[str, Any]]:
+    if specification.factory is not None:
+        require_allowed(specification.name, allowed=settings.user_networks)
+        require_registered(database, specification)
+    if "--store" not in options:
+        options = [*options, "--store", str(settings.resolved_store)]
     command = [sys.executable, "-m", "worker.programs.describe", specification.model_dump_json(), *options]
     try:
         answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
     except WorkerProgramKilled as error:
-        if not options:
+        if options[0] != "--weights":
             raise
         limit = "time" if error.signal == "SIGXCPU" else "memory"
         reason = f"the program that read it was ended by {error.signal}, as if it needs too much {limit}"
