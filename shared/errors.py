@@ -130,6 +130,11 @@ class SummaryNotReadable(UnitscopeError):
     """The summary of this '{kind}' job can't be read ({reason})."""
 
 
+class NetworkNotReadable(UnitscopeError):
+    """The row of network '{name}' in the table registered_networks can't be read ({reason}): no version of
+    unitscope writes this. Remove the network (`analyze network rm {name}`) and add it again."""
+
+
 class IncompatibleVersion(UnitscopeError):
     """{path} was written by another version of unitscope, and this version can't continue from it ({reason}).
     Start again with `analyze submit --force`."""

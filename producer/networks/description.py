@@ -57,6 +57,7 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
     UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
         of a network of the user's own.
     """
+    _require_own(database, specification, settings)
     known = find_network_description(database, specification)
     if known:
         return known
@@ -78,7 +79,10 @@ def describe_with_weights(
     Raises
     ------
     NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, DownloadFailed, StoreFull, StoreNotUsable
+    UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
+        of a network of the user's own.
     """
+    _require_own(database, specification, settings)
     open_store(database, settings.resolved_store)
     file = str(weights) if pretrained and str(weights) == DEFAULT_WEIGHTS else str(weights.absolute())
     options = ["--weights", file, "--store", str(settings.resolved_store)]
@@ -88,12 +92,16 @@ def describe_with_weights(
     return description, StoredWeights(**answer["weights"])
 
 
-def _describe_in_subprocess(
-    database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
-) -> tuple[NetworkDescription, dict[str, Any]]:
+def _require_own(database: Database, specification: NetworkSpecification, settings: Settings) -> None:
+    """Check that the code of a network of the user's own may be run."""
     if specification.factory is not None:
         require_allowed(specification.name, allowed=settings.user_networks)
         require_registered(database, specification)
+
+
+def _describe_in_subprocess(
+    database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
+) -> tuple[NetworkDescription, dict[str, Any]]:
     if "--store" not in options:
         options = [*options, "--store", str(settings.resolved_store)]
     command = [sys.executable, "-m", "worker.programs.describe", specification.model_dump_json(), *options]

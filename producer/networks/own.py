@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from producer.networks.specification import network_specification, refuse_option
 from shared.database.connection import Database
 from shared.database.networks import RegisteredNetwork
 from shared.database.registered import find_registered, require_allowed
-from shared.errors import NetworkCodeChanged, UsageError
+from shared.errors import NetworkCodeChanged, NetworkNotReadable
 from shared.settings import Settings
 from shared.store.code import LARGEST, source_sha256
 from unitscope.description import NetworkSpecification, default_classes
@@ -45,7 +44,7 @@ def named_network(
 
     Raises
     ------
-    UserNetworksOff, NetworkCodeChanged, UsageError
+    UserNetworksOff, NetworkCodeChanged, NetworkNotReadable, UsageError
     """
     with database.read() as session:
         row = find_registered(session, name)
@@ -57,15 +56,12 @@ def named_network(
     refuse_options(name, given)
     factory, head = factory_of(row), given.get("head")
     require_classes(factory, name, row.classes, head or classes or row.classes)
-    return NetworkSpecification(
-        name=name,
-        classes=classes or row.classes,
-        image_size=given.get("size") or row.image_size,
-        head=head,
-        factory=factory,
-        mean=_channels(row.mean),
-        std=_channels(row.std),
-    )
+    registered = {"name": name, "factory": factory, "mean": row.mean, "std": row.std}
+    asked = {"classes": classes or row.classes, "image_size": given.get("size") or row.image_size, "head": head}
+    try:
+        return NetworkSpecification.model_validate({**registered, **asked})
+    except ValidationError as error:
+        raise NetworkNotReadable(name=name, reason=error.errors()[0]["msg"]) from error
 
 
 def factory_of(row: RegisteredNetwork) -> FactorySpecification:
@@ -73,19 +69,13 @@ def factory_of(row: RegisteredNetwork) -> FactorySpecification:
 
     Raises
     ------
-    UsageError
+    NetworkNotReadable
         the row was not written by this program.
     """
     try:
         return FactorySpecification.model_validate(row.factory)
     except ValidationError as error:
-        reason = f"registered_networks.factory of network '{row.name}' can't be read: {error.errors()[0]['msg']}."
-        raise UsageError(reason=reason) from error
-
-
-def _channels(values: Sequence[float]) -> tuple[float, float, float]:
-    first, second, third = values
-    return first, second, third
+        raise NetworkNotReadable(name=row.name, reason=error.errors()[0]["msg"]) from error
 
 
 def require_unchanged(row: RegisteredNetwork) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from producer.networks.own import factory_of
@@ -18,7 +20,7 @@ from shared.database.base import utc_now
 from shared.database.catalogue import store_network_description
 from shared.database.connection import Database
 from shared.database.networks import RegisteredNetwork
-from shared.database.registered import find_registered, get_registered, require_allowed, uses_network
+from shared.database.registered import find_registered, get_registered, own_networks, require_allowed
 from shared.errors import NetworkExists, NetworkInUse, NetworkNotBuilt, UsageError
 from shared.jobs.removal import RemovableJob, list_job_ids, removable_jobs, remove_job
 from shared.jobs.tables import Job
@@ -89,7 +91,11 @@ def add_network(
     if stored:
         store.make_durable([stored.path])
     files = {path: source_sha256(text) for path, text in sorted(made["files"].items())}
-    state = _register(database, request, specification, files, code, replace=replace)
+    register = partial(_register, database, request, specification, files, code, replace=replace)
+    try:
+        state = register()
+    except IntegrityError:  # another process added the name at the same time
+        state = register()
     store_network_description(database, description)
     return AddedNetwork(description, files, state, made["notes"])
 
@@ -281,9 +287,9 @@ def _users(session: Session, names: Sequence[str]) -> dict[str, list[int]]:
     if names:
         query = select(Job.id, Job.specification).order_by(Job.id).execution_options(yield_per=1000)
         for job_id, specification in session.execute(query).tuples():
-            for name in names:
-                if uses_network(specification, name):
-                    users[name].append(job_id)
+            used = {network["name"] for network in own_networks(specification)}
+            for name in used & {*names}:
+                users[name].append(job_id)
     return users
 
 

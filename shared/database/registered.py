@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import exists, select
@@ -11,7 +12,9 @@ from sqlalchemy.orm import Session
 from shared.database.connection import Database
 from shared.database.networks import RegisteredNetwork
 from shared.errors import NetworkNotRegistered, NoSuchOwnNetwork, UserNetworksOff
+from shared.jobs.tables import Job
 from unitscope.description import NetworkSpecification
+from unitscope.factories import FactorySpecification
 
 
 def find_registered(session: Session, name: str) -> RegisteredNetwork | None:
@@ -62,10 +65,23 @@ def require_allowed(network: str, *, allowed: bool) -> None:
         raise UserNetworksOff(network=network, host=socket.gethostname())
 
 
-def uses_network(specification: Any, name: str) -> bool:
-    """Return whether the specification of a job contains the network of the user's own with this name."""
+def own_networks(specification: Any) -> Iterator[dict[str, Any]]:
+    """Yield the networks of the user's own in the specification of a job, as it is stored."""
     if isinstance(specification, dict):
-        if specification.get("name") == name and specification.get("factory"):
-            return True
-        return any(uses_network(value, name) for value in specification.values())
-    return isinstance(specification, list) and any(uses_network(value, name) for value in specification)
+        if isinstance(specification.get("name"), str) and isinstance(specification.get("factory"), dict):
+            yield specification
+        for value in specification.values():
+            yield from own_networks(value)
+    elif isinstance(specification, list):
+        for value in specification:
+            yield from own_networks(value)
+
+
+def unregistered_networks(session: Session, job_id: int) -> list[str]:
+    """Return the names of the networks of a job whose code was never added here, and is therefore not run."""
+    names = set()
+    for network in own_networks(session.scalar(select(Job.specification).where(Job.id == job_id))):
+        key = FactorySpecification.model_validate(network["factory"]).key()
+        if not session.scalar(select(exists().where(RegisteredNetwork.factory_key == key))):
+            names.add(network["name"])
+    return sorted(names)

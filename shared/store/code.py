@@ -60,8 +60,7 @@ def _checked(content: object) -> dict[str, str]:
 def is_source_path(path: str) -> bool:
     """Return whether a text is the relative path of a source file: ``my_models/net.py``."""
     pure = PurePosixPath(path)
-    names = [*pure.parts[:-1], pure.stem]
-    return str(pure) == path and pure.suffix == SOURCE and all(name.isidentifier() for name in names)
+    return str(pure) == path and pure.suffix == SOURCE and not pure.is_absolute() and ".." not in pure.parts
 
 
 def source_sha256(text: str) -> str:

@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 
 from worker.networks.sources import Sources
 
+OURS = {"producer", "worker", "shared", "migrations"}  # not the library, which the user's code may import
 _numbers = itertools.count(1)
 
 
@@ -49,13 +50,13 @@ class ModuleSpace:
         """Return whether a module name begins with that of a module or package of the source files.
 
         They come before installed modules, as in a folder from which Python is started. A folder without
-        ``__init__.py`` comes after them.
+        ``__init__.py`` comes after them, but before our packages, which are not the user's.
         """
         top = name.partition(".")[0]
         if top not in self._tops:
             self._tops[top] = top not in sys.builtin_module_names and (
                 any(self.sources.read(path) is not None for path in (f"{top}/__init__.py", f"{top}.py"))
-                or (self.sources.has_folder(top) and importlib.util.find_spec(top) is None)
+                or (self.sources.has_folder(top) and (top in OURS or importlib.util.find_spec(top) is None))
             )
         return self._tops[top]
 

@@ -24,7 +24,7 @@ from unitscope.networks.pretrained import download_weights, pretrained_url
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, weights_writer
 from worker.networks.build import build_network
-from worker.programs.limits import limits_for_reading
+from worker.programs.limits import limits_for_code, limits_for_reading
 from worker.programs.output import print_answer
 
 
@@ -41,7 +41,8 @@ def describe(specification: NetworkSpecification, store: Store | None = None) ->
     """
     store = store or Store(Path())
     if specification.factory is not None:  # its code can do anything with the weights
-        return describe_module(build_network(specification, store), specification)
+        with limits_for_code():
+            return describe_module(build_network(specification, store), specification)
     with Unallocated():
         model = build_network(specification, store)
     return describe_module(model, specification)

@@ -116,8 +116,8 @@ def _notes(before: Collection[str], sources: FolderSources | None) -> list[str]:
         return []
     installed = _installed_folders()
     outside = []
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+    for name, module in sorted(sys.modules.copy().items()):
+        file = vars(module).get("__file__")  # not ``getattr``, which imports the content of lazy modules
         if name in before or not isinstance(file, str) or f"{file}".startswith(f"{sources.label}/"):
             continue
         if not any(Path(os.path.realpath(file)).is_relative_to(folder) for folder in installed):
