@@ -55,6 +55,9 @@ def show(app: App, /, name: str, classes: int | None, as_json: bool, **options: 
         print_json(description.model_dump(mode="json"))
         return
     app.out.print(description.title)
+    if factory := specification.factory:
+        origin = f"code {factory.code}" if factory.code else f"{factory.package} {factory.version}"
+        app.out.print(f"{factory.call}, {origin}", soft_wrap=True)
     table = Table(box=None)
     for heading in HEADINGS:
         table.add_column(heading, justify="right" if heading in NUMBERS else "left")

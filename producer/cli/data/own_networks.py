@@ -125,14 +125,12 @@ def add(
     request = NetworkRequest(arguments=parse_arguments(arguments), **options)
     added = add_network(app.database, app.settings, request, replace=replace, seconds=time_limit)
     for note in added.notes:
-        app.err.print(f"Note: {note}", markup=False, soft_wrap=True)
+        app.err.print(f"Note: {note}")
     states = {"added": "Added", "replaced": "Replaced", "the same": "Nothing new:"}
     description = added.description
     app.err.print(
         f"{states[added.state]} {request.name}: source files: {len(added.files)}, classes: "
         f"{description.specification.classes}, {description.totals} (`analyze network show {request.name}`).",
-        markup=False,
-        soft_wrap=True,
     )
     if as_json:
         specification = description.specification.model_dump(mode="json")

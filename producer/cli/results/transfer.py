@@ -63,7 +63,5 @@ def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
         app.err.print(
             f"The job brings along the code of network '{name}', which was never added here. Its results can be "
             "read; the code is not run unless you add it (`analyze network add`).",
-            markup=False,
-            soft_wrap=True,
         )
     click.echo(imported.job_id)
