@@ -26,7 +26,9 @@ def test_added_trained_searched_and_read(analyze_on: Analyze, shapes_root: Path,
     shutil.move(code, tmp_path / "away")
     analyze.up()
     run = analyze(*TRAIN).stdout.strip()
-    search = analyze("submit", "--run", run, "--layer", "2", "--dataset", "shapes", "--wait").stdout.strip()
+    asked = ("submit", "--run", run, "--layer", "2", "--dataset", "shapes")
+    assert "measured on this machine" in analyze(*asked, "--dry-run").stdout
+    search = analyze(*asked, "--wait").stdout.strip()
     rows = analyze.json("results", search)
     assert {(row["layer"], row["unit"]) for row in rows} == {("2", unit) for unit in range(8)}
     analyze("verify", search)

@@ -290,26 +290,25 @@ ENDINGS = {
     "takes long": ("import time\ntime.sleep(600)", "took longer than"),
     "ends the process": ("import os\nos._exit(0)", "ended with exit code 0, without an answer"),
     "crashes": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "ended by SIGSEGV"),
-    "recurses": ("def f():\n    f()\nf()", "raised RecursionError"),
     "allocates": ("x = [bytes(2**30) for _ in range(10**6)]", "needs more memory than there is"),
-    "leaves a process": ("import subprocess, sys\nsubprocess.Popen(['sleep', '600'])", None),
+    "leaves a process": ("import subprocess, sys\nsubprocess.Popen(['sleep', '600.0472'])", None),
 }
 
 
 def test_code_is_run_in_a_process_of_its_own(tmp_path: Path) -> None:
-    start = time.monotonic()
-    run_limited("mynet", ["worker.programs.make_network"], request_of(write_code(tmp_path, FILES), FACTORY), 200)
-    seconds = 4 * (time.monotonic() - start) + 5  # on this machine, at present
+    longest = 0.0  # of those that end, on this machine, at present
     for number, (case, (text, says)) in enumerate(ENDINGS.items()):
         net = f"{text}\nfrom torch import nn\ndef make():\n    return nn.Conv2d(3, 4, 3)"
         request = request_of(write_code(tmp_path / str(number), {"net.py": net}))
-        limit = seconds if case == "takes long" else 200
+        limit = 3 * longest if case == "takes long" else 200
+        start = time.monotonic()
         if says is None:
             assert run_limited("mynet", ["worker.programs.make_network"], request, limit)["files"], case
         else:
             with pytest.raises(NetworkNotBuilt) as error:
                 run_limited("mynet", ["worker.programs.make_network"], request, limit)
             assert says in str(error.value), case
+        longest = max(longest, time.monotonic() - start)
     assert not _sleeping()
 
 
@@ -321,7 +320,7 @@ def _sleeping() -> list[str]:
             words = file.read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[:2] == [b"sleep", b"600"]:
+        if words[:2] == [b"sleep", b"600.0472"]:
             found.append(str(file))
     return found
 
