@@ -19,6 +19,7 @@ from producer.networks.taken_weights import TakenWeights, recall, record_file, r
 from shared.children import safe_environment
 from shared.database.catalogue import find_network_description, store_network_description
 from shared.database.connection import Database
+from shared.database.registered import require_allowed, require_registered
 from shared.errors import error_class
 from shared.settings import Settings
 from shared.store.ownership import open_store
@@ -55,11 +56,15 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
     Raises
     ------
     NoSuchNetwork, UsageError
+    UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
+        of a network of the user's own.
     """
+    _require_own(database, specification, settings)
     known = find_network_description(database, specification)
     if known:
         return known
-    return _stored_description(database, _ask_describe(specification, []))
+    answer = _ask_describe(specification, ["--store", str(settings.resolved_store)])
+    return _stored_description(database, answer)
 
 
 def describe_with_weights(
@@ -79,7 +84,10 @@ def describe_with_weights(
     Raises
     ------
     NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, DownloadFailed, StoreFull, StoreNotUsable
+    UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
+        of a network of the user's own.
     """
+    _require_own(database, specification, settings)
     store = open_store(database, settings.resolved_store)
     downloads = pretrained and str(weights) == DEFAULT_WEIGHTS
     record = None if downloads else record_file(settings, specification, weights, pretrained=pretrained)
@@ -103,12 +111,19 @@ def describe_with_weights(
     return description, stored
 
 
+def _require_own(database: Database, specification: NetworkSpecification, settings: Settings) -> None:
+    """Check that the code of a network of the user's own may be run."""
+    if specification.factory is not None:
+        require_allowed(specification.name, allowed=settings.user_networks)
+        require_registered(database, specification)
+
+
 def _ask_describe(specification: NetworkSpecification, options: list[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "worker.programs.describe", specification.model_dump_json(), *options]
     try:
         return ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
     except WorkerProgramKilled as error:
-        if not options:
+        if options[0] != "--weights":
             raise
         limit = "time" if error.signal == "SIGXCPU" else "memory"
         reason = f"the program that read it was ended by {error.signal}, as if it needs too much {limit}"

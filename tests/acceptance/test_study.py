@@ -220,7 +220,8 @@ def test_a_failed_job_is_named_and_retried(home: tuple[Analyze, Path], tmp_path:
     failed = analyze(*command, code=1).stderr
     assert f"train[learning-rate=0.0002, seed=2] was cancelled (job {second})" in failed
     assert "1 job that rest" in failed
-    assert "search[learning-rate=0.0002, seed=1]: submitted" in failed
+    # It is the search of the first study if the best weights of both training runs are those of the first epoch.
+    assert re.search(r"search\[learning-rate=0\.0002, seed=1\]: (submitted|done)", failed)
     assert "2 of 4 jobs are not done" in analyze("study", "show", "cancelled").stdout
     retried = analyze(*command, "--retry", "--no-wait")
     assert f"train[learning-rate=0.0002, seed=2]: queued again, job {second}" in retried.stderr
