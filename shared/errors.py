@@ -14,6 +14,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.UnsupportedSize: 2,
     vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
+    vision.LayerWithoutUnits: 2,
     vision.NoFeatures: 2,
     vision.AmbiguousLayer: 2,
     vision.UnsupportedActivation: 2,
@@ -25,6 +26,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.NoSuchNetwork: 4,
     vision.NoSuchLayer: 4,
     vision.NoSuchModule: 4,
+    vision.UnknownLayer: 4,
     vision.NoSuchUnit: 4,
     vision.NoSuchFile: 4,
 }
