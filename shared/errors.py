@@ -38,7 +38,7 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.OtherClasses: "Option: --classes.",
     vision.UnsupportedSize: "Option: --size.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
-    vision.UnsupportedActivation: "Option: --projection auto, or gradient.",
+    vision.UnsupportedActivation: "Option: --projection gradient, or auto.",
     vision.UnknownLayer: "All layers: `analyze network show NAME`.",
     vision.ImageUnavailable: "Command: `analyze dataset update`, with --root for a moved folder.",
     vision.ImageChanged: "Command: `analyze dataset update`; then submit the job again.",

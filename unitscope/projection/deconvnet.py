@@ -23,7 +23,7 @@ from unitscope.description import UnsupportedOperation
 from unitscope.errors import NoGradient, UnsupportedActivation
 from unitscope.geometry.dependence import runs_as
 from unitscope.geometry.receptive_fields import Window
-from unitscope.layers.forms import LayerForm
+from unitscope.layers.forms import NO_PLACE, LayerForm
 from unitscope.layers.outputs import as_maps
 from unitscope.projection.operations import unsupported_operations
 from unitscope.search.search import observe
@@ -178,9 +178,10 @@ class ForwardPass:
         self, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Project one activation of each image: see ``Deconvnet.project``."""
-        if self.form and self.form.kind != "maps":
-            places = [self.form.at(*place) for place in zip(rows.tolist(), cols.tolist(), strict=True)]
-            rows, cols = torch.tensor(places, device=units.device).unbind(1)
+        if self.form and self.form.kind != "maps":  # as ``LayerForm.at``
+            columns, before = self.form.numbering
+            cols = torch.where(rows == NO_PLACE, cols, before + rows * columns + cols)
+            rows = torch.zeros_like(rows)
         each = torch.arange(len(self.images), device=self.images.device)
         activations = self.maps[each, units, rows, cols].detach()
         seed = torch.zeros_like(self.maps)

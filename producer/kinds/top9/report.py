@@ -57,9 +57,9 @@ def render(database: Database, store: Store, job_id: int, filters: Filters = EVE
 
 def _projections(methods: Mapping[str, str | None]) -> str:
     """Name the projection method, or those of the layers if they differ."""
-    by_method = {
-        method: [layer for layer, used in methods.items() if used == method] for method in methods.values()
-    }
+    by_method: dict[str | None, list[str]] = {}
+    for layer, method in methods.items():
+        by_method.setdefault(method, []).append(layer)
     named = {f"{METHODS[method]}, times the activation": of for method, of in by_method.items() if method}
     if len(by_method) == 1:
         return next(iter(named), "none")

@@ -151,8 +151,9 @@ def test_a_search_equals_a_plain_loop(network_of_case: tuple[us.Network, Case]) 
     assert ranked > 2 * len(case.layers)
 
 
-def test_a_layer_alone_has_the_rows_that_it_has_among_others() -> None:
-    case = CASES["shared"]
+@pytest.mark.parametrize("name", ["shared", "vit", "swin"])
+def test_a_layer_alone_has_the_rows_that_it_has_among_others(name: str) -> None:
+    case = CASES[name]
     network, images = us.Network(made(case), size=case.size), pixels(case)
     together = searched(network, case, images)
     for path in case.layers:
