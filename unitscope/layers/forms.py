@@ -42,6 +42,11 @@ class LayerForm(BaseModel):
         return {"maps": 4, "vectors": 2, "tokens": 3}[self.kind]
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the output are maps [N, units, rows, columns]."""
+        return self.kind == "maps" and not self.channels_last
+
+    @property
     def title(self) -> str:
         """A short description: ``maps 13 x 13``, ``tokens 14 x 14 + 1``."""
         grid = f" {self.rows} x {self.columns}" if self.rows is not None else ""

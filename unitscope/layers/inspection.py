@@ -52,7 +52,7 @@ class Run:
     result
         the network's output.
     last
-        innermost module whose output is that of the network; None if there is none.
+        module whose output is that of the network, a leaf if possible; None if there is none.
     """
 
     returned: list[tuple[str, nn.Module, Shape]] = field(default_factory=list)
@@ -136,7 +136,19 @@ def _run(model: nn.Module, device: torch.device, images: int, size: int, run: Ru
     with torch.inference_mode(), tracker:
         run.result = copied(torch.zeros(images, 3, size, size, device=device))
     main = first_tensor(run.result)
-    run.last = next((path for path, output in tensors if output is main), None)
+    if main is not None:
+        same = [path for path, output in tensors if _is_same(output, main)]
+        leaves = [path for path in same if not any(copied.get_submodule(path).children())]
+        # The last leaf: it may have changed the output of another in place.
+        run.last = leaves[-1] if leaves else next(iter(same), None)
+
+
+def _is_same(output: torch.Tensor, result: torch.Tensor) -> bool:
+    """Whether a network's result is the output of a module, perhaps without its dimensions of length 1."""
+    if output is result:
+        return True
+    storages = (tensor.untyped_storage()._cdata for tensor in (output, result))
+    return output.numel() == result.numel() and len(set(storages)) == 1
 
 
 def _inspection(run: Run, several: Run, larger: Run) -> Inspection:

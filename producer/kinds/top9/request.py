@@ -117,6 +117,6 @@ def _searched(
         layer=layer.label,
         path=layer.path,
         units=list(units or range(layer.units)),
-        form=None if layer.kind == "Conv2d" else layer.form,
+        form=None if layer.kind == "Conv2d" and layer.form and layer.form.is_usual else layer.form,
         projection=None if method == of_search else method,
     )

@@ -189,3 +189,12 @@ def test_a_module_that_cannot_be_traced_has_the_same_forms() -> None:
     other = us.describe(us.Network(Untraceable(), size=64))
     for path in CASES["vit"].layers:
         assert find_layer(other, f"inner.{path}").form == find_layer(plain, path).form
+
+
+def test_scores_are_the_networks_output() -> None:
+    chain = nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(3 * 32 * 32, 4), nn.ReLU(inplace=True)))
+    assert find_layer(us.describe(us.Network(chain, size=32)), "scores").path == "1.1"
+    last = nn.Sequential(nn.Flatten(), nn.Sequential(nn.Linear(3 * 32 * 32, 4)))
+    assert find_layer(us.describe(us.Network(last, size=32)), "scores").path == "1.0"
+    several = us.describe(us.Network(made(CASES["several"]), size=32))
+    assert find_layer(several, "scores").path == "one"

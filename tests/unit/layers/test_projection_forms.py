@@ -120,7 +120,7 @@ def test_deconvnets_through_linear_layers(layer: str, path: str, method: Any) ->
     assert us.project(network, layer, unit=unit, image=image).method == "deconvnet"
 
 
-@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18"])
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18", "squeezenet1_1"])
 def test_class_scores_of_networks_with_relus_have_a_deconvnet(name: str) -> None:
     network = us.Network(torchvision.models.get_model(name, weights=None, num_classes=5), size=64, name=name)
     layer = find_layer(network.description, "scores")
