@@ -14,6 +14,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.UnsupportedSize: 2,
     vision.InvalidRecipe: 2,
     vision.NotAConvolution: 2,
+    vision.LayerWithoutUnits: 2,
     vision.NoFeatures: 2,
     vision.AmbiguousLayer: 2,
     vision.UnsupportedActivation: 2,
@@ -25,6 +26,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.NoSuchNetwork: 4,
     vision.NoSuchLayer: 4,
     vision.NoSuchModule: 4,
+    vision.UnknownLayer: 4,
     vision.NoSuchUnit: 4,
     vision.NoSuchFile: 4,
 }
@@ -37,7 +39,8 @@ REMEDIES: dict[type[UnitscopeError], str] = {
     vision.OtherClasses: "Option: --classes.",
     vision.UnsupportedSize: "Option: --size.",
     vision.DownloadFailed: "Options for a local copy: --root, --weights.",
-    vision.UnsupportedActivation: "Option: --projection gradient.",
+    vision.UnsupportedActivation: "Option: --projection gradient, or auto.",
+    vision.UnknownLayer: "All layers: `analyze network show NAME`.",
     vision.ImageUnavailable: "Command: `analyze dataset update`, with --root for a moved folder.",
     vision.ImageChanged: "Command: `analyze dataset update`; then submit the job again.",
 }

@@ -14,15 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from unitscope.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution, UnsupportedActivation
 from unitscope.factories import FactorySpecification
+from unitscope.layers.forms import LayerForm
 from unitscope.tables import as_html, as_text
-from unitscope.vocabulary import Channels, ProjectionMethod
+from unitscope.vocabulary import Channels, ProjectionChoice, ProjectionMethod
 
 SHOWN_CHOICES = 30
 SHOWN_SUPPORTED = 5
-VERSION = 3  # increase it with every change of the content of a description
+VERSION = 4  # increase it with every change of the content of a description
 NUMBER = re.compile(r"[0-9]{1,6}")
-HEADINGS = ("layer", "module", "kind", "output", "receptive field", "stride", "parameters")
-NUMBERS = HEADINGS[3:]  # columns aligned to the right
+PART_NUMBER = re.compile(r"[0-9]+(?=\.|$)")  # at the end of a part of a module path
+HEADINGS = ("layer", "module", "kind", "output", "form", "receptive field", "stride", "parameters")
+NUMBERS = (HEADINGS[3], *HEADINGS[5:])  # columns aligned to the right
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
 
@@ -122,7 +124,7 @@ class UnsupportedOperation(BaseModel):
 
 
 class LayerDescription(BaseModel):
-    """A leaf module of a network: its output shape, number of parameters and receptive field."""
+    """A module of a network: the shape and form of its first output, number of parameters and receptive field."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -135,12 +137,14 @@ class LayerDescription(BaseModel):
     receptive_field: int | None
     stride: int | None  # distance in input pixels between the receptive fields of neighbouring positions
     start: int | None  # first row and column of the receptive field of position (0, 0); negative in the padding
-    # Of a convolution: what rules out its deconvnet and guided projections. None: all projection methods work.
+    # What rules out its deconvnet and guided projections. None: all projection methods work.
     unsupported: UnsupportedOperation | None = None
+    form: LayerForm | None = None  # of its output when it runs for the first time; None: it has no units
+    no_form: str | None = None  # why it has no units
 
     @property
     def units(self) -> int:
-        return self.output_shape[0]
+        return self.form.units if self.form else self.output_shape[0]
 
     @property
     def label(self) -> str:
@@ -158,18 +162,42 @@ class LayerDescription(BaseModel):
         if method != "gradient" and self.unsupported:
             raise UnsupportedActivation(layer=self.label, **self.unsupported.model_dump())
 
+    def projection(self, choice: ProjectionChoice) -> ProjectionMethod | None:
+        """Return the projection method of this layer; None for no projections. ``auto`` is the deconvnet, or the
+        gradient where an operation before the layer rules it out.
+
+        Raises
+        ------
+        UnsupportedActivation
+        """
+        if choice == "none":
+            return None
+        if choice == "auto":
+            return "gradient" if self.unsupported else "deconvnet"
+        self.check_projection(choice)
+        return choice
+
+
+class BlockDescription(LayerDescription):
+    """A module that consists of others. ``after`` is the number of leaf modules that had run when it returned."""
+
+    after: int
+
 
 class NetworkDescription(BaseModel):
-    """A network's layers in execution order."""
+    """A network's layers in execution order. ``layers`` are leaf modules, of which some run several times."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     specification: NetworkSpecification
     chain: bool  # each layer reads the output of the previous one only, so that convolutions can be numbered
     layers: list[LayerDescription]
+    blocks: list[BlockDescription] = []  # modules that consist of others
+    last: str | None = None  # path of the module that outputs the class scores, or whatever the network outputs
     parameters: int
     bytes: int  # of parameters and buffers
-    # VERSION of the code. 1 took functions that keep the size of a map for pointwise, 2 had no ``unsupported``.
+    # VERSION of the code. 1 took functions that keep the size of a map for pointwise, 2 had no ``unsupported``, 3
+    # had no ``form`` and no ``blocks``.
     version: int = 1
 
     @property
@@ -186,9 +214,10 @@ class NetworkDescription(BaseModel):
 
     @property
     def projections(self) -> str:
-        """One line: the projection methods that work for the convolutions; empty without convolutions."""
-        supported = [layer.label for layer in self.convolutions() if not layer.unsupported]
-        operations = [layer.unsupported for layer in self.convolutions() if layer.unsupported]
+        """One line: the projection methods that work for the layers of units; empty without layers."""
+        layers = {layer.path: layer for layer in self.layers if layer.form}.values()
+        supported = [layer.label for layer in layers if not layer.unsupported]
+        operations = [layer.unsupported for layer in layers if layer.unsupported]
         if not operations:
             return "projection methods: deconvnet, guided, gradient" if supported else ""
         named = ", ".join(supported[:SHOWN_SUPPORTED])
@@ -196,7 +225,7 @@ class NetworkDescription(BaseModel):
         first = operations[0]
         return (
             f"projection methods: {f'all for {named}{more}; ' if supported else ''}only gradient for "
-            f"{len(operations)} {'other ' if supported else ''}convolutions, since module {first.module} "
+            f"{len(operations)} {'other ' if supported else ''}layers, since module {first.module} "
             f"({first.kind}) applies {first.function}"
         )
 
@@ -208,6 +237,7 @@ class NetworkDescription(BaseModel):
                 layer.path,
                 layer.kind,
                 " x ".join(map(str, layer.output_shape)),
+                layer.form.title if layer.form else "",
                 f"{layer.receptive_field} px" if layer.receptive_field else "image",
                 f"{layer.stride} px" if layer.stride else "",
                 f"{layer.parameters:,}" if layer.parameters else "",
@@ -215,16 +245,42 @@ class NetworkDescription(BaseModel):
             for layer in self.layers
         ]
 
+    @property
+    def grouped_blocks(self) -> str:
+        """One line: patterns of the paths of modules that consist of others; empty if there are none."""
+        groups: dict[str, list[str]] = {}
+        for block in self.blocks:
+            if block.form:
+                groups.setdefault(PART_NUMBER.sub("*", block.path), []).append(block.path)
+        named = [f"{pattern} ({len(of)})" if len(of) > 1 else of[0] for pattern, of in groups.items()]
+        more = [f"and {len(named) - SHOWN_CHOICES} more"] if len(named) > SHOWN_CHOICES else []
+        shown = ", ".join([*named[:SHOWN_CHOICES], *more])
+        return f"blocks, which are layers as well: {shown}" if shown else ""
+
+    @property
+    def below(self) -> list[str]:
+        """Lines below the table: blocks, projection methods, totals."""
+        return [line for line in (self.grouped_blocks, self.projections, self.totals) if line]
+
     def __str__(self) -> str:
-        lines = [self.title, as_text(HEADINGS, self.table(), NUMBERS), self.projections, self.totals]
-        return "\n".join(line for line in lines if line)
+        table = as_text(HEADINGS, self.table(), NUMBERS)
+        return "\n".join([self.title, table, *self.below])
 
     def __repr__(self) -> str:  # pydantic's own would be one long line at a prompt
         return str(self)
 
     def _repr_html_(self) -> str:
-        below = "; ".join(line for line in (self.projections, self.totals) if line)
-        return as_html(self.title, HEADINGS, self.table(), NUMBERS, below)
+        return as_html(self.title, HEADINGS, self.table(), NUMBERS, "; ".join(self.below))
+
+    def in_order(self) -> list[LayerDescription]:
+        """Return layers and blocks in execution order: the first run of each module, and a block after the layers
+        that it consists of."""
+        first: dict[str, tuple[int, int, LayerDescription]] = {}
+        for number, layer in enumerate(self.layers):
+            first.setdefault(layer.path, (number + 1, 0, layer))
+        for number, block in enumerate(self.blocks):
+            first.setdefault(block.path, (block.after, number + 1, block))
+        return [layer for _, _, layer in sorted(first.values(), key=lambda entry: entry[:2])]
 
     def convolutions(self) -> list[LayerDescription]:
         return [layer for layer in self.layers if layer.kind == "Conv2d"]

@@ -47,8 +47,8 @@ class ImageChanged(ImageUnavailable):
 
 class UnsupportedActivation(UnitscopeError):
     """Layer '{layer}' has no deconvnet and no guided projections: before it, module '{module}' ({kind}) applies
-    {function}, for which they have no rule. Use the projection method 'gradient', or a network whose only
-    activations are the modules torch.nn.ReLU and torch.nn.ReLU6."""
+    {function}, for which they have no rule. Use the projection method 'auto' or 'gradient', or a network whose
+    only activations are the modules torch.nn.ReLU and torch.nn.ReLU6."""
 
 
 class NoGradient(UnitscopeError):
@@ -67,6 +67,16 @@ class NoSuchLayer(UnitscopeError):
 
 class NoSuchModule(NoSuchLayer):
     """{network} has no layer '{layer}'. Layers of {network}: {choices}."""
+
+
+class UnknownLayer(NoSuchLayer):
+    """{network} has no layer '{layer}'{close}. Layers have names, module paths, and patterns such as
+    'layer3.*.conv2': {choices}."""
+
+
+class LayerWithoutUnits(UnitscopeError):
+    """Layer '{layer}' of {network} has no units: {reason}. Units are the channels of maps [images, channels, rows,
+    columns], of vectors [images, channels], or of tokens [images, tokens, channels]."""
 
 
 class NotAConvolution(UnitscopeError):

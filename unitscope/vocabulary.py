@@ -37,6 +37,10 @@ INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 ProjectionMethod = Literal["deconvnet", "guided", "gradient"]
 PROJECTION_METHODS: tuple[ProjectionMethod, ...] = get_args(ProjectionMethod)
 
+# A method, or the deconvnet where it is defined and else the gradient (auto), or no projections.
+ProjectionChoice = Literal["auto", "deconvnet", "guided", "gradient", "none"]
+PROJECTION_CHOICES: tuple[ProjectionChoice, ...] = get_args(ProjectionChoice)
+
 # State of a unit over a set of images: positive on some image; positive on none; weights of zero, so that it
 # doesn't depend on the image; NaN or infinite on some image.
 UnitState = Literal["active", "dead", "constant", "not finite"]

@@ -31,6 +31,7 @@ TOP_ACTIVATIONS = [
     "job_id", "layer", "layer_path", "unit", "rank", "activation", "image_id", "image_path", "class_name",
     "row", "col", "patch_path", "projection_path", "projection_scale", "tied", "projection_empty",
     "projection_largest", "picture_left", "picture_top", "picture_right", "picture_bottom",
+    "projection_method",
 ]  # fmt: skip
 UNITS = [
     "job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path", "constant", "not_finite",
@@ -262,7 +263,7 @@ def test_the_views_show_a_row(database: Database) -> None:
         f"""INSERT INTO jobs (id, kind, key, generation, specification, dataset_id, state, stage, shards_total,
             shards_left, cancel_requested, created_at)
             VALUES (2, 'top9', {sha}, 0, '{{}}', 1, 'done', 0, 1, 0, :no, {now})""",
-        "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL)",
+        "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL, 'guided')",
         "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png', :no, NULL)",
         "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no, 'zero', "
         "0.5, 141, 0, 280, 139)",
@@ -300,6 +301,7 @@ def test_the_views_show_a_row(database: Database) -> None:
         False,
         "zero",
         *(0.5, 141, 0, 280, 139),
+        "guided",
     )
     assert shown["units"] == (*unit, False, "p.png", "q.png", False, None)
     *numbers, histogram, precision = shown["unit_statistics"]
@@ -457,7 +459,7 @@ def database_of(database_url: str, revision: str, *statements: str) -> Database:
 SEARCHED = (
     "INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height, sha256) "
     "VALUES (5, 1, 'a.jpg', 1, 0, 'cat', 10, 10, 's')",
-    "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL)",
+    "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL, NULL)",
     "INSERT INTO searched_units (layer_id, unit, dead) VALUES (3, 7, false)",
 )
 

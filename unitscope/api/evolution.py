@@ -13,7 +13,7 @@ from PIL import Image
 
 from unitscope.api.arguments import check_choice, choose_device, whole_number
 from unitscope.api.images import Images, ImageSet, SkippedImage, collect, report_skipped
-from unitscope.api.network import Network, check_unit, find_layer
+from unitscope.api.network import Network, check_unit, find_convolution
 from unitscope.api.progress import bar
 from unitscope.api.unit_pictures import make_projector
 from unitscope.arithmetic import exact_float32
@@ -303,7 +303,7 @@ def _layers(networks: dict[int, Network], layers: str | int | Sequence[str | int
     names = [layers] if isinstance(layers, (str, int)) else list(layers)
     if not names:
         raise InvalidArgument(reason="layers is empty. Give at least one layer.")
-    found = [[find_layer(network, name) for name in names] for network in networks.values()]
+    found = [[find_convolution(network, name) for name in names] for network in networks.values()]
     shapes = {tuple((layer.path, layer.output_shape) for layer in of_network) for of_network in found}
     if len(shapes) > 1:
         raise InvalidArgument(reason="The networks must have the same layers. Give one network at several epochs.")

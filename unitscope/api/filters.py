@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from unitscope.api.arguments import check_choice
-from unitscope.api.network import Network, check_unit, find_layer
+from unitscope.api.network import Network, check_unit, find_convolution
 from unitscope.description import LayerDescription
 from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.filters import filter_sheet, filters_figure
@@ -112,6 +112,6 @@ def inspect_filters(network: Network, layer: str | int = 1) -> Filters:
     InvalidArgument
         ``network`` is not a ``Network``.
     """
-    described = find_layer(network, layer)
+    described = find_convolution(network, layer)
     filters = layer_filters(network.model, network.name, described.label, described.path, network.std)
     return Filters(filters.weight, filters.statistics, described, filters)

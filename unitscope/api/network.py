@@ -21,6 +21,7 @@ from unitscope.description import (
     input_defaults,
 )
 from unitscope.errors import InvalidArgument, NoSuchUnit
+from unitscope.layers import lookup
 from unitscope.networks.build import build
 from unitscope.networks.checkpoints import Checkpoint, read_checkpoint
 from unitscope.networks.describe import count_classes, describe_module
@@ -276,6 +277,19 @@ def describe(network: Network) -> NetworkDescription:
 
 
 def find_layer(network: Network, layer: object) -> LayerDescription:
+    """Return a layer of units: see ``unitscope.layers.lookup.find_layer``.
+
+    Raises
+    ------
+    UnknownLayer, LayerWithoutUnits, NoSuchLayer, AmbiguousLayer
+    InvalidArgument
+        ``network`` is not a ``Network``.
+    """
+    _check_network(network)
+    return lookup.find_layer(network.description, str(layer))
+
+
+def find_convolution(network: Network, layer: object) -> LayerDescription:
     """Return a convolution by name or number (``"conv5"``, ``"5"``, 5) or module path.
 
     Raises

@@ -10,7 +10,7 @@ import torch
 
 from unitscope.api.arguments import check_choice, choose_device, whole_number
 from unitscope.api.images import OneImage
-from unitscope.api.network import Network, check_unit, find_class, find_layer, last_convolution
+from unitscope.api.network import Network, check_unit, find_class, find_convolution, last_convolution
 from unitscope.api.progress import bar
 from unitscope.api.projection import one_image, project_pixels
 from unitscope.arithmetic import exact_float32
@@ -188,7 +188,7 @@ def occlude(
     check_choice("fill", fill, FILLS)
     check_choice("engine", engine, ENGINES)
     chosen_device = choose_device(device)
-    described = last_convolution(network) if layer is None else find_layer(network, layer)
+    described = last_convolution(network) if layer is None else find_convolution(network, layer)
     class_names = tuple(network.class_name(index) for index in range(network.classes))
     unit = None if unit is None else check_unit(described, unit)
     true = None if label is None else find_class(network, "label", label)

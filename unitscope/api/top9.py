@@ -27,6 +27,7 @@ from unitscope.drawing.figures import NotebookFigure
 from unitscope.drawing.unit_pictures import mosaic_of
 from unitscope.drawing.units import unit_figure
 from unitscope.errors import InvalidArgument, NotFinite, UnitNotFiring
+from unitscope.layers.forms import NO_PLACE
 from unitscope.projection.empty import EmptyProjections
 from unitscope.projection.requests import Projector
 from unitscope.search.ranking import NO_IMAGE, TopActivations
@@ -34,7 +35,7 @@ from unitscope.search.screening import screened_search
 from unitscope.search.search import LayerSearch, search
 from unitscope.search.statistics import unit_statistics
 from unitscope.tables import as_html
-from unitscope.vocabulary import PROJECTION_METHODS, SCREENS, ProjectionMethod, Screen
+from unitscope.vocabulary import PROJECTION_CHOICES, SCREENS, ProjectionChoice, ProjectionMethod, Screen
 
 Ranking = Literal["top", "bottom", "class"]
 COLUMNS = ("layer", "unit", "rank", "activation", "image", "class", "row", "col")
@@ -61,7 +62,10 @@ class Top9:
     skipped : list of SkippedImage
         Images that could not be read, as pairs (image, reason).
     maxima : numpy.ndarray
-        float32 [images, units]: largest value of each map, before the ReLU, without skipped images.
+        float32 [images, units]: largest value of each map (of a convolution, before the ReLU), or of all tokens,
+        or the value of a vector, without skipped images.
+    projection : str or None
+        The projection method of pictures: "deconvnet", "guided", "gradient", or None for image patches only.
     precision : str
         The precision in which ``maxima`` and ``statistics()`` were computed: "float32", or that of ``screen``.
     """
@@ -78,7 +82,9 @@ class Top9:
         empty: EmptyProjections,
         device: torch.device,
         top: int,
+        projection: ProjectionMethod | None,
     ) -> None:
+        self.projection = projection
         self.layer, self.units, self.skipped, self.maxima = layer, units, skipped, result.maxima
         self.precision = result.precision
         zero = empty.constant[units]
@@ -93,8 +99,8 @@ class Top9:
         """Return a ranking as a list of dicts, from which pandas makes a data frame.
 
         Each has ``layer``, ``unit`` (from 0), ``rank`` (from 1), ``activation``, ``image`` (path), ``class`` (name
-        of the folder, or None), ``row`` and ``col`` (position of the activation in the layer's map). Equal
-        activations are in the order of the images.
+        of the folder, or None), ``row`` and ``col`` (position of the activation in the layer's map, or on the
+        grid of its tokens; None where it has no place). Equal activations are in the order of the images.
 
         Parameters
         ----------
@@ -129,8 +135,8 @@ class Top9:
                 "activation": float(top.activation[index, rank]),
                 "image": self._images.name(image),
                 "class": self._images.class_of(image),
-                "row": int(top.row[index, rank]),
-                "col": int(top.col[index, rank]),
+                "row": None if top.row[index, rank] == NO_PLACE else int(top.row[index, rank]),
+                "col": None if top.row[index, rank] == NO_PLACE else int(top.col[index, rank]),
             }
             for index, unit in enumerate(self.units)
             for rank, image in enumerate(top.image[index].tolist())
@@ -277,7 +283,7 @@ def top9(
     top: int = 9,
     bottom: bool = False,
     per_class: bool = False,
-    projection: ProjectionMethod | None = "deconvnet",
+    projection: ProjectionChoice | None = "auto",
     screen: Screen | None = None,
     device: torch.device | str | None = None,
     batch_size: int = 32,
@@ -290,7 +296,8 @@ def top9(
     network : Network
         The network to search.
     layer : str or int
-        A convolution: "conv5" or "5" if layers have names or form a chain, or a module path ("layer3.1.conv2").
+        A module whose output are maps, vectors or tokens: "conv5", "5" or "fc7" if layers have names, a module
+        path ("layer3.1.conv2", "features.11", "layer3.1"), or "scores" for the class scores. See ``describe``.
     images
         A folder (its subfolders are the classes, unless it contains images itself), a list of paths, PIL images or
         arrays uint8 [H, W, 3], or one of these. Unreadable images are left out with a warning: see
@@ -303,9 +310,9 @@ def top9(
         Also rank the images with each unit's lowest minimum, where it is negative.
     per_class : bool
         Also rank the images of each class.
-    projection : {"deconvnet", "guided", "gradient"} or None
-        Projection method of pictures (see ``project``); None for pictures with image patches only. Pictures are
-        computed on request.
+    projection : {"auto", "deconvnet", "guided", "gradient", "none"} or None
+        Projection method of pictures (see ``project``); "none" or None for pictures with image patches only.
+        Pictures are computed on request. See ``Top9.projection`` for the method that "auto" chose.
     screen : {"bfloat16", "tf32"}, optional
         Run all images in this precision, and in float32 only those that can be among a unit's top images: faster
         for tens of thousands of images. The rows stayed the same in all measurements; see ``Top9.precision``.
@@ -324,8 +331,10 @@ def top9(
 
     Raises
     ------
-    NoSuchLayer, NotAConvolution, AmbiguousLayer, NoSuchUnit
+    NoSuchLayer, AmbiguousLayer, NoSuchUnit
         the layer or a unit does not exist.
+    LayerWithoutUnits
+        the layer's output is no tensor of units.
     NoSuchFile
         the folder or file does not exist.
     ImageNotReadable
@@ -333,8 +342,8 @@ def top9(
     InvalidArgument
         another argument is not valid, or no image can be read.
     UnsupportedActivation
-        an activation other than a ReLU module stands before the layer: use the projection "gradient" or None. This
-        is known before the search.
+        an activation other than a ReLU module stands before the layer: use the projection "auto", "gradient" or
+        None. This is known before the search.
     NoGradient
         the network computes the layer under torch.no_grad(): use the projection None.
     NotFinite
@@ -343,7 +352,7 @@ def top9(
         the device or the network can't compute in the precision of ``screen``.
     """
     if projection is not None:
-        check_choice("projection", projection, PROJECTION_METHODS)
+        check_choice("projection", projection, PROJECTION_CHOICES)
     if screen is not None:
         check_choice("screen", screen, SCREENS)
         if bottom or per_class:
@@ -352,6 +361,7 @@ def top9(
     chosen_device = choose_device(device)
     described = find_layer(network, layer)
     chosen = _chosen_units(described, units)
+    method = None if projection is None else described.projection(projection)
     collected = collect(images)
     if per_class and not collected.class_names:
         raise InvalidArgument(
@@ -359,8 +369,8 @@ def top9(
         )
     skipped: list[Skipped] = []
     with exact_float32(chosen_device), bar("search", len(collected.sources), "images", progress) as shown:
-        if projection is not None:
-            make_projector(network, described, projection, chosen_device)  # raise before the search, not after it
+        if method is not None:
+            make_projector(network, described, method, chosen_device)  # raise before the search, not after it
         run = partial(search, bottom=bottom, per_class=per_class)
         if screen is not None:
             run = partial(_screened, screen, lambda again: collected.batches(batch_size, network.size, [], again))
@@ -373,18 +383,21 @@ def top9(
             progress=shown.update,
             mean=network.mean,
             std=network.std,
+            forms={described.path: described.form} if described.form else {},
         )[described.path]
     if result.not_finite.all():
         raise NotFinite(where=f"Every unit of layer '{described.name or described.path}'", value="NaN or infinity")
     left_out = report_skipped(skipped, len(collected.sources), stacklevel=2)
     projector = None
-    if projection is not None:
+    if method is not None:
         # Pictures must not depend on which of them are requested in one call: see ``WindowProjector``.
         numbers, counts = np.unique(result.top.image, return_counts=True)
         units_of_image = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-        projector = make_projector(network, described, projection, chosen_device, units_of_image)
-    empty = empty_projections(network, described, projection or "deconvnet", projector, chosen_device)
-    return Top9(network, described, chosen, result, collected, left_out, projector, empty, chosen_device, top)
+        projector = make_projector(network, described, method, chosen_device, units_of_image)
+    empty = empty_projections(network, described, method or "deconvnet", projector, chosen_device)
+    return Top9(
+        network, described, chosen, result, collected, left_out, projector, empty, chosen_device, top, method
+    )
 
 
 def _screened(

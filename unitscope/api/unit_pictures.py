@@ -48,7 +48,9 @@ def make_projector(
         first projection.
     """
     model, size = network.on(device), network.size
-    projector = projector_for(model, layer.path, size, method, counts, device, network.mean, network.std)
+    projector = projector_for(
+        model, layer.path, size, method, counts, device, network.mean, network.std, layer.form
+    )
     if isinstance(projector, GraphProjector):
         projector.deconvnet.forward(torch.zeros(1, 3, size, size, device=device))
     return projector
@@ -63,7 +65,7 @@ def empty_projections(
 ) -> EmptyProjections:
     """Return the reasons of empty projections of a layer's units: see ``unitscope.projection.empty``."""
     model = network.on(device)
-    return EmptyProjections(model, layer.path, method, projector, device, network.mean, network.std)
+    return EmptyProjections(model, layer.path, method, projector, device, network.mean, network.std, layer.form)
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class PictureMaker:
         for unit in units:
             indices = [index for index, activation in enumerate(activations) if activation.unit == unit]
             patches = [
-                pictures.cut(pixels[number[activations[index].image]], self.window(activations[index]))
+                pictures.cut(pixels[number[activations[index].image]], self.shown(activations[index]))
                 for index in indices
             ]
             projections = [drawn[index].shown for index in indices] if self.projector else None
@@ -149,6 +151,15 @@ class PictureMaker:
     def window(self, activation: _TopActivation) -> Window | None:
         """Return the receptive field of an activation; None for the whole image."""
         return self.geometry.window(activation.row, activation.col) if self.geometry else None
+
+    def square(self, activation: _TopActivation) -> Window | None:
+        """Return the square of the image that a token stands for; None for other layers, and a class token."""
+        form = self.layer.form
+        return form.square(activation.row, activation.col, self.size) if form else None
+
+    def shown(self, activation: _TopActivation) -> Window | None:
+        """Return the part of the image to show; None for the whole image."""
+        return self.square(activation) or self.window(activation)
 
     def _top_activations(self, unit: int) -> list[_TopActivation]:
         index, top = self.index[unit], self.top
@@ -186,7 +197,15 @@ class PictureMaker:
         window = self.window(activation)
         why_empty = partial(self.empty.reason, projection.values, image, unit, row, col)
         try:
-            return unit_picture(image, projection, window, activation.activation, self.largest, why_empty)
+            return unit_picture(
+                image,
+                projection,
+                window,
+                activation.activation,
+                self.largest,
+                why_empty,
+                self.square(activation),
+            )
         except WrongProjection as error:
             raise BrokenProjection(
                 unit=activation.unit,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,6 +46,7 @@ def unit_picture(
     recorded: float,
     largest: float,
     why_empty: Callable[[], str] | None = None,
+    shown: Window | None = None,
 ) -> UnitPicture:
     """Check a projection, draw it, and crop it and the image to the unit's receptive field.
 
@@ -64,6 +65,8 @@ def unit_picture(
     why_empty
         function that is called if the projection is empty: see ``empty.EmptyProjections.reason``. Without one, an
         empty projection is wrong.
+    shown
+        part of the image to show if that is not the receptive field: the square of a token.
 
     Raises
     ------
@@ -79,6 +82,8 @@ def unit_picture(
     values = np.zeros_like(projection.values) if empty else projection.values
     if problem := find_problem(values, projection.activation, recorded, largest, local):
         raise WrongProjection(problem)
+    if shown:
+        window, local = shown, _shifted(shown, -projection.top, -projection.left)
     patch = pictures.cut(image, window)
     if empty:
         return UnitPicture(patch, pictures.note(patch.shape[:2], empty), 0.0, 0.0, empty)
@@ -94,6 +99,7 @@ def _shifted(window: Window, rows: int, cols: int) -> Window:
 def native_mosaics(drawn: Sequence[UnitPicture], top: int) -> tuple[Picture, Picture, list[Box]]:
     """Return the mosaics of patches and of projections with their own pixels, with cells for ``top`` pictures,
     and the box of each picture in both."""
+    drawn = _of_one_size(drawn)
     columns = _columns(top)
     gap = max(
         1, drawn[0].patch.shape[0] // 64
@@ -103,10 +109,25 @@ def native_mosaics(drawn: Sequence[UnitPicture], top: int) -> tuple[Picture, Pic
     return patches, projections, boxes
 
 
+def _of_one_size(drawn: Sequence[UnitPicture]) -> list[UnitPicture]:
+    """Resize pictures to the largest: squares of tokens, among the whole images of a class token."""
+    if len({picture.patch.shape for picture in drawn}) == 1:
+        return [*drawn]
+    side = max(picture.patch.shape[0] for picture in drawn)
+    return [
+        replace(
+            picture,
+            patch=pictures.resized(picture.patch, side),
+            projection=pictures.resized(picture.projection, side),
+        )
+        for picture in drawn
+    ]
+
+
 def mosaic_of(drawn: list[Picture], top: int) -> Picture:
     """Arrange a unit's pictures in a mosaic to look at, with cells for ``top`` of them: 3 x 3 for 9. Pictures of
     small receptive fields are magnified, those of large ones shrunk."""
-    cell = pictures.mosaic_cell(drawn[0].shape[0])
+    cell = pictures.mosaic_cell(max(picture.shape[0] for picture in drawn))
     missing = [pictures.empty(cell)] * (top - len(drawn))
     return pictures.mosaic(drawn + missing, _columns(top), cell)
 

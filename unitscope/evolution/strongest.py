@@ -100,4 +100,4 @@ def strongest_activations(
     """
     units = {path: list(range(count)) for path, count in layers.items()}
     found = search(model, units, batches, TOP, device, progress, mean, std, on_smaller=on_smaller)
-    return {path: Strongest.of(result, constant_units(model, path)) for path, result in found.items()}
+    return {path: Strongest.of(result, constant_units(model, path, 0)) for path, result in found.items()}

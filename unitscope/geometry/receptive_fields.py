@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.utils._pytree import tree_leaves
 
 from unitscope.geometry.dependence import SAME_PLACE, of_call, of_module
+from unitscope.layers.outputs import first_tensor
 from unitscope.networks.unallocated import meta_copy
 
 Window = tuple[int, int, int, int]
@@ -69,11 +71,24 @@ class TracedLayer:
 
 
 @dataclass(frozen=True)
+class TracedBlock(TracedLayer):
+    """A module that consists of others, when it ran for the first time. ``after`` is the number of layers that had
+    run when its output was computed."""
+
+    after: int
+
+
+@dataclass(frozen=True)
 class Trace:
     """Layers in execution order. ``chain`` is true if each tensor is read by one operation at most."""
 
     layers: list[TracedLayer]
     chain: bool
+    blocks: list[TracedBlock]
+
+    def geometry_of(self, path: str) -> Geometry | None:
+        """Return the geometry of a module's first output; None if it is the whole image or unknown."""
+        return next((layer.geometry for layer in [*self.layers, *self.blocks] if layer.path == path), None)
 
 
 def trace(model: nn.Module, image_size: int) -> Trace:
@@ -86,13 +101,33 @@ def trace(model: nn.Module, image_size: int) -> Trace:
     """
     model = meta_copy(model).to("meta").eval()
     try:
-        graph = fx.symbolic_trace(model)
-        tracer = _Tracer(graph)
+        symbolic = _BlockTracer()
+        graph = fx.GraphModule(model, symbolic.trace(model))
+        tracer = _Tracer(graph, symbolic.blocks)
         tracer.run(torch.empty(1, 3, image_size, image_size, device="meta"))
     except Exception as error:  # user code can raise anything
         raise ValueError(str(error).splitlines()[0]) from error
     chain = all(len(node.users) <= 1 for node in graph.graph.nodes)
-    return Trace(tracer.layers, chain)
+    return Trace(tracer.layers, chain, tracer.blocks)
+
+
+class _BlockTracer(fx.Tracer):
+    """Tracer that notes the modules that are no nodes of the graph, by the node of their first output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks: dict[str, list[str]] = {}  # by the node's name
+        self._seen: set[str] = set()
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        output = super().call_module(m, forward, args, kwargs)
+        path = self.path_of_module(m)
+        if path not in self._seen and not self.is_leaf_module(m, path):
+            self._seen.add(path)
+            proxies = [part for part in tree_leaves(output) if isinstance(part, fx.Proxy)]
+            if proxies:
+                self.blocks.setdefault(proxies[0].node.name, []).append(path)
+        return output
 
 
 class _Tracer(fx.Interpreter):
@@ -102,9 +137,11 @@ class _Tracer(fx.Interpreter):
     shapes.
     """
 
-    def __init__(self, graph: fx.GraphModule) -> None:
+    def __init__(self, graph: fx.GraphModule, blocks: dict[str, list[str]]) -> None:
         super().__init__(graph)
         self.layers: list[TracedLayer] = []
+        self.blocks: list[TracedBlock] = []
+        self._blocks_of = blocks
         self.geometry: dict[fx.Node, Geometry | None] = {}
         self.versions: dict[fx.Node, int] = {}
 
@@ -120,12 +157,23 @@ class _Tracer(fx.Interpreter):
             if _holds_tensors(output):
                 self.geometry[n] = after
         if n.op == "call_module":
-            main = _main(output)
+            main = first_tensor(output)
             module = self.fetch_attr(str(n.target))
-            self.layers.append(TracedLayer(str(n.target), module, tuple(main.shape[1:]), self.geometry.get(n)))
+            if main is not None:
+                geometry = self.geometry.get(n)
+                self.layers.append(TracedLayer(str(n.target), module, tuple(main.shape[1:]), geometry))
+        self._note_blocks(n, output)
         if isinstance(output, torch.Tensor):
             self.versions[n] = output._version
         return output
+
+    def _note_blocks(self, node: fx.Node, output: Any) -> None:
+        main = first_tensor(output)
+        if main is None:
+            return
+        for path in self._blocks_of.get(node.name, ()):
+            module, shape = self.module.get_submodule(path), tuple(main.shape[1:])
+            self.blocks.append(TracedBlock(path, module, shape, self.geometry.get(node), len(self.layers)))
 
     def _output_geometry(self, node: fx.Node, read: list[fx.Node], output: Any) -> Geometry | None:
         """Return the geometry of a node's output; None if it is the whole image or unknown."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from unitscope.data.images import MEAN, STD
 from unitscope.geometry.chains import chain
+from unitscope.layers.forms import LayerForm
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.graph import GraphProjector
 from unitscope.projection.requests import Projector
@@ -23,6 +24,7 @@ def projector_for(
     device: torch.device | str = "cpu",
     mean: Channels = MEAN,
     std: Channels = STD,
+    form: LayerForm | None = None,
 ) -> Projector:
     """Make a projector for the units of a layer.
 
@@ -31,7 +33,7 @@ def projector_for(
     model
         network in evaluation mode, on ``device``.
     layer
-        module path of the convolution.
+        module path.
     image_size
         height and width of the input, in pixels.
     method
@@ -42,8 +44,10 @@ def projector_for(
         device to compute on.
     mean, std
         the input's normalization by channel: see ``unitscope.data.images.to_input``.
+    form
+        form of the layer's output; None for maps [N, C, H, W].
     """
     steps = chain(model, layer, (image_size, image_size))
     if steps is None:
-        return GraphProjector(Deconvnet(model, layer, method), device, mean, std)
+        return GraphProjector(Deconvnet(model, layer, method, form), device, mean, std)
     return WindowProjector(steps, method, counts, device, mean, std)

@@ -23,6 +23,8 @@ from unitscope.description import UnsupportedOperation
 from unitscope.errors import NoGradient, UnsupportedActivation
 from unitscope.geometry.dependence import runs_as
 from unitscope.geometry.receptive_fields import Window
+from unitscope.layers.forms import NO_PLACE, LayerForm
+from unitscope.layers.outputs import as_maps
 from unitscope.projection.operations import unsupported_operations
 from unitscope.search.search import observe
 from unitscope.vocabulary import ProjectionMethod
@@ -101,16 +103,24 @@ class Deconvnet:
     model
         network. It is copied; the copy is set to evaluation mode, and its ReLUs are replaced.
     layer
-        module path of the convolution whose units are projected.
+        path of the module whose units are projected; of several runs, its first.
     method
         the deconvnet, or for comparison guided back-propagation or the gradient: see
         ``unitscope.vocabulary.ProjectionMethod``.
+    form
+        form of the layer's output; None for maps [N, C, H, W].
     """
 
-    def __init__(self, model: nn.Module, layer: str, method: ProjectionMethod = "deconvnet") -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: str,
+        method: ProjectionMethod = "deconvnet",
+        form: LayerForm | None = None,
+    ) -> None:
         model = copy.deepcopy(model).eval()
         self.model = (model if method == "gradient" else with_rules(model, method)).requires_grad_(False)
-        self.layer = layer
+        self.layer, self.form = layer, form
         self._checked = method == "gradient"  # which needs no rules
 
     def project(
@@ -123,7 +133,7 @@ class Deconvnet:
         images
             float32 [N, 3, H, W]: input of the network.
         units, rows, cols
-            int64 [N]: unit, and position in its map.
+            int64 [N]: unit, and place of its activation (``LayerForm``).
 
         Returns
         -------
@@ -148,24 +158,30 @@ class Deconvnet:
             self._checked = True
         with torch.enable_grad():
             images = images.detach().requires_grad_(True)
-            maps: list[torch.Tensor] = []
-            observe(self.model, {self.layer: maps.append}, images)
-        if not maps[0].requires_grad:
+            outputs: list[torch.Tensor] = []
+            observe(self.model, {self.layer: outputs.append}, images)
+            maps = as_maps(outputs[0], self.form)
+        if not maps.requires_grad:
             raise NoGradient(layer=self.layer)
-        return ForwardPass(images, maps[0])
+        return ForwardPass(images, maps, self.form)
 
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """Images float32 [N, 3, H, W], and the deconvnet layer's maps of them, with their autograd graph."""
+    """Images float32 [N, 3, H, W], and the deconvnet layer's output as maps, with their autograd graph."""
 
     images: torch.Tensor
     maps: torch.Tensor
+    form: LayerForm | None = None
 
     def project(
         self, units: torch.Tensor, rows: torch.Tensor, cols: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Project one activation of each image: see ``Deconvnet.project``."""
+        if self.form and self.form.kind != "maps":  # as ``LayerForm.at``
+            columns, before = self.form.numbering
+            cols = torch.where(rows == NO_PLACE, cols, before + rows * columns + cols)
+            rows = torch.zeros_like(rows)
         each = torch.arange(len(self.images), device=self.images.device)
         activations = self.maps[each, units, rows, cols].detach()
         seed = torch.zeros_like(self.maps)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from unitscope.data.images import MEAN, STD
+from unitscope.layers.forms import LayerForm
 from unitscope.projection.deconvnet import Deconvnet
 from unitscope.projection.graph import GraphProjector
 from unitscope.projection.requests import Projector, Requests
@@ -33,13 +34,15 @@ class WrongProjection(Exception):
     """A projection failed its check; the message is the reason."""
 
 
-def constant_units(model: nn.Module, layer: str) -> np.ndarray:
-    """Return the units of a convolution whose weights are all zero: bool [units].
+def constant_units(model: nn.Module, layer: str, units: int) -> np.ndarray:
+    """Return the units of a convolution or linear layer whose weights are all zero: bool [units or more].
 
-    Such a unit has the value of its bias at every position of every image.
+    Such a unit has the value of its bias at every position of every image. Other modules have no such units.
     """
-    weight = model.get_submodule(layer).weight
-    assert isinstance(weight, torch.Tensor)  # noqa: S101 - of a convolution
+    module = model.get_submodule(layer)
+    if not isinstance(module, (nn.Conv2d, nn.Linear)):
+        return np.zeros(units, bool)
+    weight = module.weight
     return np.logical_not(weight.detach().flatten(1).ne(0).any(1).cpu().numpy())
 
 
@@ -53,7 +56,7 @@ class EmptyProjections:
 
     Parameters
     ----------
-    model, layer, method, device, mean, std
+    model, layer, method, device, mean, std, form
         those of ``projector``: see ``choice.projector_for``.
     projector
         projector that computed the projections; None if there are none. Those of a ``WindowProjector`` are
@@ -69,10 +72,11 @@ class EmptyProjections:
         device: torch.device | str = "cpu",
         mean: Channels = MEAN,
         std: Channels = STD,
+        form: LayerForm | None = None,
     ) -> None:
-        self.model, self.layer, self.method = model, layer, method
+        self.model, self.layer, self.method, self.form = model, layer, method, form
         self.projector, self.device, self.mean, self.std = projector, device, mean, std
-        self.constant = constant_units(model, layer)
+        self.constant = constant_units(model, layer, form.units if form else 0)
 
     def reason(self, values: np.ndarray, pixels: np.ndarray, unit: int, row: int, col: int) -> str:
         """Return why a projection is empty.
@@ -108,4 +112,5 @@ class EmptyProjections:
 
     @cached_property
     def _graph(self) -> GraphProjector:
-        return GraphProjector(Deconvnet(self.model, self.layer, self.method), self.device, self.mean, self.std)
+        deconvnet = Deconvnet(self.model, self.layer, self.method, self.form)
+        return GraphProjector(deconvnet, self.device, self.mean, self.std)

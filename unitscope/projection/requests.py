@@ -14,7 +14,7 @@ class Requests:
     """Activations to project: int64 arrays [N].
 
     ``images`` are indices into the sequence of pixels that is passed along, ``ids`` are the images' ids. ``rows``
-    and ``cols`` are positions in the layer's map.
+    and ``cols`` are places in the layer's map (``unitscope.layers.forms``).
     """
 
     units: np.ndarray

@@ -80,7 +80,7 @@ class ScreenedLayer:
         """Add the maxima in float32 of images with these numbers, in ascending order, and check the margins."""
         in_float32, ranked, _ = only_finite(maxima)
         ids = [sources[number].id for number in numbers.tolist()]
-        ranking = rank(ranked, maxima.positions, ids, maxima.columns, self.top)
+        ranking = rank(ranked, maxima.positions, ids, maxima.columns, self.top, maxima.before)
         part = LayerSearch(ranking, None, {}, in_float32.cpu().numpy())
         worst = self._errors(numbers, part.maxima).max(0, initial=0.0)
         if self.exact:

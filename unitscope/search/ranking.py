@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from unitscope.layers.forms import NO_PLACE
+
 NO_IMAGE = -1
 FIELDS = ("activation", "image", "row", "col")
 
@@ -20,7 +22,9 @@ class TopActivations:
     """Top images of each searched unit of a layer, in descending order of activation.
 
     All are arrays [units, top]: ``activation`` float32, ``image`` int64 (``ImageSource.id``), ``row`` and ``col``
-    int32. Entries of units with fewer than ``top`` images have image ``NO_IMAGE`` and activation -inf.
+    int32; where an activation has no place, ``row`` is ``NO_PLACE``, and ``col`` the number of its token
+    (``unitscope.layers.forms``). Entries of units with fewer than ``top`` images have image ``NO_IMAGE`` and
+    activation -inf.
     """
 
     activation: np.ndarray
@@ -59,7 +63,7 @@ class TopActivations:
 
 
 def rank(
-    maxima: torch.Tensor, positions: torch.Tensor, images: Sequence[int], columns: int, top: int
+    maxima: torch.Tensor, positions: torch.Tensor, images: Sequence[int], columns: int, top: int, before: int = 0
 ) -> TopActivations:
     """Rank images by the maxima of each unit's map, on the device of ``maxima``.
 
@@ -68,13 +72,15 @@ def rank(
     maxima
         float32 [images, units]: largest value of each map. Images where it is not positive are not ranked.
     positions
-        int64 [images, units]: position of the maximum, row * ``columns`` + column.
+        int64 [images, units]: position of the maximum, ``before`` + row * ``columns`` + column.
     images
         ids of the images, in ascending order.
     columns
         number of columns of the maps.
     top
         number of images to rank for each unit.
+    before
+        number of positions before those of the maps, which have no place.
     """
     by_unit = maxima.T.contiguous()
     best, chosen = by_unit.sort(dim=1, descending=True, stable=True)  # stable: ties keep the order of the images
@@ -86,6 +92,8 @@ def rank(
     filled = slice(activation.shape[1])  # there can be fewer images than ``top``
     ranking.activation[:, filled] = np.where(active, activation, -np.inf)
     ranking.image[:, filled] = np.where(active, np.asarray(images, np.int64)[order], NO_IMAGE)
-    ranking.row[:, filled] = np.where(active, position // columns, 0)
-    ranking.col[:, filled] = np.where(active, position % columns, 0)
+    placed = position >= before
+    row, col = np.divmod(position - before, columns)
+    ranking.row[:, filled] = np.where(active, np.where(placed, row, NO_PLACE), 0)
+    ranking.col[:, filled] = np.where(active, np.where(placed, col, position), 0)
     return ranking

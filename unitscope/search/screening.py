@@ -28,11 +28,12 @@ from torch import nn
 from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
 from unitscope.errors import ImageNotReadable
+from unitscope.layers.forms import LayerForm
 from unitscope.projection.empty import constant_units
 from unitscope.search.low_precision import low_precision
 from unitscope.search.margins import ScreenedLayer
 from unitscope.search.ranking import TopActivations
-from unitscope.search.search import Extremes, LayerSearch, Maxima, joined
+from unitscope.search.search import MAPS, Extremes, LayerSearch, Maxima, joined
 from unitscope.vocabulary import Channels, Screen
 
 SAMPLE = 128  # images that are run in float32 in any case
@@ -66,12 +67,13 @@ def screened_search(
     *,
     known: Callable[[], Known] = dict,
     on_smaller: Callable[[int], None] = lambda at_once: None,
+    forms: Mapping[str, LayerForm] = MAPS,
 ) -> ScreenedSearch:
     """Search several layers, screening the images in low precision.
 
     Parameters
     ----------
-    model, layers, top, device, mean, std, on_smaller
+    model, layers, top, device, mean, std, on_smaller, forms
         see ``search.search``.
     batches
         images in ascending order of their ids, in batches of one shape. Those of another shape are run in both
@@ -105,12 +107,14 @@ def screened_search(
     upload = Uploader(device, mean, std)
     with torch.inference_mode():
         records = {
-            path: ScreenedLayer(len(units), constant_units(model, path)[list(units)], top, precision)
+            path: ScreenedLayer(
+                len(units), constant_units(model, path, max(units) + 1)[list(units)], top, precision
+            )
             for path, units in layers.items()
         }
         images = _Images()
         with low_precision(model, precision, device) as (low_model, dtype):
-            extremes = Extremes(low_model, layers, upload, False, on_smaller, dtype)
+            extremes = Extremes(low_model, layers, upload, False, on_smaller, dtype, forms)
             for batch in batches:
                 images.add(batch)
                 for path, maxima in extremes.of(batch).items():
@@ -120,7 +124,8 @@ def screened_search(
         for path, record in records.items():
             record.end_low(others.get(path))
         del low_model, extremes
-        again = _Again(Extremes(model, layers, upload, False, on_smaller), images, records, read_again, progress)
+        in_float32 = Extremes(model, layers, upload, False, on_smaller, forms=forms)
+        again = _Again(in_float32, images, records, read_again, progress)
         again.run_other_shapes()
         again.run(again.sample())
         again.run(again.strongest())

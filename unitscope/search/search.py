@@ -1,10 +1,15 @@
-"""Search for the images with the largest spatial maximum of each unit of a layer (paper, Fig. 2)."""
+"""Search for the images with the largest spatial maximum of each unit of a layer (paper, Fig. 2).
+
+Layers of any form are searched as maps: see ``unitscope.layers.outputs``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +18,14 @@ from torch import nn
 
 from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
+from unitscope.layers.forms import LayerForm
+from unitscope.layers.outputs import as_maps, first_tensor
 from unitscope.memory import run_in_parts
 from unitscope.search.ranking import TopActivations, rank
 from unitscope.vocabulary import Channels
 
 FLOAT32 = "float32"
+MAPS: Mapping[str, LayerForm] = MappingProxyType({})  # forms of layers that are all maps [N, C, H, W]
 BLOCK_BYTES = 2**28  # bytes of maxima and positions to collect on the device before they are ranked
 
 
@@ -110,10 +118,10 @@ class _StopForward(Exception):
 def observe(
     model: nn.Module, observers: Mapping[str, Callable[[torch.Tensor], None]], images: torch.Tensor
 ) -> None:
-    """Run a forward pass and call each observer with the output of its module.
+    """Run a forward pass and call each observer with the first tensor that its module returns.
 
-    Observers are called when the module returns; an in-place ReLU may modify the output afterwards. The forward
-    pass stops after the last observed module.
+    Observers are called when the module returns for the first time; an in-place ReLU may modify the output
+    afterwards. The forward pass stops after the last observed module.
 
     Parameters
     ----------
@@ -123,12 +131,22 @@ def observe(
         functions of a module's output, by module path.
     images
         float32 [N, 3, H, W].
+
+    Raises
+    ------
+    ValueError
+        an observed module returns no tensor.
     """
     waiting = set(observers)
 
-    def hook_for(path: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
-        def hook(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-            observers[path](output)
+    def hook_for(path: str) -> Callable[[nn.Module, object, Any], None]:
+        def hook(module: nn.Module, inputs: object, output: Any) -> None:
+            if path not in waiting:  # it runs again
+                return
+            main = first_tensor(output)
+            if main is None:
+                raise ValueError(f"module {path} returns no tensor")
+            observers[path](main)
             waiting.discard(path)
             if not waiting:
                 raise _StopForward
@@ -158,6 +176,7 @@ def search(
     bottom: bool = False,
     per_class: bool = False,
     on_smaller: Callable[[int], None] = lambda at_once: None,
+    forms: Mapping[str, LayerForm] = MAPS,
 ) -> dict[str, LayerSearch]:
     """Search several layers in one pass.
 
@@ -166,7 +185,7 @@ def search(
     model
         network in evaluation mode, on ``device``.
     layers
-        units to search, by module path of the convolution.
+        units to search, by module path.
     batches
         images in ascending order of their ids.
     top
@@ -181,6 +200,8 @@ def search(
         also rank the images of each class.
     on_smaller
         called with the new number of images per forward pass when a batch doesn't fit into the device's memory.
+    forms
+        forms of the layers' outputs by module path; layers that are missing are maps [N, C, H, W].
 
     Returns
     -------
@@ -190,8 +211,10 @@ def search(
     ------
     IndexError
         a layer has fewer units than requested.
+    ValueError
+        a layer's output has another form, or a layer is not run.
     """
-    extremes = Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
+    extremes = Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller, forms=forms)
     records = {path: _LayerRecord(len(units), top, bottom, per_class) for path, units in layers.items()}
     with torch.inference_mode():
         for batch in batches:
@@ -203,7 +226,7 @@ def search(
 
 @dataclass(frozen=True)
 class Maxima:
-    """Maxima of a layer's maps and their positions (row * ``columns`` + column), [images, units] each.
+    """Maxima of a layer's maps, and their positions ``before`` + row * ``columns`` + column: [images, units] each.
 
     ``negated`` is the same of the negated maps; None if ``bottom`` was not requested.
     """
@@ -212,25 +235,28 @@ class Maxima:
     positions: torch.Tensor
     columns: int
     negated: tuple[torch.Tensor, torch.Tensor] | None
+    before: int = 0
 
     @classmethod
-    def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool) -> Maxima:
+    def of(cls, maps: torch.Tensor, units: torch.Tensor, bottom: bool, form: LayerForm | None = None) -> Maxima:
+        """Return the maxima of maps [N, C, H, W], which are those of an output of another form (``as_maps``)."""
         if maps.shape[1] != len(units):
             maps = maps[:, units]
         maxima, positions = strongest(maps)
-        return cls(maxima, positions, maps.shape[3], strongest(-maps) if bottom else None)
+        columns, before = (maps.shape[3], 0) if form is None or form.kind == "maps" else form.numbering
+        return cls(maxima, positions, columns, strongest(-maps) if bottom else None, before)
 
     def first(self, images: int) -> Maxima:
         if images == len(self.maxima):
             return self
         negated = (self.negated[0][:images], self.negated[1][:images]) if self.negated else None
-        return Maxima(self.maxima[:images], self.positions[:images], self.columns, negated)
+        return Maxima(self.maxima[:images], self.positions[:images], self.columns, negated, self.before)
 
     def at(self, images: torch.Tensor) -> Maxima:
         """Return the maxima of some images, int64 indices on the CPU."""
         images = images.to(self.maxima.device)
         negated = (self.negated[0][images], self.negated[1][images]) if self.negated else None
-        return Maxima(self.maxima[images], self.positions[images], self.columns, negated)
+        return Maxima(self.maxima[images], self.positions[images], self.columns, negated, self.before)
 
     @property
     def bytes(self) -> int:
@@ -278,9 +304,10 @@ class Extremes:
         bottom: bool,
         on_smaller: Callable[[int], None],
         dtype: torch.dtype = torch.float32,
+        forms: Mapping[str, LayerForm] = MAPS,
     ) -> None:
         self.model, self.upload, self.bottom, self.on_smaller = model, upload, bottom, on_smaller
-        self.dtype = dtype
+        self.dtype, self.forms = dtype, forms
         self.units = {path: torch.as_tensor(units, device=upload.device) for path, units in layers.items()}
         self.largest = {path: max(units, default=-1) for path, units in layers.items()}
         self.at_once = 0  # images per forward pass; 0: a whole batch
@@ -293,13 +320,22 @@ class Extremes:
     def _run(self, images: torch.Tensor) -> dict[str, Maxima]:
         maxima: dict[str, Maxima] = {}
 
-        def record(maps: torch.Tensor, path: str) -> None:
+        def record(output: torch.Tensor, path: str) -> None:
+            form = self.forms.get(path)
+            try:
+                maps = as_maps(output, form)
+            except ValueError as error:
+                raise ValueError(f"layer {path}: {error}") from None
+            if len(maps) != len(images):
+                raise ValueError(f"layer {path}: the output has {len(maps)} items for {len(images)} images")
             # On a GPU, a wrong index would make CUDA unusable in this process.
             if self.largest[path] >= maps.shape[1]:
                 raise IndexError(f"layer {path} has {maps.shape[1]} units, none of number {self.largest[path]}")
-            maxima[path] = Maxima.of(maps, self.units[path], self.bottom)
+            maxima[path] = Maxima.of(maps, self.units[path], self.bottom, form)
 
         observe(self.model, {path: partial(record, path=path) for path in self.units}, images.to(self.dtype))
+        if missing := [path for path in self.units if path not in maxima]:
+            raise ValueError(f"layer {missing[0]} is not run by the network")
         return maxima
 
 
@@ -313,6 +349,7 @@ def joined(parts: Sequence[Maxima]) -> Maxima:
         torch.cat([part.positions for part in parts]),
         parts[0].columns,
         (torch.cat([m for m, _ in pairs]), torch.cat([p for _, p in pairs])) if pairs else None,
+        parts[0].before,
     )
 
 
@@ -362,11 +399,12 @@ class _LayerRecord:
         for label in labels.unique().tolist() if self.per_class else ():
             of_class = (labels == label).nonzero().flatten()
             ids = [images[index] for index in of_class.tolist()]
-            by_class[label] = rank(ranked[of_class], block.positions[of_class], ids, block.columns, self.top)
+            positions = block.positions[of_class]
+            by_class[label] = rank(ranked[of_class], positions, ids, block.columns, self.top, block.before)
         self.ranked.append(
             LayerSearch(
-                rank(ranked, block.positions, images, block.columns, self.top),
-                rank(*negated, images, block.columns, self.top) if negated else None,
+                rank(ranked, block.positions, images, block.columns, self.top, block.before),
+                rank(*negated, images, block.columns, self.top, block.before) if negated else None,
                 by_class,
                 maxima.cpu().numpy(),
             )

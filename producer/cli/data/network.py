@@ -41,8 +41,8 @@ def network() -> None:
 @json_option
 @pass_app
 def show(app: App, /, name: str, classes: int | None, as_json: bool, **options: Any) -> None:
-    """Show the layers of a network: output shape, receptive field, stride, parameters; projection methods;
-    and totals."""
+    """Show the layers of a network, which searches accept by name, number or module path: output shape and form,
+    receptive field, stride, parameters; blocks of layers; projection methods; and totals. --json lists all."""
     from rich.table import Table
 
     from producer.networks.description import describe
@@ -64,6 +64,5 @@ def show(app: App, /, name: str, classes: int | None, as_json: bool, **options: 
     for cells in description.table():
         table.add_row(*cells)
     app.out.print(table)
-    if description.projections:
-        app.out.print(description.projections)
-    app.out.print(description.totals)
+    for line in description.below:
+        app.out.print(line, highlight=False)

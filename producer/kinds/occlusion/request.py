@@ -109,8 +109,8 @@ def _search(session: Session, dataset: Dataset, chosen: ChosenNetwork, layer: La
             search: Any = parse(job.kind, job.specification)
         except SpecificationNotReadable:  # made by another version
             continue
-        searched = {entry.path: len(entry.units) for entry in search.layers}
-        same = search.weights_sha256 == chosen.sha256 and search.projection == "deconvnet"
-        if same and searched.get(layer.path) == layer.units:
+        by_deconvnet = [entry for entry in search.layers if search.method_of(entry) == "deconvnet"]
+        searched = {entry.path: len(entry.units) for entry in by_deconvnet}
+        if search.weights_sha256 == chosen.sha256 and searched.get(layer.path) == layer.units:
             return job
     return None

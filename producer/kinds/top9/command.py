@@ -9,7 +9,7 @@ import click
 from producer.cli.context import NUMBER, App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
 from producer.cli.options import chosen_network, dataset_option, trained_network_options
-from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
+from unitscope.vocabulary import PROJECTION_CHOICES, SCREENS
 
 
 @click.command("top9")
@@ -20,7 +20,8 @@ from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
     "layers",
     required=True,
     multiple=True,
-    help="Layers: 5, 1-5, conv5, or a module path such as features.10. Comma-separated; may be repeated.",
+    help="Layers: conv5, 5, 1-5, fc7, a module path such as features.11, a pattern such as 'layer3.*.conv2', or "
+    "scores for the class scores; see analyze network show. Comma-separated; may be repeated.",
 )
 @click.option("--units", type=Numbers(), help="Units, for example 0-15,40.  [default: all]")
 @click.option("--split", help="Split of the data set.  [default: val, or the only one]")
@@ -33,11 +34,12 @@ from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
 @click.option("--per-class", is_flag=True, help="Also find each unit's top images of each class.")
 @click.option(
     "--projection",
-    default="deconvnet",
+    default="auto",
     show_default=True,
-    type=click.Choice(PROJECTION_METHODS),
+    type=click.Choice(PROJECTION_CHOICES),
     help="Projection method: the paper's deconvnet, guided back-propagation, or the plain gradient, each "
-    "multiplied by the activation. The first two need layers with no activations but ReLU modules before them.",
+    "multiplied by the activation. The first two need layers with no activations but ReLU modules before them; "
+    "auto takes the deconvnet, and for other layers the gradient. none: rows only, without pictures.",
 )
 @click.option(
     "--screen",
@@ -55,7 +57,10 @@ from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
 @job_options
 @pass_app
 def top9(app: App, /, layers: tuple[str, ...], submission: Submission, **options: Any) -> None:
-    """Find the images that activate each unit most, and project the activations back to pixels."""
+    """Find the images that activate each unit most, and project the activations back to pixels.
+
+    A layer is any module whose output are maps, vectors or tokens.
+    """
     from producer.kinds.top9.request import search_request
 
     names = [name for part in layers for name in _layer_names(part)]

@@ -32,7 +32,9 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
     partials += specification.image_count * units * MAXIMUM_BYTES * (2 if specification.screen else 1)
     merged = units * top * (RANKED_BYTES + 1) + FILE_BYTES
     share = png_share(database, specification.dataset_id, network.image_size)
-    fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).layers}
+    if specification.projection is None:
+        return Storage(searches + 1, partials + merged)
+    fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).in_order()}
     projects = sum(shard.stage == "project" for shard in specification.plan())
     files, size = searches + projects + 1 + len(specification.layers), partials + merged
     for layer in specification.layers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from producer.cost.shards import shards_by_work
@@ -16,8 +17,14 @@ from shared.kinds.top9.specification import (
     Top9Specification,
 )
 from shared.settings import Settings
+from unitscope.description import LayerDescription
 from unitscope.errors import NoSuchUnit
-from unitscope.vocabulary import ProjectionMethod, Screen
+from unitscope.layers.lookup import find_layers
+from unitscope.vocabulary import ProjectionChoice, ProjectionMethod, Screen
+
+SHOWN_LAYERS = 3
+
+logger = logging.getLogger(__name__)
 
 
 def search_request(
@@ -33,15 +40,18 @@ def search_request(
     network: NetworkOptions,
     bottom: bool = False,
     per_class: bool = False,
-    projection: ProjectionMethod = "deconvnet",
+    projection: ProjectionChoice = "auto",
     screen: Screen | None = None,
 ) -> Top9Specification:
     """Validate the request and return the specification of a top-9 search. ``shards`` None: by its work.
 
+    With the projection ``auto``, layers that have no deconvnet are projected by the gradient.
+
     Raises
     ------
-    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer, NotAConvolution,
-    AmbiguousLayer, NoSuchUnit, UnsupportedActivation, UsageError, and the errors of ``choose_network``
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchRun, NoTrainedNetwork, NoSuchLayer,
+    LayerWithoutUnits, AmbiguousLayer, NoSuchUnit, UnsupportedActivation, UsageError, and the errors of
+    ``choose_network``
     """
     if screen and (bottom or per_class):
         raise UsageError(reason="--screen finds a unit's top images only: leave out --bottom and --per-class.")
@@ -49,17 +59,12 @@ def search_request(
         row = dataset_of_network(session, dataset, network)
         split, count = find_split(session, row, split or default_split(session, row))
     chosen = choose_network(database, settings, row, network)
-    searched: dict[str, SearchedLayerSpecification] = {}
-    for name in layers:
-        layer = chosen.description.find_convolution(name)
-        layer.check_projection(projection)
-        wrong = [unit for unit in units or () if unit >= layer.units]
-        if wrong:
-            raise NoSuchUnit(layer=name, unit=wrong[0], last=layer.units - 1)
-        searched[layer.path] = SearchedLayerSpecification(
-            layer=layer.label, path=layer.path, units=list(units or range(layer.units))
-        )
-    order = [layer.path for layer in chosen.description.layers]
+    found = find_layers(chosen.description, layers)
+    methods = {layer.path: layer.projection(projection) for layer in found}
+    # One that differs from the search's is a layer's own, so that keys don't depend on how it was asked for.
+    method = "deconvnet" if "deconvnet" in methods.values() else next(iter(methods.values()))
+    if projection == "auto":
+        _note_gradients([layer for layer in found if methods[layer.path] == "gradient"])
     specification = Top9Specification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,
@@ -69,11 +74,11 @@ def search_request(
         weights_sha256=chosen.sha256,
         weights_path=chosen.path,
         training_job_id=chosen.training_job_id,
-        layers=[searched[path] for path in sorted(searched, key=order.index)],
+        layers=[_searched(layer, units, methods[layer.path], method) for layer in found],
         top=top,
         bottom=bottom,
         per_class=per_class,
-        projection=projection,
+        projection=method,
         screen=screen,
         shards=shards or LEAST_SHARDS,
     )
@@ -82,3 +87,36 @@ def search_request(
     # A screening's shards each run a sample again, and know only the rankings of those before them.
     shards = LEAST_SHARDS if screen else shards_by_work(database, specification, "search", count, LEAST_SHARDS)
     return specification.model_copy(update={"shards": shards, "units_of_shard": UNITS_OF_SHARD})
+
+
+def _note_gradients(layers: Sequence[LayerDescription]) -> None:
+    """Log which layers are projected by the gradient, and why."""
+    if layers and (reason := layers[0].unsupported):
+        names = ", ".join(layer.label for layer in layers[:SHOWN_LAYERS])
+        more = f" and {len(layers) - SHOWN_LAYERS} more" if len(layers) > SHOWN_LAYERS else ""
+        why = f"module {reason.module} ({reason.kind}) applies {reason.function}"
+        logger.warning("Note: projections of %s%s are by the gradient: %s.", names, more, why)
+
+
+def _searched(
+    layer: LayerDescription,
+    units: Sequence[int] | None,
+    method: ProjectionMethod | None,
+    of_search: ProjectionMethod | None,
+) -> SearchedLayerSpecification:
+    """Return a layer of the specification. What convolutions have anyway is left out of it, and out of the key.
+
+    Raises
+    ------
+    NoSuchUnit
+    """
+    wrong = [unit for unit in units or () if unit >= layer.units]
+    if wrong:
+        raise NoSuchUnit(layer=layer.label, unit=wrong[0], last=layer.units - 1)
+    return SearchedLayerSpecification(
+        layer=layer.label,
+        path=layer.path,
+        units=list(units or range(layer.units)),
+        form=None if layer.kind == "Conv2d" and layer.form and layer.form.is_usual else layer.form,
+        projection=None if method == of_search else method,
+    )

@@ -34,6 +34,7 @@ ENTITIES: dict[str, Column] = {
     "layer_path": SearchedLayer.layer_path,
     "image_path": Image.path,
     "class_name": Image.class_name,
+    "projection_method": SearchedLayer.projection,
 }
 
 
@@ -50,15 +51,15 @@ class BottomActivationRow:
     image_id: int
     image_path: str
     class_name: str
-    row: int
-    col: int
+    row: int | None  # None, as col, where the activation has no place: in vectors, and in a class token
+    col: int | None
 
 
 @dataclass(frozen=True)
 class TopActivationRow(BottomActivationRow):
     """An image that activates a unit most: a row of the view ``top_activations``.
 
-    The columns of the pictures are None until the unit is projected.
+    The columns of the pictures are None until the unit is projected, and without projections.
     """
 
     patch_path: str | None
@@ -70,6 +71,7 @@ class TopActivationRow(BottomActivationRow):
     picture_top: int | None
     picture_right: int | None
     picture_bottom: int | None
+    projection_method: str | None
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class ClassActivationRow:
     activation: float
     image_id: int
     image_path: str
-    row: int
-    col: int
+    row: int | None  # None, as col, where the activation has no place: in vectors, and in a class token
+    col: int | None
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ def section(database: Database, store: Store, job_id: int) -> Section:
 
 
 def _pair(store: Store, unit: UnitSummary) -> list[Picture]:
+    if unit.patches_path is None:  # of a search without projections
+        return []
     same = f"{round(unit.share * unit.count)} of {unit.count} images: {unit.class_name}"
     return [
         Picture(

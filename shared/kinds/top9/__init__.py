@@ -17,7 +17,8 @@ def describe(specification: Top9Specification) -> str:
     """Return a short description such as ``top 9 of zfnet conv5, val``."""
     layers = ", ".join(layer.layer for layer in specification.layers)
     screen = f", screened in {specification.screen}" if specification.screen else ""
-    return f"top {specification.top} of {specification.network.name} {layers}, {specification.split}{screen}"
+    rows = "" if specification.projection else ", no pictures"
+    return f"top {specification.top} of {specification.network.name} {layers}, {specification.split}{screen}{rows}"
 
 
 KIND = Kind(

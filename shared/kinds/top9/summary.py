@@ -6,7 +6,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class LayerSummary(BaseModel):
-    """Numbers of a layer's units by state, and of its rows. Jobs of earlier versions lack the later states."""
+    """Numbers of a layer's units by state, and of its rows. Jobs of earlier versions lack the later states.
+
+    ``projection`` is the method of its projections; None without projections, and in jobs of earlier versions.
+    """
 
     model_config = ConfigDict(strict=True)
 
@@ -16,6 +19,7 @@ class LayerSummary(BaseModel):
     constant: int = 0
     not_finite: int = 0
     rows: int
+    projection: str | None = None
 
 
 class Top9Summary(BaseModel):

@@ -21,6 +21,8 @@ class SearchedLayer(Base):
     layer: Mapped[str]  # its name: conv5
     layer_path: Mapped[str]  # its module: features.10
     contact_sheet_path: Mapped[ArtifactPath | None]
+    # Method of its projections; NULL in jobs without projections, and in those made before schema 0019.
+    projection: Mapped[str | None]
 
 
 class SearchedUnit(Base):
@@ -42,23 +44,27 @@ class SearchedUnit(Base):
 
 
 class RankedActivation:
-    """Columns of all rankings: an image, its activation of a unit, and the activation's position in the map."""
+    """Columns of all rankings: an image, its activation of a unit, and the activation's place.
+
+    ``row`` and ``col`` are the position in the layer's map, or on the grid of its tokens. They are NULL where an
+    activation has no place: in vectors, and in a class token.
+    """
 
     layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True)
     rank: Mapped[int] = mapped_column(primary_key=True)
     activation: Mapped[float]
     image_id: Mapped[int] = mapped_column(ForeignKey(Image.id), index=True)
-    row: Mapped[int]
-    col: Mapped[int]
+    row: Mapped[int | None]
+    col: Mapped[int | None]
 
 
 class TopActivation(RankedActivation, Base):
     """One of the images with a unit's strongest activations. Read it through the view ``top_activations``.
 
-    The columns of the pictures are NULL until the unit is projected. The two pictures are the same box of their
-    files, which are the unit's mosaics. The box is NULL in jobs made before schema 0016, in which a picture is a
-    whole file.
+    The columns of the pictures are NULL until the unit is projected, and without projections. The two pictures are
+    the same box of their files, which are the unit's mosaics. The box is NULL in jobs made before schema 0016, in
+    which a picture is a whole file.
     """
 
     __tablename__ = "top_activation_rows"
@@ -77,7 +83,7 @@ class TopActivation(RankedActivation, Base):
 
 
 class UnitStatistics(Base):
-    """Statistics of a unit's spatial maximum over the images. Read it through the view ``unit_statistics``.
+    """Statistics of a unit's maximum over the images. Read it through the view ``unit_statistics``.
 
     ``precision`` is that of the maxima: float32, or the lower one of a search that screens its images.
     """

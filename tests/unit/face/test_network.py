@@ -105,8 +105,35 @@ def test_a_description_is_shown_as_a_table_in_terminals_and_notebooks() -> None:
     result = us.describe(us.Network(model, size=SIZE, name="<b>net</b>"))
     lines = str(result).splitlines()
     assert lines[0] == "<b>net</b>: 7 classes, input 3 x 32 x 32"
-    assert lines[1].split() == ["layer", "module", "kind", "output", "receptive", "field", "stride", "parameters"]
-    assert lines[2].split() == ["0", "Conv2d", "4", "x", "30", "x", "30", "3", "px", "1", "px", "112"]
+    assert lines[1].split() == [
+        "layer",
+        "module",
+        "kind",
+        "output",
+        "form",
+        "receptive",
+        "field",
+        "stride",
+        "parameters",
+    ]
+    assert lines[2].split() == [
+        "0",
+        "Conv2d",
+        "4",
+        "x",
+        "30",
+        "x",
+        "30",
+        "maps",
+        "30",
+        "x",
+        "30",
+        "3",
+        "px",
+        "1",
+        "px",
+        "112",
+    ]
     assert lines[-1].startswith("25,319 parameters; ")
     assert repr(result) == str(result)
     html = result._repr_html_()
@@ -129,9 +156,11 @@ def test_layers_can_be_given_by_name_number_or_path() -> None:
         (us.Network(Residual(), size=SIZE), "inner.conv1", "inner.conv1"),
     ):
         assert us.top9(network, said, photo, units=0, projection=None).layer.path == path
-    for said, error in (("9", AmbiguousLayer), ("stem2", NoSuchLayer), ("head", NotAConvolution)):
+    for said, error in (("9", AmbiguousLayer), ("stem2", NoSuchLayer)):
         with pytest.raises(error, match=r"inner\.conv1"):
             us.top9(us.Network(Residual(), size=SIZE), said, photo)
+    with pytest.raises(NotAConvolution, match=r"inner\.conv1"):
+        us.inspect_filters(us.Network(Residual(), size=SIZE), "head")
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])

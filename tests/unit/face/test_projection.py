@@ -126,7 +126,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, list[Path]], object], type[Exceptio
     "method": (
         lambda n, p: us.project(n, "stem", unit=0, image=p[0], method="lrp"),  # type: ignore[arg-type]
         InvalidArgument,
-        "method can't be 'lrp'. Choose one of 'deconvnet'",
+        "method can't be 'lrp'. Choose one of 'auto', 'deconvnet'",
     ),
     "row": (
         lambda n, p: us.project(n, "stem", unit=0, image=p[0], place=(16, 0)),
@@ -168,5 +168,9 @@ def test_a_functional_activation_is_reported(paths: list[Path]) -> None:
     network = us.Network(trained_looking(Functional()), size=SIZE)
     unit = int(maps_of(network, "conv2", paths[0]).max((1, 2)).argmax())
     with pytest.raises(UnsupportedActivation):
-        us.project(network, "conv2", unit=unit, image=paths[0])
-    assert us.project(network, "conv2", unit=unit, image=paths[0], method="gradient").values.any()
+        us.project(network, "conv2", unit=unit, image=paths[0], method="deconvnet")
+    by_gradient = us.project(network, "conv2", unit=unit, image=paths[0], method="gradient")
+    chosen = us.project(network, "conv2", unit=unit, image=paths[0])
+    assert by_gradient.values.any()
+    assert chosen.method == by_gradient.method == "gradient"
+    assert np.array_equal(chosen.values, by_gradient.values)

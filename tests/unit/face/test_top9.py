@@ -226,9 +226,10 @@ def test_a_network_that_cannot_be_traced_can_be_searched(
 def test_a_network_without_a_deconvnet_is_refused_before_the_search(paths: list[Path]) -> None:
     network = us.Network(trained_looking(Functional()), size=SIZE)
     with pytest.raises(UnsupportedActivation, match="relu"):
-        us.top9(network, "conv2", ["not there.png"])
-    for method in ("gradient", None):
+        us.top9(network, "conv2", ["not there.png"], projection="deconvnet")
+    for method, used in (("gradient", "gradient"), ("auto", "gradient"), (None, None), ("none", None)):
         result = us.top9(network, "conv2", paths, projection=method)  # type: ignore[arg-type]
+        assert result.projection == used
         unit = next(unit for unit in result.units if unit not in result.dead)
         assert np.asarray(result.picture(unit)).std() > 1
 
@@ -273,7 +274,7 @@ WRONG: dict[str, tuple[Callable[[us.Network, Path], object], type[Exception], st
     "projection": (
         lambda n, p: us.top9(n, LAYER, p, projection="deconv"),  # type: ignore[arg-type]
         InvalidArgument,
-        "projection can't be 'deconv'. Choose one of 'deconvnet', 'guided', 'gradient'",
+        "projection can't be 'deconv'. Choose one of 'auto', 'deconvnet', 'guided', 'gradient', 'none'",
     ),
     "device": (lambda n, p: us.top9(n, LAYER, p, device="gpu"), InvalidArgument, "Device 'gpu' can't be used"),
     "classes": (lambda n, p: us.top9(n, LAYER, p / "red", per_class=True), InvalidArgument, "needs classes"),

@@ -13,6 +13,7 @@ from shared.kinds.specification import Specification, batch_ranges, image_ranges
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from shared.kinds.train.specification import TrainSpecification
 from unitscope.data.subsets import Fold
+from unitscope.layers.forms import LayerForm
 from unitscope.probing.layers import ProbedLayer
 from unitscope.training.recipes import Recipe
 
@@ -60,6 +61,31 @@ def test_a_search_without_screening_is_stored_as_by_earlier_versions() -> None:
     assert "screen" not in PLAIN.model_dump(mode="json")
     screened = PLAIN.model_copy(update={"screen": "tf32"})
     assert parse("top9", screened.model_dump(mode="json")) == screened
+
+
+def test_the_key_of_a_search_of_convolutions_is_that_of_earlier_versions() -> None:
+    """It must not change with fields that were added later: the form of a layer, and its own method."""
+    assert PLAIN.key() == "37266c0daaf8e28126b19eb1c32bbfee07713665204d450c43253fec87d04650"
+
+
+def test_a_search_of_layers_of_other_forms_is_read_back_unchanged() -> None:
+    form = LayerForm(kind="tokens", units=5, channels_last=True, rows=7, columns=7, before=1)
+    layer = SearchedLayerSpecification(layer="mlp", path="mlp", units=[0], form=form, projection="gradient")
+    search = PLAIN.model_copy(update={"layers": [*PLAIN.layers, layer]})
+    read = parse("top9", search.model_dump(mode="json"))
+    assert read == search
+    assert isinstance(read, Top9Specification)
+    assert [read.method_of(layer) for layer in read.layers] == ["deconvnet", "gradient"]
+    assert read.forms == {"mlp": form}
+    assert read.key() != PLAIN.key()
+
+
+def test_a_search_without_projections_has_no_such_stage() -> None:
+    rows_only = PLAIN.model_copy(update={"projection": None})
+    assert {shard.stage for shard in rows_only.plan()} == {"search", "select", "finish"}
+    assert parse("top9", rows_only.model_dump(mode="json")) == rows_only
+    assert rows_only.key() != PLAIN.key()
+    assert describe("top9", rows_only.model_dump(mode="json")).endswith(", no pictures")
 
 
 def test_an_unknown_projection_is_refused() -> None:

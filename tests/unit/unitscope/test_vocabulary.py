@@ -24,7 +24,8 @@ VOCABULARIES = {
     "fill": vocabulary.FILLS,
     "engine": vocabulary.ENGINES,
     "state": vocabulary.UNIT_STATES,
-    "projection": vocabulary.PROJECTION_METHODS,
+    "method": vocabulary.PROJECTION_METHODS,
+    "projection": vocabulary.PROJECTION_CHOICES,
     "init": vocabulary.INITIALIZATIONS,
     "optimizer": vocabulary.OPTIMIZERS,
     "schedule": vocabulary.SCHEDULES,
@@ -38,7 +39,8 @@ def test_values_are_those_of_stored_jobs() -> None:
         "fill": ("grey", "mean", "black", "noise", "blur"),
         "engine": ("auto", "full", "incremental"),
         "state": ("active", "dead", "constant", "not finite"),
-        "projection": ("deconvnet", "guided", "gradient"),
+        "method": ("deconvnet", "guided", "gradient"),
+        "projection": ("auto", "deconvnet", "guided", "gradient", "none"),
         "init": ("default", "he", "he-quiet", "paper"),
         "optimizer": ("adam", "adamw", "sgd"),
         "schedule": ("step", "plateau", "cosine", "constant"),
@@ -51,13 +53,17 @@ def test_values_are_those_of_stored_jobs() -> None:
     ("model", "names"),
     [
         (OcclusionSpecification, ["fill", "engine"]),
-        (Top9Specification, ["projection"]),
         (Recipe, ["init", "optimizer", "schedule", "precision"]),
     ],
 )
 def test_specifications_and_recipes_use_them(model: type, names: list[str]) -> None:
     for name in names:
         assert get_args(model.model_fields[name].annotation) == VOCABULARIES[name]  # type: ignore[attr-defined]
+
+
+def test_a_search_has_a_projection_method_or_none() -> None:
+    method, none = get_args(Top9Specification.model_fields["projection"].annotation)
+    assert (get_args(method), none) == (VOCABULARIES["method"], type(None))
 
 
 @pytest.mark.parametrize(

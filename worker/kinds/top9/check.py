@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
 from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, SearchedUnit, TopActivation
 from unitscope.data.images import Skipped, batches
+from unitscope.layers.forms import NO_PLACE
 from unitscope.search.ranking import TopActivations
 from unitscope.search.search import LayerSearch, search
 from worker.context import JobContext
@@ -59,6 +60,7 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
         mean=specification.network.mean,
         std=specification.network.std,
         bottom=specification.bottom,
+        forms=specification.forms,
     )
     if specification.screen:
         check_screening(context, specification, chance, comparison)
@@ -108,10 +110,16 @@ def _compare(comparison: Comparison, item: _Sampled, result: LayerSearch, index:
         return
     activation, row, col = entry
     # If two positions have nearly the same activation, rounding may move the maximum to the other one.
-    moved = (row, col) != (item.row.row, item.row.col)
-    problem = f"recorded at {item.row.row}, {item.row.col}, recomputed at {row}, {col}" if moved else None
+    recorded = (item.row.row, item.row.col)
+    recomputed = (None, None) if row == NO_PLACE else (row, col)
+    moved = recorded != recomputed
+    problem = f"recorded at {_place(*recorded)}, recomputed at {_place(*recomputed)}" if moved else None
     comparison.row(item.name, problem)
     comparison.number(item.name, item.row.activation, sign * activation, float(result.maxima[:, index].max()))
+
+
+def _place(row: int | None, col: int | None) -> str:
+    return "no place" if row is None else f"{row}, {col}"
 
 
 def _entry(ranking: TopActivations, index: int, image_id: int) -> tuple[float, int, int] | None:

@@ -36,6 +36,7 @@ def check_screening(
         context.device,
         mean=network.mean,
         std=network.std,
+        forms=specification.forms,
     )
     left_out = {item.source.id for item in skipped}
     searched = [source for source in sources if source.id not in left_out]

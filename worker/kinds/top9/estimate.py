@@ -43,6 +43,8 @@ def measure(context: JobContext) -> Measured:
         seconds["search"] = (max(both - took, 0.0) + share * took) / len(timed)
         screening["computed again in float32"] = f"about {share:.0%} of the images"
     units = sum(len(layer.units) for layer in specification.layers)
+    if specification.projection is None:
+        return Measured(seconds, details=screening)
     each = {
         layer.path: _projection_seconds(context, specification, layer, results) for layer in specification.layers
     }
@@ -88,6 +90,7 @@ def _screen(context: JobContext, specification: Top9Specification, sources: list
         context.device,
         mean=network.mean,
         std=network.std,
+        forms=specification.forms,
     )
 
 
@@ -105,6 +108,7 @@ def _search(
         std=network.std,
         bottom=specification.bottom,
         per_class=specification.per_class,
+        forms=specification.forms,
     )
 
 

@@ -46,19 +46,20 @@ def finish(context: ShardContext) -> None:
     for number, layer in enumerate(layers):
         units = _units(context, layer.id)
         live = [unit for unit in units if not (unit.dead or unit.not_finite)]
-        parts = load_sheet_parts(context, number)
-        drawn = [(unit.unit, *(parts.get(unit.unit) or _mosaics(context, unit))) for unit in live]
         constant = [unit.unit for unit in units if unit.constant]
-        title = (
-            f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
-            f"top {specification.top} of {len(live)} units, projections beside image patches"
-        )
-        sheets[layer.id] = context.store.put(
-            pictures.jpeg(
-                pictures.contact_sheet(drawn, title, SHEET_COLUMNS, notes=dict.fromkeys(constant, "constant"))
-            ),
-            ".jpg",
-        )
+        if specification.projection:
+            parts = load_sheet_parts(context, number)
+            drawn = [(unit.unit, *(parts.get(unit.unit) or _mosaics(context, unit))) for unit in live]
+            title = (
+                f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
+                f"top {specification.top} of {len(live)} units, projections beside image patches"
+            )
+            sheets[layer.id] = context.store.put(
+                pictures.jpeg(
+                    pictures.contact_sheet(drawn, title, SHEET_COLUMNS, notes=dict.fromkeys(constant, "constant"))
+                ),
+                ".jpg",
+            )
         of_layers.append(
             {
                 "layer": layer.layer,
@@ -67,6 +68,7 @@ def finish(context: ShardContext) -> None:
                 "constant": len(constant),
                 "not_finite": sum(bool(unit.not_finite) for unit in units),
                 "rows": counts.get(layer.id, 0),
+                "projection": layer.projection,
             }
         )
         context.progress()

@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
+from torch import nn
 
 from shared.errors import ProjectionCheckFailed
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
@@ -20,8 +21,9 @@ from shared.store.store import StoredFile
 from unitscope.data.images import ImageSource, UnreadableImage, read_cached
 from unitscope.drawing import pictures
 from unitscope.drawing.unit_pictures import UnitPicture, native_mosaics, unit_picture
-from unitscope.geometry.receptive_fields import trace
+from unitscope.geometry.receptive_fields import Geometry, trace
 from unitscope.images.encoding import photographic_png
+from unitscope.layers.forms import NO_PLACE
 from unitscope.projection.choice import projector_for
 from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.graph import GraphProjector
@@ -82,9 +84,17 @@ def project(context: ShardContext) -> None:
     context.complete(write, parts.path)
 
 
+def _geometry(model: nn.Module, image_size: int, path: str) -> Geometry | None:
+    """Return the geometry of a layer's receptive fields; None if it is the whole image, or unknown."""
+    try:
+        return trace(model, image_size).geometry_of(path)
+    except ValueError:  # the network can't be traced
+        return None
+
+
 @dataclass(frozen=True)
 class _TopActivation:
-    """An image in a unit's ranking, with its activation and position."""
+    """An image in a unit's ranking, with its activation and place."""
 
     unit: int
     rank: int  # from 0
@@ -123,27 +133,31 @@ class Units:
         self.sources = sources_by_id(context, np.unique(chosen[chosen != NO_IMAGE]).tolist())
         self.cache = pixel_cache(context, network.image_size)
         model = load_network(context, network, specification.weights_path)
-        self.geometry = next(t.geometry for t in trace(model, network.image_size).layers if t.path == layer.path)
+        self.geometry = _geometry(model, network.image_size, layer.path)
+        method = specification.method_of(layer)
+        assert method is not None  # noqa: S101 - otherwise there is no such stage
         # Count the images of all units, not only the shard's: pictures must not depend on the number of shards.
         images, counts = np.unique(self.top.image, return_counts=True)
         self.projector = projector_for(
             model,
             layer.path,
             network.image_size,
-            specification.projection,
+            method,
             dict(zip(images.tolist(), counts.tolist(), strict=True)),
             context.device,
             network.mean,
             network.std,
+            layer.form,
         )
         self.empty = EmptyProjections(
             model,
             layer.path,
-            specification.projection,
+            method,
             self.projector,
             context.device,
             network.mean,
             network.std,
+            layer.form,
         )
         self.constant = {unit for unit in self.live if self.empty.constant[unit]}
         self.explaining = Lock()  # empty projections are computed again, by a model that threads share
@@ -197,8 +211,8 @@ class Units:
                 "rank": entry.rank + 1,
                 "activation": entry.activation,
                 "image_id": entry.source.id,
-                "row": entry.row,
-                "col": entry.col,
+                "row": None if entry.row == NO_PLACE else entry.row,
+                "col": None if entry.row == NO_PLACE else entry.col,
                 "patch_path": of_patches.path,
                 "projection_path": of_projections.path,
                 "projection_scale": picture.scale,
@@ -227,6 +241,8 @@ class Units:
 
     def _picture(self, entry: _TopActivation, to_draw: _ToDraw) -> UnitPicture:
         window = self.geometry.window(entry.row, entry.col) if self.geometry else None
+        form, size = self.layer.form, self.specification.network.image_size
+        square = form.square(entry.row, entry.col, size) if form else None
 
         def reason() -> str:
             with self.explaining:
@@ -234,7 +250,9 @@ class Units:
                 return self.empty.reason(values, to_draw.image, entry.unit, entry.row, entry.col)
 
         try:
-            return unit_picture(to_draw.image, to_draw.projection, window, entry.activation, self.largest, reason)
+            return unit_picture(
+                to_draw.image, to_draw.projection, window, entry.activation, self.largest, reason, square
+            )
         except WrongProjection as wrong:
             raise self._failed(entry.unit, entry.source, str(wrong)) from wrong
 

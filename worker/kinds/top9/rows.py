@@ -21,9 +21,11 @@ from shared.kinds.top9.tables import (
     TopActivation,
     UnitStatistics,
 )
+from unitscope.layers.forms import NO_PLACE
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch
 from unitscope.search.statistics import tied, unit_statistics
+from unitscope.vocabulary import ProjectionMethod
 from worker.runner import ShardContext
 
 Columns = dict[str, np.ndarray]
@@ -33,17 +35,22 @@ Columns = dict[str, np.ndarray]
 ROWS_AT_ONCE = 20_000
 
 
-def record_layer(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> np.ndarray:
+def record_layer(
+    context: ShardContext,
+    layer: SearchedLayerSpecification,
+    result: LayerSearch,
+    projection: ProjectionMethod | None = None,
+) -> np.ndarray:
     """Write the results of a layer, in several transactions.
 
     Rows that exist are skipped: those of an earlier attempt that are not identical must have been removed. The
-    stage *project* adds pictures to the top activations.
+    stage *project* adds pictures to the top activations, by the method ``projection``.
 
     Returns
     -------
     bool [units, top]: see ``tied``.
     """
-    layer_id = _record_units(context, layer, result)
+    layer_id = _record_units(context, layer, result, projection)
     ties = tied(result.exact, result.top.activation)
     columns = _columns(layer.units, {0: result.top})
     del columns["class_index"]
@@ -59,7 +66,12 @@ def record_layer(context: ShardContext, layer: SearchedLayerSpecification, resul
     return ties
 
 
-def _record_units(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> int:
+def _record_units(
+    context: ShardContext,
+    layer: SearchedLayerSpecification,
+    result: LayerSearch,
+    projection: ProjectionMethod | None,
+) -> int:
     """Write the layer, its units and their statistics; return the layer's id."""
     job_id = context.claim.job_id
     query = select(SearchedLayer.id).where(SearchedLayer.job_id == job_id, SearchedLayer.layer_path == layer.path)
@@ -67,7 +79,7 @@ def _record_units(context: ShardContext, layer: SearchedLayerSpecification, resu
         layer_id = session.scalar(query)
     if layer_id is not None:  # written by an earlier attempt
         return layer_id
-    row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path)
+    row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path, projection=projection)
     statistics = list(_statistics(layer.units, result))
 
     def write(session: Session) -> None:
@@ -104,6 +116,10 @@ def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Colum
         name: np.stack([getattr(ranking, name) for ranking in rankings], 1)[listed]
         for name in ("activation", "row", "col")
     }
+    has_place = others["row"] != NO_PLACE
+    if not has_place.all():
+        for name in ("row", "col"):
+            others[name] = np.where(has_place, others[name].astype(object), None)
     return {
         "unit": np.asarray(units)[unit],
         "class_index": np.asarray(list(by_class))[label],

@@ -59,6 +59,7 @@ def screened(
             context.progress,
             network.mean,
             network.std,
+            forms=specification.forms,
             known=lambda: rankings_of_done_shards(context, specification),
             on_smaller=warn_of_memory(context),
         )

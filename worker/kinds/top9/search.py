@@ -63,4 +63,5 @@ def _searched(
         bottom=specification.bottom,
         per_class=specification.per_class,
         on_smaller=warn_of_memory(context),
+        forms=specification.forms,
     )

@@ -64,7 +64,8 @@ def _select_layer(
     if result.recomputed is not None and number == 0:
         share = f"{len(result.recomputed):,} of {len(result.maxima):,} images computed again in float32"
         context.log("info", f"screened in {result.precision}: {share}")
-    ties = record_layer(context, layer, result)
+    method = cast(Top9Specification, context.specification).method_of(layer)
+    ties = record_layer(context, layer, result, method)
     broken = np.asarray(layer.units)[result.not_finite].tolist()
     if broken:
         shown = ", ".join(map(str, broken[:SHOWN])) + (", ..." if len(broken) > SHOWN else "")
