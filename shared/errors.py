@@ -34,6 +34,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
 
 # Sentences about command-line options that are appended to the messages of the vision library's errors.
 REMEDIES: dict[type[UnitscopeError], str] = {
+    vision.NoSuchNetwork: "Command for a network of your own: `analyze network add`.",
     vision.WeightsDontFit: "Options: --network, --classes, --fc, --maps, --without.",
     vision.OtherClasses: "Option: --classes.",
     vision.UnsupportedSize: "Option: --size.",
@@ -133,6 +134,11 @@ class SummaryNotReadable(UnitscopeError):
     """The summary of this '{kind}' job can't be read ({reason})."""
 
 
+class NetworkNotReadable(UnitscopeError):
+    """The row of network '{name}' in the table registered_networks can't be read ({reason}): no version of
+    unitscope writes this. Remove the network (`analyze network rm {name}`) and add it again."""
+
+
 class IncompatibleVersion(UnitscopeError):
     """{path} was written by another version of unitscope, and this version can't continue from it ({reason}).
     Start again with `analyze submit --force`."""
@@ -173,6 +179,39 @@ class NotExtendable(UsageError):
 
 class BadSettings(UsageError):
     """Invalid settings: {reason}. `analyze doctor` shows where each value comes from."""
+
+
+class NetworkNotBuilt(UsageError):
+    """Network '{network}' can't be built: {reason}."""
+
+
+class NetworkExists(UsageError):
+    """Network '{name}' was added with {what}. Choose another name, or give --replace: later jobs then use what you
+    add now, and earlier jobs keep theirs."""
+
+
+class NetworkCodeChanged(UsageError):
+    """The code of network '{name}' in {folder} has changed since it was added ({files}). Add it again:
+    `{command}`. Earlier jobs keep their code."""
+
+
+class NetworkInUse(UsageError):
+    """Network '{name}' cannot be removed: it is used by {jobs}. Remove these jobs first (`analyze rm`), or add
+    --with-jobs to remove them together with the network."""
+
+
+class NetworkNotRegistered(UsageError):
+    """The code of network '{network}' ({factory}) is not run here, since it was never added: the job was imported,
+    or the network was removed. If you trust this code, add it, with the same arguments: `analyze network add`."""
+
+
+class UserNetworksOff(UsageError):
+    """Network '{network}' is not one of ours or torchvision's, and user_networks = false does not allow others on
+    {host}. An administrator can allow them: ANALYZE_USER_NETWORKS=true."""
+
+
+class CodeNotReadable(UsageError):
+    """The artifact {path} is not the code of a network: {reason}."""
 
 
 class EmptySplit(UsageError):
@@ -387,6 +426,10 @@ class JobRemoved(NoSuchJob):
 
 class NoSuchDataset(NotFound):
     """There is no data set '{name}'. Registered: {choices}. Add one with `analyze dataset add`."""
+
+
+class NoSuchOwnNetwork(NotFound):
+    """There is no network of your own named '{name}'. Added: {choices}. Add one with `analyze network add`."""
 
 
 class NoSuchSplit(NotFound):

@@ -84,6 +84,11 @@ class Settings(BaseModel):
         le=LARGEST,
         description="maximum size of the pixel cache in the home folder; 0 disables it",
     )
+    user_networks: bool = Field(
+        default=True,
+        description="whether networks can be added with `analyze network add`, and their code is run; it runs "
+        "with the rights of commands and workers",
+    )
     log_format: LogFormat = Field(
         default="text", description="format of the log of workers and `analyze up` on stderr: text or json"
     )

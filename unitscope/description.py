@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from unitscope.errors import AmbiguousLayer, NoSuchLayer, NotAConvolution, UnsupportedActivation
+from unitscope.factories import FactorySpecification
 from unitscope.layers.forms import LayerForm
 from unitscope.tables import as_html, as_text
 from unitscope.vocabulary import Channels, ProjectionChoice, ProjectionMethod
@@ -85,6 +86,12 @@ class NetworkSpecification(BaseModel):
         exclude_if=lambda head: head is None,
         description="outputs of the network's own head, on top of which a linear layer for the classes is put",
     )
+    # Left out of the JSON likewise.
+    factory: FactorySpecification | None = Field(
+        default=None,
+        exclude_if=lambda factory: factory is None,
+        description="of a network of the user's own: what makes it",
+    )
     # Normalization of the input: (pixel - mean) / std by channel, for pixels from 0 to 1.
     mean: Channels = HALF
     std: Channels = HALF
@@ -94,6 +101,12 @@ class NetworkSpecification(BaseModel):
     def _in_one_order(cls, without: tuple[str, ...]) -> tuple[str, ...]:
         """Sort the layers, so that the key doesn't depend on the order in which they were named."""
         return tuple(sorted(set(without)))
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        if self.factory and (self.fc or self.maps or self.without):
+            raise ValueError("a network of your own has no options fc, maps and without")
+        return self
 
     def key(self) -> str:
         """Return the SHA-256 (hexadecimal) that identifies this specification."""

@@ -75,9 +75,14 @@ class ShardContext(JobContext):
         cache_folder: Path = Path(),
         cache_bytes: int = 0,
         taker: Taker | None = None,
+        *,
+        user_networks: bool = False,
     ) -> None:
         specification = parse(claim.kind, claim.specification)
-        super().__init__(claim.job_id, specification, ledger.database, store, device, cache_folder, cache_bytes)
+        cache = (cache_folder, cache_bytes)
+        super().__init__(
+            claim.job_id, specification, ledger.database, store, device, *cache, user_networks=user_networks
+        )
         self.claim = claim
         self.payload = claim.payload
         self._ledger = ledger
@@ -297,7 +302,8 @@ def _work(
     try:
         store = open_store(ledger.database, settings.resolved_store)
         cache = (settings.cache_folder, settings.cache_bytes)
-        context = ShardContext(claim, ledger, store, device, *cache, taker)
+        allowed = settings.user_networks
+        context = ShardContext(claim, ledger, store, device, *cache, taker, user_networks=allowed)
         with _Heartbeat(context, ledger, settings.heartbeat_seconds):
             stage_function(claim.kind, claim.stage_name)(context)
         missing.shard_ran()

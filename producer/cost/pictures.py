@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from PIL import Image as Picture
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,6 +14,7 @@ from shared.database.catalogue import turns_images
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
 from unitscope.images.decoding import BrokenImage, decode, read_file
+from unitscope.images.encoding import photographic_png
 
 SAMPLE = 6  # images
 PHOTO_SHARE = 0.7  # of a photograph's bytes in memory, if no image can be read here
@@ -30,14 +30,13 @@ def png_share(database: Database, dataset_id: int, size: int) -> float:
         images = list(_spread(session, dataset_id))
     shares = []
     for image in images:
-        file = io.BytesIO()
         try:
             picture = decode(read_file(Path(dataset.root) / image.path), upright=turns_images(dataset.options))
         except BrokenImage:
             continue
         region = picture.crop(image.box) if image.box else picture
-        region.resize((size, size), Picture.Resampling.BILINEAR).save(file, "PNG", compress_type=zlib.Z_RLE)
-        shares.append(file.tell() / (3 * size * size))
+        resized = np.asarray(region.resize((size, size), Picture.Resampling.BILINEAR))
+        shares.append(len(photographic_png(resized)) / resized.size)
     return sum(shares) / len(shares) if shares else PHOTO_SHARE
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from producer.networks.description import describe, describe_with_weights
+from producer.networks.own import named_network
 from shared.database.catalogue import find_checkpoint, find_dataset
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
@@ -19,13 +20,7 @@ from shared.errors import NoSuchRun, NoTrainedNetwork, OnlyEarlierNetwork, Usage
 from shared.jobs.tables import Job, JobState
 from shared.kinds.registry import parse
 from shared.settings import Settings
-from unitscope.description import (
-    FC_WIDTH,
-    ZFNET_NAMES,
-    NetworkDescription,
-    NetworkSpecification,
-    input_defaults,
-)
+from unitscope.description import NetworkDescription, NetworkSpecification
 
 
 @dataclass(frozen=True)
@@ -53,66 +48,6 @@ class ChosenNetwork:
     training_job_id: int | None
 
 
-def network_specification(
-    name: str,
-    classes: int,
-    size: int | None = None,
-    fc: int | None = None,
-    maps: tuple[int, int, int] | None = None,
-    without: Sequence[str] = (),
-    head: int | None = None,
-) -> NetworkSpecification:
-    """Return the specification of a network; the input is that of its recipe unless ``size`` is given.
-
-    A given ``fc`` that is the default of a ZFNet is stored as None, so that it does not make another job.
-    """
-    defaults = input_defaults(name)
-    return NetworkSpecification(
-        name=name,
-        classes=classes,
-        image_size=size or defaults.size,
-        fc=_fc_width(name, fc),
-        maps=maps,
-        without=tuple(without),
-        head=head,
-        mean=defaults.mean,
-        std=defaults.std,
-    )
-
-
-def changed_network(
-    network: NetworkSpecification, classes: int, name: str | None = None, **options: Any
-) -> NetworkSpecification:
-    """Return a network for ``classes`` classes, with changed options.
-
-    Parameters
-    ----------
-    name
-        Another network. It gets the input size of ``network`` unless that is its default, and its ``head``; of a
-        ZFNet, another ZFNet also gets ``fc``, ``maps`` and ``without``.
-    options
-        ``size``, ``fc``, ``maps``, ``without``, ``head``: see ``network_specification``. None or empty:
-        not changed.
-    """
-    given = {option: value for option, value in options.items() if value not in (None, ())}
-    if name is None or name == network.name:
-        if "size" in given:
-            given["image_size"] = given.pop("size")
-        if "fc" in given:
-            given["fc"] = _fc_width(network.name, given["fc"])
-        return NetworkSpecification.model_validate({**network.model_dump(), "classes": classes, **given})
-    common: dict[str, Any] = {"head": network.head}
-    if network.image_size != input_defaults(network.name).size:
-        common["size"] = network.image_size
-    if {name, network.name} <= {*ZFNET_NAMES}:
-        common |= {"fc": network.fc, "maps": network.maps, "without": network.without}
-    return network_specification(name, classes, **{**common, **given})
-
-
-def _fc_width(name: str, fc: int | None) -> int | None:
-    return None if fc == FC_WIDTH and name in ZFNET_NAMES else fc
-
-
 def choose_network(
     database: Database, settings: Settings, dataset: Dataset, options: NetworkOptions
 ) -> ChosenNetwork:
@@ -130,14 +65,17 @@ def choose_network(
             job, best = _find_run(session, dataset, options.run)
         specification = network_of_run(job)
         return ChosenNetwork(describe(database, specification, settings), best.path, best.sha256, job.id)
-    specification = network_specification(
+    specification = named_network(
+        database,
+        settings,
         options.network or "zfnet",
-        options.classes or len(dataset.class_names),
-        options.size,
-        options.fc,
-        options.maps,
-        options.without,
-        options.head,
+        options.classes,
+        usual_classes=len(dataset.class_names),
+        size=options.size,
+        fc=options.fc,
+        maps=options.maps,
+        without=options.without,
+        head=options.head,
     )
     description, stored = describe_with_weights(database, specification, options.weights, settings)
     return ChosenNetwork(description, stored.path, stored.sha256, None)

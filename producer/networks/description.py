@@ -10,17 +10,20 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from producer.networks.taken_weights import TakenWeights, recall, record_file, remember
 from shared.children import safe_environment
 from shared.database.catalogue import find_network_description, store_network_description
 from shared.database.connection import Database
+from shared.database.registered import require_allowed, require_registered
 from shared.errors import error_class
 from shared.settings import Settings
 from shared.store.ownership import open_store
+from shared.store.store import sha256_of
 from shared.text import one_line
 from unitscope.description import NetworkDescription, NetworkSpecification
 from unitscope.errors import UnitscopeError, WeightsNotReadable
@@ -53,11 +56,15 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
     Raises
     ------
     NoSuchNetwork, UsageError
+    UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
+        of a network of the user's own.
     """
+    _require_own(database, specification, settings)
     known = find_network_description(database, specification)
     if known:
         return known
-    return _describe_in_subprocess(database, specification, settings, [])[0]
+    answer = _ask_describe(specification, ["--store", str(settings.resolved_store)])
+    return _stored_description(database, answer)
 
 
 def describe_with_weights(
@@ -70,38 +77,68 @@ def describe_with_weights(
 ) -> tuple[NetworkDescription, StoredWeights]:
     """Describe a network's layers, check that the weights fit it, and copy them to the artifact store.
 
+    A file whose content was taken for this network before is not read again.
+
     ``pretrained`` weights may be for another number of classes; the name ``DEFAULT`` then downloads torchvision's.
 
     Raises
     ------
     NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, DownloadFailed, StoreFull, StoreNotUsable
+    UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
+        of a network of the user's own.
     """
-    open_store(database, settings.resolved_store)
-    file = str(weights) if pretrained and str(weights) == DEFAULT_WEIGHTS else str(weights.absolute())
+    _require_own(database, specification, settings)
+    store = open_store(database, settings.resolved_store)
+    downloads = pretrained and str(weights) == DEFAULT_WEIGHTS
+    record = None if downloads else record_file(settings, specification, weights, pretrained=pretrained)
+    known = find_network_description(database, specification)
+    if record and known and (taken := recall(record, store)):
+        _say(taken.notes)
+        return known, StoredWeights(taken.path, sha256_of(taken.path))
+    file = str(weights) if downloads else str(weights.absolute())
     options = ["--weights", file, "--store", str(settings.resolved_store)]
     if pretrained:
         options.append("--pretrained")
-    description, answer = _describe_in_subprocess(database, specification, settings, options)
-    return description, StoredWeights(**answer["weights"])
+    if known:
+        options.append("--known")
+    answer = _ask_describe(specification, options)
+    description = known or _stored_description(database, answer)
+    notes = answer.get("notes", [])
+    _say(notes)
+    stored = StoredWeights(**answer["weights"])
+    if record:
+        remember(record, TakenWeights(stored.path, notes))
+    return description, stored
 
 
-def _describe_in_subprocess(
-    database: Database, specification: NetworkSpecification, settings: Settings, options: list[str]
-) -> tuple[NetworkDescription, dict[str, Any]]:
+def _require_own(database: Database, specification: NetworkSpecification, settings: Settings) -> None:
+    """Check that the code of a network of the user's own may be run."""
+    if specification.factory is not None:
+        require_allowed(specification.name, allowed=settings.user_networks)
+        require_registered(database, specification)
+
+
+def _ask_describe(specification: NetworkSpecification, options: list[str]) -> dict[str, Any]:
     command = [sys.executable, "-m", "worker.programs.describe", specification.model_dump_json(), *options]
     try:
-        answer = ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
+        return ask_worker(command, show_errors=DEFAULT_WEIGHTS in options)  # the progress bar of a download
     except WorkerProgramKilled as error:
-        if not options:
+        if options[0] != "--weights":
             raise
         limit = "time" if error.signal == "SIGXCPU" else "memory"
         reason = f"the program that read it was ended by {error.signal}, as if it needs too much {limit}"
         raise WeightsNotReadable(path=options[1], reason=reason) from error
+
+
+def _stored_description(database: Database, answer: dict[str, Any]) -> NetworkDescription:
     description = NetworkDescription.model_validate(answer["network"])
     store_network_description(database, description)
-    for note in answer.get("notes", ()):
+    return description
+
+
+def _say(notes: Sequence[str]) -> None:
+    for note in notes:
         logger.warning("Note: %s", one_line(note))
-    return description, answer
 
 
 def ask_worker(

@@ -17,7 +17,7 @@ from sqlalchemy import JSON, Boolean, Column, Connection, Float, Integer, Table,
 from shared.database.base import Base, UTCDateTime
 
 JSON_TYPES: dict[Any, str] = {dict: "object", list: "array"}
-JSON_ITEMS: dict[Any, str] = {str: "text", int: "integer"}  # of lists, as SQLite names them
+JSON_ITEMS: dict[Any, str] = {str: "text", int: "integer", float: "real"}  # of lists, as SQLite names them
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database.base import ArtifactPath, Base, Sha256, one_of
+from shared.database.base import ArtifactPath, Base, Sha256, one_of, utc_now
 from shared.database.datasets import Dataset
 from shared.jobs.tables import Job
 
@@ -28,6 +29,37 @@ class Network(Base):
     key: Mapped[str] = mapped_column(Sha256, primary_key=True)
     name: Mapped[str]
     description: Mapped[dict[str, Any]]
+
+
+class RegisteredNetwork(Base):
+    """A network of the user's own, which ``analyze network add`` registered. Code of others is not run.
+
+    ``factory`` is a ``unitscope.factories.FactorySpecification``. A name has one row without ``replaced_at``; the
+    others are earlier versions, which jobs may still use.
+    """
+
+    __tablename__ = "registered_networks"
+    __table_args__ = (
+        Index(
+            "ix_registered_networks_current",
+            "name",
+            unique=True,
+            sqlite_where=text("replaced_at IS NULL"),
+            postgresql_where=text("replaced_at IS NULL"),
+        ),
+    )
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    factory_key: Mapped[str] = mapped_column(Sha256, primary_key=True)
+    factory: Mapped[dict[str, Any]]
+    folder: Mapped[str | None]  # of the code, on the machine where the network was added
+    files: Mapped[dict[str, Any]]  # SHA-256 of each source file, by its path in the folder
+    image_size: Mapped[int]
+    mean: Mapped[list[float]]
+    std: Mapped[list[float]]
+    classes: Mapped[int]
+    added_at: Mapped[datetime] = mapped_column(default=utc_now)
+    replaced_at: Mapped[datetime | None]
 
 
 class TrainingRun(Base):

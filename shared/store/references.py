@@ -9,6 +9,7 @@ from sqlalchemy import Column, ColumnElement, Table, select
 from sqlalchemy.orm import Session
 
 from shared.database.base import Base
+from shared.database.networks import RegisteredNetwork
 from shared.jobs.tables import Job
 from shared.kinds.registry import kinds
 from shared.store.store import NAME
@@ -50,6 +51,9 @@ def referenced_artifacts(session: Session, job_id: int | None = None) -> Iterato
     jobs = select(Job.specification) if job_id is None else select(Job.specification).where(Job.id == job_id)
     for specification in session.scalars(jobs.execution_options(yield_per=1000)):
         yield from paths_in(specification)
+    if job_id is None:
+        for factory in session.scalars(select(RegisteredNetwork.factory)):
+            yield from paths_in(factory)
 
 
 def paths_in(value: Any) -> Iterator[str]:

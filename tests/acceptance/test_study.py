@@ -71,10 +71,11 @@ def _run_with_interruption(analyze: Analyze, file: Path) -> None:
     assert "Detached: submitted jobs continue, 4 are not submitted yet." in err
     assert [job["kind"] for job in submitted(analyze)] == ["train"] * len(TRAINED)
     remaining = analyze("study", "run", file, "--no-wait").stderr
-    assert f"{SEARCHED[3]} remains: it rests on {TRAINED[3]}" in remaining
+    if f"{SEARCHED[3]}: submitted" not in remaining:  # on a busy machine, the training runs can be done already
+        assert f"{SEARCHED[3]} remains: it rests on {TRAINED[3]}" in remaining
     done = analyze("study", "run", file)
     assert "accuracy" in done.stdout
-    assert f"{SEARCHED[3]}: submitted" in done.stderr
+    assert f"{SEARCHED[3]}: submitted" in remaining + done.stderr
 
 
 def test_nothing_is_computed_twice(home: tuple[Analyze, Path]) -> None:
@@ -219,10 +220,24 @@ def test_a_failed_job_is_named_and_retried(home: tuple[Analyze, Path], tmp_path:
     failed = analyze(*command, code=1).stderr
     assert f"train[learning-rate=0.0002, seed=2] was cancelled (job {second})" in failed
     assert "1 job that rest" in failed
-    assert "search[learning-rate=0.0002, seed=1]: submitted" in failed
+    # It is the search of the first study if the best weights of both training runs are those of the first epoch.
+    assert re.search(r"search\[learning-rate=0\.0002, seed=1\]: (submitted|done)", failed)
     assert "2 of 4 jobs are not done" in analyze("study", "show", "cancelled").stdout
     retried = analyze(*command, "--retry", "--no-wait")
     assert f"train[learning-rate=0.0002, seed=2]: queued again, job {second}" in retried.stderr
     states = [row["state"] for row in analyze.json("study", "show", "cancelled", "--jobs")]
     assert (states[0], states[2], states[3]) == ("done", "done", None)
     assert states[1] in ("queued", "running", "done")
+
+
+def test_an_existing_job_that_was_cancelled_is_retried(home: tuple[Analyze, Path], tmp_path: Path) -> None:
+    analyze, _ = home
+    options = ("--recipe", "zfnet", "--fc", 16, "--size", 64, "--epochs", 1, "--seed", 77)
+    job = analyze("submit", "train", "--dataset", "shapes", *options).stdout.strip()
+    analyze("cancel", job)
+    study = tmp_path / "existing.toml"
+    study.write_text(f'name = "existing"\n[jobs.network]\nkind = "train"\nexisting = {job}\n')
+    command = ("study", "run", study)
+    assert f"network was cancelled (job {job})" in analyze(*command, code=1).stderr
+    assert f"network: queued again, job {job}" in analyze(*command, "--retry").stderr
+    assert [row["state"] for row in analyze.json("study", "show", "existing", "--jobs")] == ["done"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -65,14 +64,8 @@ def draw_projection(projection: np.ndarray, scale: float) -> Picture:
     return steps.astype(np.uint8).transpose(1, 2, 0)
 
 
-def png(picture: Picture, *, photographic: bool = False) -> bytes:
-    """Encode a picture as a PNG file.
-
-    ``photographic`` pixels, as of image patches and projections, are encoded in half the time and to a smaller
-    file by zlib's strategy for run lengths. Drawings would become larger: they repeat themselves.
-    """
-    if photographic:
-        return _encoded(picture, "PNG", compress_type=zlib.Z_RLE)
+def png(picture: Picture) -> bytes:
+    """Encode a drawing as a PNG file; see ``images.encoding.photographic_png`` for patches and projections."""
     return _encoded(picture, "PNG", compress_level=4)
 
 

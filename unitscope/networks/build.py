@@ -262,6 +262,9 @@ def put_on_top(model: nn.Module, outputs: int, classes: int) -> nn.Module:
     The network is changed in place and returned; its modules and weights keep their names.
     """
     kind = type(model)
+    if kind.forward is nn.Sequential.forward:  # it calls every module that it has
+        model.add_module(TOP, nn.Linear(outputs, classes))
+        return model
 
     def forward(self: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return self.get_submodule(TOP)(kind.forward(self, x))

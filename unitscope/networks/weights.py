@@ -114,16 +114,32 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
 
 
 def _other_classes(model: nn.Module, weights: Weights) -> tuple[int, int] | None:
-    """Return the last layer's number of outputs in ``weights`` and in the model, if nothing else differs."""
-    last = [path for path, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1:]
-    numbers = set()
-    for name, tensor in model.state_dict().items():
-        given, own = weights[name].shape, tensor.shape
-        if given != own:
-            if [name.rpartition(".")[0]] != last or given[1:] != own[1:]:
-                return None
-            numbers.add((given[0], own[0]))
+    """Return the number of outputs of the head in ``weights`` and in the model, if nothing else differs."""
+    path = _resized_head(model, weights)
+    if path is None or not isinstance(model.get_submodule(path), (nn.Linear, nn.Conv2d)):
+        return None
+    numbers = {
+        (len(weights[name]), len(tensor))
+        for name, tensor in model.state_dict().items()
+        if name.rpartition(".")[0] == path
+    }
     return numbers.pop() if len(numbers) == 1 else None
+
+
+def _resized_head(model: nn.Module, weights: Weights) -> str | None:
+    """Return the path of the head of which ``weights`` has another number of outputs; None if more differs.
+
+    It is the only module whose tensors have other shapes, and only their first dimension differs: another layer
+    with more outputs would have a successor with more inputs. It need not be the last in the order of modules.
+    """
+    paths = set()
+    for name, tensor in model.state_dict().items():
+        given = weights[name].shape if name in weights else tensor.shape
+        if given != tensor.shape:
+            if given[1:] != tensor.shape[1:] or not given:
+                return None
+            paths.add(name.rpartition(".")[0])
+    return paths.pop() if len(paths) == 1 else None
 
 
 def load_pretrained(
@@ -131,8 +147,9 @@ def load_pretrained(
 ) -> list[str]:
     """Load ``weights`` as ``load_weights`` does, except for a head with another number of classes.
 
-    The head is the last ``nn.Linear`` in module order. If the shape of one of its tensors differs in ``weights``,
-    the whole head keeps its initial values. With ``headless``, so does one of which ``weights`` has no tensor.
+    The head is the ``nn.Linear`` of which alone ``weights`` has another number of outputs, or else the last one in
+    module order. If the shape of one of its tensors differs in ``weights``, the whole head keeps its initial
+    values. With ``headless``, so does one of which ``weights`` has no tensor.
 
     Returns
     -------
@@ -148,7 +165,9 @@ def load_pretrained(
     _check_kinds(weights, network, path)
     current = model.state_dict()
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
-    head = {name for path in linear[-1:] for name in current if name.rpartition(".")[0] == path}
+    resized = _resized_head(model, weights)
+    head_path = resized if resized in linear else next(reversed(linear), None)
+    head = {name for name in current if name.rpartition(".")[0] == head_path}
     given = [name for name in current if name in head and name in weights]  # load_weights reports missing ones
     skipped = given if any(weights[name].shape != current[name].shape for name in given) else []
     if headless and not given:

@@ -24,15 +24,15 @@ from shared.jobs.removal import delete_some
 from shared.jobs.tables import LeftOutImage, Shard
 from shared.jobs.transitions import add_event
 from shared.store.references import rows_of_job
-from shared.store.store import Store, StoredFile
+from shared.store.store import StoredFile
 from unitscope.data.images import ImageSource, Skipped
 from unitscope.data.pixel_cache import PixelCache, open_cache
 from unitscope.description import NetworkSpecification
-from unitscope.networks import build as networks
 from unitscope.networks.checkpoints import read_safetensors
 from unitscope.networks.placement import place
 from unitscope.networks.weights import load_weights
 from worker.context import JobContext
+from worker.networks.build import build
 from worker.runner import ShardContext, worker_name
 
 Value = TypeVar("Value")
@@ -124,19 +124,6 @@ def pixel_cache(context: JobContext, size: int) -> PixelCache | None:
     return cache
 
 
-def build(specification: NetworkSpecification) -> nn.Module:
-    """Build the network with initial weights."""
-    return networks.build(
-        specification.name,
-        specification.classes,
-        specification.image_size,
-        fc=specification.fc,
-        maps=specification.maps,
-        without=specification.without,
-        head=specification.head,
-    )
-
-
 def load_network(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
     """Return the network with weights from the artifact store, in evaluation mode, on the context's device.
 
@@ -146,7 +133,7 @@ def load_network(context: JobContext, specification: NetworkSpecification, weigh
     key = (specification, context.store.root, weights_path, context.device)
     if key not in _network_cache:
         clear_network_cache()  # first, since the device's memory may not hold two networks
-        _network_cache[key] = _load_network(*key)
+        _network_cache[key] = _load_network(context, specification, weights_path)
     return _network_cache[key]
 
 
@@ -159,14 +146,12 @@ def clear_network_cache() -> None:
     _network_cache.clear()
 
 
-def _load_network(
-    specification: NetworkSpecification, store: Path, weights_path: str, device: torch.device
-) -> nn.Module:
-    weights = Store(store).verified(weights_path)
-    model = build(specification)
+def _load_network(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
+    weights = context.store.verified(weights_path)
+    model = build(context, specification)
     # Not ``read_weights``: the file may be from an imported job, and other formats can expand to any size.
     load_weights(model, read_safetensors(weights), specification.name, weights)
-    return place(model.eval(), device)
+    return place(model.eval(), context.device)
 
 
 def warn_of_memory(context: ShardContext, unit: str = "images per batch") -> Callable[[int], None]:

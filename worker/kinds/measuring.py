@@ -33,7 +33,13 @@ class Rehearsal(ShardContext):
 
     def __init__(self, context: JobContext, folder: Path, payload: dict[str, Any]) -> None:
         JobContext.__init__(
-            self, context.job_id, context.specification, context.database, Store(folder), context.device
+            self,
+            context.job_id,
+            context.specification,
+            context.database,
+            Store(folder),
+            context.device,
+            user_networks=context.user_networks,
         )
         self.payload, self.work_done = payload, 0
 

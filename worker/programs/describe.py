@@ -23,22 +23,28 @@ from unitscope.networks.names import fit
 from unitscope.networks.pretrained import download_weights, pretrained_url
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, weights_writer
-from worker.kinds.common import build
-from worker.programs.limits import limits_for_reading
+from worker.networks.build import build_network
+from worker.programs.limits import limits_for_code, limits_for_reading
 from worker.programs.output import print_answer
 
 
-def describe(specification: NetworkSpecification) -> NetworkDescription:
+def describe(specification: NetworkSpecification, store: Store | None = None) -> NetworkDescription:
     """Describe a network's layers with shapes, receptive fields and numbers of parameters.
+
+    ``store`` has the code of a network of the user's own.
 
     Raises
     ------
-    NoSuchNetwork
+    NoSuchNetwork, NetworkNotBuilt
     InvalidArgument
         the network does not have an option, or does not accept images of that size.
     """
+    store = store or Store(Path())
+    if specification.factory is not None:  # its code can do anything with the weights
+        with limits_for_code():
+            return describe_module(build_network(specification, store), specification)
     with Unallocated():
-        model = build(specification)
+        model = build_network(specification, store)
     return describe_module(model, specification)
 
 
@@ -59,7 +65,7 @@ def take_weights(
         with TemporaryDirectory() as folder:
             file = download_weights(pretrained_url(specification.name), Path(folder))
             return take_weights(specification, file, store, pretrained=True, say=say)
-    model = build(specification)
+    model = build_network(specification, store)
     with limits_for_reading(path.stat().st_size if path.is_file() else 0):
         checkpoint = read_checkpoint(path)
     fitted = fit(checkpoint, model, specification.name)
@@ -82,18 +88,18 @@ def take_weights(
 @click.option("--weights", type=click.Path(path_type=Path))
 @click.option("--store", type=click.Path(path_type=Path))
 @click.option("--pretrained", is_flag=True)
-def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool) -> None:
+@click.option("--known", is_flag=True, help="The description is known: only take the weights.")
+def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool, known: bool) -> None:
     """Describe the network of SPECIFICATION (JSON)."""
     os.umask(0o077)
 
     def work() -> dict[str, Any]:
         network = NetworkSpecification.model_validate_json(specification)
-        result: dict[str, Any] = {"network": describe(network).model_dump(mode="json")}
-        if weights and store:
+        files = Store(store) if store else None
+        result: dict[str, Any] = {} if known else {"network": describe(network, files).model_dump(mode="json")}
+        if weights and files:
             notes: list[str] = []
-            result["weights"] = take_weights(
-                network, weights, Store(store), pretrained=pretrained, say=notes.append
-            )
+            result["weights"] = take_weights(network, weights, files, pretrained=pretrained, say=notes.append)
             result["notes"] = notes
         return result
 

@@ -36,6 +36,21 @@ def limits_for_reading(size: int) -> Iterator[None]:
 
 
 @contextmanager
+def limits_for_code() -> Iterator[None]:
+    """Limit this process while it runs code of a network of the user's own: to as much memory as the machine has.
+
+    A function that allocates without end gets a ``MemoryError`` before the system ends other processes for it.
+    Linux only.
+    """
+    if not STATM.exists():
+        yield
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with _soft_limit(resource.RLIMIT_DATA, memory):  # not the address space, of which drivers reserve much
+        yield
+
+
+@contextmanager
 def _soft_limit(kind: int, value: int) -> Iterator[None]:
     """Lower a limit for the duration of the block; one that is lower already stays."""
     soft, hard = resource.getrlimit(kind)

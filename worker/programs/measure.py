@@ -26,7 +26,14 @@ def main() -> None:
         database = open_database(request.settings.resolved_database_url)
         database.discards_changes = True
         specification = parse(request.content["kind"], request.content["specification"])
-        context = JobContext(0, specification, database, Store(request.settings.resolved_store), request.device)
+        context = JobContext(
+            0,
+            specification,
+            database,
+            Store(request.settings.resolved_store),
+            request.device,
+            user_networks=request.settings.user_networks,
+        )
         return {"measured": {"device": request.device, **vars(measure(context))}}
 
     print_answer(work)

@@ -30,7 +30,12 @@ def main() -> None:
         specification = parse(job.kind, job.specification)
         # Without the pixel cache, so that the data set's files are checked, too.
         context = JobContext(
-            job.id, specification, database, Store(request.settings.resolved_store), request.device
+            job.id,
+            specification,
+            database,
+            Store(request.settings.resolved_store),
+            request.device,
+            user_networks=request.settings.user_networks,
         )
         check = check_function(job.kind)
         chance = random.Random(request.content["seed"])  # noqa: S311

@@ -1,4 +1,4 @@
-"""``analyze network``: show networks."""
+"""``analyze network``: show networks, and those of the user's own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class NetworkGroup(LazyGroup):
     """The group of the commands about networks, including those of single kinds of job."""
 
     def import_paths(self) -> dict[str, str]:
-        paths = {"show": "producer.cli.data.network:show"}
+        paths = {verb: f"producer.cli.data.own_networks:{verb}" for verb in ("add", "ls", "rm")}
+        paths["show"] = "producer.cli.data.network:show"
         for kind in producer_kinds().values():
             paths |= kind.network_verbs
         return paths
@@ -25,7 +26,7 @@ class NetworkGroup(LazyGroup):
 
 @click.group(cls=NetworkGroup)
 def network() -> None:
-    """Show networks."""
+    """Show networks, and add your own."""
 
 
 @click.command()
@@ -33,7 +34,8 @@ def network() -> None:
 @click.option(
     "--classes",
     type=click.IntRange(1, 100_000),
-    help="Number of classes.  [default: that of the network's recipe, 1000 or 10]",
+    help="Number of classes.  [default: that of the network's recipe, 1000 or 10; of a network of your own, that "
+    "with which it was added]",
 )
 @network_options
 @json_option
@@ -43,16 +45,19 @@ def show(app: App, /, name: str, classes: int | None, as_json: bool, **options: 
     receptive field, stride, parameters; blocks of layers; projection methods; and totals. --json lists all."""
     from rich.table import Table
 
-    from producer.networks.choice import network_specification
     from producer.networks.description import describe
-    from unitscope.description import HEADINGS, NUMBERS, default_classes
+    from producer.networks.own import named_network
+    from unitscope.description import HEADINGS, NUMBERS
 
-    specification = network_specification(name, classes or default_classes(name), **options)
+    specification = named_network(app.database, app.settings, name, classes, **options)
     description = describe(app.database, specification, app.settings)
     if as_json:
         print_json(description.model_dump(mode="json"))
         return
     app.out.print(description.title)
+    if factory := specification.factory:
+        origin = f"code {factory.code}" if factory.code else f"{factory.package} {factory.version}"
+        app.out.print(f"{factory.call}, {origin}", soft_wrap=True)
     table = Table(box=None)
     for heading in HEADINGS:
         table.add_column(heading, justify="right" if heading in NUMBERS else "left")

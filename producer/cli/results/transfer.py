@@ -47,11 +47,21 @@ def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
     All rows and files are checked. If a job with the same key already exists in this home folder, nothing is
     imported and the id of that job is printed. The data set is the one with the same fingerprint, or is registered
     from the export, with the folder --root.
+
+    Code of a network that comes with a job is not run: only `analyze network add` allows that.
     """
     from producer.transfer.importing import import_job
+    from shared.database.registered import unregistered_networks
 
     absolute_root = str(root.absolute()) if root else None
     imported = import_job(app.database, app.own_store, source, root=absolute_root, force=force)
     if not imported.new:
         app.err.print(f"Nothing was imported: job {imported.job_id} has the same key. --force imports it again.")
+    with app.database.read() as session:
+        unknown = unregistered_networks(session, imported.job_id)
+    for name in unknown:
+        app.err.print(
+            f"The job brings along the code of network '{name}', which was never added here. Its results can be "
+            "read; the code is not run unless you add it (`analyze network add`).",
+        )
     click.echo(imported.job_id)

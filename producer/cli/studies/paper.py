@@ -10,6 +10,7 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.options import JobId, separated
+from producer.cli.studies.run import print_plan, running_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,12 +51,7 @@ STUDY = "paper"  # the shipped study
     type=click.Path(path_type=Path, dir_okay=False),
     help="Path of the HTML page.  [default: NAME.html in the current folder]",
 )
-@click.option("--replace", is_flag=True, help="Change the parameters of a study of this name.")
-@click.option("--retry", is_flag=True, help="Run the unfinished shards of failed and cancelled jobs again.")
-@click.option(
-    "--ignore-space", is_flag=True, help="Submit jobs even if the artifact store has too little free space."
-)
-@click.option("--dry-run", is_flag=True, help="Check the study and list its jobs, and submit nothing.")
+@running_options
 @click.option("--json", "as_json", is_flag=True, help="Print the figures of all sections as JSON.")
 @pass_app
 def paper(
@@ -85,7 +81,6 @@ def paper(
     analyze paper --dataset voc --epochs 50
     analyze paper --dataset voc --run 3 --leave-out ablation-base
     """
-    from producer.cli.studies.run import print_plan
     from producer.cli.studies.running import prepare_study
     from producer.cli.studies.show import write_page
     from shared.errors import StudyIncomplete
@@ -111,11 +106,7 @@ def paper(
         return
     incomplete: StudyIncomplete | None = None
     try:
-        prepared.start(replace=replace)
-        prepared.wait()
-    except KeyboardInterrupt:
-        prepared.report_detached()
-        raise
+        prepared.run(replace=replace)
     except StudyIncomplete as error:  # the page shows what there is
         incomplete = error
     page = page or Path(f"{name}.html")

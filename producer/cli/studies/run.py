@@ -9,7 +9,26 @@ import click
 from producer.cli.context import App, pass_app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from producer.cli.studies.running import StudyRun
+
+
+def running_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of commands that run a study: replace, retry, ignore_space, dry_run."""
+    dry_run = "Check the study and list its jobs, and submit nothing."
+    space = "Submit jobs even if the artifact store has too little free space."
+    again = "Run the unfinished shards of failed and cancelled jobs again."
+    changed = "Change the parameters of a study that was run before. Its earlier jobs stay."
+    for option in (
+        click.option("--dry-run", is_flag=True, help=dry_run),
+        click.option("--ignore-space", is_flag=True, help=space),
+        click.option("--retry", is_flag=True, help=again),
+        click.option("--replace", is_flag=True, help=changed),
+    ):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -23,18 +42,11 @@ if TYPE_CHECKING:
 )
 @click.option("--name", help="Name of the study.  [default: that in the file]")
 @click.option(
-    "--replace", is_flag=True, help="Change the parameters of a study that was run before. Its earlier jobs stay."
-)
-@click.option("--retry", is_flag=True, help="Run the unfinished shards of failed and cancelled jobs again.")
-@click.option(
     "--no-wait",
     is_flag=True,
     help="Submit the jobs that can be submitted now, and print which ones remain.",
 )
-@click.option(
-    "--ignore-space", is_flag=True, help="Submit jobs even if the artifact store has too little free space."
-)
-@click.option("--dry-run", is_flag=True, help="Check the study and list its jobs, and submit nothing.")
+@running_options
 @pass_app
 def run(
     app: App,
@@ -67,18 +79,11 @@ def run(
     if dry_run:
         print_plan(app, prepared)
         return
-    try:
-        prepared.start(replace=replace)
-        if no_wait:
-            prepared.report_remaining()
-            return
-        prepared.wait()
-    except KeyboardInterrupt:
-        prepared.report_detached()
-        raise
-    from producer.cli.studies.show import print_study
+    prepared.run(replace=replace, wait=not no_wait)
+    if not no_wait:
+        from producer.cli.studies.show import print_study
 
-    print_study(app, prepared.name, "table")
+        print_study(app, prepared.name, "table")
 
 
 def print_plan(app: App, prepared: StudyRun) -> None:

@@ -175,6 +175,23 @@ class StudyRun:
 
     # --- running ---
 
+    def run(self, *, replace: bool, wait: bool = True) -> None:
+        """Submit the jobs, and wait for them; without ``wait``, say which ones remain. Ctrl+C detaches.
+
+        Raises
+        ------
+        StudyChanged, EntryError, BrokerUnreachable, StudyIncomplete
+        """
+        try:
+            self.start(replace=replace)
+            if wait:
+                self.wait()
+            else:
+                self.report_remaining()
+        except KeyboardInterrupt:
+            self.report_detached()
+            raise
+
     def start(self, *, replace: bool) -> None:
         """Store the study, and submit the jobs that can be submitted now.
 
@@ -189,6 +206,7 @@ class StudyRun:
         for job in self.planned:
             if job.existing:
                 store_job(self.app.database, self.study_id, job, job.existing)
+                self._retry(job.name, job.existing)
         while self._submit_ready():  # a job that was done before lets others be submitted
             pass
         if self.new:
@@ -217,12 +235,17 @@ class StudyRun:
             if is_new:
                 self.new.append(request)
                 self.app.err.print(f"{job.name}: submitted, job {job_id}")
-            elif self.retry and self.states([job_id]).get(job_id) in ENDED_BADLY:
-                self.app.ledger.retry(job_id)
-                if self.app.broker.answers():
-                    dispatch(self.app.ledger, self.app.broker)
-                self.app.err.print(f"{job.name}: queued again, job {job_id}")
+            else:
+                self._retry(job.name, job_id)
         return submitted
+
+    def _retry(self, name: str, job_id: int) -> None:
+        """Run the unfinished shards of a job again if that is requested and it failed or was cancelled."""
+        if self.retry and self.states([job_id]).get(job_id) in ENDED_BADLY:
+            self.app.ledger.retry(job_id)
+            if self.app.broker.answers():
+                dispatch(self.app.ledger, self.app.broker)
+            self.app.err.print(f"{name}: queued again, job {job_id}")
 
     def unsubmitted(self) -> list[PlannedJob]:
         """Return the jobs that are not submitted, and whose submission did not fail."""

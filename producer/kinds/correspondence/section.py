@@ -34,7 +34,7 @@ def section(database: Database, store: Store, job_id: int) -> Section:
         mean, spread, _ = random_masks([row for row in rows if row.layer == layer])
         measures[f"random masks, {layer}"] = _distance(mean, spread)
     pictures = [Picture(inline(store, figure))] if figure else []
-    return Section(report.summary.get("images"), measures, pictures, _finding(rows))
+    return Section(report.summary.get("images"), measures, pictures, finding(rows))
 
 
 def _distance(mean: float | None, spread: float | None) -> str:
@@ -43,7 +43,7 @@ def _distance(mean: float | None, spread: float | None) -> str:
     return f"{mean:.3f}" + (f" ± {spread:.3f}" if spread is not None else "")
 
 
-def _finding(rows: list[CorrespondenceRow]) -> Finding | None:
+def finding(rows: list[CorrespondenceRow]) -> Finding | None:
     """Decide by the first layer: each part is nearer than random masks of its own sizes."""
     known = [(row.part, row.distance, row.random_distance) for row in rows if row.layer == rows[0].layer]
     compared = [(part, own, chance) for part, own, chance in known if own is not None and chance is not None]

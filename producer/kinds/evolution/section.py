@@ -31,14 +31,14 @@ def section(database: Database, store: Store, job_id: int) -> Section:
     if drawn:
         caption = "Share of units whose top image no longer changes, by epoch."
         pictures.append(Picture(inline(store, drawn.curve_path), caption))
-    return Section(report.summary.get("images"), measures, pictures, _finding(layers))
+    return Section(report.summary.get("images"), measures, pictures, finding(layers))
 
 
 def _by_epoch(counts: list[SettledUnitsRow]) -> str:
     return ", ".join(f"epoch {row.epoch}: {percent(row.share, 0)}" for row in counts if row.share is not None)
 
 
-def _finding(layers: dict[str, list[SettledUnitsRow]]) -> Finding | None:
+def finding(layers: dict[str, list[SettledUnitsRow]]) -> Finding | None:
     """Compare the first with the last layer by the mean share of settled units; at the last epoch all are."""
     means = {}
     for layer, counts in layers.items():

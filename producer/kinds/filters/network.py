@@ -74,11 +74,10 @@ def filters(
     """
     from producer.files import write_file
     from producer.kinds.filters.request import chosen_convolutions
-    from producer.networks.choice import network_specification
     from producer.networks.description import ask_worker, describe_with_weights
-    from unitscope.description import default_classes
+    from producer.networks.own import named_network
 
-    specification = network_specification(name, classes or default_classes(name), **options)
+    specification = named_network(app.database, app.settings, name, classes, **options)
     description, stored = describe_with_weights(app.database, specification, weights, app.settings)
     request = {
         "store": str(app.settings.resolved_store),

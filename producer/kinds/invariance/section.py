@@ -45,14 +45,14 @@ def section(database: Database, store: Store, job_id: int) -> Section:
             name = f"probability of the true class, mean over the {row['transformation']}s"
             measures[name] = percent(row["probability"])
     pictures = [Picture(inline(store, figure))] if figure else []
-    return Section(report.summary.get("images"), measures, pictures, _finding(rows))
+    return Section(report.summary.get("images"), measures, pictures, finding(rows))
 
 
 def _value(row: dict[str, Any]) -> str:
     return f"{row['smallest']:g}{SYMBOLS[row['transformation']]}"
 
 
-def _finding(rows: list[dict[str, Any]]) -> Finding | None:
+def finding(rows: list[dict[str, Any]]) -> Finding | None:
     """Compare the first with the last layer at the smallest change of each transformation.
 
     Layers whose features never change, as in a network that has not learnt, decide nothing.

@@ -26,7 +26,7 @@ def section(database: Database, store: Store, job_id: int) -> Section:
     rows = list(OCCLUSION_MAPS.rows(database, job_id))
     drawn = [row for row in sorted(rows, key=_drop, reverse=True) if row.picture_path][:FIGURES]
     pictures = [Picture(inline(store, row.picture_path), _caption(row), columns=2) for row in drawn]
-    return Section(report.summary.get("images"), _measures(rows, report.summary), pictures, _finding(rows))
+    return Section(report.summary.get("images"), _measures(rows, report.summary), pictures, finding(rows))
 
 
 def _drop(row: OcclusionMapRow) -> float:
@@ -59,7 +59,7 @@ def _measures(rows: list[OcclusionMapRow], summary: dict[str, Any]) -> dict[str,
     return measures
 
 
-def _finding(rows: list[OcclusionMapRow]) -> Finding | None:
+def finding(rows: list[OcclusionMapRow]) -> Finding | None:
     """Decide by the mean over the images: the least probability is below half of the clear one."""
     if not rows:
         return None

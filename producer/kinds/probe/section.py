@@ -37,7 +37,7 @@ def section(database: Database, store: Store, job_id: int) -> Section:
         measures["training images, test images"] = f"{means[0].train_images:.0f}, {means[0].test_images:.0f}"
     best = {layer: max(mean.class_accuracy for mean in listed) for layer, listed in by_layer.items()}
     pictures = [Picture(inline(store, curve))] if curve else []
-    return Section(report.summary.get("images"), measures, pictures, _finding(best))
+    return Section(report.summary.get("images"), measures, pictures, finding(best))
 
 
 def _accuracy(mean: ProbeMean) -> str:
@@ -45,7 +45,7 @@ def _accuracy(mean: ProbeMean) -> str:
     return f"{100 * mean.class_accuracy:.1f}{deviation} %"
 
 
-def _finding(best: dict[str, float]) -> Finding | None:
+def finding(best: dict[str, float]) -> Finding | None:
     """Decide by the better classifier of each layer: the last layer is above the first, and most steps go up."""
     if len(best) < 2:
         return None

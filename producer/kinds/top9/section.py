@@ -43,7 +43,7 @@ def section(database: Database, store: Store, job_id: int) -> Section:
         f"{name} {percent(share, 0)}" for name, share in agreement.items()
     )
     pictures = [picture for units in by_layer.values() for unit in units[:UNITS] for picture in _pair(store, unit)]
-    return Section(report.summary.get("images"), measures, pictures, _finding(agreement))
+    return Section(report.summary.get("images"), measures, pictures, finding(agreement))
 
 
 def _pair(store: Store, unit: UnitSummary) -> list[Picture]:
@@ -58,7 +58,7 @@ def _pair(store: Store, unit: UnitSummary) -> list[Picture]:
     ]
 
 
-def _finding(agreement: dict[str, float]) -> Finding | None:
+def finding(agreement: dict[str, float]) -> Finding | None:
     """Compare the first layer with the last one."""
     if len(agreement) < 2:
         return None

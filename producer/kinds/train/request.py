@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,10 @@ from sqlalchemy.orm import Session
 
 from producer.kinds.train.options import TrainingOptions, find_training_run, options_like
 from producer.kinds.train.subsets import TrainingSubsets, count_images
-from producer.networks.choice import (
-    changed_network,
-    find_finished_run,
-    network_of_run,
-    network_specification,
-)
+from producer.networks.choice import find_finished_run, network_of_run
 from producer.networks.description import describe, describe_with_weights
+from producer.networks.own import named_network
+from producer.networks.specification import changed_network
 from shared.database.catalogue import find_checkpoint, find_dataset, find_split
 from shared.database.connection import Database
 from shared.database.networks import CheckpointKind, TrainingRun
@@ -65,7 +63,8 @@ def training_request(
             train_split, val_split, options.fold, seed, options.train_per_class, options.val_per_class
         )
         train_count, val_count = count_images(session, row, subsets)
-    specification = _network(options, recipe_name, network_name, len(row.class_names), network)
+    make = partial(named_network, database, settings)
+    specification = _network(make, options, recipe_name, network_name, len(row.class_names), network)
     stored = None
     if weights:
         _, stored = describe_with_weights(database, specification, weights, settings, pretrained=True)
@@ -132,20 +131,23 @@ def _recipe(options: TrainingOptions, network: NetworkSpecification | None) -> t
 
 
 def _network(
+    make: Callable[..., NetworkSpecification],
     options: TrainingOptions,
     recipe_name: str,
     network_name: str,
     classes: int,
     network: NetworkSpecification | None,
 ) -> NetworkSpecification:
-    """Return the network to train; ``network`` is that of another run."""
+    """Return the network to train; ``network`` is that of another run. ``make``: see ``named_network``."""
     given = dict(options.network_options)
     head = given.get("head") or (network.head if network else None)
     if head is None and network_name == PRESETS[recipe_name].network:
         given["head"] = PRESETS[recipe_name].head
-    if network:
-        return changed_network(network, classes, network_name, **given)
-    return network_specification(network_name, classes, **given)
+    if network is None or options.network:
+        named = make(network_name, classes, **given)
+        if network is None or named.factory:  # of a network of the user's own, the name means its present version
+            return named
+    return changed_network(network, classes, network_name, **given)
 
 
 def extension_request(

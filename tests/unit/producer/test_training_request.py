@@ -12,7 +12,7 @@ from sqlalchemy import delete, update
 
 from producer.kinds.train.options import TrainingOptions
 from producer.kinds.train.request import note_training_run, training_request
-from producer.networks.choice import changed_network, network_specification
+from producer.networks.specification import changed_network, network_specification
 from shared.database.catalogue import FoundDataset, FoundImage, register, store_network_description
 from shared.database.connection import Database
 from shared.errors import NoSuchRun, UsageError

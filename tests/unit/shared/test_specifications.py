@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.networks.choice import network_specification
+from producer.networks.specification import network_specification
 from shared.errors import SpecificationNotReadable
 from shared.kinds.occlusion.specification import OcclusionSpecification
 from shared.kinds.probe.specification import ProbeSpecification, Sampling

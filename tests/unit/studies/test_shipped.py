@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer.cli.main import cli
-from producer.networks.choice import network_specification
+from producer.networks.specification import network_specification
 from producer.studies.file import read_study, shipped_studies
 from shared.database.catalogue import FoundDataset, FoundImage, register, store_network_description
 from shared.database.connection import Database

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from shared.store.store import Store
 from tests.fake_cuda import CUDA, CudaMisuse, FakeCuda
 from tests.gpu.networks import batches, network, pictures
 from tests.gpu.test_occlusion import ENGINES, run, sweep_of
@@ -32,6 +33,7 @@ from unitscope.search.search import search
 from worker.kinds import common
 from worker.kinds.occlusion.estimate import estimate
 from worker.kinds.occlusion.projections import UnitProjections
+from worker.networks.build import build_network
 
 
 @pytest.fixture
@@ -338,7 +340,7 @@ def test_an_estimate(fake_cuda: FakeCuda, engine: str) -> None:
             "memory_mb": 4,
         }
     )
-    found = estimate(specification, CUDA)
+    found = estimate(build_network(network, Store(Path())), specification, CUDA)
     assert found["device"] == "cuda:0"
     assert found["seconds_an_image"] > 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +13,14 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from producer.networks.choice import network_specification
+from producer.networks.specification import network_specification
 from shared.errors import UsageError
+from shared.store.store import Store
 from unitscope.description import NetworkDescription, NetworkSpecification, input_defaults
 from unitscope.errors import InvalidArgument, NoSuchLayer, NoSuchNetwork
 from unitscope.networks import build as networks
 from unitscope.networks.build import layer_names
-from worker.kinds.common import build
+from worker.networks.build import build_network
 from worker.programs.describe import describe
 
 REMOVABLE = ("conv3", "conv4", "conv5", "fc6", "fc7")
@@ -99,7 +101,7 @@ def test_an_ablated_network_runs_and_its_names_match_its_modules() -> None:
     specification = NetworkSpecification(
         name="zfnet-paper", classes=3, image_size=64, fc=8, maps=(4, 5, 6), without=("fc6", "conv4")
     )
-    model = build(specification).eval()
+    model = build_network(specification, Store(Path())).eval()
     names = layer_names(model)
     assert list(names.values()) == ["conv1", "conv2", "conv3", "conv5", "fc7", "fc8"]
     sizes = {name: model.get_submodule(path).weight.shape[:2] for path, name in names.items()}
@@ -176,7 +178,7 @@ def test_invalid_maps_are_refused(maps: Any) -> None:
 def test_a_description_counts_the_parameters_of_the_network(name: str) -> None:
     """It is computed without allocating them."""
     specification = network_specification(name, 10)
-    found, model = describe(specification), build(specification)
+    found, model = describe(specification), build_network(specification, Store(Path()))
     tensors = [*model.parameters(), *model.buffers()]
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert found.bytes == sum(t.numel() * t.element_size() for t in tensors)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torchvision import models
 
-from unitscope.errors import WeightsDontFit, WeightsNotReadable
+from unitscope.errors import OtherClasses, WeightsDontFit, WeightsNotReadable
 from unitscope.networks import build as networks
+from unitscope.networks.checkpoints import read_checkpoint
+from unitscope.networks.names import fit
 from unitscope.networks.weights import Weights, load_pretrained, load_weights
 
 HEADS = {
@@ -82,3 +88,52 @@ def test_a_network_without_a_linear_layer_has_no_head() -> None:
     weights = models.squeezenet1_1(num_classes=7).state_dict()
     with pytest.raises(WeightsDontFit, match=r"classifier.1.weight is \[7, 512, 1, 1\]"):
         load_pretrained(models.squeezenet1_1(num_classes=4), weights, "squeezenet1_1", "x.pth")
+
+
+class HeadFirst(nn.Module):
+    """A network that defines its head before its body."""
+
+    def __init__(self, classes: int, width: int = 6) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, classes)
+        self.body = nn.Linear(4, width)
+
+
+def test_a_head_that_is_not_the_last_module_is_recognized() -> None:
+    weights = HeadFirst(7).state_dict()
+    with pytest.raises(OtherClasses, match=r"for 7 classes, not 3 \(head\.weight is \[7, 6\], not \[3, 6\]"):
+        load_weights(HeadFirst(3), weights, "mynet", "x.pth")
+    model = HeadFirst(3)
+    assert load_pretrained(model, weights, "mynet", "x.pth") == ["head.weight", "head.bias"]
+    assert torch.equal(model.body.weight, weights["body.weight"])
+
+
+def test_another_width_is_no_other_head() -> None:
+    for load in (load_weights, load_pretrained):
+        with pytest.raises(WeightsDontFit, match=r"head\.weight is \[3, 8\], not \[3, 6\]") as error:
+            load(HeadFirst(3), HeadFirst(3, 8).state_dict(), "mynet", "x.pth")
+        assert not isinstance(error.value, OtherClasses)
+
+
+WRAPPED: dict[str, Callable[[Weights], Any]] = {
+    "state_dict": lambda tensors: {"state_dict": tensors, "epoch": 3},
+    "model": lambda tensors: {"model": tensors},
+    "net": lambda tensors: {"net": tensors, "acc": 0.5},
+    "model_state_dict": lambda tensors: {"model_state_dict": tensors, "optimizer_state_dict": {"state": {}}},
+    "ema": lambda tensors: {"ema": tensors},
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "_orig_mod.", "_orig_mod.module.", "module.model."])
+@pytest.mark.parametrize("key", WRAPPED)
+def test_files_as_people_have_them(key: str, prefix: str, tmp_path: Path) -> None:
+    """Of any network, also in half precision."""
+    given = HeadFirst(3).state_dict()
+    half = {f"{prefix}{name}": tensor.half() for name, tensor in given.items()}
+    torch.save(WRAPPED[key](half), tmp_path / "w.pth")
+    model = HeadFirst(3)
+    fitted = fit(read_checkpoint(tmp_path / "w.pth"), model, "mynet")
+    load_weights(model, fitted.weights, "mynet", tmp_path / "w.pth")
+    assert all(torch.equal(tensor, given[name].half().float()) for name, tensor in model.state_dict().items())
+    assert f"The tensors under '{key}' were taken." in fitted.notes
+    assert all(f"{part}." in " ".join(fitted.notes) for part in prefix.split(".")[:-1])

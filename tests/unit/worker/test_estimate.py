@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from shared.kinds.occlusion.specification import OcclusionSpecification
+from shared.store.store import Store
 from unitscope.description import NetworkSpecification
 from unitscope.networks import build as networks
 from unitscope.occlusion.engines import Full
@@ -16,6 +18,7 @@ from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import Sweep
 from worker.kinds.occlusion.estimate import estimate, time_image
+from worker.networks.build import build_network
 
 WARM, COLD = 0.01, 0.5  # seconds of an image here, and those that the first run of a shape takes in addition
 NOW_AND_THEN = 3  # which run of a shape takes as long as the first again
@@ -87,6 +90,6 @@ def test_the_whole_is_the_images_and_what_comes_before_them() -> None:
         whole_files=False,
         positions=False,
     )
-    found = estimate(specification, torch.device("cpu"))
+    found = estimate(build_network(specification.network, Store(Path())), specification, torch.device("cpu"))
     assert found["engine"] == Full.name
     assert found["seconds"] == pytest.approx(found["seconds_before_the_first"] + 50 * found["seconds_an_image"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.networks.choice import network_specification
+from producer.networks.specification import network_specification
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from worker.kinds.top9.estimate import recomputed_share
 

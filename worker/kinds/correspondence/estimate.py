@@ -12,8 +12,8 @@ from unitscope.correspondence.measure import Masking
 from unitscope.correspondence.pairs import compare
 from unitscope.networks.placement import place
 from worker.context import JobContext
-from worker.kinds.common import build
 from worker.kinds.measuring import Measured, seconds_of
+from worker.networks.build import build
 
 
 def measure(context: JobContext) -> Measured:
@@ -21,7 +21,7 @@ def measure(context: JobContext) -> Measured:
     specification = cast(CorrespondenceSpecification, context.specification)
     network, size = specification.network, specification.network.image_size
     masking = Masking(
-        place(build(network).eval(), context.device),
+        place(build(context, network).eval(), context.device),
         specification.layers,
         size,
         specification.parts,

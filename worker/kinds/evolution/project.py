@@ -16,10 +16,10 @@ from shared.kinds.evolution.tables import EvolvedLayer, UnitEvolution
 from shared.store.store import StoredFile
 from unitscope.data.images import ImageSource, UnreadableImage, read_cached
 from unitscope.data.pixel_cache import PixelCache
-from unitscope.drawing import pictures
 from unitscope.drawing.unit_pictures import UnitPicture
 from unitscope.evolution.projections import StrongestPictures, WrongUnitProjection
 from unitscope.evolution.strongest import Strongest
+from unitscope.images.encoding import photographic_png
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
 from worker.kinds.evolution.partials import load_merged
 from worker.runner import ShardContext
@@ -123,7 +123,6 @@ def _read(context: ShardContext, source: ImageSource, size: int, cache: PixelCac
 
 def _store(context: ShardContext, layer: EvolvingLayer, unit: int, picture: UnitPicture) -> _Stored:
     patch, projection = (
-        context.store.put(pictures.png(drawn, photographic=True), ".png")
-        for drawn in (picture.patch, picture.projection)
+        context.store.put(photographic_png(drawn), ".png") for drawn in (picture.patch, picture.projection)
     )
     return _Stored(layer, unit, patch, projection, picture.scale, picture.empty)

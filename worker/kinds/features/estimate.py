@@ -14,15 +14,15 @@ from unitscope.drawing.features import MeanMap, channel_grid, overview
 from unitscope.features.extraction import extract_features
 from unitscope.networks.placement import place
 from worker.context import JobContext
-from worker.kinds.common import build
 from worker.kinds.measuring import Measured, seconds_of
+from worker.networks.build import build
 
 
 def measure(context: JobContext) -> Measured:
     """Measure an image of noise. The time does not depend on the values of the weights."""
     specification = cast(FeaturesSpecification, context.specification)
     network = specification.network
-    model = place(build(network).eval(), context.device)
+    model = place(build(context, network).eval(), context.device)
     size = network.image_size
     pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), np.uint8)
     batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]

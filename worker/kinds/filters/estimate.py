@@ -13,8 +13,8 @@ from unitscope.drawing.filters import filter_sheet
 from unitscope.filters.layers import LayerFilters, layer_filters
 from unitscope.vocabulary import Scale
 from worker.context import JobContext
-from worker.kinds.common import build
 from worker.kinds.measuring import Measured, seconds_of
+from worker.networks.build import build
 
 
 def measure(context: JobContext) -> Measured:
@@ -22,7 +22,7 @@ def measure(context: JobContext) -> Measured:
     specification = cast(FiltersSpecification, context.specification)
     seconds, largest = 0.0, ""
     for chosen in specification.networks:
-        model = build(chosen.network)
+        model = build(context, chosen.network)
         layers = [
             layer_filters(model, chosen.network.name, layer.layer, layer.path, chosen.network.std)
             for layer in chosen.layers

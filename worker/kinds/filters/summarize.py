@@ -21,8 +21,8 @@ from unitscope.drawing.filters import filter_sheet
 from unitscope.drawing.text import stacked
 from unitscope.filters.layers import layer_filters
 from unitscope.networks.weights import load_weights, read_weights
-from worker.kinds.common import build
 from worker.kinds.filters.draw import filter_columns, layer_columns
+from worker.networks.build import build_network
 from worker.programs.output import print_answer
 
 
@@ -34,8 +34,9 @@ def main() -> None:
     def work() -> dict[str, Any]:
         torch.set_num_threads(1)
         network = NetworkSpecification.model_validate(request["network"])
-        weights = Store(Path(request["store"])).verified(request["weights_path"])
-        model = build(network)
+        store = Store(Path(request["store"]))
+        weights = store.verified(request["weights_path"])
+        model = build_network(network, store)
         load_weights(model, read_weights(weights), network.name, weights)
         layers = [layer_filters(model, network.name, name, path, network.std) for name, path in request["layers"]]
         answer: dict[str, Any] = {

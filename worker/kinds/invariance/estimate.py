@@ -12,8 +12,8 @@ from unitscope.drawing.invariance import DrawnImage, draw_invariance, examples
 from unitscope.invariance.measure import Measurement
 from unitscope.networks.placement import place
 from worker.context import JobContext
-from worker.kinds.common import build
 from worker.kinds.measuring import Measured, seconds_of
+from worker.networks.build import build
 
 
 def measure(context: JobContext) -> Measured:
@@ -21,7 +21,7 @@ def measure(context: JobContext) -> Measured:
     specification = cast(InvarianceSpecification, context.specification)
     network = specification.network
     measurement = Measurement(
-        place(build(network).eval(), context.device),
+        place(build(context, network).eval(), context.device),
         specification.layers,
         specification.series,
         specification.outside,

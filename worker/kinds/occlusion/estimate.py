@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from torch import nn
 
 from shared.kinds.occlusion.specification import OcclusionSpecification
 from unitscope.drawing.occlusion import OcclusionFigure, draw_figure
@@ -22,20 +23,19 @@ from unitscope.occlusion.incremental import Incremental
 from unitscope.occlusion.occluders import Grid
 from unitscope.occlusion.sweep import OcclusionMaps, Sweep
 from worker.context import JobContext
-from worker.kinds.common import build
 from worker.kinds.measuring import Measured, now, seconds_of
+from worker.networks.build import build
 
 T = TypeVar("T")
 TIMED_KINDS = 4
 TIMED_RUNS = 3  # of each kind, after a warm-up run
 
 
-def estimate(specification: OcclusionSpecification, device: torch.device) -> dict[str, Any]:
+def estimate(model: nn.Module, specification: OcclusionSpecification, device: torch.device) -> dict[str, Any]:
     """Return the chosen engine with the reason, multiplications per position of the square, and the estimated
     times: before the first image, per image, and in total."""
-    network = specification.network
-    model = place(build(network).eval(), device)
-    grid = Grid(network.image_size, specification.patch, specification.stride)
+    model = place(model.eval(), device)
+    grid = Grid(specification.network.image_size, specification.patch, specification.stride)
     start = now(device)
     choice = choose_engine(model, specification.path, grid, specification.engine)
     sweep = Sweep(
@@ -66,7 +66,7 @@ def estimate(specification: OcclusionSpecification, device: torch.device) -> dic
 def measure(context: JobContext) -> Measured:
     """Measure the sweep of an image and the drawing of its figure, and describe how the sweep is computed."""
     specification = cast(OcclusionSpecification, context.specification)
-    cost = estimate(specification, context.device)
+    cost = estimate(build(context, specification.network), specification, context.device)
     multiplications = cost["multiplications_of_a_position"].items()
     details = {
         "sweep": f"{cost['images']} images, {cost['positions_of_an_image']} positions each",

@@ -15,8 +15,8 @@ from shared.kinds.occlusion.tables import OcclusionMap
 from shared.store.store import StoredFile
 from unitscope.data.images import ImageSource, Skipped, UnreadableImage, read_cached
 from unitscope.data.pixel_cache import PixelCache
-from unitscope.drawing import pictures
 from unitscope.drawing.unit_pictures import UnitPicture
+from unitscope.images.encoding import photographic_png
 from unitscope.occlusion.arrays import write_maps
 from unitscope.occlusion.engines import choose_engine
 from unitscope.occlusion.occluders import Grid
@@ -119,7 +119,7 @@ class _Shard:
     ) -> tuple[dict[str, Any], list[StoredFile]]:
         array = self.context.store.write(".npz", lambda file: write_maps(file, maps))
         parts = [picture.projection, picture.patch] if picture else []
-        projection = [self.context.store.put(pictures.png(part, photographic=True), ".png") for part in parts]
+        projection = [self.context.store.put(photographic_png(part), ".png") for part in parts]
         if self.specification.positions:
             record_positions(self.context, image, maps, self.class_names)
         row = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from shared.kinds.top9.specification import SEARCH_BATCH, SearchedLayerSpecification, Top9Specification
+from shared.store.references import paths_in
 from unitscope.data.images import Batch, ImageSource, batches
 from unitscope.search.screening import SAMPLE, screened_search
 from unitscope.search.search import LayerSearch, search
@@ -125,9 +126,10 @@ def _projection_seconds(
         return 0.0
     merged = MergedTopActivations(result.top, tied(result.maxima, result.top.activation))
     with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / specification.weights_path
-        weights.parent.mkdir()
-        weights.symlink_to(context.store.locate(specification.weights_path))
+        for path in {*paths_in(specification.model_dump(mode="json"))}:  # the weights, and the network's code
+            file = Path(folder) / path
+            file.parent.mkdir(exist_ok=True)
+            file.symlink_to(context.store.locate(path))
         units = Units(Rehearsal(context, Path(folder), {"units": chosen}), specification, layer, merged)
         with ThreadPoolExecutor(WRITERS) as writers:
             first, second = chosen[: len(chosen) // 2] or chosen, chosen[len(chosen) // 2 :]

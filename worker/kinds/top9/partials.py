@@ -15,8 +15,8 @@ from sqlalchemy import select
 from shared.errors import IncompatibleVersion
 from shared.jobs.tables import Shard
 from shared.store.store import StoredFile
-from unitscope.drawing import pictures
 from unitscope.drawing.pictures import Picture
+from unitscope.images.encoding import photographic_png
 from unitscope.search.ranking import FIELDS, TopActivations
 from unitscope.search.search import FLOAT32, LayerSearch
 from worker.kinds.common import stage_results
@@ -92,7 +92,7 @@ def load_skipped(context: ShardContext, path: str) -> int:
 def store_sheet_parts(context: ShardContext, parts: Mapping[int, SheetPart]) -> StoredFile:
     """Store the parts of a contact sheet that a project shard has drawn, by unit; as PNG, since they are many."""
     pairs = [np.hstack(part) for part in parts.values()]
-    content = pictures.png(np.vstack(pairs), photographic=True) if parts else b""
+    content = photographic_png(np.vstack(pairs)) if parts else b""
     return _store(context, {"units": np.array([*parts], np.int64), "parts": np.frombuffer(content, np.uint8)})
 
 

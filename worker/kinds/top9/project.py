@@ -22,6 +22,7 @@ from unitscope.data.images import ImageSource, UnreadableImage, read_cached
 from unitscope.drawing import pictures
 from unitscope.drawing.unit_pictures import UnitPicture, native_mosaics, unit_picture
 from unitscope.geometry.receptive_fields import Geometry, trace
+from unitscope.images.encoding import photographic_png
 from unitscope.layers.forms import NO_PLACE
 from unitscope.projection.choice import projector_for
 from unitscope.projection.empty import EmptyProjections, WrongProjection
@@ -203,8 +204,7 @@ class Units:
         drawn = [self._picture(entry, to_draw[entry]) for entry in entries]
         patches, projections, boxes = native_mosaics(drawn, self.specification.top)
         of_patches, of_projections = (
-            self.context.store.put(pictures.png(mosaic, photographic=True), ".png")
-            for mosaic in (patches, projections)
+            self.context.store.put(photographic_png(mosaic), ".png") for mosaic in (patches, projections)
         )
         rows: list[dict[str, object]] = [
             {

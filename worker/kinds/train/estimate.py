@@ -12,8 +12,9 @@ from unitscope.data.images import Batch, ImageSource, batches
 from unitscope.networks.initialization import initialize
 from unitscope.training.loop import Trainer
 from worker.context import JobContext
-from worker.kinds.common import build, split_sources
+from worker.kinds.common import split_sources
 from worker.kinds.measuring import Measured, seconds_of
+from worker.networks.build import build
 
 BATCHES = 2  # after one whose time is not counted
 
@@ -23,7 +24,7 @@ def measure(context: JobContext) -> Measured:
     specification = cast(TrainSpecification, context.specification)
     network, recipe = specification.network, specification.recipe
     torch.manual_seed(specification.seed)
-    model = build(network)
+    model = build(context, network)
     initialize(model, recipe.init)
     trainer = Trainer(model, recipe, specification.seed, context.device, mean=network.mean, std=network.std)
 

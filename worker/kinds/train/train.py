@@ -31,7 +31,6 @@ from unitscope.networks.initialization import initialize
 from unitscope.networks.weights import load_pretrained, weights_writer
 from unitscope.training.loop import IncompatibleState, PhaseResult, Trainer
 from worker.kinds.common import (
-    build,
     clear_network_cache,
     pixel_cache,
     record_left_out,
@@ -44,6 +43,7 @@ from worker.kinds.common import (
 from worker.kinds.train.environment import environment
 from worker.kinds.train.events import TensorBoard
 from worker.kinds.train.images import images_of
+from worker.networks.build import build
 from worker.runner import ShardContext
 
 LONGEST_REASON = 300  # characters: PyTorch lists every tensor that doesn't match
@@ -98,7 +98,7 @@ def train(context: ShardContext) -> None:
 
 def _initial_model(context: ShardContext, specification: TrainSpecification) -> nn.Module:
     torch.manual_seed(specification.seed)
-    model = build(specification.network)
+    model = build(context, specification.network)
     initialize(model, specification.recipe.init)
     if specification.weights_path:
         file = context.store.verified(specification.weights_path)

@@ -1,0 +1,1 @@
+"""Networks of the user's own, which functions in the user's code make."""
