@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
 # Names of functions of torch and torch.nn.functional, and of methods of tensors.
 AFTER_BATCH = frozenset((
@@ -36,12 +37,12 @@ class ChannelTracker(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        # The tensors are kept, so that no id is used twice.
-        self._found: dict[int, tuple[torch.Tensor, int]] = {}
+        self._found: Any = WeakTensorKeyDictionary()
 
     def dimension(self, tensor: torch.Tensor) -> int | None:
         """Return the dimension of a tensor's channels, from 1; None if it is not known."""
-        return self._found.get(id(tensor), (None, None))[1]
+        found: int | None = self._found.get(tensor)
+        return found
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -53,9 +54,9 @@ class ChannelTracker(TorchFunctionMode):
             if isinstance(tensor, torch.Tensor) and tensor.dim() in (3, 4):
                 dimension = _after(name, args, kwargs, known, tuple(tensor.shape))
                 if dimension is not None:
-                    self._found[id(tensor)] = tensor, dimension
-                else:
-                    self._found.pop(id(tensor), None)
+                    self._found[tensor] = dimension
+                elif tensor in self._found:
+                    del self._found[tensor]
         return output
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from unitscope.layers.outputs import first_tensor
 from unitscope.networks.unallocated import meta_copy
 
 MOST_BEFORE = 16  # tokens before those of the grid
+RECENT = 16  # outputs that are kept, to find that of the network
 
 Shape = tuple[int, ...]
 
@@ -116,7 +118,7 @@ def _run(model: nn.Module, device: torch.device, images: int, size: int, run: Ru
     """Run a copy of a network, and record the outputs of its modules in ``run``, also if the run fails."""
     copied = meta_copy(model).to("meta") if device.type == "meta" else copy.deepcopy(model)
     tracker = ChannelTracker()
-    tensors: list[tuple[str, torch.Tensor]] = []
+    tensors: deque[tuple[str, torch.Tensor]] = deque(maxlen=RECENT)
 
     def hook_for(path: str) -> Any:
         def hook(module: nn.Module, inputs: object, output: Any) -> None:
