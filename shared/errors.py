@@ -185,6 +185,10 @@ class NetworkNotBuilt(UsageError):
     """Network '{network}' can't be built: {reason}."""
 
 
+class NetworkTooSlow(NetworkNotBuilt):
+    """Network '{network}' can't be built: this took longer than {seconds} s. Option: --time-limit."""
+
+
 class NetworkExists(UsageError):
     """Network '{name}' was added with {what}. Choose another name, or give --replace: later jobs then use what you
     add now, and earlier jobs keep theirs."""

@@ -21,7 +21,7 @@ from shared.database.catalogue import store_network_description
 from shared.database.connection import Database
 from shared.database.networks import RegisteredNetwork
 from shared.database.registered import find_registered, get_registered, own_networks, require_allowed
-from shared.errors import NetworkExists, NetworkInUse, NetworkNotBuilt, UsageError
+from shared.errors import NetworkExists, NetworkInUse, NetworkNotBuilt, NetworkTooSlow, UsageError
 from shared.jobs.removal import RemovableJob, list_job_ids, removable_jobs, remove_job
 from shared.jobs.tables import Job
 from shared.settings import Settings
@@ -159,12 +159,15 @@ def _describe_stored(
     arguments += ["--store", str(settings.resolved_store)]
     try:
         answer = run_limited(specification.name, arguments, None, seconds, code)
+    except NetworkTooSlow:
+        raise
     except UnitscopeError as error:
         if code is None:
             raise
+        inner = error.details.get("reason", error)
         reason = (
-            f"it was made from the folder, but not from its stored code alone, as workers do: {error} Only Python "
-            "files that are imported from --code are stored, so read no other files"
+            f"it was made from the folder, but not from its stored code alone, as workers do: {inner}. Only "
+            "Python files that are imported from --code are stored, so read no other files"
         )
         raise NetworkNotBuilt(network=specification.name, reason=reason) from error
     return NetworkDescription.model_validate(answer["network"])

@@ -16,7 +16,7 @@ from threading import Thread
 from typing import IO, Any
 
 from shared.children import safe_environment
-from shared.errors import NetworkNotBuilt, error_class
+from shared.errors import NetworkNotBuilt, NetworkTooSlow, error_class
 from shared.text import one_line
 
 LARGEST_ANSWER = 64 * 2**20  # bytes
@@ -42,8 +42,9 @@ def run_limited(
 
     Raises
     ------
+    NetworkTooSlow
     NetworkNotBuilt
-        the program took too long, or ended without an answer.
+        the program ended without an answer.
     UnitscopeError
         the error of the program.
     """
@@ -75,8 +76,7 @@ def run_limited(
             process.wait()
         reader.join(1)
         if status is None:
-            reason = f"this took longer than {seconds:g} s. Option: --time-limit"
-            raise NetworkNotBuilt(network=network, reason=reason)
+            raise NetworkTooSlow(network=network, seconds=f"{seconds:g}")
         answer.seek(0)
         return _answer(network, status, answer.read(LARGEST_ANSWER), lines)
 
