@@ -60,6 +60,13 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Screen = Literal["bfloat16", "tf32"]
 SCREENS: tuple[Screen, ...] = get_args(Screen)
 
+# Questions about kept maxima: how the activations of several units are combined, and the distance of images.
+Combination = Literal["all", "any", "sum"]
+COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
+
+Metric = Literal["cosine", "l2"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
 # Linear probes: the classifier, and how large maps are reduced (``unitscope.probing``).
 Classifier = Literal["svm", "softmax"]
 CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)

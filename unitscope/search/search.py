@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from unitscope.search.ranking import TopActivations, rank
 from unitscope.vocabulary import Channels
 
 FLOAT32 = "float32"
+UNITS_AT_ONCE = 64  # whose maxima are tested at once: those of a large search are mapped from a file
 BLOCK_BYTES = 2**28  # bytes of maxima and positions to collect on the device before they are ranked
 
 
@@ -62,7 +63,7 @@ class LayerSearch:
             np.concatenate([part.exact for part in parts]) if parts[0].recomputed is not None else None,
             np.max(presupposed, axis=0) if presupposed else None,
         )
-        return merged._finite_only()
+        return merged.finite_only()
 
     @property
     def exact(self) -> np.ndarray:
@@ -70,10 +71,12 @@ class LayerSearch:
         computed again. No other image equals or exceeds a ranked activation."""
         return self.maxima if self.recomputed is None else self.recomputed
 
-    @property
+    @cached_property
     def not_finite(self) -> np.ndarray:
         """Units with a value that is NaN or infinite on some image: bool [units]."""
-        return np.logical_not(np.isfinite(self.exact).all(0))
+        exact = self.exact
+        some = [exact[:, start : start + UNITS_AT_ONCE] for start in range(0, exact.shape[1], UNITS_AT_ONCE)]
+        return np.concatenate([np.zeros(0, bool), *(np.logical_not(np.isfinite(part).all(0)) for part in some)])
 
     @property
     def incomplete(self) -> np.ndarray:
@@ -87,7 +90,7 @@ class LayerSearch:
         """Dead units, which are positive on no image: bool [units]."""
         return self.top.dead & ~self.not_finite
 
-    def _finite_only(self) -> LayerSearch:
+    def finite_only(self) -> LayerSearch:
         """Empty the rankings of units that are not finite: other parts of the search may have ranked them."""
         broken = self.not_finite
         if not broken.any():

@@ -47,6 +47,12 @@ from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
     "statistics are of the lower precision. tf32 needs a GPU on every worker. Not with --bottom or --per-class.",
 )
 @click.option(
+    "--maxima/--no-maxima",
+    default=True,
+    show_default=True,
+    help="Keep the maximum of each unit on each image, for `analyze find`: 4 bytes each.",
+)
+@click.option(
     "--shards",
     type=click.IntRange(1, 100_000),
     help="Number of shards.  [default: of about a minute each, at least 8]",

@@ -35,6 +35,7 @@ def search_request(
     per_class: bool = False,
     projection: ProjectionMethod = "deconvnet",
     screen: Screen | None = None,
+    maxima: bool = True,
 ) -> Top9Specification:
     """Validate the request and return the specification of a top-9 search. ``shards`` None: by its work.
 
@@ -75,6 +76,7 @@ def search_request(
         per_class=per_class,
         projection=projection,
         screen=screen,
+        maxima=maxima,
         shards=shards or LEAST_SHARDS,
     )
     if shards:

@@ -9,6 +9,7 @@ from shared.kinds.top9.tables import (
     SearchedLayer,
     SearchedUnit,
     TopActivation,
+    UnitSelectivity,
     UnitStatistics,
 )
 
@@ -25,7 +26,15 @@ KIND = Kind(
     specification=Top9Specification,
     summary=Top9Summary,
     stages={"search": "images", "select": None, "project": "units", "finish": None},
-    tables=(SearchedLayer, SearchedUnit, TopActivation, BottomActivation, ClassActivation, UnitStatistics),
+    tables=(
+        SearchedLayer,
+        SearchedUnit,
+        TopActivation,
+        BottomActivation,
+        ClassActivation,
+        UnitStatistics,
+        UnitSelectivity,
+    ),
     describe=describe,
     other_jobs=("training_job_id",),
     repeatable=True,

@@ -51,6 +51,8 @@ class Top9Specification(Specification):
     projection: ProjectionMethod = "deconvnet"
     # Not in the key of a search without it, so that it is that of earlier versions.
     screen: Screen | None = Field(default=None, exclude_if=lambda screen: screen is None)
+    # Keep the maxima of all images, for `analyze find`. In the key of a search that doesn't.
+    maxima: bool = Field(default=True, exclude_if=lambda kept: kept)
     shards: int = Field(default=LEAST_SHARDS, ge=1, le=100_000)
     units_of_shard: int | None = Field(default=None, ge=1)  # of project shards, at most; None: by ``shards``
 

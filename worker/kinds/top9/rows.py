@@ -21,9 +21,11 @@ from shared.kinds.top9.tables import (
     TopActivation,
     UnitStatistics,
 )
+from shared.store.store import StoredFile
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch
-from unitscope.search.statistics import tied, unit_statistics
+from unitscope.search.statistics import statistics_of, tied
+from worker.kinds.common import register_artifacts
 from worker.runner import ShardContext
 
 Columns = dict[str, np.ndarray]
@@ -33,8 +35,13 @@ Columns = dict[str, np.ndarray]
 ROWS_AT_ONCE = 20_000
 
 
-def record_layer(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> np.ndarray:
-    """Write the results of a layer, in several transactions.
+def record_layer(
+    context: ShardContext,
+    layer: SearchedLayerSpecification,
+    result: LayerSearch,
+    maxima: StoredFile | None = None,
+) -> np.ndarray:
+    """Write the results of a layer, in several transactions. ``maxima`` is the file of its kept maxima.
 
     Rows that exist are skipped: those of an earlier attempt that are not identical must have been removed. The
     stage *project* adds pictures to the top activations.
@@ -43,7 +50,7 @@ def record_layer(context: ShardContext, layer: SearchedLayerSpecification, resul
     -------
     bool [units, top]: see ``tied``.
     """
-    layer_id = _record_units(context, layer, result)
+    layer_id = _record_units(context, layer, result, maxima)
     ties = tied(result.exact, result.top.activation)
     columns = _columns(layer.units, {0: result.top})
     del columns["class_index"]
@@ -59,7 +66,9 @@ def record_layer(context: ShardContext, layer: SearchedLayerSpecification, resul
     return ties
 
 
-def _record_units(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> int:
+def _record_units(
+    context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch, maxima: StoredFile | None
+) -> int:
     """Write the layer, its units and their statistics; return the layer's id."""
     job_id = context.claim.job_id
     query = select(SearchedLayer.id).where(SearchedLayer.job_id == job_id, SearchedLayer.layer_path == layer.path)
@@ -67,10 +76,13 @@ def _record_units(context: ShardContext, layer: SearchedLayerSpecification, resu
         layer_id = session.scalar(query)
     if layer_id is not None:  # written by an earlier attempt
         return layer_id
-    row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path)
+    path = maxima.path if maxima else None
+    row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path, maxima_path=path)
     statistics = list(_statistics(layer.units, result))
 
     def write(session: Session) -> None:
+        if maxima:
+            register_artifacts(context, session, [maxima])
         session.add(row)
         session.flush()
         session.add_all(
@@ -81,14 +93,13 @@ def _record_units(context: ShardContext, layer: SearchedLayerSpecification, resu
         )
         session.add_all(UnitStatistics(layer_id=row.id, **values) for values in statistics)
 
-    context.record(write)
+    context.record(write, locks_job=maxima is not None)
     return row.id
 
 
 def _statistics(units: Sequence[int], result: LayerSearch) -> Iterator[dict[str, Any]]:
-    finite = np.logical_not(result.not_finite)
-    of_finite = unit_statistics(result.maxima[:, finite])
-    for unit, statistics in zip(np.asarray(units)[finite].tolist(), of_finite, strict=True):
+    for index in np.flatnonzero(~result.not_finite).tolist():
+        statistics, unit = statistics_of(result.maxima[:, index]), units[index]
         quantiles = dict(zip(("q50", "q90", "q99", "q999"), statistics.quantiles, strict=True))
         values = {name: value for name, value in vars(statistics).items() if name != "quantiles"}
         yield {"unit": unit, **values, **quantiles, "precision": result.precision}

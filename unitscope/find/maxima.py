@@ -1,0 +1,93 @@
+"""The file of a layer's maxima: a NumPy array, float32 [units, images], so that a unit's values are contiguous.
+
+Images are in ascending order of their ids. Readers map the file into memory; a scan reads the rows of the units
+that it needs.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from unitscope.errors import MaximaNotReadable
+
+BLOCK_BYTES = 2**26  # of values that are collected before they are written, unit by unit
+
+
+def write_maxima(file: IO[bytes], parts: Iterable[np.ndarray], units: int, images: int) -> None:
+    """Write the maxima of a layer. The content depends on the values only, not on how they are divided into parts.
+
+    Values are written with ``seek``, not through a memory map: a full disk then raises an error.
+
+    Parameters
+    ----------
+    file
+        An empty file, open for writing.
+    parts
+        float32 [some images, units] each, in the order of the images.
+    units, images
+        Shape of the array.
+
+    Raises
+    ------
+    ValueError
+        The parts have another number of images or units.
+    OSError
+        The disk is full.
+    """
+    header = io.BytesIO()
+    description = {"descr": "<f4", "fortran_order": False, "shape": (units, images)}
+    np.lib.format.write_array_header_1_0(header, description)
+    file.write(header.getvalue())
+    offset, done = file.tell(), 0
+    for block in _blocks(parts, units):
+        if done + len(block) > images:
+            raise ValueError(f"the parts have more than {images} images")
+        for unit, values in enumerate(np.ascontiguousarray(block.T, "<f4")):
+            file.seek(offset + 4 * (unit * images + done))
+            file.write(values.tobytes())
+        done += len(block)
+    if done != images:
+        raise ValueError(f"the parts have {done} images, not {images}")
+
+
+def _blocks(parts: Iterable[np.ndarray], units: int) -> Iterator[np.ndarray]:
+    """Join small parts, so that each unit's values are written in large pieces."""
+    waiting: list[np.ndarray] = []
+    size = 0
+    for part in parts:
+        if part.ndim != 2 or part.shape[1] != units:
+            raise ValueError(f"a part has the shape {part.shape}, not [images, {units}]")
+        waiting.append(part)
+        size += part.nbytes
+        if size >= BLOCK_BYTES:
+            yield np.concatenate(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
+
+
+def map_maxima(path: Path, units: int, images: int) -> np.ndarray:
+    """Map a file of maxima into memory, read-only: float32 [units, images].
+
+    Raises
+    ------
+    MaximaNotReadable
+        The file is not an array of this type and shape.
+    """
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError, SyntaxError) as error:
+        raise MaximaNotReadable(path=path, reason=error) from error
+    if not isinstance(values, np.memmap):
+        raise MaximaNotReadable(path=path, reason="it is an archive of arrays")
+    if values.dtype != np.dtype("<f4") or not values.flags.c_contiguous:
+        raise MaximaNotReadable(path=path, reason="its values are not rows of float32")
+    if values.shape != (units, images):
+        expected = f"{units} units x {images} images"
+        raise MaximaNotReadable(path=path, reason=f"its shape is {list(values.shape)}, not {expected}")
+    return values
