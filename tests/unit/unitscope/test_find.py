@@ -73,7 +73,7 @@ def test_the_file_is_the_array_whatever_the_parts(
         write_maxima(file, np.split(maxima.T, cuts), UNITS, IMAGES)
     assert path.read_bytes() == plain.getvalue()
     mapped = map_maxima(path, UNITS, IMAGES)
-    assert isinstance(mapped, np.memmap)
+    assert isinstance(mapped.base, np.memmap)
     assert not mapped.flags.writeable
     assert np.array_equal(mapped, maxima)
 
