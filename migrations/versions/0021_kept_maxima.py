@@ -1,4 +1,4 @@
-"""Maxima that searches keep, and the class selectivity of units."""
+"""Maxima that searches keep, and the class selectivity and labels of units."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,6 +23,12 @@ UNIT_SELECTIVITY = """
     FROM unit_selectivity_rows AS s JOIN searched_layers AS l ON l.id = s.layer_id
 """
 
+UNIT_LABELS = """
+    CREATE VIEW unit_labels AS
+    SELECT l.job_id, l.layer, l.layer_path, s.unit, s.rank, s.label, s.score, s.similarities_sha256
+    FROM unit_label_rows AS s JOIN searched_layers AS l ON l.id = s.layer_id
+"""
+
 
 def upgrade() -> None:
     op.execute("DROP VIEW units")
@@ -45,5 +51,19 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("layer_id", "unit", "class_rank", name=op.f(f"pk_{table}")),
     )
+    table = "unit_label_rows"
+    op.create_table(
+        table,
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("layer_id", "unit", "rank")),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("score", sa.Double(), nullable=False),
+        sa.Column("similarities_sha256", sa.String(64), nullable=False),
+        sa.CheckConstraint("rank >= 1", name=op.f(f"ck_{table}_rank")),
+        sa.ForeignKeyConstraint(
+            ["layer_id"], ["searched_layers.id"], name=op.f(f"fk_{table}_layer_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("layer_id", "unit", "rank", name=op.f(f"pk_{table}")),
+    )
     op.execute(UNITS)
     op.execute(UNIT_SELECTIVITY)
+    op.execute(UNIT_LABELS)

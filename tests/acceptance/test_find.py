@@ -375,3 +375,43 @@ def test_an_export_has_the_maxima(home: tuple[Analyze, str], tmp_path: Path, sha
     other("import", archive)
     question = ("--units", "conv5:3,conv1:2", "--sum")
     assert other.json("find", "images", 1, *question) == analyze.json("find", "images", job, *question)
+
+
+def test_units_are_labelled_with_planted_concepts(
+    home: tuple[Analyze, str],
+    maxima: dict[str, np.ndarray],
+    images: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    """A concept for each unit of conv1, similar to the files of its strongest images, and concepts of noise."""
+    analyze, job = home
+    assert "has no labels" in analyze("results", job, "--labels", code=2).stderr
+    paths = sorted({image["path"] for image in images})
+    names = [f"concept {unit}" for unit in range(UNITS)] + [f"noise {number}" for number in range(20)]
+    similarities = np.random.default_rng(0).normal(0.2, 0.01, (len(paths), len(names))).astype(np.float32)
+    for unit, values in enumerate(maxima["conv1"]):
+        for at in np.argsort(-values)[:30]:
+            similarities[paths.index(images[at]["path"]), unit] += 0.3
+    file = tmp_path / "similarities.npz"
+    np.savez(file, names=names, paths=paths, similarities=similarities)
+    labelled = analyze.json("label", job, "--similarities", file, "--labels", 3)
+    live = analyze.json("query", f"SELECT layer, unit FROM units WHERE job_id = {job} AND NOT dead")
+    assert labelled == {"units": len(live), "images": len(images), "concepts": len(names)}
+    rows = analyze.json("query", f"SELECT * FROM unit_labels WHERE job_id = {job} ORDER BY layer_path, unit, rank")
+    assert len(rows) == 3 * len(live)
+    first = {row["unit"]: row["label"] for row in rows if row["layer"] == "conv1" and row["rank"] == 1}
+    assert sum(label == f"concept {unit}" for unit, label in first.items()) >= UNITS - 1
+    printed = analyze.json("results", job, "--labels", "--layer", "conv1", "--ranks", 1)
+    assert {row["unit"]: row["label"] for row in printed} == first
+    # Labels are replaced; a file of other images, or a broken one, changes nothing.
+    for wrong in (["other.jpg"], ["\u00e9.jpg"]):
+        np.savez(file, names=names, paths=wrong, similarities=similarities[:1])
+        assert "No path" in analyze("label", job, "--similarities", file, code=2).stderr
+    similarities[5, 5] = np.nan
+    np.savez(file, names=names, paths=paths, similarities=similarities)
+    assert "NaN" in analyze("label", job, "--similarities", file, code=2).stderr
+    assert len(analyze.json("results", job, "--labels")) == len(rows)
+    similarities[5, 5] = 0
+    np.savez(file, names=names, paths=paths, similarities=similarities)
+    analyze("label", job, "--similarities", file, "--labels", 1)
+    assert len(analyze.json("results", job, "--labels")) == len(live)

@@ -40,6 +40,9 @@ UNIT_SELECTIVITY = [
     "job_id", "layer", "layer_path", "unit", "class_rank", "class_index", "class_name", "auc", "precision_at_k",
     "k",
 ]  # fmt: skip
+UNIT_LABELS = [
+    "job_id", "layer", "layer_path", "unit", "rank", "label", "score", "similarities_sha256",
+]  # fmt: skip
 UNIT_STATISTICS = [
     "job_id", "layer", "layer_path", "unit", "images", "mean", "minimum", "maximum", "fired_share",
     "q50", "q90", "q99", "q999", "histogram", "precision",
@@ -57,6 +60,7 @@ SEARCH_VIEWS = {
     "units": UNITS,
     "unit_statistics": UNIT_STATISTICS,
     "unit_selectivity": UNIT_SELECTIVITY,
+    "unit_labels": UNIT_LABELS,
     "bottom_activations": BOTTOM_ACTIVATIONS,
     "class_activations": CLASS_ACTIVATIONS,
 }
@@ -274,6 +278,7 @@ def test_the_views_show_a_row(database: Database) -> None:
         "0.5, 141, 0, 280, 139)",
         "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]', 'tf32')",
         "INSERT INTO unit_selectivity_rows VALUES (3, 7, 1, 0, 'cat', 0.75, 0.5, 2)",
+        f"INSERT INTO unit_label_rows VALUES (3, 7, 1, 'wheel', -1.5, {sha})",
         "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
         "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
         sweep_of(OCCLUSION_ROW),
@@ -309,6 +314,7 @@ def test_the_views_show_a_row(database: Database) -> None:
         *(0.5, 141, 0, 280, 139),
     )
     assert shown["units"] == (*unit, False, "p.png", "q.png", False, None, "cat", 0.75, 0.5, "m.npy")
+    assert shown["unit_labels"] == (*unit, 1, "wheel", -1.5, "ab" * 32)
     assert shown["unit_selectivity"] == (*unit, 1, 0, "cat", 0.75, 0.5, 2)
     *numbers, histogram, precision = shown["unit_statistics"]
     assert precision == "tf32"

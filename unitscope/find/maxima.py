@@ -7,6 +7,7 @@ that it needs.
 from __future__ import annotations
 
 import io
+import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -15,6 +16,17 @@ import numpy as np
 
 from unitscope.errors import MaximaNotReadable
 
+# Errors of NumPy about files that are no arrays; their headers are parsed as literals of Python.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+)
 BLOCK_BYTES = 2**26  # of values that are collected before they are written, unit by unit
 
 
@@ -81,7 +93,7 @@ def map_maxima(path: Path, units: int, images: int) -> np.ndarray:
     """
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise MaximaNotReadable(path=path, reason=error) from error
     if not isinstance(values, np.memmap):
         raise MaximaNotReadable(path=path, reason="it is an archive of arrays")

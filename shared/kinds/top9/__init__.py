@@ -9,6 +9,7 @@ from shared.kinds.top9.tables import (
     SearchedLayer,
     SearchedUnit,
     TopActivation,
+    UnitLabel,
     UnitSelectivity,
     UnitStatistics,
 )
@@ -34,6 +35,7 @@ KIND = Kind(
         ClassActivation,
         UnitStatistics,
         UnitSelectivity,
+        UnitLabel,
     ),
     describe=describe,
     other_jobs=("training_job_id",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database.base import ArtifactPath, Base
+from shared.database.base import ArtifactPath, Base, Sha256
 from shared.database.datasets import Image
 from shared.jobs.tables import Job
 
@@ -124,6 +124,20 @@ class UnitSelectivity(Base):
     auc: Mapped[float]
     precision_at_k: Mapped[float]  # share of the k images of the largest maxima that are of the class
     k: Mapped[int]
+
+
+class UnitLabel(Base):
+    """A word that describes a unit, by `analyze label`. Read it through the view ``unit_labels``."""
+
+    __tablename__ = "unit_label_rows"
+    __table_args__ = (CheckConstraint("rank >= 1", name="rank"),)
+
+    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
+    unit: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)  # 1 is the best label
+    label: Mapped[str]
+    score: Mapped[float]
+    similarities_sha256: Mapped[str] = mapped_column(Sha256)  # of the file that the labels were computed from
 
 
 class BottomActivation(RankedActivation, Base):

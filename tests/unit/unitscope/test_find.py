@@ -109,6 +109,7 @@ def hostile_files() -> dict[str, bytes]:
         "one image more": saved(np.zeros((UNITS, IMAGES + 1), np.float32)),
         "cut off": good[:-4],
         "a shape of the file's choice": good.replace(b"(7, 3000)", b"(7, 300000000)"),
+        "a deep header": good[:8] + (5000).to_bytes(2, "little") + b"(" * 5000,
         "code in the header": good.replace(b"'<f4'", b"print"),
     }
 
