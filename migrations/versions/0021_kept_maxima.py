@@ -1,4 +1,4 @@
-"""Maxima that searches keep, and the class selectivity and labels of units."""
+"""Maxima that searches keep, and the class selectivity and labels of units, and perceptual hashes of images."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,6 +31,7 @@ UNIT_LABELS = """
 
 
 def upgrade() -> None:
+    op.add_column("images", sa.Column("perceptual_hash", sa.BigInteger(), nullable=True))
     op.execute("DROP VIEW units")
     op.add_column("searched_layers", sa.Column("maxima_path", sa.Text(), nullable=True))
     table = "unit_selectivity_rows"

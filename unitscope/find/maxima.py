@@ -7,6 +7,7 @@ that it needs.
 from __future__ import annotations
 
 import io
+import mmap
 import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -103,3 +104,17 @@ def map_maxima(path: Path, units: int, images: int) -> np.ndarray:
         expected = f"{units} units x {images} images"
         raise MaximaNotReadable(path=path, reason=f"its shape is {list(values.shape)}, not {expected}")
     return np.asarray(values)  # rows of a plain array are made faster than those of a memory map
+
+
+def read_ahead(values: np.ndarray) -> None:
+    """Ask the system to read a unit's values, which are a row of a mapped file, from the disk at once. Scans of
+    several units alternate between their rows, so that the system would read small pieces."""
+    mapped = values
+    while not isinstance(mapped, np.memmap) and isinstance(mapped.base, np.ndarray):
+        mapped = mapped.base
+    if not isinstance(mapped, np.memmap) or not isinstance(mapped.base, mmap.mmap) or not values.nbytes:
+        return
+    map_start = np.frombuffer(mapped.base, np.uint8).ctypes.data
+    start = (values.ctypes.data - map_start) // mmap.PAGESIZE * mmap.PAGESIZE
+    length = values.ctypes.data - map_start + values.nbytes - start
+    mapped.base.madvise(mmap.MADV_WILLNEED, start, length)

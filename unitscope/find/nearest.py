@@ -8,6 +8,7 @@ import numpy as np
 
 from unitscope.errors import InvalidArgument
 from unitscope.find.combinations import UnitValues
+from unitscope.find.maxima import read_ahead
 from unitscope.find.order import Best, image_blocks
 from unitscope.find.scales import normalized
 from unitscope.vocabulary import Metric
@@ -62,6 +63,8 @@ def nearest_images(
     length = np.sqrt(sum(value * value for value in point))
     if metric == "cosine" and length == 0:
         raise InvalidArgument(reason="None of the units is active on the image: it has no direction. Use l2.")
+    for unit in units:
+        read_ahead(unit.values)
     best = Best(count)
     for images in image_blocks(len(units[0].values), BYTES_OF_IMAGE, memory):
         measure = _cosines if metric == "cosine" else _negative_distances

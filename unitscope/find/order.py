@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -59,3 +59,26 @@ class Best:
             images = np.concatenate([self.images, chosen + first])
             order = np.lexsort((images, -joined))[: self.count]
             self.values, self.images = joined[order], images[order]
+
+
+Found = tuple[np.ndarray, np.ndarray]  # positions and values of images, the best first
+
+
+def first_of_groups(find: Callable[[int], Found], groups: np.ndarray, count: int) -> Found:
+    """Return the best image of each group, at most ``count``.
+
+    Parameters
+    ----------
+    find
+        returns a number of images, without regard to groups.
+    groups
+        int64 [all images].
+    """
+    asked = min(4 * count, len(groups))
+    while True:
+        images, values = find(asked)
+        _, first = np.unique(groups[images], return_index=True)
+        if len(first) >= count or len(images) < asked or asked == len(groups):
+            chosen = np.sort(first)[:count]
+            return images[chosen], values[chosen]
+        asked = min(4 * asked, len(groups))

@@ -55,9 +55,9 @@ def correlations(
         return result
     for unit in range(len(maxima)):
         row = maxima[unit] if images is None else maxima[unit][images]
-        if not np.isfinite(row).all():
-            continue
-        result[unit] = _correlation(average_ranks(row) if ranks else row, centred, squares)
+        if ranks:
+            row = average_ranks(row) if np.isfinite(row).all() else np.full(len(row), np.nan)
+        result[unit] = _correlation(row, centred, squares)
     return result
 
 
@@ -82,19 +82,23 @@ def _centred(values: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _correlation(row: np.ndarray, centred: np.ndarray, squares: float) -> float:
-    """Return the correlation of a row with centred values. One pass: the row's own mean is subtracted afterwards,
-    from values relative to the row's first, so that a large mean cancels no digits."""
-    if row.min() == row.max():
-        return np.nan
+    """Return the correlation of a row with centred values; NaN if the row is constant or not finite.
+
+    The row is read once: its own mean is subtracted afterwards, from values relative to the row's first, so that a
+    large mean cancels no digits.
+    """
     total = products = own = 0.0
+    first = np.float64(row[0])
+    if not np.isfinite(first):
+        return np.nan
     for start in range(0, len(row), IMAGES_AT_ONCE):
         block = row[start : start + IMAGES_AT_ONCE].astype(np.float64)
-        block -= float(row[0])
+        block -= first
         total += float(block.sum())
         own += float(block @ block)
         products += float(block @ centred[start : start + IMAGES_AT_ONCE])
     variance = own - total * total / len(row)  # the centred values' sum is 0, so that products need no correction
-    if variance <= 0:
+    if not 0 < variance < np.inf:
         return np.nan
     return float(np.clip(products / np.sqrt(variance * squares), -1.0, 1.0))
 

@@ -14,7 +14,7 @@ from torch import nn
 from unitscope.data.images import MEAN, STD, Batch, ImageSource
 from unitscope.data.upload import Uploader
 from unitscope.memory import run_in_parts
-from unitscope.search.ranking import TopActivations, rank
+from unitscope.search.ranking import Groups, TopActivations, rank, rank_distinct
 from unitscope.vocabulary import Channels
 
 FLOAT32 = "float32"
@@ -46,16 +46,17 @@ class LayerSearch:
         return cls(nothing, nothing if bottom else None, {}, np.zeros((0, units), np.float32))
 
     @classmethod
-    def merged(cls, parts: Sequence[LayerSearch]) -> LayerSearch:
-        """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``."""
+    def merged(cls, parts: Sequence[LayerSearch], groups: Groups | None = None) -> LayerSearch:
+        """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``. With
+        ``groups``, only the best image of each group is ranked."""
         labels = sorted({label for part in parts for label in part.by_class})
         bottoms = [part.bottom for part in parts if part.bottom is not None]
         presupposed = [part.presupposed for part in parts if part.presupposed is not None]
         merged = cls(
-            TopActivations.best_of([part.top for part in parts]),
-            TopActivations.best_of(bottoms) if bottoms else None,
+            TopActivations.best_of([part.top for part in parts], groups),
+            TopActivations.best_of(bottoms, groups) if bottoms else None,
             {
-                label: TopActivations.best_of([p.by_class[label] for p in parts if label in p.by_class])
+                label: TopActivations.best_of([p.by_class[label] for p in parts if label in p.by_class], groups)
                 for label in labels
             },
             np.concatenate([part.maxima for part in parts]),
@@ -161,6 +162,7 @@ def search(
     bottom: bool = False,
     per_class: bool = False,
     on_smaller: Callable[[int], None] = lambda at_once: None,
+    groups: Groups | None = None,
 ) -> dict[str, LayerSearch]:
     """Search several layers in one pass.
 
@@ -184,6 +186,8 @@ def search(
         also rank the images of each class.
     on_smaller
         called with the new number of images per forward pass when a batch doesn't fit into the device's memory.
+    groups
+        returns the groups of images, by their ids: only the best image of each group is ranked.
 
     Returns
     -------
@@ -195,7 +199,7 @@ def search(
         a layer has fewer units than requested.
     """
     extremes = Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller)
-    records = {path: _LayerRecord(len(units), top, bottom, per_class) for path, units in layers.items()}
+    records = {path: _LayerRecord(len(units), top, bottom, per_class, groups) for path, units in layers.items()}
     with torch.inference_mode():
         for batch in batches:
             for path, maxima in extremes.of(batch).items():
@@ -335,8 +339,8 @@ def only_finite(block: Maxima) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.
 class _LayerRecord:
     """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronization."""
 
-    def __init__(self, units: int, top: int, bottom: bool, per_class: bool) -> None:
-        self.top, self.per_class = top, per_class
+    def __init__(self, units: int, top: int, bottom: bool, per_class: bool, groups: Groups | None = None) -> None:
+        self.top, self.per_class, self.groups = top, per_class, groups
         self.maxima: list[Maxima] = []
         self.sources: list[ImageSource] = []
         self.bytes = 0
@@ -354,7 +358,7 @@ class _LayerRecord:
     def result(self) -> LayerSearch:
         if self.maxima:
             self._rank()
-        return LayerSearch.merged(self.ranked)
+        return LayerSearch.merged(self.ranked, self.groups)
 
     def _rank(self) -> None:
         block = joined(self.maxima)
@@ -365,13 +369,21 @@ class _LayerRecord:
         for label in labels.unique().tolist() if self.per_class else ():
             of_class = (labels == label).nonzero().flatten()
             ids = [images[index] for index in of_class.tolist()]
-            by_class[label] = rank(ranked[of_class], block.positions[of_class], ids, block.columns, self.top)
+            by_class[label] = self._best(ranked[of_class], block.positions[of_class], ids, block.columns)
         self.ranked.append(
             LayerSearch(
-                rank(ranked, block.positions, images, block.columns, self.top),
-                rank(*negated, images, block.columns, self.top) if negated else None,
+                self._best(ranked, block.positions, images, block.columns),
+                self._best(*negated, images, block.columns) if negated else None,
                 by_class,
                 maxima.cpu().numpy(),
             )
         )
         self.maxima, self.sources, self.bytes = [], [], 0
+
+    def _best(
+        self, maxima: torch.Tensor, positions: torch.Tensor, images: Sequence[int], columns: int
+    ) -> TopActivations:
+        if self.groups is None:
+            return rank(maxima, positions, images, columns, self.top)
+        ranked = partial(rank, maxima, positions, images, columns)
+        return rank_distinct(ranked, self.groups, len(images), self.top)

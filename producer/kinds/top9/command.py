@@ -47,6 +47,12 @@ from unitscope.vocabulary import PROJECTION_METHODS, SCREENS
     "statistics are of the lower precision. tf32 needs a GPU on every worker. Not with --bottom or --per-class.",
 )
 @click.option(
+    "--distinct",
+    is_flag=True,
+    help="List only the best of images that show the same: objects and copies of one file, near-duplicates. "
+    "Not with --screen.",
+)
+@click.option(
     "--maxima/--no-maxima",
     default=True,
     show_default=True,

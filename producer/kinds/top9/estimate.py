@@ -54,7 +54,13 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
 def same_speed(specification: Top9Specification) -> Any:
     """Return the network, the layers, and what else is computed."""
     layers = [layer.path for layer in specification.layers]
-    others = (specification.projection, specification.bottom, specification.per_class, specification.screen)
+    others = (
+        specification.projection,
+        specification.bottom,
+        specification.per_class,
+        specification.screen,
+        specification.distinct,
+    )
     return specification.network, layers, specification.top, *others
 
 

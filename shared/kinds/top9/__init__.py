@@ -19,7 +19,8 @@ def describe(specification: Top9Specification) -> str:
     """Return a short description such as ``top 9 of zfnet conv5, val``."""
     layers = ", ".join(layer.layer for layer in specification.layers)
     screen = f", screened in {specification.screen}" if specification.screen else ""
-    return f"top {specification.top} of {specification.network.name} {layers}, {specification.split}{screen}"
+    top = f"distinct top {specification.top}" if specification.distinct else f"top {specification.top}"
+    return f"{top} of {specification.network.name} {layers}, {specification.split}{screen}"
 
 
 KIND = Kind(

@@ -12,6 +12,7 @@ import numpy as np
 
 from shared.store.store import Store, StoredFile
 from unitscope.find.maxima import map_maxima, write_maxima
+from unitscope.search.ranking import Groups
 from unitscope.search.search import LayerSearch
 from worker.kinds.top9.partials import load_partial
 from worker.runner import ShardContext
@@ -19,7 +20,13 @@ from worker.runner import ShardContext
 
 @contextmanager
 def merged_layer(
-    context: ShardContext, partials: Sequence[str], number: int, units: int, images: int, keep: bool
+    context: ShardContext,
+    partials: Sequence[str],
+    number: int,
+    units: int,
+    images: int,
+    keep: bool,
+    groups: Groups | None = None,
 ) -> Iterator[tuple[LayerSearch, StoredFile | None]]:
     """Merge the partial results of a layer, and write its maxima to a file. One partial result is in memory at a
     time; the maxima of the merged result are mapped from the file.
@@ -32,6 +39,8 @@ def merged_layer(
         Number of images of all partial results.
     keep
         Whether the file stays in the store. If not, it is removed afterwards, and None is returned for it.
+    groups
+        Returns the groups of images of which only the best is ranked.
     """
     parts: list[LayerSearch] = []
 
@@ -44,7 +53,7 @@ def merged_layer(
 
     with _file_of(context.store, maxima(), units, images, keep) as (file, stored):
         values = map_maxima(file, units, images)
-        yield replace(LayerSearch.merged(parts), maxima=values.T).finite_only(), stored
+        yield replace(LayerSearch.merged(parts, groups), maxima=values.T).finite_only(), stored
 
 
 @contextmanager

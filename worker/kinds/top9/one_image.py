@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 
-from shared.kinds.top9.specification import SEARCH_BATCH
+from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
 from shared.store.store import Store
 from unitscope.data.images import ImageSource, Skipped, batches
-from unitscope.description import NetworkSpecification
 from unitscope.errors import ImageNotReadable
 from unitscope.networks.checkpoints import read_safetensors
 from unitscope.networks.weights import load_weights
@@ -26,14 +25,14 @@ from worker.programs.output import print_answer
 
 
 def main() -> None:
-    """Read the request: ``store``, ``network``, ``weights_path``, ``layers`` (units by module path), ``image`` (a
-    path), ``box``, ``upright``."""
+    """Read the request: ``store``, ``specification`` of the search, ``image`` (a path), ``box``, ``upright``."""
     request: dict[str, Any] = json.load(sys.stdin)
 
     def work() -> dict[str, Any]:
         torch.set_num_threads(1)
-        network = NetworkSpecification.model_validate(request["network"])
-        weights = Store(Path(request["store"])).verified(request["weights_path"])
+        specification = Top9Specification.model_validate(request["specification"])
+        network = specification.network
+        weights = Store(Path(request["store"])).verified(specification.weights_path)
         model = build(network)
         load_weights(model, read_safetensors(weights), network.name, weights)
         box = tuple(request["box"]) if request["box"] else None
@@ -41,7 +40,7 @@ def main() -> None:
         skipped: list[Skipped] = []
         found = search(
             model.eval(),
-            request["layers"],
+            {layer.path: layer.units for layer in specification.layers},
             batches([source], SEARCH_BATCH, network.image_size, pad=True, skipped=skipped),
             top=1,
             mean=network.mean,

@@ -20,6 +20,7 @@ from worker.kinds.common import (
     split_sources,
     warn_of_memory,
 )
+from worker.kinds.top9.groups import groups_of
 from worker.kinds.top9.partials import store_partial
 from worker.kinds.top9.screening import screened
 from worker.runner import ShardContext
@@ -63,4 +64,5 @@ def _searched(
         bottom=specification.bottom,
         per_class=specification.per_class,
         on_smaller=warn_of_memory(context),
+        groups=groups_of(context, specification),
     )

@@ -14,6 +14,7 @@ from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Spec
 from unitscope.errors import NotFinite, RankingIncomplete
 from unitscope.search.search import LayerSearch
 from worker.kinds.common import register_artifacts, remove_results, require_some, stage_results
+from worker.kinds.top9.groups import groups_of
 from worker.kinds.top9.merging import merged_layer
 from worker.kinds.top9.partials import MergedTopActivations, load_skipped, store_merged
 from worker.kinds.top9.rows import record_layer
@@ -44,11 +45,12 @@ def select(context: ShardContext) -> None:
     remove_results(context, KIND.tables)
     images = specification.image_count - skipped
     labels, class_names = _labels(context, specification, images)
+    groups = groups_of(context, specification)
     merged: list[MergedTopActivations] = []
     any_finite = False
     for number, layer in enumerate(specification.layers):
         context.progress(0)
-        with merged_layer(context, partials, number, len(layer.units), images, specification.maxima) as (
+        with merged_layer(context, partials, number, len(layer.units), images, specification.maxima, groups) as (
             result,
             maxima,
         ):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sqlalchemy import select
@@ -15,10 +16,12 @@ from shared.database.catalogue import class_index
 from shared.database.connection import Database
 from shared.database.datasets import Image
 from shared.errors import UsageError
+from shared.kinds.top9.images import image_groups, kind_of_distinct
 from unitscope.errors import NotFinite
 from unitscope.find.combinations import combined_images
 from unitscope.find.exceptional import images_above
 from unitscope.find.nearest import nearest_images
+from unitscope.find.order import Found, first_of_groups
 from unitscope.find.similar import correlations
 from unitscope.vocabulary import Combination, Metric
 
@@ -70,6 +73,7 @@ def find_images(
     class_name: str | None,
     count: int,
     memory: int,
+    distinct: bool = False,
 ) -> list[FoundImage]:
     """Find the images that several units respond to together: see ``combined_images``.
 
@@ -77,14 +81,15 @@ def find_images(
     ------
     NoSuchClass, NotFinite, InvalidArgument
     """
-    positions, values = combined_images(
+    find = partial(
+        combined_images,
         [layer.unit_values(unit) for layer, unit in units],
         combination,
         [layer.unit_values(unit) for layer, unit in absent],
         _of_class(kept, class_name),
-        count,
-        memory,
+        memory=memory,
     )
+    positions, values = _best(database, kept, lambda some: find(count=some), count, distinct)
     return _rows(database, kept, units, positions, values)
 
 
@@ -97,6 +102,7 @@ def find_like(
     class_name: str | None,
     count: int,
     memory: int,
+    distinct: bool = False,
 ) -> list[FoundImage]:
     """Find the images nearest to one, which is not among them: see ``nearest_images``.
 
@@ -108,14 +114,15 @@ def find_like(
     if query.position is not None:
         allowed = np.ones(len(kept.images.ids), bool) if allowed is None else allowed
         allowed[query.position] = False
-    positions, values = nearest_images(
+    find = partial(
+        nearest_images,
         [layer.unit_values(unit) for layer, unit in units],
         np.array([query.activations[layer.path][layer.index(unit)] for layer, unit in units], np.float32),
         metric,
         allowed,
-        count,
-        memory,
+        memory=memory,
     )
+    positions, values = _best(database, kept, lambda some: find(count=some), count, distinct)
     return _rows(database, kept, units, positions, values)
 
 
@@ -196,6 +203,16 @@ def find_similar(
         SimilarUnit(rank, candidate.name, similar, correlation, len(values))
         for rank, (correlation, candidate, similar) in enumerate(found[:count], 1)
     ]
+
+
+def _best(database: Database, kept: KeptMaxima, find: Callable[[int], Found], count: int, distinct: bool) -> Found:
+    """Return the best images, with ``distinct`` only one of each group of images that show the same."""
+    if not distinct:
+        return find(count)
+    dataset_id, split = kept.dataset.id, kept.specification.split
+    with database.read() as session:
+        groups = image_groups(session, dataset_id, split, kind_of_distinct(session, dataset_id, split))
+    return first_of_groups(find, groups.of(kept.images.ids), count)
 
 
 def _of_class(kept: KeptMaxima, class_name: str | None) -> np.ndarray | None:

@@ -40,6 +40,11 @@ image_option = click.option(
     help="An image of the data set (its path, or its id), or any other image file. The activations of images that "
     "the search did not use are computed first.",
 )
+distinct_option = click.option(
+    "--distinct",
+    is_flag=True,
+    help="List only the best of images that show the same: objects and copies of one file, near-duplicates.",
+)
 page_option = click.option(
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -90,6 +95,7 @@ def find() -> None:
     help="Leave out images that activate one of these units: with a normalized activation of 0.5 or more.",
 )
 @class_option
+@distinct_option
 @_top(20, "images")
 @memory_option
 @page_option
@@ -103,6 +109,7 @@ def images(
     combination: Combination,
     absent: str | None,
     class_name: str | None,
+    distinct: bool,
     count: int,
     memory_mb: int,
     html: Path | None,
@@ -121,7 +128,9 @@ def images(
     kept = kept_maxima(app.database, app.store, job_id)
     chosen = chosen_units(kept, units)
     without = chosen_units(kept, absent) if absent else []
-    found = find_images(app.database, kept, chosen, combination, without, class_name, count, memory_mb * 10**6)
+    found = find_images(
+        app.database, kept, chosen, combination, without, class_name, count, memory_mb * 10**6, distinct
+    )
     title = f"images of job {job_id} that activate {units} ({combination})"
     _print_images(app, kept, chosen, found, f"{title}, but not {absent}" if absent else title, html, form)
 
@@ -142,6 +151,7 @@ def images(
     help="Cosine similarity, or Euclidean distance.",
 )
 @class_option
+@distinct_option
 @_top(20, "images")
 @memory_option
 @page_option
@@ -155,6 +165,7 @@ def like(
     units: str | None,
     metric: Metric,
     class_name: str | None,
+    distinct: bool,
     count: int,
     memory_mb: int,
     html: Path | None,
@@ -174,7 +185,7 @@ def like(
     kept = kept_maxima(app.database, app.store, job_id)
     chosen = chosen_units(kept, units or kept.layers[-1].path)
     query = query_image(app.database, app.settings, kept, image)
-    found = find_like(app.database, kept, query, chosen, metric, class_name, count, memory_mb * 10**6)
+    found = find_like(app.database, kept, query, chosen, metric, class_name, count, memory_mb * 10**6, distinct)
     _print_images(app, kept, chosen, found, f"images of job {job_id} like {query.name} ({metric})", html, form)
 
 

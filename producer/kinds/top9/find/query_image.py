@@ -95,9 +95,7 @@ def _compute(
 ) -> dict[str, np.ndarray]:
     request: dict[str, Any] = {
         "store": str(settings.resolved_store),
-        "network": kept.specification.network.model_dump(mode="json"),
-        "weights_path": kept.specification.weights_path,
-        "layers": {layer.path: list(layer.units) for layer in kept.layers},
+        "specification": kept.specification.model_dump(mode="json"),
         "image": str(path),
         "box": box,
         "upright": upright,
