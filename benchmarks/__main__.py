@@ -17,8 +17,19 @@ from benchmarks.setting import Setting
 from benchmarks.timing import describe_machine
 from producer.service.supervisor import MALLOC
 
-GROUPS = ("search", "screening", "projection", "occlusion", "jobs", "whole_job", "merge", "database", "load")
-WITHOUT_CROPS = ("merge", "database", "load")
+GROUPS = (
+    "search",
+    "screening",
+    "projection",
+    "occlusion",
+    "jobs",
+    "whole_job",
+    "merge",
+    "find",
+    "database",
+    "load",
+)
+WITHOUT_CROPS = ("merge", "find", "database", "load")
 
 
 @click.command()
@@ -46,6 +57,9 @@ WITHOUT_CROPS = ("merge", "database", "load")
 )
 @click.option(
     "--screened", default=30_000, show_default=True, type=click.IntRange(1), help="screening: number of images."
+)
+@click.option(
+    "--found", default=1_000_000, show_default=True, type=click.IntRange(10_000), help="find: number of images."
 )
 @click.option(
     "--memory-shards",

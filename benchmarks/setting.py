@@ -99,6 +99,7 @@ class Setting:
     submits: int = 200
     memory_shards: int = 1000
     screened: int = 30_000
+    found: int = 1_000_000
 
     @cached_property
     def crops(self) -> Crops:

@@ -64,6 +64,16 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Screen = Literal["bfloat16", "tf32"]
 SCREENS: tuple[Screen, ...] = get_args(Screen)
 
+# Of which images a search lists only one: those of the same content, or also near-duplicates.
+Distinct = Literal["files", "near"]
+
+# Questions about kept maxima: how the activations of several units are combined, and the distance of images.
+Combination = Literal["all", "any", "sum"]
+COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
+
+Metric = Literal["cosine", "l2"]
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
 # Linear probes: the classifier, and how large maps are reduced (``unitscope.probing``).
 Classifier = Literal["svm", "softmax"]
 CLASSIFIERS: tuple[Classifier, ...] = get_args(Classifier)

@@ -8,14 +8,15 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from shared.database.catalogue import EXIF, ORIENTATION, TURNED, FoundDataset, turns_images
+from shared.database.catalogue import EXIF, ORIENTATION, TURNED, FoundDataset, FoundImage, turns_images
 from shared.errors import NotADataset, NothingUsable
 from unitscope.images.decoding import BrokenImage, decode_as_stored, read_file
 from unitscope.images.orientation import SIDEWAYS, UPRIGHT
+from unitscope.images.perceptual_hash import perceptual_hash
 
 LARGEST_BATCH = 64  # files
 
@@ -34,6 +35,7 @@ class ScannedFile:
     stored_width: int
     stored_height: int
     orientation: int = UPRIGHT
+    perceptual_hash: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def scan_file(root: Path, path: str, *, upright: bool = False) -> Scanned:
         content = read_file(root / path)
         image, orientation = decode_as_stored(content)
         size = image.size[::-1] if upright and orientation in SIDEWAYS else image.size
-        return ScannedFile(*size, hashlib.sha256(content).hexdigest(), *image.size, orientation)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return ScannedFile(*size, sha256, *image.size, orientation, perceptual_hash(image))
     except UnicodeEncodeError:
         return BrokenFile("name not UTF-8", repr(path))
     except BrokenImage as broken:
@@ -133,7 +136,7 @@ def require_usable(found: FoundDataset) -> None:
 
 
 def complete(found: FoundDataset, scanned: Mapping[str, Scanned], *, upright: bool) -> None:
-    """Record how many of the used images are turned, and compute the fingerprint.
+    """Record the images' perceptual hashes, and how many of the used ones are turned; compute the fingerprint.
 
     Parameters
     ----------
@@ -142,6 +145,7 @@ def complete(found: FoundDataset, scanned: Mapping[str, Scanned], *, upright: bo
     upright
         Whether images are turned as their EXIF orientation says.
     """
+    found.images = [_with_hash(image, scanned.get(image.path)) for image in found.images]
     used = {image.path for image in found.images}
     files = [file for path, file in scanned.items() if path in used]
     turned = sum(isinstance(file, ScannedFile) and file.orientation != UPRIGHT for file in files)
@@ -158,6 +162,11 @@ def complete(found: FoundDataset, scanned: Mapping[str, Scanned], *, upright: bo
             "they are stored (`dataset add --orientation exif` turns them, as viewers do)."
         )
     found.fingerprint = fingerprint(found)
+
+
+def _with_hash(image: FoundImage, scanned: Scanned | None) -> FoundImage:
+    known = scanned.perceptual_hash if isinstance(scanned, ScannedFile) else None
+    return replace(image, perceptual_hash=known)
 
 
 def fingerprint(found: FoundDataset) -> str:

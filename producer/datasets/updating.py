@@ -135,15 +135,24 @@ def _named(keys: Iterable[Key]) -> list[str]:
 
 
 def _replace_description(session: Session, dataset: Dataset, found: FoundDataset) -> None:
-    """Update the root, the options and the problems, which can differ although the content is the same."""
+    """Update what can differ although the content is the same: root, options, problems, and missing hashes."""
     for earlier in earlier_versions(session, dataset.name):
         if earlier.root == dataset.root:  # the folder was moved
             earlier.root = found.root
     dataset.root, dataset.options = found.root, found.options
     session.execute(delete(DatasetProblem).where(DatasetProblem.dataset_id == dataset.id))
+    _fill_hashes(session, dataset, found)
     problems = [{"dataset_id": dataset.id, **vars(problem)} for problem in found.problems]
     if problems:
         session.execute(insert(DatasetProblem), problems)
+
+
+def _fill_hashes(session: Session, dataset: Dataset, found: FoundDataset) -> None:
+    """Add perceptual hashes to the images of a data set that was registered by a version without them."""
+    hashes = {(image.path, image.object_number): image.perceptual_hash for image in found.images}
+    missing = select(Image).where(Image.dataset_id == dataset.id, Image.perceptual_hash.is_(None))
+    for image in session.scalars(missing):
+        image.perceptual_hash = hashes.get((image.path, image.object_number))
 
 
 def _earlier_version(session: Session, name: str, fingerprint: str) -> Dataset | None:

@@ -59,7 +59,7 @@ def describe(database: Database, specification: NetworkSpecification, settings: 
     UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
         of a network of the user's own.
     """
-    _require_own(database, specification, settings)
+    require_own(database, specification, settings)
     known = find_network_description(database, specification)
     if known:
         return known
@@ -87,7 +87,7 @@ def describe_with_weights(
     UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
         of a network of the user's own.
     """
-    _require_own(database, specification, settings)
+    require_own(database, specification, settings)
     store = open_store(database, settings.resolved_store)
     downloads = pretrained and str(weights) == DEFAULT_WEIGHTS
     record = None if downloads else record_file(settings, specification, weights, pretrained=pretrained)
@@ -111,8 +111,13 @@ def describe_with_weights(
     return description, stored
 
 
-def _require_own(database: Database, specification: NetworkSpecification, settings: Settings) -> None:
-    """Check that the code of a network of the user's own may be run."""
+def require_own(database: Database, specification: NetworkSpecification, settings: Settings) -> None:
+    """Check that the code of a network of the user's own may be run.
+
+    Raises
+    ------
+    UserNetworksOff, NetworkNotRegistered
+    """
     if specification.factory is not None:
         require_allowed(specification.name, allowed=settings.user_networks)
         require_registered(database, specification)

@@ -96,6 +96,7 @@ def parse_dataset(
                 None if None in box else box,
                 row["sha256"],
                 tuple(sorted(splits_by_image[row["id"]])),
+                row["perceptual_hash"],
             )
         )
         image_ids.append(row["id"])

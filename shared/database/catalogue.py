@@ -38,6 +38,7 @@ class FoundImage:
     box: tuple[int, int, int, int] | None
     sha256: str
     splits: tuple[str, ...]
+    perceptual_hash: int | None = None  # of the file's image
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def insert_dataset(session: Session, name: str, found: FoundDataset) -> int:
                 "box_right": right,
                 "box_bottom": bottom,
                 "sha256": image.sha256,
+                "perceptual_hash": image.perceptual_hash,
             }
         )
     ids = _insert_images(session, images)

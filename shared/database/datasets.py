@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.database.base import Base, Sha256, utc_now
@@ -58,6 +58,8 @@ class Image(Base):
     box_right: Mapped[int | None]
     box_bottom: Mapped[int | None]
     sha256: Mapped[str] = mapped_column(Sha256)  # of the file
+    # of the file's image, see ``unitscope.images.perceptual_hash``; NULL in data sets of before schema 0021
+    perceptual_hash: Mapped[int | None] = mapped_column(BigInteger)
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:

@@ -35,6 +35,14 @@ TOP_ACTIVATIONS = [
 ]  # fmt: skip
 UNITS = [
     "job_id", "layer", "layer_path", "unit", "dead", "patches_path", "projections_path", "constant", "not_finite",
+    "best_class", "best_class_auc", "best_class_precision", "maxima_path",
+]  # fmt: skip
+UNIT_SELECTIVITY = [
+    "job_id", "layer", "layer_path", "unit", "class_rank", "class_index", "class_name", "auc", "precision_at_k",
+    "k",
+]  # fmt: skip
+UNIT_LABELS = [
+    "job_id", "layer", "layer_path", "unit", "rank", "label", "score", "similarities_sha256",
 ]  # fmt: skip
 UNIT_STATISTICS = [
     "job_id", "layer", "layer_path", "unit", "images", "mean", "minimum", "maximum", "fired_share",
@@ -52,6 +60,8 @@ SEARCH_VIEWS = {
     "top_activations": TOP_ACTIVATIONS,
     "units": UNITS,
     "unit_statistics": UNIT_STATISTICS,
+    "unit_selectivity": UNIT_SELECTIVITY,
+    "unit_labels": UNIT_LABELS,
     "bottom_activations": BOTTOM_ACTIVATIONS,
     "class_activations": CLASS_ACTIVATIONS,
 }
@@ -263,11 +273,13 @@ def test_the_views_show_a_row(database: Database) -> None:
         f"""INSERT INTO jobs (id, kind, key, generation, specification, dataset_id, state, stage, shards_total,
             shards_left, cancel_requested, created_at)
             VALUES (2, 'top9', {sha}, 0, '{{}}', 1, 'done', 0, 1, 0, :no, {now})""",
-        "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL, 'guided')",
+        "INSERT INTO searched_layers VALUES (3, 2, 'conv5', 'features.10', NULL, 'guided', 'm.npy')",
         "INSERT INTO searched_units VALUES (3, 7, :no, 'p.png', 'q.png', :no, NULL)",
         "INSERT INTO top_activation_rows VALUES (3, 7, 1, 0.5, 5, 11, 12, 'a.png', 'b.png', 0.25, :no, 'zero', "
         "0.5, 141, 0, 280, 139)",
         "INSERT INTO unit_statistics_rows VALUES (3, 7, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4, '[1, 1]', 'tf32')",
+        "INSERT INTO unit_selectivity_rows VALUES (3, 7, 1, 0, 'cat', 0.75, 0.5, 2)",
+        f"INSERT INTO unit_label_rows VALUES (3, 7, 1, 'wheel', -1.5, {sha})",
         "INSERT INTO bottom_activation_rows VALUES (3, 7, 1, -0.5, 5, 11, 12)",
         "INSERT INTO class_activation_rows VALUES (3, 7, 0, 1, 0.5, 5, 11, 12)",
         sweep_of(OCCLUSION_ROW),
@@ -303,7 +315,9 @@ def test_the_views_show_a_row(database: Database) -> None:
         *(0.5, 141, 0, 280, 139),
         "guided",
     )
-    assert shown["units"] == (*unit, False, "p.png", "q.png", False, None)
+    assert shown["units"] == (*unit, False, "p.png", "q.png", False, None, "cat", 0.75, 0.5, "m.npy")
+    assert shown["unit_labels"] == (*unit, 1, "wheel", -1.5, "ab" * 32)
+    assert shown["unit_selectivity"] == (*unit, 1, 0, "cat", 0.75, 0.5, 2)
     *numbers, histogram, precision = shown["unit_statistics"]
     assert precision == "tf32"
     assert numbers == [*unit, 2, 0, -1, 1, 0.5, 0.1, 0.2, 0.3, 0.4]

@@ -51,7 +51,7 @@ class Context:
         self.database, self.store, self.transactions = database, store, transactions
         self.claim = SimpleNamespace(job_id=1)
 
-    def record(self, write: Callable[[Session], None]) -> None:
+    def record(self, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
         if self.transactions == 0:
             raise Stopped
         self.transactions -= 1

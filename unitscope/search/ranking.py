@@ -5,7 +5,7 @@ This order is total, so that merging the results of shards gives the same rows a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,8 @@ from unitscope.layers.forms import NO_PLACE
 
 NO_IMAGE = -1
 FIELDS = ("activation", "image", "row", "col")
+
+Groups = Callable[[np.ndarray], np.ndarray]  # numbers of images -> numbers of their groups
 
 
 @dataclass
@@ -43,12 +45,28 @@ class TopActivations:
         )
 
     @classmethod
-    def best_of(cls, parts: Sequence[TopActivations]) -> TopActivations:
-        """Merge rankings of the same units; the result has the ``top`` of the first."""
+    def best_of(cls, parts: Sequence[TopActivations], groups: Groups | None = None) -> TopActivations:
+        """Merge rankings of the same units; the result has the ``top`` of the first.
+
+        With ``groups``, only the best image of each group is ranked.
+        """
         merged = {name: np.concatenate([getattr(part, name) for part in parts], 1) for name in FIELDS}
         keys = (merged["col"], merged["row"], merged["image"], -merged["activation"])
-        order = np.lexsort(keys, axis=1)[:, : parts[0].activation.shape[1]]
-        return cls(*(np.take_along_axis(merged[name], order, 1) for name in FIELDS))
+        top = parts[0].activation.shape[1]
+        order = np.lexsort(keys, axis=1)[:, : None if groups else top]
+        ranking = cls(*(np.take_along_axis(merged[name], order, 1) for name in FIELDS))
+        return ranking.distinct(groups, top) if groups else ranking
+
+    def distinct(self, groups: Groups, top: int) -> TopActivations:
+        """Return the first ``top`` images of each unit, without those of whose group an image comes before."""
+        result = TopActivations.empty(len(self.image), top)
+        for unit, images in enumerate(self.image):
+            listed = np.flatnonzero(images != NO_IMAGE)
+            _, first = np.unique(groups(images[listed]), return_index=True)
+            chosen = listed[np.sort(first)][:top]
+            for name in FIELDS:
+                getattr(result, name)[unit, : len(chosen)] = getattr(self, name)[unit, chosen]
+        return result
 
     @property
     def dead(self) -> np.ndarray:
@@ -97,3 +115,25 @@ def rank(
     ranking.row[:, filled] = np.where(active, np.where(placed, row, NO_PLACE), 0)
     ranking.col[:, filled] = np.where(active, np.where(placed, col, position), 0)
     return ranking
+
+
+def rank_distinct(
+    ranked: Callable[[int], TopActivations], groups: Groups, images: int, top: int
+) -> TopActivations:
+    """Rank the best image of each group.
+
+    Parameters
+    ----------
+    ranked
+        returns the ranking of a number of images for each unit, without regard to groups.
+    images
+        number of images that can be ranked.
+    """
+    count = min(4 * top, images)
+    while True:
+        ranking = ranked(count)
+        distinct = ranking.distinct(groups, top)
+        short = (distinct.image[:, -1] == NO_IMAGE) & (ranking.image[:, count - 1] != NO_IMAGE)
+        if count == images or not short.any():
+            return distinct
+        count = min(4 * count, images)

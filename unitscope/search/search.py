@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -21,11 +21,12 @@ from unitscope.data.upload import Uploader
 from unitscope.layers.forms import LayerForm
 from unitscope.layers.outputs import as_maps, first_tensor
 from unitscope.memory import run_in_parts
-from unitscope.search.ranking import TopActivations, rank
+from unitscope.search.ranking import Groups, TopActivations, rank, rank_distinct
 from unitscope.vocabulary import Channels
 
 FLOAT32 = "float32"
 MAPS: Mapping[str, LayerForm] = MappingProxyType({})  # forms of layers that are all maps [N, C, H, W]
+UNITS_AT_ONCE = 64  # whose maxima are tested at once: those of a large search are mapped from a file
 BLOCK_BYTES = 2**28  # bytes of maxima and positions to collect on the device before they are ranked
 
 
@@ -53,16 +54,17 @@ class LayerSearch:
         return cls(nothing, nothing if bottom else None, {}, np.zeros((0, units), np.float32))
 
     @classmethod
-    def merged(cls, parts: Sequence[LayerSearch]) -> LayerSearch:
-        """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``."""
+    def merged(cls, parts: Sequence[LayerSearch], groups: Groups | None = None) -> LayerSearch:
+        """Merge the results of several sets of images; ``maxima`` are concatenated in the order of ``parts``. With
+        ``groups``, only the best image of each group is ranked."""
         labels = sorted({label for part in parts for label in part.by_class})
         bottoms = [part.bottom for part in parts if part.bottom is not None]
         presupposed = [part.presupposed for part in parts if part.presupposed is not None]
         merged = cls(
-            TopActivations.best_of([part.top for part in parts]),
-            TopActivations.best_of(bottoms) if bottoms else None,
+            TopActivations.best_of([part.top for part in parts], groups),
+            TopActivations.best_of(bottoms, groups) if bottoms else None,
             {
-                label: TopActivations.best_of([p.by_class[label] for p in parts if label in p.by_class])
+                label: TopActivations.best_of([p.by_class[label] for p in parts if label in p.by_class], groups)
                 for label in labels
             },
             np.concatenate([part.maxima for part in parts]),
@@ -70,7 +72,7 @@ class LayerSearch:
             np.concatenate([part.exact for part in parts]) if parts[0].recomputed is not None else None,
             np.max(presupposed, axis=0) if presupposed else None,
         )
-        return merged._finite_only()
+        return merged.finite_only()
 
     @property
     def exact(self) -> np.ndarray:
@@ -78,10 +80,12 @@ class LayerSearch:
         computed again. No other image equals or exceeds a ranked activation."""
         return self.maxima if self.recomputed is None else self.recomputed
 
-    @property
+    @cached_property
     def not_finite(self) -> np.ndarray:
         """Units with a value that is NaN or infinite on some image: bool [units]."""
-        return np.logical_not(np.isfinite(self.exact).all(0))
+        exact = self.exact
+        some = [exact[:, start : start + UNITS_AT_ONCE] for start in range(0, exact.shape[1], UNITS_AT_ONCE)]
+        return np.concatenate([np.zeros(0, bool), *(np.logical_not(np.isfinite(part).all(0)) for part in some)])
 
     @property
     def incomplete(self) -> np.ndarray:
@@ -95,7 +99,7 @@ class LayerSearch:
         """Dead units, which are positive on no image: bool [units]."""
         return self.top.dead & ~self.not_finite
 
-    def _finite_only(self) -> LayerSearch:
+    def finite_only(self) -> LayerSearch:
         """Empty the rankings of units that are not finite: other parts of the search may have ranked them."""
         broken = self.not_finite
         if not broken.any():
@@ -177,6 +181,7 @@ def search(
     per_class: bool = False,
     on_smaller: Callable[[int], None] = lambda at_once: None,
     forms: Mapping[str, LayerForm] = MAPS,
+    groups: Groups | None = None,
 ) -> dict[str, LayerSearch]:
     """Search several layers in one pass.
 
@@ -202,6 +207,8 @@ def search(
         called with the new number of images per forward pass when a batch doesn't fit into the device's memory.
     forms
         forms of the layers' outputs by module path; layers that are missing are maps [N, C, H, W].
+    groups
+        returns the groups of images, by their ids: only the best image of each group is ranked.
 
     Returns
     -------
@@ -215,7 +222,7 @@ def search(
         a layer's output has another form, or a layer is not run.
     """
     extremes = Extremes(model, layers, Uploader(device, mean, std), bottom, on_smaller, forms=forms)
-    records = {path: _LayerRecord(len(units), top, bottom, per_class) for path, units in layers.items()}
+    records = {path: _LayerRecord(len(units), top, bottom, per_class, groups) for path, units in layers.items()}
     with torch.inference_mode():
         for batch in batches:
             for path, maxima in extremes.of(batch).items():
@@ -369,8 +376,8 @@ def only_finite(block: Maxima) -> tuple[torch.Tensor, torch.Tensor, tuple[torch.
 class _LayerRecord:
     """Maxima of a layer, collected on the device and ranked in blocks, so that batches need no synchronization."""
 
-    def __init__(self, units: int, top: int, bottom: bool, per_class: bool) -> None:
-        self.top, self.per_class = top, per_class
+    def __init__(self, units: int, top: int, bottom: bool, per_class: bool, groups: Groups | None = None) -> None:
+        self.top, self.per_class, self.groups = top, per_class, groups
         self.maxima: list[Maxima] = []
         self.sources: list[ImageSource] = []
         self.bytes = 0
@@ -388,7 +395,7 @@ class _LayerRecord:
     def result(self) -> LayerSearch:
         if self.maxima:
             self._rank()
-        return LayerSearch.merged(self.ranked)
+        return LayerSearch.merged(self.ranked, self.groups)
 
     def _rank(self) -> None:
         block = joined(self.maxima)
@@ -399,14 +406,21 @@ class _LayerRecord:
         for label in labels.unique().tolist() if self.per_class else ():
             of_class = (labels == label).nonzero().flatten()
             ids = [images[index] for index in of_class.tolist()]
-            positions = block.positions[of_class]
-            by_class[label] = rank(ranked[of_class], positions, ids, block.columns, self.top, block.before)
+            by_class[label] = self._best(ranked[of_class], block.positions[of_class], ids, block)
         self.ranked.append(
             LayerSearch(
-                rank(ranked, block.positions, images, block.columns, self.top, block.before),
-                rank(*negated, images, block.columns, self.top, block.before) if negated else None,
+                self._best(ranked, block.positions, images, block),
+                self._best(*negated, images, block) if negated else None,
                 by_class,
                 maxima.cpu().numpy(),
             )
         )
         self.maxima, self.sources, self.bytes = [], [], 0
+
+    def _best(
+        self, maxima: torch.Tensor, positions: torch.Tensor, images: Sequence[int], block: Maxima
+    ) -> TopActivations:
+        ranked = partial(rank, maxima, positions, images, block.columns, before=block.before)
+        if self.groups is None:
+            return ranked(self.top)
+        return rank_distinct(ranked, self.groups, len(images), self.top)

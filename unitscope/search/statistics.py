@@ -30,10 +30,11 @@ class UnitStatistics:
 
 def unit_statistics(maxima: np.ndarray) -> list[UnitStatistics]:
     """Compute each unit's statistics from finite ``maxima``, float32 [images, units], of at least one image."""
-    return [_statistics(maxima[:, unit]) for unit in range(maxima.shape[1])]
+    return [statistics_of(maxima[:, unit]) for unit in range(maxima.shape[1])]
 
 
-def _statistics(values: np.ndarray) -> UnitStatistics:
+def statistics_of(values: np.ndarray) -> UnitStatistics:
+    """Compute the statistics of one unit from its finite maxima, float32 [images], of at least one image."""
     # Sorted, so that the mean doesn't depend on the order of shards. In float64, because between two adjacent
     # float32 values there is no room for the edges of a histogram's bins.
     values = np.sort(values).astype(np.float64)

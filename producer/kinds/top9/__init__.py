@@ -29,8 +29,20 @@ KIND = ProducerKind(
             "producer.kinds.top9.results:CLASS_ACTIVATIONS",
             "Print each unit's top images of each class instead (searches submitted with --per-class).",
         ),
+        Result(
+            "selectivity",
+            "producer.kinds.top9.selectivity:UNIT_SELECTIVITY",
+            "Print how well each unit tells each class from all others instead: AUC, and precision among the "
+            "strongest images. --ranks 1 prints each unit's best class.",
+        ),
+        Result(
+            "labels",
+            "producer.kinds.top9.labels.results:UNIT_LABELS",
+            "Print the words that describe each unit instead (after `analyze label`).",
+        ),
     ),
     page="producer.kinds.top9.report:render",
     page_filters=frozenset({"layer", "units", "class_name"}),
     section="producer.kinds.top9.section:section",
+    verbs={"find": "producer.kinds.top9.find.command:find", "label": "producer.kinds.top9.labels.command:label"},
 )

@@ -49,6 +49,18 @@ from unitscope.vocabulary import PROJECTION_CHOICES, SCREENS
     "statistics are of the lower precision. tf32 needs a GPU on every worker. Not with --bottom or --per-class.",
 )
 @click.option(
+    "--distinct",
+    is_flag=True,
+    help="List only the best of images that show the same: objects and copies of one file, near-duplicates. "
+    "Not with --screen.",
+)
+@click.option(
+    "--maxima/--no-maxima",
+    default=True,
+    show_default=True,
+    help="Keep the maximum of each unit on each image, for `analyze find`: 4 bytes each.",
+)
+@click.option(
     "--shards",
     type=click.IntRange(1, 100_000),
     help="Number of shards.  [default: of about a minute each, at least 8]",

@@ -30,6 +30,7 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
     partials = searches * (units * top * rankings * RANKED_BYTES + FILE_BYTES)
     # A search that screens its images keeps the maxima of some in both precisions.
     partials += specification.image_count * units * MAXIMUM_BYTES * (2 if specification.screen else 1)
+    kept = specification.image_count * units * MAXIMUM_BYTES
     merged = units * top * (RANKED_BYTES + 1) + FILE_BYTES
     share = png_share(database, specification.dataset_id, network.image_size)
     if specification.projection is None:
@@ -37,6 +38,8 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
     fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).in_order()}
     projects = sum(shard.stage == "project" for shard in specification.plan())
     files, size = searches + projects + 1 + len(specification.layers), partials + merged
+    if specification.maxima:
+        files, size = files + len(specification.layers), size + kept
     for layer in specification.layers:
         field = fields[layer.path] or network.image_size
         of_unit = SHEET_BYTES + PART_BYTES
@@ -44,20 +47,29 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
             of_unit += top * crop_bytes(field, network.image_size, kind_share)
         files += 2 * len(layer.units)
         size += len(layer.units) * of_unit
-    return Storage(files, size)
+    # Without them, those of one layer at a time are written while they are merged.
+    largest = max(len(layer.units) for layer in specification.layers)
+    temporary = 0 if specification.maxima else kept * largest // units
+    return Storage(files, size, temporary)
 
 
 def same_speed(specification: Top9Specification) -> Any:
     """Return the network, the layers, and what else is computed."""
     layers = [layer.path for layer in specification.layers]
-    others = (specification.projection, specification.bottom, specification.per_class, specification.screen)
+    others = (
+        specification.projection,
+        specification.bottom,
+        specification.per_class,
+        specification.screen,
+        specification.distinct,
+    )
     return specification.network, layers, specification.top, *others
 
 
 def same_files(specification: Top9Specification) -> Any:
     """Return what determines which units are dead, and whether each picture is a file, as in earlier versions."""
     inputs = specification.weights_sha256, specification.dataset_fingerprint
-    return same_speed(specification), *inputs, specification.units_of_shard is None
+    return same_speed(specification), *inputs, specification.units_of_shard is None, specification.maxima
 
 
 ESTIMATE = Estimate(

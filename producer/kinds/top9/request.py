@@ -10,6 +10,7 @@ from producer.networks.choice import NetworkOptions, choose_network, dataset_of_
 from shared.database.catalogue import default_split, find_split
 from shared.database.connection import Database
 from shared.errors import UsageError
+from shared.kinds.top9.images import kind_of_distinct
 from shared.kinds.top9.specification import (
     LEAST_SHARDS,
     UNITS_OF_SHARD,
@@ -42,6 +43,8 @@ def search_request(
     per_class: bool = False,
     projection: ProjectionChoice = "auto",
     screen: Screen | None = None,
+    maxima: bool = True,
+    distinct: bool = False,
 ) -> Top9Specification:
     """Validate the request and return the specification of a top-9 search. ``shards`` None: by its work.
 
@@ -55,9 +58,12 @@ def search_request(
     """
     if screen and (bottom or per_class):
         raise UsageError(reason="--screen finds a unit's top images only: leave out --bottom and --per-class.")
+    if screen and distinct:
+        raise UsageError(reason="--screen and --distinct are mutually exclusive: leave out one of them.")
     with database.read() as session:
         row = dataset_of_network(session, dataset, network)
         split, count = find_split(session, row, split or default_split(session, row))
+        kind = kind_of_distinct(session, row.id, split) if distinct else None
     chosen = choose_network(database, settings, row, network)
     found = find_layers(chosen.description, layers)
     methods = {layer.path: layer.projection(projection) for layer in found}
@@ -80,6 +86,8 @@ def search_request(
         per_class=per_class,
         projection=method,
         screen=screen,
+        maxima=maxima,
+        distinct=kind,
         shards=shards or LEAST_SHARDS,
     )
     if shards:

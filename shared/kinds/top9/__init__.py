@@ -9,6 +9,8 @@ from shared.kinds.top9.tables import (
     SearchedLayer,
     SearchedUnit,
     TopActivation,
+    UnitLabel,
+    UnitSelectivity,
     UnitStatistics,
 )
 
@@ -17,8 +19,9 @@ def describe(specification: Top9Specification) -> str:
     """Return a short description such as ``top 9 of zfnet conv5, val``."""
     layers = ", ".join(layer.layer for layer in specification.layers)
     screen = f", screened in {specification.screen}" if specification.screen else ""
+    top = f"distinct top {specification.top}" if specification.distinct else f"top {specification.top}"
     rows = "" if specification.projection else ", no pictures"
-    return f"top {specification.top} of {specification.network.name} {layers}, {specification.split}{screen}{rows}"
+    return f"{top} of {specification.network.name} {layers}, {specification.split}{screen}{rows}"
 
 
 KIND = Kind(
@@ -26,7 +29,16 @@ KIND = Kind(
     specification=Top9Specification,
     summary=Top9Summary,
     stages={"search": "images", "select": None, "project": "units", "finish": None},
-    tables=(SearchedLayer, SearchedUnit, TopActivation, BottomActivation, ClassActivation, UnitStatistics),
+    tables=(
+        SearchedLayer,
+        SearchedUnit,
+        TopActivation,
+        BottomActivation,
+        ClassActivation,
+        UnitStatistics,
+        UnitSelectivity,
+        UnitLabel,
+    ),
     describe=describe,
     other_jobs=("training_job_id",),
     repeatable=True,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.kinds.specification import ANALYSIS, CPU, PlannedShard, Specification, batch_ranges, cut, range_shards
 from unitscope.description import NetworkSpecification
 from unitscope.layers.forms import LayerForm
-from unitscope.vocabulary import ProjectionMethod, Screen
+from unitscope.vocabulary import Distinct, ProjectionMethod, Screen
 
 SEARCH_BATCH = 32  # images of every forward pass of the search, and shards start at multiples of it
 LEAST_SHARDS = 8  # of a search, if the request doesn't name their number
@@ -59,6 +59,11 @@ class Top9Specification(Specification):
     projection: ProjectionMethod | None = "deconvnet"  # None: no projections, and no pictures
     # Not in the key of a search without it, so that it is that of earlier versions.
     screen: Screen | None = Field(default=None, exclude_if=lambda screen: screen is None)
+    # Keep the maxima of all images, for `analyze find`. In the key of a search that doesn't.
+    maxima: bool = Field(default=True, exclude_if=lambda kept: kept)
+    # List only one of the images of a file ("files"), or also of near-duplicates ("near"), if all images have a
+    # perceptual hash. In the key of a search that has it.
+    distinct: Distinct | None = Field(default=None, exclude_if=lambda distinct: distinct is None)
     shards: int = Field(default=LEAST_SHARDS, ge=1, le=100_000)
     units_of_shard: int | None = Field(default=None, ge=1)  # of project shards, at most; None: by ``shards``
 

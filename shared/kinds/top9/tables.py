@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from shared.database.base import ArtifactPath, Base
+from shared.database.base import ArtifactPath, Base, Sha256
 from shared.database.datasets import Image
 from shared.jobs.tables import Job
 
@@ -23,6 +23,9 @@ class SearchedLayer(Base):
     contact_sheet_path: Mapped[ArtifactPath | None]
     # Method of its projections; NULL in jobs without projections, and in those made before schema 0019.
     projection: Mapped[str | None]
+    # float32 [units, images], units as listed in the job's specification, images as in ``images.searched_images``;
+    # NULL in searches with --no-maxima, and in those made before schema 0021
+    maxima_path: Mapped[ArtifactPath | None]
 
 
 class SearchedUnit(Base):
@@ -104,6 +107,43 @@ class UnitStatistics(Base):
     q999: Mapped[float]
     histogram: Mapped[list[int]]  # images per bin; bins of equal width from minimum to maximum
     precision: Mapped[str] = mapped_column(server_default="float32")
+
+
+class UnitSelectivity(Base):
+    """Class selectivity of a unit, for one of the classes of the largest AUC. Read it through the view
+    ``unit_selectivity``. Dead, constant and not finite units have no rows.
+    """
+
+    __tablename__ = "unit_selectivity_rows"
+    __table_args__ = (
+        CheckConstraint("class_rank >= 1", name="class_rank"),
+        CheckConstraint("auc >= 0 AND auc <= 1", name="auc"),
+        CheckConstraint("precision_at_k >= 0 AND precision_at_k <= 1", name="precision"),
+        CheckConstraint("k >= 1", name="k"),
+    )
+
+    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
+    unit: Mapped[int] = mapped_column(primary_key=True)
+    class_rank: Mapped[int] = mapped_column(primary_key=True)  # 1 is the class of the largest AUC
+    class_index: Mapped[int]
+    class_name: Mapped[str]
+    auc: Mapped[float]
+    precision_at_k: Mapped[float]  # share of the k images of the largest maxima that are of the class
+    k: Mapped[int]
+
+
+class UnitLabel(Base):
+    """A word that describes a unit, by `analyze label`. Read it through the view ``unit_labels``."""
+
+    __tablename__ = "unit_label_rows"
+    __table_args__ = (CheckConstraint("rank >= 1", name="rank"),)
+
+    layer_id: Mapped[int] = mapped_column(ForeignKey("searched_layers.id", ondelete="CASCADE"), primary_key=True)
+    unit: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)  # 1 is the best label
+    label: Mapped[str]
+    score: Mapped[float]
+    similarities_sha256: Mapped[str] = mapped_column(Sha256)  # of the file that the labels were computed from
 
 
 class BottomActivation(RankedActivation, Base):

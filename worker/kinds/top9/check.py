@@ -18,6 +18,7 @@ from unitscope.search.search import LayerSearch, search
 from worker.context import JobContext
 from worker.kinds.checking import Comparison
 from worker.kinds.common import load_network, sources_by_id
+from worker.kinds.top9.check_maxima import check_maxima
 from worker.kinds.top9.check_screening import check_screening
 
 Row = TopActivation | BottomActivation | ClassActivation
@@ -35,7 +36,7 @@ class _Sampled:
 
 
 def check(context: JobContext, chance: random.Random, sample: int) -> Comparison:
-    """Recompute the activations of a sample of rows from their images."""
+    """Recompute the activations of a sample of rows from their images, and compare kept maxima of these images."""
     specification = cast(Top9Specification, context.specification)
     sampled = _sample(context, specification, chance, sample)
     comparison = Comparison()
@@ -65,6 +66,9 @@ def check(context: JobContext, chance: random.Random, sample: int) -> Comparison
     if specification.screen:
         check_screening(context, specification, chance, comparison)
     unreadable = {item.source.id: item.reason for item in skipped}
+    readable = [number for number in sorted(sources) if number not in unreadable]
+    maxima = {path: result.maxima for path, result in results.items()}
+    check_maxima(context, specification, readable, units, maxima, comparison)
     for item in sampled:
         if item.row.image_id in unreadable:
             comparison.row(item.name, f"the image can't be read: {unreadable[item.row.image_id]}")

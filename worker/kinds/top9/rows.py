@@ -21,11 +21,13 @@ from shared.kinds.top9.tables import (
     TopActivation,
     UnitStatistics,
 )
+from shared.store.store import StoredFile
 from unitscope.layers.forms import NO_PLACE
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch
-from unitscope.search.statistics import tied, unit_statistics
+from unitscope.search.statistics import statistics_of, tied
 from unitscope.vocabulary import ProjectionMethod
+from worker.kinds.common import register_artifacts
 from worker.runner import ShardContext
 
 Columns = dict[str, np.ndarray]
@@ -40,8 +42,9 @@ def record_layer(
     layer: SearchedLayerSpecification,
     result: LayerSearch,
     projection: ProjectionMethod | None = None,
+    maxima: StoredFile | None = None,
 ) -> np.ndarray:
-    """Write the results of a layer, in several transactions.
+    """Write the results of a layer, in several transactions. ``maxima`` is the file of its kept maxima.
 
     Rows that exist are skipped: those of an earlier attempt that are not identical must have been removed. The
     stage *project* adds pictures to the top activations, by the method ``projection``.
@@ -50,7 +53,14 @@ def record_layer(
     -------
     bool [units, top]: see ``tied``.
     """
-    layer_id = _record_units(context, layer, result, projection)
+    row = SearchedLayer(
+        job_id=context.claim.job_id,
+        layer=layer.layer,
+        layer_path=layer.path,
+        projection=projection,
+        maxima_path=maxima.path if maxima else None,
+    )
+    layer_id = _record_units(context, row, layer, result, maxima)
     ties = tied(result.exact, result.top.activation)
     columns = _columns(layer.units, {0: result.top})
     del columns["class_index"]
@@ -68,9 +78,10 @@ def record_layer(
 
 def _record_units(
     context: ShardContext,
+    row: SearchedLayer,
     layer: SearchedLayerSpecification,
     result: LayerSearch,
-    projection: ProjectionMethod | None,
+    maxima: StoredFile | None,
 ) -> int:
     """Write the layer, its units and their statistics; return the layer's id."""
     job_id = context.claim.job_id
@@ -79,10 +90,11 @@ def _record_units(
         layer_id = session.scalar(query)
     if layer_id is not None:  # written by an earlier attempt
         return layer_id
-    row = SearchedLayer(job_id=job_id, layer=layer.layer, layer_path=layer.path, projection=projection)
     statistics = list(_statistics(layer.units, result))
 
     def write(session: Session) -> None:
+        if maxima:
+            register_artifacts(context, session, [maxima])
         session.add(row)
         session.flush()
         session.add_all(
@@ -93,14 +105,13 @@ def _record_units(
         )
         session.add_all(UnitStatistics(layer_id=row.id, **values) for values in statistics)
 
-    context.record(write)
+    context.record(write, locks_job=maxima is not None)
     return row.id
 
 
 def _statistics(units: Sequence[int], result: LayerSearch) -> Iterator[dict[str, Any]]:
-    finite = np.logical_not(result.not_finite)
-    of_finite = unit_statistics(result.maxima[:, finite])
-    for unit, statistics in zip(np.asarray(units)[finite].tolist(), of_finite, strict=True):
+    for index in np.flatnonzero(~result.not_finite).tolist():
+        statistics, unit = statistics_of(result.maxima[:, index]), units[index]
         quantiles = dict(zip(("q50", "q90", "q99", "q999"), statistics.quantiles, strict=True))
         values = {name: value for name, value in vars(statistics).items() if name != "quantiles"}
         yield {"unit": unit, **values, **quantiles, "precision": result.precision}

@@ -20,6 +20,7 @@ from worker.kinds.common import (
     split_sources,
     warn_of_memory,
 )
+from worker.kinds.top9.groups import groups_of
 from worker.kinds.top9.partials import store_partial
 from worker.kinds.top9.screening import screened
 from worker.runner import ShardContext
@@ -64,4 +65,5 @@ def _searched(
         per_class=specification.per_class,
         on_smaller=warn_of_memory(context),
         forms=specification.forms,
+        groups=groups_of(context, specification),
     )

@@ -1,0 +1,1 @@
+"""``analyze find``: questions about the kept maxima of a search."""

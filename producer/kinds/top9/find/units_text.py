@@ -1,0 +1,54 @@
+"""Units on the command line: ``conv5:3,17,conv4:0-9``."""
+
+from __future__ import annotations
+
+from producer.cli.context import NUMBER
+from producer.kinds.top9.find.kept import KeptLayer, KeptMaxima
+from shared.errors import UsageError
+
+MOST_UNITS = 100_000
+
+LayerUnit = tuple[KeptLayer, int]
+
+
+def chosen_units(kept: KeptMaxima, text: str) -> list[LayerUnit]:
+    """Return the units that a text names, each once, in its order.
+
+    Parts are separated by commas: ``LAYER:UNIT``, ``LAYER:FIRST-LAST``, a unit or a range of the layer before, or
+    the name of a layer, for all of its units that are active on some image.
+
+    Raises
+    ------
+    NoSuchLayer, NoSuchUnit
+    UsageError
+        The text is not of this form.
+    """
+    chosen: dict[tuple[str, int], LayerUnit] = {}
+    layer: KeptLayer | None = None
+    for part in filter(None, map(str.strip, text.split(","))):
+        name, colon, numbers = part.rpartition(":")
+        if colon:
+            layer = kept.layer(name)
+        elif layer is None or not NUMBER.fullmatch(part.partition("-")[0]):
+            layer, numbers = kept.layer(part), ""
+        units = _numbers(part, numbers) if numbers else _active(layer)
+        for unit in units:
+            layer.index(unit)
+            chosen[layer.path, unit] = layer, unit
+    if not chosen:
+        raise UsageError(reason=f"'{text}' names no unit. Give units such as conv5:3,17 or conv5:0-9.")
+    return list(chosen.values())
+
+
+def _active(layer: KeptLayer) -> list[int]:
+    return [unit for unit, active in zip(layer.units, layer.active.tolist(), strict=True) if active]
+
+
+def _numbers(part: str, text: str) -> range:
+    first, dash, last = text.partition("-")
+    if not NUMBER.fullmatch(first) or (dash and not NUMBER.fullmatch(last)):
+        raise UsageError(reason=f"'{part}' is not of the form conv5:3 or conv5:0-9.")
+    units = range(int(first), int(last if dash else first) + 1)
+    if not 0 < len(units) <= MOST_UNITS:
+        raise UsageError(reason=f"'{part}' is not an ascending range, or is too long.")
+    return units

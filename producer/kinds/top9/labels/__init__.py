@@ -1,0 +1,1 @@
+"""``analyze label``: names for units, from the similarities of images and concepts."""
