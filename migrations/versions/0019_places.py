@@ -1,5 +1,7 @@
 """Activations without a place, as those of vectors, and the projection method of a layer."""
 
+import re
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -43,9 +45,28 @@ def upgrade() -> None:
     for view in VIEWS:
         op.execute(f"DROP VIEW {view}")
     for table in TABLES:
-        with op.batch_alter_table(table) as rows:
+        if op.get_bind().dialect.name == "sqlite":
+            _copy(table)
+        else:
             for column in ("row", "col"):
-                rows.alter_column(column, existing_type=sa.Integer(), nullable=True)
+                op.alter_column(table, column, existing_type=sa.Integer(), nullable=True)
     op.add_column("searched_layers", sa.Column("projection", sa.Text(), nullable=True))
     for view in (TOP_ACTIVATIONS, BOTTOM_ACTIVATIONS, CLASS_ACTIVATIONS):
         op.execute(view)
+
+
+def _copy(table: str) -> None:
+    """Copy a table, since SQLite can't change a column. Alembic's copies have their constraints in any order."""
+    connection = op.get_bind()
+    select = "SELECT sql FROM sqlite_master WHERE tbl_name = :table AND type = :type AND sql IS NOT NULL"
+    (definition,) = connection.execute(sa.text(select), {"table": table, "type": "table"}).scalars()
+    indexes = connection.execute(sa.text(select), {"table": table, "type": "index"}).scalars().all()
+    changed, count = re.subn(r'("row"|\bcol) INTEGER NOT NULL', r"\1 INTEGER", definition)
+    if count != len(("row", "col")):
+        raise RuntimeError(f"the definition of {table} is not that of schema 0018: {definition}")
+    op.execute(f"ALTER TABLE {table} RENAME TO {table}_before")
+    op.execute(changed)
+    op.execute(f"INSERT INTO {table} SELECT * FROM {table}_before")  # noqa: S608 - a name above
+    op.execute(f"DROP TABLE {table}_before")
+    for index in indexes:
+        op.execute(index)

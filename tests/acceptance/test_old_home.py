@@ -82,7 +82,10 @@ def copy(old: Analyze, tmp_path: Path) -> Analyze:
 ADDED: dict[str, dict[str, Any]] = {"dataset show": {"notes": []}}
 OF_JOBS = {"images_left_out": 0, "hosts_without_images": [], "priority": "normal"}
 OF_PICTURES = dict.fromkeys(
-    ("projection_largest", "picture_left", "picture_top", "picture_right", "picture_bottom")
+    (
+        *("projection_largest", "picture_left", "picture_top", "picture_right", "picture_bottom"),
+        "projection_method",
+    )
 )
 BYTES = {1: 2_901_485, 2: 390_909, 3: 680_285, 4: 0, 5: 0}  # of files that each job wrote first
 
