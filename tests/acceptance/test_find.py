@@ -161,7 +161,7 @@ def test_shards_on_postgresql_leave_the_same_maxima_and_rows(
     files = [analyze.home / "store" / row["maxima_path"] for row in expected]
     remove_unused_files(analyze)
     assert all(file.is_file() for file in files)
-    analyze("rm", job, "--yes")
+    analyze("rm", job)
     remove_unused_files(analyze)
     assert not any(file.is_file() for file in files)
 
@@ -429,3 +429,54 @@ def test_units_are_labelled_with_planted_concepts(
     np.savez(file, names=names, paths=paths, similarities=similarities)
     analyze("label", job, "--similarities", file, "--labels", 1)
     assert len(analyze.json("results", job, "--labels")) == len(live)
+
+
+def test_images_that_were_left_out_are_not_in_the_maxima(
+    tmp_path: Path, shapes_root: Path, weights: Path, home: tuple[Analyze, str]
+) -> None:
+    root = Path(shutil.copytree(shapes_root, tmp_path / "shapes"))
+    analyze = Analyze(tmp_path / "home")
+    analyze("dataset", "add", "shapes", "--root", root)
+    images = analyze.json("query", IMAGES)
+    broken = images[7]["path"]
+    (root / broken).write_bytes((root / broken).read_bytes()[:200])
+    analyze.up()
+    try:
+        job = submit(analyze, weights, "--shards", 2)
+        left = [at for at, image in enumerate(images) if image["path"] != broken]
+        assert len(left) < len(images)
+        for layer in ("conv1", "conv5"):
+            kept, whole = maxima_of(analyze, job, layer), maxima_of(*home, layer)
+            assert kept.shape == (UNITS, len(left))
+            assert np.allclose(kept, whole[:, left], rtol=1e-5, atol=1e-5)
+        rows = analyze.json("find", "images", job, "--units", "conv1", "--any", "--top", 1000)
+        found = {row["image_id"]: row["activations"] for row in rows}
+        assert broken not in {row["image_path"] for row in rows}
+        position = {images[at]["id"]: place for place, at in enumerate(left)}
+        kept = maxima_of(analyze, job, "conv1")
+        live = [unit for unit in range(UNITS) if kept[unit].max() > 0]
+        for image_id, activations in found.items():
+            assert activations == kept[live, position[image_id]].tolist()
+        # The image was registered, so that its box is known, but it can't be read.
+        gone = next(image["id"] for image in images if image["path"] == broken)
+        assert "can't be read" in analyze("find", "units", job, "--image", gone, code=1).stderr
+    finally:
+        analyze.stop()
+
+
+def test_maxima_of_a_screened_search_are_of_the_lower_precision(
+    home: tuple[Analyze, str], weights: Path, maxima: dict[str, np.ndarray]
+) -> None:
+    analyze, job = home
+    screened = submit(analyze, weights, "--screen", "bfloat16")
+    kept = maxima_of(analyze, screened, "conv5")
+    assert kept.shape == maxima["conv5"].shape
+    assert not np.array_equal(kept, maxima["conv5"])
+    assert np.allclose(kept, maxima["conv5"], atol=0.05 * abs(maxima["conv5"]).max())
+    done = analyze("find", "images", screened, "--units", "conv5", "--any")
+    assert "its maxima are in bfloat16" in done.stderr
+    assert "bfloat16" not in analyze("find", "images", job, "--units", "conv5", "--any").stderr
+    unit = next(unit for unit in range(UNITS) if maxima["conv5"][unit].max() > 0)
+    rows = analyze.json("find", "similar", job, "--unit", f"conv5:{unit}", "--in", screened)
+    assert (rows[0]["layer"], rows[0]["unit"]) == ("conv5", unit)
+    assert rows[0]["correlation"] > 0.99

@@ -179,6 +179,7 @@ def _insert_results(
         "image_id": images[0],
         "path": weights.path,
         "sha256": weights.sha256,
+        "similarities_sha256": weights.sha256,
         "bytes": weights.bytes,
         "activation": 1.5,
         "histogram": [1, 2],

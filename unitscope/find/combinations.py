@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unitscope.errors import InvalidArgument, NotFinite
-from unitscope.find.maxima import read_ahead
+from unitscope.find.maxima import with_read_ahead
 from unitscope.find.order import Best, image_blocks
 from unitscope.find.scales import normalized
 from unitscope.vocabulary import Combination
@@ -80,10 +80,9 @@ def combined_images(
     """
     if not units:
         raise InvalidArgument(reason="Give at least one unit.")
-    for unit in (*units, *absent):
-        read_ahead(unit.values)
+    rows = [unit.values for unit in (*units, *absent)]
     best = Best(count)
-    for images in image_blocks(len(units[0].values), BYTES_OF_IMAGE, memory):
+    for images in with_read_ahead(rows, image_blocks(len(rows[0]), BYTES_OF_IMAGE, memory)):
         value = _combine(units, combination, images)
         candidates = value > 0
         if allowed is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import mmap
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -28,6 +28,7 @@ UNREADABLE = (
     RecursionError,
     MemoryError,
 )
+BLOCKS_AHEAD = 4  # of images, that are read from the disk at once
 BLOCK_BYTES = 2**26  # of values that are collected before they are written, unit by unit
 
 
@@ -106,9 +107,22 @@ def map_maxima(path: Path, units: int, images: int) -> np.ndarray:
     return np.asarray(values)  # rows of a plain array are made faster than those of a memory map
 
 
+def with_read_ahead(rows: Sequence[np.ndarray], blocks: Iterable[slice]) -> Iterator[slice]:
+    """Iterate over blocks of images, while the system reads the next ones from the disk.
+
+    A scan of several units alternates between their rows: the system alone would read small pieces, and late.
+    """
+    listed = [*blocks]
+    parts = [listed[start : start + BLOCKS_AHEAD] for start in range(0, len(listed), BLOCKS_AHEAD)]
+    for number, part in enumerate(parts):
+        for ahead in parts[:2] if number == 0 else parts[number + 1 : number + 2]:
+            for row in rows:
+                read_ahead(row[ahead[0].start : ahead[-1].stop])
+        yield from part
+
+
 def read_ahead(values: np.ndarray) -> None:
-    """Ask the system to read a unit's values, which are a row of a mapped file, from the disk at once. Scans of
-    several units alternate between their rows, so that the system would read small pieces."""
+    """Ask the system to read values, a part of a row of a mapped file, from the disk. Other arrays are ignored."""
     mapped = values
     while not isinstance(mapped, np.memmap) and isinstance(mapped.base, np.ndarray):
         mapped = mapped.base

@@ -8,7 +8,7 @@ import numpy as np
 
 from unitscope.errors import InvalidArgument
 from unitscope.find.combinations import UnitValues
-from unitscope.find.maxima import read_ahead
+from unitscope.find.maxima import with_read_ahead
 from unitscope.find.order import Best, image_blocks
 from unitscope.find.scales import normalized
 from unitscope.vocabulary import Metric
@@ -63,10 +63,9 @@ def nearest_images(
     length = np.sqrt(sum(value * value for value in point))
     if metric == "cosine" and length == 0:
         raise InvalidArgument(reason="None of the units is active on the image: it has no direction. Use l2.")
-    for unit in units:
-        read_ahead(unit.values)
+    rows = [unit.values for unit in units]
     best = Best(count)
-    for images in image_blocks(len(units[0].values), BYTES_OF_IMAGE, memory):
+    for images in with_read_ahead(rows, image_blocks(len(rows[0]), BYTES_OF_IMAGE, memory)):
         measure = _cosines if metric == "cosine" else _negative_distances
         value = measure(units, point, length, images)
         if allowed is not None:

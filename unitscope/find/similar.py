@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unitscope.errors import InvalidArgument
+from unitscope.find.maxima import read_ahead
 
 IMAGES_AT_ONCE = 65_536  # fixed, because the last bits of a sum depend on it
 BYTES_OF_VALUE = 16  # of an image, while units are compared
@@ -54,6 +55,7 @@ def correlations(
     if squares == 0:
         return result
     for unit in range(len(maxima)):
+        read_ahead(maxima[unit + 1 : unit + 2])
         row = maxima[unit] if images is None else maxima[unit][images]
         if ranks:
             row = average_ranks(row) if np.isfinite(row).all() else np.full(len(row), np.nan)

@@ -15,7 +15,7 @@ from unitscope.find import maxima as maxima_module
 from unitscope.find import order
 from unitscope.find.combinations import UnitValues, combined_images
 from unitscope.find.exceptional import images_above
-from unitscope.find.maxima import map_maxima, write_maxima
+from unitscope.find.maxima import map_maxima, with_read_ahead, write_maxima
 from unitscope.find.nearest import nearest_images
 from unitscope.find.scales import scales_of
 from unitscope.find.selectivity import selectivity
@@ -76,6 +76,26 @@ def test_the_file_is_the_array_whatever_the_parts(
     assert isinstance(mapped.base, np.memmap)
     assert not mapped.flags.writeable
     assert np.array_equal(mapped, maxima)
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 100])
+def test_mapped_rows_give_the_same_answers(
+    maxima: np.ndarray, units: list[UnitValues], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int
+) -> None:
+    """The parts that are read ahead begin anywhere in a page."""
+    monkeypatch.setattr(maxima_module, "BLOCKS_AHEAD", ahead)
+    monkeypatch.setattr(order, "MOST_AT_ONCE", 1024)
+    path = tmp_path / "maxima.npy"
+    with path.open("wb") as file:
+        write_maxima(file, [maxima.T], UNITS, IMAGES)
+    mapped = map_maxima(path, UNITS, IMAGES)
+    rows = [UnitValues(values, unit.scale) for values, unit in zip(mapped, units, strict=True)]
+    for found, expected in zip(combined_images(rows, "sum"), combined_images(units, "sum"), strict=True):
+        assert found.tolist() == expected.tolist()
+    blocks = [slice(start, start + 7) for start in range(0, 70, 7)]
+    assert list(with_read_ahead(mapped, blocks)) == blocks
+    assert list(with_read_ahead(mapped, [])) == []
+    assert np.array_equal(correlations(mapped, mapped[2]), correlations(maxima, maxima[2]))
 
 
 @pytest.mark.parametrize("images", [IMAGES - 1, IMAGES + 1])
