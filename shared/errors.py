@@ -154,6 +154,11 @@ class ImageNoLongerReadable(UnitscopeError):
     """Image {image} can no longer be read ({reason}). Restore it, then run `analyze retry {job_id}`."""
 
 
+class RankingIncomplete(UnitscopeError):
+    """The ranking of unit {unit} of layer '{layer}' is not complete: a shard compared its images with those of
+    another shard, whose images have changed since. Submit the job again with --force."""
+
+
 class NoUsableImage(UnitscopeError):
     """None of the {count} images could be decoded: check the files at {root}. `analyze logs {job_id}` lists the
     reasons. If the files were changed on purpose, run `analyze dataset update` and submit the job again."""

@@ -142,10 +142,5 @@ class ScreeningNotPossible(UnitscopeError):
     """Images can't be screened in {precision}: {reason}. Search without screening."""
 
 
-class RankingIncomplete(UnitscopeError):
-    """The ranking of unit {unit} of layer '{layer}' is not complete: a shard compared its images with those of
-    another shard, whose images have changed since. Submit the job again with --force."""
-
-
 class MaximaNotReadable(UnitscopeError):
     """The maxima in {path} can't be used: {reason}. Restore the file from a copy, or search again."""

@@ -473,7 +473,7 @@ def database_of(database_url: str, revision: str, *statements: str) -> Database:
 SEARCHED = (
     "INSERT INTO images (id, dataset_id, path, object_number, class_index, class_name, width, height, sha256) "
     "VALUES (5, 1, 'a.jpg', 1, 0, 'cat', 10, 10, 's')",
-    "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL, NULL)",
+    "INSERT INTO searched_layers VALUES (3, 1, 'conv5', 'features.10', NULL, NULL, NULL)",
     "INSERT INTO searched_units (layer_id, unit, dead) VALUES (3, 7, false)",
 )
 

@@ -45,7 +45,8 @@ STORED = [
     (revision, kind) for revision in REVISIONS for kind in DATABASES if stored_file(revision, kind).is_file()
 ]
 # Released with 0015, 0018, or a later one.
-NEVER_NEWEST = {"0009", "0010", "0011", "0012", "0013", "0014", "0016", "0017", "0019"}
+# Released with 0015, 0018 or 0021.
+NEVER_NEWEST = {"0009", "0010", "0011", "0012", "0013", "0014", "0016", "0017", "0019", "0020"}
 OLDER = [(revision, kind) for revision, kind in STORED if revision != NEWEST_REVISION]
 ENDS = [*((REVISIONS[0], kind) for kind in DATABASES), (NEWEST_REVISION, "postgresql")]
 

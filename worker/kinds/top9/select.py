@@ -8,10 +8,11 @@ from typing import cast
 import numpy as np
 
 from shared.database.datasets import Dataset
+from shared.errors import RankingIncomplete
 from shared.kinds.top9 import KIND
 from shared.kinds.top9.images import searched_images
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
-from unitscope.errors import NotFinite, RankingIncomplete
+from unitscope.errors import NotFinite
 from unitscope.search.search import LayerSearch
 from worker.kinds.common import register_artifacts, remove_results, require_some, stage_results
 from worker.kinds.top9.groups import groups_of
