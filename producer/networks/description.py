@@ -106,7 +106,8 @@ def describe_with_weights(
     notes = answer.get("notes", [])
     _say(notes)
     stored = StoredWeights(**answer["weights"])
-    if record:
+    # A training program may have replaced the file since its content was hashed.
+    if record and record == record_file(settings, specification, weights, pretrained=pretrained):
         remember(record, TakenWeights(stored.path, notes))
     return description, stored
 

@@ -53,7 +53,8 @@ def tables_of_kind(kind: str, schema: str) -> list[str]:
     """Return the names of the tables that the export of a job must contain; a table follows those that it refers
     to."""
     names = [model.__tablename__ for model in (*COMMON, *kinds()[kind].tables)]
-    return [name for name in names if ADDED_WITH.get(name, OLDEST_SCHEMA) <= schema]
+    added_with = {**ADDED_WITH, **kinds()[kind].tables_added}
+    return [name for name in names if added_with.get(name, OLDEST_SCHEMA) <= schema]
 
 
 class RowsMember(BaseModel):

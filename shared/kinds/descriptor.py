@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,6 +26,8 @@ class Kind:
         the stages in order, each with the unit of its work ("images"), or None if the unit is internal.
     tables
         the tables of its results, ordered so that a table comes after those that it refers to.
+    tables_added
+        the schemas with which tables were added later, by the tables' names: earlier exports lack them.
     describe
         function that returns a short description of a specification.
     summary
@@ -45,3 +47,4 @@ class Kind:
     summary: type[BaseModel] | None = None
     other_jobs: tuple[str, ...] = ()
     repeatable: bool = False
+    tables_added: Mapping[str, str] = field(default_factory=dict)

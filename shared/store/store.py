@@ -107,20 +107,51 @@ class Store:
         ------
         StoreFull, StoreNotWritable, StoreUnavailable
         """
-        self.require_present()
-        temporary = None
-        try:
-            incoming = self.root / "incoming"
-            incoming.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=incoming, delete=False) as file:
-                temporary = Path(file.name)
+        with self._writing(), self._incoming() as file:
+            writer(file)
+            file.flush()
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+            sha256 = sha256_of_file(Path(file.name))
+            path = f"{sha256[:2]}/{sha256}{suffix}"
+            self._place(Path(file.name), self.root / path)
+        return StoredFile(path, sha256, size)
+
+    @contextmanager
+    def temporary(self, writer: Callable[[IO[bytes]], object]) -> Iterator[Path]:
+        """Return the path of a file in the store with what ``writer`` writes. It is removed at the end of the
+        block; that of a killed process is removed by `analyze gc`.
+
+        Raises
+        ------
+        StoreFull, StoreNotWritable, StoreUnavailable
+        """
+        with self._incoming() as file:
+            with self._writing():
                 writer(file)
                 file.flush()
-                os.fsync(file.fileno())
-                size = os.fstat(file.fileno()).st_size
-            sha256 = sha256_of_file(temporary)
-            path = f"{sha256[:2]}/{sha256}{suffix}"
-            self._place(temporary, self.root / path)
+            yield Path(file.name)
+
+    @contextmanager
+    def _incoming(self) -> Iterator[IO[bytes]]:
+        """Open a new file with a temporary name, which is removed at the end of the block if it still has it."""
+        with self._writing():
+            incoming = self.root / "incoming"
+            incoming.mkdir(parents=True, exist_ok=True)
+            file = tempfile.NamedTemporaryFile(dir=incoming, delete=False)  # noqa: SIM115 - closed below
+        try:
+            with file:
+                yield file
+        finally:
+            with suppress(OSError):
+                Path(file.name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn errors of the file system, while a file is written, into those of the store."""
+        self.require_present()
+        try:
+            yield
         except OSError as error:
             if error.errno in FULL:
                 raise StoreFull(root=self.root, reason=error.strerror) from error
@@ -128,11 +159,6 @@ class Store:
             if self.identity is not None and error.errno in DISCONNECTED:
                 raise unavailable(self.root, error.strerror) from error
             raise StoreNotWritable(root=self.root, reason=error.strerror or error) from error
-        finally:
-            if temporary is not None:
-                with suppress(OSError):
-                    temporary.unlink(missing_ok=True)
-        return StoredFile(path, sha256, size)
 
     def _place(self, temporary: Path, target: Path) -> None:
         if _has_its_name(target):

@@ -17,7 +17,7 @@ from shared.database.schema import upgrade
 from shared.settings import Settings, load_settings
 from unitscope.description import NetworkSpecification
 from unitscope.errors import NoSuchFile
-from worker.kinds.common import build
+from unitscope.networks.build import build
 
 NETWORK = NetworkSpecification(name="zfnet", classes=4, image_size=64, fc=16)
 
@@ -57,7 +57,7 @@ def taking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Taking:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    return _saved(tmp_path / "w.pth", {"net": build(NETWORK).state_dict()})
+    return _saved(tmp_path / "w.pth", {"net": build("zfnet", 4, 64, fc=16).state_dict()})
 
 
 def _saved(file: Path, content: object) -> Path:
@@ -78,7 +78,7 @@ def test_the_same_content_is_read_once_wherever_it_lies(
 
 def test_other_content_and_another_network_are_read(taking: Taking, weights: Path, tmp_path: Path) -> None:
     stored, _ = taking(weights)
-    changed = build(NETWORK).state_dict()
+    changed = build("zfnet", 4, 64, fc=16).state_dict()
     next(iter(changed.values()))[0] += 1
     other, processes = taking(_saved(weights, changed))
     assert processes == 1
@@ -120,3 +120,24 @@ def test_without_a_cache_folder_weights_are_taken(taking: Taking, weights: Path)
 def test_a_file_that_does_not_exist_is_named(taking: Taking, tmp_path: Path) -> None:
     with pytest.raises(NoSuchFile, match=r"none\.pth"):
         taking(tmp_path / "none.pth")
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_recorded(
+    taking: Taking, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = description.ask_worker
+    before = weights.read_bytes()
+
+    def overwritten(*arguments: Any, **options: Any) -> dict[str, Any]:
+        changed = build("zfnet", 4, 64, fc=16).state_dict()
+        next(iter(changed.values()))[0] += 1
+        _saved(weights, changed)
+        return ask(*arguments, **options)
+
+    monkeypatch.setattr(description, "ask_worker", overwritten)
+    other, _ = taking(weights)
+    monkeypatch.setattr(description, "ask_worker", ask)
+    weights.write_bytes(before)
+    stored, processes = taking(weights)
+    assert processes == 1
+    assert stored != other

@@ -32,7 +32,7 @@ from unitscope.networks.checkpoints import read_safetensors
 from unitscope.networks.placement import place
 from unitscope.networks.weights import load_weights
 from worker.context import JobContext
-from worker.networks.build import build
+from worker.networks.build import build, require_permission
 from worker.runner import ShardContext, worker_name
 
 Value = TypeVar("Value")
@@ -129,6 +129,7 @@ def load_network(context: JobContext, specification: NetworkSpecification, weigh
 
     The network is cached for the next shard, so it must not be modified.
     """
+    require_permission(context, specification)
     context.store.locate(weights_path)
     key = (specification, context.store.root, weights_path, context.device)
     if key not in _network_cache:

@@ -23,10 +23,20 @@ def build(context: JobContext, specification: NetworkSpecification) -> nn.Module
     UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt, CodeNotReadable, ArtifactMissing, ArtifactDamaged
         of a network of the user's own.
     """
+    require_permission(context, specification)
+    return build_network(specification, context.store)
+
+
+def require_permission(context: JobContext, specification: NetworkSpecification) -> None:
+    """Check that the code of a network of the user's own may be run: the setting allows it, and it was added here.
+
+    Raises
+    ------
+    UserNetworksOff, NetworkNotRegistered
+    """
     if specification.factory is not None:
         require_allowed(specification.name, allowed=context.user_networks)
         require_registered(context.database, specification)
-    return build_network(specification, context.store)
 
 
 def build_network(specification: NetworkSpecification, store: Store) -> nn.Module:

@@ -32,14 +32,18 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
     partials += specification.image_count * units * MAXIMUM_BYTES * (2 if specification.screen else 1)
     kept = specification.image_count * units * MAXIMUM_BYTES
     merged = units * top * (RANKED_BYTES + 1) + FILE_BYTES
-    share = png_share(database, specification.dataset_id, network.image_size)
-    if specification.projection is None:
-        return Storage(searches + 1, partials + merged)
-    fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).in_order()}
-    projects = sum(shard.stage == "project" for shard in specification.plan())
-    files, size = searches + projects + 1 + len(specification.layers), partials + merged
+    files, size = searches + 1, partials + merged
     if specification.maxima:
         files, size = files + len(specification.layers), size + kept
+    # Without them, those of one layer at a time are written while they are merged.
+    largest = max(len(layer.units) for layer in specification.layers)
+    temporary = 0 if specification.maxima else kept * largest // units
+    if specification.projection is None:
+        return Storage(files, size, temporary)
+    share = png_share(database, specification.dataset_id, network.image_size)
+    fields = {layer.path: layer.receptive_field for layer in describe(database, network, settings).in_order()}
+    projects = sum(shard.stage == "project" for shard in specification.plan())
+    files += projects + len(specification.layers)
     for layer in specification.layers:
         field = fields[layer.path] or network.image_size
         of_unit = SHEET_BYTES + PART_BYTES
@@ -47,9 +51,6 @@ def storage(database: Database, settings: Settings, specification: Top9Specifica
             of_unit += top * crop_bytes(field, network.image_size, kind_share)
         files += 2 * len(layer.units)
         size += len(layer.units) * of_unit
-    # Without them, those of one layer at a time are written while they are merged.
-    largest = max(len(layer.units) for layer in specification.layers)
-    temporary = 0 if specification.maxima else kept * largest // units
     return Storage(files, size, temporary)
 
 

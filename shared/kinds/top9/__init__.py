@@ -42,4 +42,5 @@ KIND = Kind(
     describe=describe,
     other_jobs=("training_job_id",),
     repeatable=True,
+    tables_added={table.__tablename__: "0021" for table in (UnitSelectivity, UnitLabel)},
 )

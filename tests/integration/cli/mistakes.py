@@ -88,8 +88,8 @@ UNKNOWN = {
 }
 
 USAGE = {
-    "layer that is no convolution": Mistake((*TOP9, "--layer", "fc6"), 2, ("'fc6'", "Linear", CONVOLUTIONS)),
-    "layer that is a pooling": Mistake((*TOP9, "--layer", "features.2"), 2, ("'features.2'", "MaxPool2d")),
+    "layer that is no convolution": Mistake((*OCCLUSION, "--layer", "fc6"), 2, ("'fc6'", "Linear", CONVOLUTIONS)),
+    "layer that is a pooling": Mistake((*OCCLUSION, "--layer", "features.2"), 2, ("'features.2'", "MaxPool2d")),
     "no layer": Mistake(("submit", "--dataset", "shapes"), 2, ("--layer",)),
     "no data set": Mistake(("submit", "--layer", "5"), 2, ("--dataset",)),
     "no data set to train on": Mistake(("submit", "train"), 2, ("--dataset", "--like")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -47,8 +46,9 @@ def merged_layer(
     def maxima() -> Iterator[np.ndarray]:
         for path in partials:
             part = load_partial(context, path, number)
-            parts.append(replace(part, maxima=part.maxima[:0]))
+            parts.append(replace(part, maxima=np.zeros((0, units), np.float32)))  # a slice would keep the array
             yield part.maxima
+            del part
             context.progress(0)
 
     with _file_of(context.store, maxima(), units, images, keep) as (file, stored):
@@ -64,9 +64,5 @@ def _file_of(
         stored = store.write(".npy", lambda file: write_maxima(file, parts, units, images))
         yield store.locate(stored.path), stored
         return
-    folder = store.root / "incoming"  # where `analyze gc` finds what a killed worker left
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder) as file:
-        write_maxima(file, parts, units, images)
-        file.flush()
-        yield Path(file.name), None
+    with store.temporary(lambda file: write_maxima(file, parts, units, images)) as path:
+        yield path, None
