@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.kinds.top9.layers import searched_layers
+from producer.kinds.top9.layers import network_description, searched_layers, searched_paths
 from producer.results.jobs import incomplete, job_of_kind
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
@@ -19,7 +19,8 @@ from shared.kinds.top9.images import SearchedImages, searched_images
 from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation, UnitStatistics
 from shared.store.store import Store
-from unitscope.errors import MaximaNotReadable, NoSuchLayer, NoSuchUnit
+from unitscope.description import NetworkDescription
+from unitscope.errors import MaximaNotReadable, NoSuchUnit
 from unitscope.find.combinations import UnitValues
 from unitscope.find.maxima import map_maxima
 from unitscope.find.scales import scales_of
@@ -66,30 +67,30 @@ class KeptLayer:
 
 @dataclass(frozen=True)
 class KeptMaxima:
-    """The kept maxima of a search. ``precision`` is that in which they were computed."""
+    """The kept maxima of a search. ``precision`` is that in which they were computed; ``description`` is that of
+    the network, if the database has it."""
 
     job_id: int
     dataset: Dataset
     specification: Top9Specification
     images: SearchedImages
     layers: Sequence[KeptLayer]
+    description: NetworkDescription | None
 
     @property
     def precision(self) -> str:
         return self.specification.screen or "float32"
 
-    def layer(self, name: str) -> KeptLayer:
-        """Return a layer by its name, number, or module path.
+    def named(self, name: str) -> list[KeptLayer]:
+        """Return the layers that a text names: see ``searched_paths``.
 
         Raises
         ------
-        NoSuchLayer
+        NoSuchModule
         """
-        for layer in self.layers:
-            if name in (layer.name, layer.path) or layer.name == f"conv{name}":
-                return layer
-        choices = ", ".join(layer.name for layer in self.layers)
-        raise NoSuchLayer(network=f"Job {self.job_id}", layer=name, choices=choices)
+        searched = {layer.path: layer.name for layer in self.layers}
+        paths = searched_paths(name, searched, self.description, self.job_id)
+        return [layer for layer in self.layers if layer.path in paths]
 
     def position(self, image_id: int) -> int | None:
         """Return an image's position in the maxima, or None if the search did not use it."""
@@ -123,7 +124,8 @@ def kept_maxima(database: Database, store: Store, job_id: int) -> KeptMaxima:
         images = searched_images(session, job_id, job.dataset_id, specification.split)
         dataset = session.get_one(Dataset, job.dataset_id)
         layers = [_open_layer(session, store, row, specification, images) for row in rows]
-    return KeptMaxima(job_id, dataset, specification, images, layers)
+        description = network_description(session, job)
+    return KeptMaxima(job_id, dataset, specification, images, layers, description)
 
 
 def _none_kept(job_id: int, specification: Top9Specification) -> UsageError:
