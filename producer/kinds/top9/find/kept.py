@@ -16,6 +16,7 @@ from shared.database.datasets import Dataset
 from shared.errors import JobStateConflict, UsageError
 from shared.kinds.registry import parse
 from shared.kinds.top9.images import SearchedImages, searched_images
+from shared.kinds.top9.maxima import units_of_maxima
 from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation, UnitStatistics
 from shared.store.store import Store
@@ -142,7 +143,7 @@ def _open_layer(
     specification: Top9Specification,
     images: SearchedImages,
 ) -> KeptLayer:
-    units = next(layer.units for layer in specification.layers if layer.path == row.layer_path)
+    units = units_of_maxima(specification, row)
     file = store.locate(row.maxima_path or "")
     maxima = map_maxima(file, len(units), len(images.ids))
     scales, active = _states(session, row.id, units)
