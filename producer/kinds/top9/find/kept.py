@@ -27,7 +27,7 @@ from unitscope.find.maxima import map_maxima
 from unitscope.find.scales import scales_of
 
 CHECKED_UNITS = 16  # of each layer, whose strongest activation is compared with the database
-SCREENED_DIFFERENCE = 0.1  # of an activation, between float32 and a lower precision
+SCREENED_DIFFERENCE = 0.1  # of a unit's typical size, between float32 and a lower precision
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ def _open_layer(
     maxima = map_maxima(file, len(units), len(images.ids))
     scales, active = _states(session, row.id, units)
     layer = KeptLayer(row.layer, row.layer_path, units, maxima, scales, active)
-    tolerance = SCREENED_DIFFERENCE if specification.screen else 0.0
-    _check_order(session, row, layer, images, tolerance, f"{file.parent.name}/{file.name}")
+    share = SCREENED_DIFFERENCE if specification.screen else 0.0
+    _check_order(session, row, layer, images, share, f"{file.parent.name}/{file.name}")
     return layer
 
 
@@ -177,16 +177,25 @@ def _check_order(
     row: SearchedLayer,
     layer: KeptLayer,
     images: SearchedImages,
-    tolerance: float,
+    share: float,
     path: str,
 ) -> None:
-    """Check that the file has the strongest activations of the database, at the positions of their images."""
-    top = TopActivation
-    query = select(top.unit, top.image_id, top.activation).where(top.layer_id == row.id, top.rank == 1)
-    for unit, image_id, activation in session.execute(query.order_by(top.unit).limit(CHECKED_UNITS)):
+    """Check that the file has the strongest activations of the database, at the positions of their images.
+
+    They may differ by a share of the unit's typical size, not of the activation: the error of a lower precision is
+    that of the terms of a sum, which can be much larger than the sum.
+    """
+    top, statistics = TopActivation, UnitStatistics
+    query = (
+        select(top.unit, top.image_id, top.activation, statistics.q50, statistics.minimum)
+        .join(statistics, (statistics.layer_id == top.layer_id) & (statistics.unit == top.unit))
+        .where(top.layer_id == row.id, top.rank == 1)
+    )
+    rows = session.execute(query.order_by(top.unit).limit(CHECKED_UNITS))
+    for unit, image_id, activation, median, minimum in rows:
         at = int(images.ids.searchsorted(image_id))
         found = at < len(images.ids) and images.ids[at] == image_id
         value = float(layer.maxima[layer.index(unit), at]) if found else np.nan
-        if not abs(value - activation) <= tolerance * abs(activation):
+        if not abs(value - activation) <= share * max(abs(activation), abs(median), abs(minimum)):
             reason = f"it has not the strongest activation of unit {unit} of {layer.name} that the database has"
             raise MaximaNotReadable(path=path, reason=reason)
