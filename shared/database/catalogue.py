@@ -263,7 +263,12 @@ def find_network_description(database: Database, specification: NetworkSpecifica
     """Return the stored description of a network, or None if it has to be computed: there is none of the current
     version, or it can't be read or is that of another network."""
     with database.read() as session:
-        network = session.get(Network, specification.key())
+        return stored_description(session, specification)
+
+
+def stored_description(session: Session, specification: NetworkSpecification) -> NetworkDescription | None:
+    """Return what ``find_network_description`` returns."""
+    network = session.get(Network, specification.key())
     try:
         description = NetworkDescription.model_validate(network.description) if network else None
     except ValidationError:

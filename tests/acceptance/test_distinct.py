@@ -127,6 +127,9 @@ def test_answers_list_each_picture_once(home: tuple[Analyze, str]) -> None:
     question = ("find", "images", job, "--units", "conv1", "--sum")
     every = analyze.json(*question, "--top", 1000)
     distinct = analyze.json(*question, "--distinct", "--top", 24)
+    left_out = len(analyze.json("query", "SELECT id FROM images")) - 24
+    said = analyze(*question, "--distinct", "--json").stderr
+    assert f"leaves out {left_out} of the {left_out + 24} images of job {job} as duplicates" in said
     seen: set[str] = set()
     expected = []
     for row in every:

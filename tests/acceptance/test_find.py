@@ -227,6 +227,8 @@ def test_units_of_an_image_and_of_the_same_file_elsewhere(
         assert (row["activation"], row["images_above"]) == (float(values[at]), above)
         assert row["percentile"] == pytest.approx(100 * (1 - above / (len(values) - 1)))
     assert [row["images_above"] for row in rows] == sorted(row["images_above"] for row in rows)
+    of_pattern = ("--layer", "conv*", "--top", 100)
+    assert analyze.json("find", "units", job, "--image", images[at]["id"], *of_pattern) == rows
     assert analyze.json("find", "units", job, "--image", images[at]["id"], "--layer", 5) == [
         {**row, "rank": rank} for rank, row in enumerate([row for row in rows if row["layer"] == "conv5"][:20], 1)
     ]

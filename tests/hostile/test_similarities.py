@@ -71,7 +71,9 @@ BAD = {
     "a control character": saved(names=["fur", "\x1b[2J"]),
     "a long name": saved(names=["fur", "x" * 1000]),
     "a path twice": saved(paths=["a.jpg", "a.jpg", "b.jpg"]),
-    "a huge list": with_header("names", b"{'descr': '<U4', 'fortran_order': False, 'shape': (10**15,), }"),
+    "a huge list": with_header(
+        "names", b"{'descr': '<U4', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    ),
     "a large list": with_header(
         "names", b"{'descr': '<U4000000', 'fortran_order': False, 'shape': (100000000,), }"
     ),
@@ -90,6 +92,60 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(UsageError, match="can't be used"):
         read_similarities(file)
     assert not Path("/tmp/unpickled-similarities").exists()
+
+
+def header(kind: str, *shape: int) -> bytes:
+    return f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "of_array", "message"),
+    [
+        ("names", header("<U4", -1), r"the shape \[-1\]"),
+        ("paths", header("<U4", -2), r"the shape \[-2\]"),
+        ("similarities", header("<f4", -3, -2), r"the shape \[-3, -2\]"),
+        ("names", header("<U0", 10**10), "values of 0 bytes"),
+        ("paths", header("<U0", 3), "values of 0 bytes"),
+        ("similarities", header("<V0", 3, 2), "values of 0 bytes"),
+        ("names", header("<U1", 200_001), "more than 200,000"),
+        ("paths", header("<U1", 2**25 + 1), "more than 33,554,432"),
+    ],
+)
+def test_headers_are_checked_before_anything_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, of_array: bytes, message: str
+) -> None:
+    file = tmp_path / "similarities.npz"
+    file.write_bytes(with_header(name, of_array, b"\0" * 2**20))
+    read: list[int] = []
+    plain = zipfile.ZipExtFile.read
+
+    def counted(self: zipfile.ZipExtFile, size: int | None = -1) -> bytes:
+        content = plain(self, size)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", counted)
+    with pytest.raises(UsageError, match=message):
+        read_similarities(file)
+    assert max(read) < 1000
+
+
+def test_damaged_compression_is_refused(tmp_path: Path) -> None:
+    content = bytearray(with_header("names", header("<U4", 1000), np.arange(4000, dtype="<u4").tobytes()))
+    content[60:90] = b"\x55" * 30
+    file = tmp_path / "similarities.npz"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match="decompressing"):
+        read_similarities(file)
+
+
+def test_similarities_of_a_replaced_file_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "similarities.npz"
+    file.write_bytes(saved())
+    similarities = read_similarities(file)
+    file.write_bytes(saved(similarities=np.zeros((3, 0), np.float32)))
+    with pytest.raises(UsageError, match=r"the shape \[3, 0\]"):
+        list(similarities.rows())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unitscope.errors import InvalidArgument
+from unitscope.errors import InvalidArgument, NotFinite
 from unitscope.find.combinations import UnitValues
 from unitscope.find.maxima import with_read_ahead
 from unitscope.find.order import Best, image_blocks
@@ -54,11 +54,14 @@ def nearest_images(
     InvalidArgument
         There are no units, the memory is too small, or, for the cosine, no unit is positive on the query.
     NotFinite
-        A unit's activation is NaN or infinite on some image.
+        A unit's activation is NaN or infinite on some image, or on the query.
     """
     if not units:
         raise InvalidArgument(reason="Give at least one unit.")
     activations = np.asarray(query, np.float32)
+    for unit, activation in zip(units, activations, strict=True):
+        if not np.isfinite(activation):
+            raise NotFinite(where=f"On the image {unit.name}", value=float(activation))
     point = [float(normalized(activations[at : at + 1], unit.scale)[0]) for at, unit in enumerate(units)]
     length = np.sqrt(sum(value * value for value in point))
     if metric == "cosine" and length == 0:

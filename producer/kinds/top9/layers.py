@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from shared.database.catalogue import stored_description
+from shared.errors import SpecificationNotReadable
+from shared.jobs.tables import Job
+from shared.kinds.registry import parse
+from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit
-from unitscope.errors import NoSuchLayer, NoSuchUnit
+from unitscope.description import NetworkDescription
+from unitscope.errors import (
+    AmbiguousLayer,
+    LayerWithoutUnits,
+    NoSuchLayer,
+    NoSuchModule,
+    NoSuchUnit,
+    NotAConvolution,
+)
+from unitscope.layers.lookup import find_layers
 
 
 def searched_layers(
     session: Session, job_id: int, layer: str | None = None, units: Sequence[int] = ()
 ) -> list[SearchedLayer]:
-    """Return the layers of a search, or only the named one.
+    """Return the layers of a search, or only those that ``layer`` names: see ``searched_paths``.
 
     Raises
     ------
-    NoSuchLayer
+    NoSuchModule
         The search has no such layer.
     NoSuchUnit
         One of the layers was not searched for one of ``units``.
@@ -29,16 +43,56 @@ def searched_layers(
     return layers
 
 
+def searched_paths(
+    name: str, searched: Mapping[str, str], description: NetworkDescription | None, job_id: int
+) -> list[str]:
+    """Return the module paths of the searched layers that a text names: those that `analyze submit` takes.
+
+    Parameters
+    ----------
+    name
+        A name, number, or module path, ``scores``, or a pattern: see ``unitscope.layers.lookup.find_layers``.
+    searched
+        Names of the layers that were searched, by module path.
+    description
+        Of the network. Without it, only the names and paths of ``searched``, and numbers in names, are known.
+
+    Raises
+    ------
+    NoSuchModule
+        The text names no layer that was searched.
+    """
+    paths = [path for path, layer in searched.items() if name in (path, layer) or layer == f"conv{name}"]
+    if not paths and description is not None:
+        try:
+            found = {layer.path for layer in find_layers(description, [name])}
+        except (NoSuchLayer, LayerWithoutUnits, NotAConvolution, AmbiguousLayer):
+            found = set()
+        paths = [path for path in searched if path in found]
+    if not paths:
+        choices = ", ".join(searched.values()) or "none yet"
+        raise NoSuchModule(network=f"Job {job_id}", layer=name, choices=choices)
+    return paths
+
+
+def network_description(session: Session, job: Job) -> NetworkDescription | None:
+    """Return the stored description of the network that a search ran, or None if there is no usable one."""
+    try:
+        specification = parse(job.kind, job.specification)
+    except SpecificationNotReadable:
+        return None
+    assert isinstance(specification, Top9Specification)  # noqa: S101 - of a top-9 job
+    return stored_description(session, specification.network)
+
+
 def _named_layers(session: Session, job_id: int, layer: str | None) -> list[SearchedLayer]:
     query = select(SearchedLayer).where(SearchedLayer.job_id == job_id).order_by(SearchedLayer.id)
     layers = list(session.scalars(query))
     if layer is None:
         return layers
-    chosen = [row for row in layers if layer in (row.layer, row.layer_path) or f"conv{layer}" == row.layer]
-    if not chosen:
-        choices = ", ".join(searched.layer for searched in layers) or "none yet"
-        raise NoSuchLayer(network=f"Job {job_id}", layer=layer, choices=choices)
-    return chosen
+    description = network_description(session, session.get_one(Job, job_id))
+    paths = searched_paths(layer, {row.layer_path: row.layer for row in layers}, description, job_id)
+    return [row for row in layers if row.layer_path in paths]
 
 
 def _check_units(session: Session, layers: Sequence[SearchedLayer], units: Sequence[int]) -> None:

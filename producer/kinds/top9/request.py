@@ -6,11 +6,12 @@ import logging
 from collections.abc import Sequence
 
 from producer.cost.shards import shards_by_work
+from producer.kinds.top9.distinct import note_duplicates
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import default_split, find_split
 from shared.database.connection import Database
 from shared.errors import UsageError
-from shared.kinds.top9.images import kind_of_distinct
+from shared.kinds.top9.images import image_groups, kind_of_distinct
 from shared.kinds.top9.specification import (
     LEAST_SHARDS,
     UNITS_OF_SHARD,
@@ -64,6 +65,7 @@ def search_request(
         row = dataset_of_network(session, dataset, network)
         split, count = find_split(session, row, split or default_split(session, row))
         kind = kind_of_distinct(session, row.id, split) if distinct else None
+        groups = image_groups(session, row.id, split, kind).groups if kind else None
     chosen = choose_network(database, settings, row, network)
     found = find_layers(chosen.description, layers)
     methods = {layer.path: layer.projection(projection) for layer in found}
@@ -71,6 +73,8 @@ def search_request(
     method = "deconvnet" if "deconvnet" in methods.values() else next(iter(methods.values()))
     if projection == "auto":
         _note_gradients([layer for layer in found if methods[layer.path] == "gradient"])
+    if groups is not None:
+        note_duplicates(groups, f"the split {split}")
     specification = Top9Specification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,

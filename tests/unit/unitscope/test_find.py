@@ -20,7 +20,7 @@ from unitscope.find.nearest import nearest_images
 from unitscope.find.scales import scales_of
 from unitscope.find.selectivity import selectivity
 from unitscope.find.similar import average_ranks, correlations
-from unitscope.vocabulary import Combination
+from unitscope.vocabulary import Combination, Metric
 
 UNITS, IMAGES = 7, 3000
 MEMORY = 10**6
@@ -225,6 +225,15 @@ def test_an_image_without_activation_has_no_direction(units: list[UnitValues]) -
         nearest_images(units, np.full(UNITS, -1.0))
     nearest = nearest_images(units, np.full(UNITS, -1.0), "l2")[0]
     assert normalized(units)[:, nearest[0]].sum() == normalized(units).sum(0).min()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_query_that_is_not_finite_is_refused(units: list[UnitValues], metric: Metric, value: float) -> None:
+    query = np.ones(UNITS, np.float32)
+    query[3] = value
+    with pytest.raises(NotFinite, match="On the image a unit"):
+        nearest_images(units, query, metric)
 
 
 def test_images_above_are_counted(maxima: np.ndarray, at_once: int) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy import select
 
 from shared.kinds.top9.images import searched_images
+from shared.kinds.top9.maxima import units_of_maxima
 from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer
 from unitscope.find.maxima import map_maxima
@@ -32,6 +33,11 @@ def check_maxima(
         Images that were computed again, ascending.
     units, recomputed
         By module path: units, and their maxima, float32 [images, units].
+
+    Raises
+    ------
+    MaximaNotReadable
+        A file is not that of the search.
     """
     if specification.screen or not image_ids:
         return
@@ -41,10 +47,12 @@ def check_maxima(
         images = searched_images(session, context.job_id, specification.dataset_id, specification.split)
     positions = images.ids.searchsorted(np.asarray(image_ids))
     for layer in layers:
-        if layer.maxima_path is None or not units.get(layer.layer_path):
+        if layer.maxima_path is None:
+            continue
+        searched = units_of_maxima(specification, layer)
+        if not units.get(layer.layer_path):
             continue
         comparison.row(f"{layer.layer}, maxima")
-        searched = next(one.units for one in specification.layers if one.path == layer.layer_path)
         kept = map_maxima(context.store.locate(layer.maxima_path), len(searched), len(images.ids))
         for place, unit in enumerate(units[layer.layer_path]):
             values = kept[searched.index(unit)]

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from sqlalchemy import select
 
+from producer.kinds.top9.distinct import note_duplicates
 from producer.kinds.top9.find.kept import KeptLayer, KeptMaxima
 from producer.kinds.top9.find.query_image import QueryImage
 from producer.kinds.top9.find.units_text import LayerUnit
@@ -132,11 +133,20 @@ def find_units(
     """Find the units that an image activates, those first that the fewest images activate more.
 
     Units on equal terms are ordered by their normalized activation, then as the search lists them.
+
+    Raises
+    ------
+    NotFinite
+        An active unit is NaN or infinite on the image.
+    InvalidArgument
     """
     found: list[tuple[int, float, KeptLayer, int]] = []
     for layer in layers:
         activations = query.activations[layer.path]
-        chosen = np.flatnonzero(layer.active & (activations > 0) & np.isfinite(activations))
+        for index in np.flatnonzero(layer.active & ~np.isfinite(activations))[:1].tolist():
+            where = f"On the image unit {layer.units[index]} of {layer.name}"
+            raise NotFinite(where=where, value=float(activations[index]))
+        chosen = np.flatnonzero(layer.active & (activations > 0))
         above = images_above(layer.maxima, activations, memory, chosen)
         found += (
             (int(above[place]), float(activations[index] / layer.scales[index]), layer, index)
@@ -211,8 +221,10 @@ def _best(database: Database, kept: KeptMaxima, find: Callable[[int], Found], co
         return find(count)
     dataset_id, split = kept.dataset.id, kept.specification.split
     with database.read() as session:
-        groups = image_groups(session, dataset_id, split, kind_of_distinct(session, dataset_id, split))
-    return first_of_groups(find, groups.of(kept.images.ids), count)
+        of_split = image_groups(session, dataset_id, split, kind_of_distinct(session, dataset_id, split))
+    groups = of_split.of(kept.images.ids)
+    note_duplicates(groups, f"job {kept.job_id}")
+    return first_of_groups(find, groups, count)
 
 
 def _of_class(kept: KeptMaxima, class_name: str | None) -> np.ndarray | None:

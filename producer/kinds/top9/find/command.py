@@ -192,7 +192,7 @@ def like(
 @find.command("units")
 @job_argument
 @image_option
-@click.option("--layer", help="Only this layer: 5, conv5, or a module path such as features.10.")
+@click.option("--layer", help="Only this layer: a name, number, module path or pattern, as for analyze submit.")
 @_top(20, "units")
 @memory_option
 @rows_format_options
@@ -208,7 +208,7 @@ def units(app: App, /, job_id: int, image: str, layer: str | None, count: int, m
     from producer.kinds.top9.find.query_image import query_image
 
     kept = kept_maxima(app.database, app.store, job_id)
-    layers = [kept.layer(layer)] if layer else kept.layers
+    layers = kept.named(layer) if layer else kept.layers
     query = query_image(app.database, app.settings, kept, image)
     _remark_on_precision(app, kept)
     print_typed_rows(app, FoundUnit, find_units(kept, query, layers, count, memory_mb * 10**6), form)
@@ -224,7 +224,10 @@ def units(app: App, /, job_id: int, image: str, layer: str | None, count: int, m
     type=click.IntRange(1, 2**31 - 1),
     help="Find the units of this search, of another network or another epoch, on the same images.  [default: JOB]",
 )
-@click.option("--layer", help="Only units of this layer.  [default: all that were searched]")
+@click.option(
+    "--layer",
+    help="Only units of this layer: a name, number, module path or pattern.  [default: all that were searched]",
+)
 @click.option(
     "--ranks", is_flag=True, help="Correlate ranks (Spearman) instead of activations (Pearson). Takes longer."
 )
@@ -262,7 +265,7 @@ def similar(
     if len(chosen) > 1:
         raise UsageError(reason=f"--unit {unit} names {len(chosen)} units. Give one, such as conv5:17.")
     other = kept if other_id in (None, job_id) else kept_maxima(app.database, app.store, other_id or job_id)
-    layers = [other.layer(layer)] if layer else other.layers
+    layers = other.named(layer) if layer else other.layers
     for one in dict.fromkeys((kept.precision, other.precision)):
         _remark_on_precision(app, kept if kept.precision == one else other)
     found = find_similar(kept, chosen[0], other, layers, ranks, count, memory_mb * 10**6)

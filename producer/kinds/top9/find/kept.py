@@ -9,23 +9,25 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.kinds.top9.layers import searched_layers
+from producer.kinds.top9.layers import network_description, searched_layers, searched_paths
 from producer.results.jobs import incomplete, job_of_kind
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.errors import JobStateConflict, UsageError
 from shared.kinds.registry import parse
 from shared.kinds.top9.images import SearchedImages, searched_images
+from shared.kinds.top9.maxima import units_of_maxima
 from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation, UnitStatistics
 from shared.store.store import Store
-from unitscope.errors import MaximaNotReadable, NoSuchLayer, NoSuchUnit
+from unitscope.description import NetworkDescription
+from unitscope.errors import MaximaNotReadable, NoSuchUnit
 from unitscope.find.combinations import UnitValues
 from unitscope.find.maxima import map_maxima
 from unitscope.find.scales import scales_of
 
 CHECKED_UNITS = 16  # of each layer, whose strongest activation is compared with the database
-SCREENED_DIFFERENCE = 0.1  # of an activation, between float32 and a lower precision
+SCREENED_DIFFERENCE = 0.1  # of a unit's typical size, between float32 and a lower precision
 
 
 @dataclass(frozen=True)
@@ -66,30 +68,30 @@ class KeptLayer:
 
 @dataclass(frozen=True)
 class KeptMaxima:
-    """The kept maxima of a search. ``precision`` is that in which they were computed."""
+    """The kept maxima of a search. ``precision`` is that in which they were computed; ``description`` is that of
+    the network, if the database has it."""
 
     job_id: int
     dataset: Dataset
     specification: Top9Specification
     images: SearchedImages
     layers: Sequence[KeptLayer]
+    description: NetworkDescription | None
 
     @property
     def precision(self) -> str:
         return self.specification.screen or "float32"
 
-    def layer(self, name: str) -> KeptLayer:
-        """Return a layer by its name, number, or module path.
+    def named(self, name: str) -> list[KeptLayer]:
+        """Return the layers that a text names: see ``searched_paths``.
 
         Raises
         ------
-        NoSuchLayer
+        NoSuchModule
         """
-        for layer in self.layers:
-            if name in (layer.name, layer.path) or layer.name == f"conv{name}":
-                return layer
-        choices = ", ".join(layer.name for layer in self.layers)
-        raise NoSuchLayer(network=f"Job {self.job_id}", layer=name, choices=choices)
+        searched = {layer.path: layer.name for layer in self.layers}
+        paths = searched_paths(name, searched, self.description, self.job_id)
+        return [layer for layer in self.layers if layer.path in paths]
 
     def position(self, image_id: int) -> int | None:
         """Return an image's position in the maxima, or None if the search did not use it."""
@@ -123,7 +125,8 @@ def kept_maxima(database: Database, store: Store, job_id: int) -> KeptMaxima:
         images = searched_images(session, job_id, job.dataset_id, specification.split)
         dataset = session.get_one(Dataset, job.dataset_id)
         layers = [_open_layer(session, store, row, specification, images) for row in rows]
-    return KeptMaxima(job_id, dataset, specification, images, layers)
+        description = network_description(session, job)
+    return KeptMaxima(job_id, dataset, specification, images, layers, description)
 
 
 def _none_kept(job_id: int, specification: Top9Specification) -> UsageError:
@@ -140,13 +143,13 @@ def _open_layer(
     specification: Top9Specification,
     images: SearchedImages,
 ) -> KeptLayer:
-    units = next(layer.units for layer in specification.layers if layer.path == row.layer_path)
+    units = units_of_maxima(specification, row)
     file = store.locate(row.maxima_path or "")
     maxima = map_maxima(file, len(units), len(images.ids))
     scales, active = _states(session, row.id, units)
     layer = KeptLayer(row.layer, row.layer_path, units, maxima, scales, active)
-    tolerance = SCREENED_DIFFERENCE if specification.screen else 0.0
-    _check_order(session, row, layer, images, tolerance, f"{file.parent.name}/{file.name}")
+    share = SCREENED_DIFFERENCE if specification.screen else 0.0
+    _check_order(session, row, layer, images, share, f"{file.parent.name}/{file.name}")
     return layer
 
 
@@ -174,16 +177,25 @@ def _check_order(
     row: SearchedLayer,
     layer: KeptLayer,
     images: SearchedImages,
-    tolerance: float,
+    share: float,
     path: str,
 ) -> None:
-    """Check that the file has the strongest activations of the database, at the positions of their images."""
-    top = TopActivation
-    query = select(top.unit, top.image_id, top.activation).where(top.layer_id == row.id, top.rank == 1)
-    for unit, image_id, activation in session.execute(query.order_by(top.unit).limit(CHECKED_UNITS)):
+    """Check that the file has the strongest activations of the database, at the positions of their images.
+
+    They may differ by a share of the unit's typical size, not of the activation: the error of a lower precision is
+    that of the terms of a sum, which can be much larger than the sum.
+    """
+    top, statistics = TopActivation, UnitStatistics
+    query = (
+        select(top.unit, top.image_id, top.activation, statistics.q50, statistics.minimum)
+        .join(statistics, (statistics.layer_id == top.layer_id) & (statistics.unit == top.unit))
+        .where(top.layer_id == row.id, top.rank == 1)
+    )
+    rows = session.execute(query.order_by(top.unit).limit(CHECKED_UNITS))
+    for unit, image_id, activation, median, minimum in rows:
         at = int(images.ids.searchsorted(image_id))
         found = at < len(images.ids) and images.ids[at] == image_id
         value = float(layer.maxima[layer.index(unit), at]) if found else np.nan
-        if not abs(value - activation) <= tolerance * abs(activation):
+        if not abs(value - activation) <= share * max(abs(activation), abs(median), abs(minimum)):
             reason = f"it has not the strongest activation of unit {unit} of {layer.name} that the database has"
             raise MaximaNotReadable(path=path, reason=reason)

@@ -15,7 +15,7 @@ def chosen_units(kept: KeptMaxima, text: str) -> list[LayerUnit]:
     """Return the units that a text names, each once, in its order.
 
     Parts are separated by commas: ``LAYER:UNIT``, ``LAYER:FIRST-LAST``, a unit or a range of the layer before, or
-    the name of a layer, for all of its units that are active on some image.
+    the name of a layer, for all of its units that are active on some image. A pattern can name several layers.
 
     Raises
     ------
@@ -24,17 +24,17 @@ def chosen_units(kept: KeptMaxima, text: str) -> list[LayerUnit]:
         The text is not of this form.
     """
     chosen: dict[tuple[str, int], LayerUnit] = {}
-    layer: KeptLayer | None = None
+    layers: list[KeptLayer] = []
     for part in filter(None, map(str.strip, text.split(","))):
         name, colon, numbers = part.rpartition(":")
         if colon:
-            layer = kept.layer(name)
-        elif layer is None or not NUMBER.fullmatch(part.partition("-")[0]):
-            layer, numbers = kept.layer(part), ""
-        units = _numbers(part, numbers) if numbers else _active(layer)
-        for unit in units:
-            layer.index(unit)
-            chosen[layer.path, unit] = layer, unit
+            layers = kept.named(name)
+        elif not layers or not NUMBER.fullmatch(part.partition("-")[0]):
+            layers, numbers = kept.named(part), ""
+        for layer in layers:
+            for unit in _numbers(part, numbers) if numbers else _active(layer):
+                layer.index(unit)
+                chosen[layer.path, unit] = layer, unit
     if not chosen:
         raise UsageError(reason=f"'{text}' names no unit. Give units such as conv5:3,17 or conv5:0-9.")
     return list(chosen.values())
