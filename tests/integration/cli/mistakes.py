@@ -64,7 +64,7 @@ UNKNOWN = {
     "layer by a digit that is none": Mistake((*TOP9, "--layer", "²"), 4, ("'²'", CONVOLUTIONS)),
     "layer of many digits": Mistake((*TOP9, "--layer", DIGITS), 4, (CONVOLUTIONS,)),
     "layer with a template": Mistake((*TOP9, "--layer", "{layer}"), 4, ("'{layer}'", CONVOLUTIONS)),
-    "unit": Mistake((*CONV5, "--units", "3,256"), 4, ("'5'", "256", "0 to 255")),
+    "unit": Mistake((*CONV5, "--units", "3,256"), 4, ("'conv5'", "256", "0 to 255")),
     "unit far beyond": Mistake((*CONV5, "--units", "999999999"), 4, ("999999999", "0 to 255")),
     "run": Mistake((*CONV5, "--run", "99999"), 4, ("run 99999", "ls --kind train")),
     "run that is a search": Mistake((*CONV5, "--run", "@DONE@"), 4, ("run @DONE@", "ls --kind train")),
