@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from producer.results.filters import Filters
 from shared.database.catalogue import stored_description
 from shared.errors import SpecificationNotReadable
 from shared.jobs.tables import Job
@@ -104,3 +105,26 @@ def _check_units(session: Session, layers: Sequence[SearchedLayer], units: Seque
         for layer in layers:
             if unit not in searched[layer.id]:
                 raise NoSuchUnit(layer=layer.layer, unit=unit, last=max(searched[layer.id], default=-1))
+
+
+def conditions_on_units(
+    session: Session,
+    job: Job,
+    filters: Filters,
+    layer_id: InstrumentedAttribute[int],
+    unit: InstrumentedAttribute[int],
+    rank: InstrumentedAttribute[int] | None = None,
+) -> list[ColumnElement[bool]]:
+    """Return the conditions of the filters ``layer``, ``units``, and with ``rank`` also ``ranks``, on columns.
+
+    Raises
+    ------
+    NoSuchLayer, NoSuchUnit
+    """
+    layers = searched_layers(session, job.id, filters.layer, filters.units)
+    clauses: list[ColumnElement[bool]] = [layer_id.in_([layer.id for layer in layers])]
+    if filters.units:
+        clauses.append(unit.in_(filters.units))
+    if rank is not None and filters.ranks:
+        clauses.append(rank.in_(filters.ranks))
+    return clauses

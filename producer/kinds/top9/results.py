@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, exists, select
 from sqlalchemy.orm import Session, join
 
-from producer.kinds.top9.layers import searched_layers
+from producer.kinds.top9.layers import conditions_on_units, searched_layers
 from producer.results.filters import Filters
 from producer.results.tables import Column, ResultTable, columns_of
 from shared.database.catalogue import class_index
@@ -124,10 +124,7 @@ def _filter_conditions(model: type[Any]) -> Callable[[Session, Job, Filters], li
     """Return a function that turns filters into conditions on the rows of ``model``."""
 
     def conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
-        layers = searched_layers(session, job.id, filters.layer, filters.units)
-        clauses: list[ColumnElement[bool]] = [model.layer_id.in_([layer.id for layer in layers])]
-        if filters.units:
-            clauses.append(model.unit.in_(filters.units))
+        clauses = conditions_on_units(session, job, filters, model.layer_id, model.unit)
         if filters.images:
             clauses.append(model.image_id.in_(filters.images))
         if filters.ranks:

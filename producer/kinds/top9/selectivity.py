@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, join
 
-from producer.kinds.top9.layers import searched_layers
+from producer.kinds.top9.layers import conditions_on_units
 from producer.results.filters import Filters
 from producer.results.tables import ResultTable, columns_of
 from shared.database.catalogue import class_index
@@ -34,12 +34,8 @@ class UnitSelectivityRow:
 
 
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
-    layers = searched_layers(session, job.id, filters.layer, filters.units)
-    clauses: list[ColumnElement[bool]] = [UnitSelectivity.layer_id.in_([layer.id for layer in layers])]
-    if filters.units:
-        clauses.append(UnitSelectivity.unit.in_(filters.units))
-    if filters.ranks:
-        clauses.append(UnitSelectivity.class_rank.in_(filters.ranks))
+    columns = UnitSelectivity.layer_id, UnitSelectivity.unit, UnitSelectivity.class_rank
+    clauses = conditions_on_units(session, job, filters, *columns)
     if filters.class_name is not None:
         dataset = session.get_one(Dataset, job.dataset_id)
         clauses.append(UnitSelectivity.class_index == class_index(dataset, filters.class_name))

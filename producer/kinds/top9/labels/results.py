@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, join
 
-from producer.kinds.top9.layers import searched_layers
+from producer.kinds.top9.layers import conditions_on_units
 from producer.results.filters import Filters
 from producer.results.tables import ResultTable, columns_of
 from shared.errors import UsageError
@@ -29,13 +29,8 @@ class UnitLabelRow:
 
 
 def _conditions(session: Session, job: Job, filters: Filters) -> list[ColumnElement[bool]]:
-    layers = searched_layers(session, job.id, filters.layer, filters.units)
-    clauses: list[ColumnElement[bool]] = [UnitLabel.layer_id.in_([layer.id for layer in layers])]
-    if filters.units:
-        clauses.append(UnitLabel.unit.in_(filters.units))
-    if filters.ranks:
-        clauses.append(UnitLabel.rank.in_(filters.ranks))
-    return clauses
+    columns = UnitLabel.layer_id, UnitLabel.unit, UnitLabel.rank
+    return conditions_on_units(session, job, filters, *columns)
 
 
 def _requires_labels(session: Session, job: Job) -> None:
