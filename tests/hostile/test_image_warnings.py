@@ -6,6 +6,7 @@ import io
 import struct
 import subprocess
 import sys
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.hostile.fuzzing import examples
 from tests.hostile.test_images import ANNOUNCING, MORE_ODD, ODD_IMAGES, SLOW
 from tests.integration.cli.helpers import Home
 from tests.integration.datasets.helpers import BROKEN_IMAGES
+from unitscope.images import decoder_messages
 from unitscope.images.decoding import FORMATS, BrokenImage, decode
 from unitscope.images.odd_images import size_of_gif
 
@@ -248,3 +250,19 @@ def test_formats_are_recognized_as_in_pillow(name: str) -> None:
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         if not image.mode.startswith("I"):  # 16 bits are converted to 8 differently
             assert decode(content).tobytes() == image.convert("RGB").tobytes()
+
+
+def test_the_error_handler_is_set_once_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise libtiff would call a handler that a thread set and nothing keeps, and the process would crash."""
+    calls: list[float] = []
+
+    def slowly() -> object:
+        time.sleep(0.05)
+        calls.append(time.monotonic())
+        return object()
+
+    monkeypatch.setattr(decoder_messages, "_handlers", [])
+    monkeypatch.setattr(decoder_messages, "_set_libtiff_handler", slowly)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: decoder_messages._hook_libtiff(), range(8)))
+    assert len(calls) == 1

@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import TextIO
 
 from PIL import _imaging
@@ -84,13 +83,21 @@ def _hook_warnings() -> None:
 ErrorHandler = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)  # module, format, va_list
 
 
-@cache
-def _hook_libtiff() -> object:
-    """Let libtiff ask this module. Its error handler is the process's.
+_handlers: list[object] = []  # kept here, since libtiff calls them
+
+
+def _hook_libtiff() -> None:
+    """Let libtiff ask this module. Its error handler is the process's, and is set once, whatever the threads.
 
     The function is found through the library of Pillow that is linked with libtiff. If it is linked statically, as
     on Windows, libtiff prints all its errors.
     """
+    with _lock:
+        if not _handlers:
+            _handlers.append(_set_libtiff_handler())
+
+
+def _set_libtiff_handler() -> object:
     try:
         set_handler = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
     except (AttributeError, OSError, TypeError):
@@ -106,4 +113,4 @@ def _hook_libtiff() -> object:
     print_error = None
     before = set_handler(ctypes.cast(handler, ctypes.c_void_p))
     print_error = ErrorHandler(before) if before else None
-    return handler  # kept by the cache, since libtiff calls it
+    return handler

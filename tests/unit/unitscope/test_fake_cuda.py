@@ -26,6 +26,7 @@ from tests.gpu.test_training import samples, trainer_on
 from tests.unit.shared.test_specifications import SWEEP
 from unitscope.data.images import ImageSource
 from unitscope.data.upload import AHEAD, Uploader
+from unitscope.description import NetworkSpecification
 from unitscope.memory import is_out_of_memory
 from unitscope.occlusion.occluders import Grid
 from unitscope.readings import BEHIND, Readings
@@ -349,7 +350,7 @@ def test_one_network_is_cached_and_never_two(monkeypatch: pytest.MonkeyPatch, fa
     """The previous network is released before the next one is loaded."""
     held: list[int] = []
 
-    def made(specification: str, *where: object) -> nn.Module:
+    def made(specification: NetworkSpecification, *where: object) -> nn.Module:
         held.append(fake_cuda.held)
         return nn.Linear(100, 100).to("cuda")
 
@@ -357,11 +358,12 @@ def test_one_network_is_cached_and_never_two(monkeypatch: pytest.MonkeyPatch, fa
     context: Any = SimpleNamespace(
         device=CUDA, store=SimpleNamespace(root=Path("store"), locate=lambda path: None)
     )
+    a, b = (NetworkSpecification(name="zfnet", classes=3, image_size=size) for size in (64, 96))
     empty = fake_cuda.held
-    first = common.load_network(context, "a", "weights")  # type: ignore[arg-type]
-    assert common.load_network(context, "a", "weights") is first  # type: ignore[arg-type]
+    first = common.load_network(context, a, "weights")
+    assert common.load_network(context, a, "weights") is first
     del first
-    common.load_network(context, "b", "weights")  # type: ignore[arg-type]
+    common.load_network(context, b, "weights")
     assert held == [empty, empty]
     common.clear_network_cache()
     assert fake_cuda.held == empty
