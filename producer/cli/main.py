@@ -46,6 +46,7 @@ VERBS = {
     "cache": "producer.cli.data.cache:cache",
     "worker": "producer.cli.service.services:worker",
     "up": "producer.cli.service.services:up",
+    "serve": "producer.cli.service.serve:serve",
     "demo": "producer.cli.service.demo:demo",
     "du": "producer.cli.service.disk_usage:du",
     "gc": "producer.cli.service.store:gc",

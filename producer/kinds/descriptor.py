@@ -52,6 +52,11 @@ class ProducerKind:
     section
         A function ``(database, store, job_id) -> Section`` (see ``producer.results.sections``) for the page of a
         study, or None.
+    pages
+        The kind's pages of the gallery, a sequence of ``producer.gallery.page.Page``, or None.
+    links
+        A function ``(gallery, job_id) -> list[Link]`` (see ``producer.gallery.page``) that lists what a job's page
+        of the gallery leads to, or None.
     estimate
         A ``producer.kinds.estimates.Estimate``, for ``--dry-run`` and the check of the free space, or None.
     verbs
@@ -66,6 +71,8 @@ class ProducerKind:
     page: str | None = None
     page_filters: frozenset[str] = frozenset()
     section: str | None = None
+    pages: str | None = None
+    links: str | None = None
     estimate: str | None = None
     verbs: Mapping[str, str] = field(default_factory=dict)
     network_verbs: Mapping[str, str] = field(default_factory=dict)

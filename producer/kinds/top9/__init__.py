@@ -44,5 +44,7 @@ KIND = ProducerKind(
     page="producer.kinds.top9.report:render",
     page_filters=frozenset({"layer", "units", "class_name"}),
     section="producer.kinds.top9.section:section",
+    pages="producer.kinds.top9.gallery:PAGES",
+    links="producer.kinds.top9.gallery.links:links",
     verbs={"find": "producer.kinds.top9.find.command:find", "label": "producer.kinds.top9.labels.command:label"},
 )

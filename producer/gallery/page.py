@@ -1,0 +1,142 @@
+"""A page of the gallery: an address, what it reads, and the template that shows it.
+
+The same mapping is rendered as HTML and returned as JSON (the address with ``.json``). A page has no state but its
+address: filters and order are in the query string.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from shared.database.connection import Database
+from shared.errors import UsageError
+from shared.settings import Settings
+from shared.store.store import Store
+
+LARGEST = 2**31 - 1  # of a whole number in an address
+LONGEST = 2000  # characters of a text in an address
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What pages read from."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    live: bool = True  # whether a server answers; False for pages that are written as files
+
+
+class Parameters:
+    """The parts of a page's address: names in the path, and the query string. Values are checked when they are
+    read.
+    """
+
+    def __init__(self, path: Mapping[str, Any], query: Mapping[str, str], address: str = "") -> None:
+        self.path, self.query, self.address = dict(path), dict(query), address
+
+    def whole(self, name: str, default: int, least: int = 0, most: int = LARGEST) -> int:
+        """Return a whole number of the query.
+
+        Raises
+        ------
+        UsageError
+        """
+        number = self.optional_whole(name, least, most)
+        return default if number is None else number
+
+    def optional_whole(self, name: str, least: int = 0, most: int = LARGEST) -> int | None:
+        """Return a whole number of the query, or None if it has none of this name.
+
+        Raises
+        ------
+        UsageError
+        """
+        text = self.text(name)
+        if not text:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= 10 and least <= int(text) <= most):
+            raise UsageError(reason=f"{name} is '{text}', and has to be a whole number from {least} to {most}.")
+        return int(text)
+
+    def text(self, name: str) -> str:
+        """Return a text of the query, without spaces at its ends, or an empty one.
+
+        Raises
+        ------
+        UsageError
+            It is longer than ``LONGEST``.
+        """
+        text = self.query.get(name, "").strip()
+        if len(text) > LONGEST:
+            raise UsageError(reason=f"{name} has {len(text)} characters; {LONGEST} are allowed.")
+        return text
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """Return one of ``choices``, the first one by default.
+
+        Raises
+        ------
+        UsageError
+        """
+        text = self.text(name) or choices[0]
+        if text not in choices:
+            raise UsageError(reason=f"{name} is '{text}', and has to be one of {', '.join(choices)}.")
+        return text
+
+    def link(self, **changes: object) -> str:
+        """Return this page's address with other values in its query; a value of None or "" is left out."""
+        query = {name: value for name, value in {**self.query, **changes}.items() if value not in (None, "")}
+        return f"{self.address}?{urlencode(query)}" if query else self.address
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page.
+
+    Parameters
+    ----------
+    path
+        Its address, with names in braces as in Starlette: ``/jobs/{job_id:int}``.
+    template
+        Path of the template in the package ``producer``. An empty path is that of a page that has only JSON.
+    read
+        A function ``(gallery, parameters) -> values`` of the template, which can be written as JSON. It raises the
+        errors of ``shared.errors``, which are shown with the status that fits: ``NotFound`` is 404, ``UsageError``
+        400, ``Unreachable`` 503.
+    """
+
+    path: str
+    template: str
+    read: Callable[[Gallery, Parameters], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link on a job's page, with a picture's artifact path (or None) and a remark."""
+
+    title: str
+    address: str
+    remark: str = ""
+    picture: str | None = None
+
+
+def as_json(value: Any) -> Any:
+    """Turn values of a page into those of JSON: dataclasses into objects, times into texts, NaN into null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return value if value is None or isinstance(value, (str, int)) else str(value)

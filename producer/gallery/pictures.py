@@ -1,0 +1,150 @@
+"""Pictures: artifacts by the SHA-256 of their content, and images of data sets by id.
+
+An address has the content's hash, so that what it returns never changes and browsers keep it. Nothing else of an
+address reaches the file system. Images of data sets are decoded and encoded again: the bytes of a file from
+outside are never sent.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from producer.gallery.page import Gallery
+from shared.database.catalogue import turns_images
+from shared.database.datasets import Dataset
+from shared.database.datasets import Image as ImageRow
+from shared.errors import ArtifactMissing
+from shared.store.store import Store
+from unitscope.images.decoding import BrokenImage, decode, read_file
+
+IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+SIDES = (120, 240, 360, 720, 1200)  # pixels: longer sides of thumbnails
+KEPT = 2000  # encoded thumbnails and cells in memory, of some 10 kB each
+QUALITY = 82  # of WebP
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+def _in_thread(read: Callable[[Gallery, Request], Response]) -> Answer:
+    async def answer(request: Request) -> Response:
+        return await run_in_threadpool(read, request.app.state.gallery, request)
+
+    return answer
+
+
+def _artifact_path(request: Request) -> str:
+    sha256, suffix = request.path_params["sha256"], request.path_params["suffix"]
+    if len(sha256) != 64 or suffix not in TYPES:
+        raise HTTPException(404, "There is no such picture.")
+    return f"{sha256[:2]}/{sha256}.{suffix}"
+
+
+def _stored(gallery: Gallery, request: Request) -> Response:
+    path = _artifact_path(request)
+    return FileResponse(_locate(gallery.store, path), headers=IMMUTABLE, media_type=TYPES[Path(path).suffix[1:]])
+
+
+def _thumbnail(gallery: Gallery, request: Request) -> Response:
+    side = _side(request)
+    return _webp(_kept_thumbnail(gallery.store.root, _artifact_path(request), side))
+
+
+def _cell(gallery: Gallery, request: Request) -> Response:
+    box = (*(request.path_params[side] for side in ("left", "top", "right", "bottom")),)
+    content = _kept_cell(gallery.store.root, _artifact_path(request), box)
+    return Response(content, headers=IMMUTABLE, media_type="image/png")
+
+
+def _side(request: Request) -> int:
+    side: int = request.path_params["side"]
+    if side not in SIDES:
+        raise HTTPException(404, f"Thumbnails have sides of {', '.join(map(str, SIDES))} pixels.")
+    return side
+
+
+def _webp(content: bytes) -> Response:
+    return Response(content, headers=IMMUTABLE, media_type="image/webp")
+
+
+@lru_cache(maxsize=KEPT)
+def _kept_thumbnail(root: Path, path: str, side: int) -> bytes:
+    return _encoded(_decoded(Store(root), path), side)
+
+
+@lru_cache(maxsize=KEPT)
+def _kept_cell(root: Path, path: str, box: tuple[int, int, int, int]) -> bytes:
+    mosaic = _kept_mosaic(root, path)
+    left, top, right, bottom = box
+    if not (0 <= left < right <= mosaic.width and 0 <= top < bottom <= mosaic.height):
+        raise HTTPException(404, f"The picture has {mosaic.width} x {mosaic.height} pixels.")
+    buffer = io.BytesIO()
+    mosaic.crop(box).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@lru_cache(maxsize=16)
+def _kept_mosaic(root: Path, path: str) -> Image.Image:
+    """Decode a mosaic, whose cells are usually asked for one after the other."""
+    return _decoded(Store(root), path)
+
+
+def _locate(store: Store, path: str) -> Path:
+    try:
+        return store.locate(path)
+    except ArtifactMissing as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def _decoded(store: Store, path: str) -> Image.Image:
+    try:
+        return decode(_locate(store, path).read_bytes())
+    except BrokenImage as error:
+        raise HTTPException(404, f"The artifact {path} is no picture: {error}.") from error
+
+
+def _encoded(image: Image.Image, side: int) -> bytes:
+    """Return the image as WebP, made smaller if its longer side has more than ``side`` pixels."""
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    image.save(buffer, "WEBP", quality=QUALITY, method=2)
+    return buffer.getvalue()
+
+
+def _dataset_image(gallery: Gallery, request: Request) -> Response:
+    image_id, side = request.path_params["image_id"], _side(request)
+    with gallery.database.read() as session:
+        image = session.get(ImageRow, image_id)
+        if image is None or image.sha256[:16] != request.path_params["sha256"]:
+            raise HTTPException(404, f"There is no image {image_id} with this content.")
+        dataset = session.get_one(Dataset, image.dataset_id)
+        file, upright = Path(dataset.root) / image.path, turns_images(dataset.options)
+    try:
+        decoded = decode(read_file(file), upright=upright)
+    except BrokenImage as error:
+        raise HTTPException(404, f"{image.path} of {dataset.name} can't be read here: {error}.") from error
+    if decoded.size != (image.width, image.height):
+        raise HTTPException(404, f"{image.path} of {dataset.name} was changed since it was registered.")
+    return _webp(_encoded(decoded, side))
+
+
+def image_link(image_id: int, sha256: str, side: int = 720) -> str:
+    """Return the address of the file of a data set's image, with a longer side of at most ``side`` pixels."""
+    return f"/images/{image_id}/{sha256[:16]}/{side}.webp"
+
+
+PICTURE_ROUTES: tuple[tuple[str, Answer], ...] = (
+    ("/pictures/{sha256}.{suffix}/{side:int}.webp", _in_thread(_thumbnail)),
+    ("/pictures/{sha256}.{suffix}/{left:int}-{top:int}-{right:int}-{bottom:int}.png", _in_thread(_cell)),
+    ("/pictures/{sha256}.{suffix}", _in_thread(_stored)),
+    ("/images/{image_id:int}/{sha256}/{side:int}.webp", _in_thread(_dataset_image)),
+)

@@ -1,0 +1,102 @@
+"""Jinja2 environment of the pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from shared.database.base import utc_now
+from shared.store.store import sha256_of
+from shared.text import printable, size_text
+
+THUMBNAIL = 360  # pixels: longer side of a thumbnail
+MAGNIFIED = 3  # pictures smaller than THUMBNAIL / MAGNIFIED are shown with sharp pixels
+
+
+@cache
+def environment() -> Environment:
+    """Return the environment of the templates in the package ``producer``; they escape markup and control
+    characters."""
+    made = Environment(
+        loader=PackageLoader("producer", ""),
+        autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"number": number, "percent": percent, "bytes": size_text, "ago": ago, "duration": duration}
+    made.globals |= {"job_link": job_link, "thumbnail": thumbnail, "picture": picture, "cell": cell}
+    return made
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Render a template by its path in the package ``producer``."""
+    return environment().get_template(template).render(values)
+
+
+# --- filters ---
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with ``digits`` significant digits, whole numbers with all: ``0.0123``, ``12,400``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if float(value).is_integer() and abs(value) < 10**15:
+        return f"{int(value):,}"
+    return f"{value:.{digits}g}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Return a share as a percentage: ``41.3 %``."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span in its two largest units: ``1 h 20 min``, ``40 s``."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} days"
+
+
+def ago(moment: datetime | None) -> str:
+    """Return how long ago a time was: ``3 min ago``."""
+    if moment is None:
+        return "–"
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return f"{duration(max((utc_now() - moment).total_seconds(), 0))} ago"
+
+
+# --- addresses ---
+
+
+def job_link(job_id: int, *parts: object) -> str:
+    """Return the address of a page of a job: ``/jobs/3/layers/conv5/units/131``."""
+    return "/".join([f"/jobs/{job_id}", *(quote(str(part), safe="") for part in parts)])
+
+
+def picture(path: str) -> str:
+    """Return the address of an artifact that is a picture, as it is stored."""
+    return f"/pictures/{sha256_of(path)}.{path.rpartition('.')[2]}"
+
+
+def thumbnail(path: str, side: int = THUMBNAIL) -> str:
+    """Return the address of an artifact that is a picture, of which the longer side is at most ``side`` pixels."""
+    return f"/pictures/{sha256_of(path)}.{path.rpartition('.')[2]}/{side}.webp"
+
+
+def cell(path: str, box: Sequence[int]) -> str:
+    """Return the address of a box (left, top, right, bottom) of an artifact that is a picture."""
+    return f"/pictures/{sha256_of(path)}.{path.rpartition('.')[2]}/{'-'.join(map(str, box))}.png"

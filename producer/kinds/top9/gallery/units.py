@@ -1,0 +1,172 @@
+"""Units of a searched layer in an order, read in pages by key."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from shared.database.datasets import Image
+from shared.kinds.top9.tables import (
+    SearchedLayer,
+    SearchedUnit,
+    TopActivation,
+    UnitLabel,
+    UnitSelectivity,
+    UnitStatistics,
+)
+
+ORDERS = ("unit", "maximum", "fired", "selectivity", "agreement")
+STATES = ("all", "live", "dead", "constant", "not finite")
+
+
+@dataclass(frozen=True)
+class UnitCard:
+    """A unit of a searched layer: its state, mosaics, and what is known of it."""
+
+    unit: int
+    state: str  # one of STATES but all
+    patches_path: str | None
+    projections_path: str | None
+    maximum: float | None
+    fired_share: float | None
+    best_class: str | None  # of the largest AUC
+    best_class_auc: float | None
+    agreement_class: str | None  # most frequent class of its top images
+    agreement: float | None  # share of its top images that have it
+    label: str | None  # the best one of `analyze label`
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which units of a layer, and in which order. ``after`` is the last key of the page before."""
+
+    order: str = "unit"
+    state: str = "all"
+    class_name: str = ""  # the best class
+    label: str = ""  # part of a label
+    after: tuple[float, int] | None = None
+
+
+def read_cards(
+    session: Session, layer: SearchedLayer, selection: Selection, limit: int
+) -> tuple[list[UnitCard], tuple[float, int] | None, int]:
+    """Return a page of units, the key of its last one (None at the end), and the number of all selected units."""
+    value = _value(selection.order, layer)
+    query = _selected(layer, selection)
+    count = session.scalar(select(func.count()).select_from(query.with_only_columns(SearchedUnit.unit).subquery()))
+    query = query.add_columns(value.label("value")).order_by(value, SearchedUnit.unit)
+    if selection.after is not None:
+        last, unit = selection.after
+        query = query.where(or_(value > last, and_(value == last, SearchedUnit.unit > unit)))
+    rows = session.execute(query.limit(limit + 1)).all()
+    cards = _cards(session, layer, rows[:limit])
+    end = (float(rows[limit - 1].value), rows[limit - 1].unit) if len(rows) > limit else None
+    return cards, end, count or 0
+
+
+def _value(order: str, layer: SearchedLayer) -> ColumnElement[Any]:
+    """Return what units are sorted by, in ascending order; units without a value come last."""
+    last = 1e300
+    if order == "maximum":
+        return func.coalesce(-UnitStatistics.maximum, last)
+    if order == "fired":
+        return func.coalesce(-UnitStatistics.fired_share, last)
+    if order == "selectivity":
+        return func.coalesce(-UnitSelectivity.auc, last)
+    if order == "agreement":
+        return func.coalesce(-_agreement(layer), last)
+    return SearchedUnit.unit * 1.0
+
+
+def _agreement(layer: SearchedLayer) -> ColumnElement[Any]:
+    """Return the largest number of a unit's top images that have the same class."""
+    counts = (
+        select(TopActivation.unit.label("unit"), func.count().label("images"))
+        .join(Image, Image.id == TopActivation.image_id)
+        .where(TopActivation.layer_id == layer.id)
+        .group_by(TopActivation.unit, Image.class_index)
+        .subquery()
+    )
+    most = select(counts.c.unit, func.max(counts.c.images).label("most")).group_by(counts.c.unit).subquery()
+    return select(most.c.most).where(most.c.unit == SearchedUnit.unit).scalar_subquery()
+
+
+def _selected(layer: SearchedLayer, selection: Selection) -> Select[Any]:
+    unit, statistics, best = SearchedUnit, UnitStatistics, UnitSelectivity
+    query = (
+        select(
+            *(unit.unit, unit.dead, unit.constant, unit.not_finite, unit.patches_path, unit.projections_path),
+            *(statistics.maximum, statistics.fired_share, best.class_name, best.auc),
+        )
+        .outerjoin(statistics, and_(statistics.layer_id == unit.layer_id, statistics.unit == unit.unit))
+        .outerjoin(best, and_(best.layer_id == unit.layer_id, best.unit == unit.unit, best.class_rank == 1))
+        .where(unit.layer_id == layer.id)
+    )
+    conditions: dict[str, ColumnElement[bool]] = {
+        "live": and_(unit.dead.is_(False), unit.not_finite.is_not(True), unit.constant.is_not(True)),
+        "dead": unit.dead.is_(True),
+        "constant": unit.constant.is_(True),
+        "not finite": unit.not_finite.is_(True),
+    }
+    if selection.state in conditions:
+        query = query.where(conditions[selection.state])
+    if selection.class_name:
+        query = query.where(best.class_name == selection.class_name)
+    if selection.label:
+        matching = select(UnitLabel.unit).where(
+            UnitLabel.layer_id == layer.id, UnitLabel.label.icontains(selection.label, autoescape=True)
+        )
+        query = query.where(unit.unit.in_(matching))
+    return query
+
+
+def _cards(session: Session, layer: SearchedLayer, rows: Sequence[Any]) -> list[UnitCard]:
+    units = [row.unit for row in rows]
+    agreement, labels = _agreements(session, layer, units), _labels(session, layer, units)
+    return [
+        UnitCard(
+            row.unit,
+            state_of(row),
+            row.patches_path,
+            row.projections_path,
+            row.maximum,
+            row.fired_share,
+            row.class_name,
+            row.auc,
+            *agreement.get(row.unit, (None, None)),
+            labels.get(row.unit),
+        )
+        for row in rows
+    ]
+
+
+def state_of(unit: Any) -> str:
+    """Return the state of a unit: ``not finite``, ``dead``, ``constant``, or ``live``."""
+    if unit.not_finite:
+        return "not finite"
+    return "dead" if unit.dead else "constant" if unit.constant else "live"
+
+
+def _agreements(session: Session, layer: SearchedLayer, units: Sequence[int]) -> dict[int, tuple[str, float]]:
+    """Return the most frequent class of each unit's top images, and the share of them that have it."""
+    query = select(TopActivation.unit, Image.class_name).join(Image, Image.id == TopActivation.image_id)
+    query = query.where(TopActivation.layer_id == layer.id, TopActivation.unit.in_(units))
+    classes: dict[int, list[str]] = defaultdict(list)
+    for unit, name in session.execute(query.order_by(TopActivation.rank)):
+        classes[unit].append(name)
+    return {
+        unit: (common[0], common[1] / len(names))
+        for unit, names in classes.items()
+        for common in Counter(names).most_common(1)
+    }
+
+
+def _labels(session: Session, layer: SearchedLayer, units: Sequence[int]) -> dict[int, str]:
+    query = select(UnitLabel.unit, UnitLabel.label)
+    query = query.where(UnitLabel.layer_id == layer.id, UnitLabel.unit.in_(units), UnitLabel.rank == 1)
+    return dict(session.execute(query).tuples().all())
