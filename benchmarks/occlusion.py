@@ -132,7 +132,7 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
     incremental, plain_maps = maps_table(maps), maps_table(results["plain"])
     along = torch.arange(len(GRID.starts))
     every = torch.cartesian_prod(torch.arange(len(peers.labels)), along, along)
-    rounding = _rounding(full, peers, [SweepBatch(every[:, 0], every[:, 1:])], plain_maps, incremental, device)
+    rounding = _rounding(full, peers, [SweepBatch(every[:, 0], every[:, 1:])], incremental, device)
     difference = Difference.of(incremental, plain_maps, rounding)
     captum_difference = _difference_to_captum(maps, torch.cat(results["Captum"]).cpu().numpy())
     work = f"ZFNet {SIZE}, conv 5, {GRID.positions} squares of {GRID.patch} px, per image"
@@ -213,20 +213,16 @@ def max_errors(maps: np.ndarray, expected: np.ndarray, whole: np.ndarray) -> np.
         return np.divide(largest, ranges, out=np.zeros_like(largest), where=largest > 0)
 
 
-def _rounding(
-    full: Full,
-    images: Images,
-    parts: Sequence[SweepBatch],
-    plain: np.ndarray,
-    ours: np.ndarray,
-    device: str,
-) -> float:
+def _rounding(full: Full, images: Images, parts: Sequence[SweepBatch], ours: np.ndarray, device: str) -> float:
     """Return the largest difference of plain batching from float64 at some positions of ``parts``, as a share of
     the range of our map."""
     exact = Full(copy.deepcopy(full.model).double(), full.layer, full.grid)
     few = _sample(parts, FLOAT64_POSITIONS, FLOAT64_POSITIONS)
-    table = _timed_batches(OcclusionRun(exact, images, device, torch.float64), few, device)().result
-    return float(max_errors(plain, table, ours).max())
+    plain, expected = (
+        _timed_batches(OcclusionRun(engine, images, device, dtype), few, device)().result
+        for engine, dtype in ((full, torch.float32), (exact, torch.float64))
+    )
+    return float(max_errors(plain, expected, ours).max())
 
 
 def _difference_to_captum(maps: Sequence[OcclusionMaps], attributions: np.ndarray) -> float:
@@ -262,7 +258,7 @@ def _large(setting: Setting, large: LargeNetwork) -> Row:
         setting.rounds,
     )
     incremental, plain = timings.results["incremental"], timings.results["plain"]
-    rounding = _rounding(full, images, plain_batches, plain, incremental, device)
+    rounding = _rounding(full, images, plain_batches, incremental, device)
     difference = Difference.of(incremental, plain, rounding)
     return Row(
         "occlusion",
