@@ -99,7 +99,7 @@ class Parameters:
     def link(self, **changes: object) -> str:
         """Return this page's address with other values in its query; a value of None or "" is left out."""
         query = {name: value for name, value in {**self.query, **changes}.items() if value not in (None, "")}
-        return f"{self.address}?{urlencode(query)}" if query else self.address
+        return f"{self.address}?{urlencode(query, errors='replace')}" if query else self.address
 
 
 @dataclass(frozen=True)
