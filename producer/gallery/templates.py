@@ -32,14 +32,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"number": number, "percent": percent, "bytes": size_text, "ago": ago, "duration": duration}
-    made.globals |= {
-        "job_link": job_link,
-        "dataset_link": dataset_link,
-        "study_link": study_link,
-        "thumbnail": thumbnail,
-        "picture": picture,
-        "cell": cell,
-    }
+    made.globals |= {function.__name__: function for function in (job_link, dataset_link, study_link)}
+    made.globals |= {"thumbnail": thumbnail, "picture": picture, "cell": cell}
     return made
 
 
