@@ -9,4 +9,5 @@ KIND = ProducerKind(
     results=(Result("feature maps", "producer.kinds.features.results:FEATURE_MAPS"),),
     page="producer.kinds.features.report:render",
     page_filters=frozenset({"layer", "class_name", "images"}),
+    image_links="producer.kinds.features.of_image:image_links",
 )

@@ -17,4 +17,5 @@ KIND = ProducerKind(
     page="producer.kinds.occlusion.report:render",
     page_filters=frozenset({"layer", "units", "class_name", "images"}),
     section="producer.kinds.occlusion.section:section",
+    image_links="producer.kinds.occlusion.of_image:image_links",
 )
