@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from producer.gallery.elements import LiveElements
@@ -41,15 +41,15 @@ logger = logging.getLogger(__name__)
 
 def create_app(gallery: Gallery) -> Starlette:
     """Return the application that serves all pages of a gallery."""
-    routes = [route for page in all_pages() for route in _routes_of(page)]
+    routes: list[BaseRoute] = [route for page in all_pages() for route in _routes_of(page)]
     routes += [Route(path, answer) for path, answer in (*DOCUMENT_ROUTES, *PICTURE_ROUTES)]
-    routes.append(Mount("/static", StaticFiles(directory=STATIC)))  # type: ignore[arg-type]
+    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     handlers: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         UnitscopeError: _explain,
         HTTPException: _explain,
         Exception: _explain,
     }
-    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.gallery = gallery
     return app
 

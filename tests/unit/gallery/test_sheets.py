@@ -19,9 +19,7 @@ def test_pictures_are_where_their_places_say(tmp_path: Path) -> None:
     sizes = [(480, 480)] * 18 + [(30, 20)] * 5 + [(960, 480)] * 2
     places = [sheets.place(n, lambda n=n, size=size: grey(10 * n, *size)) for n, size in enumerate(sizes)]
     sheets.close()
-    assert (
-        len({place.file for place in places}) == 3
-    )  # 16 of 480, 2 and the large ones made smaller, the small ones
+    assert len({place.file for place in places}) == 3  # 16 of 480; two more, and the large ones; small ones
     assert places[-1].scale == 0.5
     assert (places[-1].width, places[-1].height) == (480, 240)
     for number, place in enumerate(places):

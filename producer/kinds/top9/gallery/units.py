@@ -96,9 +96,9 @@ def _agreement(layer: SearchedLayer) -> ColumnElement[Any]:
     return select(most.c.most).where(most.c.unit == SearchedUnit.unit).scalar_subquery()
 
 
-def _selected(layer: SearchedLayer, selection: Selection) -> Select[Any]:
+def _selected(layer: SearchedLayer, selection: Selection) -> Select[*tuple[Any, ...]]:
     unit, statistics, best = SearchedUnit, UnitStatistics, UnitSelectivity
-    query = (
+    query: Select[*tuple[Any, ...]] = (
         select(
             *(unit.unit, unit.dead, unit.constant, unit.not_finite, unit.patches_path, unit.projections_path),
             *(statistics.maximum, statistics.fired_share, best.class_name, best.auc),
@@ -130,16 +130,17 @@ def _cards(session: Session, layer: SearchedLayer, rows: Sequence[Any]) -> list[
     agreement, labels = _agreements(session, layer, units), _labels(session, layer, units)
     return [
         UnitCard(
-            row.unit,
-            state_of(row),
-            row.patches_path,
-            row.projections_path,
-            row.maximum,
-            row.fired_share,
-            row.class_name,
-            row.auc,
-            *agreement.get(row.unit, (None, None)),
-            labels.get(row.unit),
+            unit=row.unit,
+            state=state_of(row),
+            patches_path=row.patches_path,
+            projections_path=row.projections_path,
+            maximum=row.maximum,
+            fired_share=row.fired_share,
+            best_class=row.class_name,
+            best_class_auc=row.auc,
+            agreement_class=agreement[row.unit][0] if row.unit in agreement else None,
+            agreement=agreement[row.unit][1] if row.unit in agreement else None,
+            label=labels.get(row.unit),
         )
         for row in rows
     ]
