@@ -17,4 +17,6 @@ KIND = ProducerKind(
     page="producer.kinds.occlusion.report:render",
     page_filters=frozenset({"layer", "units", "class_name", "images"}),
     section="producer.kinds.occlusion.section:section",
+    pages="producer.kinds.occlusion.gallery:PAGES",
+    links="producer.kinds.occlusion.gallery.links:links",
 )
