@@ -50,7 +50,7 @@ def create_app(gallery: Gallery) -> Starlette:
         HTTPException: _explain,
         Exception: _explain,
     }
-    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.gallery = gallery
     return app
 

@@ -26,6 +26,7 @@ def links(gallery: Gallery, job_id: int) -> list[Link]:
         rows = session.execute(query).all()
     found = [Link("All images", picture(job.figure_path), picture=job.figure_path)] if job else []
     for row, class_name in rows:
+        assert row.picture_path  # noqa: S101 - by the condition
         title, remark = f"Image {row.image_id}, {class_name}", f"answered as {row.clear_class}"
         found.append(Link(title, picture(row.picture_path), remark, row.picture_path))
     return found

@@ -100,7 +100,9 @@ def draw_map(gallery: Gallery, parameters: Parameters) -> bytes:
 
     Raises
     ------
-    NoSuchJob, JobNotOfKind, ImageNotSwept, ArtifactMissing
+    NoSuchJob, JobNotOfKind
+    ImageNotSwept
+        Or its maps are missing, or were replaced.
     """
     job_id, image_id, name = (parameters.path[part] for part in ("job_id", "image_id", "name"))
     with gallery.database.read() as session:
@@ -110,7 +112,7 @@ def draw_map(gallery: Gallery, parameters: Parameters) -> bytes:
         raise ImageNotSwept(job_id=job_id, image=image_id)
     try:
         maps = read_maps(gallery.store, row.array_path)
-    except MapsNotReadable as error:
+    except (ArtifactMissing, MapsNotReadable) as error:
         raise ImageNotSwept(job_id=job_id, image=image_id) from error
     return draw_classes(maps) if name == "classes" else draw_values(getattr(maps, name))
 

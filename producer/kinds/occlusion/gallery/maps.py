@@ -16,9 +16,10 @@ from PIL import Image
 
 from shared.store.store import Store
 
-LARGEST_SIDE = 512  # positions along a side
+LARGEST_SIDE = 256  # positions along a side
 MOST_BYTES = 8 * LARGEST_SIDE**2 + 4096  # of an array in an archive
 NAMED_CLASSES = 8  # in the legend, the most frequent ones; the others have one colour
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, MemoryError)
 MAPS = ("activation", "probability", "classes")
 # Anchors of viridis, which is legible for people who are colour-blind, and in print.
 SCALE = np.array(
@@ -77,7 +78,7 @@ def read_maps(store: Store, path: str) -> Maps:
         with np.load(file, allow_pickle=False) as archive:
             starts, patch = archive["starts"], archive["patch"]
             arrays = [np.asarray(archive[name]) for name in MAPS]
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise MapsNotReadable(f"{path}: {error}") from error
     side = len(starts) if starts.ndim == 1 else 0
     numeric = all(array.dtype.kind in "fiu" for array in (*arrays, starts, patch)) and patch.size == 1

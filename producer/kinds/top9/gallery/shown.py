@@ -41,7 +41,8 @@ def shown_images(gallery: Gallery, found: Sequence[FoundImage]) -> list[dict[str
     """Return the columns of found images with the addresses of their pages and thumbnails."""
     ids = [one.image_id for one in found]
     with gallery.database.read() as session:
-        hashes = dict(session.execute(select(Image.id, Image.sha256).where(Image.id.in_(ids))).tuples().all())
+        query = select(Image.id, Image.sha256).where(Image.id.in_(ids))
+        hashes = dict(session.execute(query).all())
     return [
         {
             **asdict(one),

@@ -86,7 +86,7 @@ def read_confusion(session: Session, job_id: int) -> Confusion | None:
         Answer.images,
     )
     query = select(*columns).where(Answer.job_id == job_id).order_by(Answer.true_index, Answer.answer_index)
-    rows = [row._tuple() for row in session.execute(query)]
+    rows = session.execute(query).all()
     if not rows:
         return None
     names: dict[int, str] = {}

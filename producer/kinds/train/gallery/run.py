@@ -18,12 +18,12 @@ from producer.kinds.train.results import EPOCHS, EpochRow
 from producer.results.progress import job_progress
 from shared.database.datasets import Dataset
 from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
-from shared.errors import UnitscopeError
 from shared.jobs.removal import dependents
 from shared.jobs.tables import ACTIVE_JOBS, Job, JobState
 from shared.kinds.registry import describe
 from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Phase
+from unitscope.errors import UnitscopeError
 
 DEPENDENTS = 24  # jobs that rest on the run, the newest ones
 PHASES = {Phase.TRAIN: "training", Phase.VAL: "validation"}

@@ -100,7 +100,7 @@ def _row(job: Job, run: TrainingRun, dataset: str, epochs: int) -> dict[str, Any
 def _trained_epochs(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
     """Return the number of the last epoch of each run that is validated."""
     query = select(Epoch.job_id, func.max(Epoch.epoch)).where(Epoch.job_id.in_(job_ids), Epoch.phase == Phase.VAL)
-    return dict(session.execute(query.group_by(Epoch.job_id)).tuples().all())
+    return dict(session.execute(query.group_by(Epoch.job_id)).all())
 
 
 def _after(parameters: Parameters) -> tuple[float, int] | None:
