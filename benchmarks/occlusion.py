@@ -68,8 +68,8 @@ the number of such batches in a sweep over as many images as a worker sweeps at 
 with some of the same positions, since its time is proportional to their number.
 
 Where both were computed, the maps agree with those of plain batching to {MAX_DIFFERENCE:.0e} of a map's range, or
-to twice the rounding error of plain batching, determined in float64 at {FLOAT64_POSITIONS} positions (VGG-16 and
-ResNet-18), if that is larger. Captum's attributions agree with those computed from unitscope's map to
+to twice the rounding error of plain batching, determined in float64 at {FLOAT64_POSITIONS} positions, if that is
+larger. Captum's attributions agree with those computed from unitscope's map to
 {MAX_CAPTUM_DIFFERENCE:.0e} of their range.
 """
 
@@ -129,7 +129,11 @@ def _zfnet(setting: Setting) -> Iterator[Row]:
     )
     seconds, results = timings.seconds, timings.results
     maps = results["incremental"][:PEER_IMAGES]
-    difference = Difference.of(maps_table(maps), maps_table(results["plain"]))
+    incremental, plain_maps = maps_table(maps), maps_table(results["plain"])
+    along = torch.arange(len(GRID.starts))
+    every = torch.cartesian_prod(torch.arange(len(peers.labels)), along, along)
+    rounding = _rounding(full, peers, [SweepBatch(every[:, 0], every[:, 1:])], incremental, device)
+    difference = Difference.of(incremental, plain_maps, rounding)
     captum_difference = _difference_to_captum(maps, torch.cat(results["Captum"]).cpu().numpy())
     work = f"ZFNet {SIZE}, conv 5, {GRID.positions} squares of {GRID.patch} px, per image"
     against_plain = f"plain batching, batches of at most {plain.at_once}"
@@ -176,27 +180,27 @@ class Difference:
     """The difference between two tables of maps at the positions that both contain.
 
     ``largest`` is the largest difference as a share of a map's range, ``other_classes`` the number of positions
-    with another most probable class, and ``rounding`` the error of plain batching relative to float64, if known.
+    with another most probable class, and ``rounding`` the error of plain batching relative to float64.
     """
 
     largest: float
     other_classes: int
     places: int
-    rounding: float | None
+    rounding: float
 
     @classmethod
-    def of(cls, ours: np.ndarray, plain: np.ndarray, rounding: float | None = None) -> Difference:
+    def of(cls, ours: np.ndarray, plain: np.ndarray, rounding: float) -> Difference:
         both = ~np.isnan(plain[:, 2])
         assert not np.isnan(ours[:, 2][both]).any()
         largest = float(max_errors(plain, ours, ours).max())
-        allowed = max(MAX_DIFFERENCE, 2 * (rounding or 0))
+        allowed = max(MAX_DIFFERENCE, 2 * rounding)
         assert largest <= allowed, f"incremental and plain maps differ by {largest} of a map's range"
         return cls(largest, int((ours[:, 2] != plain[:, 2])[both].sum()), int(both.sum()), rounding)
 
     def __str__(self) -> str:
         maps = f"The maps differ from those of plain batching by at most {self.largest:.1e} of their range"
         classes = f", {self.other_classes} classes differ" if self.other_classes else ""
-        rounding = f"; those differ from float64 by {self.rounding:.1e}" if self.rounding is not None else ""
+        rounding = f"; those differ from float64 by {self.rounding:.1e}"
         return f"{maps}{classes} ({self.places:,} positions){rounding}."
 
 
@@ -207,6 +211,18 @@ def max_errors(maps: np.ndarray, expected: np.ndarray, whole: np.ndarray) -> np.
     largest = np.nanmax(np.abs(maps[:, :2] - expected[:, :2]), 2)
     with np.errstate(divide="ignore"):
         return np.divide(largest, ranges, out=np.zeros_like(largest), where=largest > 0)
+
+
+def _rounding(full: Full, images: Images, parts: Sequence[SweepBatch], ours: np.ndarray, device: str) -> float:
+    """Return the largest difference of plain batching from float64 at some positions of ``parts``, as a share of
+    the range of our map."""
+    exact = Full(copy.deepcopy(full.model).double(), full.layer, full.grid)
+    few = _sample(parts, FLOAT64_POSITIONS, FLOAT64_POSITIONS)
+    plain, expected = (
+        _timed_batches(OcclusionRun(engine, images, device, dtype), few, device)().result
+        for engine, dtype in ((full, torch.float32), (exact, torch.float64))
+    )
+    return float(max_errors(plain, expected, ours).max())
 
 
 def _difference_to_captum(maps: Sequence[OcclusionMaps], attributions: np.ndarray) -> float:
@@ -242,10 +258,8 @@ def _large(setting: Setting, large: LargeNetwork) -> Row:
         setting.rounds,
     )
     incremental, plain = timings.results["incremental"], timings.results["plain"]
-    full = Full(copy.deepcopy(model).double(), large.layer, grid)
-    few = _sample(plain_batches, FLOAT64_POSITIONS, FLOAT64_POSITIONS)
-    exact = _timed_batches(OcclusionRun(full, images, device, torch.float64), few, device)().result
-    difference = Difference.of(incremental, plain, float(max_errors(plain, exact, incremental).max()))
+    rounding = _rounding(full, images, plain_batches, incremental, device)
+    difference = Difference.of(incremental, plain, rounding)
     return Row(
         "occlusion",
         f"occlusion, {large.title} {large.size}, {large.layer}, {grid.positions:,} squares of {grid.patch} px, "

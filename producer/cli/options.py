@@ -193,10 +193,19 @@ def chosen_network(options: dict[str, Any]) -> NetworkOptions:
 
 def new_file(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument FILE, ``target``, of a file to write, and --overwrite, without which it must not exist."""
+    return _new_file(command, required=True)
+
+
+def optional_new_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the same as ``new_file``; without the argument, ``target`` is None."""
+    return _new_file(command, required=False)
+
+
+def _new_file(command: Callable[..., Any], *, required: bool) -> Callable[..., Any]:
 
     def refuse_existing(ctx: click.Context, param: click.Parameter, overwrite: bool) -> bool:
-        target: Path = ctx.params["target"]  # processed before the option, since it is eager
-        if target.exists() and not overwrite:
+        target: Path | None = ctx.params["target"]  # processed before the option, since it is eager
+        if target and target.exists() and not overwrite:
             raise click.UsageError(f"{target} already exists. Give --overwrite or another name.")
         return overwrite
 
@@ -208,4 +217,6 @@ def new_file(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Overwrite an existing file.",
     )
     file = click.Path(path_type=Path, dir_okay=False)
-    return click.argument("target", metavar="FILE", type=file, is_eager=True)(option(command))
+    return click.argument(
+        "target", metavar="FILE" if required else "[FILE]", type=file, is_eager=True, required=required
+    )(option(command))

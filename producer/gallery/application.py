@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
@@ -18,9 +17,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from producer.gallery.elements import LiveElements
 from producer.gallery.page import Gallery, Page, Parameters, Picture, as_json
 from producer.gallery.pages import PAGES
-from producer.gallery.pictures import IMMUTABLE, PICTURE_ROUTES
+from producer.gallery.pictures import IMMUTABLE, PICTURE_ROUTES, STATIC
 from producer.gallery.report import answer_report
 from producer.gallery.templates import render
 from producer.kinds.descriptor import load
@@ -28,12 +28,13 @@ from producer.kinds.registry import producer_kinds
 from shared.errors import UsageError, exit_code, message
 from unitscope.errors import UnitscopeError
 
-STATIC = Path(__file__).with_name("static")
 # Exit code of the command line -> status.
 STATUSES = {2: 400, 3: 503, 4: 404, 5: 503}
 TITLES = {400: "This address is not valid", 404: "Not found", 503: "Not available at the moment"}
 
 Part = TypeVar("Part", Page, Picture)
+
+ELEMENTS = LiveElements()
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def _read(page: Page, request: Request, as_data: bool) -> Response:
         return JSONResponse(as_json(values))
     query = f"?{request.url.query}" if request.url.query else ""
     path = "/index" if request.url.path == "/" else request.url.path
-    shown = {"gallery": gallery, "parameters": parameters, "json_link": f"{path}.json{query}", **values}
+    shown = {"elements": ELEMENTS, "parameters": parameters, "json_link": f"{path}.json{query}", **values}
     return _html(render(page.template, shown))
 
 
@@ -149,7 +150,7 @@ async def _explain(request: Request, error: Exception) -> Response:
     if request.url.path.endswith(".json"):
         return JSONResponse({"error": text}, status, headers)
     title = TITLES.get(status, "Something went wrong")
-    values = {"gallery": request.app.state.gallery, "json_link": None, "title": title, "text": text}
+    values = {"elements": ELEMENTS, "json_link": None, "title": title, "text": text}
     answer = _html(render("gallery/templates/error.html.j2", values), status)
     answer.headers.update(headers or {})
     return answer

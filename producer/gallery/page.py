@@ -30,7 +30,6 @@ class Gallery:
     settings: Settings
     database: Database
     store: Store
-    live: bool = True  # whether a server answers; False for pages that are written as files
 
 
 class Parameters:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
+from hashlib import sha256 as sha256_hash
 from pathlib import Path
 
 from PIL import Image
+from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,6 +28,7 @@ from shared.errors import ArtifactMissing
 from shared.store.store import Store
 from unitscope.images.decoding import BrokenImage, decode, read_file
 
+STATIC = Path(__file__).with_name("static")
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 SIDES = (120, 240, 360, 720, 1200)  # pixels: longer sides of thumbnails
@@ -51,7 +54,11 @@ def _artifact_path(request: Request) -> str:
 
 def _stored(gallery: Gallery, request: Request) -> Response:
     path = _artifact_path(request)
-    return FileResponse(_locate(gallery.store, path), headers=IMMUTABLE, media_type=TYPES[Path(path).suffix[1:]])
+    try:
+        file = gallery.store.locate(path)
+    except ArtifactMissing as error:
+        raise HTTPException(404, str(error)) from error
+    return FileResponse(file, headers=IMMUTABLE, media_type=TYPES[Path(path).suffix[1:]])
 
 
 def _thumbnail(gallery: Gallery, request: Request) -> Response:
@@ -78,7 +85,7 @@ def _webp(content: bytes) -> Response:
 
 @lru_cache(maxsize=KEPT)
 def _kept_thumbnail(root: Path, path: str, side: int) -> bytes:
-    return _encoded(_decoded(Store(root), path), side)
+    return _encoded(_magnified(_decoded(Store(root), path), side), side)
 
 
 @lru_cache(maxsize=KEPT)
@@ -98,18 +105,33 @@ def _kept_mosaic(root: Path, path: str) -> Image.Image:
     return _decoded(Store(root), path)
 
 
-def _locate(store: Store, path: str) -> Path:
-    try:
-        return store.locate(path)
-    except ArtifactMissing as error:
-        raise HTTPException(404, str(error)) from error
+def read_artifact(store: Store, path: str) -> Image.Image:
+    """Decode an artifact that is a picture.
+
+    Raises
+    ------
+    ArtifactMissing
+    BrokenImage
+        It is no picture.
+    """
+    return decode(store.locate(path).read_bytes())
 
 
 def _decoded(store: Store, path: str) -> Image.Image:
     try:
-        return decode(_locate(store, path).read_bytes())
+        return read_artifact(store, path)
+    except ArtifactMissing as error:
+        raise HTTPException(404, str(error)) from error
     except BrokenImage as error:
         raise HTTPException(404, f"The artifact {path} is no picture: {error}.") from error
+
+
+def _magnified(picture: Image.Image, side: int) -> Image.Image:
+    """Magnify a picture of few pixels, which browsers would blur, to at most ``side``."""
+    factor = side // max(picture.size)
+    if factor < 2:
+        return picture
+    return picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)
 
 
 def _encoded(image: Image.Image, side: int) -> bytes:
@@ -123,18 +145,30 @@ def _encoded(image: Image.Image, side: int) -> bytes:
 def _dataset_image(gallery: Gallery, request: Request) -> Response:
     image_id, side = request.path_params["image_id"], _side(request)
     with gallery.database.read() as session:
-        image = session.get(ImageRow, image_id)
-        if image is None or image.sha256[:16] != request.path_params["sha256"]:
-            raise HTTPException(404, f"There is no image {image_id} with this content.")
-        dataset = session.get_one(Dataset, image.dataset_id)
-        file, upright = Path(dataset.root) / image.path, turns_images(dataset.options)
+        sha256 = session.scalar(select(ImageRow.sha256).where(ImageRow.id == image_id)) or ""
+    if sha256[:16] != request.path_params["sha256"]:
+        raise HTTPException(404, f"There is no image {image_id} with this content.")
     try:
-        decoded = decode(read_file(file), upright=upright)
+        return _webp(_encoded(read_image(gallery, image_id), side))
     except BrokenImage as error:
-        raise HTTPException(404, f"{image.path} of {dataset.name} can't be read here: {error}.") from error
-    if decoded.size != (image.width, image.height):
-        raise HTTPException(404, f"{image.path} of {dataset.name} was changed since it was registered.")
-    return _webp(_encoded(decoded, side))
+        raise HTTPException(404, f"Image {image_id} can't be read here: {error}.") from error
+
+
+def read_image(gallery: Gallery, image_id: int) -> Image.Image:
+    """Decode the file of a data set's image, turned as the data set's images are used.
+
+    Raises
+    ------
+    BrokenImage
+        The file is not on this machine, can't be decoded, or was changed since it was registered.
+    """
+    with gallery.database.read() as session:
+        image = session.get_one(ImageRow, image_id)
+        dataset = session.get_one(Dataset, image.dataset_id)
+    content = read_file(Path(dataset.root) / image.path)
+    if sha256_hash(content).hexdigest() != image.sha256:
+        raise BrokenImage("changed file", f"{image.path} was changed since {dataset.name} was registered")
+    return decode(content, upright=turns_images(dataset.options))
 
 
 def image_link(image_id: int, sha256: str, side: int = 720) -> str:

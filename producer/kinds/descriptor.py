@@ -57,6 +57,9 @@ class ProducerKind:
     links
         A function ``(gallery, job_id) -> list[Link]`` (see ``producer.gallery.page``) that lists what a job's page
         of the gallery leads to, or None.
+    site
+        A function ``(gallery, job_id, site) -> None`` that writes the kind's pages as files, with a
+        ``producer.gallery.site.writer.Site``, or None.
     estimate
         A ``producer.kinds.estimates.Estimate``, for ``--dry-run`` and the check of the free space, or None.
     verbs
@@ -73,6 +76,7 @@ class ProducerKind:
     section: str | None = None
     pages: str | None = None
     links: str | None = None
+    site: str | None = None
     estimate: str | None = None
     verbs: Mapping[str, str] = field(default_factory=dict)
     network_verbs: Mapping[str, str] = field(default_factory=dict)

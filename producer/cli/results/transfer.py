@@ -7,27 +7,68 @@ from pathlib import Path
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.options import new_file
+from producer.cli.options import optional_new_file
 
 
 @click.command()
 @click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
-@new_file
+@optional_new_file
+@click.option(
+    "--site",
+    "folder",
+    metavar="DIRECTORY",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the job's pages as files into this new or empty folder instead. They open in a browser without a "
+    "server.",
+)
 @pass_app
-def export(app: App, job_id: int, target: Path) -> None:
-    """Write a finished job to a tar file, for `analyze import`.
+def export(app: App, job_id: int, target: Path | None, folder: Path | None) -> None:
+    """Write a finished job to a tar file, for `analyze import`, or as a web site.
 
     The file holds the job's rows and files, with their SHA-256, and the rows of its data set. It does not hold the
     images of the data set.
 
     \b
     analyze export 7 conv5.tar
+    analyze export 7 --site conv5
     """
+    if (target is None) == (folder is None):
+        raise click.UsageError("Give either FILE or --site DIRECTORY.")
+    if folder is not None:
+        _export_site(app, job_id, folder)
+        return
+    assert target is not None  # noqa: S101 - checked above
     from producer.transfer.exporting import export_job
 
     manifest = export_job(app.database, app.store, job_id, target)
     rows = sum(member.count for member in manifest.rows.values())
     app.err.print(f"Job {job_id}: {rows} rows, {manifest.files} files ({manifest.bytes / 1e6:.1f} MB).")
+
+
+def _export_site(app: App, job_id: int, folder: Path) -> None:
+    from producer.gallery.page import Gallery
+    from producer.gallery.site.writer import Site
+    from producer.kinds.descriptor import load
+    from producer.kinds.registry import producer_kinds
+    from producer.results.jobs import kind_of
+    from shared.errors import UsageError
+
+    kind = kind_of(app.database, job_id)
+    writer = producer_kinds()[kind].site
+    if writer is None:
+        raise UsageError(
+            reason=f"Job {job_id} is of kind {kind}, which has no pages to export. See `analyze results`."
+        )
+    gallery = Gallery(app.settings, app.database, app.store)
+    site = Site(gallery, folder)
+    load(writer)(gallery, job_id, site)
+    site.close()
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    left_out = f" {site.left_out} images of the data set can't be read here and are grey." if site.left_out else ""
+    app.err.print(
+        f"{len(files)} files ({size / 1e6:.1f} MB). Open {folder / 'index.html'} in a browser.{left_out}"
+    )
 
 
 @click.command("import")

@@ -46,5 +46,6 @@ KIND = ProducerKind(
     section="producer.kinds.top9.section:section",
     pages="producer.kinds.top9.gallery:PAGES",
     links="producer.kinds.top9.gallery.links:links",
+    site="producer.kinds.top9.gallery.site:write_site",
     verbs={"find": "producer.kinds.top9.find.command:find", "label": "producer.kinds.top9.labels.command:label"},
 )

@@ -1,1 +1,1 @@
-"""Tests of the gallery's pages."""
+"""Tests of the gallery."""

@@ -58,6 +58,7 @@ def read_layer(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         has_classes = session.scalar(select(exists().where(UnitSelectivity.layer_id == layer.id)))
         has_labels = session.scalar(select(exists().where(UnitLabel.layer_id == layer.id)))
         missing = incomplete(session, job)
+    after = f"{end[0]!r},{end[1]}" if end else None
     address = job_link(job.id, "layers", layer.layer)
     return {
         "title": f"{layer.layer} of job {job.id}",
@@ -76,7 +77,8 @@ def read_layer(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "has_labels": bool(has_labels),
         "incomplete": str(missing) if missing else None,
         "address": address,
-        "next": parameters.link(after=f"{end[0]!r},{end[1]}") if end else None,
+        "after": after,
+        "next": parameters.link(after=after) if after else None,
         "first": parameters.link(after=None) if selection.after else None,
     }
 
