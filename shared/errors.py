@@ -467,6 +467,10 @@ class NoSuchRun(NotFound):
     """There is no {state}training run {job_id}. `analyze ls --kind train` lists them."""
 
 
+class ImageNotSwept(NotFound):
+    """Job {job_id} has no occlusion maps of image {image}. `analyze results {job_id}` lists its images."""
+
+
 # --- 5: schema out of date -----------------------------------------------------------------------
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -20,19 +20,22 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from producer.gallery.elements import LiveElements
-from producer.gallery.page import Gallery, Page, Parameters, as_json
+from producer.gallery.page import Gallery, Page, Parameters, Picture, as_json
 from producer.gallery.pages import DOCUMENT_ROUTES, PAGES
-from producer.gallery.pictures import PICTURE_ROUTES, STATIC
+from producer.gallery.pictures import IMMUTABLE, PICTURE_ROUTES, STATIC
+from producer.gallery.report import answer_report
 from producer.gallery.templates import render
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
-from shared.errors import exit_code, message
+from shared.errors import UsageError, exit_code, message
 from unitscope.errors import UnitscopeError
 
 # Exit code of the command line -> status.
 NOT_FOUND = 4
 STATUSES = {2: 400, 3: 503, NOT_FOUND: 404, 5: 503}
 TITLES = {400: "This address is not valid", 404: "Not found", 503: "Not available at the moment"}
+
+Part = TypeVar("Part", Page, Picture)
 
 ELEMENTS = LiveElements()
 
@@ -41,8 +44,10 @@ logger = logging.getLogger(__name__)
 
 def create_app(gallery: Gallery) -> Starlette:
     """Return the application that serves all pages of a gallery."""
-    routes: list[BaseRoute] = [route for page in all_pages() for route in _routes_of(page)]
+    routes: list[BaseRoute] = [route for pages in _by_path(all_pages()) for route in _routes_of(pages)]
     routes += [Route(path, answer) for path, answer in (*DOCUMENT_ROUTES, *PICTURE_ROUTES)]
+    routes += [Route(picture.path, _drawn(picture)) for picture in _of_kinds(Picture)]
+    routes.append(Route("/jobs/{job_id:int}/report", answer_report))
     routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     handlers: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         UnitscopeError: _explain,
@@ -56,30 +61,63 @@ def create_app(gallery: Gallery) -> Starlette:
 
 def all_pages() -> list[Page]:
     """Return the pages of the gallery, and those that kinds of job bring."""
-    pages = list(PAGES)
-    for kind in producer_kinds().values():
-        if kind.pages:
-            pages += load(kind.pages)
-    return pages
+    return [*PAGES, *_of_kinds(Page)]
 
 
-def _routes_of(page: Page) -> list[Route]:
-    """Return the routes of a page: that of its JSON first, since a name in an address may have a dot."""
-    as_data = Route("/index.json" if page.path == "/" else f"{page.path}.json", _answer(page, as_data=True))
-    return [as_data, Route(page.path, _answer(page, as_data=False))] if page.template else [as_data]
+def _of_kinds(form: type[Part]) -> list[Part]:
+    """Return the pages, or the pictures, that kinds of job bring."""
+    parts = [part for kind in producer_kinds().values() if kind.pages for part in load(kind.pages)]
+    return [part for part in parts if isinstance(part, form)]
 
 
-def _answer(page: Page, *, as_data: bool) -> Callable[[Request], Awaitable[Response]]:
+def _by_path(pages: Sequence[Page]) -> list[list[Page]]:
+    """Group pages that have the same path, in the order of the first of each."""
+    paths: dict[str, list[Page]] = {}
+    for page in pages:
+        paths.setdefault(page.path, []).append(page)
+    return list(paths.values())
+
+
+def _routes_of(pages: Sequence[Page]) -> list[Route]:
+    """Return the routes of pages of one path: that of their JSON first, since a name in an address may have a
+    dot."""
+    path = pages[0].path
+    as_data = Route("/index.json" if path == "/" else f"{path}.json", _answer(pages, as_data=True))
+    return [as_data, Route(path, _answer(pages, as_data=False))] if pages[0].template else [as_data]
+
+
+def _answer(pages: Sequence[Page], *, as_data: bool) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        return await run_in_threadpool(_read, page, request, as_data)
+        return await run_in_threadpool(_read, _asked(pages, request), request, as_data)
+
+    return answer
+
+
+def _asked(pages: Sequence[Page], request: Request) -> Page:
+    """Return the page that a query asks for.
+
+    Raises
+    ------
+    UsageError
+    """
+    for page in pages:
+        if not page.asked_by or request.query_params.get(page.asked_by):
+            return page
+    choices = " or ".join(f"?{page.asked_by}=..." for page in pages)
+    raise UsageError(reason=f"The address {request.url.path} needs {choices}.")
+
+
+def _drawn(picture: Picture) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        content = await run_in_threadpool(picture.read, request.app.state.gallery, _parameters(request))
+        return Response(content, headers=IMMUTABLE, media_type="image/png")
 
     return answer
 
 
 def _read(page: Page, request: Request, as_data: bool) -> Response:
     gallery: Gallery = request.app.state.gallery
-    address = quote(request.scope["path"])  # of request.url, a name with "?" is only a part
-    parameters = Parameters(request.path_params, request.query_params, address)
+    parameters = _parameters(request)
     try:
         values = page.read(gallery, parameters)
     except UnitscopeError as error:
@@ -89,7 +127,7 @@ def _read(page: Page, request: Request, as_data: bool) -> Response:
     if as_data:
         return _json(as_json(values))
     query = f"?{request.url.query}" if request.url.query else ""
-    path = "/index" if address == "/" else address
+    path = "/index" if parameters.address == "/" else parameters.address
     shown = {"elements": ELEMENTS, "parameters": parameters, "json_link": f"{path}.json{query}", **values}
     return _html(render(page.template, shown))
 
@@ -107,6 +145,15 @@ def _take_suffix_as_name(page: Page, request: Request) -> bool:
 def _json(values: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return JSON in ASCII, which can have half of a surrogate pair."""
     return Response(json.dumps(values, allow_nan=False), status, headers, "application/json")
+
+
+def _parameters(request: Request) -> Parameters:
+    """Return the parts of an address; values of the same name, as checkboxes send them, are joined by commas."""
+    query: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        query[name] = f"{query[name]},{value}" if name in query else value
+    # Of request.url, a name with "?" is only a part.
+    return Parameters(request.path_params, query, quote(request.scope["path"]))
 
 
 def _html(text: str, status: int = 200) -> Response:

@@ -115,11 +115,32 @@ class Page:
         A function ``(gallery, parameters) -> values`` of the template, which can be written as JSON. It raises the
         errors of ``shared.errors``, which are shown with the status that fits: ``NotFound`` is 404, ``UsageError``
         400, ``Unreachable`` 503.
+    asked_by
+        Several pages may have the same path. Each names a value of the query string, and the first whose value is
+        given answers. Empty: the page answers always.
     """
 
     path: str
     template: str
     read: Callable[[Gallery, Parameters], Mapping[str, Any]]
+    asked_by: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is drawn when it is asked for.
+
+    Parameters
+    ----------
+    path
+        Its address, as that of a page. What it draws must not change, since browsers keep it: the address has a
+        part of the SHA-256 of what is drawn.
+    read
+        A function ``(gallery, parameters) -> content`` of a PNG file; it raises errors as that of a page.
+    """
+
+    path: str
+    read: Callable[[Gallery, Parameters], bytes]
 
 
 @dataclass(frozen=True)

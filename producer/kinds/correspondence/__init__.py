@@ -20,6 +20,7 @@ KIND = ProducerKind(
         ),
     ),
     page="producer.kinds.correspondence.report:render",
+    links="producer.kinds.correspondence.links:links",
     page_filters=frozenset({"layer"}),
     section="producer.kinds.correspondence.section:section",
 )

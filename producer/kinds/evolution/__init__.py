@@ -15,6 +15,7 @@ KIND = ProducerKind(
         ),
     ),
     page="producer.kinds.evolution.report:render",
+    links="producer.kinds.evolution.links:links",
     page_filters=frozenset({"layer"}),
     section="producer.kinds.evolution.section:section",
 )

@@ -15,6 +15,7 @@ KIND = ProducerKind(
         ),
     ),
     page="producer.kinds.filters.report:render",
+    links="producer.kinds.filters.links:links",
     page_filters=frozenset({"layer"}),
     section="producer.kinds.filters.section:section",
     network_verbs={"filters": "producer.kinds.filters.network:filters"},

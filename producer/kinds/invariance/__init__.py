@@ -15,6 +15,7 @@ KIND = ProducerKind(
         ),
     ),
     page="producer.kinds.invariance.report:render",
+    links="producer.kinds.invariance.links:links",
     page_filters=frozenset({"layer", "class_name", "images"}),
     section="producer.kinds.invariance.section:section",
 )

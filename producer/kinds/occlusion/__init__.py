@@ -18,4 +18,6 @@ KIND = ProducerKind(
     page_filters=frozenset({"layer", "units", "class_name", "images"}),
     section="producer.kinds.occlusion.section:section",
     image_links="producer.kinds.occlusion.of_image:image_links",
+    pages="producer.kinds.occlusion.gallery:PAGES",
+    links="producer.kinds.occlusion.gallery.links:links",
 )

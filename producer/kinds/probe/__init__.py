@@ -15,5 +15,6 @@ KIND = ProducerKind(
         ),
     ),
     page="producer.kinds.probe.report:render",
+    links="producer.kinds.probe.links:links",
     section="producer.kinds.probe.section:section",
 )

@@ -15,7 +15,6 @@ from shared.errors import NoSuchRun
 from shared.jobs.tables import Job
 from shared.kinds.registry import parse
 from shared.kinds.train.tables import Epoch, Phase
-from unitscope.drawing.curves import draw_curves, phase_curves
 
 # Fields of the specification that are not compared.
 IGNORED = ("dataset_id", "dataset_fingerprint", "network.name", "recipe_name", "time_slice_minutes")
@@ -119,4 +118,6 @@ def epoch_rows(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
 
 def draw_comparison(runs: Sequence[ComparedRun]) -> bytes:
     """Draw the curves of all runs, and return the PNG file's content."""
+    from unitscope.drawing.curves import draw_curves, phase_curves  # only here: it imports matplotlib
+
     return draw_curves("Training runs", {run.name: phase_curves(run.epochs) for run in runs})

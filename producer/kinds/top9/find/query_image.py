@@ -50,11 +50,9 @@ def query_image(database: Database, settings: Settings, kept: KeptMaxima, text: 
     image = _registered(database, kept, text)
     if image is not None:
         position = kept.position(image.id)
-        name = f"image {image.id} ({image.path})"
         if position is not None:
-            return QueryImage(
-                name, position, {layer.path: np.array(layer.maxima[:, position]) for layer in kept.layers}
-            )
+            return _of_position(kept, image, position)
+        name = f"image {image.id} ({image.path})"
         path = Path(kept.dataset.root) / image.path
         upright = turns_images(kept.dataset.options)
         return QueryImage(name, None, _compute(database, settings, kept, path, image.box, upright=upright))
@@ -62,6 +60,29 @@ def query_image(database: Database, settings: Settings, kept: KeptMaxima, text: 
     if not path.is_file():
         raise NoSuchFile(path=text)
     return QueryImage(text, None, _compute(database, settings, kept, path, None, upright=True))
+
+
+def kept_image(database: Database, kept: KeptMaxima, image_id: int) -> QueryImage:
+    """Find an image that the search used, without running the network.
+
+    Raises
+    ------
+    UsageError
+        The search did not use it, or the data set has no image with this id.
+    """
+    image = _registered(database, kept, str(image_id))
+    position = kept.position(image_id)
+    if image is None or position is None:
+        reason = (
+            f"Job {kept.job_id} did not search image {image_id}. Its activations can be computed: `analyze find`."
+        )
+        raise UsageError(reason=reason)
+    return _of_position(kept, image, position)
+
+
+def _of_position(kept: KeptMaxima, image: Image, position: int) -> QueryImage:
+    activations = {layer.path: np.array(layer.maxima[:, position]) for layer in kept.layers}
+    return QueryImage(f"image {image.id} ({image.path})", position, activations)
 
 
 def _registered(database: Database, kept: KeptMaxima, text: str) -> Image | None:

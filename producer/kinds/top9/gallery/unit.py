@@ -90,6 +90,8 @@ def read_unit(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "labels": _rows(UNIT_LABELS, database, job.id, filters),
         "receptive_field": described.receptive_field if described else None,
         "others": others,
+        "compared": f"{job.id}/{layer.layer}/{number}",
+        "similar": f"{address}/units/{number}/similar" if layer.maxima_path and not missing else None,
         "previous": f"{address}/units/{beside[0]}" if beside[0] is not None else None,
         "next": f"{address}/units/{beside[1]}" if beside[1] is not None else None,
         "address": address,
@@ -170,6 +172,7 @@ def _other_jobs(session: Session, job: Job, layer: SearchedLayer, unit: int) -> 
             "job_id": other.id,
             "what": describe(other.kind, other.specification),
             "address": job_link(other.id, "layers", name, "units", unit),
+            "compared": f"{other.id}/{name}/{unit}",
         }
         for other, name in session.execute(query)
     ]

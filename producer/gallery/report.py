@@ -1,0 +1,65 @@
+"""The static HTML page of a job, as ``analyze results JOB --html`` writes it.
+
+It has its pictures and styles inside, so that its Content-Security-Policy allows them, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from producer.gallery.page import Gallery, Link
+from producer.gallery.templates import job_link
+from producer.kinds.descriptor import load
+from producer.kinds.registry import producer_kinds
+from producer.results.jobs import find_job
+from shared.errors import JobNotOfKind
+from shared.jobs.tables import Job, JobState
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+async def answer_report(request: Request) -> Response:
+    """Answer ``/jobs/ID/report``."""
+    gallery: Gallery = request.app.state.gallery
+    text = await run_in_threadpool(read_report, gallery, request.path_params["job_id"])
+    # Names from files can have half of a surrogate pair, which UTF-8 doesn't have.
+    content = text.encode("utf-8", "replace")
+    headers = {"Content-Security-Policy": POLICY}
+    return Response(content, headers=headers, media_type="text/html; charset=utf-8")
+
+
+def read_report(gallery: Gallery, job_id: int) -> str:
+    """Render the static page of a job, as far as the job has come.
+
+    Raises
+    ------
+    NoSuchJob, JobStateConflict, ArtifactMissing
+    JobNotOfKind
+        Jobs of this kind have no static page.
+    """
+    with gallery.database.read() as session:
+        job = find_job(session, job_id)
+    kind = producer_kinds().get(job.kind)
+    if kind is None or kind.page is None:
+        raise JobNotOfKind(job_id=job_id, kind=job.kind, result="report")
+    render: Any = load(kind.page)
+    text: str = render(gallery.database, gallery.store, job_id)
+    return text
+
+
+def job_links(gallery: Gallery, job: Job) -> list[Link]:
+    """Return what a job's page leads to: the links of its kind, and its report if it has something to show."""
+    kind = producer_kinds().get(job.kind)
+    if kind is None:  # of another version
+        return []
+    links: list[Link] = load(kind.links)(gallery, job.id) if kind.links else []
+    if kind.page and (links or job.state == JobState.DONE):
+        links.append(Link("Report", job_link(job.id, "report"), "all tables and pictures on one page"))
+    return links
