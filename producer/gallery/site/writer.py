@@ -80,10 +80,13 @@ class Site:
     def tile(self, path: str, text: str, box: Box | None = None) -> Markup:
         place = self._mosaics.place(path, lambda: read_artifact(self.gallery.store, path))
         left, top, right, bottom = (value * place.scale for value in box or (0, 0, *_size(place)))
-        view = f"{place.left + left:g} {place.top + top:g} {right - left:g} {bottom - top:g}"
+        width, height = f"{right - left:g}", f"{bottom - top:g}"
+        view = f"{place.left + left:g} {place.top + top:g} {width} {height}"
+        # The inner element clips what surrounds the picture in the sheet.
         return Markup(
-            '<svg class="tile sharp" role="img" aria-label="%s" viewBox="%s" width="%d" height="%d">%s</svg>'
-        ) % (text, view, TILE, TILE, _whole_sheet(place))
+            '<svg class="tile sharp" role="img" aria-label="%s" viewBox="0 0 %s %s" width="%d" height="%d">'
+            '<svg width="%s" height="%s" viewBox="%s">%s</svg></svg>'
+        ) % (text, width, height, TILE, TILE, width, height, view, _whole_sheet(place))
 
     def photo(self, address: str, width: int, height: int) -> Markup:
         place = self._photos.place(address, lambda: self._read(address))
