@@ -47,7 +47,7 @@ def test_all_jobs_are_listed_once_page_by_page(gallery: Gallery, client: TestCli
         found.append([row["id"] for row in answer["jobs"]])
         address = answer["next"]
     assert [len(part) for part in found] == [50, 50, 20]
-    assert sum(found, []) == list(range(120, 0, -1))
+    assert [number for part in found for number in part] == list(range(120, 0, -1))
 
 
 def test_jobs_are_filtered(gallery: Gallery, ledger: Ledger, client: TestClient, job: int) -> None:
