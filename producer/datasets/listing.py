@@ -209,7 +209,7 @@ def find_image(session: Session, image_id: int) -> Image:
     return image
 
 
-def _in_order(dataset_id: int) -> Select[tuple[Image]]:
+def _in_order(dataset_id: int) -> Select[Any]:
     return select(Image).where(Image.dataset_id == dataset_id).order_by(Image.path, Image.object_number)
 
 

@@ -42,7 +42,7 @@ def create_app(gallery: Gallery) -> Starlette:
     """Return the application that serves all pages of a gallery."""
     routes = [route for page in all_pages() for route in _routes_of(page)]
     routes += [Route(path, answer) for path, answer in (*DOCUMENT_ROUTES, *PICTURE_ROUTES)]
-    routes.append(Mount("/static", StaticFiles(directory=STATIC)))  # type: ignore[arg-type]
+    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     handlers: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         UnitscopeError: _explain,
         HTTPException: _explain,
