@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def serve(analyze: Analyze) -> str:
 
 
 def get(address: str) -> str:
-    with urllib.request.urlopen(address, timeout=30) as answer:
+    with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310
         text: str = answer.read().decode()
     return text
 
@@ -86,7 +85,9 @@ def test_a_job_is_watched_until_it_is_done(analyze_on: Analyze, shapes_root: Pat
     assert (answer["error"], answer["rows"]) == ("", [{"n": 8}])
 
 
-def test_a_job_fails_while_it_is_watched(analyze: Analyze, shapes_root: Path, weights: Path, tmp_path: Path) -> None:
+def test_a_job_fails_while_it_is_watched(
+    analyze: Analyze, shapes_root: Path, weights: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "shapes"
     shutil.copytree(shapes_root, root)
     analyze("dataset", "add", "shapes", "--root", root)
