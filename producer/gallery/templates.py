@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -31,6 +31,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["urlencode"] = query_string
     made.filters |= {"number": number, "percent": percent, "bytes": size_text, "ago": ago, "duration": duration}
     made.globals |= {function.__name__: function for function in (job_link, dataset_link, study_link)}
     made.globals |= {"thumbnail": thumbnail, "picture": picture, "cell": cell}
@@ -81,6 +82,11 @@ def ago(moment: datetime | None) -> str:
 
 
 # --- addresses ---
+
+
+def query_string(values: Mapping[str, str]) -> str:
+    """Return the query string of an address; a name of a class can have half of a surrogate pair."""
+    return urlencode(values, errors="replace")
 
 
 def job_link(job_id: int, *parts: object) -> str:

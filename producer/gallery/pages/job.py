@@ -203,7 +203,7 @@ def _request(values: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a specification as texts, by name; hashes and paths are among what made the job."""
     shown = {}
     for name, value in values.items():
-        if value is None or name.endswith(("sha256", "_path", "_id", "fingerprint", "_key")):
+        if value in (None, [], {}) or name.endswith(("sha256", "_path", "_id", "fingerprint", "_key")):
             continue
         shown[name.replace("_", " ")] = _in_words(value)
     return shown
@@ -213,7 +213,7 @@ def _in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        parts = [(name, inner) for name, inner in value.items() if inner is not None and inner != {}]
+        parts = [(name, inner) for name, inner in value.items() if inner not in (None, [], {})]
         return ", ".join(f"{name.replace('_', ' ')} {_in_words(inner)}" for name, inner in parts)
     if isinstance(value, list):
         if any(isinstance(inner, (Mapping, list)) for inner in value):

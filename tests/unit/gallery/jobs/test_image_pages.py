@@ -62,7 +62,7 @@ def test_what_is_not_there(client: TestClient, address: str, status: int) -> Non
         assert client.get(asked).status_code == status, asked
 
 
-@pytest.mark.parametrize("name", ["a/b", "x?y#z", "voc 2007%41", "r.json", "ünï", "a.json.json", "..", "a//b"])
+@pytest.mark.parametrize("name", ["a/b", "x?y#z", "voc 2007%", "r.json", "ünï", "a.json.json", "..", "a//b"])
 def test_names_of_any_form_have_pages(gallery: Gallery, client: TestClient, name: str) -> None:
     add_dataset(gallery.database, name, ["cat"])
     link = f'href="/datasets/{quote(name)}"'

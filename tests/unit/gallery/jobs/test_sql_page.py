@@ -31,9 +31,9 @@ def test_the_schema_and_examples_stand_beside_the_form(page: Read) -> None:
 
 def test_rows_of_a_query(ledger: Ledger, client: TestClient) -> None:
     ledger.submit(top9(1))
-    answer = ask(client, "SELECT id, kind, NULL AS nothing, '<b>' AS markup FROM jobs").json()
-    assert answer["rows"] == [{"id": 1, "kind": "top9", "nothing": None, "markup": "<b>"}]
-    assert answer["columns"] == ["id", "kind", "nothing", "markup"]
+    answer = ask(client, "SELECT id, kind, NULL AS missing, '<b>' AS markup FROM jobs").json()
+    assert answer["rows"] == [{"id": 1, "kind": "top9", "missing": None, "markup": "<b>"}]
+    assert answer["columns"] == ["id", "kind", "missing", "markup"]
     shown = ask(client, "SELECT '<b>' AS markup", "").text
     assert "&lt;b&gt;" in shown
     assert "<b>" not in shown
@@ -44,8 +44,8 @@ def test_rows_of_a_query(ledger: Ledger, client: TestClient) -> None:
     [
         ("DELETE FROM jobs", "not authorized"),
         ("SELECT 1; SELECT 2", "one statement"),
-        ("SELECT nothing", "no such column"),
-        ("--limit", "refused"),
+        ("SELECT nowhere", "no such column"),
+        ("--limit 5", "returns no rows"),
         ("ATTACH '/tmp/x' AS x", "not authorized"),
     ],
 )
