@@ -60,7 +60,6 @@ class Served:
         """Send bytes, and return all that the server sends until it ends the connection."""
         with self.connect() as connection:
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
             parts = []
             while part := connection.recv(65536):
                 parts.append(part)

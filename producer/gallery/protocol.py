@@ -80,8 +80,10 @@ class Connection(H11Protocol):
         """End the connection that has waited longest for a request if there are too many."""
         if len(self.connections) <= MOST_CONNECTIONS:
             return
-        others: list[Any] = [other for other in self.connections if other is not self and other.is_waiting()]
-        if others:
-            min(others, key=lambda other: other.since).transport.abort()
-        else:
-            self.transport.abort()
+        everyone: list[Any] = list(self.connections)
+        others = [other for other in everyone if other is not self and not other.transport.is_closing()]
+        if len(others) < MOST_CONNECTIONS:
+            return
+        waiting = [other for other in others if other.is_waiting()]
+        ended = min(waiting, key=lambda other: other.since) if waiting else self
+        ended.transport.abort()

@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
         self.signals, self.parent = signals, parent
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         for number in self.signals:
             signal.signal(number, lambda *_: self.stop())
         yield

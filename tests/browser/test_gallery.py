@@ -169,7 +169,7 @@ def test_filters_are_in_the_address_and_survive_the_back_button(view: Watched, h
     page.get_by_role("button", name="Show").click()
     page.wait_for_url(re.compile(r"order=maximum.*state=live"))
     filtered = page.url
-    cards = page.locator(".card h3 a")
+    cards = page.locator(".card h2 a")
     order = cards.all_inner_texts()
     assert len(order) > 1
     assert order != sorted(order)
@@ -179,9 +179,9 @@ def test_filters_are_in_the_address_and_survive_the_back_button(view: Watched, h
     page.wait_for_url(filtered)
     expect(page.get_by_label("Order")).to_have_value("maximum")
     expect(page.get_by_label("State")).to_have_value("live")
-    assert page.locator(".card h3 a").all_inner_texts() == order
+    assert page.locator(".card h2 a").all_inner_texts() == order
     view.open(filtered.removeprefix(view.url))  # somebody else gets the link
-    assert page.locator(".card h3 a").all_inner_texts() == order
+    assert page.locator(".card h2 a").all_inner_texts() == order
 
 
 def test_pictures_of_a_unit_are_there_and_move_nothing(view: Watched, home: Home) -> None:
