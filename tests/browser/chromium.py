@@ -70,7 +70,7 @@ class Watched:
     def accessibility_problems(self) -> list[str]:
         """Return the rules of axe-core that the page violates, each with the elements."""
         if not self.page.evaluate("typeof axe !== 'undefined'"):
-            self.page.add_script_tag(content=AXE.read_text())
+            self.page.evaluate(f"() => {{ {AXE.read_text()} }}")  # the page's policy refuses a script element
         found: dict[str, Any] = self.page.evaluate("axe.run()")
         assert len(found["passes"]) > 5
         return [

@@ -12,10 +12,26 @@ from tests.acceptance.conftest import FC, SIZE, weights
 from tests.browser.addresses import Home
 from tests.browser.chromium import Watched, chromium, find_chromium, watched
 from tests.conftest import Analyze
-from tests.integration.small_jobs import TRAIN
 from tests.served import Served
 
 __all__ = ["weights"]  # fixtures
+
+STUDY = """
+name = "small"
+title = "A small study"
+
+[jobs.train]
+kind = "train"
+options = { dataset = "shapes", network = "zfnet", epochs = 1, size = 64, fc = 16 }
+
+[table]
+rows = "train"
+
+[table.values.accuracy]
+title = "val accuracy (%)"
+summary = "best_accuracy"
+scale = 100
+"""
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +49,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: P
     network = ("--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC)
     search = ("--layers", "1,5", "--units", "0-11", "--dataset", "shapes", "--split", "trainval", *network)
     sweep = ("--dataset", "shapes", *network, "--images", 2, "--patch", 24, "--stride", 15)
+    study = analyze.home / "small.toml"
+    study.write_text(STUDY)
+    analyze("study", "run", study, "--no-wait")
     jobs = {
-        "run": int(analyze("submit", *TRAIN[1:], "--epochs", 2).stdout),
+        "run": analyze.json("query", "SELECT id FROM jobs WHERE kind = 'train'")[0]["id"],
         "search": int(analyze("submit", *search, "--bottom", "--per-class").stdout),
         "occlusion": int(analyze("submit", "occlusion", *sweep).stdout),
     }
