@@ -18,7 +18,7 @@ write() { # NAME, content from stdin
     mv -f "$1.new" "$1"
 }
 
-for name in postgres_password database_password query_password redis_password; do
+for name in postgres_password database_password query_password redis_password gallery_token; do
     [ -s "$name" ] || od -An -N32 -tx1 /dev/urandom | tr -d ' \n' | write "$name"
     if ! LC_ALL=C grep -qx '[A-Za-z0-9]*' "$name"; then
         echo "$folder/$name: use letters and digits only, since it is a part of a URL" >&2

@@ -8,6 +8,7 @@ outside are never sent.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from hashlib import sha256 as sha256_hash
@@ -47,7 +48,7 @@ def _in_thread(read: Callable[[Gallery, Request], Response]) -> Answer:
 
 def _artifact_path(request: Request) -> str:
     sha256, suffix = request.path_params["sha256"], request.path_params["suffix"]
-    if len(sha256) != 64 or suffix not in TYPES:
+    if not re.fullmatch("[0-9a-f]{64}", sha256) or suffix not in TYPES:
         raise HTTPException(404, "There is no such picture.")
     return f"{sha256[:2]}/{sha256}.{suffix}"
 

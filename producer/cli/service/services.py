@@ -98,13 +98,24 @@ def worker(app: App, /, devices: str, queues: str | None, **lifetime: Any) -> No
 @devices_option
 @queues_option
 @lifetime_options
+@click.option(
+    "--serve", "with_gallery", is_flag=True, help="Serve the gallery, too, for this machine: see `analyze serve`."
+)
+@click.option(
+    "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port of the gallery."
+)
 @pass_app
-def up(app: App, /, devices: str, queues: str | None, **lifetime: Any) -> None:
+def up(app: App, /, devices: str, queues: str | None, with_gallery: bool, port: int, **lifetime: Any) -> None:
     """Run the whole service on one machine until Ctrl+C: the private Redis (unless a Redis URL is set),
     workers, and the sweeper.
     """
+    from producer.service.gallery_process import gallery_process
     from producer.service.private_redis import private_redis
 
+    if with_gallery:
+        from producer.gallery.server import listen
+
+        listen("127.0.0.1", port).close()  # the port is free
     supervisor, remark = _supervisor(app, devices, queues, _lifetime(**lifetime))
     with ExitStack() as stack:
         if app.settings.uses_private_redis:
@@ -114,6 +125,8 @@ def up(app: App, /, devices: str, queues: str | None, **lifetime: Any) -> None:
             f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; "
             "Ctrl+C stops the service."
         )
+        if with_gallery:
+            stack.enter_context(gallery_process(app.settings, port))
         _run(supervisor, remark)
 
 

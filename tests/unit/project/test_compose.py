@@ -62,8 +62,22 @@ def test_schema_check_refuses_a_broken_file(right: str, wrong: str, tmp_path: Pa
 # --- Services ------------------------------------------------------------------------------------
 
 
-def test_no_service_publishes_a_port() -> None:
-    assert [name for name, service in SERVICES.items() if "ports" in service or "network_mode" in service] == []
+def test_only_the_gallery_publishes_a_port_and_only_to_this_machine() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert published == {"gallery": ["${GALLERY_ADDRESS:-127.0.0.1}:${GALLERY_PORT:-8080}:8080"]}
+    assert [name for name, service in SERVICES.items() if "network_mode" in service] == []
+
+
+def test_the_gallery_asks_for_its_token() -> None:
+    command = SERVICES["gallery"]["command"]
+    assert command[command.index("--token-file") + 1] == "/run/secrets/gallery_token"
+    assert "--public" not in command
+    assert [name for name, service in SERVICES.items() if "gallery_token" in service.get("secrets", [])] == [
+        "gallery"
+    ]
+    (code,) = SERVICES["gallery"]["healthcheck"]["test"][3:]
+    compile(code, "healthcheck", "exec")
+    assert "http://127.0.0.1:8080/static/" in code  # which needs no token
 
 
 def test_services_of_the_file_are_ours_or_servers() -> None:
@@ -204,7 +218,7 @@ def analyze_commands() -> dict[str, list[str]]:
         commands[name] = [with_defaults(argument) for argument in service["command"]]
         if "healthcheck" in service:
             kind, program, *arguments = service["healthcheck"]["test"]
-            assert (kind, program) == ("CMD", "python" if name == "metrics" else "analyze")
+            assert (kind, program) == ("CMD", "python" if name in ("metrics", "gallery") else "analyze")
             if program == "analyze":
                 commands[f"{name} healthcheck"] = arguments
     for line in re.findall(r"# +docker compose run --rm cli (.*)", COMPOSE.read_text()):

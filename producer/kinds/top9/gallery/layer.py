@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from producer.gallery.page import Gallery, Parameters
+from producer.gallery.page import LARGEST, Gallery, Parameters
 from producer.gallery.templates import job_link
 from producer.kinds.top9.gallery.units import ORDERS, STATES, Selection, read_cards
 from producer.kinds.top9.layers import searched_layers
@@ -89,6 +90,9 @@ def _after(parameters: Parameters) -> tuple[float, int] | None:
         return None
     value, _, unit = text.partition(",")
     try:
-        return float(value), int(unit)
-    except ValueError as error:
-        raise UsageError(reason=f"after is '{text}', and has to be what a link to the next page has.") from error
+        key = float(value), int(unit)
+    except ValueError:
+        key = math.nan, 0
+    if not (math.isfinite(key[0]) and 0 <= key[1] <= LARGEST):
+        raise UsageError(reason=f"after is '{text}', and has to be what a link to the next page has.")
+    return key

@@ -1,0 +1,101 @@
+"""Chromium of the system, pages in it, and what goes wrong on them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+SECONDS = 15.0
+
+
+def find_chromium() -> str:
+    """Return the path of Chromium; skip the test without it, and fail on CI."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None or not Path(found).is_file():
+        words = f"{found or 'Chromium'} is missing: apt install chromium, or set CHROMIUM to its path"
+        if os.environ.get("CI") == "true":
+            pytest.fail(words)
+        pytest.skip(words)
+    return found
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        # Its own sandbox needs rights that containers don't have; the pages are ours.
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watched:
+    """A page, and what a reader would not see of it: errors, and requests."""
+
+    page: Page
+    url: str  # of the server
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Refusals by the Content-Security-Policy are errors of the console.
+        self.page.on("console", lambda message: self._error(message.type == "error", message.text))
+        self.page.on("pageerror", lambda error: self._error(True, str(error)))
+        self.page.on("request", self._requested)
+        self.page.on("response", self._answered)
+
+    def open(self, address: str) -> Response:
+        """Open an address of the server, and wait for its pictures that are in view."""
+        response = self.page.goto(self.url + address, wait_until="networkidle")
+        assert response is not None
+        return response
+
+    def check(self) -> None:
+        """Check that nothing has gone wrong so far."""
+        assert self.errors == []
+        assert [url for url in self.requests if not url.startswith((f"{self.url}/", "data:"))] == []
+
+    def accessibility_problems(self) -> list[str]:
+        """Return the rules of axe-core that the page violates, each with the elements."""
+        if not self.page.evaluate("typeof axe !== 'undefined'"):
+            self.page.evaluate(f"() => {{ {AXE.read_text()} }}")  # the page's policy refuses a script element
+        found: dict[str, Any] = self.page.evaluate("axe.run()")
+        assert len(found["passes"]) > 5
+        return [
+            f"{rule['id']}: {rule['help']}: {[node['html'][:200] for node in rule['nodes'][:3]]}"
+            for rule in found["violations"]
+        ]
+
+    def _error(self, is_error: bool, text: str) -> None:
+        if is_error:
+            self.errors.append(text)
+
+    def _requested(self, request: Request) -> None:
+        self.requests.append(request.url)
+
+    def _answered(self, response: Response) -> None:
+        is_page = response.request.is_navigation_request()
+        self._error(response.status >= 400 and not is_page, f"{response.status} {response.url}")
+
+
+@contextmanager
+def watched(browser: Browser, url: str, **options: Any) -> Iterator[Watched]:
+    """Open an empty page in a context of its own."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(SECONDS * 1000)
+    try:
+        yield Watched(context.new_page(), url)
+    finally:
+        context.close()

@@ -1,0 +1,300 @@
+"""The pages of the gallery in Chromium: how they look and behave, with jobs of a real worker.
+
+All of it is one module, since pytest-xdist runs a module in one process: so there is one home and one browser.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.addresses import PATHS, Home
+from tests.browser.chromium import Watched, watched
+from tests.integration.small_jobs import TRAIN
+from tests.served import Served
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = (400, 1280, 2560)
+HAS_JOB_PAGE = pytest.mark.skipif("/jobs/{job_id:int}" not in PATHS, reason="there is no page of a job")
+
+
+def save_screenshot(opened: Watched, address: str, name: str) -> None:
+    """Store a picture of the page, if somebody wants to look at it."""
+    if folder := os.environ.get("UNITSCOPE_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        file = re.sub(r"\W+", "-", address).strip("-")[:80] or "first"
+        opened.page.screenshot(path=Path(folder) / f"{file}.{name}.png", full_page=True)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page(browser: Browser, served: Served, home: Home, path: str) -> None:
+    """At three widths, and on a desk in the light scheme and on a phone in the dark one with axe-core."""
+    for address in home.addresses(path):
+        with watched(browser, served.url, viewport={"width": 1280, "height": 900}) as opened:
+            response = opened.open(address)
+            assert response.status == 200, response.text()
+            if "<html" in response.text():  # not a part that another page loads again and again
+                for width in WIDTHS:
+                    opened.page.set_viewport_size({"width": width, "height": 900})
+                    save_screenshot(opened, address, str(width))
+                    assert_nothing_is_cut_off(opened, address)
+                assert opened.accessibility_problems() == [], address
+                opened.page.set_viewport_size({"width": 400, "height": 900})
+                opened.page.emulate_media(color_scheme="dark")
+                save_screenshot(opened, address, "dark")
+                assert opened.accessibility_problems() == [], f"{address}, dark"
+            opened.check()
+
+
+def assert_nothing_is_cut_off(opened: Watched, address: str) -> None:
+    """The page doesn't scroll to the side; tables and code in it may."""
+    wide = opened.page.evaluate(
+        """() => {
+            const width = document.documentElement.clientWidth;
+            if (document.documentElement.scrollWidth <= width) return [];
+            const isOutside = (element) => element.getBoundingClientRect().right > width + 1;
+            const outside = [...document.querySelectorAll("body *")].filter(
+                (element) => isOutside(element) && !element.closest(".scroll, pre"));
+            return ["", ...outside.slice(0, 3).map((element) => element.outerHTML.slice(0, 200))];
+        }"""
+    )
+    assert wide == [], f"{address} scrolls to the side"
+
+
+def test_axe_would_find_something(browser: Browser, served: Served) -> None:
+    with watched(browser, served.url) as opened:
+        opened.open("/")
+        opened.page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+        assert any(problem.startswith("button-name") for problem in opened.accessibility_problems())
+
+
+def test_the_policy_would_refuse_a_script_in_a_page(browser: Browser, served: Served) -> None:
+    with watched(browser, served.url) as opened:
+        opened.open("/")
+        opened.page.evaluate(
+            """() => {
+                document.querySelector("main").innerHTML += "<img src=x onerror='window.ran = true'>";
+                const script = document.createElement("script");
+                script.textContent = "window.ran = true";
+                document.body.append(script);
+            }"""
+        )
+        opened.page.wait_for_timeout(200)
+        assert opened.page.evaluate("window.ran") is None
+        assert any("Content Security Policy" in error for error in opened.errors)
+
+
+# --- keys ---
+
+
+def test_keys_lead_from_unit_to_unit_and_up(view: Watched, home: Home) -> None:
+    layer = f"/jobs/{home.jobs['search']}/layers/conv5"
+    view.open(f"{layer}/units/3")
+    for key, address in (
+        ("ArrowRight", f"{layer}/units/4"), ("ArrowLeft", f"{layer}/units/3"), ("ArrowLeft", f"{layer}/units/2"),
+        ("u", layer),
+    ):  # fmt: skip
+        view.page.keyboard.press(key)
+        view.page.wait_for_url(view.url + address)
+    view.open(f"{layer}/units/11")
+    view.page.keyboard.press("ArrowRight")  # it is the last one
+    view.page.keyboard.press("Control+ArrowLeft")  # a key of the browser's
+    view.page.wait_for_timeout(100)
+    assert view.page.url == f"{view.url}{layer}/units/11"
+
+
+def test_the_link_of_a_unit_is_copied(browser: Browser, served: Served, home: Home) -> None:
+    with watched(browser, served.url, permissions=["clipboard-read", "clipboard-write"]) as opened:
+        opened.open(f"/jobs/{home.jobs['search']}/layers/conv5/units/3")
+        opened.page.get_by_role("button", name="Copy link").click()
+        expect(opened.page.get_by_role("button", name="Copied")).to_be_visible()
+        assert opened.page.evaluate("navigator.clipboard.readText()") == opened.page.url
+        opened.check()
+
+
+def test_a_page_can_be_read_with_the_keyboard_alone(view: Watched, home: Home) -> None:
+    view.open(f"/jobs/{home.jobs['search']}/layers/conv5")
+    page = view.page
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    seen = set()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        outline, element = page.evaluate(
+            """() => {
+                const style = getComputedStyle(document.activeElement);
+                return [style.outlineStyle + " " + parseFloat(style.outlineWidth),
+                        document.activeElement.outerHTML.slice(0, 200)];
+            }"""
+        )
+        assert re.fullmatch(r"(solid|auto) [1-9.]+", outline), element
+        assert page.evaluate("document.querySelector('main').contains(document.activeElement)")
+        seen.add(element)
+    assert len(seen) == 12
+    unit = page.get_by_role("link", name=re.compile("^Unit 3")).first
+    unit.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/units/3")
+
+
+# --- filters, colours, pictures ---
+
+
+def test_filters_are_in_the_address_and_survive_the_back_button(view: Watched, home: Home) -> None:
+    view.open(f"/jobs/{home.jobs['search']}/layers/conv5")
+    page = view.page
+    page.get_by_label("Order").select_option("maximum")
+    page.get_by_label("State").select_option("live")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url(re.compile(r"order=maximum.*state=live"))
+    filtered = page.url
+    cards = page.locator(".card h2 a")
+    order = cards.all_inner_texts()
+    assert len(order) > 1
+    assert order != sorted(order)
+    cards.first.click()
+    page.wait_for_url("**/units/*")
+    page.go_back()
+    page.wait_for_url(filtered)
+    expect(page.get_by_label("Order")).to_have_value("maximum")
+    expect(page.get_by_label("State")).to_have_value("live")
+    assert page.locator(".card h2 a").all_inner_texts() == order
+    view.open(filtered.removeprefix(view.url))  # somebody else gets the link
+    assert page.locator(".card h2 a").all_inner_texts() == order
+
+
+def test_pictures_of_a_unit_are_there_and_move_nothing(view: Watched, home: Home) -> None:
+    view.open(f"/jobs/{home.jobs['search']}/layers/conv5/units/3")
+    page = view.page
+    before = page.locator("h2").last.bounding_box()
+    page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
+    page.wait_for_load_state("networkidle")
+    pictures = page.evaluate(
+        "[...document.images].map((image) => [image.complete, image.naturalWidth, image.alt])"
+    )
+    assert len(pictures) >= 18
+    assert all(complete and width for complete, width, _ in pictures)
+    assert all(text for *_, text in pictures)
+    assert page.locator("h2").last.bounding_box() == before
+
+
+def test_both_colour_schemes(browser: Browser, served: Served) -> None:
+    lightness = {}
+    for scheme in ("light", "dark"):
+        with watched(browser, served.url, color_scheme=scheme) as opened:
+            opened.open("/")
+            text = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+            lightness[scheme] = sum(map(int, re.findall(r"\d+", text)[:3])) / 3
+    assert lightness["light"] > 200
+    assert lightness["dark"] < 50
+
+
+# --- signing in ---
+
+
+def test_signing_in_on_the_page(browser: Browser, home: Home) -> None:
+    """Chromium sends Origin and Sec-Fetch-Site as browsers do, which no other test has."""
+    token = home.analyze("serve", "--new-token").stdout.strip()
+    locked = Served(home.analyze, "--token")
+    address = f"/jobs/{home.jobs['search']}/layers/conv5?order=maximum"
+    with watched(browser, locked.url) as opened:
+        opened.open(address)
+        assert opened.accessibility_problems() == []
+        save_screenshot(opened, "/login", "light")
+        opened.page.get_by_label("Token").fill("wrong")
+        opened.page.keyboard.press("Enter")
+        expect(opened.page.get_by_role("alert")).to_have_text("This is not the token.")
+        opened.errors.clear()  # Chromium reports the status 403
+        opened.page.get_by_label("Token").fill(token)
+        opened.page.keyboard.press("Enter")
+        opened.page.wait_for_url(locked.url + address)
+        opened.page.wait_for_load_state("networkidle")
+        opened.check()
+        assert all(token not in url for url in opened.requests)
+        (cookie,) = opened.page.context.cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    # By its address in a network, where browsers send no Sec-Fetch-Site.
+    open_to_all = Served(home.analyze, "--host", "0.0.0.0")  # noqa: S104
+    url = f"http://{machine_address()}:{open_to_all.port}"
+    with watched(browser, url) as opened:
+        opened.open("/")
+        opened.page.get_by_label("Token").fill(token)
+        opened.page.keyboard.press("Enter")
+        opened.page.wait_for_url(f"{url}/")
+        opened.check()
+
+
+def machine_address() -> str:
+    """Return an address of this machine that browsers don't regard as safe, if it has one."""
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        try:
+            opened.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return "127.0.0.1"
+        return str(opened.getsockname()[0])
+
+
+# --- while things happen ---
+
+
+@pytest.fixture
+def submitted(home: Home) -> Iterator[int]:
+    """A training run of some seconds that was just submitted."""
+    job = int(home.analyze("submit", *TRAIN[1:], "--epochs", 5, "--seed", 7).stdout)
+    yield job
+    home.analyze("cancel", job, code=None)
+
+
+@HAS_JOB_PAGE
+def test_progress_of_a_job_is_seen_without_reloading(view: Watched, submitted: int) -> None:
+    view.open(f"/jobs/{submitted}")
+    view.page.evaluate("window.notReloaded = true")
+    states = set()
+    state = view.page.locator("main .state").first
+    for _ in range(600):
+        states.add(state.inner_text())
+        if "done" in states:
+            break
+        view.page.wait_for_timeout(100)
+    assert "done" in states
+    assert states & {"queued", "running"}
+    assert view.page.evaluate("window.notReloaded")
+
+
+@HAS_JOB_PAGE
+def test_a_job_fails_while_it_is_watched(view: Watched, home: Home) -> None:
+    job = int(home.analyze("submit", *TRAIN[1:], "--epochs", 2, "--learning-rate", 1e30).stdout)
+    view.open(f"/jobs/{job}")
+    failure = view.page.get_by_role("alert")
+    expect(failure).to_be_visible(timeout=60_000)
+    expect(view.page.locator("main .state").first).to_have_text("failed")
+    expect(view.page.locator("main")).to_contain_text(f"analyze retry {job}")
+
+
+def test_the_database_goes_away_and_comes_back(browser: Browser, served: Served, home: Home) -> None:
+    file = home.analyze.home / "unitscope.sqlite3"
+    with watched(browser, served.url) as opened:
+        assert opened.open("/").status == 200
+        moved = file.rename(file.with_suffix(".moved"))
+        try:
+            response = opened.open("/")
+            assert (response.status, response.headers["retry-after"]) == (503, "5")
+            expect(opened.page.get_by_role("alert")).to_contain_text("unitscope.sqlite3")
+            assert not file.exists()
+        finally:
+            moved.rename(file)
+        opened.errors.clear()
+        assert opened.page.reload().status == 200  # type: ignore[union-attr]
+        opened.check()
