@@ -454,6 +454,11 @@ class NoSuchImage(NotFound):
     ON d.id = i.dataset_id WHERE d.name = '{dataset}'"` lists its images."""
 
 
+class NoImageWithId(NotFound):
+    """There is no image {image}. The images of a removed data set are gone; `analyze query "SELECT id, path FROM
+    images"` lists those of all data sets."""
+
+
 class NoSuchStudy(NotFound):
     """There is no study '{name}'. {choices}"""
 

@@ -24,6 +24,13 @@ def size_text(count: int) -> str:
     return f"{number:,.1f} {unit}"
 
 
+def duration(seconds: float) -> str:
+    """Format seconds as ``1:05`` or ``2:01:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def one_line(text: str, longest: int = 2000) -> str:
     r"""Return ``text`` as one printable line, with line feeds as ``\n``; long text is shortened in the middle."""
     if len(text) > longest:

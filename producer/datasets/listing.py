@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy.orm import Session
 
-from shared.database.catalogue import NOTES, find_dataset, split_sizes
+from shared.database.catalogue import NOTES, class_index, find_dataset, find_split, split_sizes
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, DatasetProblem, Image, ImageSplit
+from shared.errors import NoImageWithId
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,99 @@ def names_by_fingerprint(database: Database) -> dict[str, list[str]]:
         for name, fingerprint in session.execute(select(Dataset.name, Dataset.fingerprint).order_by(Dataset.name)):
             names.setdefault(fingerprint, []).append(name)
     return names
+
+
+def images_page(
+    database: Database,
+    name: str,
+    limit: int,
+    *,
+    split: str | None = None,
+    class_name: str | None = None,
+    after: int | None = None,
+) -> tuple[list[Image], bool]:
+    """Return ``limit`` images of a data set in the order of their paths, and whether there are more.
+
+    Parameters
+    ----------
+    after
+        Id of the image after which the page begins.
+
+    Raises
+    ------
+    NoSuchDataset, NoSuchSplit, EmptySplit, NoSuchClass, NoImageWithId
+    """
+    with database.read() as session:
+        dataset = find_dataset(session, name)
+        query = _in_order(dataset.id)
+        if class_name:
+            query = query.where(Image.class_index == class_index(dataset, class_name))
+        if split:
+            split, _ = find_split(session, dataset, split)
+            members = select(ImageSplit.image_id).where(ImageSplit.image_id == Image.id, ImageSplit.split == split)
+            query = query.where(members.exists())
+        if after is not None:
+            last = find_image(session, after)
+            query = query.where(_place(Image) > _place(last))
+        rows = session.scalars(query.limit(limit + 1)).all()
+    return list(rows[:limit]), len(rows) > limit
+
+
+@dataclass(frozen=True)
+class ImageContext:
+    """An image in its data set: its splits, the images before and after it by path, and those of the same file."""
+
+    image: Image
+    dataset: Dataset
+    splits: list[str]
+    before: int | None
+    after: int | None
+    same_file: list[Image]
+
+
+def image_context(database: Database, image_id: int) -> ImageContext:
+    """Return an image with what surrounds it in its data set.
+
+    Raises
+    ------
+    NoImageWithId
+    """
+    with database.read() as session:
+        image = find_image(session, image_id)
+        dataset = session.get_one(Dataset, image.dataset_id)
+        splits = session.scalars(
+            select(ImageSplit.split).where(ImageSplit.image_id == image_id).order_by(ImageSplit.split)
+        ).all()
+        beside = select(Image.id).where(Image.dataset_id == dataset.id).limit(1)
+        before = beside.where(_place(Image) < _place(image))
+        after = beside.where(_place(Image) > _place(image))
+        same = select(Image).where(Image.dataset_id == dataset.id, Image.path == image.path)
+        return ImageContext(
+            image,
+            dataset,
+            list(splits),
+            session.scalar(before.order_by(Image.path.desc(), Image.object_number.desc())),
+            session.scalar(after.order_by(Image.path, Image.object_number)),
+            list(session.scalars(same.order_by(Image.object_number))),
+        )
+
+
+def find_image(session: Session, image_id: int) -> Image:
+    """Return the image with this id.
+
+    Raises
+    ------
+    NoImageWithId
+    """
+    image = session.get(Image, image_id)
+    if image is None:
+        raise NoImageWithId(image=image_id)
+    return image
+
+
+def _in_order(dataset_id: int) -> Select[tuple[Image]]:
+    return select(Image).where(Image.dataset_id == dataset_id).order_by(Image.path, Image.object_number)
+
+
+def _place(image: Any) -> Any:
+    return tuple_(image.path, image.object_number)

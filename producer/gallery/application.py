@@ -5,21 +5,23 @@ The functions that read run in threads; the event loop only answers.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from producer.gallery.elements import LiveElements
 from producer.gallery.page import Gallery, Page, Parameters, Picture, as_json
-from producer.gallery.pages import PAGES
+from producer.gallery.pages import DOCUMENT_ROUTES, PAGES
 from producer.gallery.pictures import IMMUTABLE, PICTURE_ROUTES, STATIC
 from producer.gallery.report import answer_report
 from producer.gallery.templates import render
@@ -29,7 +31,8 @@ from shared.errors import UsageError, exit_code, message
 from unitscope.errors import UnitscopeError
 
 # Exit code of the command line -> status.
-STATUSES = {2: 400, 3: 503, 4: 404, 5: 503}
+NOT_FOUND = 4
+STATUSES = {2: 400, 3: 503, NOT_FOUND: 404, 5: 503}
 TITLES = {400: "This address is not valid", 404: "Not found", 503: "Not available at the moment"}
 
 Part = TypeVar("Part", Page, Picture)
@@ -41,11 +44,11 @@ logger = logging.getLogger(__name__)
 
 def create_app(gallery: Gallery) -> Starlette:
     """Return the application that serves all pages of a gallery."""
-    routes = [route for pages in _by_path(all_pages()) for route in _routes_of(pages)]
-    routes += [Route(path, answer) for path, answer in PICTURE_ROUTES]
+    routes: list[BaseRoute] = [route for pages in _by_path(all_pages()) for route in _routes_of(pages)]
+    routes += [Route(path, answer) for path, answer in (*DOCUMENT_ROUTES, *PICTURE_ROUTES)]
     routes += [Route(picture.path, _drawn(picture)) for picture in _of_kinds(Picture)]
     routes.append(Route("/jobs/{job_id:int}/report", answer_report))
-    routes.append(Mount("/static", StaticFiles(directory=STATIC)))  # type: ignore[arg-type]
+    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     handlers: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         UnitscopeError: _explain,
         HTTPException: _explain,
@@ -115,11 +118,16 @@ def _drawn(picture: Picture) -> Callable[[Request], Awaitable[Response]]:
 def _read(page: Page, request: Request, as_data: bool) -> Response:
     gallery: Gallery = request.app.state.gallery
     parameters = _parameters(request)
-    values = page.read(gallery, parameters)
+    try:
+        values = page.read(gallery, parameters)
+    except UnitscopeError as error:
+        if as_data and exit_code(error) == NOT_FOUND and _take_suffix_as_name(page, request):
+            return _read(page, request, as_data=False)
+        raise
     if as_data:
-        return JSONResponse(as_json(values))
+        return _json(as_json(values))
     query = f"?{request.url.query}" if request.url.query else ""
-    path = "/index" if request.url.path == "/" else request.url.path
+    path = "/index" if parameters.address == "/" else parameters.address
     shown = {"elements": ELEMENTS, "parameters": parameters, "json_link": f"{path}.json{query}", **values}
     return _html(render(page.template, shown))
 
@@ -129,7 +137,23 @@ def _parameters(request: Request) -> Parameters:
     query: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         query[name] = f"{query[name]},{value}" if name in query else value
-    return Parameters(request.path_params, query, request.url.path)
+    address = quote(request.scope["path"])  # of request.url, a name with "?" is only a part
+    return Parameters(request.path_params, query, address)
+
+
+def _take_suffix_as_name(page: Page, request: Request) -> bool:
+    """Add ``.json`` to the name at the end of an address, which then is that of a page: names can end so."""
+    last = page.path.rpartition("{")[2].partition(":")[0].removesuffix("}")
+    value = request.path_params.get(last)
+    if not (page.template and page.path.endswith("}") and isinstance(value, str)):
+        return False
+    request.path_params[last] = f"{value}.json"
+    return True
+
+
+def _json(values: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return JSON in ASCII, which can have half of a surrogate pair."""
+    return Response(json.dumps(values, allow_nan=False), status, headers, "application/json")
 
 
 def _html(text: str, status: int = 200) -> Response:
@@ -148,7 +172,7 @@ async def _explain(request: Request, error: Exception) -> Response:
         status, text = 500, "The server could not make this page; its log says why."
     headers = {"Retry-After": "5"} if status == 503 else None
     if request.url.path.endswith(".json"):
-        return JSONResponse({"error": text}, status, headers)
+        return _json({"error": text}, status, headers)
     title = TITLES.get(status, "Something went wrong")
     values = {"elements": ELEMENTS, "json_link": None, "title": title, "text": text}
     answer = _html(render("gallery/templates/error.html.j2", values), status)

@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from starlette.exceptions import HTTPException
+
 from shared.database.connection import Database
 from shared.errors import UsageError
 from shared.settings import Settings
@@ -38,6 +40,8 @@ class Parameters:
     """
 
     def __init__(self, path: Mapping[str, Any], query: Mapping[str, str], address: str = "") -> None:
+        if any(isinstance(value, int) and value > LARGEST for value in path.values()):
+            raise HTTPException(404, "There is nothing with such a large number.")
         self.path, self.query, self.address = dict(path), dict(query), address
 
     def whole(self, name: str, default: int, least: int = 0, most: int = LARGEST) -> int:
@@ -64,17 +68,19 @@ class Parameters:
             raise UsageError(reason=f"{name} is '{text}', and has to be a whole number from {least} to {most}.")
         return int(text)
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, longest: int = LONGEST) -> str:
         """Return a text of the query, without spaces at its ends, or an empty one.
 
         Raises
         ------
         UsageError
-            It is longer than ``LONGEST``.
+            It has more than ``longest`` characters, or the character NUL, which PostgreSQL refuses.
         """
         text = self.query.get(name, "").strip()
-        if len(text) > LONGEST:
-            raise UsageError(reason=f"{name} has {len(text)} characters; {LONGEST} are allowed.")
+        if len(text) > longest:
+            raise UsageError(reason=f"{name} has {len(text)} characters; {longest} are allowed.")
+        if "\0" in text:
+            raise UsageError(reason=f"{name} contains the character NUL.")
         return text
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
@@ -92,7 +98,7 @@ class Parameters:
     def link(self, **changes: object) -> str:
         """Return this page's address with other values in its query; a value of None or "" is left out."""
         query = {name: value for name, value in {**self.query, **changes}.items() if value not in (None, "")}
-        return f"{self.address}?{urlencode(query)}" if query else self.address
+        return f"{self.address}?{urlencode(query, errors='replace')}" if query else self.address
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,14 @@ class Link:
     address: str
     remark: str = ""
     picture: str | None = None
+
+
+@dataclass(frozen=True)
+class Links:
+    """Links under a title, such as the units in whose top images an image is."""
+
+    title: str
+    links: list[Link]
 
 
 def as_json(value: Any) -> Any:

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from producer.gallery.page import Gallery
+from producer.gallery.page import LARGEST, Gallery
 from shared.database.catalogue import turns_images
 from shared.database.datasets import Dataset
 from shared.database.datasets import Image as ImageRow
@@ -144,6 +144,8 @@ def _encoded(image: Image.Image, side: int) -> bytes:
 
 def _dataset_image(gallery: Gallery, request: Request) -> Response:
     image_id, side = request.path_params["image_id"], _side(request)
+    if image_id > LARGEST:
+        raise HTTPException(404, "There is no image with such a large number.")
     with gallery.database.read() as session:
         sha256 = session.scalar(select(ImageRow.sha256).where(ImageRow.id == image_id)) or ""
     if sha256[:16] != request.path_params["sha256"]:

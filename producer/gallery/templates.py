@@ -32,7 +32,8 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"number": number, "percent": percent, "bytes": size_text, "ago": ago, "duration": duration}
-    made.globals |= {"job_link": job_link, "thumbnail": thumbnail, "picture": picture, "cell": cell}
+    made.globals |= {function.__name__: function for function in (job_link, dataset_link, study_link)}
+    made.globals |= {"thumbnail": thumbnail, "picture": picture, "cell": cell}
     return made
 
 
@@ -84,7 +85,17 @@ def ago(moment: datetime | None) -> str:
 
 def job_link(job_id: int, *parts: object) -> str:
     """Return the address of a page of a job: ``/jobs/3/layers/conv5/units/131``."""
-    return "/".join([f"/jobs/{job_id}", *(quote(str(part), safe="") for part in parts)])
+    return "/".join([f"/jobs/{job_id}", *(quote(str(part), safe="", errors="replace") for part in parts)])
+
+
+def dataset_link(name: str) -> str:
+    """Return the address of a data set's page; a name can have slashes and any other character."""
+    return f"/datasets/{quote(name, errors='replace')}"
+
+
+def study_link(name: str, prefix: str = "/studies/") -> str:
+    """Return the address of a study's page, or with ``/paper/`` that of its sections."""
+    return prefix + quote(name, safe="", errors="replace")
 
 
 def picture(path: str) -> str:

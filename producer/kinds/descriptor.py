@@ -60,6 +60,9 @@ class ProducerKind:
     site
         A function ``(gallery, job_id, site) -> None`` that writes the kind's pages as files, with a
         ``producer.gallery.site.writer.Site``, or None.
+    image_links
+        A function ``(gallery, image_id) -> Links`` (see ``producer.gallery.page``) that lists what jobs of this
+        kind have found about an image, for the image's page of the gallery, or None.
     estimate
         A ``producer.kinds.estimates.Estimate``, for ``--dry-run`` and the check of the free space, or None.
     verbs
@@ -77,6 +80,7 @@ class ProducerKind:
     pages: str | None = None
     links: str | None = None
     site: str | None = None
+    image_links: str | None = None
     estimate: str | None = None
     verbs: Mapping[str, str] = field(default_factory=dict)
     network_verbs: Mapping[str, str] = field(default_factory=dict)

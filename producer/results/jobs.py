@@ -8,8 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.database.connection import Database
+from shared.database.datasets import Image
 from shared.errors import JobNotOfKind
-from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, Shard, ShardState
+from shared.jobs.tables import ACTIVE_JOBS, Job, JobState, LeftOutImage, Shard, ShardState
 from shared.jobs.transitions import missing_job
 
 
@@ -81,3 +82,27 @@ def incomplete_job(database: Database, job_id: int) -> Incomplete | None:
     """
     with database.read() as session:
         return incomplete(session, find_job(session, job_id))
+
+
+@dataclass(frozen=True)
+class LeftOutRow:
+    """An image that a job left out."""
+
+    image_id: int
+    path: str
+    object_number: int
+    stage: str
+    reason: str
+
+
+def left_out_images(database: Database, job_id: int, limit: int) -> list[LeftOutRow]:
+    """Return the first ``limit`` images that a job left out, because their content can't be decoded."""
+    query = (
+        select(Image.id, Image.path, Image.object_number, LeftOutImage.stage, LeftOutImage.reason)
+        .join(LeftOutImage, LeftOutImage.image_id == Image.id)
+        .where(LeftOutImage.job_id == job_id)
+        .order_by(LeftOutImage.image_id)
+        .limit(limit)
+    )
+    with database.read() as session:
+        return [LeftOutRow(*row) for row in session.execute(query)]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, func, select
+from sqlalchemy import ColumnElement, String, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from producer.results.jobs import find_job
@@ -63,8 +64,7 @@ class JobProgress:
     @property
     def share(self) -> float:
         """Share of the job's shards that are done, 0 to 1; a running shard counts by its share of work done."""
-        parts = sum(s.done / s.total * sum(s.shards.values()) if s.total else 0 for s in self.stages)
-        return parts / max(self.job.shards_total, 1)
+        return share_of(self.stages, self.job.shards_total)
 
     @property
     def current(self) -> StageProgress | None:
@@ -101,6 +101,12 @@ class JobProgress:
         }
 
 
+def share_of(stages: Sequence[StageProgress], shards: int) -> float:
+    """Return the share of a job's shards that are done, 0 to 1; a running one counts by its share of work done."""
+    parts = sum(s.done / s.total * sum(s.shards.values()) if s.total else 0 for s in stages)
+    return parts / max(shards, 1)
+
+
 def job_progress(database: Database, job_id: int) -> JobProgress:
     """Return the progress of a job.
 
@@ -115,7 +121,7 @@ def job_progress(database: Database, job_id: int) -> JobProgress:
         return JobProgress(
             job,
             dataset,
-            _stages(session, job),
+            stages_of(session, [job_id]).get(job_id, []),
             _first_error(session, job),
             max(left_out, recorded_number(job)),
             [str(suspect) for suspect in suspected_hosts(session, job_id)] if left_out else [],
@@ -145,9 +151,11 @@ def _first_error(session: Session, job: Job) -> FirstError | None:
     return FirstError(*row) if row else None
 
 
-def _stages(session: Session, job: Job) -> list[StageProgress]:
+def stages_of(session: Session, job_ids: Collection[int]) -> dict[int, list[StageProgress]]:
+    """Return the progress of the stages of jobs, with a number of statements that doesn't depend on theirs."""
     rows = session.execute(
         select(
+            Shard.job_id,
             Shard.stage,
             Shard.stage_name,
             Shard.state,
@@ -161,16 +169,19 @@ def _stages(session: Session, job: Job) -> list[StageProgress]:
             ).label("done"),
             func.sum(Shard.work_total).label("total"),
         )
-        .where(Shard.job_id == job.id)
-        .group_by(Shard.stage, Shard.stage_name, Shard.state)
-        .order_by(Shard.stage)
+        .where(Shard.job_id.in_(job_ids))
+        .group_by(Shard.job_id, Shard.stage, Shard.stage_name, Shard.state)
+        .order_by(Shard.job_id, Shard.stage)
     ).all()
-    names = list(dict.fromkeys(row.stage_name for row in rows))
-    speeds = stage_speeds(session, job.id, [(row.stage, row.state) for row in rows])
-    return [
-        _stage(name, [row for row in rows if row.stage_name == name], speeds.get(name, Speed(None, running=False)))
-        for name in names
-    ]
+    speeds = stage_speeds(session, [(row.job_id, row.stage, row.state) for row in rows])
+    grouped: dict[tuple[int, str], list[Any]] = {}
+    for row in rows:
+        grouped.setdefault((row.job_id, row.stage_name), []).append(row)
+    stages: dict[int, list[StageProgress]] = {}
+    for (job_id, name), of_stage in grouped.items():
+        speed = speeds.get((job_id, name), Speed(None, running=False))
+        stages.setdefault(job_id, []).append(_stage(name, of_stage, speed))
+    return stages
 
 
 def _stage(name: str, rows: Sequence[Any], speed: Speed) -> StageProgress:
@@ -186,13 +197,37 @@ def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="seconds") if moment else None
 
 
-def list_jobs(database: Database, kind: str | None, state: str | None, limit: int) -> list[dict[str, Any]]:
-    """List jobs, newest first."""
+def list_jobs(
+    database: Database,
+    kind: str | None,
+    state: str | None,
+    limit: int,
+    *,
+    dataset: str | None = None,
+    text: str = "",
+    before: int | None = None,
+) -> list[dict[str, Any]]:
+    """List jobs, newest first.
+
+    Parameters
+    ----------
+    dataset
+        Name of a data set.
+    text
+        Words that all occur in the job's request or error, in any case.
+    before
+        Only jobs with smaller ids.
+    """
     query = select(Job, Dataset.name).join(Dataset, Dataset.id == Job.dataset_id)
     if kind:
         query = query.where(Job.kind == kind)
     if state:
         query = query.where(Job.state == state)
+    if dataset:
+        query = query.where(Dataset.name == dataset)
+    if before is not None:
+        query = query.where(Job.id < before)
+    query = query.where(*(_has_word(word) for word in text.split()))
     with database.read() as session:
         rows = session.execute(query.order_by(Job.id.desc()).limit(limit)).all()
         left_out = count_left_out(session, [job.id for job, _ in rows])
@@ -218,6 +253,15 @@ def list_jobs(database: Database, kind: str | None, state: str | None, limit: in
     ]
 
 
+def _has_word(word: str) -> ColumnElement[bool]:
+    """Return the condition that a job's request or error has a word."""
+    request = Job.specification.cast(String)
+    escaped = json.dumps(word)[1:-1]  # as it is stored in a JSON column
+    return or_(
+        *(column.icontains(part, autoescape=True) for column, part in ((request, escaped), (Job.error, word)))
+    )
+
+
 def job_events(database: Database, job_id: int, after: int = 0, limit: int = 10_000) -> list[dict[str, Any]]:
     """List the first ``limit`` events of a job that follow the event with id ``after``, in order."""
     with database.read() as session:
@@ -228,6 +272,22 @@ def job_events(database: Database, job_id: int, after: int = 0, limit: int = 10_
             .order_by(Event.id)
             .limit(limit)
         ).all()
+    return _events(rows)
+
+
+def last_events(
+    database: Database, job_id: int, before: int | None = None, limit: int = 200
+) -> list[dict[str, Any]]:
+    """List the last ``limit`` events of a job, or those before the event with id ``before``, in order."""
+    query = select(Event, Shard.number).outerjoin(Shard, Shard.id == Event.shard_id).where(Event.job_id == job_id)
+    if before is not None:
+        query = query.where(Event.id < before)
+    with database.read() as session:
+        rows = session.execute(query.order_by(Event.id.desc()).limit(limit)).all()
+    return _events(rows[::-1])
+
+
+def _events(rows: Sequence[Any]) -> list[dict[str, Any]]:
     return [
         {
             "id": event.id,

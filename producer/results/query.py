@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from sqlalchemy import text
+
 from producer.results.functions import refuse_side_effects
 from producer.results.query_limits import TEMPORARY_ROWS, keep_temporary_rows_in_memory
 from shared.database.connection import Database
@@ -61,6 +63,34 @@ def run_query(database: Database, sql: str, *, limit: int, seconds: float) -> An
     if database.is_sqlite:
         return _query_sqlite(database, sql, limit, seconds)
     return _query_postgresql(database, sql, limit, seconds)
+
+
+COLUMNS_SQLITE = """SELECT m.name, m.type = 'view', p.name FROM sqlite_master m JOIN pragma_table_info(m.name) p
+    WHERE m.type IN ('table', 'view') ORDER BY m.name, p.cid"""
+COLUMNS_POSTGRESQL = """SELECT c.table_name, t.table_type = 'VIEW', c.column_name FROM information_schema.columns c
+    JOIN information_schema.tables t USING (table_schema, table_name)
+    WHERE table_schema = current_schema() ORDER BY c.table_name, c.ordinal_position"""
+INTERNAL = ("_rows", "alembic_version", "database_identity", "counters")  # how names of other tables end
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A view or table with its columns."""
+
+    name: str
+    view: bool
+    columns: list[str]
+
+
+def readable_tables(database: Database) -> list[Readable]:
+    """Return the views and tables that queries can use, views first; the rows behind views are left out."""
+    found: dict[str, Readable] = {}
+    with database.read() as session:
+        rows = session.execute(text(COLUMNS_SQLITE if database.is_sqlite else COLUMNS_POSTGRESQL))
+        for name, view, column in rows:
+            found.setdefault(name, Readable(name, bool(view), [])).columns.append(column)
+    readable = [table for name, table in found.items() if not name.endswith(INTERNAL)]
+    return sorted(readable, key=lambda table: (not table.view, table.name))
 
 
 def _fetch(

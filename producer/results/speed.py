@@ -30,8 +30,8 @@ class Speed:
     running: bool  # whether a worker runs one now
 
 
-def stage_speeds(session: Session, job_id: int, present: Iterable[tuple[int, str]]) -> dict[str, Speed]:
-    """Return the speed of each stage that has begun.
+def stage_speeds(session: Session, present: Iterable[tuple[int, int, str]]) -> dict[tuple[int, str], Speed]:
+    """Return the speed of each stage that has begun, by the job's id and the stage's name.
 
     Time in which no shard ran doesn't count: before a retry, without a worker, after the end of the job. A shard
     whose lease has expired is not running.
@@ -39,23 +39,23 @@ def stage_speeds(session: Session, job_id: int, present: Iterable[tuple[int, str
     Parameters
     ----------
     present
-        (stage, state) of the job's shards, each pair once.
+        (job, stage, state) of the jobs' shards, each once.
     """
-    parts = [_recent(job_id, stage, state) for stage, state in present if state in BEGUN]
+    parts = [_recent(job_id, stage, state) for job_id, stage, state in present if state in BEGUN]
     if not parts:
         return {}
     now, by_database = utc_now(), session.scalars(select(database_now())).one()
-    of_stage: dict[str, list[Any]] = {}
+    of_stage: dict[tuple[int, str], list[Any]] = {}
     for row in session.execute(union_all(*parts)):
-        of_stage.setdefault(row.stage_name, []).append(row)
-    return {name: _speed(rows, now, by_database) for name, rows in of_stage.items()}
+        of_stage.setdefault((row.job_id, row.stage_name), []).append(row)
+    return {key: _speed(rows, now, by_database) for key, rows in of_stage.items()}
 
 
 def _recent(job_id: int, stage: int, state: str) -> Select[Any]:
     """Build the query of a stage's last ``RECENT`` shards in this state; a job can have 100,000 shards."""
     times = (Shard.started_at, Shard.finished_at, Shard.lease_until)
     resumed = func.coalesce(Shard.payload[RESUMED].as_integer(), 0).label("resumed")
-    query = select(Shard.stage_name, Shard.state, Shard.work_done, resumed, *times)
+    query = select(Shard.job_id, Shard.stage_name, Shard.state, Shard.work_done, resumed, *times)
     of_stage = query.where(Shard.job_id == job_id, Shard.state == state, Shard.stage == stage)
     return select(of_stage.order_by(Shard.id.desc()).limit(RECENT).subquery())
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from producer.datasets.notes import number_of
 from shared.database.base import utc_now
 from shared.database.connection import database_now
 from shared.errors import SpecificationNotReadable
@@ -18,6 +19,7 @@ from shared.jobs.ledger import RESUMED
 from shared.jobs.tables import ACTIVE_JOBS, Counter, Job, Shard, ShardState, Worker
 from shared.kinds.registry import parse
 from shared.kinds.specification import TimeSlice
+from shared.text import duration
 
 Stage = tuple[str, str]  # kind of job, name of the stage
 
@@ -171,3 +173,18 @@ def _wait(left: Sequence[float | None], before: Mapping[Stage, int], means: Mapp
         return None
     work = sum(count * means[stage] for stage, count in before.items())
     return max(min(known), (sum(known) + work) / len(known))
+
+
+def waiting_text(waiting: Waiting) -> str:
+    """Describe what a job waits for, and about how long."""
+    if not waiting.workers:
+        queues = f"the queue{'s' * (len(waiting.queues) > 1)} {', '.join(waiting.queues)}"
+        start = "`analyze up` or `analyze worker` starts one"
+        return f"waits for a worker: none that is running serves {queues}. {start}."
+    workers = number_of(waiting.workers, "worker")
+    text = f"waits for {workers}" if not waiting.paused else f"pauses for other jobs, and waits for {workers}"
+    if waiting.jobs:
+        text += f", busy with job{'s' * (len(waiting.jobs) > 1)} {', '.join(map(str, waiting.jobs))}"
+    if waiting.shards_before:
+        text += f"; {number_of(waiting.shards_before, 'shard')} of other jobs before it"
+    return f"{text}; time: {'unknown' if waiting.seconds is None else f'about {duration(waiting.seconds)}'}"

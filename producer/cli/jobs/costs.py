@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from producer.cli.jobs.watching import duration
 from producer.cost.cost import Cost, StageCost
 from producer.cost.storage import NeededSpace
-from shared.text import size_text
+from shared.text import duration, size_text
 
 
 def cost_lines(cost: Cost, store: Path) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,6 @@ from shared.text import size_text
 
 if TYPE_CHECKING:
     from producer.results.progress import JobProgress
-    from producer.results.waiting import Waiting
     from shared.jobs.tables import Job
 
 job_argument = click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
@@ -95,6 +94,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
     from rich.text import Text
 
     from producer.cli.jobs.watching import speed
+    from producer.results.waiting import waiting_text
     from shared.kinds.registry import describe
 
     job = progress.job
@@ -109,7 +109,7 @@ def _print_status(app: App, progress: JobProgress) -> None:
         table.add_row(stage.name, f"{stage.done}/{stage.total}", shards, speed(stage, job.kind))
     app.out.print(table)
     if progress.waiting:
-        app.out.print(_waiting_text(progress.waiting), soft_wrap=True)
+        app.out.print(waiting_text(progress.waiting), soft_wrap=True)
     app.out.print(f"files written: {size_text(job.stored_bytes)}")
     _print_summary(app, job)
     _print_warnings(app, progress)
@@ -124,24 +124,6 @@ def _print_status(app: App, progress: JobProgress) -> None:
             f"`analyze logs {job.id}` prints all events. Once the cause is fixed, `analyze retry {job.id}` runs "
             "the unfinished shards again."
         )
-
-
-def _waiting_text(waiting: Waiting) -> str:
-    """Describe what a job waits for, and about how long."""
-    from producer.cli.jobs.watching import duration
-    from producer.datasets.notes import number_of
-
-    if not waiting.workers:
-        queues = f"the queue{'s' * (len(waiting.queues) > 1)} {', '.join(waiting.queues)}"
-        start = "`analyze up` or `analyze worker` starts one"
-        return f"waits for a worker: none that is running serves {queues}. {start}."
-    workers = number_of(waiting.workers, "worker")
-    text = f"waits for {workers}" if not waiting.paused else f"pauses for other jobs, and waits for {workers}"
-    if waiting.jobs:
-        text += f", busy with job{'s' * (len(waiting.jobs) > 1)} {', '.join(map(str, waiting.jobs))}"
-    if waiting.shards_before:
-        text += f"; {number_of(waiting.shards_before, 'shard')} of other jobs before it"
-    return f"{text}; time: {'unknown' if waiting.seconds is None else f'about {duration(waiting.seconds)}'}"
 
 
 def _print_summary(app: App, job: Job) -> None:

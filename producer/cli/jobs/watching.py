@@ -11,6 +11,7 @@ from producer.results.progress import JobProgress, StageProgress, job_progress
 from shared.errors import JobCancelled, JobFailed
 from shared.jobs.tables import ACTIVE_JOBS, JobState
 from shared.kinds.registry import work_unit
+from shared.text import duration
 
 POLL_SECONDS = 0.5
 
@@ -52,13 +53,6 @@ def speed(stage: StageProgress, kind: str) -> str:
     if stage.seconds_left is not None:
         text += f", {duration(stage.seconds_left)} left"
     return text.removeprefix(", ")
-
-
-def duration(seconds: float) -> str:
-    """Format seconds as ``1:05`` or ``2:01:05``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _raise_unless_done(progress: JobProgress) -> None:

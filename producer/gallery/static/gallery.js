@@ -14,3 +14,31 @@ document.addEventListener("click", async (event) => {
   try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; }
   catch { window.prompt("Copy this link", text); }
 });
+// Parts that are read again: they keep their content while the server doesn't answer, and a change of state is announced once.
+function showOffline(offline) {
+  for (const note of document.querySelectorAll("[data-offline]")) {
+    if (offline && note.hidden) note.querySelector("[data-since]").textContent = new Date().toLocaleTimeString();
+    note.hidden = !offline;
+  }
+}
+function announce() {
+  const announcer = document.querySelector("[data-announcer]"), state = document.querySelector("[data-state]");
+  if (!announcer || !state) return;
+  const text = state.textContent.replace(/\s+/g, " ").trim();
+  if (announcer.dataset.last !== undefined && announcer.dataset.last !== text) announcer.textContent = text;
+  announcer.dataset.last = text;
+}
+for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => showOffline(true));
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const log = event.target.closest(".log");
+  if (log) log.dataset.end = log.scrollHeight - log.scrollTop - log.clientHeight < 30 ? "yes" : "";
+});
+document.addEventListener("htmx:afterSettle", () => {
+  showOffline(false);
+  announce();
+  for (const log of document.querySelectorAll(".log[data-end=yes]")) log.scrollTop = log.scrollHeight;
+});
+document.addEventListener("DOMContentLoaded", () => {
+  announce();
+  for (const log of document.querySelectorAll("[data-follow]")) log.scrollTop = log.scrollHeight;
+});

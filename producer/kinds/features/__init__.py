@@ -10,4 +10,5 @@ KIND = ProducerKind(
     page="producer.kinds.features.report:render",
     links="producer.kinds.features.links:links",
     page_filters=frozenset({"layer", "class_name", "images"}),
+    image_links="producer.kinds.features.of_image:image_links",
 )

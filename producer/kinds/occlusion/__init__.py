@@ -19,4 +19,5 @@ KIND = ProducerKind(
     section="producer.kinds.occlusion.section:section",
     pages="producer.kinds.occlusion.gallery:PAGES",
     links="producer.kinds.occlusion.gallery.links:links",
+    image_links="producer.kinds.occlusion.of_image:image_links",
 )

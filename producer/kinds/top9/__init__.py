@@ -47,5 +47,6 @@ KIND = ProducerKind(
     pages="producer.kinds.top9.gallery:PAGES",
     links="producer.kinds.top9.gallery.links:links",
     site="producer.kinds.top9.gallery.site:write_site",
+    image_links="producer.kinds.top9.gallery.of_image:image_links",
     verbs={"find": "producer.kinds.top9.find.command:find", "label": "producer.kinds.top9.labels.command:label"},
 )

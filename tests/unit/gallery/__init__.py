@@ -1,1 +1,1 @@
-"""Tests of the gallery."""
+"""Tests of the gallery's pages."""

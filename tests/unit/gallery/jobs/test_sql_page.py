@@ -1,0 +1,117 @@
+"""The page of queries: rows, refusals, CSV, and its limits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from starlette.testclient import TestClient
+
+from producer.gallery import query_process
+from producer.gallery.page import Gallery
+from shared.jobs.ledger import Ledger
+from tests.integration.ledger.helpers import top9
+
+Read = Callable[[str], str]
+
+
+def ask(client: TestClient, sql: str, form: str = ".json") -> object:
+    return client.get(f"/sql{form}", params={"q": sql})
+
+
+def test_the_schema_and_examples_stand_beside_the_form(page: Read) -> None:
+    shown = page("/sql")
+    assert "top_activations" in shown
+    assert "projection_largest" in shown
+    assert "/sql?q=SELECT" in shown
+    for internal in ("alembic_version", "top_activation_rows", "database_identity"):
+        assert internal not in shown
+
+
+def test_rows_of_a_query(ledger: Ledger, client: TestClient) -> None:
+    ledger.submit(top9(1))
+    answer = ask(client, "SELECT id, kind, NULL AS nothing, '<b>' AS markup FROM jobs").json()
+    assert answer["rows"] == [{"id": 1, "kind": "top9", "nothing": None, "markup": "<b>"}]
+    assert answer["columns"] == ["id", "kind", "nothing", "markup"]
+    shown = ask(client, "SELECT '<b>' AS markup", "").text
+    assert "&lt;b&gt;" in shown
+    assert "<b>" not in shown
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("DELETE FROM jobs", "not authorized"),
+        ("SELECT 1; SELECT 2", "one statement"),
+        ("SELECT nothing", "no such column"),
+        ("--limit", "refused"),
+        ("ATTACH '/tmp/x' AS x", "not authorized"),
+    ],
+)
+def test_refused_queries_say_why_and_keep_the_text(client: TestClient, sql: str, reason: str) -> None:
+    answer = ask(client, sql, "")
+    assert answer.status_code == 200
+    assert reason in answer.text
+    assert 'role="alert"' in answer.text
+    assert ask(client, sql).json()["rows"] is None
+    assert ask(client, sql, ".csv").status_code == 400
+
+
+def test_more_rows_than_are_shown(client: TestClient) -> None:
+    sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 700) SELECT i FROM n"
+    answer = ask(client, sql).json()
+    assert len(answer["rows"]) == query_process.ROWS
+    assert "first 500 rows" in answer["note"]
+    assert ask(client, sql, ".csv").text.split() == ["i", *map(str, range(1, 701))]
+
+
+def test_formulas_are_text_in_csv(client: TestClient) -> None:
+    answer = ask(client, "SELECT '=HYPERLINK(1)' AS x", ".csv")
+    assert answer.text == "x\n'=HYPERLINK(1)\n"
+    assert answer.headers["content-type"].startswith("text/csv")
+
+
+def test_a_query_that_takes_too_long_is_ended(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_process, "SECONDS", 1)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    assert "more than 1 s" in ask(client, endless).json()["error"]
+
+
+def test_an_answer_that_is_too_large_is_refused(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_process, "LARGEST", 100_000)
+    assert "larger than" in ask(client, "SELECT hex(zeroblob(200000)) AS x").json()["error"]
+
+
+def test_only_some_queries_run_at_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(query_process, "_free", threading.BoundedSemaphore(1))
+    with query_process._free:
+        refused = ask(client, "SELECT 1")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "5"
+    assert ask(client, "SELECT 1 AS n").json()["rows"] == [{"n": 1}]
+
+
+def test_no_secret_is_in_the_command(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings reach the process by its environment; its arguments can be seen by other users."""
+    started: list[tuple[list[str], dict[str, str]]] = []
+
+    def record(command: list[str], *, env: dict[str, str], **options: object) -> None:
+        started.append((command, env))
+        raise OSError("not started")
+
+    monkeypatch.setattr(query_process.subprocess, "Popen", record)
+    url = "postgresql+psycopg://reader:sesame@127.0.0.1/unitscope"
+    settings = gallery.settings.model_copy(update={"query_database_url": url})
+    with pytest.raises(OSError, match="not started"):
+        query_process.run_query_process(settings, "SELECT 1", "json", 5)
+    [(command, environment)] = started
+    assert "sesame" not in " ".join(command)
+    assert environment["ANALYZE_QUERY_DATABASE_URL"] == url
+    assert environment["PYTHONSAFEPATH"] == "1"
+
+
+def test_the_text_of_a_query_is_limited(client: TestClient) -> None:
+    assert ask(client, "SELECT " + "1" * 9000, "").status_code == 400
+    assert ask(client, "SELECT '\0'", "").status_code == 400
+    assert client.get("/sql.csv").status_code == 400
