@@ -132,6 +132,15 @@ def _read(page: Page, request: Request, as_data: bool) -> Response:
     return _html(render(page.template, shown))
 
 
+def _parameters(request: Request) -> Parameters:
+    """Return the parts of an address; values of the same name, as checkboxes send them, are joined by commas."""
+    query: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        query[name] = f"{query[name]},{value}" if name in query else value
+    address = quote(request.scope["path"])  # of request.url, a name with "?" is only a part
+    return Parameters(request.path_params, query, address)
+
+
 def _take_suffix_as_name(page: Page, request: Request) -> bool:
     """Add ``.json`` to the name at the end of an address, which then is that of a page: names can end so."""
     last = page.path.rpartition("{")[2].partition(":")[0].removesuffix("}")
@@ -145,15 +154,6 @@ def _take_suffix_as_name(page: Page, request: Request) -> bool:
 def _json(values: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return JSON in ASCII, which can have half of a surrogate pair."""
     return Response(json.dumps(values, allow_nan=False), status, headers, "application/json")
-
-
-def _parameters(request: Request) -> Parameters:
-    """Return the parts of an address; values of the same name, as checkboxes send them, are joined by commas."""
-    query: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        query[name] = f"{query[name]},{value}" if name in query else value
-    # Of request.url, a name with "?" is only a part.
-    return Parameters(request.path_params, query, quote(request.scope["path"]))
 
 
 def _html(text: str, status: int = 200) -> Response:

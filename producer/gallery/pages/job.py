@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from producer.gallery.page import Gallery, Link, Page, Parameters
+from producer.gallery.page import Gallery, Page, Parameters
+from producer.gallery.report import job_links
 from producer.gallery.templates import job_link
-from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
 from producer.results.jobs import find_job, left_out_images
 from producer.results.progress import JobProgress, StageProgress, job_progress, last_events
@@ -158,7 +158,7 @@ def _live(gallery: Gallery, progress: JobProgress) -> dict[str, Any]:
         "bytes": job.stored_bytes,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
-        "links": _links(gallery, job.kind, job.id),
+        "links": job_links(gallery, job),
         "report": _report(progress),
     }
 
@@ -183,12 +183,6 @@ def _report(progress: JobProgress) -> str | None:
     kind = producer_kinds().get(progress.job.kind)
     has_page = kind is not None and kind.page is not None and progress.job.state == JobState.DONE
     return f"analyze results {progress.job.id} --html job{progress.job.id}.html" if has_page else None
-
-
-def _links(gallery: Gallery, kind_name: str, job_id: int) -> list[Link]:
-    kind = producer_kinds().get(kind_name)
-    links: list[Link] = load(kind.links)(gallery, job_id) if kind and kind.links else []
-    return links
 
 
 def _summary(progress: JobProgress) -> dict[str, Any]:

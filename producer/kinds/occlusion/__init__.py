@@ -17,7 +17,7 @@ KIND = ProducerKind(
     page="producer.kinds.occlusion.report:render",
     page_filters=frozenset({"layer", "units", "class_name", "images"}),
     section="producer.kinds.occlusion.section:section",
-    image_links="producer.kinds.occlusion.of_image:image_links",
     pages="producer.kinds.occlusion.gallery:PAGES",
     links="producer.kinds.occlusion.gallery.links:links",
+    image_links="producer.kinds.occlusion.of_image:image_links",
 )

@@ -64,7 +64,7 @@ def test_an_empty_list_says_what_to_do(client: TestClient, small: Gallery) -> No
 
 def test_a_run_shows_curves_classes_checkpoints_and_jobs_that_rest_on_it(client: TestClient) -> None:
     page = Parsed(client.get(f"/runs/{DONE_RUN}").text)
-    assert len([line for line in page.of("polyline") if line["class"].startswith("line")]) == 4
+    assert len([line for line in page.of("polyline") if line["class"].startswith("curve")]) == 4
     assert "Accuracy by epoch: training from 25 % to 75 %" in page.words
     assert "best accuracy" in page.words
     assert "kept epoch" in page.words
