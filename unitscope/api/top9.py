@@ -438,8 +438,8 @@ class Top9:
         -------
         list of dict
             ``layer``, ``unit``, ``class_rank`` (from 1, by AUC), ``class``, ``auc`` (probability that a random
-            image of the class has a larger maximum than a random other image), ``precision_at_k`` (share of the ``k``
-            images with the largest maxima that are of the class), ``k`` (100, or the number of images).
+            image of the class has a larger maximum than a random other image), ``precision_at_k`` (share of the
+            ``k`` images with the largest maxima that are of the class), ``k`` (100, or the number of images).
 
         Raises
         ------

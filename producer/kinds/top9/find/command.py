@@ -192,7 +192,9 @@ def like(
 @find.command("units")
 @job_argument
 @image_option
-@click.option("--layer", help="Only this layer: a name, number, module path or pattern, as for analyze submit.")
+@click.option(
+    "--layer", help="Only these layers, as for analyze submit: names, numbers, module paths or patterns."
+)
 @_top(20, "units")
 @memory_option
 @rows_format_options
@@ -227,7 +229,8 @@ def units(app: App, /, job_id: int, image: str, layer: str | None, count: int, m
 )
 @click.option(
     "--layer",
-    help="Only units of this layer: a name, number, module path or pattern.  [default: all that were searched]",
+    help="Only units of these layers: names, numbers, module paths or patterns.  [default: all that were "
+    "searched]",
 )
 @click.option(
     "--ranks", is_flag=True, help="Correlate ranks (Spearman) instead of activations (Pearson). Takes longer."
