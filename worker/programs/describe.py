@@ -24,6 +24,7 @@ from unitscope.networks.pretrained import download_weights, pretrained_url
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, weights_writer
 from worker.networks.build import build_network
+from worker.networks.factory import require_new_name
 from worker.programs.limits import limits_for_code, limits_for_reading
 from worker.programs.output import print_answer
 
@@ -89,12 +90,17 @@ def take_weights(
 @click.option("--store", type=click.Path(path_type=Path))
 @click.option("--pretrained", is_flag=True)
 @click.option("--known", is_flag=True, help="The description is known: only take the weights.")
-def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool, known: bool) -> None:
+@click.option("--new", is_flag=True, help="A network of the user's own is added: its name must not be another's.")
+def main(
+    specification: str, weights: Path | None, store: Path | None, pretrained: bool, known: bool, new: bool
+) -> None:
     """Describe the network of SPECIFICATION (JSON)."""
     os.umask(0o077)
 
     def work() -> dict[str, Any]:
         network = NetworkSpecification.model_validate_json(specification)
+        if new:
+            require_new_name(network.name)
         files = Store(store) if store else None
         result: dict[str, Any] = {} if known else {"network": describe(network, files).model_dump(mode="json")}
         if weights and files:
