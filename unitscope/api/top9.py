@@ -35,7 +35,7 @@ from unitscope.find.nearest import nearest_images
 from unitscope.find.scales import scales_of
 from unitscope.find.selectivity import selectivity
 from unitscope.find.similar import similar_units
-from unitscope.layers.forms import NO_PLACE
+from unitscope.layers.forms import known_place
 from unitscope.projection.empty import EmptyProjections
 from unitscope.projection.requests import Projector
 from unitscope.search.ranking import NO_IMAGE, TopActivations
@@ -161,8 +161,7 @@ class Top9:
                 "activation": float(top.activation[index, rank]),
                 "image": self._images.name(image),
                 "class": self._images.class_of(image),
-                "row": None if top.row[index, rank] == NO_PLACE else int(top.row[index, rank]),
-                "col": None if top.row[index, rank] == NO_PLACE else int(top.col[index, rank]),
+                **dict(zip(("row", "col"), known_place(top.row[index, rank], top.col[index, rank]), strict=True)),
             }
             for index, unit in enumerate(self.units)
             for rank, image in enumerate(top.image[index].tolist())

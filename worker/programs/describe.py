@@ -25,7 +25,7 @@ from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, weights_writer
 from worker.networks.build import build_network
 from worker.networks.factory import require_new_name
-from worker.programs.limits import limits_for_code, limits_for_reading
+from worker.programs.limits import limits_for_network, limits_for_reading
 from worker.programs.output import print_answer
 
 
@@ -42,7 +42,7 @@ def describe(specification: NetworkSpecification, store: Store | None = None) ->
     """
     store = store or Store(Path())
     if specification.factory is not None:  # its code can do anything with the weights
-        with limits_for_code():
+        with limits_for_network(specification):
             return describe_module(build_network(specification, store), specification)
     with Unallocated():
         model = build_network(specification, store)
@@ -66,7 +66,8 @@ def take_weights(
         with TemporaryDirectory() as folder:
             file = download_weights(pretrained_url(specification.name), Path(folder))
             return take_weights(specification, file, store, pretrained=True, say=say)
-    model = build_network(specification, store)
+    with limits_for_network(specification):
+        model = build_network(specification, store)
     with limits_for_reading(path.stat().st_size if path.is_file() else 0):
         checkpoint = read_checkpoint(path)
     fitted = fit(checkpoint, model, specification.name)
