@@ -20,6 +20,8 @@ from shared.store.code import read_code, source_sha256
 from shared.store.store import Store
 from unitscope.description import NetworkSpecification
 
+SHOWN = 8  # files that a message names
+
 
 @dataclass(frozen=True)
 class NetworkOfJob:
@@ -36,7 +38,9 @@ class NetworkOfJob:
         assert factory is not None  # noqa: S101 - of a network of the user's own
         if factory.code is None:
             return f"{factory.call} of the installed package {factory.package} {factory.version}"
-        return f"{factory.call} of the source files {', '.join(self.files)}"
+        names = [*self.files]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        return f"{factory.call} of the source files {', '.join(names[:SHOWN])}{more}"
 
 
 def network_of_job(database: Database, store: Store, name: str, job_id: int) -> NetworkOfJob:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import unitscope as us
@@ -44,6 +45,7 @@ def asked(
         "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC, "--projection", "none",
         "--shards", 1, "--wait",
     ).stdout.strip()  # fmt: skip
+    torch.set_num_threads(1)  # as the worker's: the last bits depend on it
     network = us.load_network("zfnet", weights, size=SIZE, fc=FC)
     conv1, conv5 = (
         us.top9(network, layer, photos, units=range(UNITS), projection=None, device="cpu") for layer in (1, 5)
