@@ -157,7 +157,7 @@ def test_networks_of_a_job_that_were_not_added_are_named(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [("resnet18", NetworkNotBuilt), ("zfnet", UsageError), ("../x", UsageError)]
+    ("name", "error"), [("densenet121", NetworkNotBuilt), ("zfnet", UsageError), ("../x", UsageError)]
 )
 def test_an_imported_job_does_not_replace_a_network_of_ours(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception]

@@ -28,7 +28,10 @@ def known_places(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.
     placed = rows != NO_PLACE
     if placed.all():
         return rows, columns
-    return np.where(placed, rows.astype(object), None), np.where(placed, columns.astype(object), None)
+    with_none = rows.astype(object), columns.astype(object)
+    for values in with_none:
+        values[~placed] = None
+    return with_none
 
 
 class LayerForm(BaseModel):
