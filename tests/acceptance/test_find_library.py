@@ -38,15 +38,15 @@ def asked(
 ) -> Iterator[tuple[Analyze, str, us.Top9, us.Top9]]:
     """A finished search of two layers, and the library's of each."""
     analyze = Analyze(tmp_path_factory.mktemp("find") / "home")
-    analyze("dataset", "add", "photos", "--root", photos)
+    analyze("dataset", "add", "folder", "--root", photos, "--name", "photos")
     analyze.up()
     job = analyze(
         "submit", "--layers", "1,5", "--units", f"0-{UNITS - 1}", "--dataset", "photos", "--split", "all",
         "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC, "--projection", "none",
-        "--shards", 1, "--wait",
+        "--classes", 20, "--shards", 1, "--wait",
     ).stdout.strip()  # fmt: skip
     torch.set_num_threads(1)  # as the worker's: the last bits depend on it
-    network = us.load_network("zfnet", weights, size=SIZE, fc=FC)
+    network = us.load_network("zfnet", weights, classes=20, size=SIZE, fc=FC)
     conv1, conv5 = (
         us.top9(network, layer, photos, units=range(UNITS), projection=None, device="cpu") for layer in (1, 5)
     )
