@@ -211,7 +211,8 @@ class NetworkInUse(UsageError):
 
 class NetworkNotRegistered(UsageError):
     """The code of network '{network}' ({factory}) is not run here, since it was never added: the job was imported,
-    or the network was removed. If you trust this code, add it, with the same arguments: `analyze network add`."""
+    or the network was removed. If you trust this code, add it, with the same arguments, or from the job:
+    `analyze network add {network} --from-job JOB`."""
 
 
 class UserNetworksOff(UsageError):

@@ -1,4 +1,4 @@
-"""Visualize which inputs activate each unit of a convolutional network, over a whole data set.
+"""Visualize which inputs activate each unit of a neural network, over a whole data set.
 
 >>> import unitscope as us
 >>> network = us.load_network("resnet18", weights="r18.pth")  # or us.Network(any nn.Module, size=224)
@@ -6,6 +6,7 @@
 >>> result = us.top9(network, "layer3.1.conv2", "photos/")    # the images that activate each unit most
 >>> result.rows(); result.to_csv("top9.csv")                  # a list of dicts: pandas.DataFrame(result.rows())
 >>> result.figure(unit=12)                                    # projections and patches; Jupyter displays it
+>>> result.find_images([3, 17]); result.similar(12)           # questions, without running the network again
 >>> us.project(network, "layer3.1.conv2", unit=12, image="a.jpg").figure()
 >>> us.occlude(network, "a.jpg", patch=32, stride=8).figure()
 >>> us.compare_epochs({1: early, 50: late}, ["conv1", "conv5"], "photos/").picture()  # networks by epoch

@@ -11,7 +11,7 @@ DOCS = Path(__file__).parents[1]
 sys.path.insert(0, str(DOCS.parent))  # the benchmarks are not installed
 from benchmarks.page import COLUMNS, Results, machine_and_setting, table_cells  # noqa: E402
 
-MARKER = re.compile(r"\{\{ benchmarks ([a-z ]+) \}\}")
+MARKER = re.compile(r"\{\{ benchmarks ([a-z_ ]+) \}\}")
 
 
 def on_page_markdown(markdown: str, page: object, **_: object) -> str:
@@ -24,6 +24,9 @@ def _lines(groups: Sequence[str]) -> Iterator[str]:
     results = Results.read(DOCS / "benchmarks.json")
     for group in groups:
         rows = [row for row in results.rows if row.group == group]
+        if group not in results.measured:
+            yield from (f"Not measured yet: run `python -m benchmarks --only {group}`.", "")
+            continue
         measured = results.measured[group]
         if len(groups) > 1:
             yield from (f"### {group.capitalize()}", "")

@@ -141,7 +141,7 @@ def _show_version(ctx: click.Context, param: click.Parameter, value: bool) -> No
 )
 @click.pass_context
 def cli(ctx: click.Context, /, **options: Any) -> None:
-    """Find the images of a data set that activate each unit of a convolutional network most.
+    """Find the images of a data set that activate each unit of a network most.
 
     \b
     analyze up                                   start Redis and the workers; keep it running, and use another

@@ -56,11 +56,11 @@ def needed_space(database: Database, settings: Settings, specification: Specific
     storage = estimate.storage(database, settings, specification)
     with database.read() as session:
         earlier = earlier_jobs(session, specification, estimate.same_files)
-    written = {
-        job.id: (parsed, job.stored_bytes)
-        for job, parsed in earlier
-        if job.state == JobState.DONE and job.stored_bytes
-    }
+        written = {
+            job.id: (parsed, job.stored_bytes)
+            for job, parsed in earlier
+            if job.state == JobState.DONE and job.stored_bytes and estimate.wrote_all(session, job.id)
+        }
     like_job, share = None, 1.0
     if written:
         # The others have written less: their files existed already.

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from shared.database.connection import Database
 from shared.settings import Settings
 
@@ -36,9 +38,13 @@ class Estimate:
         Returns a value that is equal for jobs whose stages need the same time for each unit of their work.
     same_files
         Returns a value that is equal for jobs that write the same share of what ``storage`` says.
+    wrote_all
+        Function ``(session, job_id)``: whether a done job wrote all kinds of file that ``storage`` counts. Earlier
+        versions may have written fewer.
     """
 
     images: Callable[[Any], int]
     storage: Callable[[Database, Settings, Any], Storage]
     same_speed: Callable[[Any], Any]
     same_files: Callable[[Any], Any]
+    wrote_all: Callable[[Session, int], bool] = lambda session, job_id: True

@@ -87,15 +87,11 @@ def add_network(
     store = open_store(database, settings.resolved_store)
     stored = store_code(store, made["files"]) if code else None
     specification = _specification(request, made, stored.path if stored else None)
-    description = _describe_stored(settings, specification, seconds, code)
+    description = describe_stored(settings, specification, seconds, code)
     if stored:
         store.make_durable([stored.path])
     files = {path: source_sha256(text) for path, text in sorted(made["files"].items())}
-    register = partial(_register, database, request, specification, files, code, replace=replace)
-    try:
-        state = register()
-    except IntegrityError:  # another process added the name at the same time
-        state = register()
+    state = register(database, specification, files, code, replace=replace)
     store_network_description(database, description)
     return AddedNetwork(description, files, state, made["notes"])
 
@@ -107,13 +103,7 @@ def _check(request: NetworkRequest) -> None:
     ------
     UsageError
     """
-    if not NAME.fullmatch(request.name):
-        reason = (
-            f"'{request.name}' can't be the name of a network: use up to 64 letters, digits, '.', '_' and '-'."
-        )
-        raise UsageError(reason=reason)
-    if request.name in RESERVED:
-        raise UsageError(reason=f"'{request.name}' is the name of another network or recipe: choose another name.")
+    check_name(request.name)
     if not PATH.fullmatch(request.factory):
         raise UsageError(
             reason=f"--factory {request.factory} is not of the form my_models.net:make (module, colon, function)."
@@ -122,6 +112,20 @@ def _check(request: NetworkRequest) -> None:
         raise UsageError(reason=f"--code {request.code} is not a folder.")
     if request.classes_argument in request.arguments:
         raise UsageError(reason=f"Give {request.classes_argument} by --classes, or by --argument, not both.")
+
+
+def check_name(name: str) -> None:
+    """Check that a network of the user's own can have a name.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not NAME.fullmatch(name):
+        reason = f"'{name}' can't be the name of a network: use up to 64 letters, digits, '.', '_' and '-'."
+        raise UsageError(reason=reason)
+    if name in RESERVED:
+        raise UsageError(reason=f"'{name}' is the name of another network or recipe: choose another name.")
 
 
 def _specification(request: NetworkRequest, made: dict[str, Any], code: str | None) -> NetworkSpecification:
@@ -146,16 +150,18 @@ def _specification(request: NetworkRequest, made: dict[str, Any], code: str | No
         raise UsageError(reason=f"{'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
 
 
-def _describe_stored(
-    settings: Settings, specification: NetworkSpecification, seconds: float, code: Path | None
+def describe_stored(
+    settings: Settings, specification: NetworkSpecification, seconds: float, code: Path | None = None
 ) -> NetworkDescription:
     """Describe the network as it is made of what was stored, as a worker on another machine makes it.
 
+    ``code`` is the folder from which it was made before, if any.
+
     Raises
     ------
-    NetworkNotBuilt
+    NetworkNotBuilt, NetworkTooSlow
     """
-    arguments = ["worker.programs.describe", specification.model_dump_json()]
+    arguments = ["worker.programs.describe", specification.model_dump_json(), "--new"]
     arguments += ["--store", str(settings.resolved_store)]
     try:
         answer = run_limited(specification.name, arguments, None, seconds, code)
@@ -173,39 +179,66 @@ def _describe_stored(
     return NetworkDescription.model_validate(answer["network"])
 
 
-def _register(
+def register(
     database: Database,
-    request: NetworkRequest,
     specification: NetworkSpecification,
     files: dict[str, str],
     code: Path | None,
     *,
     replace: bool,
 ) -> str:
-    factory = specification.factory
+    """Register a network, and return its state: see ``AddedNetwork``.
+
+    Parameters
+    ----------
+    files
+        SHA-256 of the source files, by path.
+    code
+        The folder that has them, if any.
+
+    Raises
+    ------
+    NetworkExists
+    """
+    write = partial(_register, database, specification, files, code, replace=replace)
+    try:
+        return write()
+    except IntegrityError:  # another process added the name at the same time
+        return write()
+
+
+def _register(
+    database: Database,
+    specification: NetworkSpecification,
+    files: dict[str, str],
+    code: Path | None,
+    *,
+    replace: bool,
+) -> str:
+    name, factory = specification.name, specification.factory
     assert factory is not None  # noqa: S101 - of every network that is added
     values = {
         "factory": factory.model_dump(mode="json"),
         "files": files,
-        "image_size": request.size,
-        "mean": list(request.mean),
-        "std": list(request.std),
+        "image_size": specification.image_size,
+        "mean": list(specification.mean),
+        "std": list(specification.std),
         "classes": specification.classes,
     }
     with database.write() as session:
-        current = find_registered(session, request.name)
-        differences = [name for name, value in values.items() if current and getattr(current, name) != value]
+        current = find_registered(session, name)
+        differences = [column for column, value in values.items() if current and getattr(current, column) != value]
         if current and differences and not replace:
-            raise NetworkExists(name=request.name, what=_said(current, differences))
+            raise NetworkExists(name=name, what=_said(current, differences))
         if current and current.factory_key != factory.key():
             current.replaced_at = utc_now()
             session.flush()  # a name has one current version at any time
-        row = session.get(RegisteredNetwork, (request.name, factory.key()))
+        row = session.get(RegisteredNetwork, (name, factory.key()))
         if row is None:
-            row = RegisteredNetwork(name=request.name, factory_key=factory.key())
+            row = RegisteredNetwork(name=name, factory_key=factory.key())
             session.add(row)
-        for name, value in values.items():
-            setattr(row, name, value)
+        for column, value in values.items():
+            setattr(row, column, value)
         row.folder, row.replaced_at = str(code) if code else None, None
     if current is None:
         return "added"

@@ -382,6 +382,30 @@ def test_the_dry_run_counts_the_maxima(home: tuple[Analyze, str], weights: Path)
     assert (kept["temporary_bytes"], without["temporary_bytes"]) == (0, 120 * 256 * 4)
 
 
+def test_a_search_of_a_version_that_kept_no_maxima_does_not_count(
+    home: tuple[Analyze, str], weights: Path
+) -> None:
+    """Its files are fewer than those that the same request writes now."""
+    analyze, job = home
+    asked = (
+        "submit", "--layers", "1,5", "--units", f"0-{UNITS - 1}", "--dataset", "shapes", "--split", "trainval",
+        "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC, "--shards", 1, "--force",
+        "--dry-run",
+    )  # fmt: skip
+    assert analyze.json(*asked)["like_job"] == int(job)
+    paths = analyze.json("query", f"SELECT id, maxima_path FROM searched_layers WHERE job_id = {job}")
+
+    def write(path: str | None, layer: int) -> None:
+        with sqlite3.connect(analyze.home / "unitscope.sqlite3") as connection:
+            connection.execute("UPDATE searched_layers SET maxima_path = ? WHERE id = ?", [path, layer])
+
+    try:
+        write(None, paths[0]["id"])
+        assert analyze.json(*asked)["like_job"] != int(job)
+    finally:
+        write(paths[0]["maxima_path"], paths[0]["id"])
+
+
 def test_an_export_has_the_maxima(home: tuple[Analyze, str], tmp_path: Path, shapes_root: Path) -> None:
     analyze, job = home
     archive = tmp_path / "job.tar"

@@ -95,6 +95,63 @@ def test_a_job_that_was_imported_runs_no_code(analyze: Analyze, shapes_root: Pat
         other.stop()
 
 
+def test_a_network_is_added_from_an_imported_job(analyze: Analyze, shapes_root: Path, tmp_path: Path) -> None:
+    """Another home, which has never seen the code folder. Nothing is run before a person says so."""
+    mark = tmp_path / "mark"
+    marking = f"from pathlib import Path\nPath({str(mark)!r}).touch()\n"
+    code = write_code(tmp_path / "src", {**FILES, "my_models/blocks.py": marking + BLOCKS})
+    analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze(*ADD, "--code", code)
+    analyze.up()
+    run = analyze(*TRAIN).stdout.strip()
+    analyze("export", run, tmp_path / "run.tar")
+    shutil.rmtree(code)
+    mark.unlink()
+    other = Analyze(tmp_path / "other")
+    try:
+        other("dataset", "add", "shapes", "--root", shapes_root)
+        imported = other("import", tmp_path / "run.tar")
+        job = imported.stdout.strip()
+        assert f"analyze network add mynet --from-job {job}" in imported.stderr
+        add = ("network", "add", "mynet", "--from-job", job, "--time-limit", 200)
+        other(*add, "--extract", tmp_path / "read")
+        read = {str(file.relative_to(tmp_path / "read")) for file in (tmp_path / "read").rglob("*.py")}
+        assert read == set(FILES)
+        assert (tmp_path / "read" / "my_models/blocks.py").read_text() == marking + BLOCKS
+        for words, says in (
+            (add, "--yes"),
+            ((*add, "--extract", tmp_path / "read"), "not empty"),
+            ((*add, "--yes", "--size", 64), "--size does not go with --from-job"),
+            ((*add, "--yes", "--code", tmp_path), "--code does not go with --from-job"),
+            (("network", "add", "another", *add[3:], "--yes"), "Those of the job: mynet"),
+            (("network", "add", "mynet", "--yes", "--factory", FACTORY), "--yes goes with --from-job"),
+            (("network", "add", "mynet"), "Give --factory, or --from-job"),
+        ):
+            assert says in other(*words, code=2).stderr, words
+        other("network", "add", "mynet", "--from-job", 99, "--yes", code=4)
+        other.environment["ANALYZE_USER_NETWORKS"] = "0"
+        assert "user_networks = false" in other(*add, "--yes", code=2).stderr
+        del other.environment["ANALYZE_USER_NETWORKS"]
+        assert other.json("network", "ls") == []
+        assert not mark.exists()
+        added = other(*add, "--yes")
+        assert added.stdout == "mynet\n"
+        assert mark.exists()
+        (row,) = other.json("network", "ls")
+        (original,) = analyze.json("network", "ls")
+        compared = ("name", "factory", "code", "files", "size", "mean", "std", "classes", "classes_argument")
+        assert {name: row[name] for name in compared} == {name: original[name] for name in compared}
+        assert (row["folder"], row["jobs"]) == (None, [int(job)])
+        assert "Nothing new: mynet" in other(*add, "--yes").stderr
+        other("verify", job)
+        other.up()
+        search = other("submit", "--run", job, "--layer", "2", "--dataset", "shapes", "--wait").stdout.strip()
+        assert {row["unit"] for row in other.json("results", search)} == {*range(8)}
+        assert other(*TRAIN).stdout.strip() == job  # the same code makes the same key
+    finally:
+        other.stop()
+
+
 def test_changed_code_in_the_store_is_noticed(analyze: Analyze, shapes_root: Path, tmp_path: Path) -> None:
     code = write_code(tmp_path / "src")
     analyze("dataset", "add", "shapes", "--root", shapes_root)

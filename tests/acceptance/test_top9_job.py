@@ -186,6 +186,13 @@ def test_a_unit_that_only_outputs_its_bias_is_constant(
     rows = analyze.json("results", job)
     assert [row["projection_scale"] for row in rows if row["unit"] == 1] == [0.0] * 9
     assert all(row["projection_scale"] > 0 for row in rows if row["unit"] != 1)
+    without = analyze(
+        "submit", "--layer", "5", "--units", "0-2", "--dataset", "shapes", "--weights", blind,
+        "--network", "zfnet", "--size", SIZE, "--fc", FC, "--projection", "none", "--wait",
+    ).stdout.strip()  # fmt: skip
+    states = analyze.json("query", f"SELECT unit, constant FROM units WHERE job_id = {without} ORDER BY unit")
+    assert [bool(row["constant"]) for row in states] == [False, True, False]
+    assert None not in [row["constant"] for row in states]
 
 
 def test_a_broken_image_is_left_out_and_reported(home: tuple[Analyze, str], weights: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import insert
 
 from producer.networks.description import describe, describe_with_weights
+from producer.networks.from_job import add_network_of_job, network_of_job
 from producer.networks.own import named_network
 from producer.networks.registration import list_networks
 from shared.database.catalogue import insert_dataset
@@ -20,9 +21,11 @@ from shared.errors import (
     NetworkNotBuilt,
     NetworkNotReadable,
     NetworkNotRegistered,
+    UsageError,
     UserNetworksOff,
 )
 from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job
 from shared.kinds.registry import parse
 from shared.settings import Settings
 from shared.store.code import store_code
@@ -151,6 +154,24 @@ def test_networks_of_a_job_that_were_not_added_are_named(scene: Scene) -> None:
     scene.register()
     with scene.database.read() as session:
         assert unregistered_networks(session, job) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("densenet121", NetworkNotBuilt), ("zfnet", UsageError), ("../x", UsageError)]
+)
+def test_an_imported_job_does_not_replace_a_network_of_ours(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, name: str, error: type[Exception]
+) -> None:
+    """A job can give its network the name of another one; adding it by this name is refused before it is run."""
+    network = scene.network.model_copy(update={"name": name})
+    job = Job(specification={"network": network.model_dump(mode="json")})
+    monkeypatch.setattr("producer.networks.from_job.find_job", lambda session, job_id: job)
+    with pytest.raises(error, match="the name of"):
+        add_network_of_job(
+            scene.database, scene.settings, network_of_job(scene.database, scene.store, name, 1), seconds=200
+        )
+    assert not scene.mark.exists()
+    assert list_networks(scene.database) == []
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,19 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.datasets import Dataset, Image
 from shared.errors import NoSuchClass, UsageError
 from shared.jobs.tables import Job
 from shared.kinds.top9.specification import SearchedLayerSpecification
-from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, UnitStatistics
+from shared.kinds.top9.tables import (
+    BottomActivation,
+    ClassActivation,
+    SearchedLayer,
+    TopActivation,
+    UnitStatistics,
+)
 from shared.store.store import Store
 from tests.reading import bottom_rows, class_rows, statistics_rows
 from unitscope.errors import NoSuchLayer, NoSuchUnit
@@ -44,11 +51,16 @@ class Stopped(Exception):
     """Simulated death of the worker."""
 
 
-class Context:
-    """The part of a shard's context that is needed for writing; it fails after a number of transactions."""
+class Cancelled(Exception):
+    """The job was cancelled."""
 
-    def __init__(self, database: Database, store: Store, transactions: int = 10_000) -> None:
-        self.database, self.store, self.transactions = database, store, transactions
+
+class Context:
+    """The part of a shard's context that is needed for writing; it fails after a number of transactions, and is
+    cancelled after a number of calls of ``progress``."""
+
+    def __init__(self, database: Database, store: Store, transactions: int = 10_000, steps: int = 10_000) -> None:
+        self.database, self.store, self.transactions, self.steps = database, store, transactions, steps
         self.claim = SimpleNamespace(job_id=1)
 
     def record(self, write: Callable[[Session], None], *, locks_job: bool = False) -> None:
@@ -59,7 +71,9 @@ class Context:
             write(session)
 
     def progress(self, work: int = 1) -> None:
-        pass
+        self.steps -= 1
+        if self.steps < 0:
+            raise Cancelled
 
 
 @pytest.fixture
@@ -119,6 +133,21 @@ def expected(top: TopActivations, sign: int = 1) -> list[tuple[Any, ...]]:
 
 def listed(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return [tuple(row[name] for name in ("unit", "rank", "activation", "image_id", "row", "col")) for row in rows]
+
+
+def count(context: Context, model: type[Base]) -> int:
+    with context.database.read() as session:
+        return session.scalar(select(func.count()).select_from(model)) or 0
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_a_cancelled_stage_stops_between_units(context: Context, steps: int) -> None:
+    with pytest.raises(Cancelled):
+        record_layer(Context(context.database, context.store, steps=steps), LAYER, searched(1))
+    assert count(context, UnitStatistics) == 0
+    with pytest.raises(Cancelled):  # in the ties, after the statistics
+        record_layer(Context(context.database, context.store, steps=len(LAYER.units) + steps), LAYER, searched(1))
+    assert (count(context, UnitStatistics), count(context, TopActivation)) == (len(LAYER.units), 0)
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 20_000])

@@ -6,10 +6,12 @@ units are not. The similarities come from any model of images and texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from unitscope.find.layer import LayerMaxima
 from unitscope.find.order import Best
 
 # As in the authors' code: number of images, temperature of the softmax, and the probability that the first and the
@@ -18,6 +20,52 @@ TOP_IMAGES = 100
 SHARPNESS = 10.0
 FIRST, LAST = 0.998, 0.97
 LEAST = 1e-7  # added to probabilities
+
+
+@dataclass(frozen=True)
+class UnitConcept:
+    """A concept of a unit, and its score. ``concept`` is the column of the similarities."""
+
+    unit: int
+    rank: int
+    concept: int
+    score: float
+
+
+def best_concepts(
+    layer: LayerMaxima,
+    images: np.ndarray,
+    numbers: np.ndarray,
+    similarities: Callable[[], Iterable[np.ndarray]],
+    concepts: int,
+    count: int,
+) -> list[UnitConcept]:
+    """Return the best concepts of each active unit of a layer: see ``soft_wpmi``.
+
+    Units are compared with those of their layer: those of other layers respond to other things.
+
+    Parameters
+    ----------
+    images
+        int64 [chosen], ascending: positions of the images that have similarities.
+    numbers
+        int64 [chosen]: rows of their similarities.
+    similarities
+        Returns the similarities, float [some rows, concepts] each.
+    count
+        Number of concepts of a unit, at most. Of equal scores, the concept listed first is better.
+    """
+    indices = [at for at in np.flatnonzero(layer.active).tolist() if np.isfinite(layer.maxima[at]).all()]
+    if not indices:
+        return []
+    strongest = numbers[strongest_images(layer.maxima, indices, images)]
+    scores = soft_wpmi(strongest, similarities(), concepts)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return [
+        UnitConcept(layer.units[index], rank, concept, float(scores[place, concept]))
+        for place, index in enumerate(indices)
+        for rank, concept in enumerate(best[place].tolist(), 1)
+    ]
 
 
 def strongest_images(maxima: np.ndarray, units: Sequence[int], images: np.ndarray) -> np.ndarray:

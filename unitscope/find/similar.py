@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from unitscope.errors import InvalidArgument
+from unitscope.find.layer import LayerMaxima
 from unitscope.find.maxima import read_ahead
 
 IMAGES_AT_ONCE = 65_536  # fixed, because the last bits of a sum depend on it
 BYTES_OF_VALUE = 16  # of an image, while units are compared
 BYTES_OF_RANKED = 40  # of an image, while the values of a unit are ranked
+
+
+@dataclass(frozen=True)
+class SimilarUnit:
+    """A unit, and the correlation of its maxima with another's over ``images`` images."""
+
+    rank: int
+    layer: str
+    unit: int
+    correlation: float
+    images: int
+
+
+def similar_units(
+    layers: Sequence[LayerMaxima],
+    values: np.ndarray,
+    ranks: bool = False,
+    images: np.ndarray | None = None,
+    count: int = 10,
+    memory: int = 2**28,
+    without: tuple[str, int] | None = None,
+) -> list[SimilarUnit]:
+    """Find the units of some layers that respond like a unit, by descending correlation: see ``correlations``.
+
+    Units without a correlation are not among them. Equal ones are in the order of ``layers``.
+
+    Parameters
+    ----------
+    count
+        Number of units, at most.
+    without
+        Path of the layer and number of a unit that is left out: the unit itself.
+    """
+    found: list[tuple[float, LayerMaxima, int]] = []
+    for layer in layers:
+        correlation = correlations(layer.maxima, values, ranks, images, memory)
+        found += (
+            (float(correlation[index]), layer, layer.units[index])
+            for index in np.flatnonzero(np.isfinite(correlation)).tolist()
+            if (layer.path, layer.units[index]) != without
+        )
+    found.sort(key=lambda one: -one[0])  # stable
+    return [
+        SimilarUnit(rank, layer.name, unit, correlation, len(values))
+        for rank, (correlation, layer, unit) in enumerate(found[:count], 1)
+    ]
 
 
 def correlations(

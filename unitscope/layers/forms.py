@@ -9,12 +9,29 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["maps", "vectors", "tokens"]
 Window = tuple[int, int, int, int]  # top, left, bottom, right in pixels; bottom and right are exclusive
 
 NO_PLACE = -1  # row of an activation without a place
+
+
+def known_place(row: int, column: int) -> tuple[int, int] | tuple[None, None]:
+    """Return the row and column of an activation, None for both where it has no place."""
+    return (None, None) if row == NO_PLACE else (int(row), int(column))
+
+
+def known_places(rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return arrays of rows and columns with None, as objects, where an activation has no place."""
+    placed = rows != NO_PLACE
+    if placed.all():
+        return rows, columns
+    with_none = rows.astype(object), columns.astype(object)
+    for values in with_none:
+        values[~placed] = None
+    return with_none
 
 
 class LayerForm(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +51,7 @@ def statistics_of(values: np.ndarray) -> UnitStatistics:
     )
 
 
-def tied(maxima: np.ndarray, activation: np.ndarray) -> np.ndarray:
+def tied(maxima: np.ndarray, activation: np.ndarray, progress: Callable[[], None] = lambda: None) -> np.ndarray:
     """Return which ranked activations another image equals exactly: bool [units, top].
 
     The order of such images, or which of them is ranked at all, depends on their ids only.
@@ -61,9 +62,12 @@ def tied(maxima: np.ndarray, activation: np.ndarray) -> np.ndarray:
         float32 [images, units]: maxima of all images.
     activation
         float32 [units, top]: ranked activations; -inf where there is none.
+    progress
+        Called after each unit.
     """
     ties = np.zeros(activation.shape, bool)
     for unit, listed in enumerate(activation):
         values = np.sort(maxima[:, unit])
         ties[unit] = values.searchsorted(listed, "right") - values.searchsorted(listed, "left") > 1
+        progress()
     return ties

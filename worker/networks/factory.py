@@ -21,6 +21,7 @@ from shared.errors import NetworkNotBuilt
 from shared.text import one_line
 from unitscope.factories import FactorySpecification
 from unitscope.memory import is_out_of_memory
+from unitscope.networks.build import names
 from worker.networks.modules import ModuleSpace, remove_modules
 from worker.networks.sources import NotTaken, Sources
 
@@ -139,6 +140,17 @@ class FunctionOfUser:
 
     def _error(self, reason: str) -> NetworkNotBuilt:
         return NetworkNotBuilt(network=self.network, reason=reason.rstrip("."))
+
+
+def require_new_name(network: str) -> None:
+    """Check that a network of the user's own doesn't have the name of one of ours or torchvision's.
+
+    Raises
+    ------
+    NetworkNotBuilt
+    """
+    if network in names():
+        raise NetworkNotBuilt(network=network, reason="this is the name of another network: choose another name")
 
 
 def check_version(network: str, factory: FactorySpecification) -> None:

@@ -24,7 +24,8 @@ from unitscope.networks.pretrained import download_weights, pretrained_url
 from unitscope.networks.unallocated import Unallocated
 from unitscope.networks.weights import load_pretrained, load_weights, weights_writer
 from worker.networks.build import build_network
-from worker.programs.limits import limits_for_code, limits_for_reading
+from worker.networks.factory import require_new_name
+from worker.programs.limits import limits_for_network, limits_for_reading
 from worker.programs.output import print_answer
 
 
@@ -41,7 +42,7 @@ def describe(specification: NetworkSpecification, store: Store | None = None) ->
     """
     store = store or Store(Path())
     if specification.factory is not None:  # its code can do anything with the weights
-        with limits_for_code():
+        with limits_for_network(specification):
             return describe_module(build_network(specification, store), specification)
     with Unallocated():
         model = build_network(specification, store)
@@ -65,7 +66,8 @@ def take_weights(
         with TemporaryDirectory() as folder:
             file = download_weights(pretrained_url(specification.name), Path(folder))
             return take_weights(specification, file, store, pretrained=True, say=say)
-    model = build_network(specification, store)
+    with limits_for_network(specification):
+        model = build_network(specification, store)
     with limits_for_reading(path.stat().st_size if path.is_file() else 0):
         checkpoint = read_checkpoint(path)
     fitted = fit(checkpoint, model, specification.name)
@@ -89,12 +91,17 @@ def take_weights(
 @click.option("--store", type=click.Path(path_type=Path))
 @click.option("--pretrained", is_flag=True)
 @click.option("--known", is_flag=True, help="The description is known: only take the weights.")
-def main(specification: str, weights: Path | None, store: Path | None, pretrained: bool, known: bool) -> None:
+@click.option("--new", is_flag=True, help="A network of the user's own is added: its name must not be another's.")
+def main(
+    specification: str, weights: Path | None, store: Path | None, pretrained: bool, known: bool, new: bool
+) -> None:
     """Describe the network of SPECIFICATION (JSON)."""
     os.umask(0o077)
 
     def work() -> dict[str, Any]:
         network = NetworkSpecification.model_validate_json(specification)
+        if new:
+            require_new_name(network.name)
         files = Store(store) if store else None
         result: dict[str, Any] = {} if known else {"network": describe(network, files).model_dump(mode="json")}
         if weights and files:

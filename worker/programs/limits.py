@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unitscope.description import NetworkSpecification
+
 FILES_READ = 3  # address space for a file: safetensors maps it twice, and Python's objects take some
 BASE_BYTES = 256 * 2**20
 BASE_SECONDS = 120
@@ -33,6 +35,17 @@ def limits_for_reading(size: int) -> Iterator[None]:
         pages = int(STATM.read_text().split()[0])
         with _soft_limit(resource.RLIMIT_AS, pages * os.sysconf("SC_PAGE_SIZE") + FILES_READ * size + BASE_BYTES):
             yield
+
+
+@contextmanager
+def limits_for_network(network: NetworkSpecification) -> Iterator[None]:
+    """Limit this process while it builds and runs a network, if that is the user's own: see
+    ``limits_for_code``."""
+    if network.factory is None:
+        yield
+        return
+    with limits_for_code():
+        yield
 
 
 @contextmanager

@@ -22,9 +22,8 @@ from typing import Any
 from shared.children import ROOT
 from shared.errors import NetworkNotBuilt
 from shared.text import one_line
-from unitscope.networks.build import names
 from unitscope.networks.describe import count_classes
-from worker.networks.factory import FunctionOfUser
+from worker.networks.factory import FunctionOfUser, require_new_name
 from worker.networks.sources import FolderSources
 from worker.programs.limits import limits_for_code
 from worker.programs.output import print_answer
@@ -45,8 +44,7 @@ def make_network(request: dict[str, Any]) -> dict[str, Any]:
     NetworkNotBuilt
     """
     name, factory = request["name"], request["factory"]
-    if name in names():
-        raise NetworkNotBuilt(network=name, reason="this is the name of another network: choose another name")
+    require_new_name(name)
     sources = FolderSources(Path(request["folder"])) if request["folder"] else None
     package, version = (None, None) if sources else _package(name, factory)
     before = set(sys.modules)

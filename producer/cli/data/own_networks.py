@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from producer.cli.context import App, pass_app
 from producer.cli.jobs.removing import print_removed
 from producer.cli.printing import json_option, print_json, print_text
 from unitscope.description import IMAGENET
+
+if TYPE_CHECKING:
+    from producer.networks.registration import AddedNetwork
 
 SECONDS = 60.0
 
@@ -49,7 +53,6 @@ class Channels(click.ParamType[tuple[float, float, float]]):
 @click.argument("name")
 @click.option(
     "--factory",
-    required=True,
     metavar="MODULE:FUNCTION",
     help="A function that returns an nn.Module, such as my_models.net:make.",
 )
@@ -94,6 +97,21 @@ class Channels(click.ParamType[tuple[float, float, float]]):
     help="Argument of the function that is the number of classes.  [default: classes, num_classes, or n_classes "
     "if the function names it]",
 )
+@click.option(
+    "--from-job",
+    "job_id",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="JOB",
+    help="Add the network of this name that an imported job brought along, instead of --factory. Its size, "
+    "normalization and classes are those of the job.",
+)
+@click.option(
+    "--extract",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="With --from-job: write the source files to a new folder, to read them, and add and run nothing.",
+)
+@click.option("--yes", is_flag=True, help="With --from-job: you trust the code. Without it, you are asked.")
 @click.option("--replace", is_flag=True, help="Replace the network of this name; earlier jobs keep its code.")
 @click.option(
     "--time-limit",
@@ -105,7 +123,17 @@ class Channels(click.ParamType[tuple[float, float, float]]):
 @json_option
 @pass_app
 def add(
-    app: App, /, arguments: tuple[str, ...], replace: bool, time_limit: float, as_json: bool, **options: Any
+    app: App,
+    /,
+    name: str,
+    arguments: tuple[str, ...],
+    job_id: int | None,
+    extract: Path | None,
+    yes: bool,
+    replace: bool,
+    time_limit: float,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Add a network of your own: a function that returns an nn.Module.
 
@@ -118,25 +146,87 @@ def add(
     analyze network add rn18d --factory timm:create_model --argument model_name=resnet18d
 
     The network then has a name like any other: `analyze submit train --network mynet --dataset photos`.
+
+    The code of a job that was imported is somebody else's. It is never run unless you add it; read it first:
+
+    \b
+    analyze network add mynet --from-job 7 --extract ./to-read
+    analyze network add mynet --from-job 7
     """
     from producer.networks.arguments import parse_arguments
     from producer.networks.registration import NetworkRequest, add_network
 
-    request = NetworkRequest(arguments=parse_arguments(arguments), **options)
+    if job_id is not None:
+        _refuse_with_job()
+        _add_of_job(app, name, job_id, extract, yes=yes, replace=replace, time_limit=time_limit, as_json=as_json)
+        return
+    if extract or yes:
+        raise click.UsageError(f"{'--extract' if extract else '--yes'} goes with --from-job.")
+    if options["factory"] is None:
+        raise click.UsageError("Give --factory, or --from-job.")
+    request = NetworkRequest(name=name, arguments=parse_arguments(arguments), **options)
     added = add_network(app.database, app.settings, request, replace=replace, seconds=time_limit)
+    _print_added(app, added, as_json=as_json)
+
+
+def _refuse_with_job() -> None:
+    """Refuse options for what the job says.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    context = click.get_current_context()
+    for option in ("factory", "code", "arguments", "size", "mean", "std", "classes", "classes_argument"):
+        if context.get_parameter_source(option) == ParameterSource.COMMANDLINE:
+            flag = "--argument" if option == "arguments" else f"--{option.replace('_', '-')}"
+            raise click.UsageError(f"{flag} does not go with --from-job: the job says it.")
+
+
+def _add_of_job(
+    app: App,
+    name: str,
+    job_id: int,
+    extract: Path | None,
+    *,
+    yes: bool,
+    replace: bool,
+    time_limit: float,
+    as_json: bool,
+) -> None:
+    from producer.cli.asking import confirm
+    from producer.networks.from_job import add_network_of_job, network_of_job, write_files
+    from shared.database.registered import require_allowed
+
+    network = network_of_job(app.database, app.store, name, job_id)
+    if extract:
+        write_files(network, extract)
+        app.err.print(f"Wrote {len(network.files)} source files to {extract}; nothing was added.")
+        return
+    require_allowed(name, allowed=app.settings.user_networks)
+    reason = (
+        f"Network '{name}' of job {job_id} is {network.origin}. This code will run with the rights of the workers"
+    )
+    confirm(f"{reason}: add it only if you trust it.", "Add it?", yes=yes)
+    added = add_network_of_job(app.database, app.settings, network, replace=replace, seconds=time_limit)
+    _print_added(app, added, as_json=as_json)
+
+
+def _print_added(app: App, added: AddedNetwork, *, as_json: bool) -> None:
     for note in added.notes:
         app.err.print(f"Note: {note}")
+    name = added.description.specification.name
     states = {"added": "Added", "replaced": "Replaced", "the same": "Nothing new:"}
     description = added.description
     app.err.print(
-        f"{states[added.state]} {request.name}: source files: {len(added.files)}, classes: "
-        f"{description.specification.classes}, {description.totals} (`analyze network show {request.name}`).",
+        f"{states[added.state]} {name}: source files: {len(added.files)}, classes: "
+        f"{description.specification.classes}, {description.totals} (`analyze network show {name}`).",
     )
     if as_json:
         specification = description.specification.model_dump(mode="json")
         print_json({"state": added.state, "network": specification, "files": added.files, "notes": added.notes})
         return
-    print_text(request.name)
+    print_text(name)
 
 
 @click.command()
@@ -155,7 +245,7 @@ def ls(app: App, as_json: bool) -> None:
     table = Table("name", "factory", "arguments", "from", "files", "size", "classes", "jobs", box=None)
     for row in rows:
         arguments = ", ".join(f"{name}={value}" for name, value in row.arguments.items())
-        origin = row.folder or f"{row.package} {row.version}"
+        origin = row.folder or (f"{row.package} {row.version}" if row.package else "a job")
         numbers = (len(row.files), row.size, row.classes, len(row.jobs))
         table.add_row(row.name, row.factory, arguments, origin, *map(str, numbers))
     app.out.print(table)

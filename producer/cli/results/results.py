@@ -30,7 +30,11 @@ def _result_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @job_argument
-@click.option("--layer", help="Only this layer: 5, conv5, or a module path such as features.10.")
+@click.option(
+    "--layer",
+    help="Only this layer: 5, conv5, or a module path such as features.10. Where a search takes several, also "
+    "several: 1-3,fc7.",
+)
 @click.option("--units", type=Numbers(), help="Only these units, for example 0-15,40.")
 @click.option("--class", "class_name", metavar="NAME", help="Only images of this class.")
 @click.option("--image", "images", type=Numbers(), help="Only images with these ids, for example 7,12.")

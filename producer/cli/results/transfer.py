@@ -103,6 +103,7 @@ def import_(app: App, source: Path, root: Path | None, force: bool) -> None:
     for name in unknown:
         app.err.print(
             f"The job brings along the code of network '{name}', which was never added here. Its results can be "
-            "read; the code is not run unless you add it (`analyze network add`).",
+            f"read; the code is not run unless you add it (`analyze network add {name} --from-job "
+            f"{imported.job_id}`; with --extract FOLDER you can read it before).",
         )
     click.echo(imported.job_id)

@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
-from producer.cli.context import NUMBER, App, Numbers, pass_app
+from producer.cli.context import App, Numbers, pass_app
 from producer.cli.jobs.submitting import Submission, job_options, submit_job
 from producer.cli.options import chosen_network, dataset_option, trained_network_options
+from producer.kinds.top9.layer_names import layer_names
 from unitscope.vocabulary import PROJECTION_CHOICES, SCREENS
 
 
@@ -83,14 +84,7 @@ def top9(app: App, /, layers: tuple[str, ...], submission: Submission, **options
 
 
 def _layer_names(value: str) -> list[str]:
-    """Split ``1-3,features.10`` into ``1``, ``2``, ``3``, ``features.10``."""
-    names = []
-    for part in value.split(","):
-        first, dash, last = part.strip().partition("-")
-        if dash and NUMBER.fullmatch(first) and NUMBER.fullmatch(last):
-            names += [str(number) for number in Numbers().convert(part, None, None)]
-        elif part.strip():
-            names.append(part.strip())
+    names = layer_names(value)
     if not names:
         raise click.BadParameter("give at least one layer", param_hint="--layer")
     return names

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
 from producer.cost.pictures import PROJECTION_SHARE, crop_bytes, png_share
 from producer.kinds.estimates import Estimate, Storage
 from producer.networks.description import describe
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
+from shared.jobs.tables import Job
+from shared.kinds.registry import parse
 from shared.kinds.top9.specification import Top9Specification
+from shared.kinds.top9.tables import SearchedLayer
 from shared.settings import Settings
 
 RANKED_BYTES = 20  # activation, image, row and column
@@ -73,9 +79,20 @@ def same_files(specification: Top9Specification) -> Any:
     return same_speed(specification), *inputs, specification.units_of_shard is None, specification.maxima
 
 
+def wrote_all(session: Session, job_id: int) -> bool:
+    """Return whether a search kept its maxima, or was not to keep them: versions before schema 0021 kept none."""
+    without = select(SearchedLayer.id).where(SearchedLayer.job_id == job_id, SearchedLayer.maxima_path.is_(None))
+    if session.scalar(without.limit(1)) is None:
+        return True
+    specification = parse("top9", session.get_one(Job, job_id).specification)
+    assert isinstance(specification, Top9Specification)  # noqa: S101 - of a top-9 job
+    return not specification.maxima
+
+
 ESTIMATE = Estimate(
     images=lambda specification: specification.image_count,
     storage=storage,
     same_speed=same_speed,
     same_files=same_files,
+    wrote_all=wrote_all,
 )

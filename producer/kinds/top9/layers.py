@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from producer.kinds.top9.layer_names import layer_names
 from producer.results.filters import Filters
 from shared.database.catalogue import stored_description
 from shared.errors import SpecificationNotReadable
@@ -45,14 +46,15 @@ def searched_layers(
 
 
 def searched_paths(
-    name: str, searched: Mapping[str, str], description: NetworkDescription | None, job_id: int
+    text: str, searched: Mapping[str, str], description: NetworkDescription | None, job_id: int
 ) -> list[str]:
-    """Return the module paths of the searched layers that a text names: those that `analyze submit` takes.
+    """Return the module paths of the searched layers that a text names, in the order of the search.
 
     Parameters
     ----------
-    name
-        A name, number, or module path, ``scores``, or a pattern: see ``unitscope.layers.lookup.find_layers``.
+    text
+        As `analyze submit` takes it: names, numbers or ranges of them, module paths, ``scores``, or patterns (see
+        ``unitscope.layers.lookup.find_layers``), separated by commas.
     searched
         Names of the layers that were searched, by module path.
     description
@@ -61,8 +63,17 @@ def searched_paths(
     Raises
     ------
     NoSuchModule
-        The text names no layer that was searched.
+        A part of the text names no layer that was searched.
     """
+    # A path can look like a range or a list.
+    names = [text] if text in (*searched, *searched.values()) else layer_names(text) or [text]
+    found = {path for name in names for path in _paths_of(name, searched, description, job_id)}
+    return [path for path in searched if path in found]
+
+
+def _paths_of(
+    name: str, searched: Mapping[str, str], description: NetworkDescription | None, job_id: int
+) -> list[str]:
     paths = [path for path, layer in searched.items() if name in (path, layer) or layer == f"conv{name}"]
     if not paths and description is not None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -11,7 +12,7 @@ import unitscope as us
 from tests.unit.layers.networks import CASES, made
 from unitscope.description import NetworkDescription
 from unitscope.errors import AmbiguousLayer, LayerWithoutUnits, NoSuchLayer, UnknownLayer
-from unitscope.layers.forms import NO_PLACE, LayerForm
+from unitscope.layers.forms import NO_PLACE, LayerForm, known_place, known_places
 from unitscope.layers.lookup import find_layer, find_layers, layers_of_units
 
 
@@ -198,3 +199,12 @@ def test_scores_are_the_networks_output() -> None:
     assert find_layer(us.describe(us.Network(last, size=32)), "scores").path == "1.0"
     several = us.describe(us.Network(made(CASES["several"]), size=32))
     assert find_layer(several, "scores").path == "one"
+
+
+def test_rows_and_columns_of_activations_without_a_place_are_none() -> None:
+    assert known_place(NO_PLACE, 3) == (None, None)
+    assert known_place(np.int32(2), np.int32(3)) == (2, 3)  # type: ignore[arg-type]
+    rows, columns = known_places(np.array([2, NO_PLACE]), np.array([3, 4]))
+    assert (rows.tolist(), columns.tolist()) == ([2, None], [3, None])
+    rows, columns = known_places(np.array([2, 0]), np.array([3, 4]))
+    assert (rows.tolist(), columns.tolist()) == ([2, 0], [3, 4])

@@ -160,6 +160,9 @@ def change_specification(database: Database, **changes: Any) -> Top9Specificatio
         ("block.*", ["block.4", "block.fc"]),
         ("?", ["2"]),  # 0 was not searched
         ("**", ["2", "block.4", "block.fc"]),
+        ("scores,2", ["2", "block.fc"]),
+        ("2-3", ["2", "block.4"]),  # a range of numbers
+        (" 3 , block.*", ["block.4", "block.fc"]),
     ],
 )
 def test_layers_are_named_as_when_a_search_is_submitted(
@@ -170,7 +173,7 @@ def test_layers_are_named_as_when_a_search_is_submitted(
         assert [row.layer_path for row in searched_layers(session, 1, name)] == paths
 
 
-@pytest.mark.parametrize("name", ["0", "1", "9", "odd", "conv3", "x.*", "[", ""])
+@pytest.mark.parametrize("name", ["0", "1", "9", "odd", "conv3", "x.*", "[", "", "1-3", "2,9", ","])
 def test_layers_that_were_not_searched_are_listed(database: Database, kept: KeptMaxima, name: str) -> None:
     with pytest.raises(NoSuchLayer, match=r"Layers of Job 1: 2, block\.4, block\.fc"):
         kept.named(name)

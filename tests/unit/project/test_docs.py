@@ -133,8 +133,11 @@ def test_figures_on_benchmark_pages_were_measured(page: Path) -> None:
     rows = Results.read(DOCS / "benchmarks.json").rows
     measured = {median(row.ours, row.unit) for row in rows} | {f"{row.ratio or 0:.3g} times" for row in rows}
     figures = re.findall(r"\*\*([\d.,]+ \w+)\*\*", page.read_text())
-    assert figures
     assert [figure for figure in figures if figure not in measured] == []
     shown = hook["on_page_markdown"](page.read_text(), None)
     assert "{{" not in shown
+    if "Not measured yet" in shown:
+        assert not figures
+        return
+    assert figures
     assert page.name == "index.md" or "| benchmark | compared with |" in shown

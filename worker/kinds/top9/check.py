@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
 from shared.kinds.top9.tables import BottomActivation, ClassActivation, SearchedLayer, SearchedUnit, TopActivation
 from unitscope.data.images import Skipped, batches
-from unitscope.layers.forms import NO_PLACE
+from unitscope.layers.forms import known_place
 from unitscope.search.ranking import TopActivations
 from unitscope.search.search import LayerSearch, search
 from worker.context import JobContext
@@ -115,7 +115,7 @@ def _compare(comparison: Comparison, item: _Sampled, result: LayerSearch, index:
     activation, row, col = entry
     # If two positions have nearly the same activation, rounding may move the maximum to the other one.
     recorded = (item.row.row, item.row.col)
-    recomputed = (None, None) if row == NO_PLACE else (row, col)
+    recomputed = known_place(row, col)
     moved = recorded != recomputed
     problem = f"recorded at {_place(*recorded)}, recomputed at {_place(*recomputed)}" if moved else None
     comparison.row(item.name, problem)

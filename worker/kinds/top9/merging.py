@@ -51,15 +51,17 @@ def merged_layer(
             del part
             context.progress(0)
 
-    with _file_of(context.store, maxima(), units, images, keep) as (file, stored):
+    with file_of_maxima(context.store, maxima(), units, images, keep) as (file, stored):
         values = map_maxima(file, units, images)
         yield replace(LayerSearch.merged(parts, groups), maxima=values.T).finite_only(), stored
 
 
 @contextmanager
-def _file_of(
+def file_of_maxima(
     store: Store, parts: Iterable[np.ndarray], units: int, images: int, keep: bool
 ) -> Iterator[tuple[Path, StoredFile | None]]:
+    """Write the maxima of a layer to a file, for the duration of the block, or with ``keep`` to the store. See
+    ``write_maxima``."""
     if keep:
         stored = store.write(".npy", lambda file: write_maxima(file, parts, units, images))
         yield store.locate(stored.path), stored

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from shared.kinds.top9.specification import SEARCH_BATCH, Top9Specification
@@ -21,24 +22,25 @@ from unitscope.networks.checkpoints import read_safetensors
 from unitscope.networks.weights import load_weights
 from unitscope.search.search import search
 from worker.networks.build import build_network
+from worker.programs.limits import limits_for_network
 from worker.programs.output import print_answer
 
 
-def main() -> None:
-    """Read the request: ``store``, ``specification`` of the search, ``image`` (a path), ``box``, ``upright``."""
-    request: dict[str, Any] = json.load(sys.stdin)
+def maxima_of_image(specification: Top9Specification, store: Store, source: ImageSource) -> dict[str, np.ndarray]:
+    """Return the maxima of an image, float32 [units] of each layer, by its module path.
 
-    def work() -> dict[str, Any]:
-        torch.set_num_threads(1)
-        specification = Top9Specification.model_validate(request["specification"])
-        network = specification.network
-        store = Store(Path(request["store"]))
-        weights = store.verified(specification.weights_path)
-        model = build_network(network, store)  # the producer has checked that it may be built
+    The producer has checked that the network may be built.
+
+    Raises
+    ------
+    ImageNotReadable
+    """
+    network = specification.network
+    weights = store.verified(specification.weights_path)
+    skipped: list[Skipped] = []
+    with limits_for_network(network):
+        model = build_network(network, store)
         load_weights(model, read_safetensors(weights), network.name, weights)
-        box = tuple(request["box"]) if request["box"] else None
-        source = ImageSource(0, Path(request["image"]), box=box, upright=request["upright"])
-        skipped: list[Skipped] = []
         found = search(
             model.eval(),
             {layer.path: layer.units for layer in specification.layers},
@@ -48,9 +50,22 @@ def main() -> None:
             std=network.std,
             forms=specification.forms,
         )
-        if skipped:
-            raise ImageNotReadable(path=request["image"], reason=skipped[0].reason)
-        return {"maxima": {path: layer.maxima[0].tolist() for path, layer in found.items()}}
+    if skipped:
+        raise ImageNotReadable(path=source.path, reason=skipped[0].reason)
+    return {path: layer.maxima[0] for path, layer in found.items()}
+
+
+def main() -> None:
+    """Read the request: ``store``, ``specification`` of the search, ``image`` (a path), ``box``, ``upright``."""
+    request: dict[str, Any] = json.load(sys.stdin)
+
+    def work() -> dict[str, Any]:
+        torch.set_num_threads(1)
+        box = tuple(request["box"]) if request["box"] else None
+        source = ImageSource(0, Path(request["image"]), box=box, upright=request["upright"])
+        specification = Top9Specification.model_validate(request["specification"])
+        maxima = maxima_of_image(specification, Store(Path(request["store"])), source)
+        return {"maxima": {path: values.tolist() for path, values in maxima.items()}}
 
     print_answer(work)
 

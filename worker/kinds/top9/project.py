@@ -23,7 +23,7 @@ from unitscope.drawing import pictures
 from unitscope.drawing.unit_pictures import UnitPicture, native_mosaics, unit_picture
 from unitscope.geometry.receptive_fields import Geometry, trace
 from unitscope.images.encoding import photographic_png
-from unitscope.layers.forms import NO_PLACE
+from unitscope.layers.forms import known_place
 from unitscope.projection.choice import projector_for
 from unitscope.projection.empty import EmptyProjections, WrongProjection
 from unitscope.projection.graph import GraphProjector
@@ -211,8 +211,7 @@ class Units:
                 "rank": entry.rank + 1,
                 "activation": entry.activation,
                 "image_id": entry.source.id,
-                "row": None if entry.row == NO_PLACE else entry.row,
-                "col": None if entry.row == NO_PLACE else entry.col,
+                **dict(zip(("row", "col"), known_place(entry.row, entry.col), strict=True)),
                 "patch_path": of_patches.path,
                 "projection_path": of_projections.path,
                 "projection_scale": picture.scale,

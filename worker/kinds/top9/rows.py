@@ -22,7 +22,7 @@ from shared.kinds.top9.tables import (
     UnitStatistics,
 )
 from shared.store.store import StoredFile
-from unitscope.layers.forms import NO_PLACE
+from unitscope.layers.forms import known_places
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import LayerSearch
 from unitscope.search.statistics import statistics_of, tied
@@ -43,8 +43,12 @@ def record_layer(
     result: LayerSearch,
     projection: ProjectionMethod | None = None,
     maxima: StoredFile | None = None,
+    constant: np.ndarray | None = None,
 ) -> np.ndarray:
     """Write the results of a layer, in several transactions. ``maxima`` is the file of its kept maxima.
+
+    ``constant`` are the module's units whose weights are zero, bool [units or more]; None if the stage *project*
+    finds them.
 
     Rows that exist are skipped: those of an earlier attempt that are not identical must have been removed. The
     stage *project* adds pictures to the top activations, by the method ``projection``.
@@ -60,8 +64,8 @@ def record_layer(
         projection=projection,
         maxima_path=maxima.path if maxima else None,
     )
-    layer_id = _record_units(context, row, layer, result, maxima)
-    ties = tied(result.exact, result.top.activation)
+    layer_id = _record_units(context, row, layer, result, maxima, constant)
+    ties = tied(result.exact, result.top.activation, partial(context.progress, 0))
     columns = _columns(layer.units, {0: result.top})
     del columns["class_index"]
     columns["tied"] = ties[result.top.image != NO_IMAGE]
@@ -82,6 +86,7 @@ def _record_units(
     layer: SearchedLayerSpecification,
     result: LayerSearch,
     maxima: StoredFile | None,
+    constant: np.ndarray | None,
 ) -> int:
     """Write the layer, its units and their statistics; return the layer's id."""
     job_id = context.claim.job_id
@@ -90,19 +95,30 @@ def _record_units(
         layer_id = session.scalar(query)
     if layer_id is not None:  # written by an earlier attempt
         return layer_id
-    statistics = list(_statistics(layer.units, result))
+    statistics = []
+    for values in _statistics(layer.units, result):
+        statistics.append(values)
+        context.progress(0)
+    states = [
+        SearchedUnit(
+            unit=unit,
+            dead=dead,
+            not_finite=not_finite,
+            constant=None if constant is None else bool(constant[unit]) and not (dead or not_finite),
+        )
+        for unit, dead, not_finite in zip(
+            layer.units, result.dead.tolist(), result.not_finite.tolist(), strict=True
+        )
+    ]
 
     def write(session: Session) -> None:
         if maxima:
             register_artifacts(context, session, [maxima])
         session.add(row)
         session.flush()
-        session.add_all(
-            SearchedUnit(layer_id=row.id, unit=unit, dead=dead, not_finite=not_finite)
-            for unit, dead, not_finite in zip(
-                layer.units, result.dead.tolist(), result.not_finite.tolist(), strict=True
-            )
-        )
+        for unit in states:
+            unit.layer_id = row.id
+        session.add_all(states)
         session.add_all(UnitStatistics(layer_id=row.id, **values) for values in statistics)
 
     context.record(write, locks_job=maxima is not None)
@@ -127,10 +143,7 @@ def _columns(units: Sequence[int], by_class: dict[int, TopActivations]) -> Colum
         name: np.stack([getattr(ranking, name) for ranking in rankings], 1)[listed]
         for name in ("activation", "row", "col")
     }
-    has_place = others["row"] != NO_PLACE
-    if not has_place.all():
-        for name in ("row", "col"):
-            others[name] = np.where(has_place, others[name].astype(object), None)
+    others["row"], others["col"] = known_places(others["row"], others["col"])
     return {
         "unit": np.asarray(units)[unit],
         "class_index": np.asarray(list(by_class))[label],

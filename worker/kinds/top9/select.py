@@ -13,8 +13,9 @@ from shared.kinds.top9 import KIND
 from shared.kinds.top9.images import searched_images
 from shared.kinds.top9.specification import SearchedLayerSpecification, Top9Specification
 from unitscope.errors import NotFinite
+from unitscope.projection.empty import constant_units
 from unitscope.search.search import LayerSearch
-from worker.kinds.common import register_artifacts, remove_results, require_some, stage_results
+from worker.kinds.common import load_network, register_artifacts, remove_results, require_some, stage_results
 from worker.kinds.top9.groups import groups_of
 from worker.kinds.top9.merging import merged_layer
 from worker.kinds.top9.partials import MergedTopActivations, load_skipped, store_merged
@@ -59,7 +60,9 @@ def select(context: ShardContext) -> None:
             if result.recomputed is not None and number == 0:
                 share = f"{len(result.recomputed):,} of {images:,} images computed again in float32"
                 context.log("info", f"screened in {result.precision}: {share}")
-            ties = record_layer(context, layer, result, specification.method_of(layer), maxima)
+            method = specification.method_of(layer)
+            constant = _constant_units(context, specification, layer) if method is None else None
+            ties = record_layer(context, layer, result, method, maxima, constant)
             record_selectivity(context, layer, result, labels, class_names)
             _warn_of_broken(context, layer, result)
             merged.append(MergedTopActivations(result.top, ties))
@@ -87,6 +90,15 @@ def _labels(
     if len(searched.ids) != images:
         raise RuntimeError(f"the shards searched {images} images, but the job has {len(searched.ids)}")
     return searched.labels, class_names
+
+
+def _constant_units(
+    context: ShardContext, specification: Top9Specification, layer: SearchedLayerSpecification
+) -> np.ndarray:
+    """Return the units of a layer's module whose weights are zero, for searches that don't project: bool [units or
+    more]."""
+    model = load_network(context, specification.network, specification.weights_path)
+    return constant_units(model, layer.path, max(layer.units) + 1)
 
 
 def _check_complete(context: ShardContext, layer: SearchedLayerSpecification, result: LayerSearch) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import select
 
 from producer.kinds.top9.distinct import note_duplicates
-from producer.kinds.top9.find.kept import KeptLayer, KeptMaxima
+from producer.kinds.top9.find.kept import KeptMaxima
 from producer.kinds.top9.find.query_image import QueryImage
 from producer.kinds.top9.find.units_text import LayerUnit
 from shared.database.catalogue import class_index
@@ -20,10 +20,11 @@ from shared.errors import UsageError
 from shared.kinds.top9.images import image_groups, kind_of_distinct
 from unitscope.errors import NotFinite
 from unitscope.find.combinations import combined_images
-from unitscope.find.exceptional import images_above
+from unitscope.find.exceptional import FoundUnit, exceptional_units
+from unitscope.find.layer import LayerMaxima
 from unitscope.find.nearest import nearest_images
 from unitscope.find.order import Found, first_of_groups
-from unitscope.find.similar import correlations
+from unitscope.find.similar import SimilarUnit, similar_units
 from unitscope.vocabulary import Combination, Metric
 
 IDS_AT_ONCE = 5_000
@@ -39,30 +40,6 @@ class FoundImage:
     image_path: str
     class_name: str
     activations: list[float]
-
-
-@dataclass(frozen=True)
-class FoundUnit:
-    """A unit that an image activates. ``percentile`` is the share of images with a smaller or the same activation,
-    without the image itself, in percent."""
-
-    rank: int
-    layer: str
-    unit: int
-    activation: float
-    images_above: int
-    percentile: float
-
-
-@dataclass(frozen=True)
-class SimilarUnit:
-    """A unit, and the correlation of its maxima with another's over ``images`` images."""
-
-    rank: int
-    layer: str
-    unit: int
-    correlation: float
-    images: int
 
 
 def find_images(
@@ -128,11 +105,9 @@ def find_like(
 
 
 def find_units(
-    kept: KeptMaxima, query: QueryImage, layers: Sequence[KeptLayer], count: int, memory: int
+    kept: KeptMaxima, query: QueryImage, layers: Sequence[LayerMaxima], count: int, memory: int
 ) -> list[FoundUnit]:
-    """Find the units that an image activates, those first that the fewest images activate more.
-
-    Units on equal terms are ordered by their normalized activation, then as the search lists them.
+    """Find the units that an image activates: see ``exceptional_units``.
 
     Raises
     ------
@@ -140,38 +115,16 @@ def find_units(
         An active unit is NaN or infinite on the image.
     InvalidArgument
     """
-    found: list[tuple[int, float, KeptLayer, int]] = []
-    for layer in layers:
-        activations = query.activations[layer.path]
-        for index in np.flatnonzero(layer.active & ~np.isfinite(activations))[:1].tolist():
-            where = f"On the image unit {layer.units[index]} of {layer.name}"
-            raise NotFinite(where=where, value=float(activations[index]))
-        chosen = np.flatnonzero(layer.active & (activations > 0))
-        above = images_above(layer.maxima, activations, memory, chosen)
-        found += (
-            (int(above[place]), float(activations[index] / layer.scales[index]), layer, index)
-            for place, index in enumerate(chosen.tolist())
-        )
-    found.sort(key=lambda one: (one[0], -one[1]))  # stable
     others = len(kept.images.ids) - (query.position is not None)
-    return [
-        FoundUnit(
-            rank,
-            layer.name,
-            layer.units[index],
-            float(query.activations[layer.path][index]),
-            above,
-            100 * (1 - above / others) if others else 100.0,
-        )
-        for rank, (above, _, layer, index) in enumerate(found[:count], 1)
-    ]
+    activations = [query.activations[layer.path] for layer in layers]
+    return exceptional_units(layers, activations, others, count, memory)
 
 
 def find_similar(
     kept: KeptMaxima,
     unit: LayerUnit,
     other: KeptMaxima,
-    layers: Sequence[KeptLayer],
+    layers: Sequence[LayerMaxima],
     ranks: bool,
     count: int,
     memory: int,
@@ -200,19 +153,8 @@ def find_similar(
             raise UsageError(reason=reason)
     if not np.isfinite(values).all():
         raise NotFinite(where=f"On some image unit {number} of {layer.name}", value="NaN or infinity")
-    found: list[tuple[float, KeptLayer, int]] = []
-    for candidate in layers:
-        correlation = correlations(candidate.maxima, values, ranks, positions, memory)
-        found += (
-            (float(correlation[index]), candidate, candidate.units[index])
-            for index in np.flatnonzero(np.isfinite(correlation)).tolist()
-            if (other.job_id, candidate.path, candidate.units[index]) != (kept.job_id, layer.path, number)
-        )
-    found.sort(key=lambda one: -one[0])  # stable: equal ones stay in the order of the search
-    return [
-        SimilarUnit(rank, candidate.name, similar, correlation, len(values))
-        for rank, (correlation, candidate, similar) in enumerate(found[:count], 1)
-    ]
+    own_unit = (layer.path, number) if other.job_id == kept.job_id else None
+    return similar_units(layers, values, ranks, positions, count, memory, own_unit)
 
 
 def _best(database: Database, kept: KeptMaxima, find: Callable[[int], Found], count: int, distinct: bool) -> Found:

@@ -192,7 +192,9 @@ def like(
 @find.command("units")
 @job_argument
 @image_option
-@click.option("--layer", help="Only this layer: a name, number, module path or pattern, as for analyze submit.")
+@click.option(
+    "--layer", help="Only these layers, as for analyze submit: names, numbers, module paths or patterns."
+)
 @_top(20, "units")
 @memory_option
 @rows_format_options
@@ -203,9 +205,10 @@ def units(app: App, /, job_id: int, image: str, layer: str | None, count: int, m
     \b
     analyze find units 2 --image 17
     """
-    from producer.kinds.top9.find.answers import FoundUnit, find_units
+    from producer.kinds.top9.find.answers import find_units
     from producer.kinds.top9.find.kept import kept_maxima
     from producer.kinds.top9.find.query_image import query_image
+    from unitscope.find.exceptional import FoundUnit
 
     kept = kept_maxima(app.database, app.store, job_id)
     layers = kept.named(layer) if layer else kept.layers
@@ -226,7 +229,8 @@ def units(app: App, /, job_id: int, image: str, layer: str | None, count: int, m
 )
 @click.option(
     "--layer",
-    help="Only units of this layer: a name, number, module path or pattern.  [default: all that were searched]",
+    help="Only units of these layers: names, numbers, module paths or patterns.  [default: all that were "
+    "searched]",
 )
 @click.option(
     "--ranks", is_flag=True, help="Correlate ranks (Spearman) instead of activations (Pearson). Takes longer."
@@ -255,10 +259,11 @@ def similar(
     analyze find similar 2 --unit conv5:17
     analyze find similar 2 --unit conv5:17 --in 8 --layer conv5 --ranks
     """
-    from producer.kinds.top9.find.answers import SimilarUnit, find_similar
+    from producer.kinds.top9.find.answers import find_similar
     from producer.kinds.top9.find.kept import kept_maxima
     from producer.kinds.top9.find.units_text import chosen_units
     from shared.errors import UsageError
+    from unitscope.find.similar import SimilarUnit
 
     kept = kept_maxima(app.database, app.store, job_id)
     chosen = chosen_units(kept, unit)

@@ -21,49 +21,13 @@ from shared.kinds.top9.specification import Top9Specification
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation, UnitStatistics
 from shared.store.store import Store
 from unitscope.description import NetworkDescription
-from unitscope.errors import MaximaNotReadable, NoSuchUnit
-from unitscope.find.combinations import UnitValues
+from unitscope.errors import MaximaNotReadable
+from unitscope.find.layer import LayerMaxima
 from unitscope.find.maxima import map_maxima
 from unitscope.find.scales import scales_of
 
 CHECKED_UNITS = 16  # of each layer, whose strongest activation is compared with the database
 SCREENED_DIFFERENCE = 0.1  # of a unit's typical size, between float32 and a lower precision
-
-
-@dataclass(frozen=True)
-class KeptLayer:
-    """A layer's maxima, float32 [units, images], and scales, float32 [units]; ``units`` are their numbers.
-
-    ``active``, bool [units], are the units that are neither dead nor not finite.
-    """
-
-    name: str
-    path: str
-    units: Sequence[int]
-    maxima: np.ndarray
-    scales: np.ndarray
-    active: np.ndarray
-
-    def index(self, unit: int) -> int:
-        """Return the row of a unit.
-
-        Raises
-        ------
-        NoSuchUnit
-        """
-        if unit not in self.units:
-            raise NoSuchUnit(layer=self.name, unit=unit, last=max(self.units))
-        return self.units.index(unit)
-
-    def unit_values(self, unit: int) -> UnitValues:
-        """Return the values of a unit.
-
-        Raises
-        ------
-        NoSuchUnit
-        """
-        index = self.index(unit)
-        return UnitValues(self.maxima[index], self.scales[index], f"unit {unit} of {self.name}")
 
 
 @dataclass(frozen=True)
@@ -75,14 +39,14 @@ class KeptMaxima:
     dataset: Dataset
     specification: Top9Specification
     images: SearchedImages
-    layers: Sequence[KeptLayer]
+    layers: Sequence[LayerMaxima]
     description: NetworkDescription | None
 
     @property
     def precision(self) -> str:
         return self.specification.screen or "float32"
 
-    def named(self, name: str) -> list[KeptLayer]:
+    def named(self, name: str) -> list[LayerMaxima]:
         """Return the layers that a text names: see ``searched_paths``.
 
         Raises
@@ -142,12 +106,12 @@ def _open_layer(
     row: SearchedLayer,
     specification: Top9Specification,
     images: SearchedImages,
-) -> KeptLayer:
+) -> LayerMaxima:
     units = units_of_maxima(specification, row)
     file = store.locate(row.maxima_path or "")
     maxima = map_maxima(file, len(units), len(images.ids))
     scales, active = _states(session, row.id, units)
-    layer = KeptLayer(row.layer, row.layer_path, units, maxima, scales, active)
+    layer = LayerMaxima(row.layer, row.layer_path, units, maxima, scales, active)
     share = SCREENED_DIFFERENCE if specification.screen else 0.0
     _check_order(session, row, layer, images, share, f"{file.parent.name}/{file.name}")
     return layer
@@ -175,7 +139,7 @@ def _states(session: Session, layer_id: int, units: Sequence[int]) -> tuple[np.n
 def _check_order(
     session: Session,
     row: SearchedLayer,
-    layer: KeptLayer,
+    layer: LayerMaxima,
     images: SearchedImages,
     share: float,
     path: str,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from producer.cli.context import NUMBER
-from producer.kinds.top9.find.kept import KeptLayer, KeptMaxima
+from producer.kinds.top9.find.kept import KeptMaxima
 from shared.errors import UsageError
+from unitscope.find.layer import LayerMaxima
 
 MOST_UNITS = 100_000
 
-LayerUnit = tuple[KeptLayer, int]
+LayerUnit = tuple[LayerMaxima, int]
 
 
 def chosen_units(kept: KeptMaxima, text: str) -> list[LayerUnit]:
@@ -24,7 +25,7 @@ def chosen_units(kept: KeptMaxima, text: str) -> list[LayerUnit]:
         The text is not of this form.
     """
     chosen: dict[tuple[str, int], LayerUnit] = {}
-    layers: list[KeptLayer] = []
+    layers: list[LayerMaxima] = []
     for part in filter(None, map(str.strip, text.split(","))):
         name, colon, numbers = part.rpartition(":")
         if colon:
@@ -32,16 +33,12 @@ def chosen_units(kept: KeptMaxima, text: str) -> list[LayerUnit]:
         elif not layers or not NUMBER.fullmatch(part.partition("-")[0]):
             layers, numbers = kept.named(part), ""
         for layer in layers:
-            for unit in _numbers(part, numbers) if numbers else _active(layer):
+            for unit in _numbers(part, numbers) if numbers else layer.active_units():
                 layer.index(unit)
                 chosen[layer.path, unit] = layer, unit
     if not chosen:
         raise UsageError(reason=f"'{text}' names no unit. Give units such as conv5:3,17 or conv5:0-9.")
     return list(chosen.values())
-
-
-def _active(layer: KeptLayer) -> list[int]:
-    return [unit for unit, active in zip(layer.units, layer.active.tolist(), strict=True) if active]
 
 
 def _numbers(part: str, text: str) -> range:

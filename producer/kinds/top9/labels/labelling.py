@@ -16,7 +16,7 @@ from shared.database.connection import Database
 from shared.database.datasets import Image
 from shared.errors import JobStateConflict, UsageError
 from shared.kinds.top9.tables import SearchedLayer, UnitLabel
-from unitscope.find.labels import soft_wpmi, strongest_images
+from unitscope.find.labels import UnitConcept, best_concepts
 from unitscope.spelling import nfc
 
 ROWS_AT_ONCE = 10_000
@@ -50,15 +50,10 @@ def label_units(database: Database, kept: KeptMaxima, similarities: Similarities
     rows: list[dict[str, Any]] = []
     labelled = 0
     layers = _layer_ids(database, kept.job_id)
-    # Concepts are compared among the units of a layer: those of other layers respond to other things.
     for layer in kept.layers:
-        indices = [at for at in np.flatnonzero(layer.active).tolist() if np.isfinite(layer.maxima[at]).all()]
-        if not indices:
-            continue
-        strongest = numbers[strongest_images(layer.maxima, indices, positions)]
-        scores = soft_wpmi(strongest, similarities.rows(), len(similarities.names))
-        rows += _rows(layers[layer.path], [layer.units[index] for index in indices], scores, similarities, count)
-        labelled += len(indices)
+        found = best_concepts(layer, positions, numbers, similarities.rows, len(similarities.names), count)
+        rows += (_row(layers[layer.path], one, similarities) for one in found)
+        labelled += sum(one.rank == 1 for one in found)
     _write(database, kept.job_id, list(layers.values()), rows)
     return Labelled(labelled, len(positions))
 
@@ -87,22 +82,15 @@ def _layer_ids(database: Database, job_id: int) -> dict[str, int]:
         return dict(session.execute(query).tuples().all())
 
 
-def _rows(
-    layer_id: int, units: Sequence[int], scores: np.ndarray, similarities: Similarities, count: int
-) -> list[dict[str, Any]]:
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]  # of equal scores, the concept listed first
-    return [
-        {
-            "layer_id": layer_id,
-            "unit": unit,
-            "rank": rank,
-            "label": similarities.names[concept],
-            "score": float(scores[place, concept]),
-            "similarities_sha256": similarities.sha256,
-        }
-        for place, unit in enumerate(units)
-        for rank, concept in enumerate(best[place].tolist(), 1)
-    ]
+def _row(layer_id: int, found: UnitConcept, similarities: Similarities) -> dict[str, Any]:
+    return {
+        "layer_id": layer_id,
+        "unit": found.unit,
+        "rank": found.rank,
+        "label": similarities.names[found.concept],
+        "score": found.score,
+        "similarities_sha256": similarities.sha256,
+    }
 
 
 def _write(database: Database, job_id: int, layer_ids: Sequence[int], rows: Sequence[dict[str, Any]]) -> None:
