@@ -84,8 +84,10 @@ def ago(moment: datetime | None) -> str:
 # --- addresses ---
 
 
-def query_string(values: Mapping[str, str]) -> str:
-    """Return the query string of an address; a name of a class can have half of a surrogate pair."""
+def query_string(values: Mapping[str, str] | str) -> str:
+    """Return the query of an address, or a text as a part of one; half of a surrogate pair becomes ``?``."""
+    if isinstance(values, str):
+        return quote(values, safe="", errors="replace")
     return urlencode(values, errors="replace")
 
 

@@ -11,9 +11,11 @@ from sqlalchemy import select
 from producer.gallery.page import Gallery
 from producer.gallery.pictures import image_link
 from producer.gallery.templates import job_link
-from producer.kinds.top9.find.answers import FoundImage, FoundUnit, SimilarUnit
+from producer.kinds.top9.find.answers import FoundImage
 from shared.database.datasets import Image
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit
+from unitscope.find.exceptional import FoundUnit
+from unitscope.find.similar import SimilarUnit
 
 SIDE = 240  # pixels of a thumbnail
 

@@ -127,5 +127,5 @@ def test_what_jobs_have_found_about_an_image(gallery: Gallery, ledger: Ledger, c
     assert sweeps["links"][0]["address"] == f"/jobs/{job}/occlusion/1001"
     assert "from 90.0 % down to 25.0 %" in sweeps["links"][0]["remark"]
     assert maps["links"][0]["picture"] == PICTURE
-    assert f"/pictures/{SHA256}.png/360.webp" in client.get("/images/1001").text
+    assert f"/pictures/{SHA256}.png/720.webp" in client.get("/images/1001").text
     assert client.get("/images/1003.json").json()["found"] == []
