@@ -42,13 +42,13 @@ def create_app(gallery: Gallery) -> Starlette:
     """Return the application that serves all pages of a gallery."""
     routes = [route for page in all_pages() for route in _routes_of(page)]
     routes += [Route(path, answer) for path, answer in (*DOCUMENT_ROUTES, *PICTURE_ROUTES)]
-    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    routes.append(Mount("/static", StaticFiles(directory=STATIC)))  # type: ignore[arg-type]
     handlers: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         UnitscopeError: _explain,
         HTTPException: _explain,
         Exception: _explain,
     }
-    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.gallery = gallery
     return app
 
