@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[3]
 READS = {
     "producer/cli/context.py": "for commands that only read",
     "producer/kinds/evolution/request.py": "looks whether the kept weights exist",
+    "producer/gallery/pictures.py": "reads pictures",
     "worker/kinds/top9/one_image.py": "reads weights",
     "worker/kinds/filters/summarize.py": "reads weights; its caller stored them",
     "worker/programs/recompute.py": "computes again, and compares",
