@@ -73,16 +73,21 @@ def test_a_job_is_watched_until_it_is_done(analyze_on: Analyze, shapes_root: Pat
     for link in done["links"]:
         assert get(address + link["address"])
     assert done["summary"]["layers"]
-    assert done["events"][-1]["message"].startswith("job done") or "done" in done["events"][-1]["message"]
+    assert done["events"][-1]["message"] == "job done"
     assert "hx-trigger" not in get(f"{address}/jobs/{job}")
     front = json.loads(get(f"{address}/index.json"))
     assert front["active"] == []
     assert front["found"][0]["job_id"] == int(job)
     images = json.loads(get(f"{address}/datasets/shapes.json"))["shown"]
-    found = [json.loads(get(f"{address}/images/{image['id']}.json"))["found"] for image in images]
-    assert any(found)  # it is among the top images of a unit
+    of_images = [json.loads(get(f"{address}/images/{image['id']}.json"))["found"] for image in images]
+    assert any(of_images)  # it is among the top images of a unit
     answer = json.loads(get(f"{address}/sql.json?q=SELECT+count(*)+AS+n+FROM+units"))
     assert (answer["error"], answer["rows"]) == ("", [{"n": 8}])
+    views = {table["name"]: table["columns"] for table in answer["schema"] if table["view"]}
+    assert "projection_largest" in views["top_activations"]
+    found = [json.loads(get(f"{address}/jobs.json?text={words}"))["jobs"] for words in ("CONV5+zfnet", "conv4")]
+    assert [len(jobs) for jobs in found] == [1, 0]
+    assert len(json.loads(get(f"{address}/jobs/{job}/shards.json?state=done"))["shards"]) == done["shards_total"]
 
 
 def test_a_job_fails_while_it_is_watched(

@@ -104,7 +104,7 @@ def test_a_failed_job_shows_its_first_error_and_how_to_go_on(ledger: Ledger, pag
         ledger.fail(claimed(ledger, shard), f"the disk is full ({attempt})", again=True)
         ledger.take_unsent(100)
     shown = page(f"/jobs/{job}/live")
-    assert "Job 1 is failed." in shown
+    assert "Job 1: failed." in shown
     assert "the disk is full (2)" in shown
     assert f"<code>analyze retry {job}</code>" in shown
     assert "hx-trigger" not in shown
