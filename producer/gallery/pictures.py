@@ -34,6 +34,7 @@ IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 SIDES = (120, 240, 360, 720, 1200)  # pixels: longer sides of thumbnails
 KEPT = 2000  # encoded thumbnails and cells in memory, of some 10 kB each
+MISSING = "This picture is not in the store. `analyze verify` lists missing files."  # without the store's path
 QUALITY = 82  # of WebP
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -58,7 +59,7 @@ def _stored(gallery: Gallery, request: Request) -> Response:
     try:
         file = gallery.store.locate(path)
     except ArtifactMissing as error:
-        raise HTTPException(404, str(error)) from error
+        raise HTTPException(404, MISSING) from error
     return FileResponse(file, headers=IMMUTABLE, media_type=TYPES[Path(path).suffix[1:]])
 
 
@@ -122,7 +123,7 @@ def _decoded(store: Store, path: str) -> Image.Image:
     try:
         return read_artifact(store, path)
     except ArtifactMissing as error:
-        raise HTTPException(404, str(error)) from error
+        raise HTTPException(404, MISSING) from error
     except BrokenImage as error:
         raise HTTPException(404, f"The artifact {path} is no picture: {error}.") from error
 

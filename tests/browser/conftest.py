@@ -25,7 +25,7 @@ kind = "train"
 options = { dataset = "shapes", network = "zfnet", epochs = 1, size = 64, fc = 16 }
 
 [table]
-rows = "train"
+rows = "job"
 
 [table.values.accuracy]
 title = "val accuracy (%)"

@@ -275,7 +275,8 @@ def test_progress_of_a_job_is_seen_without_reloading(view: Watched, submitted: i
 
 @HAS_JOB_PAGE
 def test_a_job_fails_while_it_is_watched(view: Watched, home: Home) -> None:
-    job = int(home.analyze("submit", *TRAIN[1:], "--epochs", 2, "--learning-rate", 1e30).stdout)
+    diverging = ("--optimizer", "sgd", "--learning-rate", 10)
+    job = int(home.analyze("submit", *TRAIN[1:], "--epochs", 2, *diverging).stdout)
     view.open(f"/jobs/{job}")
     failure = view.page.get_by_role("alert")
     expect(failure).to_be_visible(timeout=60_000)
