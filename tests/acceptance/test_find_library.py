@@ -82,8 +82,10 @@ def test_images_and_units_are_the_same(asked: tuple[Analyze, str, us.Top9, us.To
     analyze, job, _, conv5 = asked
     ids = {row["path"]: row["id"] for row in analyze.json("query", "SELECT id, path FROM images")}
     for how in ("all", "any", "sum"):
-        rows = conv5.find_images([3, 7, 2], how, without=9, top=15)  # type: ignore[arg-type]
-        options = ("--units", "conv5:3,7,2", f"--{how}", "--not", "conv5:9", "--top", 15)
+        units = [row["unit"] for row in conv5.find_units(11, top=3)]  # all are active on this image
+        rows = conv5.find_images(units, how, without=() if how == "all" else 9, top=15)  # type: ignore[arg-type]
+        absent = () if how == "all" else ("--not", "conv5:9")
+        options = ("--units", f"conv5:{','.join(map(str, units))}", f"--{how}", *absent, "--top", 15)
         same(relative(rows, photos), analyze.json("find", "images", job, *options), IMAGE, exact=True)
     rows = conv5.find_images([3, 7], "any", class_name="green", top=5)
     options = ("--units", "conv5:3,7", "--any", "--class", "green", "--top", 5)
