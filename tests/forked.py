@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -51,6 +52,7 @@ INJECT = Path(__file__).parent / "faults" / "inject"
 
 _libc = ctypes.CDLL(None)
 _start = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+_adopting = threading.Lock()  # only one thread of a process at a time says whose children orphans become
 
 
 # --- in the process that starts another one ---
@@ -77,20 +79,25 @@ class Forked(subprocess.Popen[bytes]):
             "files": [0, 1, 2, *options["pass_fds"]],
             "parent": os.getpid(),
         }
+        with _adopting:
+            self._adopt(request, [*streams, *options["pass_fds"]])
+        self._child_created = True
+        ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+        self._close_pipe_fds(*(options[name] for name in ends))  # type: ignore[attr-defined]
+
+    def _adopt(self, request: Request, files: list[int]) -> None:
+        """Let the server fork the process, and wait until it is a child of this one."""
         _libc.prctl(SUBREAPER, 1, 0, 0, 0)  # the process is an orphan, and becomes a child of this one
         try:
             with socket.socket(socket.AF_UNIX) as server:
                 server.connect(self.address)
-                socket.send_fds(server, [b"f"], [*streams, *options["pass_fds"]])
+                socket.send_fds(server, [b"f"], files)
                 server.sendall(json.dumps(request).encode() + b"\n")
                 self.pid = int(server.makefile().readline())
             while _parent_of(self.pid) != os.getpid():
                 time.sleep(0.001)
         finally:
             _libc.prctl(SUBREAPER, 0, 0, 0, 0)
-        self._child_created = True
-        ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
-        self._close_pipe_fds(*(options[name] for name in ends))  # type: ignore[attr-defined]
 
 
 def _is_service(command: Any, environment: Mapping[str, str] | None) -> bool:

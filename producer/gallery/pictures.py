@@ -54,6 +54,11 @@ def _artifact_path(request: Request) -> str:
     return f"{sha256[:2]}/{sha256}.{suffix}"
 
 
+async def _icon(request: Request) -> Response:
+    """Answer the address that browsers ask for by themselves."""
+    return FileResponse(STATIC / "icon.svg", media_type="image/svg+xml")
+
+
 def _stored(gallery: Gallery, request: Request) -> Response:
     path = _artifact_path(request)
     try:
@@ -181,6 +186,7 @@ def image_link(image_id: int, sha256: str, side: int = 720) -> str:
 
 
 PICTURE_ROUTES: tuple[tuple[str, Answer], ...] = (
+    ("/favicon.ico", _icon),
     ("/pictures/{sha256}.{suffix}/{side:int}.webp", _in_thread(_thumbnail)),
     ("/pictures/{sha256}.{suffix}/{left:int}-{top:int}-{right:int}-{bottom:int}.png", _in_thread(_cell)),
     ("/pictures/{sha256}.{suffix}", _in_thread(_stored)),

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from producer.gallery.application import all_pages
 from tests.conftest import Analyze
 
-PATHS = [page.path for page in all_pages() if page.template]
+PATHS = [*dict.fromkeys(page.path for page in all_pages() if page.template)]
 
 # Jobs by a part of the path of their pages; other pages show the search.
 JOBS_OF_PATHS = {"/runs": "run", "/occlusion": "occlusion"}
@@ -24,6 +24,7 @@ QUERIES = {
     "/find": ["?images={image_id}", "?job={search}&image={image_id}"],
     "/jobs": ["?state=done"],
 }
+NEED_A_QUERY = {"/compare"}
 SQL = "SELECT layer, unit, count(*) AS images FROM top_activations GROUP BY layer, unit"
 
 
@@ -55,4 +56,5 @@ class Home:
         names = re.findall(r"\{(\w+)(?::\w+)?\}", path)
         assert set(names) <= values.keys(), f"tests/browser/addresses.py has no value for a parameter of {path}"
         plain = re.sub(r"\{(\w+)(?::\w+)?\}", lambda match: str(values[match[1]]), path)
-        return [plain, *(plain + query.format(**values) for query in QUERIES.get(path, []))]
+        queries = [plain + query.format(**values) for query in QUERIES.get(path, [])]
+        return queries if path in NEED_A_QUERY else [plain, *queries]

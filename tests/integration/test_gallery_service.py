@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -145,12 +146,12 @@ def test_up_serves_the_gallery_and_starts_it_again(analyze: Analyze) -> None:
     port = free_port()
     process = analyze.up("--serve", "--port", port)
     analyze.wait(lambda: is_answered(port), process)
-    (child,) = galleries(process.pid)
+    (child,) = galleries(process.pid, port)
     child.kill()
     analyze.wait(lambda: not is_answered(port), process)
     analyze.wait(lambda: is_answered(port), process)
-    assert "the gallery was killed by SIGKILL; it is started again in 2 s" in analyze.log()
-    (child,) = galleries(process.pid)
+    assert re.search(r"the gallery was killed by SIGKILL.*; it is started again in 2 s", analyze.log())
+    (child,) = galleries(process.pid, port)
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     assert not child.is_running()
@@ -160,13 +161,18 @@ def test_the_gallery_ends_with_a_service_that_was_killed(analyze: Analyze) -> No
     port = free_port()
     process = analyze.up("--serve", "--port", port)
     analyze.wait(lambda: is_answered(port), process)
-    (child,) = galleries(process.pid)
+    (child,) = galleries(process.pid, port)
     workers = [one for one in psutil.Process(process.pid).children(recursive=True) if one.pid != child.pid]
     os.kill(process.pid, signal.SIGKILL)
     analyze.wait(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
     psutil.wait_procs(workers, 60)
 
 
-def galleries(pid: int) -> list[psutil.Process]:
-    """Return the processes that a service serves its gallery with."""
-    return [child for child in psutil.Process(pid).children() if "serve" in child.cmdline()]
+def galleries(pid: int, port: int) -> list[psutil.Process]:
+    """Return the child processes of a service that listen on a port."""
+    children = psutil.Process(pid).children()
+    return [
+        child
+        for child in children
+        if any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in child.net_connections("tcp"))
+    ]

@@ -10,7 +10,6 @@ READS = {
     "producer/cli/context.py": "for commands that only read",
     "producer/gallery/pictures.py": "reads pictures, by the root of the gallery's store",
     "producer/kinds/evolution/request.py": "looks whether the kept weights exist",
-    "producer/gallery/pictures.py": "reads pictures",
     "worker/kinds/top9/one_image.py": "reads weights",
     "worker/kinds/filters/summarize.py": "reads weights; its caller stored them",
     "worker/programs/recompute.py": "computes again, and compares",
