@@ -69,7 +69,7 @@ def test_a_job_is_watched_until_it_is_done(analyze_on: Analyze, shapes_root: Pat
     workers = {shard["worker"] for page in seen for shard in page["running"]}
     assert {row["name"] for row in json.loads(get(f"{address}/workers.json"))["workers"]} >= workers
     done = seen[-1]
-    assert [link["title"] for link in done["links"]] == ["conv1", "conv5"]
+    assert [link["title"] for link in done["links"]] == ["conv1", "conv5", "Report"]
     for link in done["links"]:
         assert get(address + link["address"])
     assert done["summary"]["layers"]
