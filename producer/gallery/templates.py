@@ -11,12 +11,12 @@ from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from producer.results import sections
 from shared.database.base import utc_now
 from shared.store.store import sha256_of
 from shared.text import printable, size_text
 
 THUMBNAIL = 360  # pixels: longer side of a thumbnail
-MAGNIFIED = 3  # pictures smaller than THUMBNAIL / MAGNIFIED are shown with sharp pixels
 
 
 @cache
@@ -57,7 +57,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share as a percentage: ``41.3 %``."""
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
+    return "–" if share is None else sections.percent(share, digits)
 
 
 def duration(seconds: float | None) -> str:

@@ -21,7 +21,6 @@ from tests.served import Served
 pytestmark = pytest.mark.browser
 
 WIDTHS = (400, 1280, 2560)
-HAS_JOB_PAGE = pytest.mark.skipif("/jobs/{job_id:int}" not in PATHS, reason="there is no page of a job")
 
 
 def save_screenshot(opened: Watched, address: str, name: str) -> None:
@@ -259,7 +258,6 @@ def submitted(home: Home) -> Iterator[int]:
     home.analyze("cancel", job, code=None)
 
 
-@HAS_JOB_PAGE
 def test_progress_of_a_job_is_seen_without_reloading(view: Watched, submitted: int) -> None:
     view.open(f"/jobs/{submitted}")
     view.page.evaluate("window.notReloaded = true")

@@ -65,7 +65,11 @@ def test_units_in_each_order_whatever_the_size_of_a_page(known: Gallery, limit: 
     maxima = [card.maximum for card in cards]
     assert maxima == sorted(maxima, reverse=True)
     assert units(known, limit, order="maximum") == [card.unit for card in cards]
-    assert sorted(units(known, limit, order="agreement")) == [0, 1, 2, 3]
+    with known.database.read() as session:
+        cards, _, _ = read_cards(session, searched_layers(session, SEARCH)[0], Selection(order="agreement"), 60)
+    agreed = [(-(card.agreement or 0), card.unit) for card in cards]
+    assert agreed == sorted(agreed)
+    assert units(known, limit, order="agreement") == [card.unit for card in cards]
     assert units(known, limit, order="fired") == [0, 1, 2, 3]  # all alike
 
 

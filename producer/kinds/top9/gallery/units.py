@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, Subquery, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from shared.database.datasets import Image
@@ -22,6 +22,14 @@ from shared.kinds.top9.tables import (
 
 ORDERS = ("unit", "maximum", "fired", "selectivity", "agreement")
 STATES = ("all", "live", "dead", "constant", "not finite")
+# What units are sorted by, in ascending order; for the agreement, see ``_agreement``.
+VALUES: dict[str, ColumnElement[Any]] = {
+    "unit": SearchedUnit.unit * 1.0,
+    "maximum": -UnitStatistics.maximum,
+    "fired": -UnitStatistics.fired_share,
+    "selectivity": -UnitSelectivity.auc,
+}
+LAST = 1e300  # of units without a value
 
 
 @dataclass(frozen=True)
@@ -56,9 +64,14 @@ def read_cards(
     session: Session, layer: SearchedLayer, selection: Selection, limit: int
 ) -> tuple[list[UnitCard], tuple[float, int] | None, int]:
     """Return a page of units, the key of its last one (None at the end), and the number of all selected units."""
-    value = _value(selection.order, layer)
     query = _selected(layer, selection)
     count = session.scalar(select(func.count()).select_from(query.with_only_columns(SearchedUnit.unit).subquery()))
+    if selection.order == "agreement":
+        most = _agreement(layer)
+        query = query.outerjoin(most, most.c.unit == SearchedUnit.unit)
+        value = func.coalesce(-most.c.images, LAST)
+    else:
+        value = func.coalesce(VALUES[selection.order], LAST)
     query = query.add_columns(value.label("value")).order_by(value, SearchedUnit.unit)
     if selection.after is not None:
         last, unit = selection.after
@@ -69,22 +82,8 @@ def read_cards(
     return cards, end, count or 0
 
 
-def _value(order: str, layer: SearchedLayer) -> ColumnElement[Any]:
-    """Return what units are sorted by, in ascending order; units without a value come last."""
-    last = 1e300
-    if order == "maximum":
-        return func.coalesce(-UnitStatistics.maximum, last)
-    if order == "fired":
-        return func.coalesce(-UnitStatistics.fired_share, last)
-    if order == "selectivity":
-        return func.coalesce(-UnitSelectivity.auc, last)
-    if order == "agreement":
-        return func.coalesce(-_agreement(layer), last)
-    return SearchedUnit.unit * 1.0
-
-
-def _agreement(layer: SearchedLayer) -> ColumnElement[Any]:
-    """Return the largest number of a unit's top images that have the same class."""
+def _agreement(layer: SearchedLayer) -> Subquery:
+    """Build the query of the largest number of each unit's top images that have the same class."""
     counts = (
         select(TopActivation.unit.label("unit"), func.count().label("images"))
         .join(Image, Image.id == TopActivation.image_id)
@@ -92,8 +91,7 @@ def _agreement(layer: SearchedLayer) -> ColumnElement[Any]:
         .group_by(TopActivation.unit, Image.class_index)
         .subquery()
     )
-    most = select(counts.c.unit, func.max(counts.c.images).label("most")).group_by(counts.c.unit).subquery()
-    return select(most.c.most).where(most.c.unit == SearchedUnit.unit).scalar_subquery()
+    return select(counts.c.unit, func.max(counts.c.images).label("images")).group_by(counts.c.unit).subquery()
 
 
 def _selected(layer: SearchedLayer, selection: Selection) -> Select[*tuple[Any, ...]]:
