@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision import models
 
+from tests.fake_cuda import CUDA, FakeCuda
 from tests.unit.unitscope.test_deconvnet import fresh, maps_of
 from tests.unit.unitscope.test_deconvnet import images as normalized
 from unitscope.geometry.dependence import Pair
@@ -332,6 +334,16 @@ class Choosing(nn.Module):
         x = self.conv(x)
         brightest = x.abs().sum(1).flatten(1).argmax(1).unique()
         return self.last(x.mean((2, 3))) + brightest.numel()
+
+
+def test_on_a_gpu_the_full_engine_is_used_unless_the_other_is_requested() -> None:
+    grid = Grid(95, 16, 5)
+    model, layer = copy.deepcopy(network("zfnet", 95)), "features.10"
+    assert choose_engine(model, layer, grid).engine.name == "incremental"
+    with FakeCuda():
+        model.to(CUDA)
+        assert choose_engine(model, layer, grid).engine.name == "full"
+        assert choose_engine(model, layer, grid, "incremental").engine.name == "incremental"
 
 
 @pytest.mark.parametrize("requested", ["auto", "incremental"])

@@ -1,11 +1,11 @@
-"""Stage *train* of a training run: trains epoch by epoch and writes a checkpoint after each."""
+"""Stage *train* of a training run: trains epoch by epoch, and saves the run's state between epochs."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import torch
 from sqlalchemy import delete, select
@@ -16,11 +16,9 @@ from shared.database.catalogue import find_checkpoint
 from shared.database.datasets import Dataset, Image
 from shared.database.networks import Checkpoint, CheckpointKind, TrainingRun
 from shared.errors import IncompatibleVersion
-from shared.jobs.files import add_stored_bytes
 from shared.jobs.tables import Job, LeftOutImage
 from shared.kinds.train.specification import TrainSpecification
 from shared.kinds.train.tables import Answer, Epoch, Phase
-from shared.store.store import StoredFile
 from shared.text import one_line
 from unitscope.data.images import Batch, ImageSource, Skipped, batches
 from unitscope.data.pixel_cache import PixelCache
@@ -28,12 +26,11 @@ from unitscope.drawing.charts import draw_confusion, draw_filters, filter_summar
 from unitscope.drawing.curves import draw_curves, phase_curves
 from unitscope.networks.checkpoints import read_safetensors
 from unitscope.networks.initialization import initialize
-from unitscope.networks.weights import load_pretrained, weights_writer
-from unitscope.training.loop import IncompatibleState, PhaseResult, Trainer
+from unitscope.networks.weights import load_pretrained
+from unitscope.training.loop import IncompatibleState, Trainer
 from worker.kinds.common import (
     clear_network_cache,
     pixel_cache,
-    record_left_out,
     register_artifacts,
     report_skipped,
     require_some,
@@ -43,8 +40,9 @@ from worker.kinds.common import (
 from worker.kinds.train.environment import environment
 from worker.kinds.train.events import TensorBoard
 from worker.kinds.train.images import images_of
+from worker.kinds.train.saving import EpochSaver, class_name
 from worker.networks.build import build
-from worker.runner import ShardContext
+from worker.runner import Paused, ShardContext
 
 LONGEST_REASON = 300  # characters: PyTorch lists every tensor that doesn't match
 
@@ -57,9 +55,7 @@ class _Run:
     specification: TrainSpecification
     trainer: Trainer
     cache: PixelCache | None
-    board: TensorBoard
-    class_names: list[str]
-    skipped: list[Skipped] = field(default_factory=list)  # images that this epoch left out
+    epochs: EpochSaver
 
     @property
     def job_id(self) -> int:
@@ -67,7 +63,7 @@ class _Run:
 
 
 def train(context: ShardContext) -> None:
-    """Train from the last checkpoint, or from the beginning."""
+    """Train from the last saved state, or from the beginning."""
     specification = cast(TrainSpecification, context.specification)
     clear_network_cache()
     trainer = Trainer(
@@ -81,7 +77,8 @@ def train(context: ShardContext) -> None:
     )
     cache = pixel_cache(context, specification.network.image_size)
     board = TensorBoard(context.store, context.claim.job_id, enabled=specification.tensorboard)
-    run = _Run(context, specification, trainer, cache, board, _class_names(context))
+    epochs = EpochSaver(context, specification, trainer, board, _class_names(context))
+    run = _Run(context, specification, trainer, cache, epochs)
     _resume(run)
     _record_environment(run)  # the state determines the form of the optimizer's step
     training, validation = images_of(context, specification)
@@ -90,9 +87,13 @@ def train(context: ShardContext) -> None:
         learned = trainer.train(_batches(run, trainer.order(training)), context.progress)
         checked = trainer.validate(_batches(run, validation), context.progress)
         trainer.end_epoch(checked)
-        _record_epoch(run, learned, checked, learning_rate)
+        run.epochs.add(learned, checked, learning_rate)
         if trainer.epoch < specification.recipe.epochs:
-            context.pause_if_others_wait()
+            try:
+                context.pause_if_others_wait()
+            except Paused:
+                run.epochs.save()
+                raise
     _finish(run)
 
 
@@ -125,14 +126,14 @@ def _batches(run: _Run, sources: list[ImageSource]) -> Iterator[Batch]:
     if len(skipped) >= len(sources):
         report_skipped(run.context, skipped)
     require_some(run.context, len(skipped), len(sources))
-    run.skipped += skipped
+    run.epochs.skipped += skipped
 
 
 # --- resuming ---
 
 
 def _resume(run: _Run) -> None:
-    """Load the state of this run's last checkpoint, else that of the run that it extends, if any.
+    """Load this run's last saved state, else that of the run that it extends, if any.
 
     Raises
     ------
@@ -190,128 +191,6 @@ def _copy_left_out(session: Session, extended_job_id: int | None, run: _Run) -> 
         )
 
 
-# --- the end of an epoch ---
-
-
-def _record_epoch(run: _Run, learned: PhaseResult, checked: PhaseResult, learning_rate: float) -> None:
-    """Write the results and checkpoints of an epoch in one transaction, then remove the previous state's file."""
-    epoch, store = run.trainer.epoch, run.context.store
-    # The job's id makes the file unique to this run, so that it can be removed when it is replaced.
-    state = {"run": run.job_id, **run.trainer.state()}
-    files = {CheckpointKind.STATE: store.write(".pt", lambda file: _save(state, file))}
-    with run.context.database.read() as session:
-        previous_best = session.get_one(TrainingRun, run.job_id).best_accuracy
-    best = previous_best is None or checked.accuracy > previous_best
-    due = {
-        CheckpointKind.BEST: best,
-        CheckpointKind.LAST: epoch == run.specification.recipe.epochs,
-        CheckpointKind.EPOCH: epoch in run.specification.keep_epochs,
-    }
-    if any(due.values()):
-        weights = store.write(".safetensors", weights_writer(run.trainer.model.state_dict()))
-        files |= {kind: weights for kind, is_due in due.items() if is_due}
-    replaced: list[str] = []
-    skipped = list({item.source.id: item for item in run.skipped}.values())  # an image can be in both splits
-    run.skipped.clear()
-
-    def write(session: Session) -> None:
-        record_left_out(run.context, session, (), skipped)
-        for phase, result in ((Phase.TRAIN, learned), (Phase.VAL, checked)):
-            session.add(_epoch_row(run.job_id, epoch, phase, result, learning_rate))
-        if best:
-            training_run = session.get_one(TrainingRun, run.job_id)
-            training_run.best_epoch, training_run.best_accuracy = epoch, checked.accuracy
-            _replace_answers(session, run.job_id, checked, run.class_names)
-        for kind, file in files.items():
-            replaced.extend(_record_checkpoint(run.context, session, kind, epoch, file))
-
-    run.context.record(write, locks_job=True)
-    for path in replaced:
-        run.context.store.remove(path)
-    run.board.epoch(epoch, learned, checked, learning_rate)
-    run.context.log(
-        "info",
-        f"epoch {epoch}: train loss {learned.loss:.4f} accuracy {learned.accuracy:.4f}, "
-        f"val loss {checked.loss:.4f} accuracy {checked.accuracy:.4f}, "
-        f"{learned.images / learned.seconds:.1f} images/s",
-    )
-
-
-def _save(state: dict[str, Any], file: IO[bytes]) -> None:
-    try:
-        torch.save(state, file)
-    except RuntimeError as error:  # torch reports a truncated file and hides the operating system's error
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
-
-
-def _epoch_row(job_id: int, epoch: int, phase: Phase, result: PhaseResult, learning_rate: float) -> Epoch:
-    return Epoch(
-        job_id=job_id,
-        epoch=epoch,
-        phase=phase,
-        loss=result.loss,
-        accuracy=result.accuracy,
-        top5_accuracy=result.top5,
-        class_accuracy=result.class_accuracy,
-        gradient_norm=result.gradient_norm,
-        learning_rate=learning_rate,
-        images=result.images,
-        seconds=result.seconds,
-    )
-
-
-def _replace_answers(session: Session, job_id: int, checked: PhaseResult, class_names: list[str]) -> None:
-    assert checked.answers is not None  # noqa: S101 - validation always counts them
-    session.execute(delete(Answer).where(Answer.job_id == job_id))
-    session.add_all(
-        Answer(
-            job_id=job_id,
-            true_index=true,
-            answer_index=answer,
-            true_class=class_names[true],
-            answer_class=_name(class_names, answer),
-            images=images,
-        )
-        for true, answer, images in checked.answers.tolist()
-    )
-
-
-def _name(class_names: list[str], index: int) -> str:
-    """Return a class's name, or its index if the network has more classes than the data set."""
-    return class_names[index] if index < len(class_names) else str(index)
-
-
-def _class_names(context: ShardContext) -> list[str]:
-    with context.database.read() as session:
-        return list(session.get_one(Dataset, context.specification.dataset_id).class_names)
-
-
-def _record_checkpoint(
-    context: ShardContext, session: Session, kind: CheckpointKind, epoch: int, file: StoredFile
-) -> list[str]:
-    """Record a checkpoint, replacing the previous one of its kind unless it is one of several epochs'. Return the
-    paths of files that can be removed from the store: the previous state's."""
-    job_id = context.claim.job_id
-    replaced: list[str] = []
-    if kind == CheckpointKind.STATE:
-        context.store.make_durable([file.path])
-        previous = find_checkpoint(session, job_id, kind)
-        replaced = [previous.path] if previous and previous.path != file.path else []
-        # It has no row in ``artifacts``, since the next one replaces it.
-        add_stored_bytes(session, {job_id: file.bytes - (previous.bytes if previous else 0)})
-    else:
-        register_artifacts(context, session, [file])
-    if kind != CheckpointKind.EPOCH:
-        session.execute(delete(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.kind == kind))
-    session.add(
-        Checkpoint(job_id=job_id, kind=kind, epoch=epoch, path=file.path, sha256=file.sha256, bytes=file.bytes)
-    )
-    session.flush()
-    return replaced
-
-
 # --- the end of the run ---
 
 
@@ -328,7 +207,7 @@ def _finish(run: _Run) -> None:
     name = f"{specification.network.name}, training run {job_id}"
     curves = store.put(draw_curves(name, {f"run {job_id}": phase_curves(epochs)}), ".png")
     pairs = torch.tensor([(a.true_index, a.answer_index, a.images) for a in answers]).reshape(-1, 3)
-    classes = [_name(run.class_names, index) for index in range(specification.network.classes)]
+    classes = [class_name(run.epochs.class_names, index) for index in range(specification.network.classes)]
     accuracy = summary.best_accuracy or 0.0
     title = f"{name}, epoch {summary.best_epoch}: {accuracy:.1%} of {specification.val_split} right"
     confusion = store.put(draw_confusion(title, classes, pairs.numpy()), ".png")
@@ -350,6 +229,11 @@ def _finish(run: _Run) -> None:
         }
 
     run.context.complete(write)
+
+
+def _class_names(context: ShardContext) -> list[str]:
+    with context.database.read() as session:
+        return list(session.get_one(Dataset, context.specification.dataset_id).class_names)
 
 
 def _first_filters(model: nn.Module, weights: dict[str, torch.Tensor]) -> torch.Tensor | None:
