@@ -1,15 +1,18 @@
 """A search job with Redis, SQL and workers compared with the same search as a function call; two workers
-compared with one."""
+compared with one, and with two bare processes."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.bare_processes import forward_in_processes
 from benchmarks.search import fill_cache, layer_units
 from benchmarks.servers import Home, Stage
 from benchmarks.setting import BATCH, CONV5, SIZE, TOP, Setting
@@ -19,6 +22,7 @@ from unitscope.data.pixel_cache import PixelCache
 from unitscope.search.search import LayerSearch, search
 
 SHARDS = 12
+START_LIMIT = 3.0  # seconds
 WARM_UP_IMAGES = 2 * BATCH
 METHOD = f"""
 The job is a search of conv 5 in {SHARDS} shards. The crops are a registered data set whose pixels are cached. Its
@@ -26,12 +30,14 @@ time is taken from the ledger: from the start of the first shard of the stage *s
 The workers and the private Redis are started by `analyze up` and `analyze worker` with default settings (hence
 SQLite), except for the number of threads. The function runs the same search in a new process with the same number
 of threads; the network is loaded and two batches are searched before timing starts, whereas in the job the first
-shard loads the network. Both find the same activations.
+shard loads the network. Both find the same activations. The bare processes run the forward pass to conv 5 on
+normalized images in memory, with one thread each. The start of a worker is that of `analyze up`, until the first
+shard of a job that was submitted before has begun.
 """
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Yield a row for the job compared with the function, and a row for two workers compared with one."""
+    """Yield rows for the job compared with the function, for two workers, and for the start of a worker."""
     weights, crops = setting.weights_file(), setting.crops
     cache = setting.folder / "function.pixels"
     fill_cache(PixelCache(cache, len(crops.sources), SIZE), crops.sources)
@@ -57,6 +63,8 @@ def measure(setting: Setting) -> Iterator[Row]:
                 "job": lambda: job(every_core),
                 "one worker": lambda: job(one),
                 "two workers": lambda: job(two),
+                "two bare processes": lambda: forward_in_processes(setting, 2),
+                "start": lambda: _start_of_worker(setting, weights),
             },
             setting.rounds,
         )
@@ -83,6 +91,37 @@ def measure(setting: Setting) -> Iterator[Row]:
         Goal(1.85),
         details={"shards_seconds_in_the_last_round": both.shards_seconds},
     )
+    yield Row(
+        "jobs",
+        f"the same job, two workers with one thread each {count}",
+        timings.seconds["two workers"],
+        "forward pass in two bare processes with one thread each",
+        timings.seconds["two bare processes"],
+        Goal(0.95),
+    )
+    yield Row(
+        "jobs",
+        "start of a worker, until its first shard begins",
+        timings.seconds["start"],
+        f"limit of {START_LIMIT:g} s",
+        [START_LIMIT] * setting.rounds,
+        Goal(1.0, at_most=True),
+    )
+
+
+def _start_of_worker(setting: Setting, weights: Path) -> Timed:
+    """Time `analyze up` until it has begun the first shard of a job that waits."""
+    with tempfile.TemporaryDirectory(dir=setting.folder) as folder:
+        home = Home(Path(folder) / "home")
+        home.register(setting)
+        job = home.submit_search(setting, weights, "--layer", 5, "--shards", SHARDS)
+        began = datetime.now(UTC)
+        try:
+            home.start(1, "cpu")
+            started = home.first_start(job)
+        finally:
+            home.stop()
+    return Timed((started - began).total_seconds(), None)
 
 
 def _search(setting: Setting, cache: Path) -> Timed:

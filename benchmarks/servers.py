@@ -9,9 +9,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from benchmarks.setting import SIZE, Setting
 from shared.database.connection import Database
@@ -100,8 +101,12 @@ class Home:
 
     def start_with_crops(self, setting: Setting, workers: int = 1) -> None:
         """Register the crops as a data set, and start Redis and this number of workers."""
-        self.analyze("dataset", "add", "folder", "--root", setting.crops.folder, "--name", "crops")
+        self.register(setting)
         self.start(workers, "cpu" if setting.device == "cpu" else "cuda:0")
+
+    def register(self, setting: Setting) -> None:
+        """Register the crops as a data set."""
+        self.analyze("dataset", "add", "folder", "--root", setting.crops.folder, "--name", "crops")
 
     def submit_search(self, setting: Setting, weights: Path, *options: object) -> int:
         """Submit a search of the crops with the benchmarks' network, and return the job's number."""
@@ -142,6 +147,15 @@ class Home:
             if state in (JobState.FAILED, JobState.CANCELLED):
                 raise RuntimeError(f"job {job} is {state}: {error}")
             time.sleep(1)  # long enough that the polling doesn't slow down the workers
+
+    def first_start(self, job: int) -> datetime:
+        """Wait until a shard of a job has begun, and return when the first one did."""
+        while True:
+            with self.database.read() as session:
+                started = session.scalar(select(func.min(Shard.started_at)).where(Shard.job_id == job))
+            if started is not None:
+                return started
+            time.sleep(0.1)
 
     def cancel(self, job: int) -> None:
         """Cancel a job and wait until its running shards have ended."""
