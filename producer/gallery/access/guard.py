@@ -67,7 +67,7 @@ class Guard:
             "content-length" in request.headers or request.scope["http_version"] == "1.0"
         ):
             # A proxy can take one of them and we the other, and so begin the next request at different places.
-            text = "A request has either Content-Length or, from HTTP/1.1 on, Transfer-Encoding.\n"
+            text = "A request has Content-Length or Transfer-Encoding, not both, and the latter not in HTTP/1.0.\n"
             return PlainTextResponse(text, 400, {"Connection": "close"})
         methods = self._methods(request.scope["path"])
         if request.method not in methods:

@@ -58,6 +58,11 @@ def client(small: Gallery) -> TestClient:
     return TestClient(create_app(small), base_url="http://127.0.0.1:8080", raise_server_exceptions=False)
 
 
+def words(page: str) -> str:
+    """Return a page with its commands between backticks, as messages have them."""
+    return html.unescape(re.sub("</?code>", "`", page))
+
+
 def remove(store: Path) -> None:
     for file in store.rglob("*"):
         if file.is_file() and file.name != IDENTITY_FILE:
@@ -91,7 +96,7 @@ def test_no_page_fails_without_the_store(small: Gallery, client: TestClient, how
         assert answer.status_code != 500, f"{address}\n{answer.text[-3000:]}"
         assert str(small.store.root) not in answer.text, address
         if address in READING or "/pictures/" in address:
-            assert (answer.status_code, text in html.unescape(answer.text)) == (status, True), (
+            assert (answer.status_code, text in words(answer.text)) == (status, True), (
                 f"{address}\n{answer.text[-500:]}"
             )
             assert (answer.headers.get("retry-after") == "5") == (status == 503)
@@ -117,7 +122,7 @@ def test_damaged_maxima(small: Gallery, client: TestClient) -> None:
         small.store.locate(path or "").write_bytes(b"something else")
     for address in (f"{UNIT}/similar", f"/find?job={SEARCH}"):
         answer = client.get(address)
-        assert (answer.status_code, DAMAGED in html.unescape(answer.text)) == (404, True)
+        assert (answer.status_code, DAMAGED in words(answer.text)) == (404, True)
     assert client.get("/find").status_code == 200
 
 
@@ -139,5 +144,5 @@ def test_a_report_has_a_limit_of_size(small: Gallery, client: TestClient, monkey
     monkeypatch.setattr(report, "MOST_BYTES", 3000)
     refused = client.get(address)
     assert refused.status_code == 413
-    assert f"analyze results {SEARCH} --html job{SEARCH}.html" in refused.text
+    assert f"`analyze results {SEARCH} --html job{SEARCH}.html`" in words(refused.text)
     assert len(refused.content) < size
