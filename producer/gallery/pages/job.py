@@ -227,7 +227,9 @@ def _name_of(value: Any) -> str | None:
         return None
     units = value.get("units")
     name = value.get("layer") or value.get("name")
-    return f"{name} ({len(units)} units)" if name and isinstance(units, list) else name
+    if not (name and isinstance(units, list)):
+        return name
+    return f"{name} ({len(units)} unit{'' if len(units) == 1 else 's'})"
 
 
 JOB_PAGES = (
