@@ -22,7 +22,7 @@ from unitscope.errors import MaximaNotReadable, UnitscopeError
 NOT_FOUND = 4
 STATUSES = {2: 400, 3: 503, NOT_FOUND: 404, 5: 503}
 
-MISSING = "A file that this page needs is not in the store: it was removed, or lost. `analyze verify` names it."
+MISSING = "is not in the store: it was removed, or lost. `analyze verify` lists missing files."
 DAMAGED = "The kept maxima of this search can't be used. `analyze verify` says what is wrong with them."
 NO_STORE = "The artifact store can't be read at the moment. `analyze doctor` says why, on the gallery's machine."
 UNEXPECTED = "The server could not make this page; its log says why."
@@ -33,7 +33,7 @@ def explained(gallery: Gallery, error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, error.detail
     if isinstance(error, ArtifactMissing) or _is_of_store(gallery, error):
-        return _of_missing_file(gallery) if _says_missing(error) else (503, NO_STORE)
+        return _of_missing_file(gallery, error)
     if isinstance(error, StoreNotUsable):
         return 503, NO_STORE
     if isinstance(error, MaximaNotReadable):
@@ -50,16 +50,15 @@ def _is_of_store(gallery: Gallery, error: Exception) -> bool:
     return Path(error.filename).is_relative_to(gallery.store.root)
 
 
-def _says_missing(error: Exception) -> bool:
-    return isinstance(error, (ArtifactMissing, FileNotFoundError))
-
-
-def _of_missing_file(gallery: Gallery) -> tuple[int, str]:
+def _of_missing_file(gallery: Gallery, error: Exception) -> tuple[int, str]:
     """Tell a file that is gone from a store that is: one that isn't mounted is an empty folder."""
+    if not isinstance(error, (ArtifactMissing, FileNotFoundError)):
+        return 503, NO_STORE
     try:
         check_store(gallery.database, gallery.store.root)
     except (StoreUnavailable, DatabaseUnreachable):
         return 503, NO_STORE
     except StoreNotUsable:  # of another database: pages only read
         pass
-    return 404, MISSING
+    path = error.details["path"] if isinstance(error, ArtifactMissing) else Path(error.filename).name
+    return 404, f"{path} {MISSING}"

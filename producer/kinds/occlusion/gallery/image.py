@@ -67,7 +67,7 @@ def read_image_maps(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         maps: Maps | None = read_maps(gallery.store, row.array_path)
         problem = None
     except ArtifactMissing:
-        maps, problem = None, "Their file is not in the store: `analyze verify` lists missing files."
+        maps, problem = None, f"{row.array_path} is not in the store. `analyze verify` lists missing files."
     except MapsNotReadable as error:
         maps, problem = None, str(error)
     return {

@@ -47,7 +47,7 @@ def read_find(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
     try:
         kept = kept_maxima(gallery.database, gallery.store, job_id) if job_id is not None else None
     except (ArtifactMissing, MaximaNotReadable):
-        if chosen is not None:
+        if chosen is not None or _is_filled_in(question, asked):
             raise
         problem = f"The maxima of job {job_id} are lost: choose another search."
     if kept and _is_filled_in(question, asked):
