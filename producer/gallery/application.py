@@ -19,21 +19,28 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from producer.gallery.access.forms import FormToken
+from producer.gallery.changes import change_routes
 from producer.gallery.elements import LiveElements
 from producer.gallery.page import Gallery, Page, Parameters, Picture, as_json
 from producer.gallery.pages import DOCUMENT_ROUTES, PAGES
 from producer.gallery.pictures import IMMUTABLE, PICTURE_ROUTES, STATIC
+from producer.gallery.problems import NOT_FOUND, explained
 from producer.gallery.report import answer_report
 from producer.gallery.templates import render
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
-from shared.errors import UsageError, exit_code, message
+from shared.errors import UsageError, exit_code
 from unitscope.errors import UnitscopeError
 
-# Exit code of the command line -> status.
-NOT_FOUND = 4
-STATUSES = {2: 400, 3: 503, NOT_FOUND: 404, 5: 503}
-TITLES = {400: "This address is not valid", 404: "Not found", 503: "Not available at the moment"}
+TITLES = {
+    400: "This address is not valid",
+    403: "Refused",
+    404: "Not found",
+    409: "Not possible now",
+    413: "Too large",
+    503: "Not available at the moment",
+}
 
 Part = TypeVar("Part", Page, Picture)
 
@@ -48,10 +55,13 @@ def create_app(gallery: Gallery) -> Starlette:
     routes += [Route(path, answer) for path, answer in (*DOCUMENT_ROUTES, *PICTURE_ROUTES)]
     routes += [Route(picture.path, _drawn(picture)) for picture in _of_kinds(Picture)]
     routes.append(Route("/jobs/{job_id:int}/report", answer_report))
+    if gallery.form_key is not None:
+        routes += change_routes()
     routes.append(Mount("/static", StaticFiles(directory=STATIC)))
     handlers: Mapping[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
         UnitscopeError: _explain,
         HTTPException: _explain,
+        OSError: _explain,
         Exception: _explain,
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
@@ -129,7 +139,13 @@ def _read(page: Page, request: Request, as_data: bool) -> Response:
     query = f"?{request.url.query}" if request.url.query else ""
     path = "/index" if parameters.address == "/" else parameters.address
     shown = {"elements": ELEMENTS, "parameters": parameters, "json_link": f"{path}.json{query}", **values}
-    return _html(render(page.template, shown))
+    if not page.has_forms:
+        return _html(render(page.template, shown))
+    token = FormToken(request, gallery.form_key) if gallery.form_key is not None else None
+    answer = _html(render(page.template, {**shown, "form_token": token.value if token else ""}))
+    if token:
+        token.send_cookie(answer)
+    return answer
 
 
 def _parameters(request: Request) -> Parameters:
@@ -163,13 +179,9 @@ def _html(text: str, status: int = 200) -> Response:
 
 async def _explain(request: Request, error: Exception) -> Response:
     """Answer an error with a page, or with JSON, that says what helps."""
-    if isinstance(error, UnitscopeError):
-        status, text = STATUSES.get(exit_code(error), 500), message(error)
-    elif isinstance(error, HTTPException):
-        status, text = error.status_code, error.detail
-    else:
+    status, text = await run_in_threadpool(explained, request.app.state.gallery, error)
+    if status == 500:
         logger.error("%s %s", request.method, request.url.path, exc_info=error)
-        status, text = 500, "The server could not make this page; its log says why."
     headers = {"Retry-After": "5"} if status == 503 else None
     if request.url.path.endswith(".json"):
         return _json({"error": text}, status, headers)

@@ -13,7 +13,7 @@ from shared.errors import DatabaseFileNotUsable
 
 
 class GalleryDatabase(Database):
-    """A database that is only read, and whose SQLite file is looked at before each time.
+    """A database whose SQLite file is looked at each time before it is used.
 
     SQLite would create an empty file in place of a missing one. If a file was replaced, or was missing for a time,
     pooled connections would read the former one.
@@ -26,6 +26,13 @@ class GalleryDatabase(Database):
         if self.is_sqlite:
             self._check_file()
         with super().read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        if self.is_sqlite:
+            self._check_file()
+        with super().write() as session:
             yield session
 
     def _check_file(self) -> None:

@@ -27,11 +27,18 @@ LONGEST = 2000  # characters of a text in an address
 
 @dataclass(frozen=True)
 class Gallery:
-    """What pages read from."""
+    """What pages read from.
+
+    Parameters
+    ----------
+    form_key
+        Key of the tokens of forms that change something; None if the pages only read.
+    """
 
     settings: Settings
     database: Database
     store: Store
+    form_key: bytes | None = None
 
 
 class Parameters:
@@ -118,12 +125,16 @@ class Page:
     asked_by
         Several pages may have the same path. Each names a value of the query string, and the first whose value is
         given answers. Empty: the page answers always.
+    has_forms
+        The template gets ``form_token``, the token of forms that change something, which is empty unless the
+        gallery allows changes.
     """
 
     path: str
     template: str
     read: Callable[[Gallery, Parameters], Mapping[str, Any]]
     asked_by: str = ""
+    has_forms: bool = False
 
 
 @dataclass(frozen=True)

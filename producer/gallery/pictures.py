@@ -25,7 +25,6 @@ from producer.gallery.page import LARGEST, Gallery
 from shared.database.catalogue import turns_images
 from shared.database.datasets import Dataset
 from shared.database.datasets import Image as ImageRow
-from shared.errors import ArtifactMissing
 from shared.store.store import Store
 from unitscope.images.decoding import BrokenImage, decode, read_file
 
@@ -34,7 +33,6 @@ IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 SIDES = (120, 240, 360, 720, 1200)  # pixels: longer sides of thumbnails
 KEPT = 2000  # encoded thumbnails and cells in memory, of some 10 kB each
-MISSING = "This picture is not in the store. `analyze verify` lists missing files."  # without the store's path
 QUALITY = 82  # of WebP
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -61,11 +59,8 @@ async def _icon(request: Request) -> Response:
 
 def _stored(gallery: Gallery, request: Request) -> Response:
     path = _artifact_path(request)
-    try:
-        file = gallery.store.locate(path)
-    except ArtifactMissing as error:
-        raise HTTPException(404, MISSING) from error
-    return FileResponse(file, headers=IMMUTABLE, media_type=TYPES[Path(path).suffix[1:]])
+    content = gallery.store.locate(path).read_bytes()
+    return Response(content, headers=IMMUTABLE, media_type=TYPES[Path(path).suffix[1:]])
 
 
 def _thumbnail(gallery: Gallery, request: Request) -> Response:
@@ -127,8 +122,6 @@ def read_artifact(store: Store, path: str) -> Image.Image:
 def _decoded(store: Store, path: str) -> Image.Image:
     try:
         return read_artifact(store, path)
-    except ArtifactMissing as error:
-        raise HTTPException(404, MISSING) from error
     except BrokenImage as error:
         raise HTTPException(404, f"The artifact {path} is no picture: {error}.") from error
 

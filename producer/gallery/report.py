@@ -1,13 +1,15 @@
-"""The static HTML page of a job, as ``analyze results JOB --html`` writes it.
+"""The static HTML page of a job, as ``analyze results JOB --html`` writes it, up to a size.
 
 It has its pictures and styles inside, so that its Content-Security-Policy allows them, and nothing else.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,11 +20,37 @@ from producer.kinds.registry import producer_kinds
 from producer.results.jobs import find_job
 from shared.errors import JobNotOfKind
 from shared.jobs.tables import Job, JobState
+from shared.store.store import Store
 
+MOST_BYTES = 50_000_000  # of the files in one page
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+
+
+class LimitedStore(Store):
+    """A store whose files are put into one page: ``MOST_BYTES`` at most.
+
+    Parameters
+    ----------
+    command
+        What writes the page without this limit.
+    """
+
+    def __init__(self, root: Path, command: str) -> None:
+        super().__init__(root)
+        self.command, self.bytes = command, 0
+
+    def locate(self, path: str) -> Path:
+        file = super().locate(path)
+        self.bytes += file.stat().st_size
+        if self.bytes > MOST_BYTES:
+            limit = f"{MOST_BYTES // 1_000_000} MB"
+            raise HTTPException(
+                413, f"This page has more than {limit} of pictures. `{self.command}` writes it as a file."
+            )
+        return file
 
 
 async def answer_report(request: Request) -> Response:
@@ -43,6 +71,8 @@ def read_report(gallery: Gallery, job_id: int) -> str:
     NoSuchJob, JobStateConflict, ArtifactMissing
     JobNotOfKind
         Jobs of this kind have no static page.
+    HTTPException
+        The page is too large (413).
     """
     with gallery.database.read() as session:
         job = find_job(session, job_id)
@@ -50,8 +80,14 @@ def read_report(gallery: Gallery, job_id: int) -> str:
     if kind is None or kind.page is None:
         raise JobNotOfKind(job_id=job_id, kind=job.kind, result="report")
     render: Any = load(kind.page)
-    text: str = render(gallery.database, gallery.store, job_id)
+    store = LimitedStore(gallery.store.root, report_command(job_id))
+    text: str = render(gallery.database, store, job_id)
     return text
+
+
+def report_command(job_id: int) -> str:
+    """Return the command that writes the static page of a job as a file."""
+    return f"analyze results {job_id} --html job{job_id}.html"
 
 
 def job_links(gallery: Gallery, job: Job) -> list[Link]:

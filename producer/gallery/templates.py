@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from producer.results import sections
 from shared.database.base import utc_now
@@ -32,7 +33,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["urlencode"] = query_string
-    made.filters |= {"number": number, "percent": percent, "bytes": size_text, "ago": ago, "duration": duration}
+    made.filters |= {
+        "commands": commands,
+        "number": number,
+        "percent": percent,
+        "bytes": size_text,
+        "ago": ago,
+        "duration": duration,
+    }
     made.globals |= {function.__name__: function for function in (job_link, dataset_link, study_link)}
     made.globals |= {"thumbnail": thumbnail, "picture": picture, "cell": cell}
     return made
@@ -79,6 +87,16 @@ def ago(moment: datetime | None) -> str:
         return "–"
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return f"{duration(max((utc_now() - moment).total_seconds(), 0))} ago"
+
+
+def commands(text: str) -> Markup:
+    """Return a message with what stands between backticks, such as a command, as code."""
+    parts = printable(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(printable(text))
+    return Markup().join(
+        Markup("<code>%s</code>") % part if at % 2 else escape(part) for at, part in enumerate(parts)
+    )
 
 
 # --- addresses ---

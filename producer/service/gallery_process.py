@@ -26,10 +26,11 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def gallery_process(settings: Settings, port: int) -> Iterator[None]:
+def gallery_process(settings: Settings, port: int, allow_changes: bool) -> Iterator[None]:
     """Serve the gallery on this machine's own address until the block ends."""
+    options = ["--port", str(port), *["--allow-changes"] * allow_changes]
     stopping = threading.Event()
-    thread = threading.Thread(target=_keep_running, args=(settings, port, stopping), name="gallery")
+    thread = threading.Thread(target=_keep_running, args=(settings, options, stopping), name="gallery")
     thread.start()
     try:
         yield
@@ -38,11 +39,11 @@ def gallery_process(settings: Settings, port: int) -> Iterator[None]:
         thread.join()
 
 
-def _keep_running(settings: Settings, port: int, stopping: threading.Event) -> None:
+def _keep_running(settings: Settings, options: list[str], stopping: threading.Event) -> None:
     exits = 0  # in a row
     while not stopping.is_set():
         started = time.monotonic()
-        process = _start(settings, port)
+        process = _start(settings, options)
         while process.poll() is None and not stopping.wait(POLL_SECONDS):
             pass
         if process.poll() is None:
@@ -54,11 +55,11 @@ def _keep_running(settings: Settings, port: int, stopping: threading.Event) -> N
         stopping.wait(seconds)
 
 
-def _start(settings: Settings, port: int) -> subprocess.Popen[bytes]:
+def _start(settings: Settings, options: list[str]) -> subprocess.Popen[bytes]:
     """Start the gallery in its own session, so that only this process receives the terminal's Ctrl+C."""
     variables = {**safe_environment(), **environment(settings), "ANALYZE_SUPERVISOR_PID": str(os.getpid())}
     process = subprocess.Popen(
-        [sys.executable, "-m", "producer", "serve", "--port", str(port)],
+        [sys.executable, "-m", "producer", "serve", *options],
         env=variables,
         stdin=subprocess.DEVNULL,
         start_new_session=True,

@@ -193,6 +193,24 @@ def dispatch(ledger: Ledger, broker: Broker) -> int:
     return sent
 
 
+def retry_and_send(ledger: Ledger, broker: Broker, job_id: int, *, private: bool) -> None:
+    """Queue the unfinished shards of a job again, as ``Ledger.retry`` does, and send their messages.
+
+    A ``private`` Redis doesn't have to run: `analyze up` starts it, and sends the messages.
+
+    Raises
+    ------
+    NoSuchJob, JobStateConflict, NotRepeatable
+    BrokerUnreachable
+        a Redis that isn't private doesn't respond; nothing was changed.
+    """
+    if not private:
+        broker.ping()
+    ledger.retry(job_id)
+    if broker.answers():
+        dispatch(ledger, broker)
+
+
 def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
     """Run the sweeper once: reclaim shards with expired leases, and send lost and unsent messages.
 

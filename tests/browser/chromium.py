@@ -14,6 +14,16 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+# Sums up how far what is visible moves by itself; 0.1 is what is regarded as good.
+SHIFTS = """
+    window.layoutShifts = [];
+    new PerformanceObserver((list) => {
+        for (const shift of list.getEntries()) {
+            const moved = shift.sources.map((source) => source.node?.outerHTML?.slice(0, 150) ?? "text");
+            window.layoutShifts.push([shift.value, moved]);
+        }
+    }).observe({type: "layout-shift", buffered: true});
+"""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 15.0
 
@@ -66,6 +76,31 @@ class Watched:
         """Check that nothing has gone wrong so far."""
         assert self.errors == []
         assert [url for url in self.requests if not url.startswith((f"{self.url}/", "data:"))] == []
+
+    def layout_shifts(self, address: str) -> list[Any]:
+        """Open an address, scroll to its end, and return by how much what moved by itself."""
+        self.page.add_init_script(SHIFTS)
+        assert self.open(address).status == 200
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        for top in range(0, height, 600):
+            self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
+            self.page.wait_for_timeout(50)
+        self.page.wait_for_load_state("networkidle")
+        self.page.wait_for_timeout(100)
+        shifts: list[Any] = self.page.evaluate("window.layoutShifts")
+        return shifts
+
+    def show(self, *, hidden: bool) -> None:
+        """Let the page believe that its tab is hidden or shown, which Chromium without a window has no way for."""
+        self.page.evaluate(
+            """(hidden) => {
+                Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+                const state = hidden ? "hidden" : "visible";
+                Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+                document.dispatchEvent(new Event("visibilitychange"));
+            }""",
+            hidden,
+        )
 
     def accessibility_problems(self) -> list[str]:
         """Return the rules of axe-core that the page violates, each with the elements."""

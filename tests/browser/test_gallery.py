@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.acceptance.conftest import FC, SIZE
 from tests.browser.addresses import PATHS, Home
 from tests.browser.chromium import Watched, watched
+from tests.conftest import Analyze
 from tests.integration.small_jobs import TRAIN
 from tests.served import Served
 
 pytestmark = pytest.mark.browser
 
-WIDTHS = (400, 1280, 2560)
+WIDTHS = (400, 1280, 2560, 3840)
 
 
 def save_screenshot(opened: Watched, address: str, name: str) -> None:
@@ -33,7 +37,7 @@ def save_screenshot(opened: Watched, address: str, name: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page(browser: Browser, served: Served, home: Home, path: str) -> None:
-    """At three widths, and on a desk in the light scheme and on a phone in the dark one with axe-core."""
+    """At four widths, and on a desk in the light scheme and on a phone in the dark one with axe-core."""
     for address in home.addresses(path):
         with watched(browser, served.url, viewport={"width": 1280, "height": 900}) as opened:
             response = opened.open(address)
@@ -189,6 +193,41 @@ def test_pictures_of_a_unit_are_there_and_move_nothing(view: Watched, home: Home
     assert sql.bounding_box() == before
 
 
+@pytest.mark.parametrize("width", [400, 1280])
+def test_nothing_moves_by_itself(browser: Browser, served: Served, home: Home, width: int) -> None:
+    moved = {}
+    for address in [address for path in PATHS if "/live" not in path for address in home.addresses(path)]:
+        with watched(browser, served.url, viewport={"width": width, "height": 900}) as opened:
+            shifts = opened.layout_shifts(address)
+            if sum(value for value, _ in shifts) >= 0.01:
+                moved[address] = shifts
+    assert moved == {}
+
+
+def test_layout_shifts_would_be_found(browser: Browser, served: Served) -> None:
+    with watched(browser, served.url, viewport={"width": 1280, "height": 900}) as opened:
+        assert sum(value for value, _ in opened.layout_shifts("/")) < 0.01
+        opened.page.evaluate("window.scrollTo({top: 0, behavior: 'instant'})")
+        opened.page.evaluate("document.querySelector('main').prepend(document.createElement('textarea'))")
+        opened.page.wait_for_timeout(200)
+        assert sum(value for value, _ in opened.page.evaluate("window.layoutShifts")) > 0.01
+
+
+def test_who_asks_for_less_motion_gets_none(browser: Browser, served: Served) -> None:
+    found = {}
+    for motion in ("no-preference", "reduce"):
+        with watched(browser, served.url, reduced_motion=motion) as opened:
+            opened.open("/")
+            found[motion] = opened.page.evaluate("getComputedStyle(document.documentElement).scrollBehavior")
+            durations = opened.page.evaluate(
+                """[...document.querySelectorAll("*")].map((element) => getComputedStyle(element))
+                    .filter((style) => style.animationName !== "none"
+                                       || parseFloat(style.transitionDuration) > 0).length"""
+            )
+            assert motion == "no-preference" or durations == 0
+    assert found == {"no-preference": "smooth", "reduce": "auto"}
+
+
 def test_both_colour_schemes(browser: Browser, served: Served) -> None:
     lightness = {}
     for scheme in ("light", "dark"):
@@ -287,4 +326,119 @@ def test_the_database_goes_away_and_comes_back(browser: Browser, served: Served,
             moved.rename(file)
         opened.errors.clear()
         assert opened.page.reload().status == 200  # type: ignore[union-attr]
+        opened.check()
+
+
+def test_a_job_fails_while_it_is_watched(
+    browser: Browser, tmp_path: Path, shapes_root: Path, weights: Path
+) -> None:
+    analyze = Analyze(tmp_path / "home")
+    root = tmp_path / "shapes"
+    shutil.copytree(shapes_root, root)
+    analyze("dataset", "add", "shapes", "--root", root)
+    network = ("--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC)
+    job = analyze("submit", "--dataset", "shapes", "--split", "trainval", "--layer", 5, "--units", 0, *network)
+    address = f"/jobs/{job.stdout.strip()}"
+    try:
+        with watched(browser, Served(analyze).url) as opened:
+            opened.open(address)
+            page = opened.page
+            page.evaluate("window.notReloaded = true")
+            expect(page.locator("main .state").first).to_have_text("queued")
+            expect(page.get_by_text("It waits for a worker")).to_be_visible()
+            expect(page.get_by_role("alert")).to_have_count(0)
+            shutil.rmtree(root)
+            analyze.up()
+            expect(page.locator("main .state").first).to_have_text("failed", timeout=60_000)
+            expect(page.get_by_role("alert")).to_contain_text(str(root))
+            expect(page.locator("[data-announcer]")).to_have_text(f"Job {address[6:]}: failed.")
+            expect(page.locator("main code").filter(has_text=f"analyze retry {address[6:]}")).to_be_visible()
+            assert page.evaluate("window.notReloaded")
+            assert opened.accessibility_problems() == []
+            save_screenshot(opened, address, "failed")
+            page.wait_for_timeout(2500)  # the log may be read once more
+            before = len(opened.requests)
+            page.wait_for_timeout(4500)
+            assert opened.requests[before:] == []  # nothing more will come
+            opened.check()
+    finally:
+        analyze.stop()
+
+
+def test_a_hidden_page_reads_nothing_until_it_is_shown(view: Watched, home: Home) -> None:
+    is_read = "**/workers/live"
+    view.open("/workers")
+    with view.page.expect_request(is_read):
+        pass
+    view.page.wait_for_load_state("networkidle")
+    view.show(hidden=True)
+    before = len(view.requests)
+    view.page.wait_for_timeout(6000)
+    assert view.requests[before:] == []
+    with view.page.expect_request(is_read, timeout=1000):  # at once
+        view.show(hidden=False)
+    with view.page.expect_request(is_read, timeout=4000):  # and every two seconds, as before
+        pass
+
+
+# --- buttons ---
+
+
+@pytest.fixture(scope="module")
+def changing(home: Home) -> Served:
+    """A gallery whose pages have buttons."""
+    return Served(home.analyze, "--allow-changes")
+
+
+@pytest.fixture
+def long_job(home: Home) -> Iterator[int]:
+    """A training run that takes longer than a test."""
+    job = int(home.analyze("submit", *TRAIN[1:], "--epochs", 500, "--seed", 11, "--force").stdout)
+    yield job
+    home.analyze("cancel", job, code=None)
+    home.analyze("watch", job, code=None)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with scripts", "without"])
+def test_a_job_is_cancelled_and_continued_by_buttons(
+    browser: Browser, changing: Served, home: Home, long_job: int, script: bool
+) -> None:
+    def wait_for(page: Page, *states: str) -> None:
+        for _ in range(200):
+            if page.locator("main .state").first.inner_text() in states:
+                return
+            page.wait_for_timeout(200)
+            if not script:
+                page.reload()
+        raise AssertionError(f"the job is not {states}: {page.locator('#live').inner_text()}")
+
+    def row() -> dict[str, Any]:
+        status: dict[str, Any] = home.analyze.json("status", long_job)
+        return status
+
+    with watched(browser, changing.url, java_script_enabled=script) as opened:
+        page = opened.page
+        opened.open(f"/jobs/{long_job}")
+        wait_for(page, "running")
+        if script:
+            assert opened.accessibility_problems() == []
+            page.get_by_label("Priority").select_option("high")
+            page.wait_for_timeout(2500)  # the choice isn't lost when the page is read again
+            expect(page.get_by_label("Priority")).to_have_value("high")
+            save_screenshot(opened, "/jobs/running", "buttons")
+            page.get_by_role("button", name="Set").click()
+            expect(page.locator("#live")).to_contain_text("priority high")
+            assert row()["priority"] == "high"
+        page.get_by_role("button", name="Cancel").click()
+        page.wait_for_url(f"{changing.url}/jobs/{long_job}")
+        wait_for(page, "cancelled")
+        assert row()["state"] == "cancelled"
+        expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+        page.get_by_role("button", name="Retry").click()
+        page.wait_for_url(f"{changing.url}/jobs/{long_job}")
+        wait_for(page, "running")
+        assert row()["state"] == "running"
+        expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+        page.get_by_role("button", name="Cancel").click()
+        wait_for(page, "cancelled")
         opened.check()

@@ -322,6 +322,25 @@ def test_malformed_requests_get_400(gallery: Served) -> None:
     assert "Invalid HTTP" not in log  # anybody could fill the log
 
 
+@pytest.mark.parametrize("path", [b"/index.json", b"/login", b"/static/style.css"])
+def test_a_request_has_one_length(locked: Served, path: bytes) -> None:
+    """Behind a proxy that took the other one, the second request would be that of another client."""
+    method = b"POST" if path == b"/login" else b"GET"
+    smuggled = b"GET /static/icon.svg HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    chunked, counted = b"Transfer-Encoding: chunked\r\n", b"Content-Length: %d\r\n" % (5 + len(smuggled))
+    for version, fields in (
+        (b"1.1", counted + chunked),
+        (b"1.1", chunked + counted),
+        (b"1.0", chunked),
+    ):
+        start = b"%s %s HTTP/%s\r\nHost: localhost\r\n" % (method, path, version)
+        answer = locked.raw(start + fields + b"\r\n0\r\n\r\n" + smuggled)
+        assert answer.startswith(b"HTTP/1.1 400"), fields
+        assert answer.count(b"HTTP/1.1 ") == 1  # the connection ends: nothing behind it is read
+    alone = b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" % b"/static/icon.svg"
+    assert locked.raw(alone + chunked + b"\r\n0\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
 def test_a_websocket_is_an_ordinary_request(gallery: Served) -> None:
     upgrade = (b"Upgrade: websocket\r\n", b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n")
     request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, close\r\n" + b"".join(upgrade) + b"\r\n"

@@ -35,6 +35,15 @@ def is_answered(port: int) -> bool:
         return False
 
 
+def status_of_form(port: int) -> int:
+    """Send a form without its token, and return the status."""
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/jobs/1/cancel", b"", timeout=10)
+    except urllib.error.HTTPError as error:
+        return error.code
+    raise AssertionError("the form was answered")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_at_once_with_open_connections(analyze: Analyze, number: signal.Signals) -> None:
     served = Served(analyze)
@@ -144,8 +153,9 @@ def test_a_sqlite_file_is_moved_replaced_and_never_created(analyze: Analyze) -> 
 
 def test_up_serves_the_gallery_and_starts_it_again(analyze: Analyze) -> None:
     port = free_port()
-    process = analyze.up("--serve", "--port", port)
+    process = analyze.up("--serve", "--port", port, "--allow-changes")
     analyze.wait(lambda: is_answered(port), process)
+    assert status_of_form(port) == 403  # and not 405, as without --allow-changes
     (child,) = galleries(process.pid, port)
     child.kill()
     analyze.wait(lambda: not is_answered(port), process)

@@ -242,13 +242,9 @@ def retry(app: App, job_id: int, wait: bool) -> None:
     that is done. The job's later stages then run again and replace its results. A training run that is done can't
     be continued this way.
     """
-    from shared.jobs.broker import dispatch
+    from shared.jobs.broker import retry_and_send
 
-    if not app.settings.uses_private_redis:
-        app.broker.ping()
-    app.ledger.retry(job_id)
-    if app.broker.answers():
-        dispatch(app.ledger, app.broker)
+    retry_and_send(app.ledger, app.broker, job_id, private=app.settings.uses_private_redis)
     app.err.print(f"Job {job_id} is queued again.")
     if wait:
         from producer.cli.jobs.watching import wait_for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -101,12 +102,21 @@ def _print_summary(app: App, page: Path, seconds: float) -> None:
     training, search = jobs["network"], jobs["search"]
     (run,) = json.loads(_run(app, "compare", training, "--json"))["runs"]
     app.out.print(_run(app, "results", search, "--best", "10"), soft_wrap=True)
+    analyze = f"{_program()} --home {shlex.quote(str(app.settings.home))}"
     for name, value in (
         ("validation accuracy", f"{run['best_accuracy'] or 0:.1%}"),
         ("seconds", f"{seconds:.0f}"),
-        ("rows", f"analyze --home {shlex.quote(str(app.settings.home))} results {search}"),
+        ("rows", f"{analyze} results {search}"),
         ("database", str(app.database)),
         ("pictures", str(app.settings.resolved_store)),
         ("page", page.absolute().as_uri()),
+        ("gallery", f"{analyze} serve --open"),
     ):
         app.out.print(f"{name:20} {value}", soft_wrap=True)
+
+
+def _program() -> str:
+    """Return how to call `analyze` here; `make demo` installs it in a folder that is not on the PATH."""
+    program = Path(sys.argv[0])
+    is_known = shutil.which(program.name) is not None or program.name != "analyze" or not program.is_file()
+    return "analyze" if is_known else shlex.quote(str(program))

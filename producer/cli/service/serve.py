@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -40,8 +41,18 @@ PARENT = "ANALYZE_SUPERVISOR_PID"  # of `analyze up --serve`
     type=click.Path(path_type=Path),
     help="File with the token, such as a container's secret, in place of the one that --new-token made.",
 )
-@click.option("--new-token", is_flag=True, help="Make a token, print it, and exit. The earlier one ends.")
+@click.option(
+    "--new-token",
+    is_flag=True,
+    help="Make a token, print it, and exit. It replaces the earlier one, which a gallery that runs keeps until it "
+    "is started again.",
+)
 @click.option("--public", is_flag=True, help="Ask for no token: everybody who can reach the address reads all.")
+@click.option(
+    "--allow-changes",
+    is_flag=True,
+    help="Show buttons that cancel jobs, continue them, and change their priority.",
+)
 @click.option(
     "--allowed-host",
     "allowed_hosts",
@@ -59,24 +70,30 @@ def serve(
     token_file: Path | None,
     new_token: bool,
     public: bool,
+    allow_changes: bool,
     allowed_hosts: tuple[str, ...],
     open_browser: bool,
 ) -> None:
     """Show jobs, units, images and training runs in a browser, until Ctrl+C.
 
-    The pages only read, and need no workers and no Redis. By default only this machine can reach them.
+    The pages need no workers and no Redis, and only read, unless --allow-changes is given. By default only this
+    machine can reach them.
 
     \b
     analyze serve --open
     analyze serve --host 0.0.0.0              for other machines; the first time prints a token to sign in
     ssh -L 8080:localhost:8080 MACHINE        the gallery of another machine, without --host there
     """
+    from producer.gallery.access.forms import new_key
     from producer.gallery.database import GalleryDatabase
     from producer.gallery.page import Gallery
     from producer.gallery.server import listen, run_server, url_of
 
     if public and (with_token or token_file or new_token):
         raise click.UsageError("--public asks for no token: leave out --token, --token-file and --new-token.")
+    if public and allow_changes:
+        reason = "anybody who can reach the address could cancel jobs"
+        raise click.UsageError(f"--public and --allow-changes exclude each other: {reason}.")
     if new_token:
         from producer.gallery.access import tokens
 
@@ -84,10 +101,11 @@ def serve(
         return
     app.database.close()  # it is there, and has this version's schema
     database = GalleryDatabase(app.settings.resolved_database_url, CONNECT_SECONDS)
-    gallery = Gallery(app.settings, database, app.store)
+    gallery = Gallery(app.settings, database, app.store, new_key() if allow_changes else None)
     logs.configure_logging(app.settings.log_format)
     listener = listen(host, port)
     access = _access(app, listener, host, allowed_hosts, with_token, token_file, public)
+    access = dataclasses.replace(access, allow_changes=allow_changes)
     url = url_of(listener)
     needs = "It asks for its token. " if access.key else ""
     app.err.print(f"The gallery is at {url}. {needs}Ctrl+C ends it.")

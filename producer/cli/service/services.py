@@ -101,17 +101,29 @@ def worker(app: App, /, devices: str, queues: str | None, **lifetime: Any) -> No
 @click.option(
     "--serve", "with_gallery", is_flag=True, help="Serve the gallery, too, for this machine: see `analyze serve`."
 )
+@click.option("--allow-changes", is_flag=True, help="With --serve: show buttons that cancel and continue jobs.")
 @click.option(
     "--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port of the gallery."
 )
 @pass_app
-def up(app: App, /, devices: str, queues: str | None, with_gallery: bool, port: int, **lifetime: Any) -> None:
+def up(
+    app: App,
+    /,
+    devices: str,
+    queues: str | None,
+    with_gallery: bool,
+    allow_changes: bool,
+    port: int,
+    **lifetime: Any,
+) -> None:
     """Run the whole service on one machine until Ctrl+C: the private Redis (unless a Redis URL is set),
     workers, and the sweeper.
     """
     from producer.service.gallery_process import gallery_process
     from producer.service.private_redis import private_redis
 
+    if allow_changes and not with_gallery:
+        raise click.UsageError("--allow-changes is of the gallery: give --serve, too.")
     if with_gallery:
         from producer.gallery.server import listen
 
@@ -126,7 +138,7 @@ def up(app: App, /, devices: str, queues: str | None, with_gallery: bool, port: 
             "Ctrl+C stops the service."
         )
         if with_gallery:
-            stack.enter_context(gallery_process(app.settings, port))
+            stack.enter_context(gallery_process(app.settings, port, allow_changes))
         _run(supervisor, remark)
 
 

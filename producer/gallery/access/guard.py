@@ -14,6 +14,7 @@ from producer.gallery.access.login import PATH as LOGIN
 from producer.gallery.access.login import answer_login, to_login
 from producer.gallery.access.tokens import cookie_name, is_cookie, is_token
 from producer.gallery.access.tries import Tries
+from producer.gallery.changes import PATH as CHANGE
 
 LONGEST_PATH = 2000  # bytes as sent, with percent signs
 LONGEST_QUERY = 16_000  # bytes: a statement of SQL
@@ -23,7 +24,7 @@ OPEN = "/static/"  # styles and scripts are the same for everybody, and the logi
 
 @dataclass(frozen=True)
 class Access:
-    """Who may read.
+    """Who may read, and whether they may change something.
 
     Parameters
     ----------
@@ -31,10 +32,13 @@ class Access:
         Names that are answered.
     key
         Hash of the token (see ``producer.gallery.access.tokens``); None if none is needed.
+    allow_changes
+        Whether forms of jobs are answered (see ``producer.gallery.changes``).
     """
 
     hosts: Hosts
     key: str | None = None
+    allow_changes: bool = False
 
 
 class Guard:
@@ -59,10 +63,16 @@ class Guard:
         if not self.access.hosts.allows(host):
             text = "This name is not answered. `analyze serve --allowed-host NAME` allows one.\n"
             return PlainTextResponse(text, 421)
-        is_login = request.scope["path"] == LOGIN and self.access.key is not None
-        if request.method not in (("GET", "HEAD", "POST") if is_login else ("GET", "HEAD")):
-            allowed = {"Allow": "GET, HEAD, POST" if is_login else "GET, HEAD"}
-            return PlainTextResponse("The gallery can only be read.\n", 405, allowed)
+        if "transfer-encoding" in request.headers and (
+            "content-length" in request.headers or request.scope["http_version"] == "1.0"
+        ):
+            # A proxy can take one of them and we the other, and so begin the next request at different places.
+            text = "A request has Content-Length or Transfer-Encoding, not both, and the latter not in HTTP/1.0.\n"
+            return PlainTextResponse(text, 400, {"Connection": "close"})
+        methods = self._methods(request.scope["path"])
+        if request.method not in methods:
+            text = "This address is that of a form" if methods == ("POST",) else "This address can only be read"
+            return PlainTextResponse(f"{text}.\n", 405, {"Allow": ", ".join(methods)})
         query: bytes = request.scope["query_string"]
         if len(request.scope["raw_path"]) > LONGEST_PATH or len(query) > LONGEST_QUERY:
             return PlainTextResponse("The address is too long.\n", 414)
@@ -71,6 +81,13 @@ class Guard:
         if any(ord(character) < 32 or ord(character) == 127 for character in request.scope["path"]):
             return PlainTextResponse("The address has a control character.\n", 400)
         return None
+
+    def _methods(self, path: str) -> tuple[str, ...]:
+        if self.access.allow_changes and CHANGE.fullmatch(path):
+            return ("POST",)
+        if self.access.key is not None and path == LOGIN:
+            return "GET", "HEAD", "POST"
+        return "GET", "HEAD"
 
     async def _authenticate(self, request: Request) -> Response | None:
         """Ask for the token, if one is needed."""

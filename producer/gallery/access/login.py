@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from producer.gallery.access.forms import REFERRER, is_from_here, read_form
 from producer.gallery.access.tokens import cookie_name, cookie_of, is_token
 from producer.gallery.access.tries import Tries
 from producer.gallery.elements import LiveElements
@@ -15,11 +16,8 @@ from producer.gallery.templates import render
 
 PATH = "/login"
 TEMPLATE = "gallery/templates/login.html.j2"
-LONGEST_BODY = 4096  # bytes of the form
 COOKIE_SECONDS = 30 * 24 * 3600
 ELEMENTS = LiveElements()
-# With `no-referrer`, browsers send a form with "Origin: null", which could come from anywhere.
-REFERRER = {"Referrer-Policy": "same-origin"}
 
 
 def to_login(request: Request) -> Response:
@@ -34,13 +32,14 @@ async def answer_login(request: Request, key: str, tries: Tries, address: str) -
     following = _local(request.query_params.get("next", "/"))
     if request.method != "POST":
         return _page(following)
-    if not _is_from_here(request):
+    if not is_from_here(request):
         return _page(following, "The form has to be sent by this page.", 403)
     if seconds := tries.seconds_to_wait(address):
         return _page(following, f"Too many wrong tokens. Try again in {seconds} s.", 429, seconds)
-    token = await _token(request)
-    if token is None:
+    form = await read_form(request)
+    if form is None:
         return _page(following, "The form is not valid.", 400)
+    token = form.get("token", "").strip()
     if not is_token(token, key):
         tries.failed(address)
         return _page(following, "This is not the token.", 403)
@@ -63,27 +62,3 @@ def _local(address: str) -> str:
     """Return an address of this server, or the first page in place of another one."""
     is_local = re.fullmatch(r"/(?![/\\])[^\x00-\x20\x7f\\]*", address) and address.isascii()
     return address if is_local and urlsplit(address).path != PATH else "/"
-
-
-def _is_from_here(request: Request) -> bool:
-    """Return whether a form was sent by a page of this server. Programs send neither of the two headers."""
-    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-    if site is not None and site not in ("same-origin", "none"):
-        return False
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
-async def _token(request: Request) -> str | None:
-    body = b""
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > LONGEST_BODY:
-                return None
-    except ClientDisconnect:
-        return None
-    try:
-        fields = parse_qs(body.decode("ascii"), max_num_fields=5)
-    except ValueError:
-        return None
-    return fields.get("token", [""])[0].strip()

@@ -24,7 +24,10 @@ PURPOSE = b"unitscope gallery cookie"
 
 
 def new_token(settings: Settings) -> str:
-    """Make a token and store its hash in the home folder; an earlier token is no longer valid."""
+    """Make a token and store its hash in the home folder.
+
+    It replaces an earlier token, which a running server keeps until its end.
+    """
     token = secrets.token_urlsafe(BYTES)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     file, new = settings.home / FILE, settings.home / f"{FILE}.{secrets.token_hex(4)}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from producer.gallery.page import Gallery, Page, Parameters
-from producer.gallery.report import job_links
+from producer.gallery.report import job_links, report_command
 from producer.gallery.templates import job_link
 from producer.kinds.registry import producer_kinds
 from producer.results.jobs import find_job, left_out_images
@@ -17,6 +17,7 @@ from producer.results.provenance import provenance
 from producer.results.running import running_shards, shard_rows
 from producer.results.waiting import waiting_text
 from shared.errors import SummaryNotReadable
+from shared.jobs.priority import PRIORITIES, priority_label
 from shared.jobs.tables import ACTIVE_JOBS, JobState, ShardState
 from shared.kinds.registry import describe, read_summary, specification_values, work_unit
 
@@ -143,6 +144,8 @@ def _live(gallery: Gallery, progress: JobProgress) -> dict[str, Any]:
         "state": job.state,
         "active": active,
         "cancel_requested": job.cancel_requested and active,
+        "priority": priority_label(job.priority),
+        "priorities": list(PRIORITIES),
         "share": progress.share,
         "shards_total": job.shards_total,
         "stages": [_stage(job.kind, stage) for stage in progress.stages],
@@ -182,7 +185,7 @@ def _report(progress: JobProgress) -> str | None:
     """Return the command that writes the job's static page, if its kind has one."""
     kind = producer_kinds().get(progress.job.kind)
     has_page = kind is not None and kind.page is not None and progress.job.state == JobState.DONE
-    return f"analyze results {progress.job.id} --html job{progress.job.id}.html" if has_page else None
+    return report_command(progress.job.id) if has_page else None
 
 
 def _summary(progress: JobProgress) -> dict[str, Any]:
@@ -224,12 +227,14 @@ def _name_of(value: Any) -> str | None:
         return None
     units = value.get("units")
     name = value.get("layer") or value.get("name")
-    return f"{name} ({len(units)} units)" if name and isinstance(units, list) else name
+    if not (name and isinstance(units, list)):
+        return name
+    return f"{name} ({len(units)} unit{'' if len(units) == 1 else 's'})"
 
 
 JOB_PAGES = (
-    Page(JOB, "gallery/templates/job.html.j2", read),
-    Page(f"{JOB}/live", "gallery/templates/job_live.html.j2", read_live),
+    Page(JOB, "gallery/templates/job.html.j2", read, has_forms=True),
+    Page(f"{JOB}/live", "gallery/templates/job_live.html.j2", read_live, has_forms=True),
     Page(f"{JOB}/events", "gallery/templates/events.html.j2", read_events),
     Page(f"{JOB}/log", "gallery/templates/log.html.j2", read_log),
     Page(f"{JOB}/shards", "gallery/templates/shards.html.j2", read_shards),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from typing import Any
 
@@ -10,12 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from producer.gallery.page import Gallery, Page, Parameters
+from producer.gallery.report import LimitedStore
 from producer.studies.formats import text_rows
 from producer.studies.page import PageSection, render_study, study_sections
 from producer.studies.parameters import as_text
 from producer.studies.records import list_studies
 from producer.studies.table import StudyState, load_study, study_table
 from shared.kinds.registry import describe
+from shared.text import printable
 
 # A self-contained page has its styles and pictures inside, and nothing else.
 DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -105,8 +108,10 @@ def _paper(gallery: Gallery, name: str) -> Response:
 
 def _sections(gallery: Gallery, name: str) -> tuple[StudyState, list[PageSection]]:
     state = load_study(gallery.database, name)
+    command = f"analyze study show {shlex.quote(printable(name))} --html study.html"
+    store = LimitedStore(gallery.store.root, command)
     with _one_at_a_time:
-        return state, study_sections(gallery.database, gallery.store, state, {})
+        return state, study_sections(gallery.database, store, state, {})
 
 
 STUDY_PAGES = (

@@ -28,6 +28,11 @@ function announce() {
   if (announcer.dataset.last !== undefined && announcer.dataset.last !== text) announcer.textContent = text;
   announcer.dataset.last = text;
 }
+// Nothing is read again while the page is hidden; it is once the page is shown.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const trigger = event.target.getAttribute("hx-trigger") || "";
+  if (document.hidden && trigger.startsWith("every")) event.preventDefault();
+});
 for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => showOffline(true));
 document.addEventListener("htmx:beforeSwap", (event) => {
   const log = event.target.closest(".log");

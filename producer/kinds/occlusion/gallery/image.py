@@ -66,7 +66,9 @@ def read_image_maps(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
     try:
         maps: Maps | None = read_maps(gallery.store, row.array_path)
         problem = None
-    except (ArtifactMissing, MapsNotReadable) as error:
+    except ArtifactMissing:
+        maps, problem = None, f"{row.array_path} is not in the store. `analyze verify` lists missing files."
+    except MapsNotReadable as error:
         maps, problem = None, str(error)
     return {
         "title": f"Occlusion of image {image_id}, {image.class_name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from producer.gallery.page import Gallery, Link
-from producer.gallery.templates import job_link
+from producer.gallery.templates import job_link, percent
 from shared.database.datasets import Image
 from shared.kinds.occlusion.tables import OcclusionMap
 
@@ -28,7 +28,8 @@ def links(gallery: Gallery, job_id: int) -> list[Link]:
             Link(
                 f"Image {row.image_id}, {class_name}",
                 job_link(job_id, "occlusion", row.image_id),
-                f"probability {row.clear_probability:.0%}, at the worst position {row.min_probability:.0%}",
+                f"probability {percent(row.clear_probability, 0)}, at the worst position "
+                f"{percent(row.min_probability, 0)}",
                 row.picture_path,
             )
             for row, class_name in rows

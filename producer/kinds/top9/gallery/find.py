@@ -14,11 +14,11 @@ from producer.kinds.top9.find.query_image import kept_image
 from producer.kinds.top9.find.units_text import chosen_units
 from producer.kinds.top9.gallery.shown import shown_images, shown_units
 from producer.kinds.top9.gallery.similar import MEMORY
-from shared.errors import UsageError, exit_code, message
+from shared.errors import ArtifactMissing, UsageError, exit_code, message
 from shared.jobs.tables import Job, JobState
 from shared.kinds.registry import describe
 from shared.kinds.top9.tables import SearchedLayer
-from unitscope.errors import UnitscopeError
+from unitscope.errors import MaximaNotReadable, UnitscopeError
 from unitscope.vocabulary import METRICS
 
 QUESTIONS = ("images", "units", "like", "similar")
@@ -39,11 +39,17 @@ def read_find(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
     asked = _asked(parameters)
     with gallery.database.read() as session:
         searches = _searches(session)
-    job_id = parameters.optional_whole("job") or (searches[0]["job_id"] if searches else None)
-    kept = kept_maxima(gallery.database, gallery.store, job_id) if job_id is not None else None
+    chosen = parameters.optional_whole("job")
+    job_id = chosen or (searches[0]["job_id"] if searches else None)
     images: list[dict[str, Any]] | None = None
     units: list[dict[str, Any]] | None = None
-    problem = None
+    kept = problem = None
+    try:
+        kept = kept_maxima(gallery.database, gallery.store, job_id) if job_id is not None else None
+    except (ArtifactMissing, MaximaNotReadable):
+        if chosen is not None or _is_filled_in(question, asked):
+            raise
+        problem = f"The maxima of job {job_id} are lost: choose another search."
     if kept and _is_filled_in(question, asked):
         try:
             if question in ("images", "like"):

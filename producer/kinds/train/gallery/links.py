@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from producer.gallery.page import Gallery, Link
+from producer.gallery.templates import percent
 from shared.database.networks import TrainingRun
 
 
@@ -12,5 +13,7 @@ def links(gallery: Gallery, job_id: int) -> list[Link]:
         run = session.get(TrainingRun, job_id)
     if run is None:
         return []
-    best = "" if run.best_accuracy is None else f"best accuracy {run.best_accuracy:.1%} at epoch {run.best_epoch}"
+    best = (
+        "" if run.best_accuracy is None else f"best accuracy {percent(run.best_accuracy)}, epoch {run.best_epoch}"
+    )
     return [Link("Curves, classes, checkpoints", f"/runs/{job_id}", best, run.curves_path)]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
+from starlette.testclient import TestClient
 
 from producer.gallery.application import create_app
 from producer.gallery.page import Gallery
@@ -18,10 +18,6 @@ from shared.jobs.ledger import Ledger
 from shared.settings import Settings, sqlite_url
 from shared.store.store import Store
 from tests.integration.ledger.helpers import SHA256
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of the client that it could use instead
-    from starlette.testclient import TestClient
 
 IMAGES = 120
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import insert, update
+from starlette.applications import Starlette
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from producer.gallery.application import create_app
 from producer.gallery.page import Gallery
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Event, Job, JobState, LeftOutImage, Shard
@@ -203,3 +207,17 @@ def test_workers_and_queues(gallery: Gallery, ledger: Ledger, client: TestClient
 def test_no_page_has_styles_or_scripts_inside(page: Read, job: int) -> None:
     for address in ("/", "/jobs", f"/jobs/{job}", f"/jobs/{job}/shards", "/workers", "/sql", "/datasets/voc.2007"):
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! src)", page(address)), address
+
+
+def test_every_route_only_reads_unless_changes_are_allowed(gallery: Gallery) -> None:
+    def methods(app: Starlette) -> dict[str, set[str]]:
+        routes = [route for route in app.routes if isinstance(route, Route)]
+        assert len(routes) + 1 == len(app.routes)  # and that of the static files
+        return {route.path: set(route.methods or ()) for route in routes}
+
+    reading = methods(create_app(gallery))
+    assert len(reading) > 20
+    assert {frozenset(allowed) for allowed in reading.values()} == {frozenset({"GET", "HEAD"})}
+    changing = methods(create_app(replace(gallery, form_key=b"key")))
+    added = {path: changing[path] for path in changing.keys() - reading.keys()}
+    assert added == {f"/jobs/{{job_id:int}}/{change}": {"POST"} for change in ("cancel", "retry", "priority")}
