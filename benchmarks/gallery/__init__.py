@@ -40,9 +40,9 @@ activations; the statistics and the classes of units are in addition) and jobs. 
 mosaics that the workers wrote, so that the server reads and encodes each of them anew, and the disk has them once.
 The other units share the addresses of the search that ran.
 
-The server is `analyze serve`, without options. While first bytes and connections are measured, two workers with one
-thread each compute an occlusion sweep on the same database and the same cores. Layer and memory are measured after
-the workers' end.
+The server is `analyze serve`, without options. While first bytes and connections are measured, two workers with
+one thread each compute an occlusion sweep on the same database and the same cores. Layer and memory are measured
+after the workers' end.
 
 *First byte*: from the request to the status line of the response, on one connection that stays open. Pages take
 turns, and jobs, layers, units and images vary from request to request. A name in capitals stands for a part of the

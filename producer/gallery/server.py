@@ -138,8 +138,8 @@ def _allow_files() -> None:
 
 
 def _limit_arenas() -> None:
-    """Let threads share the arenas of glibc's allocator. By default most threads have one, which keeps freed memory:
-    the process would grow with the number of pages that were ever read at once."""
+    """Let threads share the arenas of glibc's allocator. By default most threads have one of their own, each of
+    which keeps freed memory."""
     if sys.platform == "linux":
         import ctypes
 
