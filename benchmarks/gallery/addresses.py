@@ -12,13 +12,13 @@ from urllib.parse import urlencode
 
 from sqlalchemy import func, select
 
-from benchmarks.gallery.models import DATASET, STUDY
+from benchmarks.gallery.models import STUDY
 from producer.gallery.application import all_pages
 from producer.gallery.pages import DOCUMENT_ROUTES
 from producer.gallery.pictures import image_link
 from producer.gallery.templates import cell, picture, thumbnail
 from shared.database.connection import Database
-from shared.database.datasets import Image
+from shared.database.datasets import Dataset, Image
 from shared.jobs.tables import Job
 from shared.kinds.occlusion.tables import OcclusionMap
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
@@ -48,6 +48,8 @@ class Contents:
         SHA-256 of the images by id.
     swept
         ids of the images of a sweep.
+    dataset
+        name of the data set.
     own
         searches whose units have mosaics with addresses of their own.
     mosaics
@@ -58,6 +60,7 @@ class Contents:
     layers: dict[str, int]
     images: dict[int, str]
     swept: list[int]
+    dataset: str
     own: list[int]
     mosaics: list[tuple[str, tuple[int, int, int, int]]]
 
@@ -87,6 +90,7 @@ class Contents:
                 by_layer,
                 dict(session.execute(select(Image.id, Image.sha256)).tuples().all()),
                 list(session.scalars(swept)),
+                session.scalars(select(Dataset.name)).one(),
                 own,
                 [
                     (path, (left, top, right, bottom))
@@ -114,7 +118,7 @@ class Contents:
             "unit": random.randrange(self.layers[layer]),
             "number": random.randrange(2),
             "image_id": random.choice(self.swept if "/occlusion" in path else list(self.images)),
-            "name": DATASET if path.startswith("/datasets") else STUDY,
+            "name": self.dataset if path.startswith("/datasets") else STUDY,
         }
 
 

@@ -48,8 +48,9 @@ def fill_database(database: Database, kind: str, models: Models, rows: int, jobs
         of_unit = select(func.count()).select_from(TopActivation).where(TopActivation.layer_id.in_(of_search))
         rows_of_search = session.scalar(of_unit) or 0
         layers = len(session.scalars(of_search).all())
+        last_layer = session.scalar(select(func.max(SearchedLayer.id))) or 0
+        ran = session.scalar(select(func.max(Job.id))) or 0
         units = session.scalar(select(func.count()).where(SearchedUnit.layer_id.in_(of_search))) or 0
-    ran = len(models.jobs)
     searches = min(max(round(rows / rows_of_search) - 1, 1), jobs - ran)
     kinds = ["top9"] * searches + [OTHER_KINDS[n % 2] for n in range(jobs - ran - searches)]
     random.Random(0).shuffle(kinds)  # noqa: S311
@@ -59,12 +60,15 @@ def fill_database(database: Database, kind: str, models: Models, rows: int, jobs
     with engine.connect() as connection:
         for statement in BEFORE_FILL[kind]:
             connection.exec_driver_sql(statement)
+        if kind == "postgresql":
+            _advance_sequences(connection)
         copied = 0
         for job, name in enumerate(kinds, ran + 1):
             _copy_job(connection, models.jobs[name], job)
             if name == "top9":
+                further = last_layer + layers * copied
                 copied += 1
-                _copy_layers(connection, models.jobs[name], job, layers * copied, copied > shared_searches)
+                _copy_layers(connection, models.jobs[name], job, further, copied > shared_searches)
         if kind == "postgresql":
             _advance_sequences(connection)
         connection.commit()
