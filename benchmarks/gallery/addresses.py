@@ -76,7 +76,7 @@ class Contents:
                 jobs.setdefault(kind, []).append(number)
             count = select(SearchedLayer.layer, func.count()).join(units, units.layer_id == SearchedLayer.id)
             layers = count.where(SearchedLayer.job_id == search).group_by(SearchedLayer.layer)
-            by_layer = dict(session.execute(layers).tuples().all())
+            by_layer = dict(session.execute(layers).all())
             own = jobs["top9"][1:][-max(1, own_units // sum(by_layer.values())) :]
             newest = select(SearchedLayer.id).where(SearchedLayer.job_id.in_(own))
             rows = session.execute(
@@ -88,7 +88,7 @@ class Contents:
             return cls(
                 {**jobs, "full": [search]},
                 by_layer,
-                dict(session.execute(select(Image.id, Image.sha256)).tuples().all()),
+                dict(session.execute(select(Image.id, Image.sha256)).all()),
                 list(session.scalars(swept)),
                 session.scalars(select(Dataset.name)).one(),
                 own,

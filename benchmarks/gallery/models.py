@@ -76,7 +76,7 @@ def run_models(setting: Setting) -> Models:
     finally:
         home.stop()
     with home.database.read() as session:
-        states = dict(session.execute(select(Job.id, Job.state)).tuples().all())
+        states = dict(session.execute(select(Job.id, Job.state)).all())
     home.database.close()
     if set(states.values()) != {JobState.DONE}:
         raise RuntimeError(f"the jobs are not done: {states}")
