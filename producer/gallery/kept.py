@@ -28,12 +28,18 @@ class Kept(Generic[Key, Value]):
         self._values: OrderedDict[Key, Value] = OrderedDict()
         self._lock = threading.Lock()
 
+    def find(self, key: Key) -> Value | None:
+        """Return the value of a key, or None if it is not kept."""
+        with self._lock:
+            if key not in self._values:
+                return None
+            self._values.move_to_end(key)
+            return self._values[key]
+
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """Return the value of a key, which ``make`` makes if it is not kept. Its errors are not kept."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-                return self._values[key]
+        if (found := self.find(key)) is not None:
+            return found
         value = make()  # not under the lock: other threads may make the same value
         size = self.size(value)
         with self._lock:

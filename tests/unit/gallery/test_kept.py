@@ -52,3 +52,5 @@ def test_threads_that_make_the_same_value_count_it_once() -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda number: kept.get(number % 3, lambda: b"1234"), range(300)))
     assert kept.bytes == 12
+    assert kept.find(2) == b"1234"
+    assert kept.find(3) is None

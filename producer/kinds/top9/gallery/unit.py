@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from producer.gallery.descriptions import descriptions
 from producer.gallery.page import Gallery, Parameters
 from producer.gallery.pictures import image_link
 from producer.gallery.templates import job_link
@@ -168,12 +169,11 @@ def _other_jobs(session: Session, job: Job, layer: SearchedLayer, unit: int) -> 
         .limit(OTHER_JOBS)
     )
     found = session.execute(searches).all()
-    columns = select(Job.id, Job.kind, Job.specification).where(Job.id.in_([job_id for job_id, _ in found]))
-    descriptions = {other.id: describe(other.kind, other.specification) for other in session.execute(columns)}
+    texts = descriptions(session, [job_id for job_id, _ in found])
     return [
         {
             "job_id": job_id,
-            "what": descriptions[job_id],
+            "what": texts[job_id],
             "address": job_link(job_id, "layers", name, "units", unit),
             "compared": f"{job_id}/{name}/{unit}",
         }
