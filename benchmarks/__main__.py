@@ -28,8 +28,9 @@ GROUPS = (
     "find",
     "database",
     "load",
+    "gallery",
 )
-WITHOUT_CROPS = ("merge", "find", "database", "load")
+WITHOUT_CROPS = ("merge", "find", "database", "load", "gallery")
 
 
 @click.command()
@@ -47,11 +48,15 @@ WITHOUT_CROPS = ("merge", "find", "database", "load")
 )
 @click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed rounds.")
 @click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, ...")
-@click.option("--rows", default=10_000_000, show_default=True, help="database, load: number of result rows.")
+@click.option(
+    "--rows", default=10_000_000, show_default=True, help="database, load, gallery: number of result rows."
+)
 @click.option(
     "--shards", default=100_000, show_default=True, type=click.IntRange(1), help="load: number of queued shards."
 )
-@click.option("--jobs", default=1000, show_default=True, type=click.IntRange(2), help="load: number of jobs.")
+@click.option(
+    "--jobs", default=1000, show_default=True, type=click.IntRange(2), help="load, gallery: number of jobs."
+)
 @click.option(
     "--submits", default=200, show_default=True, type=click.IntRange(8), help="load: number of concurrent submits."
 )

@@ -166,6 +166,12 @@ class Home:
             with self.database.read() as session:
                 state = session.get_one(Job, job).state
 
+    def use_database(self, database: Database) -> None:
+        """Let further commands and workers use another database, after ``stop``."""
+        self.started.clear()
+        self.database = database
+        self.environment["ANALYZE_DATABASE_URL"] = database.url.render_as_string(hide_password=False)
+
     def stop(self) -> None:
         """Stop all processes that were started."""
         for process in reversed(self.started):

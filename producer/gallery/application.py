@@ -129,7 +129,8 @@ def _read(page: Page, request: Request, as_data: bool) -> Response:
     gallery: Gallery = request.app.state.gallery
     parameters = _parameters(request)
     try:
-        values = page.read(gallery, parameters)
+        with gallery.database.one_session():
+            values = page.read(gallery, parameters)
     except UnitscopeError as error:
         if as_data and exit_code(error) == NOT_FOUND and _take_suffix_as_name(page, request):
             return _read(page, request, as_data=False)

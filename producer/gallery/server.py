@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import uvicorn
 
@@ -21,6 +21,7 @@ from shared.errors import UsageError
 BACKLOG = 512  # connections that wait to be accepted
 SHUTDOWN_SECONDS = 3  # for responses that are being sent
 FILES = MOST_CONNECTIONS + 500  # that the process may have open
+M_ARENA_MAX, ARENAS = -8, 2  # a parameter of glibc's mallopt
 
 
 def run_server(
@@ -42,6 +43,7 @@ def run_server(
         Process id of the parent, with which the server ends, too.
     """
     _allow_files()
+    _limit_arenas()
     config = uvicorn.Config(
         Guard(create_app(gallery), access),
         http=Connection,
@@ -133,3 +135,13 @@ def _allow_files() -> None:
     wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _limit_arenas() -> None:
+    """Let threads share the arenas of glibc's allocator. By default most threads have one of their own, each of
+    which keeps freed memory."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, ARENAS)

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,6 +77,7 @@ class Database:
         self.engine = self._engine()
         self._reading = self.engine.execution_options(read_only=True)
         self.discards_changes = False  # whether every transaction is rolled back: see ``write``
+        self._of_thread = threading.local()
 
     def __str__(self) -> str:
         return redacted(self.url.render_as_string(hide_password=False))
@@ -110,8 +112,29 @@ class Database:
         DatabaseUnreachable
             the database does not respond, or the file can't be read.
         """
+        shared: Session | None = getattr(self._of_thread, "session", None)
+        if shared is not None:
+            with self._explained():
+                yield shared
+            return
         with self._explained(), Session(self._reading, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def one_session(self) -> Iterator[None]:
+        """Let all ``read`` of this thread in the block have the same session: a row is read once, and no function
+        waits for a second connection while another has the first one. Blocks can't be nested.
+
+        Raises
+        ------
+        DatabaseUnreachable
+        """
+        with self._explained(), Session(self._reading, expire_on_commit=False) as session:
+            self._of_thread.session = session
+            try:
+                yield
+            finally:
+                self._of_thread.session = None
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from unitscope.find.layer import LayerMaxima
 from unitscope.find.maxima import read_ahead
 
 IMAGES_AT_ONCE = 65_536  # fixed, because the last bits of a sum depend on it
+BYTES_AHEAD = 2**20  # of rows that the system is asked for at once; of short rows, asking takes long
 BYTES_OF_VALUE = 16  # of an image, while units are compared
 BYTES_OF_RANKED = 40  # of an image, while the values of a unit are ranked
 
@@ -104,8 +106,10 @@ def correlations(
     centred, squares = _centred(first)
     if squares == 0:
         return result
+    rows_ahead = max(1, BYTES_AHEAD // max(1, maxima[:1].nbytes))
     for unit in range(len(maxima)):
-        read_ahead(maxima[unit + 1 : unit + 2])
+        if unit % rows_ahead == 0:
+            read_ahead(maxima[unit + 1 : unit + 1 + rows_ahead])
         row = maxima[unit] if images is None else maxima[unit][images]
         if ranks:
             row = average_ranks(row) if np.isfinite(row).all() else np.full(len(row), np.nan)
@@ -152,7 +156,7 @@ def _correlation(row: np.ndarray, centred: np.ndarray, squares: float) -> float:
     variance = own - total * total / len(row)  # the centred values' sum is 0, so that products need no correction
     if not 0 < variance < np.inf:
         return np.nan
-    return float(np.clip(products / np.sqrt(variance * squares), -1.0, 1.0))
+    return max(-1.0, min(products / math.sqrt(variance * squares), 1.0))
 
 
 def _sum_of_products(first: np.ndarray, second: np.ndarray) -> float:

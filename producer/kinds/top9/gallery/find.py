@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from producer.gallery.descriptions import descriptions
 from producer.gallery.page import Gallery, Parameters
 from producer.kinds.top9.find.answers import find_images, find_like, find_similar, find_units
 from producer.kinds.top9.find.kept import KeptMaxima, kept_maxima
@@ -16,7 +17,6 @@ from producer.kinds.top9.gallery.shown import shown_images, shown_units
 from producer.kinds.top9.gallery.similar import MEMORY
 from shared.errors import ArtifactMissing, UsageError, exit_code, message
 from shared.jobs.tables import Job, JobState
-from shared.kinds.registry import describe
 from shared.kinds.top9.tables import SearchedLayer
 from unitscope.errors import MaximaNotReadable, UnitscopeError
 from unitscope.vocabulary import METRICS
@@ -100,9 +100,10 @@ def _is_filled_in(question: str, asked: dict[str, Any]) -> bool:
 def _searches(session: Session) -> list[dict[str, Any]]:
     """Return the newest searches that are done and kept their maxima."""
     kept = exists().where(SearchedLayer.job_id == Job.id, SearchedLayer.maxima_path.is_not(None))
-    query = select(Job).where(Job.kind == "top9", Job.state == JobState.DONE, kept)
-    jobs = session.scalars(query.order_by(Job.id.desc()).limit(SEARCHES))
-    return [{"job_id": job.id, "what": describe(job.kind, job.specification)} for job in jobs]
+    query = select(Job.id).where(Job.kind == "top9", Job.state == JobState.DONE, kept)
+    jobs = session.scalars(query.order_by(Job.id.desc()).limit(SEARCHES)).all()
+    texts = descriptions(session, jobs)
+    return [{"job_id": job, "what": texts[job]} for job in jobs]
 
 
 def _images(gallery: Gallery, kept: KeptMaxima, question: str, asked: dict[str, Any]) -> list[dict[str, Any]]:

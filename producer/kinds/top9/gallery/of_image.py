@@ -17,23 +17,27 @@ def image_links(gallery: Gallery, image_id: int) -> Links:
     Activations of different units can't be compared, and ranks can; among equal ranks, the larger activation is
     first.
     """
+    order = (TopActivation.rank, TopActivation.activation.desc(), TopActivation.layer_id, TopActivation.unit)
+    # An image can be among the top images of thousands of units: what is shown of them is read only for the first.
+    first = (
+        select(TopActivation.layer_id, TopActivation.unit, TopActivation.rank, TopActivation.activation)
+        .where(TopActivation.image_id == image_id)
+        .order_by(*order)
+        .limit(UNITS)
+        .subquery()
+    )
     query = (
         select(
             SearchedLayer.job_id,
             SearchedLayer.layer,
-            TopActivation.unit,
-            TopActivation.rank,
-            TopActivation.activation,
+            first.c.unit,
+            first.c.rank,
+            first.c.activation,
             SearchedUnit.projections_path,
         )
-        .join(SearchedLayer, SearchedLayer.id == TopActivation.layer_id)
-        .join(
-            SearchedUnit,
-            (SearchedUnit.layer_id == TopActivation.layer_id) & (SearchedUnit.unit == TopActivation.unit),
-        )
-        .where(TopActivation.image_id == image_id)
-        .order_by(TopActivation.rank, TopActivation.activation.desc(), TopActivation.layer_id, TopActivation.unit)
-        .limit(UNITS)
+        .join(SearchedLayer, SearchedLayer.id == first.c.layer_id)
+        .join(SearchedUnit, (SearchedUnit.layer_id == first.c.layer_id) & (SearchedUnit.unit == first.c.unit))
+        .order_by(first.c.rank, first.c.activation.desc(), first.c.layer_id, first.c.unit)
     )
     with gallery.database.read() as session:
         rows = session.execute(query).all()

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from producer.gallery.descriptions import descriptions
 from producer.gallery.page import Gallery, Parameters
 from producer.gallery.pictures import image_link
 from producer.gallery.templates import job_link
@@ -159,20 +160,22 @@ def _beside(session: Session, layer: SearchedLayer, unit: int) -> tuple[int | No
 
 def _other_jobs(session: Session, job: Job, layer: SearchedLayer, unit: int) -> list[dict[str, Any]]:
     """List other searches of the same unit: in other epochs, runs, and data sets."""
-    query = (
-        select(Job, SearchedLayer.layer)
-        .join(SearchedLayer, SearchedLayer.job_id == Job.id)
+    # Jobs are read afterwards: sorting them would read the specifications of all.
+    searches = (
+        select(SearchedLayer.job_id, SearchedLayer.layer)
         .join(SearchedUnit, (SearchedUnit.layer_id == SearchedLayer.id) & (SearchedUnit.unit == unit))
-        .where(SearchedLayer.layer_path == layer.layer_path, Job.id != job.id)
-        .order_by(Job.id.desc())
+        .where(SearchedLayer.layer_path == layer.layer_path, SearchedLayer.job_id != job.id)
+        .order_by(SearchedLayer.job_id.desc())
         .limit(OTHER_JOBS)
     )
+    found = session.execute(searches).all()
+    texts = descriptions(session, [job_id for job_id, _ in found])
     return [
         {
-            "job_id": other.id,
-            "what": describe(other.kind, other.specification),
-            "address": job_link(other.id, "layers", name, "units", unit),
-            "compared": f"{other.id}/{name}/{unit}",
+            "job_id": job_id,
+            "what": texts[job_id],
+            "address": job_link(job_id, "layers", name, "units", unit),
+            "compared": f"{job_id}/{name}/{unit}",
         }
-        for other, name in session.execute(query)
+        for job_id, name in found
     ]

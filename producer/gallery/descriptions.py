@@ -1,0 +1,26 @@
+"""Short descriptions of jobs, for lists on pages that are about something else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from producer.gallery.kept import Kept
+from shared.jobs.tables import Job
+from shared.kinds.registry import describe
+
+# A specification has the numbers of all units, and takes longer to parse than the rest of a page to read. It never
+# changes: a job of another database with the same number has another key.
+_kept: Kept[tuple[int, str], str] = Kept(2**20, len)
+
+
+def descriptions(session: Session, job_ids: Collection[int]) -> dict[int, str]:
+    """Return the descriptions of jobs by number."""
+    keys = dict(session.execute(select(Job.id, Job.key).where(Job.id.in_(job_ids))).all())
+    known = {number: text for number, key in keys.items() if (text := _kept.find((number, key))) is not None}
+    columns = select(Job.id, Job.key, Job.kind, Job.specification).where(Job.id.in_(keys.keys() - known.keys()))
+    for number, key, kind, specification in session.execute(columns):
+        known[number] = _kept.get((number, key), lambda: describe(kind, specification))  # noqa: B023 - called at once
+    return known
