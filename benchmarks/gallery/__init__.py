@@ -51,8 +51,8 @@ address that varies. The ratio is that of the time and its mark: {1000 * MEDIAN:
 page with 60 units, of which those out of view are asked for at once, with an empty cache of the browser. *New*:
 the server hasn't drawn the thumbnails before. *Connections*: each sends the next request when the last one is
 answered, for any page or picture, except reports, pages of studies, and queries, of which the server refuses more
-than four at once. *Memory*: resident memory of the server's process, after the measurements above and {WARM_REQUESTS:,} further
-requests, and after another {MEMORY_REQUESTS:,}.
+than four at once. *Memory*: resident memory of the server's process, after the measurements above and
+{WARM_REQUESTS:,} further requests, and after another {MEMORY_REQUESTS:,}.
 """
 
 
