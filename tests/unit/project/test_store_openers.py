@@ -8,7 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 READS = {
     "producer/cli/context.py": "for commands that only read",
-    "producer/gallery/pictures.py": "reads pictures, by the root of the gallery's store",
     "producer/kinds/evolution/request.py": "looks whether the kept weights exist",
     "worker/kinds/top9/one_image.py": "reads weights",
     "worker/kinds/filters/summarize.py": "reads weights; its caller stored them",
