@@ -19,7 +19,7 @@ PATHS = [*dict.fromkeys(page.path for page in all_pages() if page.template)]
 # Jobs by a part of the path of their pages; other pages show the search.
 JOBS_OF_PATHS = {"/runs": "run", "/occlusion": "occlusion"}
 QUERIES = {
-    "/sql": ["?sql={sql}"],
+    "/sql": ["?q={sql}"],
     "/compare": ["?runs={run}", "?a={search}/{layer}/0&b={search}/{layer}/1"],
     "/find": ["?images={image_id}", "?job={search}&image={image_id}"],
     "/jobs": ["?state=done"],
