@@ -19,7 +19,7 @@ from worker.context import JobContext
 from worker.kinds.common import load_network, split_sources
 from worker.kinds.measuring import Measured, Rehearsal, seconds_of
 from worker.kinds.top9.partials import MergedTopActivations
-from worker.kinds.top9.project import WRITERS, Units
+from worker.kinds.top9.project import Units, number_of_writers
 
 IMAGES = 3 * SEARCH_BATCH  # after a batch whose time is not counted
 UNITS = 4  # of each layer, after as many whose time is not counted
@@ -131,7 +131,7 @@ def _projection_seconds(
             file.parent.mkdir(exist_ok=True)
             file.symlink_to(context.store.locate(path))
         units = Units(Rehearsal(context, Path(folder), {"units": chosen}), specification, layer, merged)
-        with ThreadPoolExecutor(WRITERS) as writers:
+        with ThreadPoolExecutor(number_of_writers()) as writers:
             first, second = chosen[: len(chosen) // 2] or chosen, chosen[len(chosen) // 2 :]
             units.project(first, writers)
             return seconds_of(lambda: units.project(second, writers), context.device) / len(second)

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import cast
 
 import numpy as np
+import torch
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from torch import nn
@@ -33,7 +34,7 @@ from worker.kinds.common import load_network, pixel_cache, register_artifacts, s
 from worker.kinds.top9.partials import MergedTopActivations, SheetPart, load_merged, store_sheet_parts
 from worker.runner import ShardContext
 
-WRITERS = 4
+FEWEST_WRITERS = 4
 BOX_COLUMNS = ("picture_left", "picture_top", "picture_right", "picture_bottom")
 UNITS_AT_ONCE = 64  # whose images and projections are in memory at the same time
 BYTES_AT_ONCE = 2**28  # of projections, for fewer units whose receptive fields are large
@@ -58,7 +59,7 @@ def project(context: ShardContext) -> None:
     units = Units(context, specification, layer, merged)
     projected: list[_Projected] = []
     # Checking, drawing, encoding and writing release the GIL, and run beside the computation of the next units.
-    with ThreadPoolExecutor(WRITERS) as writers:
+    with ThreadPoolExecutor(number_of_writers()) as writers:
         for start in range(0, len(units.live), units.at_once):
             projected += units.project(units.live[start : start + units.at_once], writers)
     context.progress(len(context.payload["units"]) - len(units.live))
@@ -82,6 +83,12 @@ def project(context: ShardContext) -> None:
             session.add_all(TopActivation(layer_id=layer_id, unit=p.unit, **row) for row in p.rows)
 
     context.complete(write, parts.path)
+
+
+def number_of_writers() -> int:
+    """Return the number of threads that draw and store pictures: one for each core of the worker, and at least
+    four. On a GPU, the pictures take most of the time of a search with projections."""
+    return max(FEWEST_WRITERS, torch.get_num_threads())
 
 
 def _geometry(model: nn.Module, image_size: int, path: str) -> Geometry | None:
