@@ -14,6 +14,8 @@ from benchmarks.setting import BATCH, CONV5, SIZE, Setting
 from benchmarks.timing import Timed
 from unitscope.data.images import batches, to_input
 
+START_SECONDS = 120
+
 _barrier: Barrier
 
 
@@ -44,7 +46,7 @@ def _forward(setting: Setting, number: int, processes: int) -> tuple[float, floa
     images = [to_input(batch.pixels, "cpu") for batch in batches(mine, BATCH, SIZE, pad=True)]
     with torch.inference_mode():
         to_conv5(images[0])
-        _barrier.wait()
+        _barrier.wait(START_SECONDS)  # an error of another process would be waited for
         began = time.monotonic()
         for batch in images:
             to_conv5(batch)

@@ -150,12 +150,14 @@ class Home:
 
     def first_start(self, job: int) -> datetime:
         """Wait until a shard of a job has begun, and return when the first one did."""
-        while True:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
             with self.database.read() as session:
                 started = session.scalar(select(func.min(Shard.started_at)).where(Shard.job_id == job))
             if started is not None:
                 return started
             time.sleep(0.1)
+        raise RuntimeError(f"job {job} did not start: {(self.folder / 'log').read_text()[-2000:]}")
 
     def cancel(self, job: int) -> None:
         """Cancel a job and wait until its running shards have ended."""

@@ -116,7 +116,8 @@ class ShardContext(JobContext):
         self._ledger.resume(self.claim, self.work_done)
 
     def pause_if_others_wait(self) -> None:
-        """Pause the shard if work that this worker can run goes before it. Call it when the state is saved.
+        """Pause the shard if work that this worker can run goes before it. Call it where the shard can be cut; on
+        ``Paused``, save what isn't saved and raise it again.
 
         Work of higher priority goes before it at once; work of the same priority in another queue does if this
         attempt has run for the specification's time slice. The others then have as long a turn: at most the time

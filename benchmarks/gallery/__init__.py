@@ -114,6 +114,8 @@ def _computing(models: Models) -> Iterator[None]:
         deadline = time.monotonic() + START_SECONDS
         while not (before := images(job)[0]) and time.monotonic() < deadline:
             time.sleep(0.5)
+        if not before:
+            raise RuntimeError("the workers did not begin")
         yield
         done, total = images(job)
         click.echo(f"  meanwhile, the workers swept {done - before} images", err=True)

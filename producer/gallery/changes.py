@@ -61,7 +61,9 @@ def _answer(change: Change) -> Callable[[Request], Awaitable[Response]]:
         job_id: int = request.path_params["job_id"]
         if job_id > LARGEST:
             raise HTTPException(404, "There is no job with such a large number.")
-        form = await _checked_form(request, gallery.form_key or b"")
+        if gallery.form_key is None:
+            raise HTTPException(403, "This gallery can only be read.")
+        form = await _checked_form(request, gallery.form_key)
         try:
             await run_in_threadpool(change, gallery, job_id, form)
         except (JobStateConflict, NotRepeatable) as error:

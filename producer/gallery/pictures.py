@@ -41,7 +41,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 _encoded_pictures: Kept[tuple[Any, ...], bytes] = Kept(KEPT_ENCODED, len)
 _mosaics: Kept[tuple[Path, str], Image.Image] = Kept(
-    KEPT_MOSAICS, lambda mosaic: mosaic.width * mosaic.height * len(mosaic.getbands())
+    KEPT_MOSAICS, lambda mosaic: mosaic.width * mosaic.height * (1 if mosaic.mode in ("1", "L", "P") else 4)
 )
 
 

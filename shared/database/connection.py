@@ -37,6 +37,8 @@ from shared.settings import redacted
 from unitscope.errors import UnitscopeError
 
 BUSY_TIMEOUT_MS = 30_000
+# Connections of a pool: the threads are their limit. At another one, they would wait for 30 s, and then fail.
+UNLIMITED = {"max_overflow": -1}
 CONNECT_SECONDS = 10  # a server under load may need some seconds
 # The machine of a PostgreSQL server is given up if it acknowledges neither data nor probes of an idle connection.
 # A long query is not affected: its machine acknowledges.
@@ -86,14 +88,16 @@ class Database:
         if self.is_sqlite:
             if self.url.database and self.url.database != ":memory:":
                 self._make_folder(Path(self.url.database).parent)
-            engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+            waits = {"timeout": BUSY_TIMEOUT_MS / 1000}
+            in_memory = self.url.database in (None, "", ":memory:")
+            engine = create_engine(self.url, connect_args=waits, **({} if in_memory else UNLIMITED))
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine
         name = f"analyze, process {os.getpid()} on {socket.gethostname()}"[:63]  # PostgreSQL's longest name
         arguments = {"connect_timeout": self._connect_seconds, **LOST_AFTER, "fallback_application_name": name}
         given = {name: value for name, value in arguments.items() if name not in self.url.query}
-        return create_engine(self.url, pool_pre_ping=True, connect_args=given)
+        return create_engine(self.url, pool_pre_ping=True, connect_args=given, **UNLIMITED)
 
     def _make_folder(self, folder: Path) -> None:
         try:
@@ -124,12 +128,8 @@ class Database:
     def one_session(self) -> Iterator[None]:
         """Let all ``read`` of this thread in the block have the same session: a row is read once, and no function
         waits for a second connection while another has the first one. Blocks can't be nested.
-
-        Raises
-        ------
-        DatabaseUnreachable
         """
-        with self._explained(), Session(self._reading, expire_on_commit=False) as session:
+        with Session(self._reading, expire_on_commit=False) as session:
             self._of_thread.session = session
             try:
                 yield

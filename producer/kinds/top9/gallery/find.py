@@ -103,7 +103,7 @@ def _searches(session: Session) -> list[dict[str, Any]]:
     query = select(Job.id).where(Job.kind == "top9", Job.state == JobState.DONE, kept)
     jobs = session.scalars(query.order_by(Job.id.desc()).limit(SEARCHES)).all()
     texts = descriptions(session, jobs)
-    return [{"job_id": job, "what": texts[job]} for job in jobs]
+    return [{"job_id": job, "what": texts[job]} for job in jobs if job in texts]
 
 
 def _images(gallery: Gallery, kept: KeptMaxima, question: str, asked: dict[str, Any]) -> list[dict[str, Any]]:

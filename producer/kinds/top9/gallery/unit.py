@@ -178,4 +178,5 @@ def _other_jobs(session: Session, job: Job, layer: SearchedLayer, unit: int) -> 
             "compared": f"{job_id}/{name}/{unit}",
         }
         for job_id, name in found
+        if job_id in texts  # else the job has been removed meanwhile
     ]
