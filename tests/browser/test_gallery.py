@@ -182,7 +182,8 @@ def test_pictures_of_a_unit_are_there_and_move_nothing(view: Watched, home: Home
     sql = page.get_by_role("heading", name="These rows in SQL")
     before = sql.bounding_box()
     page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
-    page.wait_for_load_state("networkidle")
+    loaded = "[...document.querySelectorAll('.nine img')].every((image) => image.complete && image.naturalWidth)"
+    page.wait_for_function(loaded)
     pictures = page.evaluate(
         """[...document.querySelectorAll(".nine img")]
             .map((image) => [image.complete, image.naturalWidth, image.alt])"""
