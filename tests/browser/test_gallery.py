@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,9 @@ def test_pictures_of_a_unit_are_there_and_move_nothing(view: Watched, home: Home
     before = sql.bounding_box()
     page.evaluate("document.querySelectorAll('img').forEach((image) => { image.loading = 'eager'; })")
     loaded = "[...document.querySelectorAll('.nine img')].every((image) => image.complete && image.naturalWidth)"
-    page.wait_for_function(loaded)
+    deadline = time.monotonic() + 20
+    while not page.evaluate(loaded) and time.monotonic() < deadline:
+        page.wait_for_timeout(100)
     pictures = page.evaluate(
         """[...document.querySelectorAll(".nine img")]
             .map((image) => [image.complete, image.naturalWidth, image.alt])"""
