@@ -111,7 +111,6 @@ def postgresql() -> Iterator[Database]:
 
 def fill_database(database: Database, kind: str, jobs: int) -> None:
     """Insert ``jobs`` search jobs with all their result rows."""
-    began = time.perf_counter()
     sha256 = RANDOM_SHA256[kind]
     names = [column.name for column in TopActivation.__table__.columns]
     rows = text(
@@ -121,13 +120,21 @@ def fill_database(database: Database, kind: str, jobs: int) -> None:
             widths=" ".join(f"WHEN 'conv{n}' THEN {units}" for n, units in enumerate(UNITS, start=1)),
         )
     )
+    with filling(database, kind) as connection:
+        _fill_referenced(connection, jobs)
+        for job in range(1, jobs + 1):
+            connection.execute(rows, {"job": job, "images": IMAGES})
+
+
+@contextmanager
+def filling(database: Database, kind: str) -> Iterator[Connection]:
+    """Connect to a database to insert many rows, which are committed at the end, and print how long it took."""
+    began = time.perf_counter()
     engine = create_engine(database.url)  # without the connection settings of `Database`
     with engine.connect() as connection:
         for statement in BEFORE_FILL[kind]:
             connection.exec_driver_sql(statement)
-        _fill_referenced(connection, jobs)
-        for job in range(1, jobs + 1):
-            connection.execute(rows, {"job": job, "images": IMAGES})
+        yield connection
         connection.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for statement in AFTER_FILL[kind]:

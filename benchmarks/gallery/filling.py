@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import click
-from sqlalchemy import Connection, Table, create_engine, delete, func, insert, select, text
+from sqlalchemy import Connection, Table, delete, func, insert, select, text
 
-from benchmarks.database import AFTER_FILL, BEFORE_FILL, NAMES
+from benchmarks.database import filling
 from benchmarks.gallery.models import Models
 from shared.database.base import Base
 from shared.database.connection import Database
@@ -41,7 +39,6 @@ def fill_database(database: Database, kind: str, models: Models, rows: int, jobs
         Number of units, those of the last searches, whose mosaics have addresses and files of their own. The
         others share those of the search that ran.
     """
-    began = time.perf_counter()
     _copy_everything(models.database, database)
     with database.read() as session:
         of_search = select(SearchedLayer.id).where(SearchedLayer.job_id == models.jobs["top9"])
@@ -56,10 +53,7 @@ def fill_database(database: Database, kind: str, models: Models, rows: int, jobs
     random.Random(0).shuffle(kinds)  # noqa: S311
     shared_searches = searches - own_units // units
     database.close()  # `PRAGMA journal_mode = OFF` needs exclusive access to the SQLite file
-    engine = create_engine(database.url)  # without the connection settings of `Database`
-    with engine.connect() as connection:
-        for statement in BEFORE_FILL[kind]:
-            connection.exec_driver_sql(statement)
+    with filling(database, kind) as connection:
         if kind == "postgresql":
             _advance_sequences(connection)
         copied = 0
@@ -71,12 +65,6 @@ def fill_database(database: Database, kind: str, models: Models, rows: int, jobs
                 _copy_layers(connection, models.jobs[name], job, further, copied > shared_searches)
         if kind == "postgresql":
             _advance_sequences(connection)
-        connection.commit()
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        for statement in AFTER_FILL[kind]:
-            connection.exec_driver_sql(statement)
-    engine.dispose()
-    click.echo(f"  {NAMES[kind]} filled in {time.perf_counter() - began:.0f} s", err=True)
 
 
 def link_mosaics(database: Database, store: Path, models: Models) -> int:

@@ -18,8 +18,6 @@ from shared.errors import JobStateConflict, NotRepeatable, UsageError
 from shared.jobs.ledger import Ledger
 from shared.jobs.priority import PRIORITIES, parse_priority
 
-PATH = re.compile(r"/jobs/[0-9]+/(cancel|retry|priority)")  # of forms, which are sent by POST
-
 Form = dict[str, str]
 Change = Callable[[Gallery, int, Form], None]
 
@@ -43,6 +41,7 @@ def _set_priority(gallery: Gallery, job_id: int, form: Form) -> None:
 
 
 CHANGES: dict[str, Change] = {"cancel": _cancel, "retry": _retry, "priority": _set_priority}
+PATH = re.compile(rf"/jobs/[0-9]+/({'|'.join(CHANGES)})")  # of forms, which are sent by POST
 
 
 def change_routes() -> list[Route]:

@@ -86,11 +86,11 @@ class Database:
 
     def _engine(self) -> Engine:
         if self.is_sqlite:
+            pool: dict[str, int] = {}  # of a database in memory, which has one connection
             if self.url.database and self.url.database != ":memory:":
                 self._make_folder(Path(self.url.database).parent)
-            waits = {"timeout": BUSY_TIMEOUT_MS / 1000}
-            in_memory = self.url.database in (None, "", ":memory:")
-            engine = create_engine(self.url, connect_args=waits, **({} if in_memory else UNLIMITED))
+                pool = UNLIMITED
+            engine = create_engine(self.url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **pool)
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
             return engine

@@ -87,17 +87,21 @@ class EpochSaver:
             return
         began = time.monotonic()
         epochs, kept, best, store = self._epochs, self._kept, self._best, self.context.store
-        last = epochs[-1].number
+        last, written = epochs[-1].number, dict(kept)
+
+        def file_of(number: int, weights: dict[str, torch.Tensor]) -> StoredFile:
+            if number not in written:
+                written[number] = self._write_weights(weights)
+            return written[number]
+
         # The job's id makes the file unique to this run, so that it can be removed when it is replaced.
         state = {"run": self.context.claim.job_id, **self.trainer.state()}
         files = [(CheckpointKind.STATE, last, store.write(".pt", lambda file: _save(state, file)))]
         files += [(CheckpointKind.EPOCH, number, file) for number, file in kept.items()]
         if best is not None:
-            number = best[0].number
-            files.append((CheckpointKind.BEST, number, kept.get(number) or self._write_weights(best[1])))
+            files.append((CheckpointKind.BEST, best[0].number, file_of(best[0].number, best[1])))
         if last == self.specification.recipe.epochs:
-            weights = kept.get(last) or self._write_weights(self.trainer.model.state_dict())
-            files.append((CheckpointKind.LAST, last, weights))
+            files.append((CheckpointKind.LAST, last, file_of(last, self.trainer.model.state_dict())))
         # An image can be in both splits, and is left out in each epoch.
         skipped = list({item.source.id: item for item in self.skipped}.values())
         replaced: list[str] = []
