@@ -42,11 +42,13 @@ from worker.arithmetic import configure_determinism
 from worker.context import JobContext
 from worker.devices import DeviceUnusable, check_device, corrupts_cuda_context, is_memory_error
 from worker.kinds import stage_function
-from worker.memory import release_memory
+from worker.memory import KeptMemory
 from worker.missing_data import MissingData
 
 RETRY_SECONDS = 1.0  # between two attempts to complete a shard
 LONGEST_REASON = 300  # characters: PyTorch's message describes its allocator at length
+
+_kept_memory = KeptMemory()
 
 logger = logging.getLogger(__name__)
 
@@ -257,6 +259,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None, queues:
     broken = None
     with logs.log_context(job=claim.job_id, shard=claim.shard_id, stage=claim.stage_name, attempt=claim.attempt):
         logger.info("shard started")
+        _kept_memory.shard_begins()
         try:
             broken = _work(claim, ledger, settings, device, missing, taker)
             logger.info("shard finished")
@@ -265,7 +268,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None, queues:
             _count_late_write(ledger, claim)
             broken = error if corrupts_cuda_context(error) else None
     if broken is None:
-        release_memory()
+        _kept_memory.shard_ended()
     _send(ledger, settings)
     if broken:
         raise DeviceUnusable(f"this process can't use {device} any more after a CUDA error") from broken
