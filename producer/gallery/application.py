@@ -30,7 +30,7 @@ from producer.gallery.report import answer_report
 from producer.gallery.templates import render
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
-from shared.errors import UsageError, exit_code
+from shared.errors import DatabaseUnreachable, UsageError, exit_code
 from unitscope.errors import UnitscopeError
 
 TITLES = {
@@ -183,6 +183,8 @@ async def _explain(request: Request, error: Exception) -> Response:
     status, text = await run_in_threadpool(explained, request.app.state.gallery, error)
     if status == 500:
         logger.error("%s %s", request.method, request.url.path, exc_info=error)
+    if isinstance(error, DatabaseUnreachable):
+        logger.warning("%s", error)
     headers = {"Retry-After": "5"} if status == 503 else None
     if request.url.path.endswith(".json"):
         return _json({"error": text}, status, headers)

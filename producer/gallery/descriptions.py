@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.gallery.kept import Kept
+from producer.kept import Kept
 from shared.jobs.tables import Job
 from shared.kinds.registry import describe
 

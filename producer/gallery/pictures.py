@@ -21,8 +21,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from producer.gallery.kept import Kept
 from producer.gallery.page import LARGEST, Gallery
+from producer.kept import Kept
 from shared.database.catalogue import turns_images
 from shared.database.datasets import Dataset
 from shared.database.datasets import Image as ImageRow

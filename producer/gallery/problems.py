@@ -25,6 +25,7 @@ STATUSES = {2: 400, 3: 503, NOT_FOUND: 404, 5: 503}
 MISSING = "is not in the store: it was removed, or lost. `analyze verify` lists missing files."
 DAMAGED = "The kept maxima of this search can't be used. `analyze verify` says what is wrong with them."
 NO_STORE = "The artifact store can't be read at the moment. `analyze doctor` says why, on the gallery's machine."
+NO_DATABASE = "The database is unreachable at the moment. `analyze doctor` says why, on the gallery's machine."
 UNEXPECTED = "The server could not make this page; its log says why."
 
 
@@ -36,6 +37,8 @@ def explained(gallery: Gallery, error: Exception) -> tuple[int, str]:
         return _of_missing_file(gallery, error)
     if isinstance(error, StoreNotUsable):
         return 503, NO_STORE
+    if isinstance(error, DatabaseUnreachable):  # whose message names its file or server
+        return 503, NO_DATABASE
     if isinstance(error, MaximaNotReadable):
         return 404, DAMAGED
     if isinstance(error, UnitscopeError):

@@ -1,7 +1,11 @@
-"""SQL of a page, run by ``analyze query`` in a process of its own, with limits on time, memory and rows."""
+"""SQL of a page, run by ``analyze query`` in a process of its own, with limits on time, memory and rows.
+
+One such process is kept ready: see ``producer.gallery.prepared_query``.
+"""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -23,7 +27,19 @@ CSV_ROWS = 100_000
 LARGEST = 20_000_000  # bytes of an answer
 LONGEST = 8000  # characters of a query
 
+COMMAND = [sys.executable, "-m", "producer.gallery.prepared_query"]
+
 _free = threading.BoundedSemaphore(AT_ONCE)
+_lock = threading.Lock()
+_ready: list[_Prepared] = []  # one at most
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A process that waits for the arguments of ``analyze query``, and the settings it was started with."""
+
+    process: subprocess.Popen[bytes]
+    settings: Settings
 
 
 @dataclass(frozen=True)
@@ -52,15 +68,57 @@ def run_query_process(settings: Settings, sql: str, form: str, rows: int) -> Ans
         return _run(settings, sql, form, rows)
     finally:
         _free.release()
+        prepare(settings)
+
+
+def prepare(settings: Settings) -> None:
+    """Start the process of the next query, unless there is one. If that fails, the query starts it."""
+    with _lock, suppress(OSError):
+        if not _ready:
+            _ready.append(_Prepared(_start(settings), settings))
+
+
+def _start(settings: Settings) -> subprocess.Popen[bytes]:
+    variables = {**safe_environment(), **environment(settings), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(COMMAND, env=variables, stdin=pipe, stdout=pipe, stderr=pipe)
+
+
+def _started_with(settings: Settings, arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Return a process that runs a query: the one that is ready if it was started with these settings."""
+    with _lock:
+        ready = _ready.pop() if _ready else None
+    if ready is not None:
+        with suppress(BrokenPipeError):  # the system has ended it
+            if ready.settings == settings and ready.process.poll() is None:
+                return _with_input(ready.process, arguments)
+        _end(ready.process)
+    return _with_input(_start(settings), arguments)
+
+
+def _with_input(process: subprocess.Popen[bytes], arguments: list[str]) -> subprocess.Popen[bytes]:
+    """Write the arguments to a process's input, and close it.
+
+    Raises
+    ------
+    BrokenPipeError
+    """
+    assert process.stdin is not None  # noqa: S101 - it was opened as a pipe
+    try:
+        process.stdin.write(json.dumps(arguments).encode())
+    finally:
+        process.stdin.close()
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with process:
+        process.kill()
 
 
 def _run(settings: Settings, sql: str, form: str, rows: int) -> Answered:
     options = ["--format", form, "--limit", str(rows), "--seconds", str(SECONDS)]
-    command = [sys.executable, "-m", "producer", "query", *options, "--", sql]
-    variables = {**safe_environment(), **environment(settings), "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
-    with subprocess.Popen(
-        command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with _started_with(settings, [*options, "--", sql]) as process:
         killed = threading.Event()
         timer = threading.Timer(SECONDS + START_SECONDS, _kill, [process, killed])
         timer.start()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from producer.kept import Kept
 from producer.studies.table import SEPARATOR, Column, StudyState, StudyTable
 from unitscope.drawing.comparison import Panel, Series, draw_comparison_figure
 
+KEPT_FIGURES = 8 * 2**20  # bytes of PNG files in memory, of some 50 kB each
+
+_figures: Kept[str, bytes] = Kept(KEPT_FIGURES, len)
+
 
 def draw_study(state: StudyState, table: StudyTable) -> bytes:
-    """Draw the table of a study as a PNG file."""
+    """Draw the table of a study as a PNG file, unless the same one was drawn a short time ago."""
     names = list(dict.fromkeys(column.value for column in table.columns if column.value))
     values = state.study.table.values if state.study.table else {}
     panels = []
@@ -19,7 +24,8 @@ def draw_study(state: StudyState, table: StudyTable) -> bytes:
         panels.append(Panel(title, [part for part in series if part.numbers]))
     rows = [SEPARATOR.join(row) for row in table.rows]
     form = state.study.table.figure if state.study.table else "bars"
-    return draw_comparison_figure(state.title, SEPARATOR.join(table.labels), rows, panels, form)
+    shown = (state.title, SEPARATOR.join(table.labels), rows, panels, form)
+    return _figures.get(repr(shown), lambda: draw_comparison_figure(*shown))
 
 
 def _series(column: Column, name: str) -> Series:

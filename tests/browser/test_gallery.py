@@ -324,7 +324,8 @@ def test_the_database_goes_away_and_comes_back(browser: Browser, served: Served,
         try:
             response = opened.open("/")
             assert (response.status, response.headers["retry-after"]) == (503, "5")
-            expect(opened.page.get_by_role("alert")).to_contain_text("unitscope.sqlite3")
+            expect(opened.page.get_by_role("alert")).to_contain_text("The database is unreachable")
+            assert str(home.analyze.home) not in opened.page.content()
             assert not file.exists()
         finally:
             moved.rename(file)

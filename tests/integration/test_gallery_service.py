@@ -138,7 +138,9 @@ def test_a_sqlite_file_is_moved_replaced_and_never_created(analyze: Analyze) -> 
     file = analyze.home / "unitscope.sqlite3"
     assert served.get("/").status == 200
     moved = file.rename(file.with_suffix(".moved"))
-    assert served.get("/").status == 503
+    missing = served.get("/")
+    assert (missing.status, str(analyze.home).encode() in missing.body) == (503, False)
+    analyze.wait(lambda: str(file) in analyze.log())
     assert not file.exists()
     moved.rename(file)
     assert served.get("/").status == 200

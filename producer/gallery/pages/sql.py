@@ -16,6 +16,7 @@ from producer.gallery.query_process import (
     LONGEST,
     ROWS,
     SECONDS,
+    prepare,
     run_query_process,
 )
 from producer.results.query import readable_tables
@@ -47,6 +48,8 @@ def read(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
             rows, note = json.loads(answered.output), answered.note
         except UnitscopeError as refused:
             error = str(refused)
+    else:
+        prepare(gallery.settings)
     return {
         "title": "SQL",
         "q": sql,

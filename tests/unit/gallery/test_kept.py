@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from producer.gallery.kept import Kept
+from producer.kept import Kept
 
 
 def test_a_value_is_made_once() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -105,10 +108,55 @@ def test_no_secret_is_in_the_command(gallery: Gallery, monkeypatch: pytest.Monke
     settings = gallery.settings.model_copy(update={"query_database_url": url})
     with pytest.raises(OSError, match="not started"):
         query_process.run_query_process(settings, "SELECT 1", "json", 5)
-    [(command, environment)] = started
-    assert "sesame" not in " ".join(command)
-    assert environment["ANALYZE_QUERY_DATABASE_URL"] == url
-    assert environment["PYTHONSAFEPATH"] == "1"
+    assert started
+    for command, environment in started:
+        assert "sesame" not in " ".join(command)
+        assert environment["ANALYZE_QUERY_DATABASE_URL"] == url
+        assert environment["PYTHONSAFEPATH"] == "1"
+
+
+@pytest.fixture
+def prepared(gallery: Gallery) -> Iterator[subprocess.Popen[bytes]]:
+    """The process that waits for the next query."""
+    query_process._ready.clear()
+    query_process.prepare(gallery.settings)
+    [ready] = query_process._ready
+    yield ready.process
+    query_process._end(ready.process)
+
+
+def test_a_query_is_run_by_the_process_that_waits(client: TestClient, prepared: subprocess.Popen[bytes]) -> None:
+    assert client.get("/sql").status_code == 200
+    [ready] = query_process._ready
+    assert ready.process is prepared, "the page started a second one"
+    assert ask(client, "SELECT 1 AS n").json()["rows"] == [{"n": 1}]
+    assert prepared.returncode == 0
+    [following] = query_process._ready
+    assert following.process.poll() is None, "no process waits for the next query"
+    assert ask(client, "SELECT 2 AS n").json()["rows"] == [{"n": 2}]
+    assert following.process.returncode == 0
+
+
+def test_a_process_that_has_died_is_replaced(client: TestClient, prepared: subprocess.Popen[bytes]) -> None:
+    prepared.kill()
+    assert ask(client, "SELECT 1 AS n").json()["rows"] == [{"n": 1}]
+    assert prepared.returncode == -signal.SIGKILL
+
+
+def test_a_process_with_other_settings_runs_no_query(
+    ledger: Ledger, gallery: Gallery, prepared: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    ledger.submit(top9(1))
+    other = gallery.settings.model_copy(update={"home": tmp_path / "other", "database_url": None})
+    answered = query_process.run_query_process(other, "SELECT count(*) AS jobs FROM jobs", "csv", 5)
+    assert answered.output.split() == ["jobs", "0"]
+    assert prepared.returncode == -signal.SIGKILL
+
+
+def test_the_process_ends_with_the_gallery(prepared: subprocess.Popen[bytes]) -> None:
+    assert prepared.stdin is not None
+    prepared.stdin.close()  # as the system closes it
+    assert prepared.wait(60) == 0
 
 
 def test_the_text_of_a_query_is_limited(client: TestClient) -> None:
