@@ -64,8 +64,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """Return a share as a percentage: ``41.3 %``."""
-    return "–" if share is None else sections.percent(share, digits)
+    """Return a share as a percentage, which isn't broken across lines: ``41.3 %``."""
+    return "–" if share is None else sections.percent(share, digits).replace(" ", "\u00a0")
 
 
 def duration(seconds: float | None) -> str:

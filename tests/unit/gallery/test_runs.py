@@ -33,7 +33,7 @@ def test_runs_are_listed_with_filters(client: TestClient) -> None:
         assert runs_of(client, query) == []
     page = Parsed(client.get("/runs").text)
     assert "/runs/1" in page.links
-    assert "75.0 %" in page.words
+    assert "75.0\u00a0%" in page.words
     assert "3 of 3" in page.words
     assert "1 of 3" in page.words
 
