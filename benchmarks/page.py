@@ -96,6 +96,7 @@ def median(rounds: Sequence[float], unit: str) -> str:
 def machine_and_setting(machine: dict[str, Any], setting: dict[str, Any]) -> str:
     """Describe what a group was measured on."""
     parts = [machine["gpu"]] if machine["gpu"] else []
+    parts += [machine["processor"]] if machine.get("processor") else []
     parts += [f"{machine['cores']} cores ({machine['instructions']})", f"torch {machine['torch']}"]
     parts += [f"Python {machine['python']}", f"{setting['rounds']} round{'s' if setting['rounds'] > 1 else ''}"]
     parts += [setting["crops"], f"weights: {setting['weights']}"] if "crops" in setting else []

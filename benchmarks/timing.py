@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import click
@@ -156,9 +158,17 @@ class Row:
         return cls(**{**values, "goal": Goal(**record["goal"]) if record["goal"] else None})
 
 
+def _processor() -> str:
+    """Return the processor's name, or an empty text."""
+    file = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", file.read_text(), re.MULTILINE) if file.is_file() else None
+    return found[1].strip() if found else ""
+
+
 def describe_machine(device: str) -> dict[str, Any]:
     """Return the properties of the machine and of torch that affect timings, without host names."""
     return {
+        "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "gpu": None if device == "cpu" else torch.cuda.get_device_name(),

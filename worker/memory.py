@@ -31,14 +31,21 @@ class KeptMemory:
     def __init__(self) -> None:
         self._first: int | None = None  # bytes after the first shard since memory was returned
         self._idle: threading.Timer | None = None
+        self._due = False
 
     def shard_begins(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
 
+    def return_after_shard(self) -> None:
+        """Return memory when the shard has ended: it ran out of memory, of which another process may need some."""
+        self._due = True
+
     def shard_ended(self) -> None:
         held = held_bytes()
-        if self._first is None:
+        if self._due:
+            self._release()
+        elif self._first is None:
             self._first = held
         elif held > GROWTH * self._first:
             self._release()
@@ -47,7 +54,7 @@ class KeptMemory:
         self._idle.start()
 
     def _release(self) -> None:
-        self._first = None
+        self._first, self._due = None, False
         release_memory()
 
 

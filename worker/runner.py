@@ -267,8 +267,9 @@ def run(shard_id: object, settings: Settings, device: str | None = None, queues:
             logger.warning("lease lost, results discarded: %s", error)
             _count_late_write(ledger, claim)
             broken = error if corrupts_cuda_context(error) else None
-    if broken is None:
-        _kept_memory.shard_ended()
+        finally:
+            if broken is None:
+                _kept_memory.shard_ended()
     _send(ledger, settings)
     if broken:
         raise DeviceUnusable(f"this process can't use {device} any more after a CUDA error") from broken
@@ -340,6 +341,8 @@ def _work(
             ledger.fail(claim, str(error), again=False)
             return None
         logger.exception("the attempt failed")
+        if is_memory_error(error):
+            _kept_memory.return_after_shard()
         if is_memory_error(error):  # retried, since other processes may use less memory by then
             reason = one_line(str(error), LONGEST_REASON)
             message = str(OutOfMemory(device=device, reason=reason, job_id=claim.job_id))

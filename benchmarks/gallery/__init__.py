@@ -11,7 +11,7 @@ import click
 from sqlalchemy import func, select, text
 
 from benchmarks.database import NAMES, postgresql
-from benchmarks.gallery.addresses import SLOW, Contents, Make, own_layer, pages, pictures
+from benchmarks.gallery.addresses import QUERIES, SLOW, Contents, Make, own_layer, pages, pictures
 from benchmarks.gallery.browser import find_chromium, seconds_to_complete
 from benchmarks.gallery.clients import first_bytes, load, percentile
 from benchmarks.gallery.filling import fill_database, link_mosaics
@@ -29,6 +29,7 @@ MEDIAN, MOST, COMPLETE = 0.1, 0.25, 1.0  # seconds
 OWN_UNITS = 100_000
 REQUESTS, SLOW_REQUESTS, VISITS = 30, 2, 2  # per round: of a page, of a slow page, of a layer in Chromium
 CONNECTIONS, SECONDS = 200, 60
+BETWEEN_QUERIES = 4.0  # seconds, in which a process is prepared
 WARM_REQUESTS, MEMORY_REQUESTS, MEMORY_CONNECTIONS = 3000, 10_000, 8
 AT_MOST = Goal(1, at_most=True)
 FLAT = Goal(1.05, at_most=True)
@@ -46,7 +47,7 @@ after the workers' end.
 
 *First byte*: from the request to the status line of the response, on one connection that stays open. Pages take
 turns, and jobs, layers, units and images vary from request to request. A name in capitals stands for a part of the
-address that varies. The ratio is that of the time and its mark: {1000 * MEDIAN:.0f} ms in the median, and
+address that varies. Queries come {BETWEEN_QUERIES:g} s after what was asked before. The ratio is that of the time and its mark: {1000 * MEDIAN:.0f} ms in the median, and
 {1000 * MOST:.0f} ms in the 95th percentile. *Layer in Chromium*: from the address to the last of 120 pictures of a
 page with 60 units, of which those out of view are asked for at once, with an empty cache of the browser. *New*:
 the server hasn't drawn the thumbnails before. *Connections*: each sends the next request when the last one is
@@ -128,7 +129,8 @@ def _computing(models: Models) -> Iterator[None]:
 def _first_bytes(setting: Setting, name: str, server: Server, contents: Contents) -> Iterator[Row]:
     addresses = {**pages(contents), **pictures(contents)}
     rounds = {page: setting.rounds * (SLOW_REQUESTS if page in SLOW else REQUESTS) for page in addresses}
-    found = first_bytes(server.host, server.port, addresses, rounds)
+    pauses = dict.fromkeys(QUERIES, BETWEEN_QUERIES)
+    found = first_bytes(server.host, server.port, addresses, rounds, pauses)
     for page, seconds in found.items():
         shown = f"`{page}`" if page.startswith("/") else page
         details = {"requests": len(seconds), "slowest": max(seconds)}

@@ -29,7 +29,12 @@ class Requests:
 
 
 def first_bytes(
-    host: str, port: int, pages: Mapping[str, Make], rounds: Mapping[str, int], warm: int = 1
+    host: str,
+    port: int,
+    pages: Mapping[str, Make],
+    rounds: Mapping[str, int],
+    pauses: Mapping[str, float],
+    warm: int = 1,
 ) -> dict[str, list[float]]:
     """Return the seconds to the first byte of each request, by page, on one connection.
 
@@ -39,6 +44,8 @@ def first_bytes(
     ----------
     rounds
         Number of requests of each page.
+    pauses
+        Seconds to wait before each request of some pages.
     warm
         Rounds before, which don't count.
 
@@ -54,6 +61,7 @@ def first_bytes(
         names = [name for name in pages if number < rounds[name]]
         for name in generator.sample(names, len(names)):
             address = pages[name](generator)
+            time.sleep(pauses.get(name, 0))
             began = time.perf_counter()
             connection.request("GET", address)
             response = connection.getresponse()

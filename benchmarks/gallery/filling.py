@@ -56,6 +56,8 @@ def fill_database(database: Database, kind: str, models: Models, rows: int, jobs
     with filling(database, kind) as connection:
         if kind == "postgresql":
             _advance_sequences(connection)
+            # Rows that were copied have no statistics yet: each copy would scan those of all jobs before it.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
         copied = 0
         for job, name in enumerate(kinds, ran + 1):
             _copy_job(connection, models.jobs[name], job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from benchmarks.gpu.crops import SourceImage, plan_crops, write_all_crops
 from benchmarks.gpu.time_budget import TimeBudget, time_interleaved
 from benchmarks.setting import CLASSES, CONV5, Crops, find_objects, write_weights
 from benchmarks.timing import Timings, Variant, timed
+from unitscope.cores import usable_cores
 from unitscope.data.images import Batch, ImageSource, batches
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.networks import build as networks
@@ -126,7 +126,7 @@ class Setting:
     @property
     def decoders(self) -> int:
         """Number of decoding threads, the same as in ``unitscope.data.images.batches``."""
-        return max(2, os.cpu_count() or 1)
+        return max(2, usable_cores())
 
     def model(self) -> nn.Module:
         """Build a ZFNet as a worker does: in evaluation mode, channels last, on the device. He initialization."""

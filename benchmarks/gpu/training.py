@@ -45,7 +45,7 @@ def _network(setting: Setting, name: str, title: str, budget: TimeBudget) -> Ite
         trainer.train(batches(order, recipe.batch_size, sizes.image, cache=setting.cache))
 
     plain = new_model(name, sizes.image, fc, 0).to(device)
-    optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, fused=True)
     loader = _loader(setting, peers)
     bare = new_model(name, sizes.image, fc, 0).to(device, memory_format=torch.channels_last)
     steps = len(sources) // recipe.batch_size
@@ -103,7 +103,7 @@ def _bare_steps(setting: Setting, model: nn.Module, recipe: Recipe, steps: int, 
     images = torch.randn(recipe.batch_size, 3, size, size, device=device)
     images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
     model.train()
 
     def run() -> None:

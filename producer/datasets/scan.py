@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from shared.database.catalogue import EXIF, ORIENTATION, TURNED, FoundDataset, FoundImage, turns_images
 from shared.errors import NotADataset, NothingUsable
+from unitscope.cores import usable_cores
 from unitscope.images.decoding import BrokenImage, decode_as_stored, read_file
 from unitscope.images.orientation import SIDEWAYS, UPRIGHT
 from unitscope.images.perceptual_hash import perceptual_hash
@@ -82,7 +82,7 @@ def scan_files(
     With ``upright``, images are turned as their EXIF orientation says.
     """
     results: dict[str, Scanned] = {}
-    threads = max(2, os.cpu_count() or 1)
+    threads = max(2, usable_cores())
     # Tiny files are submitted in batches: submitting one takes as long as reading it.
     size = max(1, min(LARGEST_BATCH, len(paths) // (8 * threads)))
     batches = [paths[start : start + size] for start in range(0, len(paths), size)]

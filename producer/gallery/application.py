@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -45,6 +46,9 @@ TITLES = {
 Part = TypeVar("Part", Page, Picture)
 
 ELEMENTS = LiveElements()
+LOG_SECONDS = 60.0
+
+_logged_at: float | None = None
 
 logger = logging.getLogger(__name__)
 
@@ -178,13 +182,22 @@ def _html(text: str, status: int = 200) -> Response:
     return Response(text.encode("utf-8", "replace"), status, media_type="text/html; charset=utf-8")
 
 
+def _log_unreachable(error: DatabaseUnreachable) -> None:
+    """Log why the database is unreachable, once a minute: pages that follow a job ask every two seconds."""
+    global _logged_at
+    now = time.monotonic()
+    if _logged_at is None or now - _logged_at > LOG_SECONDS:
+        _logged_at = now
+        logger.warning("%s", error)
+
+
 async def _explain(request: Request, error: Exception) -> Response:
     """Answer an error with a page, or with JSON, that says what helps."""
     status, text = await run_in_threadpool(explained, request.app.state.gallery, error)
     if status == 500:
         logger.error("%s %s", request.method, request.url.path, exc_info=error)
     if isinstance(error, DatabaseUnreachable):
-        logger.warning("%s", error)
+        _log_unreachable(error)
     headers = {"Retry-After": "5"} if status == 503 else None
     if request.url.path.endswith(".json"):
         return _json({"error": text}, status, headers)

@@ -102,6 +102,25 @@ class Parameters:
             raise UsageError(reason=f"{name} is '{text}', and has to be one of {', '.join(choices)}.")
         return text
 
+    def after(self) -> tuple[float, int] | None:
+        """Return the key of the last row of the page before, which is its value and its number; None without one.
+
+        Raises
+        ------
+        UsageError
+        """
+        text = self.text("after")
+        if not text:
+            return None
+        value, _, number = text.partition(",")
+        try:
+            key = float(value), int(number)
+        except ValueError:
+            key = math.nan, 0
+        if not (math.isfinite(key[0]) and 0 <= key[1] <= LARGEST):
+            raise UsageError(reason=f"after is '{text}', and has to be what a link to the next page has.")
+        return key
+
     def link(self, **changes: object) -> str:
         """Return this page's address with other values in its query; a value of None or "" is left out."""
         query = {name: value for name, value in {**self.query, **changes}.items() if value not in (None, "")}

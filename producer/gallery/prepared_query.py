@@ -8,15 +8,15 @@ arguments, as it does when the gallery ends.
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import producer.cli.results.query
 import producer.results.query  # noqa: F401 - the command imports it when it runs
 from producer.cli.main import main
-from shared.settings import load_settings
 
 if __name__ == "__main__":
-    if load_settings().resolved_database_url.startswith("postgresql"):
+    if os.environ.get("ANALYZE_DATABASE_URL", "").startswith("postgresql"):
         import psycopg  # noqa: F401
     arguments = sys.stdin.buffer.read()
     if arguments:

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from producer.gallery.page import Gallery
 from shared.errors import (
     ArtifactMissing,
+    BrokerUnreachable,
     DatabaseUnreachable,
     StoreNotUsable,
     StoreUnavailable,
@@ -25,7 +26,6 @@ STATUSES = {2: 400, 3: 503, NOT_FOUND: 404, 5: 503}
 MISSING = "is not in the store: it was removed, or lost. `analyze verify` lists missing files."
 DAMAGED = "The kept maxima of this search can't be used. `analyze verify` says what is wrong with them."
 NO_STORE = "The artifact store can't be read at the moment. `analyze doctor` says why, on the gallery's machine."
-NO_DATABASE = "The database is unreachable at the moment. `analyze doctor` says why, on the gallery's machine."
 UNEXPECTED = "The server could not make this page; its log says why."
 
 
@@ -37,13 +37,19 @@ def explained(gallery: Gallery, error: Exception) -> tuple[int, str]:
         return _of_missing_file(gallery, error)
     if isinstance(error, StoreNotUsable):
         return 503, NO_STORE
-    if isinstance(error, DatabaseUnreachable):  # whose message names its file or server
-        return 503, NO_DATABASE
     if isinstance(error, MaximaNotReadable):
         return 404, DAMAGED
     if isinstance(error, UnitscopeError):
-        return STATUSES.get(exit_code(error), 500), message(error)
+        return STATUSES.get(exit_code(error), 500), message(_without_address(error))
     return 500, UNEXPECTED
+
+
+def _without_address(error: UnitscopeError) -> UnitscopeError:
+    """Return an error about the database or Redis without its address, which has the name of a file or server."""
+    if "url" not in error.details:
+        return error
+    address = "its address" if isinstance(error, BrokerUnreachable) else "of this gallery"
+    return type(error)(**{**error.details, "url": address})
 
 
 def _is_of_store(gallery: Gallery, error: Exception) -> bool:

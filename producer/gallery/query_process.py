@@ -27,6 +27,10 @@ CSV_ROWS = 100_000
 LARGEST = 20_000_000  # bytes of an answer
 LONGEST = 8000  # characters of a query
 
+UNREACHABLE = 3  # exit code of the command line
+NO_DATABASE = (
+    "The database for queries is unreachable at the moment. `analyze doctor` says why, on the gallery's machine."
+)
 COMMAND = [sys.executable, "-m", "producer.gallery.prepared_query"]
 
 _free = threading.BoundedSemaphore(AT_ONCE)
@@ -58,7 +62,7 @@ def run_query_process(settings: Settings, sql: str, form: str, rows: int) -> Ans
     UsageError
         The query was refused, or its answer is too large.
     HTTPException
-        ``AT_ONCE`` queries run already (503).
+        ``AT_ONCE`` queries run already, or the database is unreachable (503).
     """
     if "\0" in sql:
         raise UsageError(reason="A query can't contain the character NUL.")
@@ -142,6 +146,8 @@ def _run(settings: Settings, sql: str, form: str, rows: int) -> Answered:
     note = b"".join(errors).decode("utf-8", "replace").strip()
     if killed.is_set():
         raise UsageError(reason=f"The query took more than {SECONDS} s.")
+    if process.returncode == UNREACHABLE:
+        raise HTTPException(503, NO_DATABASE)
     if process.returncode:
         raise UsageError(reason=note.removeprefix("analyze: ") or "The query was refused.")
     return Answered(output.decode("utf-8", "replace"), note)

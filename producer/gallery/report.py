@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.gallery.access.headers import DOCUMENT_POLICY
 from producer.gallery.page import Gallery, Link
 from producer.gallery.templates import job_link
 from producer.kinds.descriptor import load
@@ -23,10 +24,6 @@ from shared.jobs.tables import Job, JobState
 from shared.store.store import Store
 
 MOST_BYTES = 50_000_000  # of the files in one page
-POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
 
 
 class LimitedStore(Store):
@@ -59,7 +56,7 @@ async def answer_report(request: Request) -> Response:
     text = await run_in_threadpool(read_report, gallery, request.path_params["job_id"])
     # Names from files can have half of a surrogate pair, which UTF-8 doesn't have.
     content = text.encode("utf-8", "replace")
-    headers = {"Content-Security-Policy": POLICY}
+    headers = {"Content-Security-Policy": DOCUMENT_POLICY}
     return Response(content, headers=headers, media_type="text/html; charset=utf-8")
 
 

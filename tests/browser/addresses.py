@@ -20,8 +20,13 @@ PATHS = [*dict.fromkeys(page.path for page in all_pages() if page.template)]
 JOBS_OF_PATHS = {"/runs": "run", "/occlusion": "occlusion"}
 QUERIES = {
     "/sql": ["?q={sql}"],
-    "/compare": ["?runs={run}", "?a={search}/{layer}/0&b={search}/{layer}/1"],
-    "/find": ["?images={image_id}", "?job={search}&image={image_id}"],
+    "/compare": ["?runs={run},{second_run}", "?a={search}/{layer}/0&b={search}/{layer}/1"],
+    "/find": [
+        "?job={search}&question=images&units=conv5:3,conv5:4",
+        "?job={search}&question=units&image={image_id}",
+        "?job={search}&question=like&image={image_id}",
+        "?job={search}&question=similar&unit=conv5:3",
+    ],
     "/jobs": ["?state=done"],
 }
 NEED_A_QUERY = {"/compare"}
@@ -33,7 +38,7 @@ class Home:
     """A home with jobs whose pages are opened."""
 
     analyze: Analyze
-    jobs: dict[str, int]  # ``search``, ``run`` and ``occlusion``
+    jobs: dict[str, int]  # ``search``, ``run``, ``second_run`` and ``occlusion``
     image_id: int
     sweep_image_id: int
 

@@ -23,6 +23,7 @@ title = "A small study"
 [jobs.train]
 kind = "train"
 options = { dataset = "shapes", network = "zfnet", epochs = 1, size = 64, fc = 16 }
+grid = { seed = [0, 1] }
 
 [table]
 rows = "job"
@@ -52,8 +53,10 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: P
     study = analyze.home / "small.toml"
     study.write_text(STUDY)
     analyze("study", "run", study, "--no-wait")
+    runs = analyze.json("query", "SELECT id FROM jobs WHERE kind = 'train' ORDER BY id")
     jobs = {
-        "run": analyze.json("query", "SELECT id FROM jobs WHERE kind = 'train'")[0]["id"],
+        "run": runs[0]["id"],
+        "second_run": runs[1]["id"],
         "search": int(analyze("submit", *search, "--bottom", "--per-class").stdout),
         "occlusion": int(analyze("submit", "occlusion", *sweep).stdout),
     }

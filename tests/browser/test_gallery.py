@@ -71,6 +71,33 @@ def assert_nothing_is_cut_off(opened: Watched, address: str) -> None:
     assert wide == [], f"{address} scrolls to the side"
 
 
+@pytest.mark.parametrize("address", ["/paper/small", "/jobs/{search}/report", "/jobs/{occlusion}/report"])
+def test_pages_that_are_one_file(browser: Browser, served: Served, home: Home, address: str) -> None:
+    """Their policy allows the styles and pictures that they have inside."""
+    with watched(browser, served.url, viewport={"width": 1280, "height": 900}) as opened:
+        assert opened.open(address.format(**home.jobs)).status == 200
+        assert opened.page.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+        assert opened.page.evaluate("document.styleSheets.length") > 0
+        opened.check()
+
+
+def test_exported_pages_are_opened_from_the_disk(browser: Browser, home: Home, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    home.analyze("export", home.jobs["search"], "--site", site)
+    with watched(browser, f"file://{site}") as opened:
+        page = opened.page
+        opened.open("/index.html")
+        page.get_by_role("link", name="conv5").first.click()
+        expect(page.get_by_role("heading", name="conv5")).to_be_visible()
+        assert page.locator(".card").count() == 12
+        page.get_by_role("link", name="Unit 3", exact=True).click()
+        page.wait_for_url(re.compile(r"^file://.*#unit-3$"))
+        expect(page.locator("#unit-3")).to_be_in_viewport()
+        assert opened.accessibility_problems() == []
+        assert all(request.startswith(f"file://{site}") for request in opened.requests)
+        assert opened.errors == []
+
+
 def test_axe_would_find_something(browser: Browser, served: Served) -> None:
     with watched(browser, served.url) as opened:
         opened.open("/")
@@ -324,7 +351,7 @@ def test_the_database_goes_away_and_comes_back(browser: Browser, served: Served,
         try:
             response = opened.open("/")
             assert (response.status, response.headers["retry-after"]) == (503, "5")
-            expect(opened.page.get_by_role("alert")).to_contain_text("The database is unreachable")
+            expect(opened.page.get_by_role("alert")).to_contain_text("The database of this gallery can't be used")
             assert str(home.analyze.home) not in opened.page.content()
             assert not file.exists()
         finally:
@@ -332,6 +359,40 @@ def test_the_database_goes_away_and_comes_back(browser: Browser, served: Served,
         opened.errors.clear()
         assert opened.page.reload().status == 200  # type: ignore[union-attr]
         opened.check()
+
+
+def test_a_page_that_follows_a_job_says_that_the_database_is_away(
+    browser: Browser, served: Served, home: Home
+) -> None:
+    file = home.analyze.home / "unitscope.sqlite3"
+    with watched(browser, served.url) as opened:
+        assert opened.open("/workers").status == 200
+        note = opened.page.locator("[data-offline]")
+        expect(note).to_be_hidden()
+        moved = file.rename(file.with_suffix(".moved"))
+        try:
+            expect(note).to_contain_text("can't read its database", timeout=20_000)
+            expect(opened.page.locator("table").first).to_be_visible()  # the last state stays
+        finally:
+            moved.rename(file)
+        expect(note).to_be_hidden(timeout=20_000)
+
+
+def test_what_is_opened_in_a_live_part_stays_open(view: Watched, home: Home) -> None:
+    view.open("/workers")
+    view.page.evaluate(
+        """() => {
+            const details = document.createElement("details");
+            details.id = "kept";
+            details.open = true;
+            document.querySelector("[hx-get]").append(details);
+            htmx.on("htmx:beforeSwap", (event) => {
+                event.detail.serverResponse += "<details id='kept'><summary>More</summary></details>";
+            });
+        }"""
+    )
+    view.page.wait_for_selector("details#kept > summary", timeout=20_000)  # it was read again
+    expect(view.page.locator("details#kept")).to_have_attribute("open", "")
 
 
 def test_a_job_fails_while_it_is_watched(

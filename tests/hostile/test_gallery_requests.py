@@ -284,6 +284,8 @@ ADDRESSES = [
     b"/jobs/1/layers/conv5/units/99999999999999999999", b"/jobs/1/layers/conv5?order=%00",
     b"/jobs/1/layers/conv5?class=%00", b"/jobs/1/layers/conv5?after=nan,1", b"/jobs/1/layers/conv5?after=1,1e400",
     b"/jobs/1/layers/conv5?after=inf,99999999999999999999999", b"/jobs/1/layers/conv5?label=" + b"%25" * 3000,
+    b"/runs?after=1,99999999999999999999", b"/runs?order=accuracy&after=nan,1",
+    b"/jobs/1/occlusion?after=0,99999999999999999999",
     b"/" + b"a" * 3000, b"/?" + b"a" * 20_000, b"/?" + b"a=1&" * 100, b"/%0d%0aX-Injected:%201", b"//etc/passwd",
     b"/..;/..;/etc/passwd", b"/%", b"/%zz", b"/.git/config", b"/\\..\\..\\etc\\passwd",
 ]  # fmt: skip

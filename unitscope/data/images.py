@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from unitscope.cores import usable_cores
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.errors import ImageChanged, ImageUnavailable
 from unitscope.images.decoding import BrokenImage, UnavailableFile, decode, read_file
@@ -183,7 +183,7 @@ def batches(
     cache
         where decoded images are read and stored. Batches are the same with and without it.
     """
-    threads = threads or max(2, os.cpu_count() or 1)
+    threads = threads or max(2, usable_cores())
     groups = (sources[start : start + batch_size] for start in range(0, len(sources), batch_size))
     decoders = ThreadPoolExecutor(threads, thread_name_prefix="decode")
     # One thread, which starts the groups in order and doesn't wait for decoders, so that there is no deadlock.

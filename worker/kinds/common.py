@@ -148,7 +148,7 @@ def clear_network_cache() -> None:
 
 
 def _load_network(context: JobContext, specification: NetworkSpecification, weights_path: str) -> nn.Module:
-    weights = context.store.verified(weights_path)
+    weights = context.store.verified_once(weights_path)
     model = build(context, specification)
     # Not ``read_weights``: the file may be from an imported job, and other formats can expand to any size.
     load_weights(model, read_safetensors(weights), specification.name, weights)

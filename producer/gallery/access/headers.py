@@ -11,9 +11,9 @@ POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
-# Of a report that is one file: its styles and pictures are in it, and it has no script.
-REPORT_POLICY = (
-    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
+# Of a page that is one file: its styles and pictures are in it, and nothing else.
+DOCUMENT_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 HEADERS = {

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from producer.gallery.access.headers import DOCUMENT_POLICY
 from producer.gallery.page import Gallery, Page, Parameters
 from producer.gallery.report import LimitedStore
 from producer.studies.formats import text_rows
@@ -19,9 +20,6 @@ from producer.studies.records import list_studies
 from producer.studies.table import StudyState, load_study, study_table
 from shared.kinds.registry import describe
 from shared.text import printable
-
-# A self-contained page has its styles and pictures inside, and nothing else.
-DOCUMENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 _one_at_a_time = threading.Lock()  # matplotlib, which draws a study's figure, can't be used by several threads
 

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import delete, update
 from starlette.testclient import TestClient
 
+from producer.gallery.access.headers import DOCUMENT_POLICY
 from producer.gallery.page import Gallery
-from producer.gallery.report import POLICY, job_links
+from producer.gallery.report import job_links
 from shared.jobs.tables import Job
 from shared.kinds.filters.tables import FiltersJob
 from shared.kinds.top9.tables import SearchedLayer
@@ -175,8 +176,8 @@ def test_jobs_lead_to_what_they_found(client: TestClient, small: Gallery) -> Non
 
 def test_a_report_has_a_policy_of_its_own(client: TestClient, hostile: TestClient) -> None:
     answer = client.get(f"/jobs/{FILTERS}/report")
-    assert answer.headers["content-security-policy"] == POLICY
-    assert "script" not in POLICY
+    assert answer.headers["content-security-policy"] == DOCUMENT_POLICY
+    assert "script" not in DOCUMENT_POLICY
     assert "data:image/png;base64," in answer.text
     assert "<script" not in hostile.get(f"/jobs/{FILTERS}/report").raise_for_status().text
     assert client.get("/jobs/99/report").status_code == 404

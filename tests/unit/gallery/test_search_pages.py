@@ -14,6 +14,7 @@ from producer.kinds.top9.gallery.site import write_site
 from producer.kinds.top9.gallery.units import Selection, read_cards
 from producer.kinds.top9.layers import searched_layers
 from shared.errors import FileNotWritable, UsageError
+from shared.jobs.tables import Job
 from shared.kinds.top9.tables import SearchedUnit, UnitLabel, UnitSelectivity
 from tests.unit.gallery.databases import CLASSES, SEARCH, UNITS, Parsed, unsafe_parts
 
@@ -82,6 +83,22 @@ def test_units_by_state_class_and_label(known: Gallery) -> None:
     assert units(known, label="GREY") == [3]
     assert units(known, label="0 % g") == [3]  # not a pattern
     assert units(known, label="_") == []
+    assert units(known, text="square") == [2, 3]
+    assert units(known, text="GREY") == [3]
+    assert units(known, text="1") == [1]
+    assert units(known, text="9" * 30) == []
+    assert units(known, text="square", state="live") == [3]
+
+
+def test_the_same_unit_of_another_network_is_not_among_the_others(known: Gallery, client: TestClient) -> None:
+    address = f"{LAYER}/units/3.json"
+    before = [other["job_id"] for other in client.get(address).json()["others"]]
+    assert before
+    with known.database.write() as session:
+        job = session.get_one(Job, before[0])
+        network = {**job.specification["network"], "name": "another"}
+        job.specification = {**job.specification, "network": network}
+    assert [other["job_id"] for other in client.get(address).json()["others"]] == before[1:]
 
 
 def test_the_layer_page(known: Gallery, client: TestClient) -> None:

@@ -294,6 +294,24 @@ def test_a_damaged_artifact_is_reported_and_repaired_by_writing_it_again(store: 
     assert files(store) == [PATH]
 
 
+def test_content_is_read_again_only_if_the_file_has_changed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(CONTENT, ".png")
+    read: list[str] = []
+    verified = Store.verified
+    monkeypatch.setattr(Store, "verified", lambda self, path: (read.append(path), verified(self, path))[1])
+    for _ in range(3):
+        assert Store(store.root).verified_once(PATH) == store.locate(PATH)
+    assert read == [PATH]
+    store.locate(PATH).write_bytes(b"something else")
+    with pytest.raises(ArtifactDamaged):
+        store.verified_once(PATH)
+    with pytest.raises(ArtifactDamaged):  # it was not taken for checked
+        store.verified_once(PATH)
+    assert read == [PATH] * 3
+
+
 def test_a_missing_artifact_is_not_verified(store: Store) -> None:
     with pytest.raises(ArtifactMissing):
         store.verified(PATH)

@@ -43,6 +43,19 @@ def test_a_process_that_grows_returns_memory(released: list[float], monkeypatch:
     assert len(released) == 2
 
 
+def test_memory_is_returned_after_a_shard_that_ran_out_of_it(
+    released: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptMemory()
+    run(kept, monkeypatch, [1000])
+    kept.return_after_shard()
+    assert not released, "the shard has not ended"
+    run(kept, monkeypatch, [1000])
+    assert len(released) == 1
+    run(kept, monkeypatch, [1000, 1000])
+    assert len(released) == 1
+
+
 def test_an_idle_process_returns_memory(released: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "IDLE_SECONDS", 0.2)
     kept = KeptMemory()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def read_image_maps(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "incomplete": str(missing) if missing else None,
         "problem": problem,
         "image_picture": image_link(image.id, image.sha256),
-        "file_is_here": (Path(dataset.root) / image.path).is_file(),
+        "file_is_here": os.path.isfile(Path(dataset.root) / image.path),  # False as well if it can't be looked at
         "width": image.width,
         "height": image.height,
         "box": box or (0, 0, image.width, image.height),

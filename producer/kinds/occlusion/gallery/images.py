@@ -11,7 +11,6 @@ from producer.gallery.pictures import image_link
 from producer.gallery.templates import job_link
 from producer.results.jobs import incomplete, job_of_kind
 from shared.database.datasets import Image
-from shared.errors import UsageError
 from shared.kinds.occlusion.tables import OcclusionMap
 from shared.kinds.registry import describe
 
@@ -27,7 +26,7 @@ def read_images(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
     ------
     NoSuchJob, JobNotOfKind, UsageError
     """
-    order, class_name, after = parameters.choice("order", ORDERS), parameters.text("class"), _after(parameters)
+    order, class_name, after = parameters.choice("order", ORDERS), parameters.text("class"), parameters.after()
     drop = OcclusionMap.clear_probability - OcclusionMap.min_probability
     query = select(OcclusionMap, Image, drop.label("drop")).join(Image, Image.id == OcclusionMap.image_id)
     query = query.where(OcclusionMap.job_id == parameters.path["job_id"])
@@ -83,14 +82,3 @@ def read_images(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "next": parameters.link(after=end) if end else None,
         "first": parameters.link(after=None) if after else None,
     }
-
-
-def _after(parameters: Parameters) -> tuple[float, int] | None:
-    text = parameters.text("after")
-    if not text:
-        return None
-    value, _, image = text.partition(",")
-    try:
-        return float(value), int(image)
-    except ValueError as error:
-        raise UsageError(reason=f"after is '{text}', and has to be what a link to the next page has.") from error

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from producer.gallery.page import LARGEST, Gallery, Parameters
+from producer.gallery.page import Gallery, Parameters
 from producer.gallery.templates import job_link
 from producer.kinds.top9.gallery.units import ORDERS, STATES, Selection, read_cards
 from producer.kinds.top9.layers import searched_layers
 from producer.results.jobs import incomplete, job_of_kind
 from shared.database.datasets import Dataset
-from shared.errors import UsageError
 from shared.jobs.tables import Job
 from shared.kinds.top9.tables import SearchedLayer, UnitLabel, UnitSelectivity
 from unitscope.errors import NoSuchModule
@@ -50,7 +48,8 @@ def read_layer(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         parameters.choice("state", STATES),
         parameters.text("class"),
         parameters.text("label"),
-        _after(parameters),
+        parameters.text("text"),
+        parameters.after(),
     )
     with gallery.database.read() as session:
         job, layer, layers = find_job_and_layer(session, parameters.path["job_id"], parameters.path["layer"])
@@ -74,6 +73,7 @@ def read_layer(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "state": selection.state,
         "class_name": selection.class_name,
         "label": selection.label,
+        "text": selection.text,
         "classes": classes if has_classes else [],
         "has_labels": bool(has_labels),
         "incomplete": str(missing) if missing else None,
@@ -82,17 +82,3 @@ def read_layer(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "next": parameters.link(after=after) if after else None,
         "first": parameters.link(after=None) if selection.after else None,
     }
-
-
-def _after(parameters: Parameters) -> tuple[float, int] | None:
-    text = parameters.text("after")
-    if not text:
-        return None
-    value, _, unit = text.partition(",")
-    try:
-        key = float(value), int(unit)
-    except ValueError:
-        key = math.nan, 0
-    if not (math.isfinite(key[0]) and 0 <= key[1] <= LARGEST):
-        raise UsageError(reason=f"after is '{text}', and has to be what a link to the next page has.")
-    return key

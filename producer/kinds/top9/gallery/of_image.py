@@ -1,14 +1,18 @@
-"""What searches have found about an image: the units in whose top images it is."""
+"""What searches have found about an image: the units in whose top images it is, and where others are found."""
 
 from __future__ import annotations
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from producer.gallery.page import Gallery, Link, Links
 from producer.gallery.templates import job_link, number
+from shared.database.datasets import Image
+from shared.jobs.tables import Job, JobState
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 
 UNITS = 30
+SEARCHES = 5  # the newest ones
 
 
 def image_links(gallery: Gallery, image_id: int) -> Links:
@@ -41,6 +45,7 @@ def image_links(gallery: Gallery, image_id: int) -> Links:
     )
     with gallery.database.read() as session:
         rows = session.execute(query).all()
+        searches = _searches(session, image_id)
     return Links(
         "Units that it activates most",
         [
@@ -51,5 +56,26 @@ def image_links(gallery: Gallery, image_id: int) -> Links:
                 row.projections_path,
             )
             for row in rows
+        ]
+        + [
+            Link(
+                f"All units, job {job_id}",
+                f"/find?question=units&job={job_id}&image={image_id}",
+                "those that it activates exceptionally, in the top images or not",
+            )
+            for job_id in searches
         ],
     )
+
+
+def _searches(session: Session, image_id: int) -> list[int]:
+    """Return the newest searches of the image's data set that kept the maxima of all images."""
+    query = (
+        select(SearchedLayer.job_id)
+        .join(Job, Job.id == SearchedLayer.job_id)
+        .join(Image, Image.dataset_id == Job.dataset_id)
+        .where(Image.id == image_id, SearchedLayer.maxima_path.is_not(None), Job.state == JobState.DONE)
+        .distinct()
+        .order_by(SearchedLayer.job_id.desc())
+    )
+    return list(session.scalars(query.limit(SEARCHES)))

@@ -33,7 +33,7 @@ from unitscope.description import LayerDescription
 from unitscope.errors import NoSuchUnit
 
 CLASSES = 5  # best classes, and classes of --per-class
-OTHER_JOBS = 20
+OTHER_JOBS, LOOKED_AT = 20, 60
 SQL = """SELECT rank, activation, class_name, image_path FROM top_activations
 WHERE job_id = {job_id} AND layer = '{layer}' AND unit = {unit} ORDER BY rank"""
 
@@ -85,7 +85,8 @@ def read_unit(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "incomplete": str(missing) if missing else None,
         "top": top,
         "bottom": bottom,
-        "per_class": _by_class(per_class),
+        "per_class": _by_class(per_class)[:CLASSES],
+        "classes_found": len({row["class_name"] for row in per_class}),
         "statistics": statistics[0] if statistics else None,
         "classes": _rows(UNIT_SELECTIVITY, database, job.id, filters)[:CLASSES],
         "labels": _rows(UNIT_LABELS, database, job.id, filters),
@@ -96,7 +97,7 @@ def read_unit(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "previous": f"{address}/units/{beside[0]}" if beside[0] is not None else None,
         "next": f"{address}/units/{beside[1]}" if beside[1] is not None else None,
         "address": address,
-        "sql": SQL.format(job_id=job.id, layer=layer.layer, unit=number),
+        "sql": SQL.format(job_id=job.id, layer=layer.layer.replace("'", "''"), unit=number),
     }
 
 
@@ -146,7 +147,7 @@ def _by_class(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         classes.setdefault(row["class_name"], []).append(row)
     strongest = sorted(classes.items(), key=lambda item: -item[1][0]["activation"])
-    return [{"class_name": name, "rows": of_class} for name, of_class in strongest[:CLASSES]]
+    return [{"class_name": name, "rows": of_class} for name, of_class in strongest]
 
 
 def _beside(session: Session, layer: SearchedLayer, unit: int) -> tuple[int | None, int | None]:
@@ -159,16 +160,22 @@ def _beside(session: Session, layer: SearchedLayer, unit: int) -> tuple[int | No
 
 
 def _other_jobs(session: Session, job: Job, layer: SearchedLayer, unit: int) -> list[dict[str, Any]]:
-    """List other searches of the same unit: in other epochs, runs, and data sets."""
+    """List other searches of the same unit: in other epochs, runs, and data sets.
+
+    A module of the same path can be in another network; what is no search of this network is left out of the last
+    ``LOOKED_AT``.
+    """
     # Jobs are read afterwards: sorting them would read the specifications of all.
     searches = (
         select(SearchedLayer.job_id, SearchedLayer.layer)
         .join(SearchedUnit, (SearchedUnit.layer_id == SearchedLayer.id) & (SearchedUnit.unit == unit))
         .where(SearchedLayer.layer_path == layer.layer_path, SearchedLayer.job_id != job.id)
         .order_by(SearchedLayer.job_id.desc())
-        .limit(OTHER_JOBS)
+        .limit(LOOKED_AT)
     )
-    found = session.execute(searches).all()
+    candidates = session.execute(searches).all()
+    networks = _networks(session, [job.id, *(job_id for job_id, _ in candidates)])
+    found = [row for row in candidates if networks.get(row.job_id) == networks[job.id]][:OTHER_JOBS]
     texts = descriptions(session, [job_id for job_id, _ in found])
     return [
         {
@@ -180,3 +187,9 @@ def _other_jobs(session: Session, job: Job, layer: SearchedLayer, unit: int) -> 
         for job_id, name in found
         if job_id in texts  # else the job has been removed meanwhile
     ]
+
+
+def _networks(session: Session, job_ids: Sequence[int]) -> dict[int, str]:
+    """Return the names of the networks of searches."""
+    name = Job.specification["network"]["name"].as_string()
+    return dict(session.execute(select(Job.id, name).where(Job.id.in_(job_ids))).all())

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Subquery, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from producer.gallery.page import LARGEST
 from shared.database.datasets import Image
 from shared.kinds.top9.tables import (
     SearchedLayer,
@@ -57,6 +58,7 @@ class Selection:
     state: str = "all"
     class_name: str = ""  # the best class
     label: str = ""  # part of a label
+    text: str = ""  # part of a label or of the best class, or the unit's number
     after: tuple[float, int] | None = None
 
 
@@ -116,11 +118,17 @@ def _selected(layer: SearchedLayer, selection: Selection) -> Select[*tuple[Any, 
     if selection.class_name:
         query = query.where(best.class_name == selection.class_name)
     if selection.label:
-        matching = select(UnitLabel.unit).where(
-            UnitLabel.layer_id == layer.id, UnitLabel.label.icontains(selection.label, autoescape=True)
-        )
-        query = query.where(unit.unit.in_(matching))
+        query = query.where(_has_label(layer, selection.label))
+    if text := selection.text:
+        named = or_(_has_label(layer, text), best.class_name.icontains(text, autoescape=True))
+        is_number = text.isascii() and text.isdigit() and int(text) <= LARGEST
+        query = query.where(or_(named, unit.unit == int(text)) if is_number else named)
     return query
+
+
+def _has_label(layer: SearchedLayer, part: str) -> ColumnElement[bool]:
+    labels = select(UnitLabel.unit).where(UnitLabel.layer_id == layer.id)
+    return SearchedUnit.unit.in_(labels.where(UnitLabel.label.icontains(part, autoescape=True)))
 
 
 def _cards(session: Session, layer: SearchedLayer, rows: Sequence[Any]) -> list[UnitCard]:

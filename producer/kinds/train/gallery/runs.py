@@ -12,7 +12,6 @@ from producer.gallery.page import Gallery, Parameters
 from producer.kinds.train.gallery.found import specification_of
 from shared.database.datasets import Dataset
 from shared.database.networks import TrainingRun
-from shared.errors import UsageError
 from shared.jobs.tables import Job, JobState
 from shared.kinds.train.tables import Epoch, Phase
 
@@ -44,7 +43,7 @@ def read_runs(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
             *([recipe_name == recipe] if recipe else []),
         )
     )
-    after = _after(parameters)
+    after = parameters.after()
     if order == "accuracy":
         query = query.order_by(accuracy.desc(), Job.id.desc())
         if after:
@@ -101,14 +100,3 @@ def _trained_epochs(session: Session, job_ids: Sequence[int]) -> dict[int, int]:
     """Return the number of the last epoch of each run that is validated."""
     query = select(Epoch.job_id, func.max(Epoch.epoch)).where(Epoch.job_id.in_(job_ids), Epoch.phase == Phase.VAL)
     return dict(session.execute(query.group_by(Epoch.job_id)).all())
-
-
-def _after(parameters: Parameters) -> tuple[float, int] | None:
-    text = parameters.text("after")
-    if not text:
-        return None
-    value, _, job_id = text.partition(",")
-    try:
-        return float(value), int(job_id)
-    except ValueError as error:
-        raise UsageError(reason=f"after is '{text}', and has to be what a link to the next page has.") from error

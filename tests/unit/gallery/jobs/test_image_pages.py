@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from producer.gallery.page import Gallery
 from shared.jobs.ledger import Ledger
+from shared.jobs.tables import Job, JobState
 from shared.kinds.features.tables import FeatureImage
 from shared.kinds.occlusion.tables import OcclusionMap
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
@@ -105,7 +106,10 @@ def test_what_jobs_have_found_about_an_image(gallery: Gallery, ledger: Ledger, c
         "array_path": PICTURE, "picture_path": PICTURE,
     }  # fmt: skip
     with gallery.database.write() as session:
-        session.add(SearchedLayer(id=1, job_id=job, layer="conv5", layer_path="features.10"))
+        session.add(
+            SearchedLayer(id=1, job_id=job, layer="conv5", layer_path="features.10", maxima_path="aa/maxima.npy")
+        )
+        session.get_one(Job, job).state = JobState.DONE
         session.flush()
         for unit in range(40):
             session.add(SearchedUnit(layer_id=1, unit=unit, dead=False, projections_path=PICTURE))
@@ -119,13 +123,14 @@ def test_what_jobs_have_found_about_an_image(gallery: Gallery, ledger: Ledger, c
     units, sweeps, maps = sorted(found, key=lambda group: -len(group["links"]))
     if sweeps["title"] == "Feature maps":
         sweeps, maps = maps, sweeps
-    assert len(units["links"]) == 30
+    assert len(units["links"]) == 31
+    assert units["links"][30]["address"] == f"/find?question=units&job={job}&image=1001"
     assert units["links"][0] == {
         "title": "conv5, unit 35", "address": f"/jobs/{job}/layers/conv5/units/35",
         "remark": f"rank 1, activation 35, job {job}", "picture": PICTURE,
     }  # fmt: skip
     assert sweeps["links"][0]["address"] == f"/jobs/{job}/occlusion/1001"
-    assert "from 90.0 % down to 25.0 %" in sweeps["links"][0]["remark"]
+    assert "from 90.0\u00a0% down to 25.0\u00a0%" in sweeps["links"][0]["remark"]
     assert maps["links"][0]["picture"] == PICTURE
     assert f"/pictures/{SHA256}.png/720.webp" in client.get("/images/1001").text
     assert client.get("/images/1003.json").json()["found"] == []

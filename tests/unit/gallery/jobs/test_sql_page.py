@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from producer.gallery import query_process
@@ -93,6 +94,14 @@ def test_only_some_queries_run_at_once(client: TestClient, monkeypatch: pytest.M
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "5"
     assert ask(client, "SELECT 1 AS n").json()["rows"] == [{"n": 1}]
+
+
+def test_a_database_that_is_away_is_no_fault_of_the_query(gallery: Gallery) -> None:
+    away = "postgresql+psycopg://reader@127.0.0.1:1/unitscope"
+    settings = gallery.settings.model_copy(update={"query_database_url": away})
+    with pytest.raises(HTTPException) as refused:
+        query_process.run_query_process(settings, "SELECT 1", "json", 5)
+    assert (refused.value.status_code, "127.0.0.1" in refused.value.detail) == (503, False)
 
 
 def test_no_secret_is_in_the_command(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
