@@ -50,9 +50,9 @@ turns, and jobs, layers, units and images vary from request to request. A name i
 address that varies. Queries come {BETWEEN_QUERIES:g} s after what was asked before. The ratio is that of the time
 and its mark: {1000 * MEDIAN:.0f} ms in the median, and {1000 * MOST:.0f} ms in the 95th percentile.
 
-*Layer in Chromium*: from the address to the last of 120 pictures of a page with 60 units, of which those out of view
-are asked for at once, with an empty cache of the browser. *New*: the server hasn't drawn the thumbnails before.
-*Connections*: each sends the next request when the last one is
+*Layer in Chromium*: from the address to the last of 120 pictures of a page with 60 units, of which those out of
+view are asked for at once, with an empty cache of the browser. *New*: the server hasn't drawn the thumbnails
+before. *Connections*: each sends the next request when the last one is
 answered, for any page or picture, except reports, pages of studies, and queries, of which the server refuses more
 than four at once. *Memory*: resident memory of the server's process, after the measurements above and
 {WARM_REQUESTS:,} further requests, and after another {MEMORY_REQUESTS:,}.

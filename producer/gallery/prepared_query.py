@@ -7,17 +7,30 @@ arguments, as it does when the gallery ends.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
 
-import producer.cli.results.query
-import producer.results.query  # noqa: F401 - the command imports it when it runs
 from producer.cli.main import main
 
+# What the command imports when it runs.
+MODULES = (
+    "producer.cli.console",
+    "producer.cli.results.query",
+    "producer.results.query",
+    "shared.database.schema",
+    "sqlalchemy.dialects.sqlite",
+)
+POSTGRESQL_MODULES = ("psycopg", "sqlalchemy.dialects.postgresql.psycopg")
+
 if __name__ == "__main__":
-    if os.environ.get("ANALYZE_DATABASE_URL", "").startswith("postgresql"):
-        import psycopg  # noqa: F401
+    is_postgresql = os.environ.get("ANALYZE_DATABASE_URL", "").startswith("postgresql")
+    for module in (*MODULES, *(POSTGRESQL_MODULES if is_postgresql else ())):
+        importlib.import_module(module)
     arguments = sys.stdin.buffer.read()
     if arguments:
-        main(["query", *json.loads(arguments)])
+        try:
+            main(["query", *json.loads(arguments)])
+        except SystemExit as stop:  # which has flushed the streams
+            os._exit(stop.code if isinstance(stop.code, int) else 1)  # the answer waits for the process's end

@@ -294,9 +294,7 @@ def test_a_damaged_artifact_is_reported_and_repaired_by_writing_it_again(store: 
     assert files(store) == [PATH]
 
 
-def test_content_is_read_again_only_if_the_file_has_changed(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_content_is_read_again_only_if_the_file_has_changed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put(CONTENT, ".png")
     read: list[str] = []
     verified = Store.verified
