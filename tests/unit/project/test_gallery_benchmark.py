@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -160,11 +161,15 @@ def test_load_counts_failures(server: int) -> None:
 
 
 def test_first_bytes_are_those_of_each_page(server: int) -> None:
-    found = first_bytes("127.0.0.1", server, {"a": lambda _: "/200", "b": lambda _: "/200"}, {"a": 4, "b": 2})
+    pages = {"a": lambda _: "/200", "b": lambda _: "/200"}
+    began = time.monotonic()
+    found = first_bytes("127.0.0.1", server, pages, {"a": 4, "b": 2}, {"b": 0.2})
+    assert time.monotonic() - began >= 3 * 0.2  # before the warm-up and two requests
+    assert sum(found["b"]) < sum(found["a"]) + 2 * 0.2  # which doesn't count
     assert [len(seconds) for seconds in found.values()] == [4, 2]
     assert min(found["a"]) > 0
     with pytest.raises(RuntimeError, match="/500: 500 ok"):
-        first_bytes("127.0.0.1", server, {"a": lambda _: "/500"}, {"a": 1})
+        first_bytes("127.0.0.1", server, {"a": lambda _: "/500"}, {"a": 1}, {})
 
 
 def test_percentiles() -> None:
