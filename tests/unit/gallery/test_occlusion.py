@@ -26,8 +26,9 @@ PAGE = f"/jobs/{SWEEP}/occlusion/2"
 def test_the_maps_lie_over_the_image(client: TestClient) -> None:
     page = Parsed(client.get(PAGE).text)
     pictures = page.of("image")
-    assert [picture.get("data-map") for picture in pictures] == [None, "activation", "probability", "classes"]
-    assert [picture.get("visibility") for picture in pictures[1:]] == ["hidden", "visible", "hidden"]
+    names = [None, "activation", "probability", "shared", "classes"]
+    assert [picture.get("data-map") for picture in pictures] == names
+    assert [picture.get("visibility") for picture in pictures[1:]] == ["hidden", "visible", "hidden", "hidden"]
     for picture in pictures:
         answer = client.get(picture["href"])
         assert answer.status_code == 200
@@ -125,6 +126,18 @@ def test_images_are_listed_by_the_fall_of_probability(client: TestClient, monkey
     assert [image["image_id"] for image in chosen["images"]] == [3]
     assert "No image has this class" in client.get(f"/jobs/{SWEEP}/occlusion?class=dog").text
     assert client.get(f"/jobs/{SWEEP}/occlusion?after=x").status_code == 400
+
+
+def test_probability_on_the_scale_of_all_images(client: TestClient) -> None:
+    answer = client.get(f"{PAGE}.json").json()["maps"]
+    addresses = {picture["name"]: picture["address"] for picture in answer["pictures"]}
+    assert list(addresses) == ["activation", "probability", "shared", "classes"]
+    own, shared = (Image.open(io.BytesIO(client.get(addresses[n]).content)) for n in ("probability", "shared"))
+    darkest, brightest = (68, 1, 84), (253, 231, 37)
+    assert {darkest, brightest} <= set(own.getdata())
+    least = min(value for row in answer["probability"] for value in row)
+    assert (darkest in set(shared.getdata())) == (least < 0.01)
+    assert list(shared.getdata()) != list(own.getdata())
 
 
 def test_unknown_images_are_not_found(client: TestClient) -> None:

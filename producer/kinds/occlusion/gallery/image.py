@@ -16,7 +16,6 @@ from producer.gallery.pictures import image_link
 from producer.gallery.templates import job_link
 from producer.kinds.occlusion.gallery.maps import (
     COLOURS,
-    MAPS,
     NAMED_CLASSES,
     Maps,
     MapsNotReadable,
@@ -38,9 +37,11 @@ from shared.kinds.registry import describe, specification_values
 from shared.store.store import sha256_of
 
 SHA256 = 16  # characters of the archive's SHA-256 in the addresses of its pictures
+SHARED = "shared"  # the map of probability on the scale that all images share
 TITLES = {
     "activation": "activation of the unit",
     "probability": "probability of the true class",
+    SHARED: "the same, from 0 to 1 as for all images",
     "classes": "most probable class",
 }
 
@@ -111,12 +112,14 @@ def draw_map(gallery: Gallery, parameters: Parameters) -> bytes:
     with gallery.database.read() as session:
         job_of_kind(session, job_id, "occlusion", "occlusion maps")
         row = _row(session, job_id, image_id)
-    if name not in MAPS or parameters.path["sha256"] != sha256_of(row.array_path)[:SHA256]:
+    if name not in TITLES or parameters.path["sha256"] != sha256_of(row.array_path)[:SHA256]:
         raise ImageNotSwept(job_id=job_id, image=image_id)
     try:
         maps = read_maps(gallery.store, row.array_path)
     except (ArtifactMissing, MapsNotReadable) as error:
         raise ImageNotSwept(job_id=job_id, image=image_id) from error
+    if name == SHARED:
+        return draw_values(maps.probability, (0.0, 1.0))
     return draw_classes(maps) if name == "classes" else draw_values(getattr(maps, name))
 
 
@@ -158,7 +161,7 @@ def _shown(maps: Maps, class_names: list[str], address: str) -> dict[str, Any]:
     return {
         "pictures": [
             {"name": name, "title": TITLES[name], "address": f"{address}/{name}.png", "span": _span(maps, name)}
-            for name in MAPS
+            for name in TITLES
         ],
         "legend": legend,
         "scale": scale_colours(),
@@ -174,7 +177,7 @@ def _shown(maps: Maps, class_names: list[str], address: str) -> dict[str, Any]:
 
 
 def _span(maps: Maps, name: str) -> tuple[float, float] | None:
-    return None if name == "classes" else span(getattr(maps, name))
+    return None if name in ("classes", SHARED) else span(getattr(maps, name))
 
 
 def _area(maps: Maps, last: int) -> tuple[float, float]:

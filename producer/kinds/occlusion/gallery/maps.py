@@ -102,10 +102,10 @@ def span(values: np.ndarray) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
-def draw_values(values: np.ndarray) -> bytes:
-    """Draw a map from its least value (dark) to its largest (bright) as a PNG file; values that are not finite are
-    grey."""
-    low, high = span(values)
+def draw_values(values: np.ndarray, limits: tuple[float, float] | None = None) -> bytes:
+    """Draw a map as a PNG file, from its least value (dark) to its largest (bright), or between ``limits``; values
+    that are not finite are grey."""
+    low, high = limits or span(values)
     finite = np.isfinite(values)
     shares = np.where(finite, (np.where(finite, values, low) - low) / ((high - low) or 1.0), 0.0)
     places = shares * (len(SCALE) - 1)
