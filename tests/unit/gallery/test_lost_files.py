@@ -129,7 +129,7 @@ def test_damaged_maxima(small: Gallery, client: TestClient) -> None:
 def test_maps_that_are_gone(small: Gallery, client: TestClient) -> None:
     address = f"/jobs/{SWEEP}/occlusion/2"
     drawn = re.findall(r'href="(/jobs/[^"]+\.png)"', client.get(address).text)
-    assert len(drawn) == 3
+    assert len(drawn) == 4
     remove(small.store.root)
     shown = client.get(address)
     assert shown.status_code == 200

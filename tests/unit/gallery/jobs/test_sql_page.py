@@ -148,6 +148,7 @@ def test_a_query_is_run_by_the_process_that_waits(client: TestClient, prepared: 
 
 def test_a_process_that_has_died_is_replaced(client: TestClient, prepared: subprocess.Popen[bytes]) -> None:
     prepared.kill()
+    prepared.wait(60)
     assert ask(client, "SELECT 1 AS n").json()["rows"] == [{"n": 1}]
     assert prepared.returncode == -signal.SIGKILL
 
