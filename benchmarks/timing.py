@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import platform
 import re
 import statistics
@@ -16,6 +15,8 @@ from typing import Any
 
 import click
 import torch
+
+from unitscope.cores import usable_cores
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def describe_machine(device: str) -> dict[str, Any]:
     """Return the properties of the machine and of torch that affect timings, without host names."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cores(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "gpu": None if device == "cpu" else torch.cuda.get_device_name(),
         "torch": torch.__version__.partition("+")[0],

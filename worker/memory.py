@@ -20,7 +20,7 @@ _STATM = Path("/proc/self/statm")  # Linux
 
 class KeptMemory:
     """Keeps freed memory for the next shard, which usually needs blocks of the same sizes: taking them from the
-    system again costs a tenth of a short shard.
+    system again costs a twelfth of a shard of 133 images.
 
     It is returned to the system, and to other processes that use the GPU, when no shard has run for
     ``IDLE_SECONDS``, and when the process has grown by more than ``GROWTH``. Where sizes change from shard to

@@ -341,9 +341,8 @@ def _work(
             ledger.fail(claim, str(error), again=False)
             return None
         logger.exception("the attempt failed")
-        if is_memory_error(error):
-            _kept_memory.return_after_shard()
         if is_memory_error(error):  # retried, since other processes may use less memory by then
+            _kept_memory.return_after_shard()
             reason = one_line(str(error), LONGEST_REASON)
             message = str(OutOfMemory(device=device, reason=reason, job_id=claim.job_id))
         else:

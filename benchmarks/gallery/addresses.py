@@ -30,8 +30,8 @@ PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 NEED_A_QUERY = ("/compare", "/sql.csv")
 REPORT = "/jobs/{job_id:int}/report"
 SQL = "SELECT unit, rank, class_name FROM top_activations WHERE job_id = {job} AND layer = '{layer}' LIMIT 50"
-# Pages that are one document with everything of a job or study, or start a process: asked for less often.
 QUERIES = ("/sql?q", "/sql.csv?q")
+# Pages that are one document with everything of a job or study, or start a process: asked for less often.
 SLOW = ("/jobs/JOB_ID/report", "/paper/NAME", "/paper/NAME.json", *QUERIES)
 
 

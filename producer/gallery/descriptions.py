@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,9 +19,19 @@ _kept: Kept[tuple[int, str], str] = Kept(2**20, len)
 
 def descriptions(session: Session, job_ids: Collection[int]) -> dict[int, str]:
     """Return the descriptions of jobs by number."""
+    return from_specifications(session, job_ids, _kept, describe)
+
+
+def from_specifications(
+    session: Session,
+    job_ids: Collection[int],
+    kept: Kept[tuple[int, str], str],
+    read: Callable[[str, Any], str],
+) -> dict[int, str]:
+    """Return what ``read`` makes of the kind and the specification of jobs, by number; ``kept`` keeps it."""
     keys = dict(session.execute(select(Job.id, Job.key).where(Job.id.in_(job_ids))).all())
-    known = {number: text for number, key in keys.items() if (text := _kept.find((number, key))) is not None}
+    known = {number: text for number, key in keys.items() if (text := kept.find((number, key))) is not None}
     columns = select(Job.id, Job.key, Job.kind, Job.specification).where(Job.id.in_(keys.keys() - known.keys()))
     for number, key, kind, specification in session.execute(columns):
-        known[number] = _kept.get((number, key), lambda: describe(kind, specification))  # noqa: B023 - called at once
+        known[number] = kept.get((number, key), lambda: read(kind, specification))  # noqa: B023 - called at once
     return known

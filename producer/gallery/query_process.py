@@ -16,7 +16,7 @@ from typing import IO
 from starlette.exceptions import HTTPException
 
 from shared.children import safe_environment
-from shared.errors import UsageError
+from shared.errors import Unreachable, UsageError
 from shared.settings import Settings, environment
 
 AT_ONCE = 4  # queries; others are refused
@@ -27,7 +27,6 @@ CSV_ROWS = 100_000
 LARGEST = 20_000_000  # bytes of an answer
 LONGEST = 8000  # characters of a query
 
-UNREACHABLE = 3  # exit code of the command line
 NO_DATABASE = (
     "The database for queries is unreachable at the moment. `analyze doctor` says why, on the gallery's machine."
 )
@@ -146,7 +145,7 @@ def _run(settings: Settings, sql: str, form: str, rows: int) -> Answered:
     note = b"".join(errors).decode("utf-8", "replace").strip()
     if killed.is_set():
         raise UsageError(reason=f"The query took more than {SECONDS} s.")
-    if process.returncode == UNREACHABLE:
+    if process.returncode == Unreachable.exit_code:
         raise HTTPException(503, NO_DATABASE)
     if process.returncode:
         raise UsageError(reason=note.removeprefix("analyze: ") or "The query was refused.")

@@ -97,7 +97,7 @@ def test_the_same_unit_of_another_network_is_not_among_the_others(known: Gallery
     with known.database.write() as session:
         job = session.get_one(Job, before[0])
         network = {**job.specification["network"], "name": "another"}
-        job.specification = {**job.specification, "network": network}
+        job.specification, job.key = {**job.specification, "network": network}, "e" * 64
     assert [other["job_id"] for other in client.get(address).json()["others"]] == before[1:]
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.gallery.descriptions import descriptions
+from producer.gallery.descriptions import descriptions, from_specifications
 from producer.gallery.page import Gallery, Parameters
 from producer.gallery.pictures import image_link
 from producer.gallery.templates import job_link
+from producer.kept import Kept
 from producer.kinds.top9.gallery.fields import field_in_image
 from producer.kinds.top9.gallery.layer import find_job_and_layer
 from producer.kinds.top9.gallery.units import state_of
@@ -34,8 +35,11 @@ from unitscope.errors import NoSuchUnit
 
 CLASSES = 5  # best classes, and classes of --per-class
 OTHER_JOBS, LOOKED_AT = 20, 60
+KEPT_NAMES = 2**18  # bytes
 SQL = """SELECT rank, activation, class_name, image_path FROM top_activations
 WHERE job_id = {job_id} AND layer = '{layer}' AND unit = {unit} ORDER BY rank"""
+
+_network_names: Kept[tuple[int, str], str] = Kept(KEPT_NAMES, len)
 
 
 def read_unit(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
@@ -191,5 +195,8 @@ def _other_jobs(session: Session, job: Job, layer: SearchedLayer, unit: int) -> 
 
 def _networks(session: Session, job_ids: Sequence[int]) -> dict[int, str]:
     """Return the names of the networks of searches."""
-    name = Job.specification["network"]["name"].as_string()
-    return dict(session.execute(select(Job.id, name).where(Job.id.in_(job_ids))).all())
+    return from_specifications(session, job_ids, _network_names, _network_name)
+
+
+def _network_name(kind: str, specification: Any) -> str:
+    return str(specification_values(kind, specification)["network"]["name"])

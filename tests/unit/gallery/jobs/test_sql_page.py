@@ -127,7 +127,8 @@ def test_no_secret_is_in_the_command(gallery: Gallery, monkeypatch: pytest.Monke
 @pytest.fixture
 def prepared(gallery: Gallery) -> Iterator[subprocess.Popen[bytes]]:
     """The process that waits for the next query."""
-    query_process._ready.clear()
+    while query_process._ready:
+        query_process._end(query_process._ready.pop().process)
     query_process.prepare(gallery.settings)
     [ready] = query_process._ready
     yield ready.process
