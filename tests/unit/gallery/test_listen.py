@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from concurrent.futures import ThreadPoolExecutor
 
 from producer.gallery.server import listen
+from tests.threads import in_new_thread
 
 
 async def _delays(listener: socket.socket) -> bool:
@@ -26,5 +26,4 @@ async def _delays(listener: socket.socket) -> bool:
 
 
 def test_answers_are_not_delayed() -> None:
-    with ThreadPoolExecutor(1) as pool:  # a test of a browser may have left a loop in this thread
-        assert not pool.submit(asyncio.run, _delays(listen("127.0.0.1", 0))).result()
+    assert not in_new_thread(asyncio.run, _delays(listen("127.0.0.1", 0)))

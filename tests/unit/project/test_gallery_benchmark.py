@@ -25,6 +25,7 @@ from producer.gallery.pages import DOCUMENT_ROUTES
 from shared.database.connection import Database
 from shared.jobs.tables import Job
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation, UnitStatistics
+from tests.threads import in_new_thread
 from tests.unit.gallery.databases import DONE_RUN, SEARCH, SWEEP, UNITS, build
 
 JOBS, RAN = 16, 6  # jobs, and those of the small home
@@ -152,10 +153,10 @@ def server() -> Iterator[int]:
 
 
 def test_load_counts_failures(server: int) -> None:
-    done = load("127.0.0.1", server, [lambda _: "/200"], 5, most=50)
+    done = in_new_thread(load, "127.0.0.1", server, [lambda _: "/200"], 5, most=50)
     assert (len(done.seconds), done.failures) == (50, [])
     for address in ("/0", "/503"):
-        done = load("127.0.0.1", server, [lambda _, address=address: address], 5, most=20)
+        done = in_new_thread(load, "127.0.0.1", server, [lambda _, address=address: address], 5, most=20)
         assert (len(done.seconds), len(done.failures), done.count) == (0, 20, 20)
         assert done.failures[0].startswith(f"{address}: ")
 
