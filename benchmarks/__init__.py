@@ -1,4 +1,4 @@
 """Speed benchmarks, reported as ratios to a named peer measured in the same run: ``python -m benchmarks``.
 
-The training benchmark is a separate command: ``python -m benchmarks.training``.
+``python -m benchmarks.training_accuracy`` checks that the speed of training doesn't cost accuracy.
 """

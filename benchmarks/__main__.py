@@ -22,6 +22,7 @@ GROUPS = (
     "screening",
     "projection",
     "occlusion",
+    "training",
     "jobs",
     "whole_job",
     "merge",

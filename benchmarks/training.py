@@ -1,90 +1,100 @@
-"""Training epoch compared with its lower bound and with a plain PyTorch loop: ``python -m benchmarks.training``.
-
-Four variants run over the same images in alternation; medians of several rounds are reported:
-
-* *bare*: forward, backward and step on one batch in memory as float32, channels last: the lower bound;
-* *ours*: an epoch of ``unitscope.training.loop`` with a warm pixel cache, including flips and all metrics;
-* *unfused*: the same with the optimizer's step as a run has it that an earlier version began;
-* *plain*: a plain PyTorch loop: ImageFolder, DataLoader(num_workers=2), float32, channels first.
-
-All but *unfused* use a fused optimizer.
-
-With ``--compile`` there is a fifth variant, *compiled*: the bare step with ``torch.compile(model)``. Compilation
-happens in the warm-up round.
-
-With ``--accuracy``, *ours* and *plain* are trained from several seeds instead, for the same number of epochs, and
-their validation accuracies are compared, to check that the speed doesn't cost accuracy.
-"""
+"""Epochs of training compared with a plain PyTorch loop, with steps alone, and with an unfused optimizer."""
 
 from __future__ import annotations
 
-import json
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
 
-import click
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from producer.datasets.voc import read_voc
-from shared.database.catalogue import FoundDataset, FoundImage
-from unitscope.data.images import ImageSource, batches, read_image
+from benchmarks.search import fill_cache
+from benchmarks.setting import CLASSES, SIZE, Setting
+from benchmarks.timing import Goal, Row, time_interleaved, timed
+from unitscope.data.images import batches
 from unitscope.data.pixel_cache import PixelCache
 from unitscope.networks import build as networks
 from unitscope.networks.initialization import initialize
 from unitscope.training.loop import Trainer
 from unitscope.training.recipes import Recipe
 
-CLASSES = 20
+BATCH = 64
+STEPS = 8  # of an epoch
+LOADERS = 2  # processes of the plain loop's DataLoader
+METHOD = f"""
+An epoch of at most {STEPS} batches of {BATCH} crops, from a warm pixel cache, with random flips and all metrics.
+The plain loop is `ImageFolder` of the crops' JPEG files, `DataLoader` with {LOADERS} processes, transforms v2, and
+channels first. *Step alone*: forward, backward, and the optimizer's step on one batch in memory, channels last, as
+many times. *Not fused*: the same epoch with the step that a run continues with if an earlier version began it.
+All others use Adam's fused step. On a CPU all compute in float32.
+"""
 
 
-class Data:
-    """Crops of a VOC data set: as image sources with a pixel cache, and as folders of files for the plain loop."""
+def measure(setting: Setting) -> Iterator[Row]:
+    """Yield three rows for ZFNet."""
+    crops, device = setting.crops, setting.device
+    count = min(len(crops.sources), STEPS * BATCH) // BATCH * BATCH
+    if not count:
+        raise ValueError(f"training is timed on batches of {BATCH} images, but there are {len(crops.sources)}")
+    numbers = torch.linspace(0, len(crops.sources) - 1, count).round().long().tolist()  # of all classes
+    sources = [crops.sources[number] for number in numbers]
+    cache = PixelCache(setting.folder / "training.pixels", len(crops.sources), SIZE)
+    fill_cache(cache, sources)
+    recipe = Recipe(batch_size=BATCH, learning_rate=5e-4, epochs=1, schedule="constant")
+    fused, unfused = (Trainer(new_model("zfnet", SIZE, None, 0), recipe, device=device) for _ in range(2))
+    for group in unfused.optimizer.param_groups:
+        group["fused"] = None
 
-    def __init__(self, found: FoundDataset, folder: Path, size: int, count: int) -> None:
-        root = Path(found.root)
-        names = {name: number for number, name in enumerate(found.class_names)}
-        self.size, self.folder = size, folder
-        self.sources: dict[str, list[ImageSource]] = {"train": [], "val": []}
-        for split, sources in self.sources.items():
-            images = [image for image in found.images if split in image.splits][:count]
-            for image in images:
-                sources.append(self._source(root, image, names, position=sum(map(len, self.sources.values()))))
-        total = sum(map(len, self.sources.values()))
-        self.cache = PixelCache(folder / "cache.pixels", total, size)
+    def epoch(trainer: Trainer) -> None:
+        trainer.train(batches(trainer.order(sources), BATCH, SIZE, cache=cache))
 
-    @staticmethod
-    def _source(root: Path, image: FoundImage, names: dict[str, int], position: int) -> ImageSource:
-        return ImageSource(position, root / image.path, names[image.class_name], image.box, position=position)
+    alone, plain = StepsAlone(recipe, device), new_model("zfnet", SIZE, None, 0).to(device)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, fused=True)
+    steps = [v2.ToImage(), v2.Resize((SIZE, SIZE)), v2.ToDtype(torch.float32, scale=True)]
+    transform = v2.Compose([*steps, v2.RandomHorizontalFlip(0.5), v2.Normalize([0.5] * 3, [0.5] * 3)])
+    chosen = Subset(ImageFolder(str(crops.folder), transform), numbers)
+    loader = DataLoader(chosen, BATCH, shuffle=True, num_workers=LOADERS)
+    seconds = time_interleaved(
+        {
+            "epoch": timed(lambda: epoch(fused), device),
+            "plain loop": timed(lambda: plain_epoch(plain, optimizer, loader, device), device),
+            "step alone": timed(lambda: alone.run(count // BATCH), device),
+            "not fused": timed(lambda: epoch(unfused), device),
+        },
+        setting.rounds,
+    ).seconds
+    work = f"training epoch, ZFNet {SIZE}, {count:,} crops, batch {BATCH}"
+    peers = {
+        "plain loop": (f"plain PyTorch loop, {LOADERS} loader processes", None),
+        "step alone": ("forward, backward and step alone", Goal(0.9)),
+        "not fused": ("the same with an optimizer that isn't fused", None),
+    }
+    for name, (against, goal) in peers.items():
+        yield Row("training", work, seconds["epoch"], against, seconds[name], goal)
 
-    def write_crops(self) -> None:
-        """Write each crop to a file for the plain loop."""
-        from PIL import Image
 
-        for split, sources in self.sources.items():
-            for source in sources:
-                file = self.folder / split / f"{source.label:02}" / f"{source.position:06}.jpg"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with Image.open(source.path) as image:
-                    image.convert("RGB").crop(source.box).save(file, quality=95)
+class StepsAlone:
+    """Forward, backward and step on one batch of random images in memory."""
 
-    def loader(self, split: str, batch_size: int) -> DataLoader[tuple[torch.Tensor, int]]:
-        """Return the loader of the plain loop, which resizes, flips and normalizes image by image."""
-        steps = [v2.ToImage(), v2.Resize((self.size, self.size)), v2.ToDtype(torch.float32, scale=True)]
-        steps += [v2.RandomHorizontalFlip(0.5)] if split == "train" else []
-        transform = v2.Compose([*steps, v2.Normalize([0.5] * 3, [0.5] * 3)])
-        images = ImageFolder(str(self.folder / split), transform, allow_empty=True)
-        return DataLoader(images, batch_size, shuffle=split == "train", num_workers=2)
+    def __init__(self, recipe: Recipe, device: str) -> None:
+        self.model = new_model("zfnet", SIZE, None, 0).to(device, memory_format=torch.channels_last).train()
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.learning_rate, fused=True)
+        images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
+        self.images = images.contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(CLASSES, (BATCH,), device=device)
+
+    def run(self, steps: int) -> None:
+        for _ in range(steps):
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.model(self.images), self.labels).backward()
+            self.optimizer.step()
 
 
 def new_model(name: str, size: int, fc: int | None, seed: int) -> nn.Module:
+    """Build a network with He initialization."""
     torch.manual_seed(seed)
     model = networks.build(name, CLASSES, size, fc=fc)
     initialize(model, "he")
@@ -92,6 +102,7 @@ def new_model(name: str, size: int, fc: int | None, seed: int) -> nn.Module:
 
 
 def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader, device: str) -> None:
+    """Train an epoch as a plain PyTorch loop does."""
     model.train()
     for images, labels in loader:
         optimizer.zero_grad()
@@ -99,157 +110,3 @@ def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
         loss.backward()
         optimizer.step()
         loss.item()
-
-
-def plain_accuracy(model: nn.Module, loader: DataLoader, device: str) -> float:
-    model.eval()
-    with torch.no_grad():
-        right = [(model(images.to(device)).argmax(1).cpu() == labels).sum() for images, labels in loader]
-    return float(sum(right)) / len(loader.dataset)  # type: ignore[arg-type]
-
-
-def our_epoch(trainer: Trainer, data: Data, recipe: Recipe) -> None:
-    order = trainer.order(data.sources["train"])
-    trainer.train(batches(order, recipe.batch_size, data.size, cache=data.cache))
-
-
-def bare_steps(
-    model: nn.Module, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor, steps: int
-) -> Callable[[], None]:
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
-    model.train()
-
-    def run() -> None:
-        for _ in range(steps):
-            optimizer.zero_grad(set_to_none=True)
-            F.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-        if images.is_cuda:
-            torch.cuda.synchronize()
-
-    return run
-
-
-def compare_speed(
-    data: Data, name: str, fc: int | None, recipe: Recipe, rounds: int, device: str, *, compiled: bool
-) -> dict[str, object]:
-    count = len(data.sources["train"]) // recipe.batch_size * recipe.batch_size
-    data.sources["train"] = data.sources["train"][:count]
-    ours = Trainer(new_model(name, data.size, fc, 0), recipe, device=device)
-    plain = new_model(name, data.size, fc, 0).to(device)
-    plain_optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, fused=True)
-    unfused = Trainer(new_model(name, data.size, fc, 0), recipe, device=device)
-    for group in unfused.optimizer.param_groups:
-        group["fused"] = None
-    loader = data.loader("train", recipe.batch_size)
-    images = torch.randn(recipe.batch_size, 3, data.size, data.size, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
-
-    def channels_last_model() -> nn.Module:
-        return new_model(name, data.size, fc, 0).to(device, memory_format=torch.channels_last)
-
-    steps = count // recipe.batch_size
-    variants: dict[str, Callable[[], None]] = {
-        "bare": bare_steps(channels_last_model(), recipe, images, labels, steps),
-        "ours": lambda: our_epoch(ours, data, recipe),
-        "unfused": lambda: our_epoch(unfused, data, recipe),
-        "plain": lambda: plain_epoch(plain, plain_optimizer, loader, device),
-    }
-    if compiled:
-        variants["compiled"] = bare_steps(torch.compile(channels_last_model()), recipe, images, labels, steps)
-    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
-    for position in range(rounds + 1):
-        for variant, work in variants.items():
-            began = time.perf_counter()
-            work()
-            if device != "cpu":
-                torch.cuda.synchronize()
-            if position:  # round 0 is the warm-up round, and compiles
-                seconds[variant].append(time.perf_counter() - began)
-    median = {variant: statistics.median(values) for variant, values in seconds.items()}
-    return {
-        "images": count,
-        "images_per_second": {variant: round(count / value, 1) for variant, value in median.items()},
-        "ours_to_bare": round(median["bare"] / median["ours"], 3),
-        "ours_to_plain": round(median["plain"] / median["ours"], 3),
-        "fused_to_unfused": round(median["unfused"] / median["ours"], 3),
-        **({"compiled_to_bare": round(median["bare"] / median["compiled"], 3)} if compiled else {}),
-    }
-
-
-def compare_accuracy(
-    data: Data, name: str, fc: int | None, recipe: Recipe, seeds: int, device: str
-) -> dict[str, object]:
-    accuracies: dict[str, list[float]] = {"ours": [], "plain": []}
-    for seed in range(seeds):
-        trainer = Trainer(new_model(name, data.size, fc, seed), recipe, seed, device)
-        for _ in range(recipe.epochs):
-            our_epoch(trainer, data, recipe)
-        accuracies["ours"].append(
-            trainer.validate(batches(data.sources["val"], 64, data.size, cache=data.cache)).accuracy
-        )
-        peer = new_model(name, data.size, fc, seed).to(device)
-        optimizer = torch.optim.Adam(peer.parameters(), lr=recipe.learning_rate)
-        for _ in range(recipe.epochs):
-            plain_epoch(peer, optimizer, data.loader("train", recipe.batch_size), device)
-        accuracies["plain"].append(plain_accuracy(peer, data.loader("val", 64), device))
-        click.echo(json.dumps({variant: values[-1] for variant, values in accuracies.items()}), err=True)
-    return {
-        "epochs": recipe.epochs,
-        **{variant: [round(value, 4) for value in values] for variant, values in accuracies.items()},
-        "difference_of_means": round(
-            statistics.mean(accuracies["ours"]) - statistics.mean(accuracies["plain"]), 4
-        ),
-        "standard_deviations": {
-            variant: round(statistics.stdev(values), 4) for variant, values in accuracies.items()
-        },
-    }
-
-
-def drawn_shapes(folder: Path, images: int) -> FoundDataset:
-    from producer.datasets.shapes import CLASSES as SHAPES
-    from producer.datasets.shapes import generate
-
-    generate(folder, images=images)
-    return read_voc(folder, kind="shapes", classes=SHAPES)
-
-
-@click.command()
-@click.option(
-    "--root", type=click.Path(path_type=Path, exists=True), help="VOCdevkit folder.  [default: generated shapes]"
-)
-@click.option("--network", "name", default="zfnet", show_default=True, help="Name of the network.")
-@click.option("--size", default=227, show_default=True, help="Input size in pixels.")
-@click.option("--fc", type=int, help="Width of the fully connected layers.  [default: the network's]")
-@click.option("--batch", default=64, show_default=True, help="Batch size.")
-@click.option("--count", default=256, show_default=True, help="Maximum number of training images.")
-@click.option("--rounds", default=5, show_default=True, help="Timed rounds.")
-@click.option("--compile", "compiled", is_flag=True, help="Also time the bare step of the compiled network.")
-@click.option(
-    "--accuracy", default=0, help="Compare the accuracy after this number of epochs instead of the speed."
-)
-@click.option("--seeds", default=3, show_default=True, help="Number of seeds for --accuracy.")
-@click.option("--device", default="cpu", show_default=True, help="Torch device: cpu, cuda, cuda:1, ...")
-def main(
-    root: Path | None, name: str, size: int, fc: int | None, batch: int, count: int, rounds: int,
-    compiled: bool, accuracy: int, seeds: int, device: str,
-) -> None:  # fmt: skip
-    """Print images per second and speed ratios as JSON, or accuracies with --accuracy."""
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        data = Data(read_voc(root) if root else drawn_shapes(folder / "shapes", count), folder, size, count)
-        for sources in data.sources.values():
-            for source in sources:
-                data.cache.store(source.position, read_image(source, size))
-        data.write_crops()
-        recipe = Recipe(batch_size=batch, learning_rate=5e-4, epochs=max(accuracy, 1), schedule="constant")
-        if accuracy:
-            result = compare_accuracy(data, name, fc, recipe, seeds, device)
-        else:
-            result = compare_speed(data, name, fc, recipe, rounds, device, compiled=compiled)
-        click.echo(json.dumps({"network": name, "size": size, "batch": batch, **result}, indent=2))
-
-
-if __name__ == "__main__":
-    main()
