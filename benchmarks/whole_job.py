@@ -38,9 +38,10 @@ every projection, and stores pictures, rows and contact sheets. Its time is take
 start of its first shard to the end of the last one, with one worker that has run a job before. The
 functions run the same search and projections in a new process with as many threads, without checks,
 pictures and files, after a warm-up on two batches; the pixels are cached for both. *Slow store*: every
-fsync takes {1000 * SYNC_SECONDS:g} ms longer, as on a network file system. *Files*: those with the pictures of
-units; before there were mosaics, each picture was a file. *First picture*: from `analyze submit` to the first row
-with a picture, for a job of {FEW} units of conv 5, minus the computing of that job as functions.
+fsync of the store takes {1000 * SYNC_SECONDS:g} ms longer, as on a network file system. Pictures of earlier rounds
+are removed before each job. *Files*: those with the pictures of units; before there were mosaics, each picture
+was a file. *First picture*: from `analyze submit` to the first row with a picture, for a job of {FEW} units of
+conv 5, minus the computing of that job as functions.
 """
 
 
@@ -125,6 +126,9 @@ def _stages(seconds: Mapping[str, float]) -> str:
 
 
 def _submit(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> int:
+    for file in (home.folder / "store").rglob("*"):
+        if file.suffix in (*PICTURES, ".jpg"):  # the same content would not be written again
+            file.unlink()
     chosen = ["--layers", ",".join(map(str, layers)), "--units", f"0-{units - 1}"]
     return home.submit_search(setting, weights, *chosen)
 
@@ -149,6 +153,7 @@ def _first_picture(home: Home, setting: Setting, weights: Path) -> Timed:
         first = min(
             shard.finished_at for shard in session.scalars(select(Shard).where(*of_stage)) if shard.finished_at
         )
+    home.stage(number, "finish")  # it would run into the next variant
     return Timed(first.timestamp() - began)
 
 

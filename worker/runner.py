@@ -255,6 +255,7 @@ def run(shard_id: object, settings: Settings, device: str | None = None, queues:
         return
     if claim is None:
         logger.info("shard %d cannot be claimed: it is done, cancelled, or leased by another worker", shard_id)
+        _send(ledger, settings)  # a worker that took it for its own message left another shard without one
         return
     broken = None
     with logs.log_context(job=claim.job_id, shard=claim.shard_id, stage=claim.stage_name, attempt=claim.attempt):

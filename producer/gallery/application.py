@@ -136,9 +136,14 @@ def _read(page: Page, request: Request, as_data: bool) -> Response:
         with gallery.database.one_session():
             values = page.read(gallery, parameters)
     except UnitscopeError as error:
-        if as_data and exit_code(error) == NOT_FOUND and _take_suffix_as_name(page, request):
+        if not (as_data and exit_code(error) == NOT_FOUND and _take_suffix_as_name(page, request)):
+            raise
+        try:
             return _read(page, request, as_data=False)
-        raise
+        except UnitscopeError as other:
+            if exit_code(other) == NOT_FOUND:
+                raise error from None  # which has the name without the suffix
+            raise
     if as_data:
         return _json(as_json(values))
     query = f"?{request.url.query}" if request.url.query else ""

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from producer.gallery.templates import cell, thumbnail
 
 TILE = 360  # pixels: side of the square in which a picture is shown at most
+SHARP = 120  # pixels: boxes of fewer are shown with sharp pixels
 
 Box = Sequence[int]  # left, top, right, bottom, exclusive right and bottom
 
@@ -46,9 +47,9 @@ class LiveElements:
         return address
 
     def tile(self, path: str, text: str, box: Box | None = None) -> Markup:
-        # A box has the pixels of the receptive field, which may be few: they are shown sharp.
+        # A box has the pixels of the receptive field, which may be few.
         source = cell(path, box) if box else thumbnail(path, TILE)
-        sharp = " sharp" if box else ""
+        sharp = " sharp" if box and box[2] - box[0] < SHARP else ""
         return Markup(
             '<img class="tile%s" loading="lazy" decoding="async" src="%s" alt="%s" width="%d" height="%d">'
         ) % (sharp, source, text, TILE, TILE)

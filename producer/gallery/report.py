@@ -16,6 +16,7 @@ from starlette.responses import Response
 from producer.gallery.access.headers import DOCUMENT_POLICY
 from producer.gallery.page import Gallery, Link
 from producer.gallery.templates import job_link
+from producer.gallery.turns import Turns
 from producer.kinds.descriptor import load
 from producer.kinds.registry import producer_kinds
 from producer.results.jobs import find_job
@@ -24,6 +25,8 @@ from shared.jobs.tables import Job, JobState
 from shared.store.store import Store
 
 MOST_BYTES = 50_000_000  # of the files in one page
+
+_turns = Turns(4)  # each takes up to three times ``MOST_BYTES`` of memory
 
 
 class LimitedStore(Store):
@@ -53,11 +56,15 @@ class LimitedStore(Store):
 async def answer_report(request: Request) -> Response:
     """Answer ``/jobs/ID/report``."""
     gallery: Gallery = request.app.state.gallery
-    text = await run_in_threadpool(read_report, gallery, request.path_params["job_id"])
-    # Names from files can have half of a surrogate pair, which UTF-8 doesn't have.
-    content = text.encode("utf-8", "replace")
+    content = await run_in_threadpool(_report, gallery, request.path_params["job_id"])
     headers = {"Content-Security-Policy": DOCUMENT_POLICY}
     return Response(content, headers=headers, media_type="text/html; charset=utf-8")
+
+
+def _report(gallery: Gallery, job_id: int) -> bytes:
+    with _turns.one():
+        # Names from files can have half of a surrogate pair, which UTF-8 doesn't have.
+        return read_report(gallery, job_id).encode("utf-8", "replace")
 
 
 def read_report(gallery: Gallery, job_id: int) -> str:

@@ -416,8 +416,8 @@ class Ledger:
         without = hosts_without_data(claim.payload) | {host_of(worker)}
         with self.database.write() as session:
             job = self._lock_claimed(session, claim)
-            queue = session.scalars(select(Shard.queue).where(Shard.id == claim.shard_id)).one()
-            others = has_other_hosts(session, queue, without)
+            shard = session.execute(select(Shard.queue, Shard.payload).where(Shard.id == claim.shard_id)).one()
+            others = has_other_hosts(session, shard.queue, without)
             self._end_attempt(
                 session,
                 job,
@@ -425,7 +425,7 @@ class Ledger:
                 error,
                 again=others or (again_here and claim.attempt < MAX_ATTEMPTS),
                 attempt=claim.attempt - others,
-                payload={**claim.payload, HOSTS_WITHOUT_DATA: sorted(without)},
+                payload={**shard.payload, HOSTS_WITHOUT_DATA: sorted(without)},
             )
 
     def pause(self, claim: Claim, work_done: int, seconds: float, reason: str) -> None:
@@ -444,8 +444,11 @@ class Ledger:
                 self._cancelled(session, job, claim)
                 return
             work_done = min(work_done, claim.work_total)
-            began = session.scalars(select(Shard.started_at).where(Shard.id == claim.shard_id)).one()
-            seconds_before = claim.payload.get(SECONDS_BEFORE, 0.0) + _seconds_since(began or utc_now())
+            # Not the claim's payload: images that were left out meanwhile are in the row's.
+            shard = session.execute(
+                select(Shard.started_at, Shard.payload).where(Shard.id == claim.shard_id)
+            ).one()
+            seconds_before = shard.payload.get(SECONDS_BEFORE, 0.0) + _seconds_since(shard.started_at or utc_now())
             self._fence(
                 session,
                 claim,
@@ -455,7 +458,7 @@ class Ledger:
                 sent_at=None,
                 attempt=claim.attempt - 1,
                 work_done=work_done,
-                payload={**claim.payload, RESUMED: work_done, SECONDS_BEFORE: seconds_before},
+                payload={**shard.payload, RESUMED: work_done, SECONDS_BEFORE: seconds_before},
                 paused_until=database_now() + seconds,
             )
             add_event(session, job.id, claim.shard_id, "info", f"{claim.stage_name}: pauses, {reason}")

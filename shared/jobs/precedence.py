@@ -64,7 +64,7 @@ def job_instead(session: Session, taker: Taker, shard: Any) -> int | None:
     ``shard`` is a row of ``precedence``.
     """
     begun = None
-    if shard.paused_until is None:
+    if shard.paused_until is None and shard.queue in taker.queues:  # else a forged message: it has no other shard
         begun = session.execute(_paused(taker, shard.queue, shard.priority)).first()
     paused = bool(begun.is_paused if begun else shard.is_paused)
     before = job_before(session, taker, shard.queue, shard.priority, paused=paused)

@@ -61,8 +61,12 @@ def _export_site(app: App, job_id: int, folder: Path) -> None:
         )
     gallery = Gallery(app.settings, app.database, app.store)
     site = Site(gallery, folder)
-    load(writer)(gallery, job_id, site)
-    site.close()
+    try:
+        load(writer)(gallery, job_id, site)
+        site.close()
+    except BaseException:  # also Ctrl+C: the same folder can be used the next time
+        site.discard()
+        raise
     files = [file for file in folder.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     left_out = f" {site.left_out} images of the data set can't be read here and are grey." if site.left_out else ""

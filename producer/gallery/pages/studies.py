@@ -13,6 +13,7 @@ from starlette.responses import Response
 from producer.gallery.access.headers import DOCUMENT_POLICY
 from producer.gallery.page import Gallery, Page, Parameters
 from producer.gallery.report import LimitedStore
+from producer.gallery.turns import Turns
 from producer.studies.formats import text_rows
 from producer.studies.page import PageSection, render_study, study_sections
 from producer.studies.parameters import as_text
@@ -22,6 +23,7 @@ from shared.kinds.registry import describe
 from shared.text import printable
 
 _one_at_a_time = threading.Lock()  # matplotlib, which draws a study's figure, can't be used by several threads
+_turns = Turns(8)  # that wait for it, of the server's 40 threads
 
 
 def read_list(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def _sections(gallery: Gallery, name: str) -> tuple[StudyState, list[PageSection
     state = load_study(gallery.database, name)
     command = f"analyze study show {shlex.quote(printable(name))} --html study.html"
     store = LimitedStore(gallery.store.root, command)
-    with _one_at_a_time:
+    with _turns.one(), _one_at_a_time:
         return state, study_sections(gallery.database, store, state, {})
 
 

@@ -48,10 +48,14 @@ class Sheets:
         The sheets are the files ``sheets/NAME-1.webp``, ``sheets/NAME-2.webp``, ...
     largest
         Side of a cell, in pixels, at most: larger pictures are made smaller.
+    step
+        Sides of cells are multiples of it, so that pictures of many sizes share a few sheets.
+    exact
+        Cells of fewer pixels are stored without loss, since pages magnify them.
     """
 
-    def __init__(self, folder: Path, name: str, largest: int) -> None:
-        self.folder, self.name, self.largest = folder, name, largest
+    def __init__(self, folder: Path, name: str, largest: int, *, step: int = 1, exact: int = 0) -> None:
+        self.folder, self.name, self.largest, self.step, self.exact = folder, name, largest, step, exact
         self.count = 0  # sheets
         self._places: dict[Hashable, Place] = {}
         self._open: dict[int, _Sheet] = {}  # by the side of their cells
@@ -73,7 +77,7 @@ class Sheets:
         if scale < 1:
             size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
             picture = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
-        cell = max(picture.size)
+        cell = min(-(-max(picture.size) // self.step) * self.step, self.largest)
         sheet = self._open.get(cell) or self._begin(cell)
         place = sheet.put(picture, scale)
         if sheet.is_full:
@@ -82,13 +86,13 @@ class Sheets:
 
     def _begin(self, cell: int) -> _Sheet:
         self.count += 1
-        self._open[cell] = _Sheet(self.folder, f"sheets/{self.name}-{self.count}.webp", cell)
+        self._open[cell] = _Sheet(self.folder, f"sheets/{self.name}-{self.count}.webp", cell, cell < self.exact)
         return self._open[cell]
 
 
 class _Sheet:
-    def __init__(self, folder: Path, file: str, cell: int) -> None:
-        self.path, self.file, self.cell = folder / file, file, cell
+    def __init__(self, folder: Path, file: str, cell: int, lossless: bool) -> None:
+        self.path, self.file, self.cell, self.lossless = folder / file, file, cell, lossless
         self.columns = max(1, SIDE // cell)
         self.used = 0
         self.picture = Image.new("RGB", (self.columns * cell, self.columns * cell), (128, 128, 128))
@@ -106,4 +110,7 @@ class _Sheet:
 
     def write(self) -> None:
         self.path.parent.mkdir(exist_ok=True)
-        self.picture.save(self.path, "WEBP", quality=QUALITY, method=2)
+        if self.lossless:
+            self.picture.save(self.path, "WEBP", lossless=True, method=0)
+        else:
+            self.picture.save(self.path, "WEBP", quality=QUALITY, method=2)

@@ -15,11 +15,12 @@ from producer.gallery.page import Gallery
 from producer.gallery.pictures import STATIC, read_artifact, read_image
 from producer.gallery.site.sheets import Place, Sheets
 from producer.gallery.templates import render
-from shared.errors import FileNotWritable, UsageError
+from shared.errors import ArtifactDamaged, FileNotWritable, UsageError
 from unitscope.images.decoding import BrokenImage
 
 MOSAIC = 480  # pixels: side of a unit's mosaic, at most
 PHOTO = 240  # pixels: longer side of an image of the data set
+PHOTO_STEP = 48  # pixels: between the sizes of cells of images, which have many sizes
 STATIC_FILES = ("style.css", "gallery.js", "icon.svg")
 
 
@@ -37,9 +38,10 @@ class Site:
 
     def __init__(self, gallery: Gallery, folder: Path) -> None:
         self.gallery, self.folder = gallery, folder
+        self._existed = folder.exists()
         self._pages: dict[str, str] = {}
-        self._mosaics = Sheets(folder, "units", MOSAIC)
-        self._photos = Sheets(folder, "images", PHOTO)
+        self._mosaics = Sheets(folder, "units", MOSAIC, exact=TILE)
+        self._photos = Sheets(folder, "images", PHOTO, step=PHOTO_STEP)
         self.left_out = 0  # images that can't be read here
         try:
             if folder.exists() and any(folder.iterdir()):
@@ -72,13 +74,20 @@ class Site:
         self._mosaics.close()
         self._photos.close()
 
+    def discard(self) -> None:
+        """Remove what was written, so that the folder can be used again."""
+        for entry in self.folder.iterdir() if self.folder.exists() else ():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if not self._existed:
+            self.folder.rmdir()
+
     # --- Elements ---
 
     def link(self, address: str) -> str:
         return self._pages[address] if address in self._pages else address.removeprefix("/")
 
     def tile(self, path: str, text: str, box: Box | None = None) -> Markup:
-        place = self._mosaics.place(path, lambda: read_artifact(self.gallery.store, path))
+        place = self._mosaics.place(path, lambda: self._artifact(path))
         left, top, right, bottom = (value * place.scale for value in box or (0, 0, *_size(place)))
         width, height = f"{right - left:g}", f"{bottom - top:g}"
         view = f"{place.left + left:g} {place.top + top:g} {width} {height}"
@@ -93,6 +102,12 @@ class Site:
         return Markup(
             '<svg x="0" y="0" width="%d" height="%d" viewBox="%d %d %d %d" preserveAspectRatio="none">%s</svg>'
         ) % (width, height, place.left, place.top, place.width, place.height, _whole_sheet(place))
+
+    def _artifact(self, path: str) -> Image.Image:
+        try:
+            return read_artifact(self.gallery.store, path)
+        except BrokenImage as error:
+            raise ArtifactDamaged(path=path, root=self.gallery.store.root) from error
 
     def _read(self, address: str) -> Image.Image:
         try:

@@ -100,6 +100,26 @@ def test_a_question_that_has_no_answer_says_why(client: TestClient, query: dict[
     assert words in Parsed(client.get("/find", params=query).text).words
 
 
+def test_a_unit_that_is_not_finite_is_named(client: TestClient, small: Gallery) -> None:
+    with small.database.write() as session:
+        layer = session.get_one(SearchedLayer, 1)
+        values = VALUES.copy()
+        values[1, 0] = np.nan
+        layer.maxima_path = small.store.write(".npy", lambda file: np.save(file, values)).path
+    for query in ({"units": "square:1"}, {"question": "similar", "unit": "square:1"}):
+        page = found(client, **query)
+        assert "not a finite number" in page["problem"]
+
+
+def test_a_search_of_another_version_leaves_the_form(client: TestClient, small: Gallery) -> None:
+    with small.database.write() as session:
+        job = session.get_one(Job, SEARCH)
+        job.specification, job.key = {**job.specification, "layers": 1}, "e" * 64
+    page = found(client)
+    assert "choose another search" in page["problem"]
+    assert client.get(f"/find?job={SEARCH}").status_code != 200
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [

@@ -14,7 +14,17 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from producer.gallery.page import Gallery
-from producer.kinds.occlusion.gallery.maps import LARGEST_SIDE, MapsNotReadable, draw_values, read_maps
+from producer.kinds.occlusion.gallery.maps import (
+    LARGEST_INPUT,
+    LARGEST_PICTURE,
+    LARGEST_SIDE,
+    Maps,
+    MapsNotReadable,
+    draw_classes,
+    draw_values,
+    probability_span,
+    read_maps,
+)
 from shared.kinds.occlusion.tables import OcclusionMap
 from tests.hostile.test_pages import HOSTILE
 from tests.unit.gallery.databases import DONE_RUN, STARTS, SWEEP, Parsed, maps, unsafe_parts
@@ -65,6 +75,34 @@ def test_maps_are_drawn_from_least_to_largest() -> None:
     assert constant.reshape(-1, 3).tolist() == [[68, 1, 84]] * 4
 
 
+def of_starts(starts: list[int], patch: int = 4) -> Maps:
+    values = np.arange(len(starts) ** 2, dtype=np.float64).reshape(len(starts), -1)
+    return Maps(starts, patch, values, values / values.size, values.astype(np.int64))
+
+
+@pytest.mark.parametrize("starts", [[0, 8, 16], [0, 8, 16, 17], [0, 8, 11], [3], [*range(0, 900, 100), 901]])
+def test_cells_are_around_the_centres_of_the_square(starts: list[int]) -> None:
+    maps = of_starts(starts)
+    drawn = maps.as_cells(maps.activation)
+    assert drawn.shape == np.asarray(Image.open(io.BytesIO(draw_classes(maps)))).shape[:2]
+    area, scale = maps.edges[-1] - maps.edges[0], len(drawn) / (maps.edges[-1] - maps.edges[0])
+    for row, start in enumerate(starts):
+        for column, other in enumerate(starts):
+            y, x = (int((place + maps.patch / 2 - maps.edges[0]) * scale) for place in (start, other))
+            assert drawn[y, x] == maps.activation[row, column], (starts, area)
+    regular = len(set(np.diff(starts))) <= 1
+    assert (len(drawn) == len(starts)) == regular
+    assert len(drawn) <= LARGEST_PICTURE
+
+
+def test_rounding_of_probabilities_is_not_magnified() -> None:
+    assert probability_span(np.array([0.2, 0.7])) == (0.2, 0.7)
+    for value in (0.0, 0.5, 0.999_999, 1.0):
+        low, high = probability_span(np.array([value, value - 1e-7 if value else 1e-7]))
+        assert 0 <= low <= value <= high <= 1
+        assert high - low == pytest.approx(0.01)
+
+
 def test_maps_of_the_library_can_be_read(small: Gallery) -> None:
     stored = maps(3)
     side = len(STARTS)
@@ -88,6 +126,12 @@ def test_maps_of_the_library_can_be_read(small: Gallery) -> None:
         {"patch": np.arange(2)},
         {"activation": np.array([{}], object)},
         {"starts": np.zeros((2, 2))},
+        {"starts": np.array(STARTS[::-1])},
+        {"starts": np.array(STARTS) - 1},
+        {"starts": np.array(STARTS) + LARGEST_INPUT},
+        {"starts": np.zeros(len(STARTS), np.int64)},
+        {"starts": np.array(STARTS) + 0.5},
+        {"patch": np.array(0)},
         {"activation": np.zeros((3 * LARGEST_SIDE, LARGEST_SIDE))},
     ],
 )

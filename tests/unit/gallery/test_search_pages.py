@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 from starlette.testclient import TestClient
 
 from producer.gallery.page import Gallery
 from producer.gallery.site.writer import Site
+from producer.kinds.top9.best import best_units
 from producer.kinds.top9.gallery.site import write_site
 from producer.kinds.top9.gallery.units import Selection, read_cards
 from producer.kinds.top9.layers import searched_layers
-from shared.errors import FileNotWritable, UsageError
+from shared.database.datasets import Image
+from shared.errors import ArtifactDamaged, FileNotWritable, UsageError
 from shared.jobs.tables import Job
-from shared.kinds.top9.tables import SearchedUnit, UnitLabel, UnitSelectivity
+from shared.kinds.top9.tables import SearchedUnit, TopActivation, UnitLabel, UnitSelectivity
 from tests.unit.gallery.databases import CLASSES, SEARCH, UNITS, Parsed, unsafe_parts
 
 LAYER = f"/jobs/{SEARCH}/layers/square"
@@ -71,7 +73,26 @@ def test_units_in_each_order_whatever_the_size_of_a_page(known: Gallery, limit: 
     agreed = [(-(card.agreement or 0), card.unit) for card in cards]
     assert agreed == sorted(agreed)
     assert units(known, limit, order="agreement") == [card.unit for card in cards]
+    assert (cards[-1].unit, cards[-1].state, cards[-1].agreement) == (2, "constant", None)
     assert units(known, limit, order="fired") == [0, 1, 2, 3]  # all alike
+
+
+def test_units_agree_in_the_order_of_the_results(known: Gallery) -> None:
+    with known.database.write() as session:
+        layer = searched_layers(session, SEARCH)[0]
+        for unit, images in ((0, (1, 2, 3)), (1, (1, 4, 2)), (3, (1, 4))):  # classes in turn
+            of_unit = (TopActivation.layer_id == layer.id, TopActivation.unit == unit)
+            session.execute(delete(TopActivation).where(*of_unit, TopActivation.rank > len(images)))
+            for rank, image in enumerate(images, 1):
+                session.execute(
+                    update(TopActivation).where(*of_unit, TopActivation.rank == rank).values(image_id=image)
+                )
+        classes = dict(session.execute(select(Image.id, Image.class_name)).tuples().all())
+    assert classes[1] == classes[4]
+    assert len({classes[image] for image in (1, 2, 3)}) == 3
+    best = [unit.unit for unit in best_units(known.database, SEARCH) if unit.layer == "square"]
+    assert best == [1, 0, 3]  # two of three; one of three; two of two, but fewer
+    assert units(known, order="agreement") == [*best, 2]
 
 
 def test_units_by_state_class_and_label(known: Gallery) -> None:
@@ -161,8 +182,35 @@ def test_a_site_needs_an_empty_folder(known: Gallery, tmp_path: Path) -> None:
         Site(known, tmp_path / "file" / "site")
 
 
+def test_a_damaged_picture_is_named_and_the_folder_can_be_used_again(known: Gallery, tmp_path: Path) -> None:
+    with known.database.read() as session:
+        path = session.scalars(select(SearchedUnit.patches_path)).first()
+    assert path
+    file = known.store.locate(path)
+    content = file.read_bytes()
+    file.write_bytes(b"no picture")
+    for folder, existed in ((tmp_path / "new", False), (tmp_path / "there", True)):
+        if existed:
+            folder.mkdir()
+        site = Site(known, folder)
+        with pytest.raises(ArtifactDamaged, match=path):
+            write_site(known, SEARCH, site)
+        site.discard()
+        assert folder.exists() == existed
+        assert not existed or not [*folder.iterdir()]
+    file.write_bytes(content)
+    write_site(known, SEARCH, Site(known, tmp_path / "there"))
+
+
 def test_images_that_are_gone_are_grey_and_counted(known: Gallery, tmp_path: Path) -> None:
     (known.settings.home / "data" / "0.png").write_bytes(b"other")
     site = Site(known, tmp_path / "site")
     write_site(known, SEARCH, site)
     assert site.left_out == 1
+
+
+def test_data_of_a_name_that_is_not_there(client: TestClient) -> None:
+    answer = client.get(f"/jobs/{SEARCH}/layers/conv9.json")
+    assert answer.status_code == 404
+    assert "conv9" in answer.text
+    assert "conv9.json" not in answer.text

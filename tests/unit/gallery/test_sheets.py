@@ -41,3 +41,22 @@ def test_a_picture_is_read_once(tmp_path: Path) -> None:
 
     assert sheets.place("a", picture) == sheets.place("a", picture)
     assert len(read) == 1
+
+
+def test_pictures_of_many_sizes_share_sheets(tmp_path: Path) -> None:
+    sheets = Sheets(tmp_path, "images", 240, step=48)
+    for size in range(10, 240, 3):
+        place = sheets.place(size, lambda size=size: grey(100, size, size))
+        assert (place.width, place.height) == (size, size)
+        assert place.side <= SIDE
+    sheets.close()
+    assert sheets.count == 5
+
+
+def test_small_pictures_are_exact(tmp_path: Path) -> None:
+    sheets = Sheets(tmp_path, "units", 480, exact=100)
+    values = np.random.default_rng(0).integers(0, 256, (21, 23, 3), dtype=np.uint8)
+    place = sheets.place("a", lambda: Image.fromarray(values))
+    sheets.close()
+    with Image.open(tmp_path / place.file) as sheet:
+        assert np.array_equal(np.asarray(sheet)[:21, :23], values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -133,5 +133,10 @@ def _projection_seconds(
         units = Units(Rehearsal(context, Path(folder), {"units": chosen}), specification, layer, merged)
         with ThreadPoolExecutor(number_of_writers()) as writers:
             first, second = chosen[: len(chosen) // 2] or chosen, chosen[len(chosen) // 2 :]
-            units.project(first, writers)
-            return seconds_of(lambda: units.project(second, writers), context.device) / len(second)
+            _finish(units.project(first, writers))
+            return seconds_of(lambda: _finish(units.project(second, writers)), context.device) / len(second)
+
+
+def _finish(drawing: Sequence[Future[object]]) -> None:
+    for unit in drawing:
+        unit.result()

@@ -58,10 +58,14 @@ def project(context: ShardContext) -> None:
     merged = load_merged(context, specification.layers.index(layer))
     units = Units(context, specification, layer, merged)
     projected: list[_Projected] = []
+    drawing: list[Future[_Projected]] = []
     # Checking, drawing, encoding and writing release the GIL, and run beside the computation of the next units.
     with ThreadPoolExecutor(number_of_writers()) as writers:
         for start in range(0, len(units.live), units.at_once):
-            projected += units.project(units.live[start : start + units.at_once], writers)
+            begun = units.project(units.live[start : start + units.at_once], writers)
+            projected += [unit.result() for unit in drawing]
+            drawing = begun
+        projected += [unit.result() for unit in drawing]
     context.progress(len(context.payload["units"]) - len(units.live))
     parts = store_sheet_parts(context, {p.unit: p.on_sheet for p in projected})
 
@@ -173,12 +177,10 @@ class Units:
             field = min(self.geometry.size, field)
         self.at_once = max(1, min(UNITS_AT_ONCE, BYTES_AT_ONCE // (12 * specification.top * field**2)))
 
-    def project(self, units: Sequence[int], writers: Executor) -> list[_Projected]:
-        """Draw, check and store the pictures of these units.
+    def project(self, units: Sequence[int], writers: Executor) -> list[Future[_Projected]]:
+        """Project the top activations of these units; ``writers`` check, draw and store their pictures.
 
-        Raises
-        ------
-        ProjectionCheckFailed
+        The futures raise ``ProjectionCheckFailed``.
         """
         entries = [entry for unit in units for entry in self._top_activations(unit)]
         sources = {entry.source.id: entry.source for entry in entries}
@@ -203,7 +205,7 @@ class Units:
             if complete:
                 stored[entry.unit] = writers.submit(self._draw, entry.unit, to_draw.pop(entry.unit))
             self.context.progress(int(complete))
-        return [stored[unit].result() for unit in units]
+        return [stored[unit] for unit in units]
 
     def _draw(self, unit: int, to_draw: dict[_TopActivation, _ToDraw]) -> _Projected:
         """Check, draw and store the pictures of a unit."""

@@ -22,6 +22,7 @@ from producer.kinds.occlusion.gallery.maps import (
     colour,
     draw_classes,
     draw_values,
+    probability_span,
     read_maps,
     scale_colours,
     span,
@@ -118,9 +119,10 @@ def draw_map(gallery: Gallery, parameters: Parameters) -> bytes:
         maps = read_maps(gallery.store, row.array_path)
     except (ArtifactMissing, MapsNotReadable) as error:
         raise ImageNotSwept(job_id=job_id, image=image_id) from error
-    if name == SHARED:
-        return draw_values(maps.probability, (0.0, 1.0))
-    return draw_classes(maps) if name == "classes" else draw_values(getattr(maps, name))
+    if name == "classes":
+        return draw_classes(maps)
+    values = maps.activation if name == "activation" else maps.probability
+    return draw_values(maps.as_cells(values), (0.0, 1.0) if name == SHARED else _span(maps, name))
 
 
 def _row(session: Session, job_id: int, image_id: int) -> OcclusionMap:
@@ -157,7 +159,6 @@ def _shown(maps: Maps, class_names: list[str], address: str) -> dict[str, Any]:
     rest = sum(share for _, share in classes[NAMED_CLASSES:])
     if rest:
         legend.append({"name": "other classes", "share": rest, "colour": colour(COLOURS[-1])})
-    last = maps.starts[-1] + maps.patch
     return {
         "pictures": [
             {"name": name, "title": TITLES[name], "address": f"{address}/{name}.png", "span": _span(maps, name)}
@@ -167,8 +168,8 @@ def _shown(maps: Maps, class_names: list[str], address: str) -> dict[str, Any]:
         "scale": scale_colours(),
         "starts": maps.starts,
         "patch": maps.patch,
-        # The part of the image in which the square's centre is, a pixel of a map for each position.
-        "area": _area(maps, last),
+        # The part of the image that a map covers: its first and its last pixel.
+        "area": (float(maps.edges[0]), float(maps.edges[-1])),
         "names": {str(number): _name(class_names, number) for number, _ in classes},
         "activation": _rounded(maps.activation),
         "probability": _rounded(maps.probability),
@@ -177,15 +178,9 @@ def _shown(maps: Maps, class_names: list[str], address: str) -> dict[str, Any]:
 
 
 def _span(maps: Maps, name: str) -> tuple[float, float] | None:
-    return None if name in ("classes", SHARED) else span(getattr(maps, name))
-
-
-def _area(maps: Maps, last: int) -> tuple[float, float]:
-    """Return the first and the last pixel that a map covers: half a step beyond the first and last centre."""
-    steps = np.diff(maps.starts)
-    half = float(np.median(steps)) / 2 if len(steps) else maps.patch / 2
-    centre = maps.patch / 2
-    return maps.starts[0] + centre - half, min(maps.starts[-1] + centre + half, float(last))
+    if name in ("classes", SHARED):
+        return None
+    return span(maps.activation) if name == "activation" else probability_span(maps.probability)
 
 
 def _name(class_names: list[str], number: int) -> str:

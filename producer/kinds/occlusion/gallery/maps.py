@@ -1,7 +1,7 @@
 """Stored occlusion maps, read without the vision library's sweep, and drawn as small pictures.
 
-A picture has a pixel for each position of the square; pages enlarge it. An archive can come from another machine,
-so that it is checked before its arrays are used.
+A picture has a pixel for each position of the square, or several where the last step is shorter; pages enlarge it.
+An archive can come from another machine, so that it is checked before its arrays are used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -17,6 +18,9 @@ from PIL import Image
 from shared.store.store import Store
 
 LARGEST_SIDE = 256  # positions along a side
+LARGEST_INPUT = 4096  # pixels: side of a network's input
+LARGEST_PICTURE = 1024  # pixels: side of a picture, at most
+LEAST_SPAN = 0.01  # of the scale of probabilities: less can be rounding. The figure's is the same.
 MOST_BYTES = 8 * LARGEST_SIDE**2 + 4096  # of an array in an archive
 NAMED_CLASSES = 8  # in the legend, the most frequent ones; the others have one colour
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, MemoryError)
@@ -56,6 +60,28 @@ class Maps:
     probability: np.ndarray  # float64
     classes: np.ndarray  # int64
 
+    @property
+    def edges(self) -> np.ndarray:
+        """Borders of the cells drawn for positions, float64 [positions + 1], in pixels of the network's input.
+
+        Each cell is around the centre of its square, up to midway between neighbouring centres: the last step of
+        the square can be shorter than the others.
+        """
+        if len(self.starts) == 1:
+            return np.array([self.starts[0], self.starts[0] + self.patch], np.float64)
+        centres = np.array(self.starts, np.float64) + self.patch / 2
+        between = (centres[1:] + centres[:-1]) / 2
+        return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+
+    def as_cells(self, values: np.ndarray) -> np.ndarray:
+        """Return an array [positions, positions, ...] with each position as often as its cell is long and wide."""
+        halves = (2 * np.diff(self.edges)).round().astype(np.int64)  # borders are at halves of pixels
+        repeats = halves // np.gcd.reduce(halves)
+        if repeats.sum() > LARGEST_PICTURE:
+            share = LARGEST_PICTURE / (self.edges[-1] - self.edges[0])
+            repeats = np.diff(((self.edges - self.edges[0]) * share).round()).astype(np.int64)
+        return values.repeat(repeats, 0).repeat(repeats, 1)
+
     def ordered_classes(self) -> list[tuple[int, float]]:
         """Return the classes and their shares of the positions, the most frequent first."""
         numbers, counts = np.unique(self.classes, return_counts=True)
@@ -81,15 +107,20 @@ def read_maps(store: Store, path: str) -> Maps:
     except (*UNREADABLE, zipfile.BadZipFile) as error:
         raise MapsNotReadable(f"{path}: {error}") from error
     side = len(starts) if starts.ndim == 1 else 0
-    numeric = all(array.dtype.kind in "fiu" for array in (*arrays, starts, patch)) and patch.size == 1
+    numeric = all(array.dtype.kind in "fiu" for array in arrays)
+    numeric &= starts.dtype.kind in "iu" and patch.dtype.kind in "iu" and patch.size == 1
     if not (0 < side <= LARGEST_SIDE and numeric and all(array.shape == (side, side) for array in arrays)):
         raise MapsNotReadable(
             f"{path}: its arrays are not maps of at most {LARGEST_SIDE} x {LARGEST_SIDE} positions"
         )
+    whole, side = [int(start) for start in starts], int(patch)
+    inside = whole[0] >= 0 and side > 0 and whole[-1] + side <= LARGEST_INPUT
+    if not inside or any(after <= before for before, after in pairwise(whole)):
+        raise MapsNotReadable(f"{path}: its positions are not those of a square in an image")
     activation, probability, classes = arrays
     return Maps(
-        [int(start) for start in starts],
-        int(patch),
+        whole,
+        side,
         activation.astype(np.float64),
         probability.astype(np.float64),
         classes.astype(np.int64),
@@ -100,6 +131,15 @@ def span(values: np.ndarray) -> tuple[float, float]:
     """Return the least and the largest finite value; (0, 1) if there is none."""
     finite = values[np.isfinite(values)]
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+
+
+def probability_span(values: np.ndarray) -> tuple[float, float]:
+    """Return the least and the largest probability, at least ``LEAST_SPAN`` apart."""
+    low, high = span(values)
+    if high - low < LEAST_SPAN:
+        low = min(max((low + high - LEAST_SPAN) / 2, 0.0), 1 - LEAST_SPAN)
+        high = low + LEAST_SPAN
+    return low, high
 
 
 def draw_values(values: np.ndarray, limits: tuple[float, float] | None = None) -> bytes:
@@ -121,7 +161,7 @@ def draw_classes(maps: Maps) -> bytes:
     pixels[:] = COLOURS[-1]
     for place, (number, _) in enumerate(maps.ordered_classes()[:NAMED_CLASSES]):
         pixels[maps.classes == number] = COLOURS[place]
-    return _png(pixels)
+    return _png(maps.as_cells(pixels))
 
 
 def colour(channels: Sequence[int]) -> str:

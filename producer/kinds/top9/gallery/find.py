@@ -15,10 +15,10 @@ from producer.kinds.top9.find.query_image import kept_image
 from producer.kinds.top9.find.units_text import chosen_units
 from producer.kinds.top9.gallery.shown import shown_images, shown_units
 from producer.kinds.top9.gallery.similar import MEMORY
-from shared.errors import ArtifactMissing, UsageError, exit_code, message
+from shared.errors import ArtifactMissing, SpecificationNotReadable, UsageError, exit_code, message
 from shared.jobs.tables import Job, JobState
 from shared.kinds.top9.tables import SearchedLayer
-from unitscope.errors import MaximaNotReadable, UnitscopeError
+from unitscope.errors import MaximaNotReadable, NotFinite, UnitscopeError
 from unitscope.vocabulary import METRICS
 
 QUESTIONS = ("images", "units", "like", "similar")
@@ -46,10 +46,11 @@ def read_find(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
     kept = problem = None
     try:
         kept = kept_maxima(gallery.database, gallery.store, job_id) if job_id is not None else None
-    except (ArtifactMissing, MaximaNotReadable):
+    except (ArtifactMissing, MaximaNotReadable, SpecificationNotReadable) as error:
         if chosen is not None or _is_filled_in(question, asked):
             raise
-        problem = f"The maxima of job {job_id} are lost: choose another search."
+        why = "is of another version" if isinstance(error, SpecificationNotReadable) else "has lost its maxima"
+        problem = f"Job {job_id} {why}: choose another search."
     if kept and _is_filled_in(question, asked):
         try:
             if question in ("images", "like"):
@@ -57,7 +58,7 @@ def read_find(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
             else:
                 units = _units(gallery, kept, question, asked)
         except UnitscopeError as error:
-            if exit_code(error) not in UNANSWERED:
+            if exit_code(error) not in UNANSWERED and not isinstance(error, NotFinite):  # of the unit
                 raise
             problem = message(error)
     return {

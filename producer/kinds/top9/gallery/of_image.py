@@ -7,12 +7,12 @@ from sqlalchemy.orm import Session
 
 from producer.gallery.page import Gallery, Link, Links
 from producer.gallery.templates import job_link, number
-from shared.database.datasets import Image
+from shared.database.datasets import Image, ImageSplit
 from shared.jobs.tables import Job, JobState
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 
 UNITS = 30
-SEARCHES = 5  # the newest ones
+SEARCHES, LOOKED_AT = 5, 50  # the newest ones; of those of all splits
 
 
 def image_links(gallery: Gallery, image_id: int) -> Links:
@@ -69,7 +69,8 @@ def image_links(gallery: Gallery, image_id: int) -> Links:
 
 
 def _searches(session: Session, image_id: int) -> list[int]:
-    """Return the newest searches of the image's data set that kept the maxima of all images."""
+    """Return the newest searches of the image that kept the maxima of all images."""
+    splits = set(session.scalars(select(ImageSplit.split).where(ImageSplit.image_id == image_id)))
     query = (
         select(SearchedLayer.job_id)
         .join(Job, Job.id == SearchedLayer.job_id)
@@ -78,4 +79,7 @@ def _searches(session: Session, image_id: int) -> list[int]:
         .distinct()
         .order_by(SearchedLayer.job_id.desc())
     )
-    return list(session.scalars(query.limit(SEARCHES)))
+    newest = query.limit(LOOKED_AT).subquery()
+    split = select(Job.id, Job.specification["split"].as_string()).join(newest, newest.c.job_id == Job.id)
+    of_image = [job_id for job_id, name in session.execute(split.order_by(Job.id.desc())) if name in splits]
+    return of_image[:SEARCHES]

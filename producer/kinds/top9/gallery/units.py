@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, and_, func, or_, select
+from sqlalchemy import ColumnElement, Float, Select, Subquery, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from producer.gallery.page import LARGEST
@@ -46,7 +46,7 @@ class UnitCard:
     best_class: str | None  # of the largest AUC
     best_class_auc: float | None
     agreement_class: str | None  # most frequent class of its top images
-    agreement: float | None  # share of its top images that have it
+    agreement: float | None  # share of its top images that have it; None for constant units
     label: str | None  # the best one of `analyze label`
 
 
@@ -71,7 +71,7 @@ def read_cards(
     if selection.order == "agreement":
         most = _agreement(layer)
         query = query.outerjoin(most, most.c.unit == SearchedUnit.unit)
-        value = func.coalesce(-most.c.images, LAST)
+        value = func.coalesce(most.c.value, LAST)
     else:
         value = func.coalesce(VALUES[selection.order], LAST)
     query = query.add_columns(value.label("value")).order_by(value, SearchedUnit.unit)
@@ -85,15 +85,22 @@ def read_cards(
 
 
 def _agreement(layer: SearchedLayer) -> Subquery:
-    """Build the query of the largest number of each unit's top images that have the same class."""
+    """Build the query of what units are sorted by, in the order of ``best_units``: the largest share of their top
+    images that have the same class; those with fewer top images come last. Constant units have no value."""
     counts = (
         select(TopActivation.unit.label("unit"), func.count().label("images"))
         .join(Image, Image.id == TopActivation.image_id)
-        .where(TopActivation.layer_id == layer.id)
+        .join(SearchedUnit, and_(SearchedUnit.layer_id == layer.id, SearchedUnit.unit == TopActivation.unit))
+        .where(TopActivation.layer_id == layer.id, SearchedUnit.constant.is_not(True))
         .group_by(TopActivation.unit, Image.class_index)
         .subquery()
     )
-    return select(counts.c.unit, func.max(counts.c.images).label("images")).group_by(counts.c.unit).subquery()
+    most, all_images = func.max(counts.c.images).label("most"), func.sum(counts.c.images).label("all_images")
+    units = select(counts.c.unit, most, all_images).group_by(counts.c.unit).cte()
+    full = select(func.max(units.c.all_images)).scalar_subquery()
+    fewer = case((units.c.all_images < full, 2.0), else_=0.0)
+    value = cast(fewer, Float) - cast(units.c.most, Float) / cast(units.c.all_images, Float)
+    return select(units.c.unit, value.label("value")).subquery()
 
 
 def _selected(layer: SearchedLayer, selection: Selection) -> Select[*tuple[Any, ...]]:
@@ -133,7 +140,9 @@ def _has_label(layer: SearchedLayer, part: str) -> ColumnElement[bool]:
 
 def _cards(session: Session, layer: SearchedLayer, rows: Sequence[Any]) -> list[UnitCard]:
     units = [row.unit for row in rows]
-    agreement, labels = _agreements(session, layer, units), _labels(session, layer, units)
+    # The top images of constant units are only the first of the split, and say nothing about a class.
+    agreement = _agreements(session, layer, [row.unit for row in rows if not row.constant])
+    labels = _labels(session, layer, units)
     return [
         UnitCard(
             unit=row.unit,
