@@ -11,6 +11,7 @@ from sqlalchemy import update
 from producer.results.progress import job_progress, list_jobs
 from shared.errors import JobStateConflict
 from shared.jobs.ledger import RESUMED, Claim, ContinuedElsewhere, LeaseLost, Ledger, LeftToOthers
+from shared.jobs.left_out import LEFT_OUT
 from shared.jobs.precedence import Taker
 from shared.jobs.priority import Priority
 from shared.jobs.tables import Counter, JobState, Shard
@@ -149,6 +150,29 @@ def test_a_shard_that_pauses_lets_other_queues_run_and_keeps_its_work(ledger: Le
     again = shards_of(ledger, run)[0]
     assert (again.attempt, again.work_done, again.payload[RESUMED], again.paused_until) == (1, 24, 24, None)
     assert counted(ledger, "attempts_failed") == counted(ledger, "leases_lost") == 0
+
+
+def test_a_pause_keeps_what_the_attempt_has_recorded(ledger: Ledger, dataset: int) -> None:
+    run, _ = ledger.submit(training(dataset))
+    (shard_id,) = queued(ledger, run)
+    claim = claimed(ledger, shard_id, GPU)
+    with ledger.database.write() as session:
+        shard = session.get_one(Shard, shard_id)
+        shard.payload = {**shard.payload, LEFT_OUT: 3}
+    ledger.pause(claim, 24, 60.0, "others wait")
+    assert (shards_of(ledger, run)[0].payload[LEFT_OUT], shards_of(ledger, run)[0].payload[RESUMED]) == (3, 24)
+    pause_is_over(ledger, shard_id)
+    ledger.worker_seen(ELSEWHERE, "cuda:0", QUEUES, 1)
+    ledger.hand_back(claimed(ledger, shard_id, GPU), "no such folder", GPU)
+    assert shards_of(ledger, run)[0].payload[LEFT_OUT] == 3
+
+
+def test_a_message_of_a_queue_that_a_worker_does_not_serve(ledger: Ledger, dataset: int) -> None:
+    run, other = ledger.submit(training(dataset))[0], ledger.submit(training(dataset, seed=1))[0]
+    ledger.worker_seen(GPU, "cuda:0", QUEUES, 1)
+    ledger.pause(claimed(ledger, queued(ledger, run)[0], GPU), 12, 60.0, "others wait")
+    # Forged, or of a worker whose queues were changed: it can't take the shard that pauses instead.
+    assert job_claimed(ledger, queued(ledger, other)[0], SAME_KIND, (ANALYSIS, CPU)) == other
 
 
 def test_other_runs_wait_for_the_end_of_one_that_pauses(ledger: Ledger, dataset: int) -> None:

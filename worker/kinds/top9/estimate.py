@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from shared.kinds.top9.specification import SEARCH_BATCH, SearchedLayerSpecification, Top9Specification
 from shared.store.references import paths_in
@@ -137,6 +137,6 @@ def _projection_seconds(
             return seconds_of(lambda: _finish(units.project(second, writers)), context.device) / len(second)
 
 
-def _finish(drawing: Sequence[Future[object]]) -> None:
+def _finish(drawing: Sequence[Future[Any]]) -> None:
     for unit in drawing:
         unit.result()
