@@ -26,12 +26,14 @@ from producer.kept import Kept
 from shared.database.catalogue import turns_images
 from shared.database.datasets import Dataset
 from shared.database.datasets import Image as ImageRow
+from shared.errors import ArtifactMissing
 from shared.store.store import Store
 from unitscope.images.decoding import BrokenImage, decode, read_file
 
 STATIC = Path(__file__).with_name("static")
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+FORMATS = ("PNG", "JPEG", "WEBP")
 SIDES = (120, 240, 360, 720, 1200)  # pixels: longer sides of thumbnails
 KEPT_ENCODED = 32 * 2**20  # bytes of thumbnails and cells in memory, of some 10 kB each
 KEPT_MOSAICS = 32 * 2**20  # bytes of the pixels of mosaics, whose cells are usually asked for one after the other
@@ -117,6 +119,16 @@ def read_artifact(store: Store, path: str) -> Image.Image:
         It is no picture.
     """
     return decode(store.locate(path).read_bytes())
+
+
+def picture_size(store: Store, path: str) -> tuple[int, int] | None:
+    """Return the width and height in the header of an artifact that is a picture, so that a page can leave room
+    for it; None if it can't be read."""
+    try:
+        with Image.open(store.locate(path), formats=FORMATS) as picture:
+            return picture.size
+    except (ArtifactMissing, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def _decoded(store: Store, path: str) -> Image.Image:

@@ -170,6 +170,8 @@ def test_pages_as_files(known: Gallery, tmp_path: Path) -> None:
             file, _, place = link.partition("#")
             assert (file or name) in files, (name, link)
             assert not place or place in places[file or name], (name, link)
+    overview = Parsed((site.folder / "index.html").read_text()).of("img")
+    assert [("width" in image, "height" in image) for image in overview] == [(True, True)] * 2  # no layout jumps
     assert len([file for file in files if file.startswith("sheets/")]) == 2  # of mosaics, and of images
     assert site.left_out == 0
 

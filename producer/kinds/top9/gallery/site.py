@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from producer.gallery.page import Gallery, Parameters
+from producer.gallery.pictures import picture_size
 from producer.gallery.site.writer import Site
 from producer.gallery.templates import job_link
 from producer.kinds.top9.gallery.layer import read_layer
@@ -52,7 +53,9 @@ def write_site(gallery: Gallery, job_id: int, site: Site) -> None:
         sheet = layer.contact_sheet_path and f"{names[layer.layer_path]}-contact-sheet.jpg"
         if sheet:
             shutil.copyfile(gallery.store.locate(layer.contact_sheet_path or ""), site.folder / sheet)
-        sheets.append({"layer": layer.layer, "address": job_link(job_id, "layers", layer.layer), "picture": sheet})
+        size = picture_size(gallery.store, layer.contact_sheet_path) if layer.contact_sheet_path else None
+        address = job_link(job_id, "layers", layer.layer)
+        sheets.append({"layer": layer.layer, "address": address, "picture": sheet, "size": size})
     site.page(
         "index.html", "kinds/top9/gallery/site.html.j2", {**vars(report), "job_id": job_id, "layers": sheets}
     )

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from producer.gallery.page import Gallery, Link, Parameters
+from producer.gallery.pictures import picture_size
 from producer.gallery.report import job_links
 from producer.kinds.train.gallery.chart import Chart, Line, draw_chart
 from producer.kinds.train.gallery.confusion import read_confusion
@@ -68,6 +69,7 @@ def read_run(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "epochs": [asdict(row) for row in epochs],
         "confusion": confusion,
         "confusion_picture": run.confusion_path,
+        "confusion_size": picture_size(gallery.store, run.confusion_path) if run.confusion_path else None,
         "filters_picture": run.filters_path,
         "checkpoints": checkpoints,
         "rests_on_it": [_dependent(gallery, user) for user in users],
