@@ -110,7 +110,7 @@ def test_the_form_is_there_without_the_newest_maxima(small: Gallery, client: Tes
     remove(small.store.root)
     shown = client.get("/find")
     assert shown.status_code == 200
-    assert f"The maxima of job {SEARCH} are lost: choose another search." in shown.text
+    assert f"Job {SEARCH} has lost its maxima: choose another search." in shown.text
     for question in ("units", "like", "similar"):
         assert client.get(f"/find?question={question}").status_code == 200
 

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from producer.gallery.page import Gallery
+from shared.database.datasets import ImageSplit
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, JobState
 from shared.kinds.features.tables import FeatureImage
@@ -119,6 +120,9 @@ def test_what_jobs_have_found_about_an_image(gallery: Gallery, ledger: Ledger, c
             OcclusionMap(job_id=job, image_id=1001, layer="conv5", layer_path="features.10", unit=3, **swept)
         )
         session.add(FeatureImage(job_id=job, image_number=1, image_id=1001, picture_path=PICTURE))
+    assert "/find?" not in client.get("/images/1001.json").text  # the search is of another split
+    with gallery.database.write() as session:
+        session.add_all(ImageSplit(split="val", image_id=image, dataset_id=1) for image in (1001, 1003))
     found = client.get("/images/1001.json").json()["found"]
     units, sweeps, maps = sorted(found, key=lambda group: -len(group["links"]))
     if sweeps["title"] == "Feature maps":
