@@ -19,6 +19,7 @@ from shared.errors import ArtifactDamaged, FileNotWritable, UsageError
 from unitscope.images.decoding import BrokenImage
 
 MOSAIC = 480  # pixels: side of a unit's mosaic, at most
+EXACT = 240  # pixels: mosaics of a smaller side are stored without loss, since they are magnified
 PHOTO = 240  # pixels: longer side of an image of the data set
 PHOTO_STEP = 48  # pixels: between the sizes of cells of images, which have many sizes
 STATIC_FILES = ("style.css", "gallery.js", "icon.svg")
@@ -40,7 +41,7 @@ class Site:
         self.gallery, self.folder = gallery, folder
         self._existed = folder.exists()
         self._pages: dict[str, str] = {}
-        self._mosaics = Sheets(folder, "units", MOSAIC, exact=TILE)
+        self._mosaics = Sheets(folder, "units", MOSAIC, exact=EXACT)
         self._photos = Sheets(folder, "images", PHOTO, step=PHOTO_STEP)
         self.left_out = 0  # images that can't be read here
         try:
