@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -51,12 +52,10 @@ def measure(setting: Setting) -> Iterator[Row]:
     def epoch(trainer: Trainer) -> None:
         trainer.train(batches(trainer.order(sources), BATCH, SIZE, cache=cache))
 
-    alone, plain = StepsAlone(recipe, device), new_model("zfnet", SIZE, None, 0).to(device)
+    alone = StepsAlone(new_model("zfnet", SIZE, None, 0), SIZE, recipe, device)
+    plain = new_model("zfnet", SIZE, None, 0).to(device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, fused=True)
-    steps = [v2.ToImage(), v2.Resize((SIZE, SIZE)), v2.ToDtype(torch.float32, scale=True)]
-    transform = v2.Compose([*steps, v2.RandomHorizontalFlip(0.5), v2.Normalize([0.5] * 3, [0.5] * 3)])
-    chosen = Subset(ImageFolder(str(crops.folder), transform), numbers)
-    loader = DataLoader(chosen, BATCH, shuffle=True, num_workers=LOADERS)
+    loader = plain_loader(crops.folder, SIZE, numbers, BATCH, LOADERS)
     seconds = time_interleaved(
         {
             "epoch": timed(lambda: epoch(fused), device),
@@ -77,19 +76,28 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 class StepsAlone:
-    """Forward, backward and step on one batch of random images in memory."""
+    """Forward, backward and step on one batch of random images in memory, without reading data or metrics.
 
-    def __init__(self, recipe: Recipe, device: str) -> None:
-        self.model = new_model("zfnet", SIZE, None, 0).to(device, memory_format=torch.channels_last).train()
+    Parameters
+    ----------
+    mixed
+        compute in bfloat16 where autocast does.
+    """
+
+    def __init__(self, model: nn.Module, size: int, recipe: Recipe, device: str, *, mixed: bool = False) -> None:
+        self.model = model.to(device, memory_format=torch.channels_last).train()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.learning_rate, fused=True)
-        images = torch.randn(BATCH, 3, SIZE, SIZE, device=device)
+        images = torch.randn(recipe.batch_size, 3, size, size, device=device)
         self.images = images.contiguous(memory_format=torch.channels_last)
-        self.labels = torch.randint(CLASSES, (BATCH,), device=device)
+        self.labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
+        self.mixed = mixed
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
             self.optimizer.zero_grad()
-            F.cross_entropy(self.model(self.images), self.labels).backward()
+            with torch.autocast(self.images.device.type, torch.bfloat16, enabled=self.mixed):
+                outputs = self.model(self.images)
+            F.cross_entropy(outputs.float(), self.labels).backward()
             self.optimizer.step()
 
 
@@ -99,6 +107,19 @@ def new_model(name: str, size: int, fc: int | None, seed: int) -> nn.Module:
     model = networks.build(name, CLASSES, size, fc=fc)
     initialize(model, "he")
     return model
+
+
+def plain_images(folder: Path, size: int, *, flips: bool = True) -> ImageFolder:
+    """Return the images of the plain loop, which are resized, flipped and normalized one by one."""
+    steps: list[nn.Module] = [v2.ToImage(), v2.Resize((size, size)), v2.ToDtype(torch.float32, scale=True)]
+    steps += [v2.RandomHorizontalFlip(0.5)] if flips else []
+    return ImageFolder(str(folder), v2.Compose([*steps, v2.Normalize([0.5] * 3, [0.5] * 3)]), allow_empty=True)
+
+
+def plain_loader(folder: Path, size: int, numbers: Sequence[int], batch: int, loaders: int) -> DataLoader:
+    """Return the loader of the plain loop for some images of a folder, shuffled."""
+    chosen = Subset(plain_images(folder, size), numbers)
+    return DataLoader(chosen, batch, shuffle=True, num_workers=loaders)
 
 
 def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader, device: str) -> None:

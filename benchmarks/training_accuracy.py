@@ -14,10 +14,8 @@ import click
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
-from benchmarks.training import new_model, plain_epoch
+from benchmarks.training import new_model, plain_epoch, plain_images
 from producer.datasets.voc import read_voc
 from shared.database.catalogue import FoundDataset, FoundImage
 from unitscope.data.images import ImageSource, batches, read_image
@@ -57,11 +55,8 @@ class Data:
                     image.convert("RGB").crop(source.box).save(file, quality=95)
 
     def loader(self, split: str, batch_size: int) -> DataLoader[tuple[torch.Tensor, int]]:
-        """Return the loader of the plain loop, which resizes, flips and normalizes image by image."""
-        steps = [v2.ToImage(), v2.Resize((self.size, self.size)), v2.ToDtype(torch.float32, scale=True)]
-        steps += [v2.RandomHorizontalFlip(0.5)] if split == "train" else []
-        transform = v2.Compose([*steps, v2.Normalize([0.5] * 3, [0.5] * 3)])
-        images = ImageFolder(str(self.folder / split), transform, allow_empty=True)
+        """Return the loader of the plain loop."""
+        images = plain_images(self.folder / split, self.size, flips=split == "train")
         return DataLoader(images, batch_size, shuffle=split == "train", num_workers=2)
 
 

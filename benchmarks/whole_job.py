@@ -125,16 +125,21 @@ def _stages(seconds: Mapping[str, float]) -> str:
     return "the last round: " + ", ".join(f"{name} {taken:.1f} s" for name, taken in seconds.items())
 
 
-def _submit(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> int:
+def _remove_pictures(home: Home) -> None:
+    """Remove the pictures of earlier rounds: the same content would not be written again."""
     for file in (home.folder / "store").rglob("*"):
-        if file.suffix in (*PICTURES, ".jpg"):  # the same content would not be written again
+        if file.suffix in (*PICTURES, ".jpg"):
             file.unlink()
+
+
+def _submit(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> int:
     chosen = ["--layers", ",".join(map(str, layers)), "--units", f"0-{units - 1}"]
     return home.submit_search(setting, weights, *chosen)
 
 
 def _job(home: Home, setting: Setting, weights: Path, layers: Sequence[int], units: int) -> Timed:
     """Run a job; its result is the time of each stage."""
+    _remove_pictures(home)
     number = _submit(home, setting, weights, layers, units)
     stages = {name: home.stage(number, name).seconds for name in ("search", "select", "project", "finish")}
     with home.database.read() as session:
@@ -145,6 +150,7 @@ def _job(home: Home, setting: Setting, weights: Path, layers: Sequence[int], uni
 
 
 def _first_picture(home: Home, setting: Setting, weights: Path) -> Timed:
+    _remove_pictures(home)
     began = time.time()
     number = _submit(home, setting, weights, [5], FEW)
     home.stage(number, "project")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import nn
-from torch.utils.data import DataLoader, Subset
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
 from benchmarks.gpu.report import Finding
 from benchmarks.gpu.setting import Setting
 from benchmarks.gpu.time_budget import TimeBudget
-from benchmarks.setting import CLASSES
 from benchmarks.timing import Goal, Row
-from benchmarks.training import new_model, plain_epoch
+from benchmarks.training import StepsAlone, new_model, plain_epoch, plain_loader
 from unitscope.data.images import ImageSource, batches
 from unitscope.training.loop import Trainer
 from unitscope.training.recipes import Recipe
@@ -46,12 +40,13 @@ def _network(setting: Setting, name: str, title: str, budget: TimeBudget) -> Ite
 
     plain = new_model(name, sizes.image, fc, 0).to(device)
     optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, fused=True)
-    loader = _loader(setting, peers)
-    bare = new_model(name, sizes.image, fc, 0).to(device, memory_format=torch.channels_last)
+    numbers = [source.position for source in peers]
+    loader = plain_loader(setting.crops.folder, sizes.image, numbers, sizes.training_batch, LOADERS)
+    bare = StepsAlone(new_model(name, sizes.image, fc, 0), sizes.image, recipe, device, mixed=trainer.mixed)
     steps = len(sources) // recipe.batch_size
     timings = setting.time_interleaved(
         {
-            "bare steps": setting.timed(_bare_steps(setting, bare, recipe, steps, trainer.mixed)),
+            "bare steps": setting.timed(lambda: bare.run(steps)),
             "epoch": setting.timed(ours),
             "plain loop": setting.timed(lambda: plain_epoch(plain, optimizer, loader, device)),
         },
@@ -85,33 +80,3 @@ def _spread(setting: Setting, count: int) -> list[ImageSource]:
     """Choose ``count`` crops, evenly spaced over all classes."""
     sources = setting.crops.sources
     return [sources[number] for number in np.linspace(0, len(sources) - 1, count).astype(int)]
-
-
-def _loader(setting: Setting, sources: Sequence[ImageSource]) -> DataLoader[tuple[torch.Tensor, int]]:
-    """Return the loader of the plain loop, which resizes, flips and normalizes image by image."""
-    size = setting.sizes.image
-    steps = [v2.ToImage(), v2.Resize((size, size)), v2.ToDtype(torch.float32, scale=True)]
-    transform = v2.Compose([*steps, v2.RandomHorizontalFlip(0.5), v2.Normalize([0.5] * 3, [0.5] * 3)])
-    images = ImageFolder(str(setting.crops.folder), transform)
-    chosen = Subset(images, [source.position for source in sources])
-    return DataLoader(chosen, setting.sizes.training_batch, shuffle=True, num_workers=LOADERS)
-
-
-def _bare_steps(setting: Setting, model: nn.Module, recipe: Recipe, steps: int, mixed: bool) -> Callable[[], None]:
-    """Return a function that runs forward, backward and step on one batch, without reading data or metrics."""
-    device, size = setting.device, setting.sizes.image
-    images = torch.randn(recipe.batch_size, 3, size, size, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(CLASSES, (recipe.batch_size,), device=device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
-    model.train()
-
-    def run() -> None:
-        for _ in range(steps):
-            optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=mixed):
-                outputs = model(images)
-            F.cross_entropy(outputs.float(), labels).backward()
-            optimizer.step()
-
-    return run

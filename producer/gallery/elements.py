@@ -7,10 +7,9 @@ from typing import Protocol
 
 from markupsafe import Markup
 
-from producer.gallery.templates import cell, thumbnail
+from producer.gallery.templates import SHARP, cell, thumbnail
 
 TILE = 360  # pixels: side of the square in which a picture is shown at most
-SHARP = 120  # pixels: boxes of fewer are shown with sharp pixels
 
 Box = Sequence[int]  # left, top, right, bottom, exclusive right and bottom
 

@@ -15,6 +15,7 @@ from typing import IO
 
 from starlette.exceptions import HTTPException
 
+from producer.gallery.turns import Turns
 from shared.children import safe_environment
 from shared.errors import Unreachable, UsageError
 from shared.settings import Settings, environment
@@ -32,7 +33,7 @@ NO_DATABASE = (
 )
 COMMAND = [sys.executable, "-m", "producer.gallery.prepared_query"]
 
-_free = threading.BoundedSemaphore(AT_ONCE)
+_turns = Turns(AT_ONCE, "queries run")
 _lock = threading.Lock()
 _ready: list[_Prepared] = []  # one at most
 
@@ -65,13 +66,11 @@ def run_query_process(settings: Settings, sql: str, form: str, rows: int) -> Ans
     """
     if "\0" in sql:
         raise UsageError(reason="A query can't contain the character NUL.")
-    if not _free.acquire(blocking=False):
-        raise HTTPException(503, f"{AT_ONCE} queries run already. Try again in some seconds.")
-    try:
-        return _run(settings, sql, form, rows)
-    finally:
-        _free.release()
-        prepare(settings)
+    with _turns.one():
+        try:
+            return _run(settings, sql, form, rows)
+        finally:
+            prepare(settings)
 
 
 def prepare(settings: Settings) -> None:

@@ -26,7 +26,7 @@ from shared.store.store import Store
 
 MOST_BYTES = 50_000_000  # of the files in one page
 
-_turns = Turns(4)  # each takes up to three times ``MOST_BYTES`` of memory
+_turns = Turns(4, "reports are made")  # each takes up to three times ``MOST_BYTES`` of memory
 
 
 class LimitedStore(Store):

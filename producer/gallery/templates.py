@@ -18,6 +18,7 @@ from shared.store.store import sha256_of
 from shared.text import printable, size_text
 
 THUMBNAIL = 360  # pixels: longer side of a thumbnail
+SHARP = 120  # pixels: pictures of fewer are shown with sharp pixels
 
 
 @cache
@@ -42,7 +43,7 @@ def environment() -> Environment:
         "duration": duration,
     }
     made.globals |= {function.__name__: function for function in (job_link, dataset_link, study_link)}
-    made.globals |= {"thumbnail": thumbnail, "picture": picture, "cell": cell}
+    made.globals |= {"thumbnail": thumbnail, "picture": picture, "cell": cell, "SHARP": SHARP}
     return made
 
 

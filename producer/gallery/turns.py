@@ -8,20 +8,25 @@ from contextlib import contextmanager
 
 from starlette.exceptions import HTTPException
 
-BUSY = "Other requests for such pages are being answered. Try again in a few seconds."
-
 
 class Turns:
-    """At most ``most`` answers are made, or wait, at the same time; further ones are refused."""
+    """At most ``most`` answers are made, or wait, at the same time; further ones are refused.
 
-    def __init__(self, most: int) -> None:
+    Parameters
+    ----------
+    doing
+        What is being done, for the sentence of the refusal: ``queries run``.
+    """
+
+    def __init__(self, most: int, doing: str) -> None:
+        self.most, self.doing = most, doing
         self._free = threading.BoundedSemaphore(most)
 
     @contextmanager
     def one(self) -> Iterator[None]:
         """Raise HTTPException (503) if there are too many already."""
         if not self._free.acquire(blocking=False):
-            raise HTTPException(503, BUSY)
+            raise HTTPException(503, f"{self.most} {self.doing} already. Try again in some seconds.")
         try:
             yield
         finally:

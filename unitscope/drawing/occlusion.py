@@ -25,11 +25,12 @@ from PIL import Image, ImageDraw
 from unitscope.drawing.figures import NotebookFigure, as_png
 from unitscope.drawing.pictures import EMPTY, INK, PAPER, Picture, resized
 from unitscope.drawing.text import fitted, font
+from unitscope.occlusion.cells import LEAST_SPAN as LEAST_SPAN
+from unitscope.occlusion.cells import cell_edges, own_span
 from unitscope.occlusion.sweep import OcclusionMaps
 
 RGB = tuple[int, int, int]
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
-LEAST_SPAN = 0.01  # of a map's own scale of probabilities, so that differences of rounding are not enlarged
 MOST_SHARE = 1.5  # upper end of the activation scale, as a share of the clear image's activation
 ACTIVATIONS, PROBABILITIES = colormaps["viridis"], colormaps["magma"]
 FALL = LinearSegmentedColormap.from_list("fall", [(1, 0.1, 0.1, 0), (1, 0.1, 0.1, 0.85)])
@@ -177,7 +178,7 @@ def _draw_image(axes: Axes, image: Picture) -> None:
 
 def _draw_map(axes: Axes, shown: OcclusionFigure, colours: np.ndarray) -> None:
     """Draw a map's colours [rows, columns, 3 or 4] at the squares' positions, on axes with the image's extent."""
-    edges = _edges(shown.maps)
+    edges = cell_edges(shown.maps.starts, shown.maps.patch)
     axes.pcolormesh(edges, edges, colours)
     axes.set(xlim=(0, shown.image.shape[1]), ylim=(shown.image.shape[0], 0), aspect="equal")
     if shown.box is not None:
@@ -261,11 +262,7 @@ def probability_colours(probability: np.ndarray, scale: Normalize | None = None)
 
 def own_scale(probability: np.ndarray) -> Normalize:
     """Return the scale from the lowest to the highest probability of a map, of at least ``LEAST_SPAN``."""
-    low, high = float(probability.min()), float(probability.max())
-    if high - low < LEAST_SPAN:
-        low = min(max((low + high - LEAST_SPAN) / 2, 0.0), 1 - LEAST_SPAN)
-        high = low + LEAST_SPAN
-    return Normalize(low, high)
+    return Normalize(*own_span(float(probability.min()), float(probability.max())))
 
 
 def class_colours(classes: np.ndarray) -> Picture:
@@ -281,18 +278,6 @@ def _shares(maps: OcclusionMaps) -> np.ndarray:
     if maps.clear_activation > 0:
         return activation / maps.clear_activation
     return np.where(activation > 0, 2 * MOST_SHARE, 1.0)
-
-
-def _edges(maps: OcclusionMaps) -> np.ndarray:
-    """Return the borders of the cells drawn for positions, float64 [positions + 1], in pixels.
-
-    Each cell is around the centre of its square; borders are midway between neighbouring centres.
-    """
-    centres = maps.starts + maps.patch / 2
-    if len(centres) == 1:
-        return np.array([maps.starts[0], maps.starts[0] + maps.patch], np.float64)
-    between = (centres[1:] + centres[:-1]) / 2  # the last interval can be shorter
-    return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
 
 
 def _square(maps: OcclusionMaps) -> Box:
@@ -324,7 +309,7 @@ def contact_row(image: Picture, maps: OcclusionMaps, filled: Picture | None = No
     ImageDraw.Draw(small).rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=SQUARE)
     row[:, :size] = np.asarray(small)
     # Index of each pixel's position plus 1; 0 and the last index are outside of all positions.
-    where = np.searchsorted(_edges(maps), (np.arange(size) + 0.5) / scale, side="right")
+    where = np.searchsorted(cell_edges(maps.starts, maps.patch), (np.arange(size) + 0.5) / scale, side="right")
     drawn = (
         activation_colours(maps),
         probability_colours(maps.probability),

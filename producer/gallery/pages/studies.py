@@ -23,7 +23,7 @@ from shared.kinds.registry import describe
 from shared.text import printable
 
 _one_at_a_time = threading.Lock()  # matplotlib, which draws a study's figure, can't be used by several threads
-_turns = Turns(8)  # that wait for it, of the server's 40 threads
+_turns = Turns(8, "pages of studies are drawn")  # that wait for it, of the server's 40 threads
 
 
 def read_list(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from tests.unit.gallery.databases import SEARCH
 
 
 def test_further_answers_are_refused_until_one_ends() -> None:
-    turns = Turns(2)
+    turns = Turns(2, "answers are made")
     with turns.one():
         with turns.one(), pytest.raises(HTTPException, match="503"), turns.one():
             pass
@@ -23,7 +23,7 @@ def test_further_answers_are_refused_until_one_ends() -> None:
 
 
 def test_a_report_is_refused_while_others_are_made(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(1)
+    turns = Turns(1, "reports are made")
     monkeypatch.setattr(report, "_turns", turns)
     with turns.one():
         answer = client.get(f"/jobs/{SEARCH}/report")

@@ -16,11 +16,11 @@ import numpy as np
 from PIL import Image
 
 from shared.store.store import Store
+from unitscope.occlusion.cells import cell_edges, own_span
 
 LARGEST_SIDE = 256  # positions along a side
 LARGEST_INPUT = 4096  # pixels: side of a network's input
 LARGEST_PICTURE = 1024  # pixels: side of a picture, at most
-LEAST_SPAN = 0.01  # of the scale of probabilities: less can be rounding. The figure's is the same.
 MOST_BYTES = 8 * LARGEST_SIDE**2 + 4096  # of an array in an archive
 NAMED_CLASSES = 8  # in the legend, the most frequent ones; the others have one colour
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, MemoryError)
@@ -62,24 +62,17 @@ class Maps:
 
     @property
     def edges(self) -> np.ndarray:
-        """Borders of the cells drawn for positions, float64 [positions + 1], in pixels of the network's input.
-
-        Each cell is around the centre of its square, up to midway between neighbouring centres: the last step of
-        the square can be shorter than the others.
-        """
-        if len(self.starts) == 1:
-            return np.array([self.starts[0], self.starts[0] + self.patch], np.float64)
-        centres = np.array(self.starts, np.float64) + self.patch / 2
-        between = (centres[1:] + centres[:-1]) / 2
-        return np.concatenate([[2 * centres[0] - between[0]], between, [2 * centres[-1] - between[-1]]])
+        """Borders of the cells drawn for positions: see ``cell_edges``."""
+        return cell_edges(self.starts, self.patch)
 
     def as_cells(self, values: np.ndarray) -> np.ndarray:
         """Return an array [positions, positions, ...] with each position as often as its cell is long and wide."""
-        halves = (2 * np.diff(self.edges)).round().astype(np.int64)  # borders are at halves of pixels
+        edges = self.edges
+        halves = (2 * np.diff(edges)).round().astype(np.int64)  # borders are at halves of pixels
         repeats = halves // np.gcd.reduce(halves)
         if repeats.sum() > LARGEST_PICTURE:
-            share = LARGEST_PICTURE / (self.edges[-1] - self.edges[0])
-            repeats = np.diff(((self.edges - self.edges[0]) * share).round()).astype(np.int64)
+            share = LARGEST_PICTURE / (edges[-1] - edges[0])
+            repeats = np.diff(((edges - edges[0]) * share).round()).astype(np.int64)
         return values.repeat(repeats, 0).repeat(repeats, 1)
 
     def ordered_classes(self) -> list[tuple[int, float]]:
@@ -134,12 +127,8 @@ def span(values: np.ndarray) -> tuple[float, float]:
 
 
 def probability_span(values: np.ndarray) -> tuple[float, float]:
-    """Return the least and the largest probability, at least ``LEAST_SPAN`` apart."""
-    low, high = span(values)
-    if high - low < LEAST_SPAN:
-        low = min(max((low + high - LEAST_SPAN) / 2, 0.0), 1 - LEAST_SPAN)
-        high = low + LEAST_SPAN
-    return low, high
+    """Return the ends of the own scale of a map of probabilities: see ``own_span``."""
+    return own_span(*span(values))
 
 
 def draw_values(values: np.ndarray, limits: tuple[float, float] | None = None) -> bytes:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from producer.gallery.descriptions import from_specifications
 from producer.gallery.page import Gallery, Link, Links
 from producer.gallery.templates import job_link, number
+from producer.kept import Kept
 from shared.database.datasets import Image, ImageSplit
 from shared.jobs.tables import Job, JobState
+from shared.kinds.registry import specification_values
 from shared.kinds.top9.tables import SearchedLayer, SearchedUnit, TopActivation
 
 UNITS = 30
 SEARCHES, LOOKED_AT = 5, 50  # the newest ones; of those of all splits
+
+_splits: Kept[tuple[int, str], str] = Kept(2**18, len)  # of searches, which take long to parse
 
 
 def image_links(gallery: Gallery, image_id: int) -> Links:
@@ -79,7 +86,10 @@ def _searches(session: Session, image_id: int) -> list[int]:
         .distinct()
         .order_by(SearchedLayer.job_id.desc())
     )
-    newest = query.limit(LOOKED_AT).subquery()
-    split = select(Job.id, Job.specification["split"].as_string()).join(newest, newest.c.job_id == Job.id)
-    of_image = [job_id for job_id, name in session.execute(split.order_by(Job.id.desc())) if name in splits]
-    return of_image[:SEARCHES]
+    newest = session.scalars(query.limit(LOOKED_AT)).all()
+    split_of = from_specifications(session, newest, _splits, _split)
+    return [job_id for job_id in newest if split_of.get(job_id) in splits][:SEARCHES]
+
+
+def _split(kind: str, specification: Any) -> str:
+    return str(specification_values(kind, specification)["split"])

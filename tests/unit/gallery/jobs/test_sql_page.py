@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from starlette.testclient import TestClient
 
 from producer.gallery import query_process
 from producer.gallery.page import Gallery
+from producer.gallery.turns import Turns
 from shared.jobs.ledger import Ledger
 from tests.integration.ledger.helpers import top9
 
@@ -88,8 +88,8 @@ def test_an_answer_that_is_too_large_is_refused(client: TestClient, monkeypatch:
 
 
 def test_only_some_queries_run_at_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(query_process, "_free", threading.BoundedSemaphore(1))
-    with query_process._free:
+    monkeypatch.setattr(query_process, "_turns", Turns(1, "queries run"))
+    with query_process._turns.one():
         refused = ask(client, "SELECT 1")
         assert refused.status_code == 503
         assert refused.headers["retry-after"] == "5"
