@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -130,6 +131,16 @@ def test_the_cost_for_people(home: Home, jobs: dict[str, tuple[object, ...]], do
     assert f"job {done['train']}" in lines.stderr
     for word in ("images", "shards", "files", "size", "free space", "time", "measured on worker"):
         assert word in lines.stdout
+
+
+def test_a_job_keeps_its_number_of_shards(home: Home, done: dict[str, int]) -> None:
+    """By default it depends on the speed of earlier jobs, which can change."""
+    found = {row["kind"]: json.loads(row["specification"]) for row in home.json(
+        "query", "SELECT kind, specification FROM jobs"
+    )}  # fmt: skip
+    counts = {kind: specification["shards"] for kind, specification in found.items() if "shards" in specification}
+    assert set(counts) == {*done} - {"train"}
+    assert all(counts.values()), counts
 
 
 def test_sizes_are_listed_with_jobs(home: Home, done: dict[str, int]) -> None:

@@ -69,7 +69,9 @@ from unitscope.vocabulary import MASK_FILLS
     help="Seed of the random masks, and of --fill noise.",
 )
 @click.option(
-    "--shards", type=click.IntRange(1, 100_000), help="Number of shards.  [default: one for every 8 images]"
+    "--shards",
+    type=click.IntRange(1, 100_000),
+    help="Number of shards.  [default: of about a minute and at least 8 images each]",
 )
 @trained_network_options
 @job_options

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from producer.cost.shards import shards_of_slow_images
 from producer.datasets.choice import ImageChoice, evenly_spread
 from producer.kinds.correspondence.parts import Box, Parts, find_parts
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
@@ -63,7 +64,7 @@ def correspondence_request(
         found = find_parts(session, row, images, boxes, specification.image_size, whole_files)
     masked = _chosen_parts(found, parts, images.count)
     names = sorted({part for of_image in masked.values() for part in of_image})
-    return CorrespondenceSpecification(
+    job = CorrespondenceSpecification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,
         split=found.split,
@@ -87,6 +88,10 @@ def correspondence_request(
         seed=seed,
         shards=shards,
     )
+    if shards:
+        return job
+    shards = shards_of_slow_images(database, job, "mask", len(job.images))
+    return job.model_copy(update={"shards": shards})
 
 
 def _chosen_parts(found: Parts, parts: Sequence[str], count: int | None) -> dict[int, dict[str, list[Box]]]:

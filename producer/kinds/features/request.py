@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from producer.cost.shards import shards_of_slow_images
 from producer.datasets.choice import ImageChoice, chosen_images
 from producer.kinds.features.files import store_image_files
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
@@ -51,7 +52,7 @@ def features_request(
         name = chosen.description.specification.name
         raise InvalidArgument(reason=f"No layer of {name} outputs feature maps (channels, rows, columns).")
     drawn = find_layers(chosen.description, layers)
-    return FeaturesSpecification(
+    specification = FeaturesSpecification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,
         split=split,
@@ -76,3 +77,7 @@ def features_request(
         arrays=arrays,
         shards=shards,
     )
+    if shards:
+        return specification
+    shards = shards_of_slow_images(database, specification, "extract", specification.image_count)
+    return specification.model_copy(update={"shards": shards})

@@ -59,7 +59,9 @@ from unitscope.vocabulary import INTERPOLATIONS, OUTSIDES
     help="Interpolation between pixels.",
 )
 @click.option(
-    "--shards", type=click.IntRange(1, 100_000), help="Number of shards.  [default: one for every 8 images]"
+    "--shards",
+    type=click.IntRange(1, 100_000),
+    help="Number of shards.  [default: of about a minute and at least 8 images each]",
 )
 @trained_network_options
 @job_options

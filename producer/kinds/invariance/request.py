@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from producer.cost.shards import shards_of_slow_images
 from producer.datasets.choice import ImageChoice, chosen_images
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network, require_same_classes
 from shared.database.connection import Database
@@ -58,7 +59,7 @@ def invariance_request(
         raise UsageError(reason=str(error)) from error
     if not any(series.values()):
         raise UsageError(reason="There is nothing to measure: --shifts, --scales and --rotations are all none.")
-    return InvarianceSpecification(
+    job = InvarianceSpecification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,
         split=split,
@@ -76,6 +77,10 @@ def invariance_request(
         interpolation=interpolation,
         shards=shards,
     )
+    if shards:
+        return job
+    shards = shards_of_slow_images(database, job, "measure", len(numbers))
+    return job.model_copy(update={"shards": shards})
 
 
 def _values(transformation: Transformation, text: str | None, size: int) -> list[float]:

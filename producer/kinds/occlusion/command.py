@@ -72,7 +72,9 @@ from unitscope.vocabulary import ENGINES, FILLS
     "--positions", is_flag=True, help="Also write a row for every position, to the view occlusion_positions."
 )
 @click.option(
-    "--shards", type=click.IntRange(1, 100_000), help="Number of shards.  [default: one for every 8 images]"
+    "--shards",
+    type=click.IntRange(1, 100_000),
+    help="Number of shards.  [default: of about a minute and at least 8 images each]",
 )
 @trained_network_options
 @job_options

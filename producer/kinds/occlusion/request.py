@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from producer.cost.shards import shards_of_slow_images
 from producer.datasets.choice import ImageChoice, chosen_images
 from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import class_index
@@ -68,7 +69,7 @@ def occlusion_request(
     _check_fit(chosen, row, occluder.patch)
     with database.read() as session:
         top9 = _search(session, row, chosen, swept)
-    return OcclusionSpecification(
+    specification = OcclusionSpecification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,
         split=split,
@@ -86,6 +87,10 @@ def occlusion_request(
         shards=shards,
         **vars(occluder),
     )
+    if shards:
+        return specification
+    shards = shards_of_slow_images(database, specification, "sweep", len(numbers))
+    return specification.model_copy(update={"shards": shards})
 
 
 def _check_fit(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:

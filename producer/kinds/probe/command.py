@@ -85,7 +85,7 @@ MAX_SEED = 2**62 - 1
 @click.option(
     "--shards",
     type=click.IntRange(1, 100_000),
-    help="Number of shards of images.  [default: one for every 512 images]",
+    help="Number of shards of images.  [default: of about a minute and at most 512 images each, at least 8]",
 )
 @trained_network_options
 @job_options

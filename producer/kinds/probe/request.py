@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from producer.cost.shards import LEAST_SHARDS, shards_by_work
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import find_split
 from shared.database.connection import Database
 from shared.database.datasets import Dataset
 from shared.errors import NoSuchSplit, UsageError
 from shared.kinds.probe.images import ProbedImages, probed_images
-from shared.kinds.probe.specification import ProbeSpecification, Sampling
+from shared.kinds.probe.specification import ProbeSpecification, Sampling, default_shards
 from shared.settings import Settings
 from unitscope.data.subsets import smallest_class
 from unitscope.probing.layers import probed_layers
@@ -64,7 +65,7 @@ def probe_request(
         chosen_sampling = Sampling(folds=folds, repeats=repeats, **sampling)
         images = _checked_images(session, row, chosen_sampling)
     chosen = choose_network(database, settings, row, network)
-    return ProbeSpecification(
+    specification = ProbeSpecification(
         dataset_id=row.id,
         dataset_fingerprint=row.fingerprint,
         sampling=chosen_sampling,
@@ -80,6 +81,12 @@ def probe_request(
         shuffle_labels=shuffle_labels,
         shards=shards,
     )
+    if shards:
+        return specification
+    # As many as by default, at least: a shard holds its features in memory.
+    least = max(LEAST_SHARDS, default_shards(len(images.ids)))
+    shards = shards_by_work(database, specification, "features", len(images.ids), least)
+    return specification.model_copy(update={"shards": shards})
 
 
 def _find_split(session: Session, dataset: Dataset, name: str) -> str:

@@ -64,7 +64,7 @@ from unitscope.vocabulary import PROJECTION_CHOICES, SCREENS
 @click.option(
     "--shards",
     type=click.IntRange(1, 100_000),
-    help="Number of shards.  [default: of about a minute each, at least 8; with --screen 8]",
+    help="Number of shards.  [default: of about a minute each, at least 8; with --screen of five minutes]",
 )
 @trained_network_options
 @job_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from producer.cost.shards import shards_by_work
+from producer.cost.shards import SHARD_SECONDS, shards_by_work
 from producer.kinds.top9.distinct import note_duplicates
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import default_split, find_split
@@ -25,6 +25,7 @@ from unitscope.layers.lookup import find_layers
 from unitscope.vocabulary import ProjectionChoice, ProjectionMethod, Screen
 
 SHOWN_LAYERS = 3
+SCREENING_SHARD_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +97,9 @@ def search_request(
     )
     if shards:
         return specification
-    # A screening's shards each run a sample again, and know only the rankings of those before them.
-    shards = LEAST_SHARDS if screen else shards_by_work(database, specification, "search", count, LEAST_SHARDS)
+    # Of a screening, more shards compute more images twice: each knows only the rankings of those before it.
+    seconds = SCREENING_SHARD_SECONDS if screen else SHARD_SECONDS
+    shards = shards_by_work(database, specification, "search", count, LEAST_SHARDS, seconds=seconds)
     return specification.model_copy(update={"shards": shards, "units_of_shard": UNITS_OF_SHARD})
 
 

@@ -23,6 +23,11 @@ MOST_SHARDS = 100_000
 IMAGES_OF_SHARD = 512  # by default: its features are held in memory
 
 
+def default_shards(images: int) -> int:
+    """Return the number of shards of a specification that doesn't name it."""
+    return min(-(-images // IMAGES_OF_SHARD), MOST_SHARDS)
+
+
 class Trial(NamedTuple):
     """A division of the images into training and test images; ``number`` counts from 1."""
 
@@ -80,7 +85,7 @@ class ProbeSpecification(Specification):
 
     def plan(self) -> list[PlannedShard]:
         """Plan shards of images that start at multiples of the batch size, and one shard for each probe."""
-        pieces = self.shards or min(-(-self.image_count // IMAGES_OF_SHARD), MOST_SHARDS)
+        pieces = self.shards or default_shards(self.image_count)
         shards = range_shards("features", ANALYSIS, batch_ranges(self.image_count, BATCH, pieces))
         for layer in range(len(self.layers)):
             for classifier in self.classifiers:

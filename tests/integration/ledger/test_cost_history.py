@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from producer.cost.history import device_of, earlier_jobs, measured_speeds
-from producer.cost.shards import MOST_SHARDS, shards_by_work
+from producer.cost.shards import MOST_SHARDS, shards_by_work, shards_of_slow_images
 from producer.kinds.top9.estimate import same_files, same_speed
 from shared.database.base import utc_now
 from shared.jobs.ledger import RESUMED, Ledger
@@ -71,6 +71,22 @@ def test_shards_take_a_minute_on_the_slowest_device_of_such_jobs(ledger: Ledger,
     assert shards(160_000) == round(160_000 / per_second / 60)
     other = asked.model_copy(update={"top": 4})
     assert shards_by_work(ledger.database, other, "search", 160_000, 8) == 83
+
+
+def test_shards_of_kinds_with_slow_images_have_eight_images_or_more(ledger: Ledger, dataset: int) -> None:
+    def shards(images: int) -> int:
+        return shards_of_slow_images(ledger.database, top9(dataset), "search", images)
+
+    assert [shards(images) for images in (1, 20, 64, 800, 10**6)] == [1, 3, 8, 100, MOST_SHARDS]
+    job = ledger.submit(top9(dataset))[0]
+    finish_stage(ledger, job)
+    took(ledger, job, 4.0, "a-cpu-00000a")
+    with ledger.database.read() as session:
+        (speed,) = measured_speeds(session, [job])["search"]
+    in_twenty_minutes = round(20 * 60 * speed.per_second)
+    assert [shards(images) for images in (1, 20, 64, 800, in_twenty_minutes)] == [1, 3, 8, 8, 20]
+    took(ledger, job, 1000.0, "a-cpu-00000a")
+    assert [shards(images) for images in (1, 20, 64, 800)] == [1, 3, 8, 100]
 
 
 def test_jobs_are_alike_by_what_their_kind_says(ledger: Ledger, dataset: int) -> None:
