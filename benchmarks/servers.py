@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -21,6 +21,7 @@ from shared.jobs.tables import Job, JobState, Shard, ShardState
 from shared.settings import sqlite_url
 
 START_SECONDS, STOP_SECONDS = 120, 60
+STARTED = 19  # ``starttime`` in /proc/PID/stat, after the name: clock ticks from the start of the machine
 SLOW_SYNC = """
 import os, time
 sync = os.fsync
@@ -147,6 +148,13 @@ class Home:
             if state in (JobState.FAILED, JobState.CANCELLED):
                 raise RuntimeError(f"job {job} is {state}: {error}")
             time.sleep(1)  # long enough that the polling doesn't slow down the workers
+
+    def age_of_worker(self) -> timedelta:
+        """Return for how long the process of the only worker has been running."""
+        (worker,) = Ledger(self.database).live_workers()
+        started = int(Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[STARTED])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - started / os.sysconf("SC_CLK_TCK")
+        return timedelta(seconds=age)
 
     def first_start(self, job: int) -> datetime:
         """Wait until a shard of a job has begun, and return when the first one did."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
+from benchmarks.captum_projection import FORMATS
 from benchmarks.search import fill_cache
 from benchmarks.setting import CLASSES, SIZE, Setting
 from benchmarks.timing import Goal, Row, time_interleaved, timed
@@ -23,19 +26,23 @@ from unitscope.training.loop import Trainer
 from unitscope.training.recipes import Recipe
 
 BATCH = 64
+FC: int | None = None  # width of the fully connected layers; None: the network's
 STEPS = 8  # of an epoch
-LOADERS = 2  # processes of the plain loop's DataLoader
+TRIAL_STEPS = 2  # of each setting of the plain loop
+LOADERS = (0, 1, 2)  # processes of the plain loop's DataLoader; 0: in the process that trains
 METHOD = f"""
 An epoch of at most {STEPS} batches of {BATCH} crops, from a warm pixel cache, with random flips and all metrics.
-The plain loop is `ImageFolder` of the crops' JPEG files, `DataLoader` with {LOADERS} processes, transforms v2, and
-channels first. *Step alone*: forward, backward, and the optimizer's step on one batch in memory, channels last, as
-many times. *Not fused*: the same epoch with the step that a run continues with if an earlier version began it.
-All others use Adam's fused step. On a CPU all compute in float32.
+The plain loop is `ImageFolder` of the crops' JPEG files, `DataLoader`, and transforms v2, with the number of
+loader processes ({", ".join(map(str, LOADERS))}) and the memory format that were fastest for {TRIAL_STEPS}
+batches. *Without a cache*: the same epoch, in which the JPEG files are read. *Step alone*: forward, backward,
+and the optimizer's step on one batch in memory, channels last, as many times. *Not fused*: the same epoch with the
+step that a run continues with if an earlier version began it. All others use Adam's fused step. On a CPU all compute
+in float32.
 """
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Yield three rows for ZFNet."""
+    """Yield four rows for ZFNet."""
     crops, device = setting.crops, setting.device
     count = min(len(crops.sources), STEPS * BATCH) // BATCH * BATCH
     if not count:
@@ -45,34 +52,35 @@ def measure(setting: Setting) -> Iterator[Row]:
     cache = PixelCache(setting.folder / "training.pixels", len(crops.sources), SIZE)
     fill_cache(cache, sources)
     recipe = Recipe(batch_size=BATCH, learning_rate=5e-4, epochs=1, schedule="constant")
-    fused, unfused = (Trainer(new_model("zfnet", SIZE, None, 0), recipe, device=device) for _ in range(2))
+    fused, unfused = (Trainer(new_model("zfnet", SIZE, FC, 0), recipe, device=device) for _ in range(2))
     for group in unfused.optimizer.param_groups:
         group["fused"] = None
 
-    def epoch(trainer: Trainer) -> None:
+    def epoch(trainer: Trainer, cache: PixelCache | None) -> None:
         trainer.train(batches(trainer.order(sources), BATCH, SIZE, cache=cache))
 
-    alone = StepsAlone(new_model("zfnet", SIZE, None, 0), SIZE, recipe, device)
-    plain = new_model("zfnet", SIZE, None, 0).to(device)
-    optimizer = torch.optim.Adam(plain.parameters(), lr=recipe.learning_rate, fused=True)
-    loader = plain_loader(crops.folder, SIZE, numbers, BATCH, LOADERS)
+    alone = StepsAlone(new_model("zfnet", SIZE, FC, 0), SIZE, recipe, device)
+    plain = PlainLoop.best(crops.folder, numbers, recipe, device)
     seconds = time_interleaved(
         {
-            "epoch": timed(lambda: epoch(fused), device),
-            "plain loop": timed(lambda: plain_epoch(plain, optimizer, loader, device), device),
+            "epoch": timed(lambda: epoch(fused, cache), device),
+            "without a cache": timed(lambda: epoch(fused, None), device),
+            "plain loop": timed(plain.epoch, device),
             "step alone": timed(lambda: alone.run(count // BATCH), device),
-            "not fused": timed(lambda: epoch(unfused), device),
+            "not fused": timed(lambda: epoch(unfused, cache), device),
         },
         setting.rounds,
     ).seconds
     work = f"training epoch, ZFNet {SIZE}, {count:,} crops, batch {BATCH}"
-    peers = {
-        "plain loop": (f"plain PyTorch loop, {LOADERS} loader processes", None),
-        "step alone": ("forward, backward and step alone", Goal(0.9)),
-        "not fused": ("the same with an optimizer that isn't fused", None),
-    }
-    for name, (against, goal) in peers.items():
-        yield Row("training", work, seconds["epoch"], against, seconds[name], goal)
+    without = f"{work}, without a cache"
+    for ours, name, against, goal in (
+        (work, "plain loop", str(plain), None),
+        (without, "plain loop", str(plain), None),
+        (work, "step alone", "forward, backward and step alone", Goal(0.9)),
+        (work, "not fused", "the same with an optimizer that isn't fused", None),
+    ):
+        measured = seconds["without a cache" if ours is without else "epoch"]
+        yield Row("training", ours, measured, against, seconds[name], goal)
 
 
 class StepsAlone:
@@ -101,6 +109,41 @@ class StepsAlone:
             self.optimizer.step()
 
 
+class PlainLoop:
+    """A plain PyTorch loop that trains ZFNet, with a number of loader processes and a memory format."""
+
+    def __init__(
+        self, folder: Path, numbers: Sequence[int], recipe: Recipe, device: str, loaders: int, format_: str
+    ) -> None:
+        self.loaders, self.format, self.device = loaders, format_, device
+        self.loader = plain_loader(folder, SIZE, numbers, recipe.batch_size, loaders)
+        self.model = new_model("zfnet", SIZE, FC, 0).to(device, memory_format=FORMATS[format_])
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=recipe.learning_rate, fused=True)
+
+    @classmethod
+    def best(cls, folder: Path, numbers: Sequence[int], recipe: Recipe, device: str) -> PlainLoop:
+        """Return the setting with the shortest time for a few batches."""
+        few = numbers[: TRIAL_STEPS * recipe.batch_size]
+        seconds = {}
+        for setting in product(LOADERS, FORMATS):
+            trial = cls(folder, few, recipe, device, *setting)  # one at a time: each holds a network
+            seconds[setting] = min(trial.seconds() for _ in range(2))
+        return cls(folder, numbers, recipe, device, *min(seconds, key=seconds.__getitem__))
+
+    def seconds(self) -> float:
+        """Time an epoch."""
+        began = time.perf_counter()
+        self.epoch()
+        return time.perf_counter() - began
+
+    def epoch(self) -> None:
+        """Train an epoch."""
+        plain_epoch(self.model, self.optimizer, self.loader, self.device, FORMATS[self.format])
+
+    def __str__(self) -> str:
+        return f"plain PyTorch loop, {self.loaders} loader processes, {self.format}"
+
+
 def new_model(name: str, size: int, fc: int | None, seed: int) -> nn.Module:
     """Build a network with He initialization."""
     torch.manual_seed(seed)
@@ -122,12 +165,18 @@ def plain_loader(folder: Path, size: int, numbers: Sequence[int], batch: int, lo
     return DataLoader(chosen, batch, shuffle=True, num_workers=loaders)
 
 
-def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: DataLoader, device: str) -> None:
+def plain_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loader: DataLoader,
+    device: str,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> None:
     """Train an epoch as a plain PyTorch loop does."""
     model.train()
     for images, labels in loader:
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(images.to(device)), labels.to(device))
+        loss = F.cross_entropy(model(images.to(device, memory_format=memory_format)), labels.to(device))
         loss.backward()
         optimizer.step()
         loss.item()

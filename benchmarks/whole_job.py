@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,7 @@ UNITS = 64  # of each of the five convolutions
 PICTURES = (".png", ".webp")  # contact sheets are JPEG files
 FEW = 16  # units of conv 5, of a small job
 SYNC_SECONDS = 0.005
+Stages = dict[str, float]  # seconds of each stage
 FIRST_PICTURE_LIMIT = 5.0  # seconds
 FILES_BEFORE = 20  # of a unit: nine patches, nine projections, and the mosaics of both
 METHOD = f"""
@@ -43,6 +46,14 @@ are removed before each job. *Files*: those with the pictures of units; before t
 was a file. *First picture*: from `analyze submit` to the first row with a picture, for a job of {FEW} units of
 conv 5, minus the computing of that job as functions.
 """
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """What the functions did: seconds of each stage, and the number of projections."""
+
+    stages: Stages
+    projections: int
 
 
 def measure(setting: Setting) -> Iterator[Row]:
@@ -65,22 +76,37 @@ def measure(setting: Setting) -> Iterator[Row]:
         upgrade(server)
         home, slow = running("whole-job"), running("whole-job-slow", SYNC_SECONDS)
         on_postgresql = running("whole-job-postgresql", database=server)
+        stages: dict[str, list[Stages]] = defaultdict(list)
+
+        def job(name: str, home: Home) -> Timed:
+            done = _job(home, setting, weights, [*LAYERS], UNITS)
+            stages[name].append(done.result)
+            return done
+
+        def functions() -> Timed:
+            done: Timed = in_fresh_process(_compute, setting, cache, [*LAYERS], UNITS)
+            stages["functions"].append(done.result.stages)
+            return done
+
         timings = time_interleaved(
             {
-                "functions": lambda: in_fresh_process(_compute, setting, cache, [*LAYERS], UNITS),
-                "job": lambda: _job(home, setting, weights, [*LAYERS], UNITS),
-                "job on PostgreSQL": lambda: _job(on_postgresql, setting, weights, [*LAYERS], UNITS),
-                "slow store": lambda: _job(slow, setting, weights, [*LAYERS], UNITS),
+                "functions": functions,
+                "job": lambda: job("job", home),
+                "job on PostgreSQL": lambda: job("job on PostgreSQL", on_postgresql),
+                "slow store": lambda: job("slow store", slow),
                 "16 units as functions": lambda: in_fresh_process(_compute, setting, cache, [5], FEW),
                 "16 units": lambda: _first_picture(home, setting, weights),
             },
             setting.rounds,
         )
-        yield from _rows(timings, len(crops.sources), home)
+        medians = {
+            name: _medians(of_rounds[1:]) for name, of_rounds in stages.items()
+        }  # without the warm-up round
+        yield from _rows(timings, medians, len(crops.sources), home)
 
 
-def _rows(timings: Timings, crops: int, home: Home) -> Iterator[Row]:
-    units, projections = UNITS * len(LAYERS), timings.results["functions"]
+def _rows(timings: Timings, stages: Mapping[str, Stages], crops: int, home: Home) -> Iterator[Row]:
+    units, projections = UNITS * len(LAYERS), timings.results["functions"].projections
     work = f"a whole job: {crops:,} crops, {units} units, {projections:,} projections"
     for name, where in (("job", "SQLite"), ("job on PostgreSQL", "PostgreSQL")):
         yield Row(
@@ -90,8 +116,8 @@ def _rows(timings: Timings, crops: int, home: Home) -> Iterator[Row]:
             "its search and projections called as functions",
             timings.seconds["functions"],
             Goal(1.3, at_most=True),
-            note=_stages(timings.results[name]),
-            details={"seconds_by_stage": timings.results[name]},
+            note=f"Medians: {_text(stages[name])}; as functions: {_text(stages['functions'])}",
+            details={"seconds_by_stage": stages[name], "functions_seconds_by_stage": stages["functions"]},
         )
     yield Row(
         "whole_job",
@@ -99,8 +125,8 @@ def _rows(timings: Timings, crops: int, home: Home) -> Iterator[Row]:
         timings.seconds["slow store"],
         "the same job with the disk's own syncs",
         timings.seconds["job"],
-        note=_stages(timings.results["slow store"]),
-        details={"seconds_by_stage": timings.results["slow store"]},
+        note=f"Medians: {_text(stages['slow store'])}",
+        details={"seconds_by_stage": stages["slow store"]},
     )
     files, size = _files(home)
     per_unit, before = [files / units], [float(FILES_BEFORE)]
@@ -121,8 +147,13 @@ def _rows(timings: Timings, crops: int, home: Home) -> Iterator[Row]:
     )
 
 
-def _stages(seconds: Mapping[str, float]) -> str:
-    return "the last round: " + ", ".join(f"{name} {taken:.1f} s" for name, taken in seconds.items())
+def _medians(rounds: Sequence[Stages]) -> Stages:
+    """Return the median time of each stage."""
+    return {name: statistics.median(stages[name] for stages in rounds) for name in rounds[0]}
+
+
+def _text(stages: Stages) -> str:
+    return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in stages.items())
 
 
 def _remove_pictures(home: Home) -> None:
@@ -174,7 +205,7 @@ def _files(home: Home) -> tuple[int, int]:
 
 
 def _compute(setting: Setting, cache: Path, layers: Sequence[int], units: int) -> Timed:
-    """Run the search and the projections as function calls; the result is the number of projections."""
+    """Run the search and the projections as function calls; the result is a ``_Computed``."""
     model, sources = setting.model(), setting.crops.sources
     pixels = PixelCache(cache, len(sources), SIZE)
     chosen = {LAYERS[number]: list(range(units)) for number in layers}
@@ -182,6 +213,7 @@ def _compute(setting: Setting, cache: Path, layers: Sequence[int], units: int) -
     search(model, layer_units(model, [LAYERS[5]]), first, TOP, setting.device)
     began = time.perf_counter()
     results = search(model, chosen, batches(sources, BATCH, SIZE, pad=True, cache=pixels), TOP, setting.device)
+    searched = time.perf_counter()
     projections, by_id = 0, {source.id: source for source in sources}
     for layer, result in results.items():
         unit, rank = (result.top.image != NO_IMAGE).nonzero()
@@ -192,4 +224,5 @@ def _compute(setting: Setting, cache: Path, layers: Sequence[int], units: int) -
         requests = Requests(unit, number.astype(np.int64), ids, row, col)
         projector = projector_for(model, layer, SIZE, counts=dict(Counter(ids.tolist())), device=setting.device)
         projections += sum(1 for _ in projector.project(read, requests))
-    return Timed(time.perf_counter() - began, projections)
+    ended = time.perf_counter()
+    return Timed(ended - began, _Computed({"search": searched - began, "project": ended - searched}, projections))

@@ -14,14 +14,15 @@ from benchmarks.setting import Setting
 def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     monkeypatch.setattr(training, "BATCH", 2)
     monkeypatch.setattr(training, "SIZE", 95)
-    monkeypatch.setattr(training, "LOADERS", 0)
+    monkeypatch.setattr(training, "FC", 16)
+    monkeypatch.setattr(training, "LOADERS", (0,))
     return Setting(None, 6, None, 1, "cpu", 1, tmp_path)
 
 
 def test_rows_have_a_time_of_each_variant(setting: Setting) -> None:
     rows = list(training.measure(setting))
-    assert [(row.group, len(row.ours), len(row.peer)) for row in rows] == [("training", 1, 1)] * 3
-    assert len({row.against for row in rows}) == 3
+    assert [(row.group, len(row.ours), len(row.peer)) for row in rows] == [("training", 1, 1)] * 4
+    assert len({(row.work, row.against) for row in rows}) == 4
     assert all(seconds > 0 for row in rows for seconds in row.ours + row.peer)
     assert " 6 crops, batch 2" in rows[0].work
 
