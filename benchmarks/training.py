@@ -36,8 +36,8 @@ The plain loop is `ImageFolder` of the crops' JPEG files, `DataLoader`, and tran
 loader processes ({", ".join(map(str, LOADERS))}) and the memory format that were fastest for {TRIAL_STEPS}
 batches. *Without a cache*: the same epoch, in which the JPEG files are read. *Step alone*: forward, backward,
 and the optimizer's step on one batch in memory, channels last, as many times. *Not fused*: the same epoch with the
-step that a run continues with if an earlier version began it. All others use Adam's fused step. On a CPU all compute
-in float32.
+step that a run continues with if an earlier version began it. All others use Adam's fused step. On a CPU all
+compute in float32.
 """
 
 
