@@ -1,8 +1,11 @@
-"""The search of five layers with a warm pixel cache compared with the forward pass alone."""
+"""The search of five layers with a warm pixel cache compared with the forward pass alone, and with searches from
+pageable memory and without prefetching."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -12,15 +15,22 @@ from benchmarks.gpu.setting import Setting, up_to_conv5
 from benchmarks.gpu.time_budget import TimeBudget
 from benchmarks.search import layer_units
 from benchmarks.setting import LAYERS, TOP
-from benchmarks.timing import Goal
+from benchmarks.timing import Goal, Row
+from unitscope.data import images, upload
 from unitscope.data.images import to_input
 from unitscope.search.search import LayerSearch, search
 
 LIMIT = 10.0  # seconds
+NOTHING: AbstractContextManager[object] = nullcontext()
+WITHOUT = {
+    "from pageable memory": lambda: patch.object(torch.Tensor, "pin_memory", lambda pixels: pixels),
+    "with one batch prepared in advance": lambda: patch.object(images, "AHEAD", 1),
+    "with one batch queued on the device": lambda: patch.object(upload, "AHEAD", 1),
+}
 
 
 def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
-    """Yield the row, then check that pixels from the cache and from memory give bitwise equal results."""
+    """Yield the rows, then check that pixels from the cache and from memory give bitwise equal results."""
     model, device = setting.model(), setting.device
     units = layer_units(model, list(LAYERS.values()))
     decoded = list(setting.batches())
@@ -34,14 +44,19 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
             for number in range(len(decoded)):
                 bare(inputs[number % len(inputs)])
 
-    def searched(cached: bool) -> dict[str, LayerSearch]:
-        return search(model, units, setting.batches() if cached else decoded, TOP, device)
+    def searched(cached: bool, changed: AbstractContextManager[object] = NOTHING) -> dict[str, LayerSearch]:
+        with changed:
+            return search(model, units, setting.batches() if cached else decoded, TOP, device)
 
     timings = setting.time_interleaved(
         {
             "forward pass": setting.timed(forward),
             "search, warm cache": setting.timed(lambda: searched(True)),
             "search, decoded": setting.timed(lambda: searched(False)),
+            **{
+                name: setting.timed(lambda without=without: searched(True, without()))
+                for name, without in WITHOUT.items()
+            },
         },
         budget,
     )
@@ -64,6 +79,14 @@ def measure(setting: Setting, budget: TimeBudget) -> Iterator[Finding]:
         judged=setting.is_cuda,
         limit=LIMIT,
     )
+    for name in WITHOUT:
+        yield Row(
+            "search",
+            "the same search, warm pixel cache",
+            seconds["search, warm cache"],
+            f"the same {name}",
+            seconds[name],
+        )
     cached, in_memory = timings.results["search, warm cache"], timings.results["search, decoded"]
     for path in units:
         assert np.array_equal(cached[path].maxima, in_memory[path].maxima), f"{path}: the cache changes the maxima"

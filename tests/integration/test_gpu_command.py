@@ -18,7 +18,7 @@ STEPS = [
     "profile",
 ]  # fmt: skip
 ROWS = {
-    "search": 1,
+    "search": 4,
     "screening": 1,
     "decoding": 2,
     "projection": 1,
