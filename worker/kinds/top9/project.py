@@ -77,14 +77,16 @@ def project(context: ShardContext) -> None:
         ).one()
         mosaics = [file for p in projected for file in (p.patches, p.projections)]
         register_artifacts(context, session, [parts, *mosaics])
-        for unit in context.payload["units"]:
-            session.get_one(SearchedUnit, (layer_id, unit)).constant = unit in units.constant
+        chosen = (SearchedUnit.layer_id == layer_id, SearchedUnit.unit.in_(context.payload["units"]))
+        searched = {row.unit: row for row in session.scalars(select(SearchedUnit).where(*chosen))}
+        for unit, row in searched.items():
+            row.constant = unit in units.constant
         of_shard = (TopActivation.layer_id == layer_id, TopActivation.unit.in_(units.live))
         session.execute(delete(TopActivation).where(*of_shard))  # without pictures, written by *select*
         for p in projected:
-            row = session.get_one(SearchedUnit, (layer_id, p.unit))
+            row = searched[p.unit]
             row.patches_path, row.projections_path = p.patches.path, p.projections.path
-            session.add_all(TopActivation(layer_id=layer_id, unit=p.unit, **row) for row in p.rows)
+            session.add_all(TopActivation(layer_id=layer_id, unit=p.unit, **values) for values in p.rows)
 
     context.complete(write, parts.path)
 
