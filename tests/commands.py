@@ -22,8 +22,8 @@ WITH_PROGRAMS = {"submit", "network", "verify", "doctor"}  # commands that start
 
 Done = subprocess.CompletedProcess[str]
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.preloaded"])
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["tests.preloaded"])
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float) -> Done:
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], seconds: float
         out, err = Path(folder) / "out", Path(folder) / "err"
         paths = (os.getcwd(), str(out), str(err))
         server = programs.server_socket(start=not WITH_PROGRAMS.isdisjoint(arguments))
-        process = _context.Process(target=_execute, args=(list(arguments), dict(environment), *paths, server))
+        process = context.Process(target=_execute, args=(list(arguments), dict(environment), *paths, server))
         process.start()
         process.join(seconds)
         if process.exitcode is None:
