@@ -156,4 +156,5 @@ def _execute_many(
         sys.stderr.flush()
         sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__ = streams  # type: ignore[misc]
         answers.append([code, out.getvalue().decode(), err.getvalue().decode()])
+    gc.collect()  # as above
     (Path(folder) / "answers").write_text(json.dumps(answers))
