@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,7 +51,7 @@ OTHERS = (
 INJECT = Path(__file__).parent / "faults" / "inject"
 
 _libc = ctypes.CDLL(None)
-_start = subprocess.Popen._execute_child  # type: ignore[attr-defined]
+start = subprocess.Popen._execute_child  # type: ignore[attr-defined]
 _adopting = threading.Lock()  # only one thread of a process at a time says whose children orphans become
 
 
@@ -64,12 +64,10 @@ class Forked(subprocess.Popen[bytes]):
     address: str | bytes = ""
 
     def _execute_child(self, *given: Any) -> None:
-        options = inspect.signature(_start).bind(self, *given).arguments
+        options = options_of(self, given)
         if not _is_service(options["args"], options["env"]):
-            _start(self, *given)
+            start(self, *given)
             return
-        names = ("p2cread", "c2pwrite", "errwrite")
-        streams = [options[name] if options[name] != -1 else number for number, name in enumerate(names)]
         request = {
             "command": list(options["args"]),
             "environment": dict(options["env"]),
@@ -80,10 +78,9 @@ class Forked(subprocess.Popen[bytes]):
             "parent": os.getpid(),
         }
         with _adopting:
-            self._adopt(request, [*streams, *options["pass_fds"]])
+            self._adopt(request, [*streams_of(options), *options["pass_fds"]])
         self._child_created = True
-        ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
-        self._close_pipe_fds(*(options[name] for name in ends))  # type: ignore[attr-defined]
+        close_pipes(self, options)
 
     def _adopt(self, request: Request, files: list[int]) -> None:
         """Let the server fork the process, and wait until it is a child of this one."""
@@ -98,6 +95,23 @@ class Forked(subprocess.Popen[bytes]):
                 time.sleep(0.001)
         finally:
             _libc.prctl(SUBREAPER, 0, 0, 0, 0)
+
+
+def options_of(process: subprocess.Popen[Any], given: Sequence[Any]) -> dict[str, Any]:
+    """Return the arguments of ``_execute_child`` by their names."""
+    return dict(inspect.signature(start).bind(process, *given).arguments)
+
+
+def streams_of(options: Mapping[str, Any]) -> list[int]:
+    """Return the files that the process has as its stdin, stdout and stderr."""
+    names = ("p2cread", "c2pwrite", "errwrite")
+    return [options[name] if options[name] != -1 else number for number, name in enumerate(names)]
+
+
+def close_pipes(process: subprocess.Popen[Any], options: Mapping[str, Any]) -> None:
+    """Close the ends of pipes that belong to the process."""
+    ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+    process._close_pipe_fds(*(options[name] for name in ends))  # type: ignore[attr-defined]
 
 
 def _is_service(command: Any, environment: Mapping[str, str] | None) -> bool:

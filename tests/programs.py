@@ -18,10 +18,10 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import producer
 import shared
@@ -29,10 +29,15 @@ import worker
 from shared.children import safe_environment
 from tests import forked
 
+if TYPE_CHECKING:
+    import pytest
+
+PROGRAMS = ("worker.programs.", "worker.kinds.")  # the server runs those of these packages
 PRELOADED = (
     "worker.kinds.",
     "worker.runner",
     "worker.programs.describe",
+    "worker.programs.make_network",
     "worker.programs.measure",
     "worker.programs.recompute",
 )
@@ -40,7 +45,6 @@ STARTUP = ("PYTHON", "LC_", "LANG", "MALLOC_")  # variables that are read when P
 SERVICES = ("up", "worker")
 AVAILABLE = sys.platform == "linux"  # elsewhere a process that has imported torch can't be forked safely
 
-_original_run = subprocess.run
 _servers: dict[str, tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = {}
 
 
@@ -99,29 +103,89 @@ def _server_for(environment: Mapping[str, str]) -> str | None:
     return "tests.forked" if startup_variables(environment) == own | {"PYTHONPATH": injected} else None
 
 
+def fork_programs(patch: pytest.MonkeyPatch) -> None:
+    """Let this process run the worker's programs on its server, as commands do."""
+    if server := server_socket(start=True):
+        patch.setattr(subprocess, "Popen", popen_on(server))
+
+
 # --- in the process of a command ---
 
 
 def use_server(path: str) -> None:
     """Let this process run the worker's programs on the server."""
-    subprocess.run = run_on(path)  # type: ignore[assignment]
+    subprocess.Popen = popen_on(path)  # type: ignore[misc]
 
 
-def run_on(path: str) -> Callable[..., subprocess.CompletedProcess[Any]]:
-    """Return what takes the place of ``subprocess.run``, and runs the worker's programs on the server."""
+def popen_on(path: str) -> type[subprocess.Popen[Any]]:
+    """Return what takes the place of ``subprocess.Popen``, and runs the worker's programs on the server."""
+    return type("Supervised", (Supervised,), {"address": path})
 
-    def run(command: Any, *rest: Any, **options: Any) -> subprocess.CompletedProcess[Any]:
-        if not rest and _is_program(command) and _starts_like(options.get("env")):
-            return _run(path, command, **options)
-        return _original_run(command, *rest, **options)
 
-    return run
+class Supervised(subprocess.Popen[Any]):
+    """A process that is forked and waited for by the server at ``address``, if it is a program of the worker's."""
+
+    address: str
+    _server: socket.socket | None = None  # reports the exit code; the server kills the process when it is closed
+
+    def _execute_child(self, *given: Any) -> None:
+        options = forked.options_of(self, given)
+        if not (_is_program(options["args"]) and _starts_like(options["env"])):
+            forked.start(self, *given)
+            return
+        request = {
+            "command": options["args"],
+            "environment": dict(options["env"]),
+            "folder": options["cwd"] or os.getcwd(),
+            "session": options["start_new_session"],
+            "umask": _umask(),
+        }
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.connect(self.address)
+        socket.send_fds(self._server, [b"f"], forked.streams_of(options))
+        self._server.sendall(json.dumps(request).encode() + b"\n")
+        self.pid = self._number()
+        self._child_created = True
+        forked.close_pipes(self, options)
+
+    def _number(self) -> int:
+        """Read the next line of the server."""
+        assert self._server
+        line = bytearray()
+        while not line.endswith(b"\n"):
+            byte = self._server.recv(1)
+            assert byte, f"the server at {self.address} closed the connection"
+            line += byte
+        return int(line)
+
+    def _wait(self, timeout: float | None) -> int | None:
+        if self._server is None:
+            return super()._wait(timeout)  # type: ignore[misc, no-any-return]
+        if self.returncode is None:
+            if self._server not in select.select([self._server], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = self._number()
+            self._server.close()
+        return self.returncode
+
+    def _internal_poll(self, *rest: Any, **options: Any) -> int | None:
+        if self._server is None:
+            return super()._internal_poll(*rest, **options)  # type: ignore[misc, no-any-return]
+        with suppress(subprocess.TimeoutExpired):
+            self._wait(0)
+        return self.returncode
+
+
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def _is_program(command: Any) -> bool:
     if not isinstance(command, list) or command[0] != sys.executable:
         return False
-    return command[1] == "-c" or (command[1] == "-m" and command[2].startswith("worker.programs."))
+    return command[1] == "-c" or (command[1] == "-m" and command[2].startswith(PROGRAMS))
 
 
 def _starts_like(environment: Mapping[str, str] | None) -> bool:
@@ -133,45 +197,6 @@ def _starts_like(environment: Mapping[str, str] | None) -> bool:
 
 def startup_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(STARTUP)}
-
-
-def _run(
-    path: str,
-    command: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    input: str | None = None,
-    stdout: int | None = None,
-    stderr: int | None = None,
-    capture_output: bool = False,
-    text: bool,
-    check: bool,
-) -> subprocess.CompletedProcess[str]:
-    """Do what ``subprocess.run`` does with these arguments."""
-    assert text
-    assert not check
-    with (
-        socket.socket(socket.AF_UNIX) as server,
-        tempfile.TemporaryFile("w+") as given,
-        tempfile.TemporaryFile("w+") as out,
-        tempfile.TemporaryFile("w+") as err,
-    ):
-        given.write(input or "")
-        given.seek(0)
-        piped = [capture_output or stream == subprocess.PIPE for stream in (stdout, stderr)]
-        files = [given.fileno(), out.fileno() if piped[0] else 1, err.fileno() if piped[1] else 2]
-        server.connect(path)
-        umask = os.umask(0o077)
-        os.umask(umask)
-        request = {"command": command, "environment": dict(env), "folder": os.getcwd(), "umask": umask}
-        socket.send_fds(server, [b"f"], files)
-        server.sendall(json.dumps(request).encode() + b"\n")
-        code = int(server.makefile().readline())
-        texts = []
-        for file, wanted in ((out, piped[0]), (err, piped[1])):
-            file.seek(0)
-            texts.append(file.read() if wanted else None)
-        return subprocess.CompletedProcess(list(command), code, *texts)
 
 
 # --- in the server ---
@@ -190,7 +215,7 @@ def serve(number: int) -> forked.Request | None:
 
 
 def _supervise(connection: socket.socket, request: forked.Request, files: list[int]) -> NoReturn:
-    """Run a program in a child process and send its exit code; kill it if the command that asked has ended."""
+    """Run a program in a child process, send its id and exit code; kill it if the command that asked has ended."""
     child = os.fork()
     if child == 0:
         connection.close()
@@ -198,6 +223,7 @@ def _supervise(connection: socket.socket, request: forked.Request, files: list[i
             os.dup2(file, number)
             os.close(file)
         os._exit(_execute(**request))
+    connection.sendall(f"{child}\n".encode())
     ended = os.pidfd_open(child)
     if ended not in select.select([ended, connection], [], [])[0]:
         os.kill(child, signal.SIGKILL)
@@ -207,20 +233,24 @@ def _supervise(connection: socket.socket, request: forked.Request, files: list[i
     os._exit(0)
 
 
-def _execute(command: list[str], environment: dict[str, str], folder: str, umask: int) -> int:
+def _execute(command: list[str], environment: dict[str, str], folder: str, session: bool, umask: int) -> int:
     """Do what the Python program does with these arguments; returns its exit code."""
+    if session:
+        os.setsid()
     os.chdir(folder)
     os.umask(umask)
     os.environ.clear()
     os.environ.update(environment)
     _, option, program, *arguments = command
-    sys.argv = ["-c" if option == "-c" else program, *arguments]
+    sys.argv = ["-c", *arguments]
     code: object = 0
     try:
         if option == "-c":
             exec(program, {"__name__": "__main__"})  # noqa: S102
         else:
-            importlib.import_module(program).main()
+            module = importlib.import_module(program)
+            sys.argv[0] = str(module.__file__)
+            module.main()
     except SystemExit as end:
         code = end.code
     except BaseException:

@@ -124,6 +124,7 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     home("dataset", "add", "shapes", "--root", folder / "shapes")
     home.environment[forked.DISABLED] = "1"  # what the processes have loaded is looked at
     process = home.start("up", "--devices", "cpu" if request.param == "cpu" else "all")
+    del home.environment[forked.DISABLED]
     home.wait(lambda: len(live(home)) > 0, process)
     actual = Service(home, request.param)
     try:

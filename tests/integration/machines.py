@@ -28,18 +28,10 @@ MAPS = (8, 8, 8)  # of the last three layers: their rows tell as much as those o
 
 OPTIONS: dict[str, tuple[object, ...]] = {
     "top9": ("--layer", "1", "--units", "0-2", "--split", "trainval"),
+    # Of the first four files, each of which has two objects: drawing a figure takes half a second.
     "occlusion": (
-        "--layer",
-        "5",
-        "--split",
-        "train",
-        "--images",
-        12,
-        "--patch",
-        32,
-        "--stride",
-        32,
-        "--positions",
+        *(word for number in range(1, 9) for word in ("--image-id", number)),
+        *("--patch", 32, "--stride", 32, "--positions"),
     ),
     "train": ("--epochs", 2, "--batch-size", 8, "--init", "he"),
 }

@@ -15,6 +15,7 @@ from producer.networks.description import StoredWeights, describe_with_weights
 from shared.database.connection import Database
 from shared.database.schema import upgrade
 from shared.settings import Settings, load_settings
+from tests import programs
 from unitscope.description import NetworkSpecification
 from unitscope.errors import NoSuchFile
 from unitscope.networks.build import build
@@ -27,6 +28,7 @@ class Taking:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ANALYZE_HOME", str(folder / "home"))
+        programs.fork_programs(monkeypatch)
         self.settings: Settings = load_settings()
         self.settings.home.mkdir()
         self.database = Database(self.settings.resolved_database_url)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from shared.database.schema import NEWEST_REVISION, _config, current_revision, u
 from shared.jobs.transitions import MAX_ATTEMPTS
 from shared.kinds.registry import kinds, parse
 from shared.store.store import Store
+from tests import commands
 from tests.conftest import DATABASES, Analyze, fresh_database
 from tests.integration.stored_schemas import (
     Content,
@@ -39,6 +39,7 @@ from tests.integration.stored_schemas import (
     schema,
     stored_file,
 )
+from tests.stopped_upgrade import upgrade_and_stop
 
 REVISIONS = sorted(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 STORED = [
@@ -132,8 +133,8 @@ def test_upgrade_keeps_every_row_and_gives_the_current_schema(
         ]
         assert compared[0] == compared[1], table
     found = opened(stored)
-    fresh = Database(fresh_database(kind, request, tmp_path / "fresh"))
-    upgrade(fresh)
+    template = request.getfixturevalue(f"{kind}_template")
+    fresh = Database(fresh_database(kind, request, tmp_path / "fresh", template))  # made by all migrations
     assert schema(found) == schema(fresh)
     assert current_revision(found) == NEWEST_REVISION
     with found.engine.connect() as connection:
@@ -159,10 +160,11 @@ def test_upgrade_keeps_every_row_and_gives_the_current_schema(
         "ALTER TABLE counters DROP CONSTRAINT pk_counters",
     ],
 )
-def test_schema_comparison_detects_changes(request: pytest.FixtureRequest, tmp_path: Path, change: str) -> None:
+def test_schema_comparison_detects_changes(
+    request: pytest.FixtureRequest, tmp_path: Path, postgresql_template: str, change: str
+) -> None:
     """Checks the comparison used above, on PostgreSQL. SQLite's catalogue contains the statements themselves."""
-    database = Database(fresh_database("postgresql", request, tmp_path))
-    upgrade(database)
+    database = Database(fresh_database("postgresql", request, tmp_path, postgresql_template))
     before = schema(database)
     assert schema(database) == before
     with database.write() as session:
@@ -264,23 +266,6 @@ def test_old_jobs_continue(stored: Analyze, request: pytest.FixtureRequest, tmp_
 
 # --- killed upgrades ---
 
-# Upgrades and sleeps after the statement that starts with argv[1], in the middle of the transaction.
-STOPPED = """
-import sys, time
-from sqlalchemy import Engine, event
-
-begins = sys.argv.pop(1)
-
-@event.listens_for(Engine, "after_cursor_execute")
-def stop(connection, cursor, statement, *rest):
-    if statement.strip().startswith(begins):
-        print("in the middle", flush=True)
-        time.sleep(3600)
-
-from producer.cli.main import main
-main()
-"""
-
 
 FIRST, LAST = "CREATE TABLE", f"UPDATE alembic_version SET version_num='{NEWEST_REVISION}'"
 KILLED = [(stored, LAST) for stored in OLDER] + [(stored, FIRST) for stored in OLDER if stored[0] == REVISIONS[0]]
@@ -295,19 +280,17 @@ KILLED = [(stored, LAST) for stored in OLDER] + [(stored, FIRST) for stored in O
 def test_a_killed_upgrade_leaves_the_old_schema_unchanged(stored: Analyze, begins: str) -> None:
     database = opened(stored)
     before = schema(database), content(database)
-    process = subprocess.Popen(
-        [sys.executable, "-c", STOPPED, begins, "db", "upgrade"],
-        env=stored.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    reading, writing = Pipe(duplex=False)
+    process = commands.context.Process(
+        target=upgrade_and_stop, args=(stored.environment, begins, writing), daemon=True
     )
-    stored.started.append(process)  # type: ignore[arg-type]
-    assert process.stdout
-    assert process.stdout.readline() == "in the middle\n"
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
+    process.start()
+    writing.close()
+    assert reading.recv() == "in the middle"
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    reading.close()
     assert (schema(database), content(database)) == before
     upgrade(database)
     assert current_revision(database) == NEWEST_REVISION

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -58,12 +59,16 @@ def test_a_frozen_worker_is_not_alive(service: Analyze) -> None:
     service("doctor", "--quiet")
 
 
-def breaking(folder: Path, code: str) -> str:
-    """Return a folder for PYTHONPATH whose ``sitecustomize`` runs ``code`` in worker processes."""
+@contextmanager
+def breaking(service: Analyze, folder: Path, code: str) -> Iterator[None]:
+    """Let a service that is started meanwhile run ``code`` as its worker processes start."""
     folder.mkdir()
     condition = "import os\nif os.environ.get('ANALYZE_WORKER_NAME'):\n"
     (folder / "sitecustomize.py").write_text(condition + "".join(f"    {line}\n" for line in code.splitlines()))
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    whole = service.environment.copy()
+    service.environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), whole.get("PYTHONPATH"))))
+    yield
+    service.environment = whole
 
 
 @pytest.mark.parametrize(
@@ -75,8 +80,8 @@ def breaking(folder: Path, code: str) -> str:
 )
 def test_a_worker_that_dies_at_its_start(service: Analyze, tmp_path: Path, code: str, cause: str) -> None:
     """It is never alive, is restarted ever more slowly, and `doctor` says why it exits."""
-    service.environment["PYTHONPATH"] = breaking(tmp_path / "break", code)
-    process = service.start("up", "--devices", "cpu")
+    with breaking(service, tmp_path / "break", code):
+        process = service.start("up", "--devices", "cpu")
     service.wait(lambda: service.log().count("started worker") == 3, process)
     assert f"{cause}; it is started again in 2 s" in service.log()
     assert f"{cause}; it is started again in 4 s" in service.log()
@@ -94,8 +99,9 @@ def test_a_worker_that_dies_at_its_start(service: Analyze, tmp_path: Path, code:
 def test_a_worker_whose_code_cannot_be_loaded(service: Analyze, tmp_path: Path) -> None:
     """Its main process lives, but its child can't import torch: it is not alive, claims nothing, and says why."""
     code = "import sys\nsys.modules['torch'] = None"
-    service.environment |= {"PYTHONPATH": breaking(tmp_path / "break", code), "ANALYZE_RESEND_SECONDS": "1"}
-    process = service.up()
+    service.environment["ANALYZE_RESEND_SECONDS"] = "1"
+    with breaking(service, tmp_path / "break", code):
+        process = service.up()
     job = service(*TRAIN, "--epochs", 1).stdout.strip()
     service.wait(lambda: any(row.problem for row in rows(service)), process)
     (row,) = rows(service)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -141,8 +140,7 @@ class Home:
         for name, value in analyze.environment.items():
             if name.startswith("ANALYZE_"):
                 monkeypatch.setenv(name, value)
-        if server := programs.server_socket(start=True):
-            monkeypatch.setattr(subprocess, "run", programs.run_on(server))
+        programs.fork_programs(monkeypatch)
 
     def submit(self, weights: Path, *options: object) -> str:
         command = ("submit", "--dataset", "shapes", "--weights", weights, *OPTIONS, "--shards", 2, *options)

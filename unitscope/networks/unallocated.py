@@ -9,9 +9,12 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+# Initialization, which has no effect on the meta device but would take most of the time there.
+FILLS = frozenset((torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_))
+
 
 class Unallocated(TorchFunctionMode):
-    """Context in which networks are built with their parameters on the meta device.
+    """Context in which networks are built with their parameters on the meta device, and are not initialized.
 
     Only ``torch.empty``, from which modules make their parameters, is redirected. ``torch.device("meta")`` would
     redirect all tensors, and RegNets could not be built: they compute their widths with tensors.
@@ -20,6 +23,8 @@ class Unallocated(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.empty:
             kwargs = {**(kwargs or {}), "device": "meta"}
+        elif func in FILLS and args[0].is_meta:
+            return args[0]
         return func(*args, **(kwargs or {}))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sqlite3
@@ -10,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from tests import commands
 from tests.conftest import Analyze
 
 SECRET = "hunter2"
@@ -19,39 +19,6 @@ DIGITS = "9" * 5000
 
 Done = subprocess.CompletedProcess[str]
 Call = tuple[Sequence[object], Mapping[str, str]]  # arguments, and settings: redis_url for ANALYZE_REDIS_URL
-
-MANY = """
-import io, json, os, sys, traceback
-from producer.cli.main import main
-
-class Printed(io.BytesIO):
-    # What is printed to a stream that the command replaces, and whose wrapper is deleted.
-
-    def close(self):
-        pass
-
-given, answers = dict(os.environ), []
-for arguments, variables in json.load(sys.stdin):
-    os.environ.clear()
-    os.environ.update(given | variables)
-    out, err = Printed(), Printed()
-    streams = sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__
-    sys.stdout = sys.__stdout__ = io.TextIOWrapper(out, "utf-8")
-    sys.stderr = sys.__stderr__ = io.TextIOWrapper(err, "utf-8", "backslashreplace", line_buffering=True)
-    try:
-        main(arguments)
-        code = None
-    except SystemExit as end:
-        code = end.code
-    except BaseException:
-        code = 1
-        traceback.print_exc()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__ = streams
-    answers.append([code, out.getvalue().decode(), err.getvalue().decode()])
-json.dump(answers, sys.stdout)
-"""
 
 
 class Home(Analyze):
@@ -72,12 +39,7 @@ class Home(Analyze):
             (list(map(str, words)), {f"ANALYZE_{name.upper()}": value for name, value in settings.items()})
             for words, settings in calls
         ]
-        process = subprocess.run(
-            [sys.executable, "-c", MANY],
-            env=self.environment, input=json.dumps(asked), capture_output=True, text=True, timeout=240, check=True,
-        )  # fmt: skip
-        answers = json.loads(process.stdout)
-        return [Done(words, *answer) for (words, _), answer in zip(asked, answers, strict=True)]
+        return commands.run_many(asked, self.environment, seconds=240)
 
     def refused(self, *arguments: object, code: int, says: Sequence[str] = ()) -> str:
         """Run a command that fails without creating or changing a job, and return its error message."""

@@ -17,6 +17,7 @@ from producer.networks.trial import run_limited
 from shared.errors import NetworkNotBuilt, UsageError
 from shared.store.code import read_code, source_sha256
 from shared.store.store import Store
+from tests import forked, programs
 from tests.integration.cli.helpers import Home
 from tests.own_networks import BLOCKS, FACTORY, FILES, NET, SIZE, write_code
 from worker.programs.make_network import make_network
@@ -317,7 +318,8 @@ ENDINGS = {
 }
 
 
-def test_code_is_run_in_a_process_of_its_own(tmp_path: Path) -> None:
+def test_code_is_run_in_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs.fork_programs(monkeypatch)
     longest = 0.0  # of those that end, on this machine, at present
     for number, (case, (text, says)) in enumerate(ENDINGS.items()):
         net = f"{text}\nfrom torch import nn\ndef make():\n    return nn.Conv2d(3, 4, 3)"
@@ -389,7 +391,9 @@ def make():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
 """
     code = write_code(tmp_path / "src", {"net.py": text})
+    fresh.environment[forked.DISABLED] = "1"  # a forked program has the modules of the server
     fresh("network", "add", "marked", "--factory", "net:make", "--size", SIZE, "--time-limit", 200, "--code", code)
+    del fresh.environment[forked.DISABLED]
     imported = mark.read_text()
     assert [Path(line.split()[0]).name for line in imported.splitlines()] == ["make_network.py", "describe.py"]
     fresh("ls")

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,17 @@ CRASHING = """
 """
 
 
-def run_at_start(analyze: Analyze, code: str) -> None:
+@contextmanager
+def run_at_start(analyze: Analyze, code: str) -> Iterator[None]:
+    """Let the processes of a service that is started meanwhile run ``code`` as they start, and log in JSON."""
     folder = analyze.home.parent / "at start"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(textwrap.dedent(code))
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    before = analyze.environment.copy()
     analyze.environment |= {"PYTHONPATH": os.pathsep.join(paths), "ANALYZE_LOG_FORMAT": "json"}
+    yield
+    analyze.environment = before
 
 
 def records(text: str) -> list[dict[str, Any]]:
@@ -71,9 +78,9 @@ def pool_process(analyze: Analyze) -> psutil.Process:
 
 def test_each_line_of_a_service_is_an_object(analyze: Analyze, shapes_root: Path) -> None:
     """A job that is done, one that fails, a killed process of the pool, and a killed Redis."""
-    run_at_start(analyze, PRINTING)
     analyze("dataset", "add", "shapes", "--root", shapes_root)
-    analyze.up()
+    with run_at_start(analyze, PRINTING):
+        analyze.up()
     train = "submit train --dataset shapes --network zfnet --size 64 --fc 16 --maps 8,8,8 --epochs 1 --wait"
     job = int(analyze(*train.split()).stdout)
     analyze("submit", "--layer", "1", "--dataset", "shapes", "--wait", code=1)
@@ -105,8 +112,8 @@ def test_each_line_of_a_service_is_an_object(analyze: Analyze, shapes_root: Path
 
 
 def test_a_worker_that_crashes_at_import_logs_its_traceback_in_one_record(analyze: Analyze) -> None:
-    run_at_start(analyze, CRASHING)
-    process = analyze.start("up", "--devices", "cpu")
+    with run_at_start(analyze, CRASHING):
+        process = analyze.start("up", "--devices", "cpu")
     analyze.wait(lambda: "uncaught exception" in analyze.log(), process)
     analyze.stop()
     (first, *_) = [line for line in written(analyze) if line["message"] == "uncaught exception"]

@@ -172,11 +172,11 @@ def test_an_in_place_relu_does_not_change_the_values_of_the_layer_before_it() ->
 @pytest.mark.parametrize("name", ["vit", "swin", "mobilenet"])
 def test_screening_gives_the_same_rows(name: str) -> None:
     case = CASES[name]
-    network, images = us.Network(made(case), size=case.size), pixels(case, 160)
+    network, images = us.Network(made(case), size=case.size), pixels(case, 80)
     layers = {path: find_layer(network.description, path) for path in list(case.layers)[-3:]}
     units = {path: range(UNITS) for path in layers}
     forms: Any = {path: layer.form for path, layer in layers.items()}
-    batches = [batch(images[start : start + 8], start) for start in range(0, 160, 8)]
+    batches = [batch(images[start : start + 8], start) for start in range(0, 80, 8)]
 
     def read_again(sources: Any) -> Any:
         numbers = [source.id for source in sources]
