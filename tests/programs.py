@@ -108,15 +108,23 @@ def start_service(
     return forked.Forked(command, env=environment, stdout=out, stderr=errors)
 
 
-def run_main(module: str, environment: Mapping[str, str]) -> None:
-    """Run the function ``main`` of a module in a process of its own, which the server forks if it can."""
-    server = server_socket(start=True)
-    popen = popen_on(server) if server else subprocess.Popen
-    command = [sys.executable, "-c", f"from {module} import main; main()"]
-    variables = {**environment, **startup_variables(safe_environment())}
-    process = popen(command, env=variables, stderr=subprocess.PIPE, text=True)
-    _, errors = process.communicate(timeout=240)
+def run_code(code: str, environment: Mapping[str, str], given: str = "") -> str:
+    """Run Python code in a process of its own, with ``given`` as its input; returns what it prints.
+
+    If it can, the server forks the process, and the worker's programs that it starts.
+    """
+    popen: type[subprocess.Popen[Any]] = subprocess.Popen
+    variables = dict(environment)
+    starts_alike = startup_variables(environment) == startup_variables(os.environ)
+    if starts_alike and forked.DISABLED not in environment and (server := server_socket(start=True)):
+        popen = popen_on(server)
+        variables |= startup_variables(safe_environment())
+        code = f"from tests import programs; programs.use_server({server!r})\n{code}\nimport gc; gc.collect()"
+    pipe = subprocess.PIPE
+    process = popen([sys.executable, "-c", code], env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    out, errors = process.communicate(given, timeout=240)
     assert process.returncode == 0, errors
+    return str(out)
 
 
 def write_command(path: Path) -> None:

@@ -36,7 +36,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
     command = Home(tmp_path_factory.mktemp("cost") / "home")
     command("dataset", "add", "shapes", "--root", shapes_root)
     yield command
-    command.stop()
+    command.end()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from tests import programs
 from tests.conftest import Analyze
 
 SECRET = "hunter2"
@@ -72,11 +73,7 @@ class Home(Analyze):
             (list(map(str, words)), {f"ANALYZE_{name.upper()}": value for name, value in settings.items()})
             for words, settings in calls
         ]
-        process = subprocess.run(
-            [sys.executable, "-c", MANY],
-            env=self.environment, input=json.dumps(asked), capture_output=True, text=True, timeout=240, check=True,
-        )  # fmt: skip
-        answers = json.loads(process.stdout)
+        answers = json.loads(programs.run_code(MANY, self.environment, json.dumps(asked)))
         return [Done(words, *answer) for (words, _), answer in zip(asked, answers, strict=True)]
 
     def refused(self, *arguments: object, code: int, says: Sequence[str] = ()) -> str:
