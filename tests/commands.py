@@ -1,6 +1,6 @@
 """Running of ``analyze`` commands in processes forked from a server that has imported their modules.
 
-Importing takes longer than most commands. Commands that keep running (``up``, ``worker``) are forked as
+Importing takes longer than most commands. Commands that keep running (``up``, ``worker``, ``serve``) are forked as
 ``tests.forked`` says. The programs of the worker that commands start are run by the server in ``tests.programs``.
 """
 
@@ -21,7 +21,8 @@ from pathlib import Path
 from tests import forked, programs
 from tests.programs import startup_variables
 
-WITH_PROGRAMS = {"submit", "network", "verify", "doctor"}  # commands that start programs of the worker
+# Commands that start programs of the worker.
+WITH_PROGRAMS = {"submit", "network", "verify", "doctor", "study", "find"}
 
 Done = subprocess.CompletedProcess[str]
 Call = tuple[Sequence[str], Mapping[str, str]]  # arguments and variables

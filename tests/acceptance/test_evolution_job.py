@@ -117,7 +117,7 @@ def home(
     home.wait(lambda: home.live_workers() == 2, process)
     assert second.poll() is None
     yield home
-    home.stop()
+    home.end()
 
 
 def wait_for(home: Home, *jobs: int) -> None:

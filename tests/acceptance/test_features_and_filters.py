@@ -77,7 +77,7 @@ def home(
     assert note_run(home, weights) == RUN
     home.up()
     yield home
-    home.stop()
+    home.end()
 
 
 def finished(home: Analyze, *words: object) -> str:

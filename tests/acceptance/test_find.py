@@ -62,7 +62,7 @@ def home(
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     yield analyze, submit(analyze, weights, "--shards", 1)
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_shards_on_postgresql_leave_the_same_maxima_and_rows(
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
-    request.addfinalizer(analyze.stop)
+    request.addfinalizer(analyze.end)
     job = submit(analyze, weights, "--shards", shards)
     paths = "SELECT DISTINCT layer, maxima_path FROM units WHERE job_id = {} ORDER BY layer"
     expected = home[0].json("query", paths.format(home[1]))
@@ -487,7 +487,7 @@ def test_images_that_were_left_out_are_not_in_the_maxima(
         gone = next(image["id"] for image in images if image["path"] == broken)
         assert "can't be read" in analyze("find", "units", job, "--image", gone, code=1).stderr
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 def test_maxima_of_a_screened_search_are_of_the_lower_precision(

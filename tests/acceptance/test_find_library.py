@@ -54,7 +54,7 @@ def asked(
         )
         yield analyze, job, conv1, conv5
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 def relative(rows: list[dict[str, Any]], photos: Path) -> list[dict[str, Any]]:

@@ -26,11 +26,20 @@ MLP = "encoder.layers.encoder_layer_3.mlp"
 
 
 SPLIT = ("--dataset", "shapes", "--split", "trainval")
+# A vision transformer computes for a tenth of a second per image, and longer for each projection.
+TOKEN_UNITS = 2
+TOKEN_SPLIT = ("--dataset", "few", "--split", "val")
 
 
 def submit(analyze: Analyze, options: list[str], *more: object) -> str:
     units = f"0-{UNITS - 1}"
     return analyze("submit", *SPLIT, *options, "--units", units, *more, "--wait").stdout.strip()
+
+
+def submit_tokens(analyze: Analyze, vit: list[str], shards: int) -> str:
+    layers = ("--layer", f"conv_proj,{MLP},scores", "--units", f"0-{TOKEN_UNITS - 1}")
+    more = ("--bottom", "--per-class", "--shards", shards, "--wait")
+    return analyze("submit", *TOKEN_SPLIT, *vit, *layers, *more).stdout.strip()
 
 
 def rows_of(analyze: Analyze, job: str) -> dict[str, Any]:
@@ -66,9 +75,10 @@ def home(
     """A home with a finished search of maps and vectors in one shard, and the job's id."""
     analyze = Analyze(tmp_path_factory.mktemp("layers") / "home")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze("dataset", "add", "shapes", "--name", "few", "--images", 20)
     analyze.up()
     yield analyze, submit(analyze, options, "--layer", ",".join(LAYERS), "--bottom", "--per-class", "--shards", 1)
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="module")
@@ -141,15 +151,15 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze("dataset", "add", "shapes", "--name", "few", "--images", 20)
     analyze.up()
-    request.addfinalizer(analyze.stop)
+    request.addfinalizer(analyze.end)
     named = ("--layer", ",".join(LAYERS), "--bottom", "--per-class", "--shards", 3)
     job = submit(analyze, options, *named)
     assert rows_of(analyze, job) == rows_of(*home)
     assert analyze("verify", job).stdout
-    tokens = ("--layer", f"conv_proj,{MLP},scores", "--bottom", "--per-class")
-    three = submit(analyze, vit, *tokens, "--shards", 3)
-    one = submit(home[0], vit, *tokens, "--shards", 1)
+    three = submit_tokens(analyze, vit, 3)
+    one = submit_tokens(home[0], vit, 1)
     found = rows_of(home[0], one)
     other = rows_of(analyze, three)
     for rows in (*found.values(), *other.values()):
@@ -157,7 +167,7 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
             row.pop("job_id", None)
     assert found == other
     check_tokens(home[0], found)
-    assert analyze("verify", three).stdout
+    assert analyze("verify", three, "--sample", 12).stdout
 
 
 def check_tokens(analyze: Analyze, found: dict[str, Any]) -> None:
@@ -176,7 +186,7 @@ def check_tokens(analyze: Analyze, found: dict[str, Any]) -> None:
         with Image.open(analyze.home / "store" / row["patch_path"]) as mosaic:
             patch = np.asarray(mosaic.crop(sides))
         assert patch.shape[0] in ((PATCH,) if row["layer"] == "conv_proj" else (PATCH, VIT_SIZE))
-    for unit in range(UNITS):
+    for unit in range(TOKEN_UNITS):
         rows = _of(found, MLP, unit)
         if len({row["row"] is None for row in rows}) == 2:  # squares among whole images are magnified
             assert {row["picture_right"] - row["picture_left"] for row in rows} == {VIT_SIZE}
@@ -226,7 +236,7 @@ def test_the_page_names_the_method_of_each_layer(
 ) -> None:
     analyze, _ = home
     submitted = analyze(
-        "submit", *SPLIT, *vit, "--units", "0-1",
+        "submit", *TOKEN_SPLIT, *vit, "--units", "0-1",
         "--layer", f"conv_proj,{MLP}", "--wait",
     )  # fmt: skip
     assert "by the gradient" in submitted.stderr

@@ -97,7 +97,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: P
     """A home on SQLite with the data set, a trained network and a worker."""
     home = make_home(tmp_path_factory.mktemp("occlusion"), shapes_root, weights)
     yield home
-    home.stop()
+    home.end()
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def other_home(
     second = home.start("worker", "--devices", "cpu")
     home.wait(lambda: home.live_workers() == 2, second)
     yield home
-    home.stop()
+    home.end()
 
 
 def answered(home: Home, calls: Sequence[Sequence[object]]) -> list[str]:

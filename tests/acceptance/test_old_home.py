@@ -9,14 +9,13 @@ import json
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from producer.datasets.shapes import generate
+from tests import programs
 from tests.acceptance.old_home import (
     CANCELLED,
     COMMANDS,
@@ -204,8 +203,7 @@ def test_old_jobs_can_be_retried_extended_and_searched(copy: Analyze) -> None:
     copy("retry", CANCELLED)
     extended = int(copy("submit", "train", "--extend", TRAINED, "--epochs", 3).stdout)
     searched = int(copy("submit", *SHAPES, "--layer", 4, "--units", "0-1", "--run", TRAINED).stdout)
-    worker = [sys.executable, "-m", "tests.faults.undisturbed"]
-    subprocess.run(worker, env=copy.environment, check=True, capture_output=True, timeout=240)
+    programs.run_code("from tests.faults.undisturbed import main; main()", copy.environment)
     for job in (FAILED, CANCELLED, extended, searched):
         assert copy.json("status", job)["state"] == "done", copy("logs", job).stdout
         assert copy.json("results", job)

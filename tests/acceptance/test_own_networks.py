@@ -92,7 +92,7 @@ def test_a_job_that_was_imported_runs_no_code(analyze: Analyze, shapes_root: Pat
         done = other("watch", search, code=1)
         assert "user_networks = false does not allow others" in done.stderr + done.stdout
     finally:
-        other.stop()
+        other.end()
 
 
 def test_a_network_is_added_from_an_imported_job(analyze: Analyze, shapes_root: Path, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_network_is_added_from_an_imported_job(analyze: Analyze, shapes_root: 
         assert {row["unit"] for row in other.json("results", search)} == {*range(8)}
         assert other(*TRAIN).stdout.strip() == job  # the same code makes the same key
     finally:
-        other.stop()
+        other.end()
 
 
 def test_changed_code_in_the_store_is_noticed(analyze: Analyze, shapes_root: Path, tmp_path: Path) -> None:

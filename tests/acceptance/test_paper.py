@@ -24,7 +24,7 @@ def analyze(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Analyze]:
         analyze.up()
         yield analyze
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, colours: Path) -> Iterator[An
     analyze("dataset", "add", "folder", "--name", "colours", "--root", colours)
     analyze.up()
     yield analyze
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture

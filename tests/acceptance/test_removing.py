@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Iterator[Analyze]:
     found("ls")  # upgrades the schema
     found.up()
     yield found
-    found.stop()
+    found.end()
 
 
 def age(store: Path) -> None:

@@ -16,7 +16,7 @@ from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze, fresh_database
 
-UNITS = 16
+UNITS = 12
 COMPARED = ("layer", "unit", "rank", "activation", "image_path", "row", "col", "patch_path", "projection_path")
 
 
@@ -42,7 +42,7 @@ def test_rows_equal_a_plain_loop(
 ) -> None:
     """This test runs on PostgreSQL; ``test_search_options`` compares the other rankings on SQLite."""
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
-    request.addfinalizer(analyze.stop)
+    request.addfinalizer(analyze.end)
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -83,7 +83,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     yield analyze
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def undisturbed(home: Analyze, weights: Path) -> list[tuple[Any, ...]]:
 def submit(analyze: Analyze, weights: Path, shards: int, *options: str) -> str:
     """Submit a search of two layers over all four batches of the data set."""
     return analyze(
-        "submit", "--layer", "2,5", "--units", "0-23", "--dataset", "shapes", "--split", "trainval",
+        "submit", "--layer", "2,5", "--units", "0-11", "--dataset", "shapes", "--split", "trainval",
         "--weights", weights, "--network", "zfnet", "--size", SIZE, "--fc", FC,
         "--shards", shards, *options,
     ).stdout.strip()  # fmt: skip

@@ -49,7 +49,7 @@ def home(
     analyze.up()
     options = ["--weights", str(weights), "--network", "zfnet", "--size", str(SIZE), "--fc", str(FC)]
     yield analyze, submit(analyze, options, "--shards", 1)
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
-    request.addfinalizer(analyze.stop)
+    request.addfinalizer(analyze.end)
     job = submit(analyze, network_options, "--shards", 3)
     assert analyze.json("query", f"SELECT count(*) AS n FROM shards WHERE job_id = {job}") == [
         {"n": 3 + 1 + 6 + 1}

@@ -9,7 +9,6 @@ import shlex
 import signal
 import statistics
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Analyze
+from tests.programs import start_service
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "studies.md"
 TRAINED = [f"train[learning-rate={rate}, seed={seed}]" for rate in ("0.0002", "0.002") for seed in (1, 2)]
@@ -50,25 +50,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Analyze, Pa
         _run_with_interruption(analyze, file)
         yield analyze, file
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 def _run_with_interruption(analyze: Analyze, file: Path) -> None:
     analyze.up()
-    first = subprocess.Popen(
-        [sys.executable, "-m", "producer", "study", "run", str(file)],
-        env=analyze.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    command = ["study", "run", str(file)]
+    first = start_service(command, analyze.environment, subprocess.PIPE, subprocess.PIPE)
     try:
-        # It first describes two networks, each in a process that imports torch.
-        analyze.wait(lambda: len(submitted(analyze)) == len(TRAINED), seconds=240)
+        # It first describes two networks, each in a process of its own.
+        analyze.wait(lambda: len(submitted(analyze)) == len(TRAINED), first, seconds=240)
         analyze.wait(lambda: any(job["state"] == "running" for job in submitted(analyze)), seconds=60)
         first.send_signal(signal.SIGINT)
         out, err = first.communicate(timeout=60)
     finally:
         first.kill()
-    assert (first.returncode, out) == (130, "")
-    assert "Detached: submitted jobs continue, 4 are not submitted yet." in err
+    assert (first.returncode, out) == (130, b"")
+    assert "Detached: submitted jobs continue, 4 are not submitted yet." in err.decode()
     assert [job["kind"] for job in submitted(analyze)] == ["train"] * len(TRAINED)
     remaining = analyze("study", "run", file, "--no-wait").stderr
     if f"{SEARCHED[3]}: submitted" not in remaining:  # on a busy machine, the training runs can be done already

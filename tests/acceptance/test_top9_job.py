@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import safetensors.torch
 import torch
@@ -19,6 +17,7 @@ from PIL import Image
 
 from producer.datasets.shapes import generate
 from shared.errors import StoreFull
+from tests.acceptance.children import children_of
 from tests.acceptance.conftest import FC, SIZE
 from tests.conftest import Analyze, fresh_database
 
@@ -51,7 +50,7 @@ def home(
     analyze.up()
     dead = changed_weights(weights, folder, unit=3, bias=-1)
     yield analyze, submit(analyze, dead, "--layers", "1,5", "--units", "0-5", "--wait")
-    analyze.stop()
+    analyze.end()
 
 
 def picture_of(analyze: Analyze, row: dict[str, Any], name: str) -> np.ndarray:
@@ -232,41 +231,33 @@ def test_a_job_fails_if_its_images_are_missing(home: tuple[Analyze, str], weight
     assert analyze.json("status", job)["summary"]["images_left_out"] == 0
 
 
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="limits of another process: Linux only")
 def test_a_full_disk_fails_the_job_and_a_retry_completes_it(
     request: pytest.FixtureRequest, tmp_path: Path, shapes_root: Path, weights: Path
 ) -> None:
-    """A limit on the file size simulates the full disk; it does not affect the database."""
+    """A limit on the file size of the computing process simulates the full disk."""
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
+    request.addfinalizer(analyze.end)
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
+    analyze.up()
+    (child,) = children_of(analyze)
+    free = child.rlimit(psutil.RLIMIT_FSIZE)
+    child.rlimit(psutil.RLIMIT_FSIZE, (150_000, free[1]))  # enough for all files except the contact sheet
     job = submit(analyze, weights, "--layer", "5", "--units", "0-15")
-    limit = 150_000  # bytes: enough for all files except the contact sheet
-    small = subprocess.Popen(
-        [sys.executable, "-m", "producer", "up", "--devices", "cpu"],
-        env=analyze.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    analyze.started.append(small)
-    try:
-        analyze("watch", job, code=1)
-        error = analyze.json("status", job)["error"]
-        assert error.startswith("No space left in the artifact store")
-        assert StoreFull.__doc__
-        assert not list((analyze.home / "store" / "incoming").iterdir())
-        done = "SELECT count(*) AS n FROM shards WHERE state = 'done'"
-        before = analyze.json("query", done)[0]["n"]
-        assert before > 0
-        small.terminate()
-        small.wait(40)
-        analyze.up()
-        analyze("retry", job, "--wait")
-        attempts = "SELECT count(*) AS n FROM events WHERE message LIKE '%: done'"
-        shards = analyze.json("query", "SELECT count(*) AS n FROM shards")[0]["n"]
-        assert analyze.json("query", attempts)[0]["n"] == shards  # done shards did not run again
-    finally:
-        analyze.stop()
+    analyze("watch", job, code=1)
+    error = analyze.json("status", job)["error"]
+    assert error.startswith("No space left in the artifact store")
+    assert StoreFull.__doc__
+    assert not list((analyze.home / "store" / "incoming").iterdir())
+    done = "SELECT count(*) AS n FROM shards WHERE state = 'done'"
+    before = analyze.json("query", done)[0]["n"]
+    assert before > 0
+    child.rlimit(psutil.RLIMIT_FSIZE, free)
+    analyze("retry", job, "--wait")
+    attempts = "SELECT count(*) AS n FROM events WHERE message LIKE '%: done'"
+    shards = analyze.json("query", "SELECT count(*) AS n FROM shards")[0]["n"]
+    assert analyze.json("query", attempts)[0]["n"] == shards  # done shards did not run again
 
 
 def test_a_cancelled_search_stops_and_continues_at_retry(

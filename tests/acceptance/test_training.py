@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     yield analyze, submit(analyze, "--wait")
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_killed_run_resumes_from_its_checkpoint_with_bitwise_equal_results(
 ) -> None:
     """The killed run is on PostgreSQL, the undisturbed one on SQLite."""
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
-    request.addfinalizer(analyze.stop)
+    request.addfinalizer(analyze.end)
     analyze("db", "upgrade")
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
@@ -108,7 +108,7 @@ def test_a_cancelled_run_stops_within_its_epoch_and_continues_at_retry(
         assert "resumed after epoch 1" in analyze("logs", job).stdout
         assert outcome(analyze, job) == outcome(analyze, submit(analyze, *long_epochs, "--force", "--wait"))
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 def work_done(database: Database, job: str) -> int:

@@ -37,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iterato
         analyze.up()
         yield analyze, outcome(analyze, submit(analyze, "--wait"))
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 @pytest.fixture

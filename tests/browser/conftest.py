@@ -66,7 +66,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path, weights: P
     images = analyze.json("query", "SELECT image_id FROM top_activations ORDER BY activation DESC LIMIT 1")
     swept = analyze.json("query", "SELECT image_id FROM occlusion_maps LIMIT 1")
     yield Home(analyze, jobs, images[0]["image_id"], swept[0]["image_id"])
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="session")

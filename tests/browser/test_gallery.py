@@ -36,24 +36,34 @@ def save_screenshot(opened: Watched, address: str, name: str) -> None:
         opened.page.screenshot(path=Path(folder) / f"{file}.{name}.png", full_page=True)
 
 
+@pytest.fixture(scope="module")
+def one_page(browser: Browser, served: Served) -> Iterator[Watched]:
+    """A page in which addresses are opened one after the other."""
+    with watched(browser, served.url) as opened:
+        yield opened
+
+
 @pytest.mark.parametrize("path", PATHS)
-def test_every_page(browser: Browser, served: Served, home: Home, path: str) -> None:
+def test_every_page(one_page: Watched, home: Home, path: str) -> None:
     """At four widths, and on a desk in the light scheme and on a phone in the dark one with axe-core."""
+    opened = one_page
     for address in home.addresses(path):
-        with watched(browser, served.url, viewport={"width": 1280, "height": 900}) as opened:
-            response = opened.open(address)
-            assert response.status == 200, response.text()
-            if "<html" in response.text():  # not a part that another page loads again and again
-                for width in WIDTHS:
-                    opened.page.set_viewport_size({"width": width, "height": 900})
-                    save_screenshot(opened, address, str(width))
-                    assert_nothing_is_cut_off(opened, address)
-                assert opened.accessibility_problems() == [], address
-                opened.page.set_viewport_size({"width": 400, "height": 900})
-                opened.page.emulate_media(color_scheme="dark")
-                save_screenshot(opened, address, "dark")
-                assert opened.accessibility_problems() == [], f"{address}, dark"
-            opened.check()
+        opened.leave()
+        opened.page.set_viewport_size({"width": 1280, "height": 900})
+        opened.page.emulate_media(color_scheme="light")
+        response = opened.open(address)
+        assert response.status == 200, response.text()
+        if "<html" in response.text():  # not a part that another page loads again and again
+            for width in WIDTHS:
+                opened.page.set_viewport_size({"width": width, "height": 900})
+                save_screenshot(opened, address, str(width))
+                assert_nothing_is_cut_off(opened, address)
+            assert opened.accessibility_problems() == [], address
+            opened.page.set_viewport_size({"width": 400, "height": 900})
+            opened.page.emulate_media(color_scheme="dark")
+            save_screenshot(opened, address, "dark")
+            assert opened.accessibility_problems() == [], f"{address}, dark"
+        opened.check()
 
 
 def assert_nothing_is_cut_off(opened: Watched, address: str) -> None:
@@ -227,17 +237,20 @@ def test_pictures_of_a_unit_are_there_and_move_nothing(view: Watched, home: Home
 @pytest.mark.parametrize("width", [400, 1280])
 def test_nothing_moves_by_itself(browser: Browser, served: Served, home: Home, width: int) -> None:
     moved = {}
-    for address in [address for path in PATHS if "/live" not in path for address in home.addresses(path)]:
-        with watched(browser, served.url, viewport={"width": width, "height": 900}) as opened:
+    with watched(browser, served.url, viewport={"width": width, "height": 900}) as opened:
+        for address in [address for path in PATHS if "/live" not in path for address in home.addresses(path)]:
             shifts = opened.layout_shifts(address)
             if sum(value for value, _ in shifts) >= 0.01:
                 moved[address] = shifts
+            opened.leave()
     assert moved == {}
 
 
 def test_layout_shifts_would_be_found(browser: Browser, served: Served) -> None:
     with watched(browser, served.url, viewport={"width": 1280, "height": 900}) as opened:
-        assert sum(value for value, _ in opened.layout_shifts("/")) < 0.01
+        for _ in range(2):  # also on a page that has shown another address
+            opened.leave()
+            assert sum(value for value, _ in opened.layout_shifts("/")) < 0.01
         opened.page.evaluate("window.scrollTo({top: 0, behavior: 'instant'})")
         opened.page.evaluate("document.querySelector('main').prepend(document.createElement('textarea'))")
         opened.page.wait_for_timeout(200)
@@ -428,7 +441,7 @@ def test_a_job_fails_while_it_is_watched(
             assert opened.requests[before:] == []  # nothing more will come
             opened.check()
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 def test_a_hidden_page_reads_nothing_until_it_is_shown(view: Watched, home: Home) -> None:

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +28,7 @@ from shared.errors import DatabaseUnreachable
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import ACTIVE_JOBS, Job, Shard, Worker
 from shared.kinds.registry import kinds
+from tests import programs
 from tests.conftest import Analyze
 from tests.faults.content import content_of, damaged_artifacts, violations
 from tests.faults.servers import PostgreSQLServer, RedisServer, Storage
@@ -304,8 +304,7 @@ class Common:
         found = {}
         for together in (("train",), ANALYSES):  # the others analyse the network of the first
             jobs = {kind: int(home(*submit_command(kind, 1)).stdout) for kind in together}
-            plain = [sys.executable, "-m", "tests.faults.undisturbed"]
-            subprocess.run(plain, env=home.environment, check=True, capture_output=True, timeout=240)
+            programs.run_code("from tests.faults.undisturbed import main; main()", home.environment)
             for kind, job in jobs.items():
                 found[kind] = content_of(home.database, job)
                 assert violations(home.database, job, found[kind], (0, 0)) == []

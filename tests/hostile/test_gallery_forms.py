@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
     add_dataset(database, "voc.2007", ["cat", "dog"])
     database.close()
     yield analyze
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
     shutil.copyfile(sqlite_template, analyze.home / "unitscope.sqlite3")
     (analyze.home / "token").write_text(f"{TOKEN}\n")
     yield analyze
-    analyze.stop()
+    analyze.end()
 
 
 @pytest.fixture(scope="module")

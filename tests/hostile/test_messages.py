@@ -142,7 +142,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWorker]:
     try:
         yield RunningWorker(analyze)
     finally:
-        analyze.stop()
+        analyze.end()
 
 
 def test_a_worker_discards_messages_without_a_shard_and_continues(worker: RunningWorker, tmp_path: Path) -> None:

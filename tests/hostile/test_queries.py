@@ -22,6 +22,8 @@ from shared.jobs.tables import Event
 from tests.conftest import DATABASES, fresh_database
 from tests.integration.ledger.helpers import SHA256, top9
 
+pytestmark = pytest.mark.usefixtures("unchanged")
+
 SQL_MD = Path(__file__).parents[2] / "docs" / "reference" / "sql.md"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
 
@@ -43,7 +45,7 @@ def database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     database.close()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def unchanged(database: Database) -> Iterator[None]:
     before = dump(database)
     yield

@@ -26,7 +26,7 @@ from unitscope.networks.initialization import initialize
 from unitscope.search.ranking import NO_IMAGE, TopActivations
 from unitscope.search.search import search
 
-CROPS = 500
+CROPS = 300
 SIZE = 96
 TOP = 9
 LAYERS = {f"conv{number}": f"features.{index}" for number, index in reference.CONVOLUTIONS.items()}
