@@ -47,7 +47,7 @@ def projection_scale(projection: np.ndarray) -> tuple[float, float]:
     """
     values = projection.ravel()
     largest = float(max(values.max(), -values.min()))
-    count = np.count_nonzero(values)
+    count = np.count_nonzero(values != 0)  # faster than that of floats
     if not count:
         return largest, largest
     relative = values / largest  # squares of the values themselves can overflow or vanish

@@ -254,6 +254,6 @@ def find_problem(
     if window is not None:
         top, left, bottom, right = window
         inside = projection[:, max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-        if np.count_nonzero(inside) != np.count_nonzero(projection):
+        if np.count_nonzero(inside != 0) != np.count_nonzero(projection != 0):  # faster than those of floats
             return f"it extends outside the receptive field (rows {top}-{bottom - 1}, columns {left}-{right - 1})"
     return None

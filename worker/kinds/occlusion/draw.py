@@ -74,7 +74,7 @@ def _figure(
         pixels = read_cached(source, specification.network.image_size, cache)
     except UnreadableImage as error:  # the stage sweep could read it
         raise ImageNoLongerReadable(image=source.path, reason=str(error), job_id=context.claim.job_id) from error
-    whole = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    whole = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]  # those of the cache are read-only
     filled = filling(whole, specification.fill, specification.patch, specification.seed)[0]
     drawn = [
         np.asarray(PictureFile.open(context.store.verified(path)).convert("RGB")) if path else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -22,6 +24,7 @@ from worker.kinds.top9.partials import SheetPart, load_sheet_parts, load_skipped
 from worker.runner import ShardContext
 
 SHEET_COLUMNS = 8
+SHEETS_AT_ONCE = 4  # each can take hundreds of megabytes
 
 
 def finish(context: ShardContext) -> None:
@@ -40,38 +43,21 @@ def finish(context: ShardContext) -> None:
             .group_by(TopActivation.layer_id)
         ).all()
     skipped = load_skipped(context, stage_results(context, "select")[0])
-    of_layers: list[dict[str, Any]] = []
-    sheets: dict[int, StoredFile] = {}
     counts = {row.layer_id: row.rows for row in rows}
-    for number, layer in enumerate(layers):
-        units = _units(context, layer.id)
-        live = [unit for unit in units if not (unit.dead or unit.not_finite)]
-        constant = [unit.unit for unit in units if unit.constant]
-        if specification.projection:
-            parts = load_sheet_parts(context, number)
-            drawn = [(unit.unit, *(parts.get(unit.unit) or _mosaics(context, unit))) for unit in live]
-            title = (
-                f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
-                f"top {specification.top} of {len(live)} units, projections beside image patches"
-            )
-            sheets[layer.id] = context.store.put(
-                pictures.jpeg(
-                    pictures.contact_sheet(drawn, title, SHEET_COLUMNS, notes=dict.fromkeys(constant, "constant"))
-                ),
-                ".jpg",
-            )
-        of_layers.append(
-            {
-                "layer": layer.layer,
-                "units": len(units),
-                "dead": sum(unit.dead for unit in units),
-                "constant": len(constant),
-                "not_finite": sum(bool(unit.not_finite) for unit in units),
-                "rows": counts.get(layer.id, 0),
-                "projection": layer.projection,
-            }
-        )
-        context.progress()
+    units = {layer.id: _units(context, layer.id) for layer in layers}
+    of_layers = [_summary(layer, units[layer.id], counts.get(layer.id, 0)) for layer in layers]
+
+    def sheet(number: int) -> StoredFile | None:
+        layer = layers[number]
+        return _sheet(context, number, layer, units[layer.id], dataset) if specification.projection else None
+
+    sheets: dict[int, StoredFile] = {}
+    # Decoding and encoding release the GIL.
+    with ThreadPoolExecutor(SHEETS_AT_ONCE) as drawing:
+        for layer, stored in zip(layers, drawing.map(sheet, range(len(layers))), strict=True):
+            if stored:
+                sheets[layer.id] = stored
+            context.progress()
 
     images = specification.image_count - skipped
 
@@ -83,6 +69,36 @@ def finish(context: ShardContext) -> None:
         session.get_one(Job, context.claim.job_id).summary = {"images": images, **left_out, "layers": of_layers}
 
     context.complete(write)
+
+
+def _summary(layer: SearchedLayer, units: Sequence[SearchedUnit], rows: int) -> dict[str, Any]:
+    return {
+        "layer": layer.layer,
+        "units": len(units),
+        "dead": sum(unit.dead for unit in units),
+        "constant": sum(bool(unit.constant) for unit in units),
+        "not_finite": sum(bool(unit.not_finite) for unit in units),
+        "rows": rows,
+        "projection": layer.projection,
+    }
+
+
+def _sheet(
+    context: ShardContext, number: int, layer: SearchedLayer, units: Sequence[SearchedUnit], dataset: str
+) -> StoredFile:
+    """Draw and store the contact sheet of a layer, whose number is its place in the specification."""
+    specification = cast(Top9Specification, context.specification)
+    live = [unit for unit in units if not (unit.dead or unit.not_finite)]
+    parts = load_sheet_parts(context, number)
+    drawn = [(unit.unit, *(parts.get(unit.unit) or _mosaics(context, unit))) for unit in live]
+    title = (
+        f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
+        f"top {specification.top} of {len(live)} units, projections beside image patches"
+    )
+    notes = {unit.unit: "constant" for unit in units if unit.constant}
+    return context.store.put(
+        pictures.jpeg(pictures.contact_sheet(drawn, title, SHEET_COLUMNS, notes=notes)), ".jpg"
+    )
 
 
 def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:

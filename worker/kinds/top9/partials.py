@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,11 +90,16 @@ def load_skipped(context: ShardContext, path: str) -> int:
         return int(arrays["skipped"])
 
 
-def store_sheet_parts(context: ShardContext, parts: Mapping[int, SheetPart]) -> StoredFile:
-    """Store the parts of a contact sheet that a project shard has drawn, by unit; as PNG, since they are many."""
-    pairs = [np.hstack(part) for part in parts.values()]
-    content = photographic_png(np.vstack(pairs)) if parts else b""
-    return _store(context, {"units": np.array([*parts], np.int64), "parts": np.frombuffer(content, np.uint8)})
+def encoded(part: SheetPart) -> bytes:
+    """Encode a unit's part of a contact sheet as a PNG file, since a shard has many."""
+    return photographic_png(np.hstack(part))
+
+
+def store_sheet_parts(context: ShardContext, parts: Mapping[int, bytes]) -> StoredFile:
+    """Store the parts of a contact sheet that a project shard has drawn and encoded, by unit."""
+    ends = np.cumsum([len(content) for content in parts.values()], dtype=np.int64)
+    content = np.frombuffer(b"".join(parts.values()), np.uint8)
+    return _store(context, {"units": np.array([*parts], np.int64), "ends": ends, "parts": content})
 
 
 def load_sheet_parts(context: ShardContext, number: int) -> dict[int, SheetPart]:
@@ -108,13 +114,23 @@ def load_sheet_parts(context: ShardContext, number: int) -> dict[int, SheetPart]
     parts: dict[int, SheetPart] = {}
     for path in [path for payload, path in shards if path and payload["layer"] == number]:
         with _stored(context.store.verified(path)) as arrays:
-            if units := arrays["units"].tolist():
-                picture = np.asarray(PngImageFile(io.BytesIO(arrays["parts"].tobytes())))
-                rows, columns = len(picture) // len(units), picture.shape[1] // 2
-                for place, unit in enumerate(units):
-                    pair = picture[place * rows : (place + 1) * rows]
-                    parts[unit] = pair[:, :columns], pair[:, columns:]
+            parts |= sheet_parts(arrays)
     return parts
+
+
+def sheet_parts(arrays: Mapping[str, np.ndarray]) -> dict[int, SheetPart]:
+    """Return the parts of a contact sheet that a shard has stored, by unit."""
+    units, content = arrays["units"].tolist(), arrays["parts"].tobytes()
+    if "ends" in arrays:
+        pairs = [_picture(content[start:end]) for start, end in itertools.pairwise([0, *arrays["ends"].tolist()])]
+    else:  # of a version that stored one file, with the parts below one another
+        pairs = np.split(_picture(content), len(units)) if units else []
+    halves = [pair.shape[1] // 2 for pair in pairs]
+    return {unit: (pair[:, :half], pair[:, half:]) for unit, pair, half in zip(units, pairs, halves, strict=True)}
+
+
+def _picture(content: bytes) -> np.ndarray:
+    return np.asarray(PngImageFile(io.BytesIO(content)))
 
 
 def _arrays_of(result: LayerSearch) -> Iterator[tuple[str, np.ndarray]]:

@@ -31,7 +31,7 @@ from unitscope.projection.graph import GraphProjector
 from unitscope.projection.requests import Projection, Requests
 from unitscope.search.ranking import NO_IMAGE
 from worker.kinds.common import load_network, pixel_cache, register_artifacts, sources_by_id
-from worker.kinds.top9.partials import MergedTopActivations, SheetPart, load_merged, store_sheet_parts
+from worker.kinds.top9.partials import MergedTopActivations, SheetPart, encoded, load_merged, store_sheet_parts
 from worker.runner import ShardContext
 
 FEWEST_WRITERS = 4
@@ -48,7 +48,7 @@ class _Projected:
     patches: StoredFile
     projections: StoredFile
     rows: list[dict[str, object]]
-    on_sheet: SheetPart
+    on_sheet: bytes  # encoded
 
 
 def project(context: ShardContext) -> None:
@@ -233,7 +233,7 @@ class Units:
             }
             for entry, picture, box in zip(entries, drawn, boxes, strict=True)
         ]
-        on_sheet = self._on_sheet(drawn, patches, projections)
+        on_sheet = encoded(self._on_sheet(drawn, patches, projections))
         return _Projected(unit, of_patches, of_projections, rows, on_sheet)
 
     def _on_sheet(
