@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
@@ -28,16 +27,14 @@ from unitscope.training.recipes import Recipe
 BATCH = 64
 FC: int | None = None  # width of the fully connected layers; None: the network's
 STEPS = 8  # of an epoch
-TRIAL_STEPS = 2  # of each setting of the plain loop
 LOADERS = (0, 1, 2)  # processes of the plain loop's DataLoader; 0: in the process that trains
 METHOD = f"""
 An epoch of at most {STEPS} batches of {BATCH} crops, from a warm pixel cache, with random flips and all metrics.
 The plain loop is `ImageFolder` of the crops' JPEG files, `DataLoader`, and transforms v2, with the number of
-loader processes ({", ".join(map(str, LOADERS))}) and the memory format that were fastest for {TRIAL_STEPS}
-batches. *Without a cache*: the same epoch, in which the JPEG files are read. *Step alone*: forward, backward,
-and the optimizer's step on one batch in memory, channels last, as many times. *Not fused*: the same epoch with the
-step that a run continues with if an earlier version began it. All others use Adam's fused step. On a CPU all
-compute in float32.
+loader processes ({", ".join(map(str, LOADERS))}) and the memory format that were fastest in an epoch. *Without a
+cache*: the same epoch, in which the JPEG files are read. *Step alone*: forward, backward, and the optimizer's
+step on one batch in memory, channels last, as many times. *Not fused*: the same epoch with the step that a run
+continues with if an earlier version began it. All others use Adam's fused step. On a CPU all compute in float32.
 """
 
 
@@ -122,19 +119,13 @@ class PlainLoop:
 
     @classmethod
     def best(cls, folder: Path, numbers: Sequence[int], recipe: Recipe, device: str) -> PlainLoop:
-        """Return the setting with the shortest time for a few batches."""
-        few = numbers[: TRIAL_STEPS * recipe.batch_size]
+        """Return the setting with the shortest epoch."""
         seconds = {}
         for setting in product(LOADERS, FORMATS):
-            trial = cls(folder, few, recipe, device, *setting)  # one at a time: each holds a network
-            seconds[setting] = min(trial.seconds() for _ in range(2))
+            trial = cls(folder, numbers, recipe, device, *setting)
+            seconds[setting] = timed(trial.epoch, device)().seconds
+            del trial  # each holds a network
         return cls(folder, numbers, recipe, device, *min(seconds, key=seconds.__getitem__))
-
-    def seconds(self) -> float:
-        """Time an epoch."""
-        began = time.perf_counter()
-        self.epoch()
-        return time.perf_counter() - began
 
     def epoch(self) -> None:
         """Train an epoch."""

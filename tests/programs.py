@@ -122,7 +122,11 @@ def run_code(code: str, environment: Mapping[str, str], given: str = "") -> str:
         code = f"from tests import programs; programs.use_server({server!r})\n{code}\nimport gc; gc.collect()"
     pipe = subprocess.PIPE
     process = popen([sys.executable, "-c", code], env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-    out, errors = process.communicate(given, timeout=240)
+    try:
+        out, errors = process.communicate(given, timeout=240)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     assert process.returncode == 0, errors
     return str(out)
 

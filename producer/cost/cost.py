@@ -78,11 +78,6 @@ def estimate_cost(database: Database, settings: Settings, specification: Specifi
     estimate = estimate_of(specification.kind)
     planned = specification.plan()
     alive = Ledger(database, settings.lease_seconds).live_workers()
-    speeds: dict[str, list[MeasuredSpeed]] = {}
-    if estimate:
-        with database.read() as session:
-            earlier = [job.id for job, _ in earlier_jobs(session, specification, estimate.same_speed)]
-            speeds = measured_speeds(session, earlier)
     work: Counter[str] = Counter()
     shards: Counter[str] = Counter()
     queues: dict[str, str] = {}
@@ -90,6 +85,11 @@ def estimate_cost(database: Database, settings: Settings, specification: Specifi
         work[shard.stage] += shard.work
         shards[shard.stage] += 1
         queues[shard.stage] = shard.queue
+    speeds: dict[str, list[MeasuredSpeed]] = {}
+    if estimate:
+        with database.read() as session:
+            earlier = [job.id for job, _ in earlier_jobs(session, specification, estimate.same_speed)]
+            speeds = measured_speeds(session, earlier, queues)
     unknown = [stage for stage in queues if stage not in speeds and work_unit(specification.kind, stage)]
     here = _measure(settings, specification) if unknown else None
     stages = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,23 +51,33 @@ def device_of(worker: str) -> str:
     return worker.rpartition("-")[0] if match else worker.rpartition(":")[0] or worker
 
 
-def measured_speeds(session: Session, job_ids: Sequence[int]) -> dict[str, list[MeasuredSpeed]]:
-    """Return the speed of each stage on each device that ran it, from the shards of the newest job there."""
+def measured_speeds(
+    session: Session, job_ids: Sequence[int], stages: Iterable[str]
+) -> dict[str, list[MeasuredSpeed]]:
+    """Return the speed of each of the stages on each device that ran it, from the shards of the newest job there.
+
+    Stages that no device ran are missing.
+    """
+    found = {stage: _speeds(session, job_ids, stage) for stage in stages}
+    return {stage: speeds for stage, speeds in found.items() if speeds}
+
+
+def _speeds(session: Session, job_ids: Sequence[int], stage: str) -> list[MeasuredSpeed]:
     resumed = func.coalesce(Shard.payload[RESUMED].as_integer(), 0).label("resumed")
-    columns = (Shard.stage_name, Shard.worker, Shard.job_id, Shard.started_at, Shard.finished_at, Shard.work_done)
-    done = (Shard.job_id.in_(job_ids), Shard.state == ShardState.DONE)
+    columns = (Shard.worker, Shard.job_id, Shard.started_at, Shard.finished_at, Shard.work_done)
+    done = (Shard.job_id.in_(job_ids), Shard.stage_name == stage, Shard.state == ShardState.DONE)
     query = select(*columns, resumed).where(*done).order_by(Shard.job_id.desc(), Shard.id.desc())
-    sums: dict[tuple[str, str], tuple[int, float, float]] = {}
+    sums: dict[str, tuple[int, float, float]] = {}
     for row in session.execute(query.limit(RECENT_SHARDS)):
         if row.worker is None or row.started_at is None or row.finished_at is None:
             continue
-        key = row.stage_name, device_of(row.worker)
-        job_id, work, seconds = sums.get(key, (row.job_id, 0.0, 0.0))
+        device = device_of(row.worker)
+        job_id, work, seconds = sums.get(device, (row.job_id, 0.0, 0.0))
         if job_id == row.job_id:
             took = (row.finished_at - row.started_at).total_seconds()
-            sums[key] = job_id, work + max(row.work_done - row.resumed, 0), seconds + max(took, 0.0)
-    speeds: dict[str, list[MeasuredSpeed]] = {}
-    for (stage, device), (job_id, work, seconds) in sums.items():
-        if work > 0 and seconds > 0:
-            speeds.setdefault(stage, []).append(MeasuredSpeed(device, work / seconds, job_id))
-    return speeds
+            sums[device] = job_id, work + max(row.work_done - row.resumed, 0), seconds + max(took, 0.0)
+    return [
+        MeasuredSpeed(device, work / seconds, job_id)
+        for device, (job_id, work, seconds) in sums.items()
+        if work > 0 and seconds > 0
+    ]

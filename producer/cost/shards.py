@@ -6,54 +6,66 @@ transactions.
 
 from __future__ import annotations
 
-from producer.cost.history import earlier_jobs, measured_speeds
+from collections.abc import Sequence
+
+from producer.cost.history import MeasuredSpeed, earlier_jobs, measured_speeds
 from producer.cost.storage import estimate_of
 from shared.database.connection import Database
 from shared.kinds.specification import IMAGES_OF_SHARD, Specification
 
 SHARD_SECONDS = 60.0
 IMAGES_PER_SECOND = 32.0  # of a search without an earlier job: VGG-16 on a few cores; other networks are faster
-LEAST_SHARDS, MOST_SHARDS = 8, 1000
+LEAST_SHARDS = 8
+MOST_SHARDS = 1000  # of a search
+MOST_SLOW_SHARDS = 100_000  # which specifications allow
 
 
 def shards_by_work(
     database: Database,
     specification: Specification,
-    stage: str,
+    stages: Sequence[str],
     images: int,
     least: int,
     *,
+    most: int = MOST_SHARDS,
     per_second: float = IMAGES_PER_SECOND,
     seconds: float = SHARD_SECONDS,
 ) -> int:
-    """Return the number of shards of ``images`` that take about a minute each, at least ``least``.
+    """Return the number of shards of ``images`` that take about a minute each.
 
-    The speed is that of the slowest device that ran the stage in the newest such job. Results don't depend on it,
-    and the number is kept in the job's specification.
+    The speed is that of the slowest device that ran one of the stages in recent jobs of this kind and network, in
+    the newest of these jobs there. Results don't depend on it, and the number is kept in the job's specification.
 
     Parameters
     ----------
+    stages
+        those that are cut into these shards.
+    least, most
+        limits of the number.
     per_second
         images that a worker is assumed to compute in a second, if there is no such job.
     seconds
         time of a shard.
     """
     estimate = estimate_of(specification.kind)
-    speeds = []
+    found: dict[str, list[MeasuredSpeed]] = {}
     if estimate:
         with database.read() as session:
             earlier = [job.id for job, _ in earlier_jobs(session, specification, estimate.same_speed)]
-            speeds = measured_speeds(session, earlier).get(stage, [])
-    speed = min((speed.per_second for speed in speeds), default=per_second)
-    return max(least, min(MOST_SHARDS, round(images / speed / seconds)))
+            found = measured_speeds(session, earlier, stages)
+    speeds = [speed.per_second for of_stage in found.values() for speed in of_stage]
+    return max(least, min(most, round(images / min(speeds, default=per_second) / seconds)))
 
 
-def shards_of_slow_images(database: Database, specification: Specification, stage: str, images: int) -> int:
+def shards_of_slow_images(
+    database: Database, specification: Specification, stages: Sequence[str], images: int
+) -> int:
     """Return the number of shards of a kind that takes seconds for an image.
 
     A shard takes about a minute and has at least eight images; there are at least eight shards if the images
     suffice. Without an earlier job, a shard has eight images.
     """
-    most = -(-images // IMAGES_OF_SHARD)
+    most = min(-(-images // IMAGES_OF_SHARD), MOST_SLOW_SHARDS)
     assumed = IMAGES_OF_SHARD / SHARD_SECONDS
-    return min(most, shards_by_work(database, specification, stage, images, LEAST_SHARDS, per_second=assumed))
+    least = min(LEAST_SHARDS, most)
+    return shards_by_work(database, specification, stages, images, least, most=most, per_second=assumed)

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-# Initialization, which has no effect on the meta device but would take most of the time there.
+# Initialization has no effect on the meta device but would take most of the time there. Functions of torch.nn.init
+# pass tensors by name.
 FILLS = frozenset((torch.Tensor.normal_, torch.Tensor.uniform_, torch.Tensor.fill_, torch.Tensor.zero_))
+INITIALIZERS = frozenset((init.normal_, init.uniform_, init.constant_, init.kaiming_uniform_))
 
 
 class Unallocated(TorchFunctionMode):
@@ -21,11 +24,14 @@ class Unallocated(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
         if func is torch.empty:
-            kwargs = {**(kwargs or {}), "device": "meta"}
+            kwargs = {**kwargs, "device": "meta"}
         elif func in FILLS and args[0].is_meta:
             return args[0]
-        return func(*args, **(kwargs or {}))
+        elif func in INITIALIZERS and "tensor" in kwargs and kwargs["tensor"].is_meta:
+            return kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def meta_copy(model: nn.Module) -> nn.Module:

@@ -90,7 +90,7 @@ def correspondence_request(
     )
     if shards:
         return job
-    shards = shards_of_slow_images(database, job, "mask", len(job.images))
+    shards = shards_of_slow_images(database, job, ("mask",), len(job.images))
     return job.model_copy(update={"shards": shards})
 
 

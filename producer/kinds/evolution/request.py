@@ -81,7 +81,7 @@ def evolution_request(
     )
     if shards:
         return specification
-    shards = shards_by_work(database, specification, "search", specification.image_count, LEAST_SHARDS)
+    shards = shards_by_work(database, specification, ["search"], specification.image_count, LEAST_SHARDS)
     return specification.model_copy(update={"shards": shards})
 
 

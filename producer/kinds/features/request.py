@@ -79,5 +79,5 @@ def features_request(
     )
     if shards:
         return specification
-    shards = shards_of_slow_images(database, specification, "extract", specification.image_count)
+    shards = shards_of_slow_images(database, specification, ("extract",), specification.image_count)
     return specification.model_copy(update={"shards": shards})

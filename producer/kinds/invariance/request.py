@@ -79,7 +79,7 @@ def invariance_request(
     )
     if shards:
         return job
-    shards = shards_of_slow_images(database, job, "measure", len(numbers))
+    shards = shards_of_slow_images(database, job, ("measure", "draw"), len(numbers))
     return job.model_copy(update={"shards": shards})
 
 

@@ -89,7 +89,7 @@ def occlusion_request(
     )
     if shards:
         return specification
-    shards = shards_of_slow_images(database, specification, "sweep", len(numbers))
+    shards = shards_of_slow_images(database, specification, ("sweep", "draw"), len(numbers))
     return specification.model_copy(update={"shards": shards})
 
 

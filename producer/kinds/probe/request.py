@@ -85,7 +85,7 @@ def probe_request(
         return specification
     # As many as by default, at least: a shard holds its features in memory.
     least = max(LEAST_SHARDS, default_shards(len(images.ids)))
-    shards = shards_by_work(database, specification, "features", len(images.ids), least)
+    shards = shards_by_work(database, specification, ["features"], len(images.ids), least)
     return specification.model_copy(update={"shards": shards})
 
 

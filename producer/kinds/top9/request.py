@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
-from producer.cost.shards import SHARD_SECONDS, shards_by_work
+from producer.cost.shards import IMAGES_PER_SECOND, SHARD_SECONDS, shards_by_work
 from producer.kinds.top9.distinct import note_duplicates
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import default_split, find_split
@@ -98,8 +99,12 @@ def search_request(
     if shards:
         return specification
     # Of a screening, more shards compute more images twice: each knows only the rankings of those before it.
+    # Without an earlier one there are few: its speed is not known.
     seconds = SCREENING_SHARD_SECONDS if screen else SHARD_SECONDS
-    shards = shards_by_work(database, specification, "search", count, LEAST_SHARDS, seconds=seconds)
+    assumed = math.inf if screen else IMAGES_PER_SECOND
+    shards = shards_by_work(
+        database, specification, ["search"], count, LEAST_SHARDS, per_second=assumed, seconds=seconds
+    )
     return specification.model_copy(update={"shards": shards, "units_of_shard": UNITS_OF_SHARD})
 
 

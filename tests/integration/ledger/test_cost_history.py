@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from producer.cost.history import device_of, earlier_jobs, measured_speeds
-from producer.cost.shards import MOST_SHARDS, shards_by_work, shards_of_slow_images
+from producer.cost.shards import MOST_SHARDS, MOST_SLOW_SHARDS, shards_by_work, shards_of_slow_images
 from producer.kinds.top9.estimate import same_files, same_speed
 from shared.database.base import utc_now
 from shared.jobs.ledger import RESUMED, Ledger
@@ -35,7 +35,7 @@ def test_the_newest_job_on_each_device_counts(ledger: Ledger, dataset: int) -> N
         finish_stage(ledger, job)
         took(ledger, job, seconds, worker)
     with ledger.database.read() as session:
-        speeds = measured_speeds(session, [old, new, elsewhere])
+        speeds = measured_speeds(session, [old, new, elsewhere], ["search", "select"])
     assert set(speeds) == {"search"}
     found = {speed.device: (speed.per_second, speed.job_id) for speed in speeds["search"]}
     assert found == {"a-cuda0": (pytest.approx(4.0), new), "b-c-cpu": (pytest.approx(2.0), elsewhere)}
@@ -48,8 +48,8 @@ def test_resumed_work_and_shards_that_run_do_not_count(ledger: Ledger, dataset: 
     took(ledger, job, 4.0, "a-cuda0-00000a", {"start": 0, "stop": 32, RESUMED: 24})
     claimed(ledger, second, "a-cuda0-00000a")
     with ledger.database.read() as session:
-        (speed,) = measured_speeds(session, [job])["search"]
-        assert measured_speeds(session, []) == {}
+        (speed,) = measured_speeds(session, [job], ["search"])["search"]
+        assert measured_speeds(session, [], ["search"]) == {}
     assert speed.per_second == pytest.approx(8 / 4)
 
 
@@ -58,7 +58,7 @@ def test_shards_take_a_minute_on_the_slowest_device_of_such_jobs(ledger: Ledger,
     asked = top9(dataset)
 
     def shards(images: int) -> int:
-        return shards_by_work(ledger.database, asked, "search", images, 8)
+        return shards_by_work(ledger.database, asked, ["search"], images, 8)
 
     assert [shards(images) for images in (1, 15_000, 160_000, 10**9)] == [8, 8, 83, MOST_SHARDS]
     slow, fast = (ledger.submit(top9(dataset, seed=seed))[0] for seed in range(2))
@@ -66,23 +66,25 @@ def test_shards_take_a_minute_on_the_slowest_device_of_such_jobs(ledger: Ledger,
         finish_stage(ledger, job)
         took(ledger, job, seconds, worker)
     with ledger.database.read() as session:
-        per_second = min(speed.per_second for speed in measured_speeds(session, [slow, fast])["search"])
+        per_second = min(
+            speed.per_second for speed in measured_speeds(session, [slow, fast], ["search"])["search"]
+        )
     assert per_second < 32
     assert shards(160_000) == round(160_000 / per_second / 60)
     other = asked.model_copy(update={"top": 4})
-    assert shards_by_work(ledger.database, other, "search", 160_000, 8) == 83
+    assert shards_by_work(ledger.database, other, ["search"], 160_000, 8) == 83
 
 
 def test_shards_of_kinds_with_slow_images_have_eight_images_or_more(ledger: Ledger, dataset: int) -> None:
     def shards(images: int) -> int:
-        return shards_of_slow_images(ledger.database, top9(dataset), "search", images)
+        return shards_of_slow_images(ledger.database, top9(dataset), ["search"], images)
 
-    assert [shards(images) for images in (1, 20, 64, 800, 10**6)] == [1, 3, 8, 100, MOST_SHARDS]
+    assert [shards(images) for images in (1, 20, 64, 800, 10**6)] == [1, 3, 8, 100, MOST_SLOW_SHARDS]
     job = ledger.submit(top9(dataset))[0]
     finish_stage(ledger, job)
     took(ledger, job, 4.0, "a-cpu-00000a")
     with ledger.database.read() as session:
-        (speed,) = measured_speeds(session, [job])["search"]
+        (speed,) = measured_speeds(session, [job], ["search"])["search"]
     in_twenty_minutes = round(20 * 60 * speed.per_second)
     assert [shards(images) for images in (1, 20, 64, 800, in_twenty_minutes)] == [1, 3, 8, 8, 20]
     took(ledger, job, 1000.0, "a-cpu-00000a")

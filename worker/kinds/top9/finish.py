@@ -24,7 +24,10 @@ from worker.kinds.top9.partials import SheetPart, load_sheet_parts, load_skipped
 from worker.runner import ShardContext
 
 SHEET_COLUMNS = 8
-SHEETS_AT_ONCE = 4  # each can take hundreds of megabytes
+SHEET_ROWS = 400  # a JPEG file has at most 65,500 rows of pixels
+SHEET_UNITS = 10_000  # at most: with their pictures, a gigabyte and more
+SHEETS_AT_ONCE = 4  # of layers that have at most so many units:
+FEW_UNITS = 1000
 
 
 def finish(context: ShardContext) -> None:
@@ -53,7 +56,8 @@ def finish(context: ShardContext) -> None:
 
     sheets: dict[int, StoredFile] = {}
     # Decoding and encoding release the GIL.
-    with ThreadPoolExecutor(SHEETS_AT_ONCE) as drawing:
+    few = all(len(of_layer) <= FEW_UNITS for of_layer in units.values())
+    with ThreadPoolExecutor(SHEETS_AT_ONCE if few else 1) as drawing:
         for layer, stored in zip(layers, drawing.map(sheet, range(len(layers))), strict=True):
             if stored:
                 sheets[layer.id] = stored
@@ -86,19 +90,29 @@ def _summary(layer: SearchedLayer, units: Sequence[SearchedUnit], rows: int) -> 
 def _sheet(
     context: ShardContext, number: int, layer: SearchedLayer, units: Sequence[SearchedUnit], dataset: str
 ) -> StoredFile:
-    """Draw and store the contact sheet of a layer, whose number is its place in the specification."""
+    """Draw and store the contact sheet of a layer, whose number is its place in the specification.
+
+    More than 3,200 units are in more columns, and those beyond ``SHEET_UNITS`` are left out.
+    """
     specification = cast(Top9Specification, context.specification)
     live = [unit for unit in units if not (unit.dead or unit.not_finite)]
     parts = load_sheet_parts(context, number)
-    drawn = [(unit.unit, *(parts.get(unit.unit) or _mosaics(context, unit))) for unit in live]
+    shown = live[:SHEET_UNITS]
+    drawn = [(unit.unit, *(parts.get(unit.unit) or _mosaics(context, unit))) for unit in shown]
+    which = "" if len(shown) == len(live) else f"the first {len(shown):,} of "
     title = (
         f"{specification.network.name} {layer.layer} on {dataset} {specification.split}: "
-        f"top {specification.top} of {len(live)} units, projections beside image patches"
+        f"top {specification.top} of {which}{len(live):,} units, projections beside image patches"
     )
     notes = {unit.unit: "constant" for unit in units if unit.constant}
     return context.store.put(
-        pictures.jpeg(pictures.contact_sheet(drawn, title, SHEET_COLUMNS, notes=notes)), ".jpg"
+        pictures.jpeg(pictures.contact_sheet(drawn, title, sheet_columns(len(drawn)), notes=notes)), ".jpg"
     )
+
+
+def sheet_columns(units: int) -> int:
+    """Return the number of columns of a contact sheet, so that it has at most ``SHEET_ROWS`` rows."""
+    return max(SHEET_COLUMNS, -(-units // SHEET_ROWS))
 
 
 def _units(context: ShardContext, layer_id: int) -> list[SearchedUnit]:

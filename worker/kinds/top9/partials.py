@@ -99,7 +99,7 @@ def store_sheet_parts(context: ShardContext, parts: Mapping[int, bytes]) -> Stor
     """Store the parts of a contact sheet that a project shard has drawn and encoded, by unit."""
     ends = np.cumsum([len(content) for content in parts.values()], dtype=np.int64)
     content = np.frombuffer(b"".join(parts.values()), np.uint8)
-    return _store(context, {"units": np.array([*parts], np.int64), "ends": ends, "parts": content})
+    return _store(context, {"units": np.array([*parts], np.int64), "ends": ends, "files": content})
 
 
 def load_sheet_parts(context: ShardContext, number: int) -> dict[int, SheetPart]:
@@ -120,11 +120,12 @@ def load_sheet_parts(context: ShardContext, number: int) -> dict[int, SheetPart]
 
 def sheet_parts(arrays: Mapping[str, np.ndarray]) -> dict[int, SheetPart]:
     """Return the parts of a contact sheet that a shard has stored, by unit."""
-    units, content = arrays["units"].tolist(), arrays["parts"].tobytes()
-    if "ends" in arrays:
-        pairs = [_picture(content[start:end]) for start, end in itertools.pairwise([0, *arrays["ends"].tolist()])]
+    units = arrays["units"].tolist()
+    if "files" in arrays:
+        content, ends = arrays["files"].tobytes(), arrays["ends"].tolist()
+        pairs = [_picture(content[start:end]) for start, end in itertools.pairwise([0, *ends])]
     else:  # of a version that stored one file, with the parts below one another
-        pairs = np.split(_picture(content), len(units)) if units else []
+        pairs = np.split(_picture(arrays["parts"].tobytes()), len(units)) if units else []
     halves = [pair.shape[1] // 2 for pair in pairs]
     return {unit: (pair[:, :half], pair[:, half:]) for unit, pair, half in zip(units, pairs, halves, strict=True)}
 
