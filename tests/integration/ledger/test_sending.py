@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, event, select, text, update
 
 from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Job, Shard
@@ -29,6 +29,19 @@ def test_take_unsent_respects_its_limit(ledger: Ledger, dataset: int) -> None:
     ids = queued(ledger, job)
     batches = [[shard_id for shard_id, _ in ledger.take_unsent(limit=3)] for _ in range(4)]
     assert batches == [ids[:3], ids[3:6], ids[6:], []]
+
+
+def test_take_unsent_respects_its_limit_with_any_plan(ledger: Ledger, dataset: int) -> None:
+    """PostgreSQL may choose a plan that runs the subquery of a statement for each row of the table."""
+    plans = ("hashjoin", "mergejoin", "hashagg", "sort", "material", "indexscan", "bitmapscan")
+    if not ledger.database.is_sqlite:
+
+        def only_nested_loops(connection: Connection) -> None:
+            for plan in plans:
+                connection.execute(text(f"SET LOCAL enable_{plan} = off"))
+
+        event.listen(ledger.database.engine, "begin", only_nested_loops)
+    test_take_unsent_respects_its_limit(ledger, dataset)
 
 
 def test_concurrent_senders_get_every_shard_once(ledger: Ledger, dataset: int, at_once: Rivals) -> None:
