@@ -110,15 +110,7 @@ def _execute(
 ) -> None:
     """Run the command in this process and exit with its exit code."""
     _prepare(environment, working, folder, server)
-    from producer.cli.main import main
-
-    try:
-        main(arguments)
-        code: object = 0
-    except SystemExit as end:
-        code = end.code
-    gc.collect()  # closes databases, as the exit of a program does: SQLite then removes its WAL file
-    sys.exit(code)
+    programs.run_main(arguments)
 
 
 class Printed(io.BytesIO):
@@ -157,5 +149,5 @@ def _execute_many(
         sys.stderr.flush()
         sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__ = streams  # type: ignore[misc]
         answers.append([code, out.getvalue().decode(), err.getvalue().decode()])
-    gc.collect()  # as above
+    gc.collect()  # as in ``programs.run_main``
     (Path(folder) / "answers").write_text(json.dumps(answers))

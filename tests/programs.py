@@ -170,11 +170,17 @@ def use_server(path: str) -> None:
 def run_command(path: str) -> NoReturn:
     """Run the command line ``analyze`` with the arguments of this process, which the server has forked."""
     use_server(path)
+    run_main()
+
+
+def run_main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line ``analyze`` in this forked process (None: with its arguments), and exit with its exit
+    code."""
     from producer.cli.main import main
 
     code: object = 0
     try:
-        main()
+        main(arguments)
     except SystemExit as end:
         code = end.code
     gc.collect()  # closes databases, as the exit of a program does: SQLite then removes its WAL file

@@ -7,10 +7,15 @@ transactions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
-from producer.cost.history import MeasuredSpeed, earlier_jobs, measured_speeds
+from sqlalchemy import select
+
+from producer.cost.history import device_of, earlier_jobs, measured_speeds
 from producer.cost.storage import estimate_of
 from shared.database.connection import Database
+from shared.jobs.hosts import alive
+from shared.jobs.tables import Worker
 from shared.kinds.specification import IMAGES_OF_SHARD, Specification
 
 SHARD_SECONDS = 60.0
@@ -18,6 +23,8 @@ IMAGES_PER_SECOND = 32.0  # of a search without an earlier job: VGG-16 on a few 
 LEAST_SHARDS = 8
 MOST_SHARDS = 1000  # of a search
 MOST_SLOW_SHARDS = 100_000  # which specifications allow
+
+Given = TypeVar("Given", bound=Specification)
 
 
 def shards_by_work(
@@ -34,7 +41,8 @@ def shards_by_work(
     """Return the number of shards of ``images`` that take about a minute each.
 
     The speed is that of the slowest device that ran one of the stages in recent jobs of this kind and network, in
-    the newest of these jobs there. Results don't depend on it, and the number is kept in the job's specification.
+    the newest of these jobs there. Devices without a running worker count for a stage only if no other has run it.
+    Results don't depend on it, and the number is kept in the job's specification.
 
     Parameters
     ----------
@@ -48,24 +56,30 @@ def shards_by_work(
         time of a shard.
     """
     estimate = estimate_of(specification.kind)
-    found: dict[str, list[MeasuredSpeed]] = {}
+    speeds: list[float] = []
     if estimate:
         with database.read() as session:
             earlier = [job.id for job, _ in earlier_jobs(session, specification, estimate.same_speed)]
-            found = measured_speeds(session, earlier, stages)
-    speeds = [speed.per_second for of_stage in found.values() for speed in of_stage]
+            running = {device_of(worker) for worker in session.scalars(select(Worker.name).where(alive()))}
+            for measured in measured_speeds(session, earlier, stages).values():
+                of_running = [speed.per_second for speed in measured if speed.device in running]
+                speeds += of_running or [speed.per_second for speed in measured]
     return max(least, min(most, round(images / min(speeds, default=per_second) / seconds)))
 
 
-def shards_of_slow_images(
-    database: Database, specification: Specification, stages: Sequence[str], images: int
-) -> int:
-    """Return the number of shards of a kind that takes seconds for an image.
+def with_default_shards(
+    database: Database, specification: Given, shards: int | None, stages: Sequence[str], images: int
+) -> Given:
+    """Return the specification of a kind that takes seconds for an image, with a number of shards by its work if
+    ``shards``, the number that was asked for, is None.
 
     A shard takes about a minute and has at least eight images; there are at least eight shards if the images
     suffice. Without an earlier job, a shard has eight images.
     """
+    if shards is not None:
+        return specification
     most = min(-(-images // IMAGES_OF_SHARD), MOST_SLOW_SHARDS)
     assumed = IMAGES_OF_SHARD / SHARD_SECONDS
     least = min(LEAST_SHARDS, most)
-    return shards_by_work(database, specification, stages, images, least, most=most, per_second=assumed)
+    shards = shards_by_work(database, specification, stages, images, least, most=most, per_second=assumed)
+    return specification.model_copy(update={"shards": shards})

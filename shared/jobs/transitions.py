@@ -201,9 +201,9 @@ def set_sent_at(session: Session, shard_ids: Select[int], value: Any) -> Sequenc
     Rows locked by another transaction are skipped: their job is being changed, and the next sweep includes them.
     Waiting for many rows in an undefined order could deadlock.
 
-    The ids are selected in a materialized CTE. PostgreSQL may run a subquery of the condition again for each row of
-    the table, and since every run skips the rows that the earlier ones have changed, the limit of the query would
-    not hold.
+    The ids are selected in a materialized CTE. PostgreSQL may run a subquery of the condition again for each row
+    of the table, and since every run skips the rows that the earlier ones have changed, the limit of the query
+    would not hold.
     """
     chosen = shard_ids.with_for_update(skip_locked=True).cte("chosen").prefix_with("MATERIALIZED")
     return session.execute(

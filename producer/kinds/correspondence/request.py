@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from producer.cost.shards import shards_of_slow_images
+from producer.cost.shards import with_default_shards
 from producer.datasets.choice import ImageChoice, evenly_spread
 from producer.kinds.correspondence.parts import Box, Parts, find_parts
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
@@ -88,10 +88,7 @@ def correspondence_request(
         seed=seed,
         shards=shards,
     )
-    if shards:
-        return job
-    shards = shards_of_slow_images(database, job, ("mask",), len(job.images))
-    return job.model_copy(update={"shards": shards})
+    return with_default_shards(database, job, shards, ("mask",), len(job.images))
 
 
 def _chosen_parts(found: Parts, parts: Sequence[str], count: int | None) -> dict[int, dict[str, list[Box]]]:

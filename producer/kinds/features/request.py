@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from producer.cost.shards import shards_of_slow_images
+from producer.cost.shards import with_default_shards
 from producer.datasets.choice import ImageChoice, chosen_images
 from producer.kinds.features.files import store_image_files
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
@@ -77,7 +77,4 @@ def features_request(
         arrays=arrays,
         shards=shards,
     )
-    if shards:
-        return specification
-    shards = shards_of_slow_images(database, specification, ("extract",), specification.image_count)
-    return specification.model_copy(update={"shards": shards})
+    return with_default_shards(database, specification, shards, ("extract",), specification.image_count)

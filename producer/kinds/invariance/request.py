@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from producer.cost.shards import shards_of_slow_images
+from producer.cost.shards import with_default_shards
 from producer.datasets.choice import ImageChoice, chosen_images
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network, require_same_classes
 from shared.database.connection import Database
@@ -77,10 +77,7 @@ def invariance_request(
         interpolation=interpolation,
         shards=shards,
     )
-    if shards:
-        return job
-    shards = shards_of_slow_images(database, job, ("measure", "draw"), len(numbers))
-    return job.model_copy(update={"shards": shards})
+    return with_default_shards(database, job, shards, ("measure", "draw"), len(numbers))
 
 
 def _values(transformation: Transformation, text: str | None, size: int) -> list[float]:

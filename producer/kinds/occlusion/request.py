@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from producer.cost.shards import shards_of_slow_images
+from producer.cost.shards import with_default_shards
 from producer.datasets.choice import ImageChoice, chosen_images
 from producer.networks.choice import ChosenNetwork, NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import class_index
@@ -87,10 +87,7 @@ def occlusion_request(
         shards=shards,
         **vars(occluder),
     )
-    if shards:
-        return specification
-    shards = shards_of_slow_images(database, specification, ("sweep", "draw"), len(numbers))
-    return specification.model_copy(update={"shards": shards})
+    return with_default_shards(database, specification, shards, ("sweep", "draw"), len(numbers))
 
 
 def _check_fit(chosen: ChosenNetwork, dataset: Dataset, patch: int) -> None:

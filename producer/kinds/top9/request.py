@@ -96,14 +96,22 @@ def search_request(
         distinct=kind,
         shards=shards or LEAST_SHARDS,
     )
-    if shards:
-        return specification
+    return specification if shards else with_shards_by_work(database, specification)
+
+
+def with_shards_by_work(database: Database, specification: Top9Specification) -> Top9Specification:
+    """Return the specification with a number of shards that take about a minute each, of a screening five."""
     # Of a screening, more shards compute more images twice: each knows only the rankings of those before it.
     # Without an earlier one there are few: its speed is not known.
-    seconds = SCREENING_SHARD_SECONDS if screen else SHARD_SECONDS
-    assumed = math.inf if screen else IMAGES_PER_SECOND
+    screen = specification.screen
     shards = shards_by_work(
-        database, specification, ["search"], count, LEAST_SHARDS, per_second=assumed, seconds=seconds
+        database,
+        specification,
+        ["search"],
+        specification.image_count,
+        LEAST_SHARDS,
+        per_second=math.inf if screen else IMAGES_PER_SECOND,
+        seconds=SCREENING_SHARD_SECONDS if screen else SHARD_SECONDS,
     )
     return specification.model_copy(update={"shards": shards, "units_of_shard": UNITS_OF_SHARD})
 

@@ -7,9 +7,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from producer.cost import history
 from producer.cost.history import device_of, earlier_jobs, measured_speeds
-from producer.cost.shards import MOST_SHARDS, MOST_SLOW_SHARDS, shards_by_work, shards_of_slow_images
+from producer.cost.shards import MOST_SHARDS, MOST_SLOW_SHARDS, shards_by_work, with_default_shards
 from producer.kinds.top9.estimate import same_files, same_speed
+from producer.kinds.top9.request import with_shards_by_work
 from shared.database.base import utc_now
 from shared.jobs.ledger import RESUMED, Ledger
 from shared.jobs.tables import Shard
@@ -77,7 +79,7 @@ def test_shards_take_a_minute_on_the_slowest_device_of_such_jobs(ledger: Ledger,
 
 def test_shards_of_kinds_with_slow_images_have_eight_images_or_more(ledger: Ledger, dataset: int) -> None:
     def shards(images: int) -> int:
-        return shards_of_slow_images(ledger.database, top9(dataset), ["search"], images)
+        return with_default_shards(ledger.database, top9(dataset), None, ["search"], images).shards
 
     assert [shards(images) for images in (1, 20, 64, 800, 10**6)] == [1, 3, 8, 100, MOST_SLOW_SHARDS]
     job = ledger.submit(top9(dataset))[0]
@@ -89,6 +91,66 @@ def test_shards_of_kinds_with_slow_images_have_eight_images_or_more(ledger: Ledg
     assert [shards(images) for images in (1, 20, 64, 800, in_twenty_minutes)] == [1, 3, 8, 8, 20]
     took(ledger, job, 1000.0, "a-cpu-00000a")
     assert [shards(images) for images in (1, 20, 64, 800)] == [1, 3, 8, 100]
+    assert with_default_shards(ledger.database, top9(dataset, search=5), 5, ["search"], 800).shards == 5
+
+
+def test_the_slowest_of_the_stages_decides(ledger: Ledger, dataset: int) -> None:
+    """As *draw* does for a quick sweep: both have the same images in a shard."""
+    job = ledger.submit(top9(dataset))[0]
+    finish_stage(ledger, job)
+    finish_stage(ledger, job)
+    took(ledger, job, 4.0, "a-cpu-00000a")
+    with ledger.database.read() as session:
+        speeds = measured_speeds(session, [job], ["search", "select"])
+    slow, fast = (speeds[stage][0].per_second for stage in ("select", "search"))
+    assert slow < fast
+    for stages, per_second in ((["search"], fast), (["search", "select"], slow), (["search", "absent"], fast)):
+        found = shards_by_work(ledger.database, top9(dataset), stages, 100_000, 1, most=10**6)
+        assert found == round(100_000 / per_second / 60)
+
+
+def test_devices_with_a_worker_decide(ledger: Ledger, dataset: int) -> None:
+    """A job that ran on a CPU long ago doesn't make shards of a GPU small."""
+    old, new = (ledger.submit(top9(dataset, seed=seed))[0] for seed in range(2))
+    for job, seconds, worker in ((old, 64.0, "a-cpu-00000a"), (new, 1.0, "a-cuda0-00000b")):
+        finish_stage(ledger, job)
+        took(ledger, job, seconds, worker)
+    counts = []
+    for worker in (None, "a-cuda0-00000c", "b-cpu-00000d", "a-cpu-00000e"):
+        if worker:
+            ledger.worker_seen(worker, "cpu", ["analysis"], 7)
+        counts.append(shards_by_work(ledger.database, top9(dataset), ["search"], 100_000, 1, most=10**6))
+    assert counts == [3333, 52, 52, 3333]  # at 0.5, 32, 32, and 0.5 images a second
+
+
+def test_speeds_are_found_before_many_shards_of_later_stages(
+    ledger: Ledger, dataset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "RECENT_SHARDS", 2)
+    job = ledger.submit(top9(dataset, search=3))[0]
+    finish(ledger, job)
+    with ledger.database.read() as session:
+        assert set(measured_speeds(session, [job], ["search", "select", "project"])) == {
+            "search",
+            "select",
+            "project",
+        }
+
+
+def test_shards_of_a_screening_take_five_minutes(ledger: Ledger, dataset: int) -> None:
+    """There are eight until a screening has shown its speed; earlier searches in float32 don't show it."""
+
+    def shards(screen: str | None) -> int:
+        asked = top9(dataset).model_copy(update={"screen": screen, "image_count": 10**6})
+        return with_shards_by_work(ledger.database, asked).shards
+
+    assert [shards(None), shards("bfloat16")] == [521, 8]
+    for seed, screen in enumerate((None, "bfloat16")):
+        specification = top9(dataset, seed=seed).model_copy(update={"screen": screen})
+        job = ledger.submit(specification)[0]
+        finish_stage(ledger, job)
+        took(ledger, job, 0.5, "a-cpu-00000a")
+        assert [shards(None), shards("bfloat16")] == [260, (8, 52)[seed]]  # at 64 images a second
 
 
 def test_jobs_are_alike_by_what_their_kind_says(ledger: Ledger, dataset: int) -> None:

@@ -50,18 +50,18 @@ def finish(context: ShardContext) -> None:
     units = {layer.id: _units(context, layer.id) for layer in layers}
     of_layers = [_summary(layer, units[layer.id], counts.get(layer.id, 0)) for layer in layers]
 
-    def sheet(number: int) -> StoredFile | None:
-        layer = layers[number]
-        return _sheet(context, number, layer, units[layer.id], dataset) if specification.projection else None
-
     sheets: dict[int, StoredFile] = {}
-    # Decoding and encoding release the GIL.
-    few = all(len(of_layer) <= FEW_UNITS for of_layer in units.values())
-    with ThreadPoolExecutor(SHEETS_AT_ONCE if few else 1) as drawing:
-        for layer, stored in zip(layers, drawing.map(sheet, range(len(layers))), strict=True):
-            if stored:
-                sheets[layer.id] = stored
-            context.progress()
+    if specification.projection:
+        few = all(len(of_layer) <= FEW_UNITS for of_layer in units.values())
+        # Decoding and encoding release the GIL.
+        with ThreadPoolExecutor(SHEETS_AT_ONCE if few else 1) as drawing:
+            drawn = [
+                drawing.submit(_sheet, context, number, layer, units[layer.id], dataset)
+                for number, layer in enumerate(layers)
+            ]
+            for layer, sheet in zip(layers, drawn, strict=True):
+                sheets[layer.id] = sheet.result()
+                context.progress()
 
     images = specification.image_count - skipped
 
