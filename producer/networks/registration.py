@@ -322,7 +322,7 @@ def _users(session: Session, names: Sequence[str]) -> dict[str, list[int]]:
     users: dict[str, list[int]] = {name: [] for name in names}
     if names:
         query = select(Job.id, Job.specification).order_by(Job.id).execution_options(yield_per=1000)
-        for job_id, specification in session.execute(query).tuples():
+        for job_id, specification in session.execute(query):
             used = {network["name"] for network in own_networks(specification)}
             for name in used & {*names}:
                 users[name].append(job_id)

@@ -103,7 +103,7 @@ def jobs_of(session: Session, study: Study) -> dict[str, Job]:
         .where(StudyJob.study_id == study.id)
         .order_by(StudyJob.number)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def split_sizes(session: Session, dataset: Dataset) -> dict[str, int]:
         .order_by(ImageSplit.split)
     )
     empty = dict.fromkeys(dataset.options.get("splits", []), 0)
-    return {**empty, **dict(rows.tuples().all())}
+    return {**empty, **dict(rows.all())}
 
 
 def find_split(session: Session, dataset: Dataset, split: str) -> tuple[str, int]:
@@ -238,7 +238,7 @@ def labelled_images(session: Session, dataset_id: int, splits: Sequence[str]) ->
         .join(ImageSplit, ImageSplit.image_id == Image.id)
         .where(ImageSplit.dataset_id == dataset_id, ImageSplit.split.in_(members))
     )
-    for image_id, label, split in session.execute(query).tuples():
+    for image_id, label, split in session.execute(query):
         labels[image_id] = label
         members[split].add(image_id)
     ids = sorted(labels)

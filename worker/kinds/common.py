@@ -78,7 +78,7 @@ def numbered_images(
         for chunk in _chunks(numbers):
             listed = _numbered(dataset_id).subquery()
             ids = select(listed.c.id).where(listed.c.position.in_(chunk))
-            for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(ids))).tuples():
+            for image, position in session.execute(_numbered(dataset_id).where(Image.id.in_(ids))):
                 source = _source(dataset, image, position)
                 images[position] = image, replace(source, box=None) if whole_files else source
     return [images[number] for number in numbers]
@@ -100,7 +100,7 @@ def _numbered(dataset_id: int) -> Select[Image, int]:
 def _sources(context: JobContext, dataset_id: int, query: Select[Image, int]) -> list[ImageSource]:
     with context.database.read() as session:
         dataset = session.get_one(Dataset, dataset_id)
-        rows = session.execute(query).tuples().all()
+        rows = session.execute(query).all()
     return [_source(dataset, image, position) for image, position in rows]
 
 

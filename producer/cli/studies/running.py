@@ -171,7 +171,7 @@ class StudyRun:
         """Return the states of jobs; a job that was removed has none."""
         with self.app.database.read() as session:
             rows = session.execute(select(Job.id, Job.state).where(Job.id.in_(job_ids)))
-            return dict(rows.tuples().all())
+            return dict(rows.all())
 
     # --- running ---
 

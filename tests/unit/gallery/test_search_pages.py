@@ -87,7 +87,7 @@ def test_units_agree_in_the_order_of_the_results(known: Gallery) -> None:
                 session.execute(
                     update(TopActivation).where(*of_unit, TopActivation.rank == rank).values(image_id=image)
                 )
-        classes = dict(session.execute(select(Image.id, Image.class_name)).tuples().all())
+        classes = dict(session.execute(select(Image.id, Image.class_name)).all())
     assert classes[1] == classes[4]
     assert len({classes[image] for image in (1, 2, 3)}) == 3
     best = [unit.unit for unit in best_units(known.database, SEARCH) if unit.layer == "square"]

@@ -87,7 +87,7 @@ def image_rows(context: JobContext) -> list[tuple[Image, CorrespondenceImage]]:
     query = query.where(CorrespondenceImage.job_id == context.job_id)
     with context.database.read() as session:
         ordered = query.order_by(Image.id, CorrespondenceImage.part)
-        return [(image, row) for image, row in session.execute(ordered).tuples()]
+        return [(image, row) for image, row in session.execute(ordered)]
 
 
 def _means(found: Correspondence) -> dict[str, Any]:

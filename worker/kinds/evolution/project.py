@@ -55,7 +55,7 @@ def project(context: ShardContext) -> None:
     def write(session: Session) -> None:
         register_artifacts(context, session, [file for item in stored for file in (item.patch, item.projection)])
         query = select(EvolvedLayer.layer_path, EvolvedLayer.id)
-        ids = dict(session.execute(query.where(EvolvedLayer.job_id == context.claim.job_id)).tuples().all())
+        ids = dict(session.execute(query.where(EvolvedLayer.job_id == context.claim.job_id)).all())
         epoch = specification.checkpoints[number].epoch
         for item in stored:
             row = session.get_one(UnitEvolution, (ids[item.layer.path], item.unit, epoch))

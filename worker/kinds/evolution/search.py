@@ -71,7 +71,7 @@ def left_out_at_other_epochs(context: ShardContext, session: Session, sources: S
             Shard.state == ShardState.DONE,
             Shard.id != context.claim.shard_id,
         )
-    ).tuples()
+    )
     paths = [path for payload, path in others if path and LEFT_OUT in payload]
     return of_shard.intersection(image for path in paths for image in load_left_out(context, path))
 

@@ -85,7 +85,7 @@ def image_rows(context: JobContext, image_ids: Sequence[int] | None = None) -> l
     if image_ids is not None:
         query = query.where(Image.id.in_(image_ids))
     with context.database.read() as session:
-        return [(image, row) for image, row in session.execute(query.order_by(Image.id)).tuples()]
+        return [(image, row) for image, row in session.execute(query.order_by(Image.id))]
 
 
 def read_measured(context: JobContext, row: InvarianceImage, class_names: Sequence[str]) -> ImageInvariance:

@@ -110,7 +110,7 @@ def load_sheet_parts(context: ShardContext, number: int) -> dict[int, SheetPart]
     with context.database.read() as session:
         query = select(Shard.payload, Shard.result_path)
         of_stage = (Shard.job_id == context.claim.job_id, Shard.stage_name == "project")
-        shards = session.execute(query.where(*of_stage).order_by(Shard.number)).tuples().all()
+        shards = session.execute(query.where(*of_stage).order_by(Shard.number)).all()
     parts: dict[int, SheetPart] = {}
     for path in [path for payload, path in shards if path and payload["layer"] == number]:
         with _stored(context.store.verified(path)) as arrays:

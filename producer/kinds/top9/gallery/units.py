@@ -185,4 +185,4 @@ def _agreements(session: Session, layer: SearchedLayer, units: Sequence[int]) ->
 def _labels(session: Session, layer: SearchedLayer, units: Sequence[int]) -> dict[int, str]:
     query = select(UnitLabel.unit, UnitLabel.label)
     query = query.where(UnitLabel.layer_id == layer.id, UnitLabel.unit.in_(units), UnitLabel.rank == 1)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())

@@ -79,7 +79,7 @@ def _images_of(database: Database, kept: KeptMaxima, similarities: Similarities)
 def _layer_ids(database: Database, job_id: int) -> dict[str, int]:
     query = select(SearchedLayer.layer_path, SearchedLayer.id).where(SearchedLayer.job_id == job_id)
     with database.read() as session:
-        return dict(session.execute(query).tuples().all())
+        return dict(session.execute(query).all())
 
 
 def _row(layer_id: int, found: UnitConcept, similarities: Similarities) -> dict[str, Any]:
