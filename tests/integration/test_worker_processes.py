@@ -62,6 +62,14 @@ def variables(worker: Worker) -> list[str | None]:
     return [found.get(name) for name in VARIABLES]
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_leave_their_core_to_others(analyze: Analyze, given: str | None, expected: str) -> None:
+    if given:
+        analyze.environment["OMP_WAIT_POLICY"] = given
+    (worker,) = up(analyze, "--devices", "cpu", count=1)
+    assert psutil.Process(worker.pid).environ()["OMP_WAIT_POLICY"] == expected
+
+
 @pytest.mark.parametrize(
     ("visible", "seen"),
     [

@@ -121,6 +121,7 @@ def up(
     """
     from producer.service.gallery_process import gallery_process
     from producer.service.private_redis import private_redis
+    from shared.kinds.specification import QUEUES
 
     if allow_changes and not with_gallery:
         raise click.UsageError("--allow-changes is of the gallery: give --serve, too.")
@@ -130,8 +131,9 @@ def up(
         listen("127.0.0.1", port).close()  # the port is free
     supervisor, remark = _supervisor(app, devices, queues, _lifetime(**lifetime))
     with ExitStack() as stack:
-        if app.settings.uses_private_redis:
-            stack.enter_context(private_redis(app.settings))
+        if app.settings.uses_private_redis and stack.enter_context(private_redis(app.settings)):
+            for queue in QUEUES:  # this Redis is new, and has none of the messages that were sent before
+                app.ledger.mark_lost(queue, 0.0)
         app.broker.ping()
         app.err.print(
             f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; "
