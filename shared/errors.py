@@ -435,7 +435,7 @@ class JobRemoved(NoSuchJob):
 
 
 class NoSuchDataset(NotFound):
-    """There is no data set '{name}'. Registered: {choices}. Add one with `analyze dataset add`."""
+    """There is no data set '{name}'{close}. Registered: {choices}. Add one with `analyze dataset add`."""
 
 
 class NoSuchOwnNetwork(NotFound):
