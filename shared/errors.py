@@ -22,6 +22,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.OtherClasses: 2,
     vision.WeightsAmbiguous: 2,
     vision.WeightsNotReadable: 2,
+    vision.WeightsNotFinite: 2,
     vision.DownloadFailed: 2,
     vision.NoSuchNetwork: 4,
     vision.NoSuchLayer: 4,
