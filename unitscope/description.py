@@ -265,6 +265,16 @@ class NetworkDescription(BaseModel):
         return f"run several times, and a search takes their first run: {shown}" if shown else ""
 
     @property
+    def unknown_fields(self) -> str:
+        """One line, if no layer has a known receptive field, not even a convolution; empty otherwise."""
+        if not self.convolutions() or any(layer.receptive_field for layer in self.layers):
+            return ""
+        return (
+            "receptive fields are not known, since torch.fx can't trace the network or its first operations: "
+            "patches of maps are whole images"
+        )
+
+    @property
     def grouped_blocks(self) -> str:
         """One line: patterns of the paths of modules that consist of others; empty if there are none."""
         shown = _grouped([block.path for block in self.blocks if block.form])
@@ -272,8 +282,10 @@ class NetworkDescription(BaseModel):
 
     @property
     def below(self) -> list[str]:
-        """Lines below the table: blocks, modules that run several times, projection methods, totals."""
-        return [line for line in (self.grouped_blocks, self.repeated, self.projections, self.totals) if line]
+        """Lines below the table: blocks, modules that run several times, unknown receptive fields, projection
+        methods, totals."""
+        lines = (self.grouped_blocks, self.repeated, self.unknown_fields, self.projections, self.totals)
+        return [line for line in lines if line]
 
     def __str__(self) -> str:
         table = as_text(HEADINGS, self.table(), NUMBERS)

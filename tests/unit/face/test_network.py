@@ -98,6 +98,8 @@ def test_a_network_that_cannot_be_traced_is_described_by_running_it() -> None:
     }
     assert all(layer.receptive_field is None for layer in result.layers)
     assert not result.chain
+    assert "torch.fx can't trace the network" in str(result)
+    assert "torch.fx" not in str(traced)
 
 
 def test_a_description_is_shown_as_a_table_in_terminals_and_notebooks() -> None:
