@@ -153,8 +153,7 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
             sqlite3.SQLITE_INTERRUPT: f"it took more than {seconds:g} s; raise the limit with --seconds",
             sqlite3.SQLITE_AUTH: "not authorized: a query can only read (SELECT) views and tables",
         }
-        code = getattr(error, "sqlite_errorcode", None)
-        raise QueryFailed(reason=reasons.get(code, str(error))) from error
+        raise QueryFailed(reason=reasons.get(getattr(error, "sqlite_errorcode", 0), str(error))) from error
     finally:
         connection.close()
 
