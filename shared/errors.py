@@ -22,6 +22,7 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
     vision.OtherClasses: 2,
     vision.WeightsAmbiguous: 2,
     vision.WeightsNotReadable: 2,
+    vision.WeightsNotFinite: 2,
     vision.DownloadFailed: 2,
     vision.NoSuchNetwork: 4,
     vision.NoSuchLayer: 4,
@@ -435,7 +436,7 @@ class JobRemoved(NoSuchJob):
 
 
 class NoSuchDataset(NotFound):
-    """There is no data set '{name}'. Registered: {choices}. Add one with `analyze dataset add`."""
+    """There is no data set '{name}'{close}. Registered: {choices}. Add one with `analyze dataset add`."""
 
 
 class NoSuchOwnNetwork(NotFound):

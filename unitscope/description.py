@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -231,36 +233,59 @@ class NetworkDescription(BaseModel):
 
     def table(self) -> list[tuple[str, ...]]:
         """Return one row of text cells for each layer, in the columns of ``HEADINGS``."""
-        return [
-            (
-                layer.name or "",
-                layer.path,
-                layer.kind,
-                " x ".join(map(str, layer.output_shape)),
-                layer.form.title if layer.form else "",
-                f"{layer.receptive_field} px" if layer.receptive_field else "image",
-                f"{layer.stride} px" if layer.stride else "",
-                f"{layer.parameters:,}" if layer.parameters else "",
+        seen = Counter[str]()
+        rows: list[tuple[str, ...]] = []
+        for layer in self.layers:
+            seen[layer.path] += 1
+            run = seen[layer.path]
+            form = layer.form.title if layer.form else ""
+            rows.append(
+                (
+                    layer.name or "",
+                    layer.path,
+                    layer.kind,
+                    " x ".join(map(str, layer.output_shape)),
+                    form if run == 1 else f"run {run}",  # the form is that of the first run
+                    f"{layer.receptive_field} px" if layer.receptive_field else "image",
+                    f"{layer.stride} px" if layer.stride else "",
+                    f"{layer.parameters:,}" if layer.parameters else "",
+                )
             )
-            for layer in self.layers
-        ]
+        return rows
+
+    def runs(self, path: str) -> int:
+        """Return how many times a leaf module runs in a forward pass; 0 if it is none of ``layers``."""
+        return sum(layer.path == path for layer in self.layers)
+
+    @property
+    def repeated(self) -> str:
+        """One line: the modules that run several times; empty if there are none."""
+        counts = Counter(layer.path for layer in self.layers if layer.form)
+        shown = _grouped([path for path, count in counts.items() if count > 1])
+        return f"run several times, and a search takes their first run: {shown}" if shown else ""
+
+    @property
+    def unknown_fields(self) -> str:
+        """One line, if no layer has a known receptive field, not even a convolution; empty otherwise."""
+        if not self.convolutions() or any(layer.receptive_field for layer in self.layers):
+            return ""
+        return (
+            "receptive fields are not known, since torch.fx can't trace the network or its first operations: "
+            "patches of maps are whole images"
+        )
 
     @property
     def grouped_blocks(self) -> str:
         """One line: patterns of the paths of modules that consist of others; empty if there are none."""
-        groups: dict[str, list[str]] = {}
-        for block in self.blocks:
-            if block.form:
-                groups.setdefault(PART_NUMBER.sub("*", block.path), []).append(block.path)
-        named = [f"{pattern} ({len(of)})" if len(of) > 1 else of[0] for pattern, of in groups.items()]
-        more = [f"and {len(named) - SHOWN_CHOICES} more"] if len(named) > SHOWN_CHOICES else []
-        shown = ", ".join([*named[:SHOWN_CHOICES], *more])
+        shown = _grouped([block.path for block in self.blocks if block.form])
         return f"blocks, which are layers as well: {shown}" if shown else ""
 
     @property
     def below(self) -> list[str]:
-        """Lines below the table: blocks, projection methods, totals."""
-        return [line for line in (self.grouped_blocks, self.projections, self.totals) if line]
+        """Lines below the table: blocks, modules that run several times, unknown receptive fields, projection
+        methods, totals."""
+        lines = (self.grouped_blocks, self.repeated, self.unknown_fields, self.projections, self.totals)
+        return [line for line in lines if line]
 
     def __str__(self) -> str:
         table = as_text(HEADINGS, self.table(), NUMBERS)
@@ -321,3 +346,13 @@ class NetworkDescription(BaseModel):
         labels = [f"{c.name} ({c.path})" if c.name else c.path for c in self.convolutions()]
         more = [f"and {len(labels) - SHOWN_CHOICES} more"] if len(labels) > SHOWN_CHOICES else []
         return ", ".join(labels[:SHOWN_CHOICES] + more)
+
+
+def _grouped(paths: Sequence[str]) -> str:
+    """Return module paths in a line, those that differ in their numbers as one pattern."""
+    groups: dict[str, list[str]] = {}
+    for path in paths:
+        groups.setdefault(PART_NUMBER.sub("*", path), []).append(path)
+    named = [f"{pattern} ({len(of)})" if len(of) > 1 else of[0] for pattern, of in groups.items()]
+    more = [f"and {len(named) - SHOWN_CHOICES} more"] if len(named) > SHOWN_CHOICES else []
+    return ", ".join([*named[:SHOWN_CHOICES], *more])

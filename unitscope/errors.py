@@ -126,6 +126,11 @@ class WeightsNotReadable(UnitscopeError):
     a .safetensors file, or a .pth file saved from a state_dict."""
 
 
+class WeightsNotFinite(WeightsNotReadable):
+    """The weights in {path} can't be used: tensor {tensor} contains {value}. Use other
+    weights, for example those of an epoch before the loss became NaN."""
+
+
 class ImageNotReadable(UnitscopeError):
     """Image {path} can't be read: {reason}."""
 

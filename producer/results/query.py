@@ -149,10 +149,11 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         if is_locked(error):
             raise database.locked(SQLITE_BUSY_SECONDS) from error
-        timed_out = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
-        raise QueryFailed(
-            reason=f"it took more than {seconds:g} s; raise the limit with --seconds" if timed_out else str(error)
-        ) from error
+        reasons = {
+            sqlite3.SQLITE_INTERRUPT: f"it took more than {seconds:g} s; raise the limit with --seconds",
+            sqlite3.SQLITE_AUTH: "not authorized: a query can only read (SELECT) views and tables",
+        }
+        raise QueryFailed(reason=reasons.get(getattr(error, "sqlite_errorcode", 0), str(error))) from error
     finally:
         connection.close()
 

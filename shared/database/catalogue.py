@@ -168,7 +168,7 @@ def find_dataset(session: Session, name: str, *, lock: bool = False) -> Dataset:
     dataset = _named(session, name, lock=lock)
     if dataset is None:
         names = session.scalars(select(Dataset.name).order_by(Dataset.name)).all()
-        raise NoSuchDataset(name=name, choices=", ".join(names) or "none")
+        raise NoSuchDataset(name=name, close=suggestion(name, names), choices=", ".join(names) or "none")
     return dataset
 
 

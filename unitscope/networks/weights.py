@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from unitscope.errors import OtherClasses, WeightsAmbiguous, WeightsDontFit, WeightsNotReadable
+from unitscope.errors import OtherClasses, WeightsAmbiguous, WeightsDontFit, WeightsNotFinite
 from unitscope.networks.checkpoints import LARGEST_FILE, LONGEST_NAME, Weights, read_checkpoint
 
 __all__ = ["LARGEST_FILE", "Weights", "load_pretrained", "load_weights", "read_weights", "weights_writer"]
@@ -74,7 +74,7 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
         only the last layer's number of outputs differs.
     WeightsDontFit
         a name is missing or unexpected, a shape differs, or a tensor's type is not supported.
-    WeightsNotReadable
+    WeightsNotFinite
         a value is not finite.
     """
     _check_kinds(weights, network, path)  # first, since a nested tensor has no shape
@@ -106,7 +106,7 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
             raise WeightsDontFit(path=path, network=network, reason=reason) from error
         if not torch.isfinite(converted).all():
             bad = converted[~torch.isfinite(converted)][0].item()
-            raise WeightsNotReadable(path=path, reason=f"tensor {name} contains {bad}, which is not finite")
+            raise WeightsNotFinite(path=path, tensor=name, value=f"{bad}, which is not finite")
     state: Weights = OrderedDict(weights)
     # The names and shapes are those of the modules' present versions; some modules need to be told so.
     vars(state)["_metadata"] = vars(expected)["_metadata"]
@@ -159,7 +159,7 @@ def load_pretrained(
     ------
     WeightsDontFit
         a name is missing or unexpected, a shape outside of the head differs, or a tensor's type is not supported.
-    WeightsNotReadable
+    WeightsNotFinite
         a value is not finite.
     """
     _check_kinds(weights, network, path)

@@ -20,7 +20,7 @@ from shared.kinds.top9.specification import (
     Top9Specification,
 )
 from shared.settings import Settings
-from unitscope.description import LayerDescription
+from unitscope.description import LayerDescription, NetworkDescription
 from unitscope.errors import NoSuchUnit
 from unitscope.layers.lookup import find_layers
 from unitscope.vocabulary import ProjectionChoice, ProjectionMethod, Screen
@@ -75,6 +75,7 @@ def search_request(
     method = "deconvnet" if "deconvnet" in methods.values() else next(iter(methods.values()))
     if projection == "auto":
         _note_gradients([layer for layer in found if methods[layer.path] == "gradient"])
+    _note_first_runs(chosen.description, found)
     if groups is not None:
         note_duplicates(groups, f"the split {split}")
     specification = Top9Specification(
@@ -123,6 +124,17 @@ def _note_gradients(layers: Sequence[LayerDescription]) -> None:
         more = f" and {len(layers) - SHOWN_LAYERS} more" if len(layers) > SHOWN_LAYERS else ""
         why = f"module {reason.module} ({reason.kind}) applies {reason.function}"
         logger.warning("Note: projections of %s%s are by the gradient: %s.", names, more, why)
+
+
+def _note_first_runs(description: NetworkDescription, layers: Sequence[LayerDescription]) -> None:
+    """Log which layers are only the first of several runs of their module."""
+    repeated = [(layer.label, runs) for layer in layers if (runs := description.runs(layer.path)) > 1]
+    if repeated:
+        names = ", ".join(f"{label} ({runs} times)" for label, runs in repeated[:SHOWN_LAYERS])
+        more = f" and {len(repeated) - SHOWN_LAYERS} more" if len(repeated) > SHOWN_LAYERS else ""
+        logger.warning(
+            "Note: only the first run is searched of modules that run several times: %s%s.", names, more
+        )
 
 
 def _searched(

@@ -213,3 +213,6 @@ def test_a_data_set_that_is_not_registered(database: Database, pictures: Path) -
     found = read_dataset("folder", pictures, {}, lambda done, total: None)
     with pytest.raises(NoSuchDataset):
         update_dataset(database, "mine", found)
+    register(database, "pets", found)
+    with pytest.raises(NoSuchDataset, match=r"'petz' \(did you mean pets\?\)\. Registered: pets\. "):
+        update_dataset(database, "petz", found)

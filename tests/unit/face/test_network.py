@@ -98,6 +98,8 @@ def test_a_network_that_cannot_be_traced_is_described_by_running_it() -> None:
     }
     assert all(layer.receptive_field is None for layer in result.layers)
     assert not result.chain
+    assert "torch.fx can't trace the network" in str(result)
+    assert "torch.fx" not in str(traced)
 
 
 def test_a_description_is_shown_as_a_table_in_terminals_and_notebooks() -> None:
@@ -141,6 +143,19 @@ def test_a_description_is_shown_as_a_table_in_terminals_and_notebooks() -> None:
     assert "<b>" not in html
     assert "&lt;b&gt;net" in html
     assert ">4 x 30 x 30<" in html
+
+
+def test_a_description_says_which_modules_run_several_times() -> None:
+    relu = nn.ReLU()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), relu, nn.MaxPool2d(2), nn.Conv2d(4, 6, 3), relu)
+    result = us.describe(us.Network(model, size=SIZE))
+    assert [row[4] for row in result.table()] == [
+        *("maps 30 x 30", "maps 30 x 30", "maps 15 x 15", "maps 13 x 13"),
+        "run 2",  # not the size of the first run
+    ]
+    assert result.runs("1") == 2
+    assert result.runs("3") == 1
+    assert "run several times, and a search takes their first run: 1" in str(result).splitlines()
 
 
 def test_layers_can_be_given_by_name_number_or_path() -> None:

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from producer.gallery.page import Gallery
 from producer.gallery.site.writer import Site
 from producer.kinds.top9.best import best_units
+from producer.kinds.top9.gallery import unit
 from producer.kinds.top9.gallery.site import write_site
 from producer.kinds.top9.gallery.units import Selection, read_cards
 from producer.kinds.top9.layers import searched_layers
@@ -19,6 +20,8 @@ from shared.errors import ArtifactDamaged, FileNotWritable, UsageError
 from shared.jobs.tables import Job
 from shared.kinds.top9.tables import SearchedUnit, TopActivation, UnitLabel, UnitSelectivity
 from tests.unit.gallery.databases import CLASSES, SEARCH, UNITS, Parsed, unsafe_parts
+from unitscope.description import LayerDescription
+from unitscope.layers.forms import LayerForm
 
 LAYER = f"/jobs/{SEARCH}/layers/square"
 
@@ -109,6 +112,20 @@ def test_units_by_state_class_and_label(known: Gallery) -> None:
     assert units(known, text="1") == [1]
     assert units(known, text="9" * 30) == []
     assert units(known, text="square", state="live") == [3]
+
+
+def test_the_box_in_an_image_is_named_for_what_it_is(
+    known: Gallery, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = LayerForm(kind="maps", units=UNITS, rows=2, columns=2)
+    conv = LayerDescription(
+        path="square", name=None, kind="Conv2d", output_shape=(UNITS, 2, 2), parameters=1,
+        receptive_field=8, stride=4, start=0, form=form,
+    )  # fmt: skip
+    tokens = conv.model_copy(update={"receptive_field": None, "form": form.model_copy(update={"kind": "tokens"})})
+    for layer, name in ((conv, "the receptive field"), (tokens, "the token's square of the grid")):
+        monkeypatch.setattr(unit, "_described", lambda *_, layer=layer: layer)
+        assert f"The box in the whole image is {name}." in client.get(f"{LAYER}/units/3").text
 
 
 def test_the_same_unit_of_another_network_is_not_among_the_others(known: Gallery, client: TestClient) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from unitscope.errors import OtherClasses, WeightsDontFit, WeightsNotReadable
+from unitscope.errors import OtherClasses, WeightsDontFit, WeightsNotFinite
 from unitscope.networks import build as networks
 from unitscope.networks.checkpoints import read_checkpoint
 from unitscope.networks.names import fit
@@ -78,7 +78,7 @@ def test_all_other_tensors_must_fit() -> None:
         with pytest.raises(WeightsDontFit, match=message):
             load_pretrained(model, wrong, "resnet18", "x.pth")
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    with pytest.raises(WeightsNotReadable, match="not finite"):
+    with pytest.raises(WeightsNotFinite, match=r"bn1\.bias contains nan, which is not finite"):
         load_pretrained(model, {**weights, "bn1.bias": torch.full((64,), torch.nan)}, "resnet18", "x.pth")
     with pytest.raises(WeightsDontFit, match=r"fc\.weight is"):
         load_weights(model, weights, "resnet18", "x.pth")

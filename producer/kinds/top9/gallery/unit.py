@@ -95,6 +95,7 @@ def read_unit(gallery: Gallery, parameters: Parameters) -> dict[str, Any]:
         "classes": _rows(UNIT_SELECTIVITY, database, job.id, filters)[:CLASSES],
         "labels": _rows(UNIT_LABELS, database, job.id, filters),
         "receptive_field": described.receptive_field if described else None,
+        "tokens": bool(described and described.form and described.form.kind == "tokens"),
         "others": others,
         "compared": f"{job.id}/{layer.layer}/{number}",
         "similar": f"{address}/units/{number}/similar" if layer.maxima_path and not missing else None,

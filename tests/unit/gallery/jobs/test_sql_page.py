@@ -46,7 +46,7 @@ def test_rows_of_a_query(ledger: Ledger, client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
-        ("DELETE FROM jobs", "not authorized"),
+        ("DELETE FROM jobs", "not authorized: a query can only read (SELECT)"),
         ("SELECT 1; SELECT 2", "one statement"),
         ("SELECT nowhere", "no such column"),
         ("--limit 5", "returns no rows"),
