@@ -191,6 +191,7 @@ def test_the_files_of_one_machine_are_suspected(machines: Machines) -> None:
     check = machines.images_check()
     assert not check["well"]
     assert warning in check["found"]
+    assert machines.images_check_of_doctor() == check
     machines.analyze("retry", job)
     machines.run_all(ELSEWHERE)
     assert machines.status(job)["warnings"] == []
