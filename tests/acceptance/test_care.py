@@ -244,11 +244,8 @@ def exports(home: Analyze, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, database_url: str) -> Iterator[Analyze]:
-    analyze = Analyze(tmp_path / "elsewhere", database_url)
-    analyze("db", "upgrade")
-    yield analyze
-    analyze.end()
+def elsewhere(analyze_on: Analyze) -> Analyze:
+    return analyze_on
 
 
 VIEWS = {
@@ -289,6 +286,7 @@ def test_imported_jobs_have_the_same_rows(
     assert elsewhere("import", exports["top9"], "--force").stdout == "4\n"
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # rows are tested on both
 def test_an_imported_data_set_gets_another_name_if_its_own_is_taken(
     exports: dict[str, Path], elsewhere: Analyze, shapes_root: Path
 ) -> None:
@@ -300,6 +298,7 @@ def test_an_imported_data_set_gets_another_name_if_its_own_is_taken(
     assert elsewhere.json("status", 1)["dataset"] == elsewhere.json("status", 2)["dataset"] == imported["name"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # folders don't depend on it
 def test_the_folder_of_an_imported_data_set_is_never_deleted(
     exports: dict[str, Path], elsewhere: Analyze, tmp_path: Path
 ) -> None:
@@ -397,9 +396,12 @@ HOSTILE: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_importing_a_hostile_export_adds_no_job(name: str, exports: dict[str, Path], tmp_path: Path) -> None:
+def test_importing_a_hostile_export_adds_no_job(
+    name: str, exports: dict[str, Path], tmp_path: Path, sqlite_template: Path
+) -> None:
     change, reason = HOSTILE[name]
     spoilt = rewritten(exports["top9"], tmp_path / "hostile.tar", change)
+    shutil.copyfile(sqlite_template, tmp_path / "unitscope.sqlite3")
     database = open_database(f"sqlite:///{tmp_path / 'unitscope.sqlite3'}")
     with pytest.raises(BadExport, match=re.escape(reason)):
         import_job(database, Store(tmp_path / "store"), spoilt, root="/data")

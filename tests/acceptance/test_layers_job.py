@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ def submit(analyze: Analyze, options: list[str], *more: object) -> str:
     return analyze("submit", *SPLIT, *options, "--units", units, *more, "--wait").stdout.strip()
 
 
-def submit_tokens(analyze: Analyze, vit: list[str], shards: int) -> str:
+def submit_tokens(analyze: Analyze, vit: list[str], shards: int) -> subprocess.CompletedProcess[str]:
     layers = ("--layer", f"conv_proj,{MLP},scores", "--units", f"0-{TOKEN_UNITS - 1}")
     more = ("--bottom", "--per-class", "--shards", shards, "--wait")
-    return analyze("submit", *TOKEN_SPLIT, *vit, *layers, *more).stdout.strip()
+    return analyze("submit", *TOKEN_SPLIT, *vit, *layers, *more)
 
 
 def rows_of(analyze: Analyze, job: str) -> dict[str, Any]:
@@ -79,6 +80,12 @@ def home(
     analyze.up()
     yield analyze, submit(analyze, options, "--layer", ",".join(LAYERS), "--bottom", "--per-class", "--shards", 1)
     analyze.end()
+
+
+@pytest.fixture(scope="module")
+def tokens(home: tuple[Analyze, str], vit: list[str]) -> subprocess.CompletedProcess[str]:
+    """What the submission of a search of a vision transformer in one shard printed, when it was done."""
+    return submit_tokens(home[0], vit, 1)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +154,7 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     options: list[str],
     vit: list[str],
     home: tuple[Analyze, str],
+    tokens: subprocess.CompletedProcess[str],
 ) -> None:
     analyze = Analyze(tmp_path / "home", fresh_database("postgresql", request, tmp_path))
     analyze("db", "upgrade")
@@ -158,9 +166,8 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     job = submit(analyze, options, *named)
     assert rows_of(analyze, job) == rows_of(*home)
     assert analyze("verify", job).stdout
-    three = submit_tokens(analyze, vit, 3)
-    one = submit_tokens(home[0], vit, 1)
-    found = rows_of(home[0], one)
+    three = submit_tokens(analyze, vit, 3).stdout.strip()
+    found = rows_of(home[0], tokens.stdout.strip())
     other = rows_of(analyze, three)
     for rows in (*found.values(), *other.values()):
         for row in rows:
@@ -232,19 +239,16 @@ def test_rows_only(home: tuple[Analyze, str], options: list[str], tmp_path: Path
 
 
 def test_the_page_names_the_method_of_each_layer(
-    home: tuple[Analyze, str], vit: list[str], tmp_path: Path
+    home: tuple[Analyze, str], tokens: subprocess.CompletedProcess[str], tmp_path: Path
 ) -> None:
     analyze, _ = home
-    submitted = analyze(
-        "submit", *TOKEN_SPLIT, *vit, "--units", "0-1",
-        "--layer", f"conv_proj,{MLP}", "--wait",
-    )  # fmt: skip
-    assert "by the gradient" in submitted.stderr
-    assert "GELU" in submitted.stderr or "softmax" in submitted.stderr or "attention" in submitted.stderr
+    assert "by the gradient" in tokens.stderr
+    assert "GELU" in tokens.stderr or "softmax" in tokens.stderr or "attention" in tokens.stderr
     page = tmp_path / "page.html"
-    analyze("results", submitted.stdout.strip(), "--html", page)
+    analyze("results", tokens.stdout.strip(), "--html", page)
     html = " ".join(page.read_text().split())
-    methods = f"conv_proj: deconvnet (Zeiler &amp; Fergus 2013), times the activation; {MLP}: the plain gradient"
+    deconvnet = "conv_proj: deconvnet (Zeiler &amp; Fergus 2013), times the activation"
+    methods = f"{deconvnet}; {MLP}, heads.head: the plain gradient"
     assert f"<dd>{methods}, times the activation</dd>" in html
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from producer.service.supervisor import MALLOC
+
 ROOT = Path(__file__).parents[2]
 STEPS = [
     "tests", "search", "screening", "decoding", "projection", "job", "occlusion", "training", "precision",
@@ -91,10 +93,12 @@ def test_given_images_are_used_and_an_empty_folder_fails_the_steps(
 ) -> None:
     (tmp_path / "images").mkdir()
     images = tmp_path / "images" if empty else shapes_root / "VOC2007" / "JPEGImages"
-    only = ["--only", "decoding", "--only", "precision"]
-    _run(tmp_path / "report", "--device", "cpu", "--images", images, *only, code=int(empty))
+    names = ["decoding", "precision"] if empty else ["decoding"]  # a step that fails doesn't stop the next one
+    only = [f"--only={name}" for name in names]
+    # With these variables, the program need not start itself again, as it does in the other tests.
+    _run(tmp_path / "report", "--device", "cpu", "--images", images, *only, code=int(empty), **MALLOC)
     steps = _steps(tmp_path / "report")
-    assert list(steps) == ["decoding", "precision"]
+    assert list(steps) == names
     if empty:
         for step in steps.values():
             assert step["state"] == "failed"
@@ -104,4 +108,3 @@ def test_given_images_are_used_and_an_empty_folder_fails_the_steps(
         assert "## Failed: TF32 and bfloat16 compared with float32" in (tmp_path / "report" / "gpu.md").read_text()
     else:
         assert "images of a folder" in steps["decoding"]["rows"][0]["note"]
-        assert len(steps["precision"]["rows"]) == 3

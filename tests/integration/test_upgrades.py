@@ -49,6 +49,12 @@ STORED = [
 # Released with 0015, 0018 or 0021.
 NEVER_NEWEST = {"0009", "0010", "0011", "0012", "0013", "0014", "0016", "0017", "0019", "0020"}
 OLDER = [(revision, kind) for revision, kind in STORED if revision != NEWEST_REVISION]
+# The oldest and the newest schema on both databases, and each other one on one of them in turn. That an upgrade
+# keeps every row and gives the current schema, which reading depends on, is tested with all of them on both.
+READ = [
+    stored for number, stored in enumerate(STORED)
+    if stored[0] in (REVISIONS[0], NEWEST_REVISION) or number // 2 % 2 == number % 2
+]  # fmt: skip
 ENDS = [*((REVISIONS[0], kind) for kind in DATABASES), (NEWEST_REVISION, "postgresql")]
 
 # Columns that a migration changes on purpose: (revision, "table.column"). Views count as tables.
@@ -173,7 +179,7 @@ def test_schema_comparison_detects_changes(
     database.close()
 
 
-@pytest.mark.parametrize("stored", STORED, ids="-".join, indirect=True)
+@pytest.mark.parametrize("stored", READ, ids="-".join, indirect=True)
 def test_old_jobs_can_be_read(stored: Analyze, request: pytest.FixtureRequest) -> None:
     """Their files, which are not part of the database, are missing."""
     newest = request.node.callspec.params["stored"][0] == NEWEST_REVISION
@@ -268,7 +274,14 @@ def test_old_jobs_continue(stored: Analyze, request: pytest.FixtureRequest, tmp_
 
 
 FIRST, LAST = "CREATE TABLE", f"UPDATE alembic_version SET version_num='{NEWEST_REVISION}'"
-KILLED = [(stored, LAST) for stored in OLDER] + [(stored, FIRST) for stored in OLDER if stored[0] == REVISIONS[0]]
+# From the oldest schema, all migrations are run, and with them those that are run from any other one. The schema
+# before the newest one has jobs of more kinds.
+KILLED = [
+    (stored, begins)
+    for stored in OLDER
+    for begins in (FIRST, LAST)
+    if stored[0] == REVISIONS[0] or (stored[0] == OLDER[-1][0] and begins == LAST)
+]
 
 
 @pytest.mark.parametrize(
