@@ -62,12 +62,16 @@ def variables(worker: Worker) -> list[str | None]:
     return [found.get(name) for name in VARIABLES]
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_that_wait_leave_their_core_to_others(analyze: Analyze, given: str | None, expected: str) -> None:
-    if given:
-        analyze.environment["OMP_WAIT_POLICY"] = given
+@pytest.mark.parametrize(
+    "given", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "ACTIVE"}], ids=["default", "count", "policy"]
+)
+def test_threads_that_wait_leave_their_core_to_others(analyze: Analyze, given: dict[str, str]) -> None:
+    """Unless the user says how they wait."""
+    analyze.environment |= given
     (worker,) = up(analyze, "--devices", "cpu", count=1)
-    assert psutil.Process(worker.pid).environ()["OMP_WAIT_POLICY"] == expected
+    found = psutil.Process(worker.pid).environ()
+    expected = given or {"GOMP_SPINCOUNT": "10000"}
+    assert {name: found[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in found} == expected
 
 
 @pytest.mark.parametrize(
