@@ -133,7 +133,7 @@ def test_weights_with_other_shapes_are_refused(tmp_path: Path, tensors: Any) -> 
     saved(file, {name: tensor for name, tensor in tensors.items() if "classifier" not in name})
     refused_weights(file, 2, ("6 tensors are missing", "classifier.1.weight"))
     saved(file, {**tensors, "more": torch.zeros(1)})
-    refused_weights(file, 2, ("1 tensors are unexpected", "more"))
+    refused_weights(file, 2, ("1 tensor is unexpected", "more"))
 
 
 def test_weights_that_do_not_fit_are_refused_through_the_command_line(home: Home, weights: Path) -> None:
@@ -249,7 +249,7 @@ def test_weights_with_entries_that_are_not_tensors_are_refused(tmp_path: Path, t
 
 def test_names_of_tensors_are_truncated_in_messages(tmp_path: Path, tensors: Any) -> None:
     file = saved(tmp_path / "x.pth", {**tensors, "x" * 1_000_000: torch.zeros(1)})
-    assert len(refused_weights(file, 2, ("1 tensors are unexpected",))) < 1000
+    assert len(refused_weights(file, 2, ("1 tensor is unexpected",))) < 1000
 
 
 def test_weights_of_several_gigabytes_are_not_read(tmp_path: Path) -> None:

@@ -88,9 +88,9 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
     ]
     reasons = []
     if missing:
-        reasons.append(f"{len(missing)} tensors are missing (first: {missing[0]})")
+        reasons.append(f"{_tensors(len(missing))} missing (first: {missing[0]})")
     if unexpected:
-        reasons.append(f"{len(unexpected)} tensors are unexpected (first: {unexpected[0][:LONGEST_NAME]})")
+        reasons.append(f"{_tensors(len(unexpected))} unexpected (first: {unexpected[0][:LONGEST_NAME]})")
     if shapes and not reasons and (classes := _other_classes(model, weights)):
         found, needed = classes
         raise OtherClasses(path=path, network=network, found=found, needed=needed, shapes="; ".join(shapes))
@@ -140,6 +140,10 @@ def _resized_head(model: nn.Module, weights: Weights) -> str | None:
                 return None
             paths.add(name.rpartition(".")[0])
     return paths.pop() if len(paths) == 1 else None
+
+
+def _tensors(count: int) -> str:
+    return f"{count} tensors are" if count > 1 else "1 tensor is"
 
 
 def load_pretrained(

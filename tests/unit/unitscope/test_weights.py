@@ -68,9 +68,9 @@ def test_all_other_tensors_must_fit() -> None:
     without = {name: tensor for name, tensor in weights.items() if name != "conv1.weight"}
     headless = {name: tensor for name, tensor in weights.items() if name != "fc.bias"}
     for wrong, message in (
-        (without, "1 tensors are missing .*conv1.weight"),
-        (headless, "1 tensors are missing .*fc.bias"),
-        ({**weights, "more": torch.zeros(1)}, "1 tensors are unexpected .*more"),
+        (without, "1 tensor is missing .*conv1.weight"),
+        (headless, "1 tensor is missing .*fc.bias"),
+        ({**weights, "more": torch.zeros(1)}, "1 tensor is unexpected .*more"),
         ({**weights, "conv1.weight": torch.zeros(1, 2)}, r"conv1.weight is \[1, 2\]"),
         ({**weights, "conv1.weight": weights["conv1.weight"].to_sparse()}, "sparse"),
     ):
