@@ -34,7 +34,8 @@ SQLite), except for the number of threads. The function runs the same search in 
 of threads; the network is loaded and two batches are searched before timing starts, whereas in the job the first
 shard loads the network. Both find the same activations. The bare processes run the forward pass to conv 5 on
 normalized images in memory, with one thread each. The start of a worker is that of its process, until the first
-shard of a job that was submitted before has begun; `analyze up` starts Redis and a worker.
+shard of a job that was submitted before has begun; `analyze up` starts Redis and a worker. Most of it is the
+import of torch: *a process that only imports torch* is a new Python process.
 """
 
 

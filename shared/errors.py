@@ -36,7 +36,6 @@ EXIT_CODES: dict[type[UnitscopeError], int] = {
 # Sentences about command-line options that are appended to the messages of the vision library's errors.
 REMEDIES: dict[type[UnitscopeError], str] = {
     vision.NoSuchNetwork: "Networks of your own: `analyze network ls`, and `analyze network add`.",
-    vision.NoSuchLayer: "Option: --layer.",
     vision.WeightsDontFit: "Options: --network, --classes, --fc, --maps, --without.",
     vision.OtherClasses: "Option: --classes.",
     vision.UnsupportedSize: "Option: --size.",

@@ -127,8 +127,8 @@ class WeightsNotReadable(UnitscopeError):
 
 
 class WeightsNotFinite(WeightsNotReadable):
-    """The weights in {path} can't be used: tensor {tensor} contains {value}. Use other
-    weights, for example those of an epoch before the loss became NaN."""
+    """The weights in {path} can't be used: tensor {tensor} contains {value} (as {dtype}), which is not finite. Use
+    other weights, for example those of an epoch before the loss became NaN."""
 
 
 class ImageNotReadable(UnitscopeError):

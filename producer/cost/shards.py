@@ -24,7 +24,7 @@ LEAST_SHARDS = 8
 MOST_SHARDS = 1000  # of a search
 MOST_SLOW_SHARDS = 100_000  # which specifications allow
 
-Given = TypeVar("Given", bound=Specification)
+AnySpecification = TypeVar("AnySpecification", bound=Specification)
 
 
 def shards_by_work(
@@ -41,7 +41,8 @@ def shards_by_work(
     """Return the number of shards of ``images`` that take about a minute each.
 
     The speed is that of the slowest device that ran one of the stages in recent jobs of this kind and network, in
-    the newest of these jobs there. Devices without a running worker count for a stage only if no other has run it.
+    the newest of these jobs there. Devices without a running worker of the stage's queue count for a stage only if
+    no device with one has run it.
     Results don't depend on it, and the number is kept in the job's specification.
 
     Parameters
@@ -60,16 +61,18 @@ def shards_by_work(
     if estimate:
         with database.read() as session:
             earlier = [job.id for job, _ in earlier_jobs(session, specification, estimate.same_speed)]
-            running = {device_of(worker) for worker in session.scalars(select(Worker.name).where(alive()))}
-            for measured in measured_speeds(session, earlier, stages).values():
-                of_running = [speed.per_second for speed in measured if speed.device in running]
-                speeds += of_running or [speed.per_second for speed in measured]
+            workers = session.execute(select(Worker.name, Worker.queues).where(alive())).all()
+            queues = {shard.stage: shard.queue for shard in specification.plan()}
+            for stage, measured in measured_speeds(session, earlier, stages).items():
+                serving = {device_of(worker.name) for worker in workers if queues[stage] in worker.queues}
+                of_serving = [speed.per_second for speed in measured if speed.device in serving]
+                speeds += of_serving or [speed.per_second for speed in measured]
     return max(least, min(most, round(images / min(speeds, default=per_second) / seconds)))
 
 
 def with_default_shards(
-    database: Database, specification: Given, shards: int | None, stages: Sequence[str], images: int
-) -> Given:
+    database: Database, specification: AnySpecification, shards: int | None, stages: Sequence[str], images: int
+) -> AnySpecification:
     """Return the specification of a kind that takes seconds for an image, with a number of shards by its work if
     ``shards``, the number that was asked for, is None.
 

@@ -83,7 +83,7 @@ def describe_with_weights(
 
     Raises
     ------
-    NoSuchFile, WeightsNotReadable, WeightsDontFit, NotFinite, DownloadFailed, StoreFull, StoreNotUsable
+    NoSuchFile, WeightsNotReadable, WeightsDontFit, WeightsNotFinite, DownloadFailed, StoreFull, StoreNotUsable
     UserNetworksOff, NetworkNotRegistered, NetworkNotBuilt
         of a network of the user's own.
     """

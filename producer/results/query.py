@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 import threading
 import time
@@ -35,6 +36,8 @@ CANCEL_SECONDS = 1.0  # between two attempts to cancel a query on PostgreSQL
 LARGEST_VALUE = 10_000_000  # bytes
 LARGEST_ANSWER = 200_000_000  # bytes
 MOST_COLUMNS = 100
+READS = "a query can only read (SELECT) views and tables"
+READING = re.compile(r"\s*(\(|(select|with|values|table)\b)", re.IGNORECASE)  # on PostgreSQL
 TOO_MUCH = f"its result is more than {LARGEST_ANSWER // 1_000_000} MB: select fewer rows or shorter values"
 NO_MEMORY = (
     f"its result is more than {LARGEST_ANSWER // 1_000_000} MB, or it needs more than "
@@ -149,11 +152,11 @@ def _query_sqlite(database: Database, sql: str, limit: int, seconds: float) -> A
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         if is_locked(error):
             raise database.locked(SQLITE_BUSY_SECONDS) from error
-        reasons = {
-            sqlite3.SQLITE_INTERRUPT: f"it took more than {seconds:g} s; raise the limit with --seconds",
-            sqlite3.SQLITE_AUTH: "not authorized: a query can only read (SELECT) views and tables",
-        }
-        raise QueryFailed(reason=reasons.get(getattr(error, "sqlite_errorcode", 0), str(error))) from error
+        timed_out = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+        reason = f"it took more than {seconds:g} s; raise the limit with --seconds" if timed_out else str(error)
+        if reason == "not authorized":  # and nothing more, such as the name of a function
+            reason = f"{reason}: {READS}"
+        raise QueryFailed(reason=reason) from error
     finally:
         connection.close()
 
@@ -186,7 +189,10 @@ def _query_postgresql(database: Database, sql: str, limit: int, seconds: float) 
     except (TimeoutError, psycopg.errors.QueryCanceled) as error:
         raise QueryFailed(reason=f"it took more than {seconds:g} s; raise the limit with --seconds") from error
     except (psycopg.Error, UnicodeError) as error:
-        raise QueryFailed(reason=str(error).strip().splitlines()[0]) from error
+        reason = str(error).strip().splitlines()[0]
+        if isinstance(error, psycopg.errors.SyntaxError) and not READING.match(sql):
+            reason = f"{reason}: {READS}"
+        raise QueryFailed(reason=reason) from error
     finally:
         connection.close()
 

@@ -21,9 +21,9 @@ from shared.settings import Settings, environment
 # requests them again page by page, which takes a fifth of a forward pass. These settings keep them in the process.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
-# By default, threads of OpenMP that wait for others keep their core busy for milliseconds. If other processes
-# need the cores, those that are waited for don't get one. Ten thousand turns of the loop are longer than the
-# pauses of a job that has its cores to itself.
+# By default, threads of GNU's OpenMP that wait for others keep their core busy for milliseconds. If other
+# processes need the cores, those that are waited for don't get one. Ten thousand turns of the loop are longer than
+# the pauses of a job that has its cores to itself.
 OPENMP = {"GOMP_SPINCOUNT": "10000"}
 
 logger = logging.getLogger(__name__)

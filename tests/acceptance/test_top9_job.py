@@ -283,11 +283,11 @@ def test_a_layer_of_a_residual_network_is_given_by_its_module_path(
     path = tmp_path / "resnet18.pth"
     torch.save({"state_dict": torchvision.models.resnet18(num_classes=20).state_dict()}, path)
     analyze, _ = home
-    job = analyze(
-        "submit", "--layer", "layer2.0.conv1,conv1", "--units", "0-3", "--dataset", "shapes",
-        "--network", "resnet18", "--size", "64", "--weights", path, "--wait",
-    ).stdout.strip()  # fmt: skip
+    network = ("--dataset", "shapes", "--network", "resnet18", "--size", 64, "--weights", path)
+    job = analyze("submit", "--layer", "layer2.0.conv1,conv1", "--units", "0-3", *network, "--wait").stdout.strip()
     rows = analyze.json("results", job)
     assert {row["layer"] for row in rows} == {"conv1", "layer2.0.conv1"}
     layers = [json.dumps(layer["layer"]) for layer in analyze.json("status", job)["specification"]["layers"]]
     assert layers == ['"conv1"', '"layer2.0.conv1"']
+    said = analyze("submit", "--layer", "layer1.0.relu,conv1", *network, "--dry-run").stderr
+    assert "only the first run is searched of modules that run several times: layer1.0.relu (2 times)." in said

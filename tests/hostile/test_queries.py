@@ -170,6 +170,20 @@ def test_an_error_with_the_word_interrupted_is_not_reported_as_a_timeout(databas
 
 # --- refused queries ---
 
+
+@pytest.mark.parametrize("sql", ["DELETE FROM jobs", "  INSERT INTO jobs DEFAULT VALUES", "DROP TABLE jobs"])
+def test_a_query_that_writes_is_refused_with_what_a_query_can_do(database: Database, sql: str) -> None:
+    with pytest.raises(QueryFailed, match=r"a query can only read \(SELECT\) views and tables"):
+        query(database, sql)
+
+
+def test_an_error_of_a_query_that_reads_is_its_own(database: Database) -> None:
+    for sql, says in (("SELECT nowhere", "nowhere"), ("SELECT (1", "")):
+        with pytest.raises(QueryFailed, match=says) as raised:
+            query(database, sql)
+        assert "can only read" not in str(raised.value)
+
+
 WRITES = [
     "INSERT INTO events (job_id, at, level, message) VALUES (1, '2026-01-01', 'info', 'x')",
     "INSERT INTO events (job_id, at, level, message) VALUES (1, '2026-01-01', 'info', 'x') RETURNING id",

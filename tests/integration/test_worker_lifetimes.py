@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from shared.database.connection import Database
 from shared.jobs.broker import broker_for
+from shared.jobs.ledger import Ledger
 from shared.jobs.tables import Shard, Worker
 from shared.settings import load_settings
 from tests.conftest import Analyze
@@ -74,6 +75,18 @@ def test_idle_workers_end(service: Analyze) -> None:
     began = time.monotonic()
     assert service.start("up", "--devices", "cpu", "--max-idle", "4s").wait(60) == 0
     assert time.monotonic() - began > 4
+
+
+def test_up_sends_messages_that_an_earlier_redis_has_lost(service: Analyze) -> None:
+    """It starts a new Redis: what was sent before doesn't have to be waited for."""
+    service.environment["ANALYZE_RESEND_SECONDS"] = "3600"
+    job = service(*TRAIN, "--epochs", 1).stdout.strip()
+    database = Database(service.database_url)
+    assert len(Ledger(database).take_unsent()) == 1
+    database.close()
+    process = service.start("up", "--devices", "cpu", "--burst")
+    assert process.wait(120) == 0
+    assert service.json("status", job)["state"] == "done"
 
 
 def test_workers_end_in_time(service: Analyze) -> None:

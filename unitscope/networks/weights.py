@@ -106,7 +106,8 @@ def load_weights(model: nn.Module, weights: Weights, network: str, path: Path | 
             raise WeightsDontFit(path=path, network=network, reason=reason) from error
         if not torch.isfinite(converted).all():
             bad = converted[~torch.isfinite(converted)][0].item()
-            raise WeightsNotFinite(path=path, tensor=name, value=f"{bad}, which is not finite")
+            dtype = str(converted.dtype).removeprefix("torch.")
+            raise WeightsNotFinite(path=path, tensor=name, value=bad, dtype=dtype)
     state: Weights = OrderedDict(weights)
     # The names and shapes are those of the modules' present versions; some modules need to be told so.
     vars(state)["_metadata"] = vars(expected)["_metadata"]

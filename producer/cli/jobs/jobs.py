@@ -143,9 +143,9 @@ def _print_warnings(app: App, progress: JobProgress) -> None:
     from rich.text import Text
 
     if progress.left_out:
-        were, them = ("images were", "them") if progress.left_out > 1 else ("image was", "it")
+        images_were, them = ("images were", "them") if progress.left_out > 1 else ("image was", "it")
         app.out.print(
-            f"{progress.left_out} {were} left out, because the content can't be decoded: `analyze logs "
+            f"{progress.left_out} {images_were} left out, because the content can't be decoded: `analyze logs "
             f"{progress.job.id}` lists {them}. Once the files are as they were, `analyze retry {progress.job.id}` "
             f"computes {them}."
         )

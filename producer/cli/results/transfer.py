@@ -69,9 +69,11 @@ def _export_site(app: App, job_id: int, folder: Path) -> None:
         raise
     files = [file for file in folder.rglob("*") if file.is_file()]
     size = sum(file.stat().st_size for file in files)
-    left_out = f" {site.left_out} images of the data set can't be read here and are grey." if site.left_out else ""
+    images, are = ("images", "are") if site.left_out > 1 else ("image", "is")
+    grey = f"{site.left_out} {images} of the data set can't be read here and {are} grey."
     app.err.print(
-        f"{len(files)} files ({size / 1e6:.1f} MB). Open {folder / 'index.html'} in a browser.{left_out}"
+        f"{len(files)} files ({size / 1e6:.1f} MB). Open {folder / 'index.html'} in a browser.",
+        *([grey] if site.left_out else []),
     )
 
 

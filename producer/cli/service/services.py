@@ -7,7 +7,7 @@ import re
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -121,6 +121,7 @@ def up(
     """
     from producer.service.gallery_process import gallery_process
     from producer.service.private_redis import private_redis
+    from shared.errors import Unreachable
     from shared.kinds.specification import QUEUES
 
     if allow_changes and not with_gallery:
@@ -132,8 +133,9 @@ def up(
     supervisor, remark = _supervisor(app, devices, queues, _lifetime(**lifetime))
     with ExitStack() as stack:
         if app.settings.uses_private_redis and stack.enter_context(private_redis(app.settings)):
-            for queue in QUEUES:  # this Redis is new, and has none of the messages that were sent before
-                app.ledger.mark_lost(queue, 0.0)
+            with suppress(Unreachable):  # the sweeper, which tries again, does the same after a while
+                for queue in QUEUES:  # this Redis is new, and has none of the messages that were sent before
+                    app.ledger.mark_lost(queue, 0.0)
         app.broker.ping()
         app.err.print(
             f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; "

@@ -15,6 +15,7 @@ from producer.kinds.top9.request import with_shards_by_work
 from shared.database.base import utc_now
 from shared.jobs.ledger import RESUMED, Ledger
 from shared.jobs.tables import Shard
+from shared.kinds.specification import ANALYSIS, CPU
 from tests.integration.ledger.helpers import claimed, finish, finish_stage, queued, top9
 
 
@@ -116,11 +117,13 @@ def test_devices_with_a_worker_decide(ledger: Ledger, dataset: int) -> None:
         finish_stage(ledger, job)
         took(ledger, job, seconds, worker)
     counts = []
-    for worker in (None, "a-cuda0-00000c", "b-cpu-00000d", "a-cpu-00000e"):
+    workers = (None, ("a-cuda0-00000c", ANALYSIS), ("b-cpu-00000d", ANALYSIS), ("a-cpu-00000e", CPU))
+    for worker in (*workers, ("a-cpu-00000f", ANALYSIS)):
         if worker:
-            ledger.worker_seen(worker, "cpu", ["analysis"], 7)
+            name, queue = worker
+            ledger.worker_seen(name, "cpu", [queue], 7)
         counts.append(shards_by_work(ledger.database, top9(dataset), ["search"], 100_000, 1, most=10**6))
-    assert counts == [3333, 52, 52, 3333]  # at 0.5, 32, 32, and 0.5 images a second
+    assert counts == [3333, 52, 52, 52, 3333]  # at 0.5, 32, and 0.5 images a second
 
 
 def test_speeds_are_found_before_many_shards_of_later_stages(

@@ -78,7 +78,7 @@ def test_all_other_tensors_must_fit() -> None:
         with pytest.raises(WeightsDontFit, match=message):
             load_pretrained(model, wrong, "resnet18", "x.pth")
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    with pytest.raises(WeightsNotFinite, match=r"bn1\.bias contains nan, which is not finite"):
+    with pytest.raises(WeightsNotFinite, match=r"bn1\.bias contains nan \(as float32\), which is not finite"):
         load_pretrained(model, {**weights, "bn1.bias": torch.full((64,), torch.nan)}, "resnet18", "x.pth")
     with pytest.raises(WeightsDontFit, match=r"fc\.weight is"):
         load_weights(model, weights, "resnet18", "x.pth")

@@ -59,9 +59,12 @@ def finish(context: ShardContext) -> None:
                 drawing.submit(_sheet, context, number, layer, units[layer.id], dataset)
                 for number, layer in enumerate(layers)
             ]
-            for layer, sheet in zip(layers, drawn, strict=True):
-                sheets[layer.id] = sheet.result()
-                context.progress()
+            try:
+                for layer, sheet in zip(layers, drawn, strict=True):
+                    sheets[layer.id] = sheet.result()
+                    context.progress()
+            finally:
+                drawing.shutdown(wait=False, cancel_futures=True)  # cancelled, or the lease is lost
 
     images = specification.image_count - skipped
 
