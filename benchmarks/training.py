@@ -39,7 +39,7 @@ continues with if an earlier version began it. All others use Adam's fused step.
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Yield four rows for ZFNet."""
+    """Yield the rows for ZFNet."""
     crops, device = setting.crops, setting.device
     count = min(len(crops.sources), STEPS * BATCH) // BATCH * BATCH
     if not count:
