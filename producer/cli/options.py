@@ -21,6 +21,8 @@ FEW_IMAGES = 20  # with more, a job that did not choose any says how many it has
 class JobId(click.IntRange):
     """Parameter type for the id of a job. In a study, it can be the name of another job of the study."""
 
+    name = "job id"
+
     def __init__(self) -> None:
         super().__init__(1, 2**31 - 1)
 

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from producer.cli.context import App, pass_app
 from producer.cli.jobs.removing import print_removed
+from producer.cli.options import JobId
 from producer.cli.printing import json_option, print_json, print_text
 from unitscope.description import IMAGENET
 
@@ -100,7 +101,7 @@ class Channels(click.ParamType[tuple[float, float, float]]):
 @click.option(
     "--from-job",
     "job_id",
-    type=click.IntRange(1, 2**31 - 1),
+    type=JobId(),
     metavar="JOB",
     help="Add the network of this name that an imported job brought along, instead of --factory. Its size, "
     "normalization and classes are those of the job.",

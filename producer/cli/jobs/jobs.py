@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.options import JobId
 from producer.cli.printing import json_option, json_text, print_json, utc
 from shared.jobs.priority import PRIORITIES, Priority, parse_priority, priority_label
 from shared.kinds import kind_names
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from producer.results.progress import JobProgress
     from shared.jobs.tables import Job
 
-job_argument = click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
+job_argument = click.argument("job_id", metavar="JOB", type=JobId())
 STATE_STYLES = {"done": "green", "failed": "red", "running": "cyan", "cancelled": "yellow"}
 
 

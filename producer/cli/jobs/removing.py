@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.options import JobId
 from producer.cli.printing import json_option, print_json, table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ MB = 10**6
 
 
 @click.command()
-@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, type=click.IntRange(1, 2**31 - 1))
+@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True, type=JobId())
 @click.option("--cascade", is_flag=True, help="Also remove the jobs that use the results of these jobs.")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed, and remove nothing.")
 @json_option

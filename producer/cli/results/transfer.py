@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from producer.cli.context import App, pass_app
-from producer.cli.options import optional_new_file
+from producer.cli.options import JobId, optional_new_file
 
 
 @click.command()
-@click.argument("job_id", metavar="JOB", type=click.IntRange(1, 2**31 - 1))
+@click.argument("job_id", metavar="JOB", type=JobId())
 @optional_new_file
 @click.option(
     "--site",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.options import JobId
 from producer.cli.printing import json_option, print_json, table
 from shared.errors import VerificationFailed, message
 from unitscope.errors import ImageUnavailable
@@ -86,7 +87,7 @@ def _size(files: list[Unreferenced]) -> int:
 
 
 @click.command()
-@click.argument("job_id", metavar="[JOB]", required=False, type=click.IntRange(1, 2**31 - 1))
+@click.argument("job_id", metavar="[JOB]", required=False, type=JobId())
 @click.option("--all", "every", is_flag=True, help="Check all jobs that are done, and print those that differ.")
 @click.option(
     "--sample",

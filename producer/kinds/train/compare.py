@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from producer.cli.context import App, pass_app
+from producer.cli.options import JobId
 from producer.cli.printing import format_options, print_json, print_records
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.IntRange(1, 2**31 - 1))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=JobId())
 @click.option(
     "--picture", type=click.Path(path_type=Path, dir_okay=False), help="Also draw all curves to this PNG file."
 )

@@ -228,6 +228,7 @@ USAGE = {
     "query of no table": Mistake(("query", "SELECT 1 FROM nowhere"), 2, ("nowhere",)),
     "retry of a job that is done": Mistake(("retry", "@DONE@"), 2, ("Job @DONE@ is done",)),
     "retry of a job that is queued": Mistake(("retry", "@QUEUED@"), 2, ("Job @QUEUED@ is queued",)),
+    "cancel of no number": Mistake(("cancel", "abc"), 2, ("'abc' is not a valid job id",)),
     "cancel of a job that is done": Mistake(("cancel", "@DONE@"), 2, ("Job @DONE@ is done",)),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ import click
 
 from producer.cli.context import App, pass_app
 from producer.cli.jobs.jobs import job_argument
+from producer.cli.options import JobId
 from producer.cli.printing import print_text, print_typed_rows, rows_format_options
 from unitscope.vocabulary import METRICS, Combination, Metric
 
@@ -224,7 +225,7 @@ def units(app: App, /, job_id: int, image: str, layer: str | None, count: int, m
     "--in",
     "other_id",
     metavar="JOB",
-    type=click.IntRange(1, 2**31 - 1),
+    type=JobId(),
     help="Find the units of this search, of another network or another epoch, on the same images.  [default: JOB]",
 )
 @click.option(
