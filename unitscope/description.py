@@ -344,8 +344,7 @@ class NetworkDescription(BaseModel):
 
     def _choices(self) -> str:
         labels = [f"{c.name} ({c.path})" if c.name else c.path for c in self.convolutions()]
-        more = [f"and {len(labels) - SHOWN_CHOICES} more"] if len(labels) > SHOWN_CHOICES else []
-        return ", ".join(labels[:SHOWN_CHOICES] + more)
+        return _listed(labels)
 
 
 def _grouped(paths: Sequence[str]) -> str:
@@ -353,6 +352,10 @@ def _grouped(paths: Sequence[str]) -> str:
     groups: dict[str, list[str]] = {}
     for path in paths:
         groups.setdefault(PART_NUMBER.sub("*", path), []).append(path)
-    named = [f"{pattern} ({len(of)})" if len(of) > 1 else of[0] for pattern, of in groups.items()]
-    more = [f"and {len(named) - SHOWN_CHOICES} more"] if len(named) > SHOWN_CHOICES else []
-    return ", ".join([*named[:SHOWN_CHOICES], *more])
+    return _listed([f"{pattern} ({len(of)})" if len(of) > 1 else of[0] for pattern, of in groups.items()])
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first names, and the number of the others."""
+    more = [f"and {len(names) - SHOWN_CHOICES} more"] if len(names) > SHOWN_CHOICES else []
+    return ", ".join(names[:SHOWN_CHOICES] + more)

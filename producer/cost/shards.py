@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from sqlalchemy import select
-
 from producer.cost.history import device_of, earlier_jobs, measured_speeds
 from producer.cost.storage import estimate_of
 from shared.database.connection import Database
-from shared.jobs.hosts import alive
-from shared.jobs.tables import Worker
+from shared.jobs.ledger import Ledger
 from shared.kinds.specification import IMAGES_OF_SHARD, Specification
 
 SHARD_SECONDS = 60.0
@@ -61,12 +58,13 @@ def shards_by_work(
     if estimate:
         with database.read() as session:
             earlier = [job.id for job, _ in earlier_jobs(session, specification, estimate.same_speed)]
-            workers = session.execute(select(Worker.name, Worker.queues).where(alive())).all()
-            queues = {shard.stage: shard.queue for shard in specification.plan()}
-            for stage, measured in measured_speeds(session, earlier, stages).items():
-                serving = {device_of(worker.name) for worker in workers if queues[stage] in worker.queues}
-                of_serving = [speed.per_second for speed in measured if speed.device in serving]
-                speeds += of_serving or [speed.per_second for speed in measured]
+            found = measured_speeds(session, earlier, stages)
+        workers = Ledger(database).live_workers() if found else []
+        queues = {shard.stage: shard.queue for shard in specification.plan()} if found else {}
+        for stage, measured in found.items():
+            serving = {device_of(worker.name) for worker in workers if queues[stage] in worker.queues}
+            of_serving = [speed.per_second for speed in measured if speed.device in serving]
+            speeds += of_serving or [speed.per_second for speed in measured]
     return max(least, min(most, round(images / min(speeds, default=per_second) / seconds)))
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 from producer.cost.shards import IMAGES_PER_SECOND, SHARD_SECONDS, shards_by_work
+from producer.datasets.notes import first_of
 from producer.kinds.top9.distinct import note_duplicates
 from producer.networks.choice import NetworkOptions, choose_network, dataset_of_network
 from shared.database.catalogue import default_split, find_split
@@ -120,21 +121,17 @@ def with_shards_by_work(database: Database, specification: Top9Specification) ->
 def _note_gradients(layers: Sequence[LayerDescription]) -> None:
     """Log which layers are projected by the gradient, and why."""
     if layers and (reason := layers[0].unsupported):
-        names = ", ".join(layer.label for layer in layers[:SHOWN_LAYERS])
-        more = f" and {len(layers) - SHOWN_LAYERS} more" if len(layers) > SHOWN_LAYERS else ""
+        names = first_of([layer.label for layer in layers], SHOWN_LAYERS)
         why = f"module {reason.module} ({reason.kind}) applies {reason.function}"
-        logger.warning("Note: projections of %s%s are by the gradient: %s.", names, more, why)
+        logger.warning("Note: projections of %s are by the gradient: %s.", names, why)
 
 
 def _note_first_runs(description: NetworkDescription, layers: Sequence[LayerDescription]) -> None:
     """Log which layers are only the first of several runs of their module."""
     repeated = [(layer.label, runs) for layer in layers if (runs := description.runs(layer.path)) > 1]
     if repeated:
-        names = ", ".join(f"{label} ({runs} times)" for label, runs in repeated[:SHOWN_LAYERS])
-        more = f" and {len(repeated) - SHOWN_LAYERS} more" if len(repeated) > SHOWN_LAYERS else ""
-        logger.warning(
-            "Note: only the first run is searched of modules that run several times: %s%s.", names, more
-        )
+        names = first_of([f"{label} ({runs} times)" for label, runs in repeated], SHOWN_LAYERS)
+        logger.warning("Note: only the first run is searched of modules that run several times: %s.", names)
 
 
 def _searched(
