@@ -10,6 +10,8 @@ import importlib
 import pkgutil
 import sys
 
+from sqlalchemy.orm import configure_mappers
+
 import producer
 import shared
 import tests.commands
@@ -26,6 +28,8 @@ for package in (producer, shared):
             importlib.import_module(module.name)
 for name in OTHERS:
     importlib.import_module(name)
+
+configure_mappers()  # otherwise, each process does so at its first query
 
 __all__ = ["tests"]
 assert "torch" not in sys.modules

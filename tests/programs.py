@@ -23,6 +23,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from sqlalchemy.orm import configure_mappers
+
 import producer
 import shared
 import worker
@@ -280,6 +282,7 @@ def serve(number: int) -> forked.Request | None:
                 importlib.import_module(module.name)
     for name in (*forked.OTHERS, "torch._dynamo"):  # the last by the first description of a linear layer
         importlib.import_module(name)
+    configure_mappers()  # otherwise, each process does so at its first query
     gc.freeze()  # so that collections in the processes don't copy the memory of all these objects
     return forked.serve(socket.socket(fileno=number), sys.stdin, _supervise)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from producer.service.device_memory import device_memory, memory_of
 from producer.service.devices import Device
+from producer.service.lifetime import Lifetime
 from shared.errors import Unreachable
 from shared.jobs.broker import Broker, sweep
 from shared.jobs.hosts import host_of
@@ -18,6 +19,7 @@ from shared.jobs.ledger import Ledger
 from shared.jobs.workers import forget_workers, is_idle, typical_seconds
 
 MEMORY_SECONDS = 60.0  # between two looks at the memory of the devices
+FORGET_SECONDS = 60.0  # between two looks for rows of workers that are long gone
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +48,18 @@ class Records:
         names: Sequence[str],
         sweep_seconds: float,
         resend_seconds: float,
+        lifetime: Lifetime,
     ) -> None:
         self.ledger, self.broker, self.queues, self.names = ledger, broker, list(queues), list(names)
-        self.sweep_seconds, self.resend_seconds = sweep_seconds, resend_seconds
+        self.sweep_seconds, self.resend_seconds, self.lifetime = sweep_seconds, resend_seconds, lifetime
         self.seen: dict[str, Seen] = {}  # by the worker's name; replaced by the supervisor
-        self.idle_since: float | None = None  # time.monotonic; None if there is work, or nothing is known
+        self.idle_since: float | None = None  # time.monotonic; None if there is work, or it isn't known
         self.typical_seconds = 0.0  # duration of the shards that are queued or running
         self.error: Exception | None = None  # that ended the thread
         self._written: dict[str, float] = {}  # time of each worker's last sign of life that is in its row
         self._changes: deque[Callable[[], None]] = deque()
         self._memory: dict[str, tuple[int, int]] = {}
-        self._next_memory = 0.0
+        self._next_memory = self._next_forgetting = 0.0
         self._wake, self._ending = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
 
@@ -118,9 +121,16 @@ class Records:
                     seen.name, str(seen.device), self.queues, seen.pid, seconds_ago=ago, memory=memory
                 )
                 self._written[seen.name] = seen.at
-        forget_workers(self.ledger.database)
+        if time.monotonic() >= self._next_forgetting:
+            forget_workers(self.ledger.database)
+            self._next_forgetting = time.monotonic() + FORGET_SECONDS
         sweep(self.ledger, self.broker, self.resend_seconds)
-        self.typical_seconds = typical_seconds(self.ledger.database, self.queues)
+        if self.lifetime.max_time is not None:
+            self.typical_seconds = typical_seconds(self.ledger.database, self.queues)
+        if self.lifetime.max_idle is not None:
+            self._look_for_work()
+
+    def _look_for_work(self) -> None:
         if not is_idle(self.ledger.database, self.queues, host_of(self.names[0]), self.names):
             self.idle_since = None
         elif self.idle_since is None:

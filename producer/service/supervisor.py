@@ -63,7 +63,9 @@ class Supervisor:
         self.queues, self.lifetime = list(queues), lifetime or Lifetime()
         self.slots = [_Slot(device) for device in devices]
         names = [slot.name for slot in self.slots]
-        self.records = Records(ledger, broker, queues, names, settings.sweep_seconds, settings.resend_seconds)
+        self.records = Records(
+            ledger, broker, queues, names, settings.sweep_seconds, settings.resend_seconds, self.lifetime
+        )
         self.out_of_memory = OutOfMemoryKills()
         self.stopping = threading.Event()
         self.stopping_now = threading.Event()

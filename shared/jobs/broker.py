@@ -220,15 +220,15 @@ def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
     """
     if reclaimed := ledger.sweep():
         logger.warning("%d shards reclaimed: their leases have expired", reclaimed)
-    refusals = []
+    refusals, empty = [], []
     for queue in QUEUES:
         try:
-            depth = broker.depth(queue)
+            if broker.depth(queue) == 0:
+                empty.append(queue)
         except BrokerRefuses as error:
             refusals.append(str(error))
-            continue
-        if depth == 0 and (lost := ledger.mark_lost(queue, resend_seconds)):
-            logger.warning("%d messages on queue %s were lost and are sent again", lost, queue)
+    if empty and (lost := ledger.mark_lost(empty, resend_seconds)):
+        logger.warning("%d messages were lost and are sent again; empty queues: %s", lost, ", ".join(empty))
     try:
         dispatch(ledger, broker)
     except BrokerRefuses as error:

@@ -624,13 +624,13 @@ class Ledger:
             query = select(Shard.id).where(Shard.id.in_(shard_ids), Shard.state == ShardState.QUEUED)
             set_sent_at(session, query, None)
 
-    def mark_lost(self, queue: str, seconds: float) -> int:
-        """Mark the messages of an empty queue as due again if they were sent more than ``seconds`` ago and their
+    def mark_lost(self, queues: Collection[str], seconds: float) -> int:
+        """Mark the messages of empty queues as due again if they were sent more than ``seconds`` ago and their
         shards are still unclaimed; return their number."""
         with self.database.write() as session:
             query = select(Shard.id).where(
                 Shard.state == ShardState.QUEUED,
-                Shard.queue == queue,
+                Shard.queue.in_(queues),
                 Shard.sent_at < database_now() - seconds,
                 _of_active_job(),
             )

@@ -48,7 +48,9 @@ def age(store: Path) -> None:
 
 
 def files(store: Path) -> set[str]:
-    return {str(file.relative_to(store)) for file in store.rglob("*") if file.is_file()}
+    """Return the files of the store, without those that a worker is writing."""
+    found = {str(file.relative_to(store)) for file in store.rglob("*") if file.is_file()}
+    return {file for file in found if not file.startswith("incoming/")}
 
 
 def ended(analyze: Analyze, *jobs: int, state: str = "done") -> None:

@@ -165,7 +165,7 @@ def test_shards_of_a_done_job_are_neither_sent_nor_swept(tmp_path: Path) -> None
         with database.write() as session:
             session.execute(update(Shard).values({**UNCLAIMED, "started_at": LONG_AGO, **values}))
         assert ledger.take_unsent() == []
-        assert ledger.mark_lost("analysis", 10) == 0
+        assert ledger.mark_lost(["analysis"], 10) == 0
         assert ledger.sweep() == 0
         assert [file.path for file in find_garbage(database, store, 3600)] == [orphan.path]
     with database.write() as session:  # those of an active job are

@@ -409,7 +409,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for pause in (ago, 0.0):
             assert list(self.ledger.take_unsent(1)) == self.expected.take_unsent(1, self.clock.now)
             self.clock.advance(pause)
-        lost = self.ledger.mark_lost(queue, seconds)
+        lost = self.ledger.mark_lost([queue], seconds)
         assert lost == self.expected.mark_lost(queue, seconds, self.clock.now)
 
     # --- invariants ---

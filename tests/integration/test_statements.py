@@ -132,7 +132,7 @@ def cancel_and_retry(ledger: Ledger, size: int) -> None:
 def sweep_nothing(ledger: Ledger, size: int) -> None:
     assert ledger.sweep() == 0
     assert list(ledger.take_unsent()) == []
-    assert ledger.mark_lost("analysis", 1000.0) == 0
+    assert ledger.mark_lost(["analysis"], 1000.0) == 0
 
 
 ASKED: list[Callable[[Ledger, int], Any]] = [

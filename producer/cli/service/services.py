@@ -134,8 +134,7 @@ def up(
     with ExitStack() as stack:
         if app.settings.uses_private_redis and stack.enter_context(private_redis(app.settings)):
             with suppress(Unreachable):  # the sweeper, which tries again, does the same after a while
-                for queue in QUEUES:  # this Redis is new, and has none of the messages that were sent before
-                    app.ledger.mark_lost(queue, 0.0)
+                app.ledger.mark_lost(QUEUES, 0.0)  # this Redis is new, and has none of the messages sent before
         app.broker.ping()
         app.err.print(
             f"unitscope is up, with home folder {app.settings.home}. Submit jobs in another terminal; "

@@ -33,7 +33,7 @@ from typing import Any
 
 FOLDER = Path(os.environ.get("UNITSCOPE_FAULTS", ""))
 HELD_SECONDS = 100.0
-STARVED_SECONDS = 1.0  # a third of the lease
+STARVED_SECONDS = 1.0  # a fifth of the lease
 
 held: dict[str, Any] = {}  # the claimed shard: kind, stage, job
 times_reached: Counter[str] = Counter()

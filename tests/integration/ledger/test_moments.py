@@ -75,8 +75,8 @@ def test_a_message_counts_as_lost_after_the_given_time(ledger: Ledger, clock: Vi
     for shard_id in (first, second, third):
         assert ledger.take_unsent(1) == [(shard_id, "analysis")]
         clock.advance(5)
-    assert ledger.mark_lost("analysis", 15) == 0
-    assert ledger.mark_lost("analysis", 5) == 2
+    assert ledger.mark_lost(["analysis"], 15) == 0
+    assert ledger.mark_lost(["analysis"], 5) == 2
     assert ledger.take_unsent() == [(first, "analysis"), (second, "analysis")]
 
 

@@ -73,20 +73,20 @@ def test_mark_lost_is_for_old_messages_of_an_empty_queue_only(ledger: Ledger, da
     job, _ = ledger.submit(top9(dataset, search=3))
     claimed_one, old, _ = (shard_id for shard_id, _ in ledger.take_unsent())
     claimed(ledger, claimed_one)
-    assert ledger.mark_lost("analysis", 1000.0) == 0
+    assert ledger.mark_lost(["analysis"], 1000.0) == 0
     with ledger.database.write() as session:
         session.execute(update(Shard).where(Shard.id.in_([claimed_one, old])).values(sent_at=1.0))
-    assert ledger.mark_lost("cpu", 1000.0) == 0
-    assert ledger.mark_lost("analysis", 1000.0) == 1
+    assert ledger.mark_lost(["cpu"], 1000.0) == 0
+    assert ledger.mark_lost(["analysis"], 1000.0) == 1
     assert ledger.take_unsent() == [(old, "analysis")]
-    assert ledger.mark_lost("analysis", 1000.0) == 0
+    assert ledger.mark_lost(["analysis"], 1000.0) == 0
     assert states(ledger, job)[:3] == ["running", "queued", "queued"]
 
 
 @pytest.mark.parametrize(
     "look_after",
     [
-        lambda own, ids: own.mark_lost("analysis", -1.0),
+        lambda own, ids: own.mark_lost(["analysis"], -1.0),
         lambda own, ids: own.mark_unsent(ids),
         lambda own, ids: own.take_unsent(),
         lambda own, ids: own.sweep(),
