@@ -44,10 +44,13 @@ OTHERS = (
         "click",
         "filelock",
         "kombu.transport.redis",
+        "matplotlib.backends.backend_agg",
+        "matplotlib.figure",
         "numpy",
     ),
     *("PIL.Image", "psycopg", "pydantic", "pythonjsonlogger.json", "redis", "rich.console", "safetensors.torch"),
     *("sqlalchemy.dialects.postgresql.psycopg", "sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.orm", "torch"),
+    "torch._dynamo",  # the first linear layer on the meta device and the first optimizer import it
 )
 INJECT = Path(__file__).parent / "faults" / "inject"
 

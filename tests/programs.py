@@ -280,7 +280,7 @@ def serve(number: int) -> forked.Request | None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name.startswith(names) and not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    for name in (*forked.OTHERS, "torch._dynamo"):  # the last by the first description of a linear layer
+    for name in forked.OTHERS:
         importlib.import_module(name)
     configure_mappers()  # otherwise, each process does so at its first query
     gc.freeze()  # so that collections in the processes don't copy the memory of all these objects
