@@ -87,8 +87,8 @@ class Watched:
         assert self.errors == []
         assert [url for url in self.requests if not url.startswith((f"{self.url}/", "data:"))] == []
 
-    def layout_shifts(self, address: str) -> list[Any]:
-        """Open an address, scroll to its end, and return by how much what moved by itself."""
+    def layout_shifts(self, address: str) -> tuple[Response, list[Any]]:
+        """Open an address and scroll to its end; returns the response, and by how much what moved by itself."""
         if not self.observes_shifts:
             self.page.add_init_script(SHIFTS)
             # As for a new reader: what is in the cache would be there at once, and move nothing.
@@ -96,7 +96,8 @@ class Watched:
             session.send("Network.enable")
             session.send("Network.setCacheDisabled", {"cacheDisabled": True})
             self.observes_shifts = True
-        assert self.open(address).status == 200
+        response = self.open(address)
+        assert response.status == 200, response.text()
         height = self.page.evaluate("document.documentElement.scrollHeight")
         for top in range(0, height, 600):
             self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
@@ -104,7 +105,7 @@ class Watched:
         self.page.wait_for_load_state("networkidle")
         self.page.wait_for_timeout(100)
         shifts: list[Any] = self.page.evaluate("window.layoutShifts")
-        return shifts
+        return response, shifts
 
     def show(self, *, hidden: bool) -> None:
         """Let the page believe that its tab is hidden or shown, which Chromium without a window has no way for."""

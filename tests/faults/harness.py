@@ -54,7 +54,7 @@ KINDS: dict[str, tuple[object, ...]] = {
         *SHAPES, *OF_RUN, "--layers", "2,5", "--units", "0-5", "--split", "trainval", "--bottom", "--per-class",
     ),
     "occlusion": (
-        *SHAPES, *OF_RUN, "--images", 6, "--patch", 16, "--stride", 12, "--memory", 1, "--positions",
+        *SHAPES, *OF_RUN, "--images", 4, "--patch", 16, "--stride", 12, "--memory", 1, "--positions",
     ),
     "features": (*SHAPES, *OF_RUN, "--images", 4, "--layers", "2,5", "--arrays"),
     "filters": OF_RUN,
@@ -89,7 +89,7 @@ TIMES_REACHED = {
     ("computing", "top9"): 2,
     ("computing", "occlusion"): 2,
     ("recording", "train"): 4,
-    ("recording", "occlusion"): 3,
+    ("recording", "occlusion"): 2,
     ("recording", "top9"): 6,
     ("recording", "evolution"): 10,
 }

@@ -32,6 +32,7 @@ from shared.database.connection import Database
 from shared.errors import DatabaseLocked
 from tests.conftest import fresh_database
 from tests.integration.cli.helpers import Done, Home, refusal
+from tests.programs import write_command
 from tests.wild.generators.environment import READABLE_SETTINGS, SETTINGS
 
 ROOT = Path(__file__).parents[2]
@@ -41,13 +42,17 @@ needs_root = pytest.mark.skipif(
 )
 
 
-def shell(home: Home, script: str) -> Done:
-    """Run a shell script, in which ``analyze`` is the command line."""
-    function = f'analyze() {{ "{sys.executable}" -m producer "$@"; }}\n'
-    return subprocess.run(
-        ["bash", "-c", function + script],
-        env=home.environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+def shell(home: Home, script: str, *, forked: bool = False) -> Done:
+    """Run a shell script, in which ``analyze`` is the command line, whose processes are ``forked`` or started."""
+    with tempfile.TemporaryDirectory(prefix="unitscope-shell-") as folder:
+        program = f'"{sys.executable}" -m producer'
+        if forked:
+            write_command(Path(folder) / "analyze")
+            program = f"{folder}/analyze"
+        return subprocess.run(
+            ["bash", "-c", f'analyze() {{ {program} "$@"; }}\n{script}'],
+            env=home.environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
 
 
 def levels(report: str) -> dict[str, str]:
@@ -84,10 +89,13 @@ def test_doctor_works_without_a_home_directory() -> None:
 def test_a_home_directory_that_cannot_be_written_is_named() -> None:
     """Container runtimes set HOME=/ for a user without a name."""
     refusal(nameless("ls", HOME="/"), 3, ["/.local/share/unitscope", "ANALYZE_HOME"])
-    checks = {
-        check["name"]: check for check in json.loads(nameless("doctor", "--json", HOME="/").stdout)["checks"]
-    }
+    with tempfile.TemporaryDirectory() as folder:  # the test before this one imports torch, which takes seconds
+        Path(folder).chmod(0o755)
+        (Path(folder) / "torch.py").write_text("raise ImportError('left out')\n")
+        done = nameless("doctor", "--json", HOME="/", PYTHONPATH=f"{folder}{os.pathsep}{ROOT}")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert "ANALYZE_HOME" in checks["home"]["remedy"]
+    assert "left out" in checks["torch"]["found"]
 
 
 @needs_root
@@ -137,8 +145,10 @@ HOMES: dict[str, tuple[str, int, str]] = {
 @pytest.mark.parametrize("name", HOMES)
 def test_a_home_that_is_none(fresh: Home, tmp_path: Path, name: str) -> None:
     prepare, code, word = HOMES[name]
-    refusal(shell(fresh, f"cd {tmp_path}; {prepare}; analyze ls"), code, [word])
-    assert shell(fresh, f"cd {tmp_path}; {prepare}; analyze doctor --quiet").returncode in (code, 2)
+    forked = name != "relative to a removed folder"  # the server could not enter it
+    refusal(shell(fresh, f"cd {tmp_path}; {prepare}; analyze ls", forked=forked), code, [word])
+    done = shell(fresh, f"cd {tmp_path}; {prepare}; analyze doctor --quiet", forked=forked)
+    assert done.returncode in (code, 2)
 
 
 def test_the_null_device_is_an_empty_file_of_settings(fresh: Home) -> None:

@@ -102,8 +102,12 @@ def _named_layers(session: Session, job_id: int, layer: str | None) -> list[Sear
     layers = list(session.scalars(query))
     if layer is None:
         return layers
-    description = network_description(session, session.get_one(Job, job_id))
-    paths = searched_paths(layer, {row.layer_path: row.layer for row in layers}, description, job_id)
+    names = {row.layer_path: row.layer for row in layers}
+    try:
+        paths = searched_paths(layer, names, None, job_id)
+    except NoSuchModule:  # only then read the description, which takes longer than the rest
+        description = network_description(session, session.get_one(Job, job_id))
+        paths = searched_paths(layer, names, description, job_id)
     return [row for row in layers if row.layer_path in paths]
 
 
