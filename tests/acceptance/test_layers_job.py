@@ -12,22 +12,32 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-import torchvision
 from PIL import Image
 from torch import nn
 
 from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze, fresh_database
+from tests.own_networks import write_code
 
-PATCH, VIT_SIZE = 32, 224
+PATCH, VIT_SIZE = 8, 56
 LAYERS = ("conv5", "features.11", "fc7", "scores")
-UNITS = 6
-MLP = "encoder.layers.encoder_layer_3.mlp"
+UNITS = 4
+MLP = "encoder.layers.encoder_layer_1.mlp"
+# torchvision's vision transformers are of a size at which each image takes a tenth of a second.
+VIT = f"""
+from torchvision.models import VisionTransformer
+
+
+def make(classes={CLASSES}):
+    return VisionTransformer(
+        image_size={VIT_SIZE}, patch_size={PATCH}, num_layers=2, num_heads=3, hidden_dim=48, mlp_dim=96,
+        num_classes=classes,
+    )
+"""
 
 
 SPLIT = ("--dataset", "shapes", "--split", "trainval")
-# A vision transformer computes for a tenth of a second per image, and longer for each projection.
 TOKEN_UNITS = 2
 TOKEN_SPLIT = ("--dataset", "few", "--split", "val")
 
@@ -37,10 +47,15 @@ def submit(analyze: Analyze, options: list[str], *more: object) -> str:
     return analyze("submit", *SPLIT, *options, "--units", units, *more, "--wait").stdout.strip()
 
 
-def submit_tokens(analyze: Analyze, vit: list[str], shards: int) -> subprocess.CompletedProcess[str]:
+def add_vit(analyze: Analyze, code: Path) -> None:
+    analyze("network", "add", "small-vit", "--code", code, "--factory", "vit:make", "--size", VIT_SIZE)
+
+
+def submit_tokens(analyze: Analyze, vit: Path, shards: int) -> subprocess.CompletedProcess[str]:
     layers = ("--layer", f"conv_proj,{MLP},scores", "--units", f"0-{TOKEN_UNITS - 1}")
     more = ("--bottom", "--per-class", "--shards", shards, "--wait")
-    return analyze("submit", *TOKEN_SPLIT, *vit, *layers, *more)
+    network = ("--network", "small-vit", "--weights", vit / "vit.safetensors")
+    return analyze("submit", *TOKEN_SPLIT, *network, *layers, *more)
 
 
 def rows_of(analyze: Analyze, job: str) -> dict[str, Any]:
@@ -54,14 +69,17 @@ def rows_of(analyze: Analyze, job: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def vit(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Command line options for a vision transformer with random weights."""
+def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the code of a vision transformer, and its weights in ``vit.safetensors``."""
+    folder = tmp_path_factory.mktemp("vit")
+    write_code(folder / "code", {"vit.py": VIT})
+    namespace: dict[str, Any] = {}
+    exec(VIT, namespace)  # noqa: S102 - the code above
     torch.manual_seed(2)
-    model = torchvision.models.vit_b_32(weights=None, num_classes=CLASSES)
+    model = namespace["make"]()
     nn.init.normal_(model.heads.head.weight, std=0.05)
-    path = tmp_path_factory.mktemp("vit") / "vit.safetensors"
-    safetensors.torch.save_file(model.state_dict(), path)
-    return ["--weights", str(path), "--network", "vit_b_32"]
+    safetensors.torch.save_file(model.state_dict(), folder / "vit.safetensors")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +101,9 @@ def home(
 
 
 @pytest.fixture(scope="module")
-def tokens(home: tuple[Analyze, str], vit: list[str]) -> subprocess.CompletedProcess[str]:
+def tokens(home: tuple[Analyze, str], vit: Path) -> subprocess.CompletedProcess[str]:
     """What the submission of a search of a vision transformer in one shard printed, when it was done."""
+    add_vit(home[0], vit / "code")
     return submit_tokens(home[0], vit, 1)
 
 
@@ -152,7 +171,7 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     tmp_path: Path,
     shapes_root: Path,
     options: list[str],
-    vit: list[str],
+    vit: Path,
     home: tuple[Analyze, str],
     tokens: subprocess.CompletedProcess[str],
 ) -> None:
@@ -166,6 +185,7 @@ def test_several_shards_on_postgresql_give_the_rows_of_one_on_sqlite(
     job = submit(analyze, options, *named)
     assert rows_of(analyze, job) == rows_of(*home)
     assert analyze("verify", job).stdout
+    add_vit(analyze, vit / "code")
     three = submit_tokens(analyze, vit, 3).stdout.strip()
     found = rows_of(home[0], tokens.stdout.strip())
     other = rows_of(analyze, three)

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import BaseTorchFunctionMode, TorchFunctionMode
 
 from unitscope.layers.channels import ChannelTracker
 from unitscope.layers.forms import LayerForm
@@ -38,7 +39,7 @@ class Output:
 
     shape: Shape  # with the batch
     real: bool  # whether it has real numbers
-    channels: int | None  # their dimension, by the operations before; None if it is not known
+    channels: int | None  # their dimension, by the operations before; None if unknown or not followed
 
 
 @dataclass
@@ -84,7 +85,7 @@ def inspect(model: nn.Module, image_size: int) -> Inspection:
     several, larger = Run(), Run()
     for other, images, size in ((several, 2, image_size), (larger, 1, 2 * image_size)):
         try:
-            _run(model, device, images, size, other)
+            _run(model, device, images, size, other, BaseTorchFunctionMode())  # only the shapes are used
         except Exception:  # noqa: S112 - the outputs before the failure are known
             continue
     return _inspection(run, several, larger)
@@ -102,7 +103,7 @@ def _first_run(model: nn.Module, image_size: int) -> tuple[Run, torch.device]:
     for device in (torch.device("meta"), _device(model)):
         run = Run()
         try:
-            _run(model, device, 1, image_size, run)
+            _run(model, device, 1, image_size, run, ChannelTracker())
         except Exception as error:  # user code can raise anything
             failed = error
         else:
@@ -114,10 +115,16 @@ def _device(model: nn.Module) -> torch.device:
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
-def _run(model: nn.Module, device: torch.device, images: int, size: int, run: Run) -> None:
-    """Run a copy of a network, and record the outputs of its modules in ``run``, also if the run fails."""
+def _run(
+    model: nn.Module, device: torch.device, images: int, size: int, run: Run, mode: TorchFunctionMode
+) -> None:
+    """Run a copy of a network, and record the outputs of its modules in ``run``, also if the run fails.
+
+    The channels' dimensions are recorded if ``mode`` is a ``ChannelTracker``. Any other mode takes less time, and
+    the network runs the same code: some of torch's modules run other code without a mode.
+    """
     copied = meta_copy(model).to("meta") if device.type == "meta" else copy.deepcopy(model)
-    tracker = ChannelTracker()
+    tracker = mode if isinstance(mode, ChannelTracker) else None
     tensors: deque[tuple[str, torch.Tensor]] = deque(maxlen=RECENT)
 
     def hook_for(path: str) -> Any:
@@ -127,15 +134,15 @@ def _run(model: nn.Module, device: torch.device, images: int, size: int, run: Ru
                 return
             tensors.append((path, main))
             run.returned.append((path, module, tuple(main.shape)))
-            seen = Output(tuple(main.shape), main.is_floating_point(), tracker.dimension(main))
-            run.outputs.setdefault(path, seen)
+            channels = tracker.dimension(main) if tracker else None
+            run.outputs.setdefault(path, Output(tuple(main.shape), main.is_floating_point(), channels))
 
         return hook
 
     for path, module in copied.eval().named_modules():
         if path:
             module.register_forward_hook(hook_for(path))
-    with torch.inference_mode(), tracker:
+    with torch.inference_mode(), mode:
         run.result = copied(torch.zeros(images, 3, size, size, device=device))
     main = first_tensor(run.result)
     if main is not None:

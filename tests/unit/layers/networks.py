@@ -67,6 +67,12 @@ class Case:
     grid: tuple[int, int] = (1, 0)
 
 
+def _large_images() -> nn.Module:
+    return torchvision.models.VisionTransformer(
+        image_size=224, patch_size=16, num_layers=4, num_heads=3, hidden_dim=96, mlp_dim=192, num_classes=20
+    )
+
+
 def _vit() -> nn.Module:
     model = torchvision.models.VisionTransformer(
         image_size=64, patch_size=16, num_layers=4, num_heads=12, hidden_dim=768, mlp_dim=3072, num_classes=20
@@ -89,7 +95,7 @@ CASES = {
         "encoder": "ntc",
         "heads.head": "nc",
     }, grid=(4, 1)),
-    "vit_b_16": Case(_named("vit_b_16"), 224, {
+    "vit of 224 pixels": Case(_large_images, 224, {
         "encoder.layers.encoder_layer_3.mlp": "ntc",
         "heads.head": "nc",
     }, grid=(14, 1)),
