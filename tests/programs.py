@@ -63,36 +63,43 @@ with socket.socket(socket.AF_UNIX) as server:
     sys.exit(int(code))
 """
 
-_servers: dict[str, tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = {}
+ROOT = Path(__file__).parents[1]
+
+_servers: dict[tuple[str, Path | None], tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = {}
 
 
 # --- in the process of the tests ---
 
 
-def server_socket(*, start: bool, module: str = "tests.programs") -> str | None:
+def server_socket(*, start: bool, module: str = "tests.programs", source: Path | None = None) -> str | None:
     """Return the socket of this process's server, which is started if ``start``; None without a server.
 
-    The server is the program ``module``: this one, or ``tests.forked`` with fewer modules.
+    The server is the program ``module``: this one, or ``tests.forked`` with fewer modules. With ``source``, it
+    runs the copy of the program in this folder.
     """
     if not AVAILABLE:
         return None
-    if module not in _servers:
+    key = module, source
+    if key not in _servers:
         if not start:
             return None
         folder = tempfile.TemporaryDirectory(prefix="unitscope-programs-")
         listening = socket.socket(socket.AF_UNIX)
         listening.bind(str(Path(folder.name) / "socket"))
         listening.listen(64)
+        environment = safe_environment() | {forked.ROOM: "x" * forked.ROOM_BYTES}
+        if source:
+            environment["PYTHONPATH"] = os.pathsep.join(map(str, (source, ROOT)))
         # The server reads the end of its stdin when this process exits, however it does.
         server = subprocess.Popen(
             [sys.executable, "-m", module, str(listening.fileno())],
-            env=safe_environment() | {forked.ROOM: "x" * forked.ROOM_BYTES},
+            env=environment,
             stdin=subprocess.PIPE,
             pass_fds=[listening.fileno()],
         )
         listening.close()
-        _servers[module] = server, folder
-    server, folder = _servers[module]
+        _servers[key] = server, folder
+    server, folder = _servers[key]
     if server.poll() is not None:
         raise RuntimeError(f"the server {module} exited with {server.returncode}")
     return str(Path(folder.name) / "socket")
@@ -133,9 +140,13 @@ def run_code(code: str, environment: Mapping[str, str], given: str = "") -> str:
     return str(out)
 
 
-def write_command(path: Path) -> None:
-    """Write a program that does what ``analyze`` does, for scripts that run several commands."""
-    server = server_socket(start=True)
+def write_command(path: Path, source: Path | None = None) -> None:
+    """Write a program that does what ``analyze`` does, for scripts that run several commands.
+
+    With ``source``, it does what the copy of the program in this folder does; the variable ``PYTHONPATH`` has to
+    name the folder.
+    """
+    server = server_socket(start=True, source=source)
     if server is None:
         path.write_text(f'#!/bin/sh\nexec {sys.executable} -m producer "$@"\n')
     else:

@@ -42,7 +42,7 @@ from tests.integration.cli.helpers import Done, Home, refusal
 
 PATCH, STRIDE = 24, 15
 STARTS = [0, 15, 30, 40]  # the last square is moved to the border
-IMAGES = 6
+IMAGES = 4  # a figure takes half a second
 # Batches are padded to a size that depends on the memory: a small memory avoids computing padding.
 SQUARE = ("--patch", PATCH, "--stride", STRIDE, "--memory", 8)
 PLAIN = ("--images", IMAGES, *SQUARE, "--positions")
@@ -210,7 +210,7 @@ def swept(
                 *("--fill", "noise", "--seed", 5, "--unit", UNIT),
             ),
             "ids": submit(*SQUARE, *ids, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "conv1"),
-            "whole": submit(*SQUARE, "--shards", 1, "--whole", "--images", 3, "--fill", "mean"),
+            "whole": submit(*SQUARE, "--shards", 1, "--whole", "--images", 2, "--fill", "mean"),
         },
     )
 
@@ -368,8 +368,8 @@ def test_rows_and_arrays_equal_a_plain_loop(swept: dict[str, Sweep], loops: dict
 def test_images_are_evenly_spaced_in_the_split(swept: dict[str, Sweep], val_images: list[Row]) -> None:
     chosen = [row["image_id"] for row in swept["plain"].rows]
     assert len(val_images) == 60
-    assert chosen == [image["id"] for image in val_images[5::10]]
-    assert len({row["class_name"] for row in swept["plain"].rows}) > 3
+    assert chosen == [image["id"] for image in val_images[7::15]]
+    assert len({row["class_name"] for row in swept["plain"].rows}) > 2
 
 
 def test_the_array_file_describes_its_arrays(swept: dict[str, Sweep]) -> None:
@@ -675,7 +675,7 @@ def test_sweeps_of_whole_files_separate_inside_and_outside_of_the_box(
     swept: dict[str, Sweep], val_images: list[Row], shapes_root: Path, model: nn.Module
 ) -> None:
     sweep = swept["whole"]
-    assert len(sweep.rows) == 3
+    assert len(sweep.rows) == 2
     images = {image["id"]: image for image in val_images}
     for row in sweep.rows:
         image = images[row["image_id"]]
@@ -706,13 +706,13 @@ def test_figures_show_a_search_of_the_same_weights(home: Home, swept: dict[str, 
     asked = "submit", "--dataset", "shapes", "--split", "val", "--layer", "1"
     search, part = (out.strip() for out in answered(home, [asked, (*asked, "--units", f"{UNIT},9")]))
     wait_for(home, [search, part])
-    ids = [word for row in by_file.rows for word in ("--image-id", row["image_id"])]
+    ids = [word for row in by_file.rows[:2] for word in ("--image-id", row["image_id"])]
     again = submit(*SQUARE, *ids, "--fill", "noise", "--seed", 5, "--unit", UNIT, "--layer", "1", "--shards", 1)
     sweep = run_sweeps(home, {"": again})[""]
     assert sweep.job != by_file.job
     assert by_file.status["specification"]["top9_job_id"] is None
     assert sweep.status["specification"]["top9_job_id"] == int(search)
-    for before, after in zip(by_file.rows, sweep.rows, strict=True):
+    for before, after in zip(by_file.rows[:2], sweep.rows, strict=True):
         widths = []
         for row in (before, after):
             with Image.open(home.home / "store" / row["picture_path"]) as picture:

@@ -15,25 +15,28 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import programs
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("unitscope", "shared", "producer", "worker", "migrations")
+PYTHON = (sys.executable, "-m", "producer")
 PAGE = ROOT / "docs" / "contributing" / "adding-a-kind.md"
 
 
 class Program:
-    """A copy of the program with the toy kind, and its home."""
+    """A copy of the program with the toy kind, and its home. ``command`` is what runs the program."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
-        self.folder, self.home = folder, home
+    def __init__(self, folder: Path, home: Path, command: Sequence[str] = PYTHON) -> None:
+        self.folder, self.home, self.command = folder, home, command
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANALYZE_")},
-            "PYTHONPATH": str(folder),
+            "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",  # the second for `tests.programs`
             "ANALYZE_HOME": str(home),
             "ANALYZE_SWEEP_SECONDS": "0.5",
             "ANALYZE_THREADS": "1",
@@ -41,7 +44,7 @@ class Program:
         }
 
     def __call__(self, *arguments: object, code: int = 0) -> str:
-        command = [sys.executable, "-m", "producer", *map(str, arguments)]
+        command = [*self.command, *map(str, arguments)]
         done = subprocess.run(
             command, env=self.environment, cwd=self.folder, capture_output=True, text=True, timeout=120
         )
@@ -81,10 +84,12 @@ def program(tmp_path_factory: pytest.TempPathFactory, shapes_root: Path) -> Iter
     kinds = ("shared/kinds/brightness", "worker/kinds/brightness", "producer/kinds/brightness")
     assert [str(f) for f in added if not str(f).startswith((*kinds, "migrations/versions/9999_"))] == []
     assert {str(f.parent) for f in added} == {*kinds, "migrations/versions"}
-    program = Program(folder / "source", folder / "home")
+    # Commands are forked from a server that has imported the copy. The service is started as usual.
+    programs.write_command(folder / "analyze", source=folder / "source")
+    program = Program(folder / "source", folder / "home", [str(folder / "analyze")])
     program("dataset", "add", "shapes", "--root", shapes_root)
     log = (folder / "up.log").open("wb")
-    command = [sys.executable, "-m", "producer", "up", "--devices", "cpu"]
+    command = [*PYTHON, "up", "--devices", "cpu"]
     up = subprocess.Popen(command, env=program.environment, cwd=program.folder, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 60
@@ -149,7 +154,7 @@ def test_a_toy_job_is_verified_exported_and_imported(
     checked = program.json("verify", job)
     assert (checked["wrong"], checked["rows"]) == ([], min(64, len(program.json("results", job))))
     program("export", job, tmp_path / "job.tar")
-    elsewhere = Program(program.folder, tmp_path / "elsewhere")
+    elsewhere = Program(program.folder, tmp_path / "elsewhere", program.command)
     number = elsewhere("import", tmp_path / "job.tar", "--root", shapes_root).strip()
     here, there = program.json("results", job), elsewhere.json("results", number)
     assert [{**row, "image_id": 0} for row in there] == [{**row, "image_id": 0} for row in here]

@@ -30,9 +30,9 @@ MAPS = (8, 8, 8)  # of the last three layers: their rows tell as much as those o
 
 OPTIONS: dict[str, tuple[object, ...]] = {
     "top9": ("--layer", "1", "--units", "0-2", "--split", "trainval"),
-    # The first object of each of the first four files: drawing a figure takes half a second.
+    # The first object of each of the first three files: drawing a figure takes half a second.
     "occlusion": (
-        *(word for number in range(1, 9, 2) for word in ("--image-id", number)),
+        *(word for number in range(1, 7, 2) for word in ("--image-id", number)),
         *("--patch", 32, "--stride", 32, "--positions"),
     ),
     "train": ("--epochs", 2, "--batch-size", 8, "--init", "he"),

@@ -61,7 +61,8 @@ def content(database: Database, like: Content | None = None) -> Content:
 SCHEMA_QUERIES = {
     "sqlite": ["SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"],
     "postgresql": [
-        "SELECT table_name, ordinal_position, column_name, data_type, character_maximum_length, is_nullable, "
+        "SELECT table_name, ordinal_position, column_name, data_type, character_maximum_length, "
+        "numeric_precision, numeric_scale, datetime_precision, collation_name, is_nullable, "
         "column_default, pg_get_serial_sequence(quote_ident(table_name), column_name) "
         "FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
         "SELECT CAST(CAST(conrelid AS regclass) AS text), conname, pg_get_constraintdef(oid) FROM pg_constraint "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -20,7 +20,7 @@ from shared.database.base import Base
 from shared.database.connection import Database
 from shared.database.schema import NEWEST_REVISION, _config, check, current_revision, open_database, upgrade
 from shared.errors import DatabaseUnreachable, SchemaTooNew, SchemaTooOld
-from tests.conftest import fresh_database
+from tests.conftest import DATABASES, fresh_database
 
 # The public views and their columns, which users' queries rely on.
 PUBLIC_TABLES = {
@@ -111,6 +111,15 @@ VIEWS |= {"invariance", "invariance_images"}
 VIEWS |= {"correspondence", "correspondence_pairs", "correspondence_images"}
 
 
+@pytest.fixture(scope="module", params=DATABASES)
+def unchanged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database with the current schema for tests that only read."""
+    template = request.getfixturevalue(f"{request.param}_template")
+    database = Database(fresh_database(request.param, request, tmp_path_factory.mktemp("read"), template))
+    yield database
+    database.close()
+
+
 def url_of(database: Database) -> str:
     return database.url.render_as_string(hide_password=False)
 
@@ -169,8 +178,8 @@ def test_the_newest_revision_is_alembics_head() -> None:
 # --- agreement with the models ---
 
 
-def test_models_and_migrations_agree(database: Database) -> None:
-    with database.engine.connect() as connection:
+def test_models_and_migrations_agree(unchanged: Database) -> None:
+    with unchanged.engine.connect() as connection:
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
@@ -201,25 +210,25 @@ def constraints(engine: Engine) -> dict[str, Any]:
 
 
 def test_the_models_and_the_migrations_have_the_same_constraints(
-    database: Database, request: pytest.FixtureRequest, tmp_path: Path
+    unchanged: Database, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    kind = "sqlite" if database.is_sqlite else "postgresql"
+    kind = "sqlite" if unchanged.is_sqlite else "postgresql"
     other = Database(fresh_database(kind, request, tmp_path / "models"))
     Base.metadata.create_all(other.engine)
-    assert constraints(database.engine) == constraints(other.engine)
+    assert constraints(unchanged.engine) == constraints(other.engine)
     other.close()
 
 
-def test_every_constraint_has_a_name(database: Database) -> None:
+def test_every_constraint_has_a_name(unchanged: Database) -> None:
     """Otherwise later migrations could not refer to it on both databases."""
-    for table, found in constraints(database.engine).items():
+    for table, found in constraints(unchanged.engine).items():
         names = [found["primary"], *(entry[0] for kind in ("check", "foreign", "unique") for entry in found[kind])]
         assert None not in names, table
 
 
-def test_every_foreign_key_has_an_index(database: Database) -> None:
+def test_every_foreign_key_has_an_index(unchanged: Database) -> None:
     """Else deleting a row looks through the whole of each table that refers to its table."""
-    inspector = inspect(database.engine)
+    inspector = inspect(unchanged.engine)
     for table in Base.metadata.tables:
         leading = [tuple(inspector.get_pk_constraint(table)["constrained_columns"])]
         leading += [tuple(index["column_names"]) for index in inspector.get_indexes(table)]
@@ -234,10 +243,10 @@ def test_every_foreign_key_has_an_index(database: Database) -> None:
     ("view", "columns"), [*(SEARCH_VIEWS | OCCLUSION_VIEWS | EVOLUTION_VIEWS | OTHER_VIEWS).items()]
 )
 def test_the_public_views_have_the_columns_of_the_design(
-    database: Database, view: str, columns: list[str]
+    unchanged: Database, view: str, columns: list[str]
 ) -> None:
-    assert [column["name"] for column in inspect(database.engine).get_columns(view)] == columns
-    with database.read() as session:
+    assert [column["name"] for column in inspect(unchanged.engine).get_columns(view)] == columns
+    with unchanged.read() as session:
         quoted = ", ".join(f'"{column}"' for column in columns)
         assert session.execute(text(f"SELECT {quoted} FROM {view}")).all() == []
 
@@ -450,13 +459,8 @@ def test_a_url_without_a_driver_uses_psycopg(database: Database) -> None:
 # --- sweeps ---
 
 
-def database_of(database_url: str, revision: str, *statements: str) -> Database:
-    """Create a database of an older schema with a data set, a job, and the rows that the statements add."""
-    database = Database(database_url)
-    with database.write() as session:
-        config = _config()
-        config.attributes["connection"] = session.connection()
-        command.upgrade(config, revision)
+def insert(database: Database, *statements: str) -> None:
+    """Insert a data set, a job, and the rows that the statements add."""
     with database.write() as session:
         for statement in (
             "INSERT INTO datasets (id, name, kind, root, options, fingerprint, class_names, created_at) "
@@ -467,7 +471,6 @@ def database_of(database_url: str, revision: str, *statements: str) -> Database:
             *statements,
         ):
             session.execute(text(statement))
-    return database
 
 
 SEARCHED = (
@@ -504,8 +507,8 @@ def insert_sweep(database: Database, changes: dict[str, str] | None = None) -> N
         "INSERT INTO settled_unit_rows VALUES (4, 1, 8, 9, 4, 3)",
     ],
 )
-def test_invalid_rows_of_an_evolution_are_refused(database_url: str, statement: str) -> None:
-    database = database_of(database_url, "head", "INSERT INTO evolution_layers VALUES (4, 1, 'conv5', 'c', NULL)")
+def test_invalid_rows_of_an_evolution_are_refused(database: Database, statement: str) -> None:
+    insert(database, "INSERT INTO evolution_layers VALUES (4, 1, 'conv5', 'c', NULL)")
     with pytest.raises(IntegrityError), database.write() as session:
         session.execute(text(statement))
     with database.write() as session:
@@ -513,7 +516,6 @@ def test_invalid_rows_of_an_evolution_are_refused(database_url: str, statement: 
         session.execute(text(dead))
         session.execute(text("DELETE FROM jobs"))
     assert [count(database, table) for table in ("evolution_layers", "unit_evolution_rows")] == [0, 0]
-    database.close()
 
 
 def count(database: Database, table: str) -> int:
@@ -521,8 +523,8 @@ def count(database: Database, table: str) -> int:
         return int(session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
-def test_rows_of_a_sweep_are_deleted_with_its_job(database_url: str) -> None:
-    database = database_of(database_url, "head", *SEARCHED)
+def test_rows_of_a_sweep_are_deleted_with_its_job(database: Database) -> None:
+    insert(database, *SEARCHED)
     insert_sweep(database)
     with pytest.raises(IntegrityError), database.write() as session:  # rows must refer to existing images
         session.execute(text("DELETE FROM images"))
@@ -531,7 +533,6 @@ def test_rows_of_a_sweep_are_deleted_with_its_job(database_url: str) -> None:
         session.execute(text("DELETE FROM searched_layers"))
         session.execute(text("DELETE FROM jobs"))
     assert [count(database, table) for table in OCCLUSION_TABLES] == [0, 0, 0]
-    database.close()
 
 
 @pytest.mark.parametrize(
@@ -548,15 +549,14 @@ def test_rows_of_a_sweep_are_deleted_with_its_job(database_url: str) -> None:
     ],
     ids=str,
 )
-def test_invalid_rows_of_a_sweep_are_refused(database_url: str, changes: dict[str, str]) -> None:
-    database = database_of(database_url, "head", *SEARCHED)
+def test_invalid_rows_of_a_sweep_are_refused(database: Database, changes: dict[str, str]) -> None:
+    insert(database, *SEARCHED)
     with pytest.raises(IntegrityError):
         insert_sweep(database, changes)
     assert [count(database, table) for table in OCCLUSION_TABLES] == [0, 0, 0]
     insert_sweep(database)
     with pytest.raises(IntegrityError):  # an image has only one row
         insert_sweep(database)
-    database.close()
 
 
 # --- concurrent processes ---
