@@ -1,4 +1,4 @@
-"""A network of the user's own, through the command line, with a real worker on both databases."""
+"""A network of the user's own, through the command line, with a real worker."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.conftest import Analyze
@@ -17,6 +18,7 @@ NAMES = ("0.weight", "0.bias", "2.weight", "2.bias", "6.weight", "6.bias")
 SHAPES = ((4, 3, 3, 3), (4,), (8, 4, 3, 3), (8,), (20, 8), (20,))
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # the other tests are on SQLite
 def test_added_trained_searched_and_read(analyze_on: Analyze, shapes_root: Path, tmp_path: Path) -> None:
     """The code folder is gone before a worker starts, which runs in another folder."""
     analyze = analyze_on

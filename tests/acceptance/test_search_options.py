@@ -19,7 +19,7 @@ from tests import reference
 from tests.acceptance.conftest import CLASSES, FC, SIZE
 from tests.conftest import Analyze, fresh_database
 
-UNITS = 6
+UNITS = 4
 LAYERS = {"conv1": 1, "conv5": 5}
 OPTIONS = ("--statistics", "--bottom", "--per-class")
 PATHS = ("patch_path", "projection_path")

@@ -29,9 +29,17 @@ def commands_of_the_page() -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in re.findall(r"(?m)^\$ analyze (.+)$", PAGE.read_text())]
 
 
-def write_study(folder: Path) -> Path:
-    """Write the study of the page to a file."""
+def study_of_the_page() -> str:
     (text,) = re.findall(r'```toml title="rates.toml"\n(.*?)```', PAGE.read_text(), re.DOTALL)
+    return str(text)
+
+
+def write_study(folder: Path) -> Path:
+    """Write the study of the page to a file, with a smaller network and fewer units."""
+    text = study_of_the_page()
+    for old, new in (("fc = 16,", 'fc = 16, maps = "8,8,8",'), ('units = "0-15"', 'units = "0-3"')):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
     (folder / "rates.toml").write_text(text)
     return folder / "rates.toml"
 
@@ -74,6 +82,14 @@ def _run_with_interruption(analyze: Analyze, file: Path) -> None:
     done = analyze("study", "run", file)
     assert "accuracy" in done.stdout
     assert f"{SEARCHED[3]}: submitted" in remaining + done.stderr
+
+
+def test_the_study_of_the_page_is_valid(home: tuple[Analyze, Path], tmp_path: Path) -> None:
+    """Unchanged, but for its name: that is the one of the smaller study."""
+    file = tmp_path / "page.toml"
+    file.write_text(study_of_the_page().replace('name = "rates"', 'name = "page"'))
+    plan = home[0]("study", "run", file, "--dry-run").stdout.splitlines()[1:]
+    assert len(plan) == len(TRAINED + SEARCHED)
 
 
 def test_nothing_is_computed_twice(home: tuple[Analyze, Path]) -> None:

@@ -49,7 +49,7 @@ def home(
     analyze("dataset", "add", "shapes", "--root", shapes_root)
     analyze.up()
     dead = changed_weights(weights, folder, unit=3, bias=-1)
-    yield analyze, submit(analyze, dead, "--layers", "1,5", "--units", "0-5", "--wait")
+    yield analyze, submit(analyze, dead, "--layers", "1,5", "--units", "0-3", "--wait")
     analyze.end()
 
 
@@ -157,7 +157,7 @@ def test_submitting_the_same_search_returns_the_existing_job(home: tuple[Analyze
     analyze, job = home
     specification = analyze.json("status", job)["specification"]
     weights = analyze.home / "store" / specification["weights_path"]
-    options = ("--layers", "1,5", "--units", "0-5")
+    options = ("--layers", "1,5", "--units", "0-3")
     assert submit(analyze, weights, *options, "--shards", 2) == job
     forced = submit(analyze, weights, *options, "--force", "--wait")
     assert forced != job

@@ -21,7 +21,7 @@ from shared.jobs.tables import Shard
 from tests.acceptance.conftest import epochs_done, outcome
 from tests.conftest import Analyze, fresh_database
 
-EPOCHS = 8
+EPOCHS = 6
 
 
 def submit(analyze: Analyze, *options: object, code: int = 0) -> str:
