@@ -27,6 +27,7 @@ from shared.settings import load_settings
 
 BEAT_SECONDS = 1.0
 PAUSE_SECONDS = 10.0
+IDLE_SECONDS = 1.0  # without a shard, after which the child imports what shards need later
 
 logger = logging.getLogger(__name__)
 
@@ -103,16 +104,25 @@ def _ignore_signals(**event: Any) -> None:
 @worker_process_init.connect
 def _load_code(**event: Any) -> None:
     """Import what shards need before the first one. In a thread: Celery ends a child that is slow to start."""
-    _loading.append(threading.Thread(target=_import_runner, name="imports", daemon=True))
+    _loading.append(threading.Thread(target=_import_code, name="imports", daemon=True))
     _loading[0].start()
 
 
 _loading: list[threading.Thread] = []
+_shard_has_come = threading.Event()
 
 
-def _import_runner() -> None:
+def _import_code() -> None:
+    """Import the code that runs shards and, if none comes for a while, what most of them would import later.
+
+    PyTorch's compiler is imported by the first linear layer on the meta device and by the first optimizer, and
+    takes as long as torch itself: the first projection, sweep or training step would wait for it.
+    """
     with suppress(Exception):  # the first shard raises it again
         import worker.runner  # noqa: F401
+
+        if not _shard_has_come.wait(IDLE_SECONDS):
+            import torch._dynamo  # noqa: F401
 
 
 class Beats(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -140,6 +150,7 @@ def _report_lost_child(exception: BaseException, **event: Any) -> None:
 @app.task(name=TASK, ignore_result=True)
 def run_shard(shard_id: object) -> None:
     """Claim and run a shard. Only the shard id of the message is used."""
+    _shard_has_come.set()
     for thread in _loading:
         thread.join()
     try:
