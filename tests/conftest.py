@@ -171,7 +171,7 @@ class Analyze:
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ANALYZE_")},
             "ANALYZE_HOME": str(home),
-            "ANALYZE_LEASE_SECONDS": "8",  # a busy machine can delay heartbeats by seconds
+            "ANALYZE_LEASE_SECONDS": "8",  # heartbeats can be late by seconds under load
             "ANALYZE_HEARTBEAT_SECONDS": "0.5",
             "ANALYZE_SWEEP_SECONDS": "0.5",
             "ANALYZE_THREADS": "1",

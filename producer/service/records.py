@@ -53,8 +53,8 @@ class Records:
         self.ledger, self.broker, self.queues, self.names = ledger, broker, list(queues), list(names)
         self.sweep_seconds, self.resend_seconds, self.lifetime = sweep_seconds, resend_seconds, lifetime
         self.seen: dict[str, Seen] = {}  # by the worker's name; replaced by the supervisor
-        self.idle_since: float | None = None  # time.monotonic; None if there is work, or it isn't known
-        self.typical_seconds = 0.0  # duration of the shards that are queued or running
+        self.idle_since: float | None = None  # time.monotonic; None if there is work or it is unknown
+        self.typical_seconds = 0.0  # duration of the shards that are queued or running, if the time is limited
         self.error: Exception | None = None  # that ended the thread
         self._written: dict[str, float] = {}  # time of each worker's last sign of life that is in its row
         self._changes: deque[Callable[[], None]] = deque()

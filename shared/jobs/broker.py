@@ -228,7 +228,7 @@ def sweep(ledger: Ledger, broker: Broker, resend_seconds: float) -> None:
         except BrokerRefuses as error:
             refusals.append(str(error))
     if empty and (lost := ledger.mark_lost(empty, resend_seconds)):
-        logger.warning("%d messages were lost and are sent again; empty queues: %s", lost, ", ".join(empty))
+        logger.warning("%d messages were lost and are sent again", lost)
     try:
         dispatch(ledger, broker)
     except BrokerRefuses as error:

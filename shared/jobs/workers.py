@@ -56,7 +56,7 @@ def is_idle(database: Database, queues: Collection[str], host: str, workers: Col
     host can't read the images, or since others continue a shard that has paused.
 
     One query looks at both, since a transaction that ends a stage queues the shards of the next one. It is
-    repeated after a look at shards that may be left, which could have been claimed by then.
+    repeated after the look at those that may be left, which could have been claimed by then.
     """
     queued = (Shard.state == ShardState.QUEUED) & Shard.queue.in_(queues)
     running = (Shard.state == ShardState.RUNNING) & Shard.worker.in_(workers)
@@ -66,12 +66,11 @@ def is_idle(database: Database, queues: Collection[str], host: str, workers: Col
     with database.read() as session:
         if session.scalar(work):
             return False
-        left = session.execute(select(*columns).where(queued, may_be_left)).all()
-        for shard in left:
+        for shard in session.execute(select(*columns).where(queued, may_be_left)):
             continues = any(may_continue(session, worker, shard) for worker in workers)
             if continues and host not in hosts_without_data(shard.payload):
                 return False
-        return not left or not session.scalar(work)
+        return not session.scalar(work)
 
 
 def typical_seconds(database: Database, queues: Collection[str]) -> float:

@@ -57,7 +57,7 @@ def jobs(home: Home, weights: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "train": ("submit", "train", "--dataset", "shapes", *NETWORK, "--epochs", EPOCHS, "--batch-size", 16),
         "top9": ("submit", "top9", *network, "--layer", 5, "--units", "0-3", "--shards", 1),
         "occlusion": ("submit", "occlusion", *network, "--images", 2, "--patch", 16, "--stride", 16),
-        "filters": ("submit", "filters", *network, "--layer", "conv1"),
+        "filters": ("submit", "filters", *network, "--layer", "conv1,conv2"),
         "features": ("submit", "features", *network, "--images", 2, "--layer", 5, "--arrays"),
         "invariance": ("submit", "invariance", *network, "--images", 2),
         "correspondence": ("submit", "correspondence", *network, "--boxes", boxes, "--draws", 2),

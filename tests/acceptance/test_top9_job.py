@@ -123,7 +123,7 @@ def test_mosaics_and_contact_sheets(home: tuple[Analyze, str]) -> None:
                 assert mosaic.size == (side, side)
     for layer in analyze.json("query", f"SELECT * FROM searched_layers WHERE job_id = {job}"):
         with Image.open(store / layer["contact_sheet_path"]) as sheet:
-            assert sheet.size[0] > 1000
+            assert sheet.size[0] > 800  # several units beside each other
 
 
 def test_the_page_is_self_contained(home: tuple[Analyze, str], tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class Watched:
         assert [url for url in self.requests if not url.startswith((f"{self.url}/", "data:"))] == []
 
     def layout_shifts(self, address: str) -> tuple[Response, list[Any]]:
-        """Open an address and scroll to its end; returns the response, and by how much what moved by itself."""
+        """Open an address, scroll to its end, and return the response and the layout shifts."""
         if not self.observes_shifts:
             self.page.add_init_script(SHIFTS)
             # As for a new reader: what is in the cache would be there at once, and move nothing.

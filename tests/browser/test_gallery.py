@@ -47,7 +47,7 @@ def one_page(browser: Browser, served: Served) -> Iterator[Watched]:
 def test_every_page(one_page: Watched, home: Home, path: str) -> None:
     """At four widths, and on a desk in the light scheme and on a phone in the dark one with axe-core.
 
-    Nothing of the page moves by itself on either. It is opened twice, once on each.
+    The page is opened once on each of these two, and nothing moves by itself.
     """
     opened = one_page
     for address in home.addresses(path):

@@ -19,7 +19,7 @@ from tests.integration.machines import ELSEWHERE, HERE, SAME, Machines
 REASON = "its content has changed since it was registered, and is broken"
 # Of each kind, the parts that read images; with the search, the rows and the summary are tested on both databases.
 KINDS = [("sqlite", "top9"), ("postgresql", "top9"), ("sqlite", "occlusion"), ("postgresql", "train")]
-# What these tests read and write, others of this module read and write on both databases.
+# What these tests read and write, others of this module read and write on the other database.
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 # The content of undisturbed jobs, by database and kind: homes have the same images and weights.
@@ -125,7 +125,7 @@ def test_retry_of_a_done_job_makes_its_result_right(machines: Machines, kind: st
     assert "it can't be retried" in machines.analyze("retry", job, code=2).stderr
 
 
-@ONE_DATABASE
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_image_that_one_epoch_of_an_evolution_leaves_out_is_recorded(machines: Machines) -> None:
     run = machines.submit("train")
     machines.run_all(HERE)

@@ -122,8 +122,8 @@ def test_every_released_revision_has_a_stored_database(revision: str, kind: str)
 
 @pytest.fixture(scope="module")
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Schema]:
-    """Returns the schema of a database of this kind that is made by all migrations. ``test_schema`` compares it
-    with the models."""
+    """Return a function that returns the schema that all migrations give a database of a kind. ``test_schema``
+    compares it with the models."""
 
     @cache
     def schema_of(kind: str) -> Schema:

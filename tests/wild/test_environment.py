@@ -43,7 +43,7 @@ needs_root = pytest.mark.skipif(
 
 
 def shell(home: Home, script: str, *, forked: bool = False) -> Done:
-    """Run a shell script, in which ``analyze`` is the command line, whose processes are ``forked`` or started."""
+    """Run a shell script, in which ``analyze`` is started or, if ``forked``, is forked from a server."""
     with tempfile.TemporaryDirectory(prefix="unitscope-shell-") as folder:
         program = f'"{sys.executable}" -m producer'
         if forked:

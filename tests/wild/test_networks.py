@@ -48,7 +48,7 @@ SEARCHED = {
 }
 
 
-# Those described: a small network of each family; those with blocks that it doesn't have; and the largest.
+# A small network of each family, networks with blocks that it does not have, and the largest.
 DESCRIBED = (
     *SEARCHED,
     *("alexnet", "vgg11", "vgg11_bn", "squeezenet1_0", "resnext50_32x4d", "regnet_x_400mf", "efficientnet_v2_s"),

@@ -141,8 +141,11 @@ def _outputs(features: nn.Module, image_size: int) -> int:
     takes half as long as importing torch.
     """
     device = next(features.parameters()).device
+    features.eval()  # in training mode, batch normalizations count the batch
     with torch.no_grad():
-        return features(torch.empty(0, 3, image_size, image_size, device=device)).shape[1:].numel()
+        outputs: int = features(torch.empty(0, 3, image_size, image_size, device=device)).shape[1:].numel()
+    features.train()
+    return outputs
 
 
 class CifarCNN(nn.Module):

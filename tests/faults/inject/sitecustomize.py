@@ -33,7 +33,7 @@ from typing import Any
 
 FOLDER = Path(os.environ.get("UNITSCOPE_FAULTS", ""))
 HELD_SECONDS = 100.0
-STARVED_SECONDS = 1.0  # a fifth of the lease
+STARVED_SECONDS = 1.7  # a third of the lease
 
 held: dict[str, Any] = {}  # the claimed shard: kind, stage, job
 times_reached: Counter[str] = Counter()
@@ -214,7 +214,7 @@ class Finder(importlib.abc.MetaPathFinder):
 
 
 def report_starvation() -> None:
-    """Write a mark ``starved-PID-...`` whenever this process didn't run for more than a second: the machine is too
+    """Write a mark ``starved-PID-...`` whenever this process didn't run for a third of a lease: the machine is too
     busy for the short leases of the tests. A process that holds its interpreter's lock for so long uses processor
     time, and is not excused."""
 

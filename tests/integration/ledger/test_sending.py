@@ -77,7 +77,7 @@ def test_mark_lost_is_for_old_messages_of_an_empty_queue_only(ledger: Ledger, da
     with ledger.database.write() as session:
         session.execute(update(Shard).where(Shard.id.in_([claimed_one, old])).values(sent_at=1.0))
     assert ledger.mark_lost(["cpu"], 1000.0) == 0
-    assert ledger.mark_lost(["analysis"], 1000.0) == 1
+    assert ledger.mark_lost(["cpu", "analysis"], 1000.0) == 1
     assert ledger.take_unsent() == [(old, "analysis")]
     assert ledger.mark_lost(["analysis"], 1000.0) == 0
     assert states(ledger, job)[:3] == ["running", "queued", "queued"]

@@ -38,6 +38,10 @@ def weighted(description: NetworkDescription) -> dict[str, tuple[int, ...]]:
 def test_cifar_cnn_has_the_published_size() -> None:
     model = networks.build("cifar-cnn", 10, 32)
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 5_852_170
+    assert model.training
+    counts = [buffer for name, buffer in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert counts
+    assert not any(counts)  # building it runs no batch
     found = described("cifar-cnn")
     assert found.parameters == 5_852_170
     assert f"{found.bytes / 2**20:.2f}" == "22.33"

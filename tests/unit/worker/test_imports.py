@@ -1,4 +1,4 @@
-"""What a worker's child imports before its first shard."""
+"""Imports of a worker's child process before its first shard."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[3]
 PROGRAM = """
 import sys, types
-sys.modules["worker.runner"] = types.ModuleType("worker.runner")
+runner, devices = types.ModuleType("worker.runner"), types.ModuleType("worker.devices")
+runner.run, devices.DeviceUnusable = lambda *arguments, **named: None, OSError
+sys.modules |= {"worker.runner": runner, "worker.devices": devices}
 from worker import app
 app.IDLE_SECONDS = 0.1
 if sys.argv[1] == "busy":
-    app._shard_has_come.set()
+    app.run_shard(1)
 app._import_code()
 print("torch._dynamo" in sys.modules)
 """
