@@ -168,7 +168,8 @@ def _panel(figure: Figure, row: int, column: int, *lines: str) -> Axes:
     axes.set(xticks=[], yticks=[], facecolor=str(EMPTY / 255))
     axes.tick_params(labelsize=7)
     title = "\n".join(fitted(line, 9, 72 * PANEL) for line in lines)
-    axes.set_title(title, loc="left", fontsize=9, parse_math=False)
+    # The place is given, since finding it measures all labels of the axes.
+    axes.set_title(title, loc="left", y=1, fontsize=9, parse_math=False)
     return axes
 
 
