@@ -15,7 +15,7 @@ def interrupted(process: subprocess.Popen[str]) -> None:
     """Send Ctrl+C, and expect one line and exit code 130."""
     process.send_signal(signal.SIGINT)
     _, words = process.communicate(timeout=100)
-    assert process.returncode == 130
+    assert process.returncode == 130, words
     assert "interrupted" in words
     assert "Traceback" not in words
 
