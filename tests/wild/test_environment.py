@@ -91,7 +91,9 @@ def test_a_home_directory_that_cannot_be_written_is_named() -> None:
     refusal(nameless("ls", HOME="/"), 3, ["/.local/share/unitscope", "ANALYZE_HOME"])
     with tempfile.TemporaryDirectory() as folder:  # the test before this one imports torch, which takes seconds
         Path(folder).chmod(0o755)
-        (Path(folder) / "torch.py").write_text("raise ImportError('left out')\n")
+        stub = Path(folder) / "torch.py"
+        stub.write_text("raise ImportError('left out')\n")
+        stub.chmod(0o644)
         done = nameless("doctor", "--json", HOME="/", PYTHONPATH=f"{folder}{os.pathsep}{ROOT}")
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert "ANALYZE_HOME" in checks["home"]["remedy"]
