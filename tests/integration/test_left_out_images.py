@@ -22,9 +22,6 @@ KINDS = [("sqlite", "top9"), ("postgresql", "top9"), ("sqlite", "occlusion"), ("
 # What these tests read and write, others of this module read and write on the other database.
 ONE_DATABASE = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
-# The content of undisturbed jobs, by database and kind: homes have the same images and weights.
-_undisturbed: dict[tuple[str, str], dict[str, list[str]]] = {}
-
 
 class Broken:
     """Files of the data set whose content is replaced."""
@@ -52,13 +49,10 @@ def content(machines: Machines, job: str) -> dict[str, list[str]]:
 
 
 def undisturbed(machines: Machines, kind: str = "top9") -> dict[str, list[str]]:
-    """Return the content of a job that leaves out no image. Runs it in the home of the first test that asks."""
-    name = machines.database.url.get_backend_name(), kind
-    if name not in _undisturbed:
-        whole = machines.submit(kind)
-        machines.run_all(HERE)
-        _undisturbed[name] = content(machines, whole)
-    return _undisturbed[name]
+    """Run a job that leaves out no image, and return its content."""
+    whole = machines.submit(kind)
+    machines.run_all(HERE)
+    return content(machines, whole)
 
 
 @pytest.mark.parametrize(("database_url", "kind"), KINDS, indirect=["database_url"])
